@@ -1,0 +1,62 @@
+"""What an environment is: pure functions of a key and a state, and two spaces."""
+
+import abc
+from typing import Any, ClassVar, Protocol
+
+import equinox as eqx
+import gymnasium
+from jaxtyping import Array, Float
+
+from embrl.types import Action, EnvState, Key, Observation, TimeStep
+
+
+class Environment(eqx.Module):
+    """A single environment in JAX; `jax.vmap` makes any number of them.
+
+    Parameters are fields, so that an environment is a pytree and can be passed to a compiled
+    function. It never resets itself: the rollout does, and keeps the true final observation.
+    """
+
+    observation_space: eqx.AbstractVar[gymnasium.Space]
+    action_space: eqx.AbstractVar[gymnasium.Space]
+
+    @abc.abstractmethod
+    def reset(self, key: Key) -> tuple[EnvState, Observation]:
+        """Starts an episode."""
+
+    @abc.abstractmethod
+    def step(self, key: Key, state: EnvState, action: Action) -> tuple[EnvState, TimeStep]:
+        """Takes one step. `terminated` and `truncated` are kept apart: only the first is an end
+        of the world; the second is a step limit, after which the value still counts."""
+
+    def action_effects(self) -> Float[Array, "n p"] | None:
+        """What each action does, as a vector, where the environment knows it; else None.
+
+        Quality reports measure action embeddings against it; learning never sees it.
+        """
+        return None
+
+    def references(self, key: Key) -> dict[str, float]:
+        """Returns to compare a policy with (`best_known_return`, oracles), computed here.
+
+        Called once a run, outside compiled code; may take seconds.
+        """
+        del key
+        return {}
+
+
+class EnvConfig(Protocol):
+    """The settings of one kind of environment: a frozen dataclass of plain values.
+
+    Its fields are the command line's `--env.*` flags and stand in `config.json`.
+    """
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    def build(self) -> Environment:
+        """Makes the environment.
+
+        Raises:
+            EmbrlError: a setting is out of range; the message names the field.
+        """
+        ...

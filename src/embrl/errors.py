@@ -1,0 +1,37 @@
+"""The errors that embrl raises for things a user can put right."""
+
+import difflib
+import importlib
+from collections.abc import Iterable
+from types import ModuleType
+
+
+class EmbrlError(Exception):
+    """Bad input. The message is one line: what is wrong, where, and what would be right.
+
+    The command line prints it and exits with code 2.
+    """
+
+
+class UnknownNameError(EmbrlError):
+    """A name that is in no registry; the message offers the nearest known ones."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        known = sorted(known)
+        near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"choose from {', '.join(known)}"
+        super().__init__(f"unknown {kind} {name!r}: {hint}")
+
+
+def require(module: str, extra: str) -> ModuleType:
+    """Imports an optional dependency.
+
+    Raises:
+        EmbrlError: it is not installed; the message names the pip command.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise EmbrlError(
+            f"this needs {module.partition('.')[0]}: pip install 'embrl[{extra}]'"
+        ) from error
