@@ -17,8 +17,16 @@ class Environment(eqx.Module):
     function. It never resets itself: the rollout does, and keeps the true final observation.
     """
 
-    observation_space: eqx.AbstractVar[gymnasium.Space]
-    action_space: eqx.AbstractVar[gymnasium.Space]
+    @property
+    @abc.abstractmethod
+    def observation_space(self) -> gymnasium.Space:
+        """What observations look like. (A property: Gymnasium's spaces cannot be hashed, and so
+        cannot be static fields of what is passed to a compiled function.)"""
+
+    @property
+    @abc.abstractmethod
+    def action_space(self) -> gymnasium.Space:
+        """What actions look like."""
 
     @abc.abstractmethod
     def reset(self, key: Key) -> tuple[EnvState, Observation]:
@@ -34,6 +42,16 @@ class Environment(eqx.Module):
 
         Quality reports measure action embeddings against it; learning never sees it.
         """
+        return None
+
+    def state_coordinates(
+        self, observation: Observation
+    ) -> Float[Array, "*batch p"] | None:
+        """What tells states apart, as vectors, where the environment knows it; else None.
+
+        Like `action_effects`, for measuring only.
+        """
+        del observation
         return None
 
     def references(self, key: Key) -> dict[str, float]:

@@ -97,8 +97,6 @@ class Gridworld(Environment):
     swept: bool = eqx.field(static=True)
     bins: int = eqx.field(static=True)
     step_limit: int = eqx.field(static=True)
-    observation_space: spaces.Discrete = eqx.field(static=True)
-    action_space: spaces.Discrete = eqx.field(static=True)
 
     def __init__(self, config: GridworldConfig) -> None:
         self.motions = jnp.asarray(motions(config.actuators), jnp.float32)
@@ -108,8 +106,16 @@ class Gridworld(Environment):
         self.swept = config.walls == "swept"
         self.bins = config.bins
         self.step_limit = config.step_limit
-        self.observation_space = spaces.Discrete(config.bins**2)
-        self.action_space = spaces.Discrete(2**config.actuators)
+
+    @property
+    def observation_space(self) -> spaces.Discrete:
+        """The cells."""
+        return spaces.Discrete(self.bins**2)
+
+    @property
+    def action_space(self) -> spaces.Discrete:
+        """The masks of active actuators."""
+        return spaces.Discrete(self.motions.shape[0])
 
     def reset(self, key: Key) -> tuple[GridworldState, Int[Array, ""]]:
         """Every episode starts at the same place; `key` is not used."""
@@ -149,6 +155,11 @@ class Gridworld(Environment):
     def action_effects(self) -> Float[Array, "n 2"]:
         """The displacement of a free step, as a fraction of the longest one."""
         return self.motions
+
+    def state_coordinates(self, observation: Int[Array, "*batch"]) -> Float[Array, "*batch 2"]:
+        """The centre of a cell."""
+        cell = jnp.stack([observation % self.bins, observation // self.bins], axis=-1)
+        return (cell + 0.5) / self.bins
 
     def references(self, key: Key) -> dict[str, float]:
         """`best_known_return`, from a search (see `embrl.envs.gridworld_search`)."""

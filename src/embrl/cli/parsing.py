@@ -1,0 +1,73 @@
+"""Flags from dataclasses, by tyro; its boxed messages become one line."""
+
+import contextlib
+import io
+import os
+import sys
+from collections.abc import Sequence
+from typing import TypeVar
+
+import tyro
+
+from embrl.errors import EmbrlError
+
+Settings = TypeVar("Settings")
+
+
+def parse(kind: type[Settings], arguments: Sequence[str], program: str) -> Settings:
+    """An instance of the dataclass `kind` from command line arguments.
+
+    Raises:
+        EmbrlError: an argument is wrong; the message names the flag, what it got and what it takes.
+    """
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said), _wide_screen("--help" not in arguments):
+            return tyro.cli(kind, args=list(arguments), prog=program)
+    except SystemExit as exit_:
+        if not exit_.code:
+            raise  # --help
+        raise EmbrlError(_one_line(said.getvalue())) from None
+
+
+def value_of(flag: str, arguments: Sequence[str], default: str) -> str:
+    """What `--flag value` or `--flag=value` says, before the rest can be parsed."""
+    for here, after in zip(arguments, [*arguments[1:], ""], strict=True):
+        if here == flag and after:
+            return after
+        if here.startswith(f"{flag}="):
+            return here.partition("=")[2]
+    return default
+
+
+def finish_help(arguments: Sequence[str], text: str) -> None:
+    """Prints `text` and ends the command if it was asked for help."""
+    if "-h" in arguments or "--help" in arguments:
+        print(text)
+        sys.exit(0)
+
+
+def _one_line(box: str) -> str:
+    lines = [line.strip(" │╭╮╰╯─-━┃") if not _flag(line) else line.strip(" │") for line in box.splitlines()]
+    _, *lines = [line for line in lines if line]  # the first is the box's title
+    lines = [line for line in lines if not line.startswith("For full helptext")]
+    return " ".join(lines).replace("Argument helptext:", "; it takes").replace(" .", ".")
+
+
+def _flag(line: str) -> bool:
+    return line.strip(" │").startswith("--") and any(c.isalpha() for c in line)
+
+
+@contextlib.contextmanager
+def _wide_screen(wide: bool):
+    """So that a message is not broken into lines; help keeps the real width."""
+    before = os.environ.get("COLUMNS")
+    if wide:
+        os.environ["COLUMNS"] = "1000"
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop("COLUMNS", None)
+        else:
+            os.environ["COLUMNS"] = before

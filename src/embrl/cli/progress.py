@@ -1,0 +1,72 @@
+"""How far a run has come: a bar on a terminal, a line now and then elsewhere."""
+
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from embrl.training.config import RunConfig
+from embrl.training.runner import Progress as Step
+
+LINE_EVERY = 10.0
+"""Seconds between two lines where there is no terminal."""
+
+
+class ProgressBar:
+    """Shows each step of a run."""
+
+    def __init__(self, console: Console, config: RunConfig) -> None:
+        self.console = console
+        self.title = f"{config.method} + {config.algorithm} on {config.environment}"
+        self.bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.completed:,.0f}/{task.total:,.0f} {task.fields[value]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self.tasks: dict[str, int] = {}
+        self.first: tuple[str, int, float] | None = None
+        self.said_at = 0.0
+
+    def __enter__(self) -> Self:
+        self.bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.bar.stop()
+
+    def show(self, step: Step) -> None:
+        """For `embrl.training.runner.train` to call."""
+        name = "loss" if step.stage == "pre-training" else "return"
+        value = "" if step.value is None else f"{name} {step.value:.3f}"
+        if self.console.is_terminal:
+            if step.stage not in self.tasks:
+                self.tasks[step.stage] = self.bar.add_task(step.stage, total=step.total, value="")
+            task = self.tasks[step.stage]
+            self.bar.update(task, completed=step.done, value=value)  # type: ignore[arg-type]
+            return
+        now = time.perf_counter()
+        if self.first is None or self.first[0] != step.stage:
+            self.first = (step.stage, step.done, now)
+        elif now - self.said_at < LINE_EVERY and step.done < step.total:
+            return
+        self.said_at = now
+        _, done, since = self.first
+        left = (now - since) / max(step.done - done, 1) * (step.total - step.done)
+        remaining = f", {left:.0f} s left" if step.done > done else ""
+        self.console.print(
+            f"{self.title}: {step.stage} {step.done:,}/{step.total:,} {value}{remaining}",
+            highlight=False,
+            soft_wrap=True,
+        )

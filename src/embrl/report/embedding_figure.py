@@ -1,0 +1,229 @@
+"""Where states and actions went: Figure 2 of Pritz et al. (2021), for any embedding."""
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from embrl.envs.environment import Environment
+from embrl.errors import EmbrlError
+from embrl.report.drawing import MUTED, PALE, PALETTE, figure
+from embrl.report.environment_pictures import Picture, picture_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+PANEL = 4.4
+"""Inches."""
+BLUE = 0.5
+"""The third channel of every colour that stands for a place or a displacement."""
+
+
+class Plane(NamedTuple):
+    """Points that can be drawn."""
+
+    points: Float[np.ndarray, "N 2"]
+    names: tuple[str, str]
+    """Of the axes; they say what was projected and how much variance is left."""
+
+
+def plot_embedding(
+    path: str | Path,
+    *,
+    environment: Environment,
+    phi: Float[np.ndarray, "states m"],
+    g: Float[np.ndarray, "n d"],
+    visited: Bool[np.ndarray, " states"] | None = None,
+    title: str = "",
+) -> None:
+    """Draws environment, state embedding, displacements and action embedding, and writes a PNG.
+
+    The same colours stand for the same places and for the same displacements in all panels.
+    Panels that the environment has nothing for (no picture, no `action_effects`) are left out.
+
+    Arguments:
+        path: of the PNG.
+        environment: what the embedding is of.
+        phi: where each state lies. More than two dimensions are projected on the two principal
+            components of the states that are shown in colour.
+        g: where each action lies; projected likewise.
+        visited: which states the embedding was trained on; the others stand where the initial
+            values left them, and are drawn small and grey.
+        title: a heading; none if empty.
+
+    Raises:
+        EmbrlError: arrays that do not fit the environment or each other, or are not finite.
+    """
+    phi, g = _matrix("phi", phi), _matrix("g", g)
+    picture = picture_of(environment)
+    if picture is not None:
+        _check_rows("phi", phi, len(picture.positions), "states")
+    known = environment.action_effects()
+    effects = None if known is None else _matrix("action_effects", known)
+    if effects is not None:
+        _check_rows("g", g, len(effects), "actions")
+    visited = np.ones(len(phi), bool) if visited is None else np.asarray(visited, bool)
+    if visited.shape != (len(phi),):
+        raise EmbrlError(f"visited has shape {visited.shape}, expected ({len(phi)},) as phi has")
+    reachable = np.ones(len(phi), bool) if picture is None else picture.reachable
+
+    panels: list[Callable[[Axes], None]] = []
+    if picture is not None:
+        panels.append(functools.partial(_draw_environment, picture=picture))
+    panels.append(
+        functools.partial(
+            _draw_states, picture=picture, phi=phi, visited=visited, reachable=reachable
+        )
+    )
+    if effects is not None:
+        unit = "" if picture is None else picture.effects_unit
+        panels.append(functools.partial(_draw_effects, effects=effects, unit=unit))
+    panels.append(functools.partial(_draw_actions, g=g, effects=effects))
+
+    columns = 3 if len(panels) == 3 else 2
+    rows = -(-len(panels) // columns)
+    with figure(path, PANEL * columns, PANEL * rows + (0.3 if title else 0)) as drawn:
+        if title:
+            drawn.suptitle(title, fontsize=13, fontweight="bold")
+        for at, panel in enumerate(panels):
+            axes = drawn.add_subplot(rows, columns, at + 1)
+            axes.set_box_aspect(1)
+            panel(axes)
+            heading = f"({chr(ord('a') + at)}) {axes.get_title()}"
+            axes.set_title("")
+            axes.set_title(heading, loc="left", fontsize=11)
+
+
+def plane(values: Float[np.ndarray, "N p"], symbol: str, among: np.ndarray | None = None) -> Plane:
+    """Two dimensions of any number: as they are, or by the two principal components.
+
+    Arguments:
+        values: the points.
+        symbol: what a coordinate is called, in mathematical notation: `x` gives x_1, x_2.
+        among: which of the points the components are of, bool `[N]`; all by default.
+    """
+    if values.shape[1] == 1:
+        return Plane(np.pad(values, ((0, 0), (0, 1))), (f"${symbol}_1$", ""))
+    if values.shape[1] == 2:
+        return Plane(values, (f"${symbol}_1$", f"${symbol}_2$"))
+    chosen = values if among is None or not among.any() else values[among]
+    centre = chosen.mean(axis=0)
+    _, sizes, axes = np.linalg.svd(chosen - centre, full_matrices=False)
+    # The sign of a component is arbitrary: its largest entry is made positive, for every machine.
+    axes = axes[:2]
+    largest = np.abs(axes).argmax(axis=1)
+    axes = axes * np.where(axes[np.arange(len(axes)), largest] < 0, -1.0, 1.0)[:, None]
+    points = (values - centre) @ axes.T
+    shares = sizes[:2] ** 2 / max(float((sizes**2).sum()), np.finfo(float).tiny)
+    if len(axes) < 2:  # a single point has a single component
+        points, shares = np.pad(points, ((0, 0), (0, 1))), np.append(shares, 0.0)
+    first, second = (
+        f"principal component {at} of ${symbol}$ ({100 * share:.0f} % of variance)"
+        for at, share in enumerate(shares, start=1)
+    )
+    return Plane(points, (first, second))
+
+
+def colours(points: Float[np.ndarray, "N 2"]) -> Float[np.ndarray, "N 3"]:
+    """[R = c_1, G = c_2, B = .5] of the paper, each coordinate scaled to 0 to 1."""
+    low, high = points.min(axis=0), points.max(axis=0)
+    scaled = (points - low) / np.where(high > low, high - low, 1.0)
+    return np.column_stack([scaled, np.full(len(points), BLUE)])
+
+
+def _matrix(name: str, values: object) -> np.ndarray:
+    matrix = np.asarray(values, np.float64)
+    if matrix.ndim != 2 or 0 in matrix.shape:
+        raise EmbrlError(f"{name} has shape {matrix.shape}, expected two axes and at least one row")
+    if not np.isfinite(matrix).all():
+        bad = int((~np.isfinite(matrix)).any(axis=1).sum())
+        raise EmbrlError(f"{name} is not finite in {bad} of {len(matrix)} rows")
+    return matrix
+
+
+def _check_rows(name: str, matrix: np.ndarray, expected: int, of: str) -> None:
+    if len(matrix) != expected:
+        raise EmbrlError(f"{name} has {len(matrix)} rows, but the environment has {expected} {of}")
+
+
+def _size(count: int) -> float:
+    """The area of a dot (points squared): the more there are, the smaller."""
+    return float(np.clip(16_000 / count, 2.0, 36.0))
+
+
+def _frame(axes: "Axes", names: tuple[str, str]) -> None:
+    """Equal scales on both axes: distances are what an embedding is about."""
+    axes.set_aspect("equal", adjustable="datalim")
+    axes.grid(True)
+    axes.set_xlabel(names[0])
+    if names[1]:
+        axes.set_ylabel(names[1])
+    else:
+        axes.set_yticks([])
+
+
+def _draw_environment(axes: "Axes", *, picture: Picture) -> None:
+    axes.set_title("environment")
+    inside = picture.positions[picture.reachable]
+    axes.scatter(*inside.T, s=_size(len(inside)), c=colours(inside), linewidth=0)
+    picture.draw(axes)
+    for spine in axes.spines.values():
+        spine.set_visible(True)
+    axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="$c_1$", ylabel="$c_2$")
+
+
+def _draw_states(
+    axes: "Axes",
+    *,
+    picture: Picture | None,
+    phi: np.ndarray,
+    visited: np.ndarray,
+    reachable: np.ndarray,
+) -> None:
+    axes.set_title("state embedding")
+    shown = visited & reachable
+    points, names = plane(phi, "x", shown)
+    colour = PALETTE[0] if picture is None else colours(picture.positions)[shown]
+    for left_out, marker, name in [
+        (~visited & reachable, "o", "never visited"),
+        (~reachable, "x", "out of reach"),
+    ]:
+        if count := int(left_out.sum()):
+            style = {"s": 9, "marker": marker, "linewidth": 0.6, "label": f"{name} ({count})"}
+            axes.scatter(*points[left_out].T, c=MUTED if marker == "x" else PALE, **style)
+    if picture is not None:
+        both = picture.neighbours[shown[picture.neighbours].all(axis=1)]
+        # One line with gaps: thousands of separate ones would take seconds.
+        gaps = np.full((len(both), 1, 2), np.nan)
+        mesh = np.concatenate([points[both], gaps], axis=1).reshape(-1, 2)
+        axes.plot(*mesh.T, color=MUTED, alpha=0.5, linewidth=0.4, zorder=1, label="neighbours")
+    axes.scatter(*points[shown].T, s=_size(len(phi)), c=colour, linewidth=0, zorder=2)
+    _frame(axes, names)
+    if picture is not None or not shown.all():
+        axes.legend(  # below the axes: it hides no data
+            loc="upper center",
+            bbox_to_anchor=(0.5, -0.12),
+            ncols=3,
+            fontsize=8.5,
+            handlelength=1.5,
+            handletextpad=0.4,
+            columnspacing=1.2,
+        )
+
+
+def _draw_effects(axes: "Axes", *, effects: np.ndarray, unit: str) -> None:
+    axes.set_title("displacement by each action")
+    points, (across, up) = plane(effects, r"\Delta c")
+    axes.scatter(*points.T, s=_size(len(points)), c=colours(points), linewidth=0)
+    _frame(axes, (f"{across} ({unit})" if unit else across, up))
+
+
+def _draw_actions(axes: "Axes", *, g: np.ndarray, effects: np.ndarray | None) -> None:
+    axes.set_title("action embedding")
+    points, names = plane(g, "e")
+    colour = PALETTE[0] if effects is None else colours(plane(effects, "c").points)
+    axes.scatter(*points.T, s=_size(len(points)), c=colour, linewidth=0)
+    _frame(axes, names)

@@ -1,0 +1,1 @@
+"""The one training loop: configuration and key in, metrics and a policy out."""

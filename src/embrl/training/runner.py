@@ -1,0 +1,398 @@
+"""Carries a run from configuration to summary: the one place where training meets the disk."""
+
+import dataclasses
+import json
+import os
+import platform
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from embrl.embedding import quality
+from embrl.embedding.fit import FitState
+from embrl.embedding.methods import method
+from embrl.envs import Environment
+from embrl.errors import EmbrlError
+from embrl.spaces import action_count, state_count
+from embrl.statistics import area_under_curve, bootstrap_mean
+from embrl.training import checkpoint
+from embrl.training.config import RunConfig, as_json
+from embrl.training.evaluate import random_return
+from embrl.training.program import Program, SeedState
+from embrl.training.run_folder import COLUMNS, RunFolder
+from embrl.training.seeds import over_seeds, seed_keys
+from embrl.types import Transition
+
+FIT_STEPS = 50
+"""Gradient steps of pre-training between two looks from the host."""
+
+SAVE_EVERY = 15.0
+"""Seconds between two checkpoints, at least; the end of a stage is saved in any case."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Progress:
+    """How far a run has come."""
+
+    stage: str
+    """`pre-training` or `training`."""
+    done: int
+    total: int
+    """Gradient steps or samples."""
+    value: float | None
+    """Loss in pre-training, mean return over seeds in training."""
+
+
+Watcher = Callable[[Progress], None]
+
+
+@dataclasses.dataclass
+class Record:
+    """What a checkpoint says beside the arrays."""
+
+    stage: str = "pre-training"
+    done: int = 0
+    """Gradient steps, or epochs."""
+    rows: list[list[float | int | None]] = dataclasses.field(default_factory=list)
+    """Of metrics.csv."""
+    wall_s: float = 0.0
+    """Seconds spent in earlier, interrupted parts of the run."""
+
+
+def train(
+    config: RunConfig,
+    out: str | Path,
+    *,
+    resume: bool = False,
+    watch: Watcher = lambda progress: None,
+    save_every: float = SAVE_EVERY,
+    started: float | None = None,
+) -> RunFolder:
+    """Runs `config` in the folder `out`.
+
+    Arguments:
+        resume: go on from the last checkpoint in `out`; the result is the same, bit for bit, as
+            without the interruption. If nothing is there yet, start.
+        watch: called between chunks.
+        save_every: seconds between checkpoints.
+        started: when the command began (`time.perf_counter`), for honest samples per second.
+
+    Raises:
+        EmbrlError: a setting is wrong, `out` holds another run, its checkpoint is damaged, or
+            numbers stopped being finite; what was saved before stays as it is.
+    """
+    started = time.perf_counter() if started is None else started
+    env = config.env.build()
+    program = Program(config, env.observation_space, env.action_space)
+    check(program)
+    folder = _open(config, Path(out), resume)
+    if (folder.path / "summary.json").exists():
+        return folder  # complete: there is nothing to resume
+    return _Run(program, env, folder, watch, save_every, started).complete()
+
+
+def check(program: Program) -> None:
+    """Whether the settings fit together.
+
+    Raises:
+        EmbrlError: they do not; the message names the flag.
+    """
+    config = program.config
+    method(config.method)
+    rollout, evaluation = config.rollout, config.evaluation
+    _positive("seeds", config.seeds)
+    _positive("rollout.lanes", rollout.lanes)
+    _positive("rollout.epoch", rollout.epoch)
+    _positive("evaluation.episodes", evaluation.episodes)
+    _positive("policy.std", config.policy.std)
+    if not 0 <= config.seed < 2**32:
+        raise EmbrlError(f"seed is {config.seed}: choose 0 to 4294967295")
+    if rollout.epoch % rollout.lanes:
+        raise EmbrlError(
+            f"rollout.lanes is {rollout.lanes}: it must divide rollout.epoch, {rollout.epoch}"
+        )
+    if not 0.0 <= rollout.persistence < 1.0:
+        raise EmbrlError(f"rollout.persistence is {rollout.persistence}: choose 0 to below 1")
+    if evaluation.every % rollout.epoch or evaluation.every < 1:
+        raise EmbrlError(
+            f"evaluation.every is {evaluation.every}: "
+            f"choose a multiple of rollout.epoch, {rollout.epoch}"
+        )
+    if evaluation.final_episodes % evaluation.episodes or evaluation.final_episodes < 1:
+        raise EmbrlError(
+            f"evaluation.final-episodes is {evaluation.final_episodes}: "
+            f"choose a multiple of evaluation.episodes, {evaluation.episodes}"
+        )
+    if program.method.embeds:
+        for name in ("samples", "steps", "batch"):
+            _positive(f"fit.{name}", getattr(config.fit, name))
+        _positive("fit.learning-rate", config.fit.learning_rate)
+        _positive("model.m", config.model.m)
+        _positive("model.d", config.model.d)
+        if not 0.0 < config.fit.held_out < 1.0:
+            raise EmbrlError(f"fit.held-out is {config.fit.held_out}: choose between 0 and 1")
+    if program.epochs < 1:
+        raise EmbrlError(
+            f"samples is {config.samples}: an epoch takes {rollout.epoch} "
+            f"and pre-training {program.pretraining_samples} before it"
+        )
+
+
+def _positive(name: str, value: float) -> None:
+    if not value > 0:
+        raise EmbrlError(f"{name} is {value}: choose more than 0")
+
+
+def _open(config: RunConfig, path: Path, resume: bool) -> RunFolder:
+    folder = RunFolder(path)
+    wanted = as_json(config)
+    if not folder.holds_run:
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise EmbrlError(f"{path} is there and holds no run: choose an empty or new folder")
+        folder.write_config({**_versions(), **wanted})
+        return folder
+    if not resume:
+        raise EmbrlError(f"{path} already holds a run: choose another --out, or add --resume")
+    found = folder.config()
+    # Through JSON and back, as tuples become lists on the way.
+    for name, value in json.loads(json.dumps(wanted)).items():
+        if found.get(name) != value:
+            raise EmbrlError(
+                f"{path} holds another run: its {name} is {found.get(name)}, this one's is {value}"
+            )
+    return folder
+
+
+def _versions() -> dict[str, Any]:
+    names = ("embrl", "jax", "equinox", "optax", "numpy")
+    return {"versions": {"python": platform.python_version(), **{n: version(n) for n in names}}}
+
+
+class _Run:
+    """One call of `train`: compiled functions, and the record that grows."""
+
+    def __init__(
+        self,
+        program: Program,
+        env: Environment,
+        folder: RunFolder,
+        watch: Watcher,
+        save_every: float,
+        started: float,
+    ) -> None:
+        self.program, self.env, self.folder = program, env, folder
+        self.watch, self.save_every, self.started = watch, save_every, started
+        self.config = program.config
+        self.keys = seed_keys(self.config.seed, self.config.seeds)
+        self.record = Record()
+        self.saved_at = time.perf_counter()
+        # Seeds share the environment and the counters; all else is their own.
+        seeds = self.config.seeds
+        self.collect = over_seeds(program.collect, seeds, shared=(0,))
+        self.new_model = over_seeds(program.new_model, seeds)
+        self.fit = over_seeds(program.fit, seeds, shared=(3,), donate=(0,))
+        self.start = over_seeds(program.start, seeds, shared=(0,))
+        self.improve = over_seeds(program.improve, seeds, shared=(0, 3, 4), donate=(1,))
+        self.evaluate = over_seeds(program.evaluate, seeds, shared=(0, 3, 4))
+
+    def complete(self) -> RunFolder:
+        """From wherever the folder's checkpoint stands to the summary."""
+        found = checkpoint.latest(self.folder.checkpoint)
+        if found is not None:
+            manifest = checkpoint.read_manifest(found)
+            try:
+                self.record = Record(**manifest["record"])
+            except (KeyError, TypeError) as error:
+                raise EmbrlError(f"{found / checkpoint.MANIFEST} is damaged: no record") from error
+        if self.record.stage == "pre-training":
+            state = self._begin(self._pretrain(found))
+        else:
+            assert found is not None
+            state = checkpoint.read(found, self._state_shapes())
+        state = self._learn(state)
+        self._summarise(state)
+        return self.folder
+
+    def _pretrain(self, found: Path | None) -> FitState | None:
+        if not self.program.method.embeds:
+            return None
+        # Not saved: the same keys collect the same transitions again.
+        train, held_out = self._split(self.collect(self.env, self.keys))
+        if found is None:
+            state = self.new_model(self.keys)
+        else:
+            state = checkpoint.read(found, jax.eval_shape(self.new_model, self.keys))
+        total = self.config.fit.steps
+        while self.record.done < total:
+            # Always the same number, so that one program serves; steps beyond the last have a
+            # learning rate of 0.
+            steps = self.record.done + jnp.arange(min(FIT_STEPS, total))
+            state, losses = self.fit(state, train, self.keys, steps)
+            _finite("the loss of pre-training", np.asarray(losses))
+            self.record.done += len(steps)
+            done = min(self.record.done, total)
+            self.watch(Progress("pre-training", done, total, float(losses.mean())))
+            self._save(state)
+        self._measure_quality(state, train, held_out)
+        return state
+
+    def _begin(self, fitted: FitState | None) -> SeedState:
+        state = self.start(self.env, self.keys, None if fitted is None else fitted.model)
+        self.record = dataclasses.replace(self.record, stage="training", done=0)
+        self._add_rows(state, {})
+        self._save(state, now=True)
+        return state
+
+    def _learn(self, state: SeedState) -> SeedState:
+        epochs, a_chunk = self.program.epochs, self.config.evaluation.every
+        a_chunk //= self.config.rollout.epoch
+        while self.record.done < epochs:
+            count = min(a_chunk, epochs - self.record.done)
+            state, measures = self.improve(
+                self.env, state, self.keys, jnp.int32(self.record.done), jnp.int32(count)
+            )
+            self.record.done += count
+            measures = {name: np.asarray(value) for name, value in measures.items()}
+            for name, values in measures.items():
+                _finite(f"{name} after {self._samples()} samples", values)
+            self._add_rows(state, measures, final=self.record.done == epochs)
+            self._save(state, now=self.record.done == epochs)
+            self.watch(
+                Progress("training", self._samples(), self.config.samples, self._last_return())
+            )
+        return state
+
+    def _samples(self) -> int:
+        return self.program.pretraining_samples + self.record.done * self.config.rollout.epoch
+
+    def _last_return(self) -> float:
+        column = COLUMNS.index("return_mean")
+        rows = self.record.rows[-self.config.seeds :]
+        return float(np.mean(np.array([row[column] for row in rows], float)))
+
+    def _add_rows(
+        self, state: SeedState, measures: dict[str, np.ndarray], final: bool = False
+    ) -> None:
+        evaluation = self.config.evaluation
+        episodes = evaluation.final_episodes if final else evaluation.episodes
+        rounds = episodes // evaluation.episodes
+        found = self.evaluate(
+            self.env, state, self.keys, jnp.int32(self.record.done), jnp.int32(rounds)
+        )
+        columns = {**measures, **{name: np.asarray(value) for name, value in found.items()}}
+        for name, values in columns.items():
+            _finite(f"{name} after {self._samples()} samples", values)
+        for seed in range(self.config.seeds):
+            row: dict[str, float | int] = {
+                "seed": seed,
+                "samples": self._samples(),
+                "episodes": episodes,
+            }
+            row |= {name: float(values[seed]) for name, values in columns.items()}
+            self.record.rows.append([row.get(name) for name in COLUMNS])
+        self.folder.write_metrics(self.record.rows)
+
+    def _save(self, state: FitState | SeedState, now: bool = False) -> None:
+        """Saves the run, if it is time."""
+        if not now and time.perf_counter() - self.saved_at < self.save_every:
+            return
+        record = dataclasses.replace(self.record, wall_s=self._wall())
+        number = self.record.done + (self.record.stage == "training") * 10**7
+        checkpoint.write(
+            self.folder.checkpoint, number, state, {"record": dataclasses.asdict(record)}
+        )
+        self.saved_at = time.perf_counter()
+
+    def _state_shapes(self) -> SeedState:
+        model = None
+        if self.program.method.embeds:
+            model = jax.eval_shape(self.new_model, self.keys).model
+        return jax.eval_shape(self.start, self.env, self.keys, model)
+
+    def _wall(self) -> float:
+        return self.record.wall_s + time.perf_counter() - self.started
+
+    def _split(self, transitions: Transition) -> tuple[Transition, Transition]:
+        """Transitions to train on, and some held out."""
+        count = transitions.action.shape[1]
+        held_out = max(1, round(self.config.fit.held_out * count))
+        return (
+            jax.tree.map(lambda column: column[:, held_out:], transitions),
+            jax.tree.map(lambda column: column[:, :held_out], transitions),
+        )
+
+    def _measure_quality(self, state: FitState, train: Transition, held_out: Transition) -> None:
+        """Writes quality.json: one report for each seed."""
+        effects = self.env.action_effects()
+        reports = []
+        for seed in range(self.config.seeds):
+            model, mine, others = jax.device_get(
+                jax.tree.map(lambda leaf: leaf[seed], (state.model, train, held_out))
+            )
+            visited = np.unique(
+                np.concatenate([mine.observation, others.observation]), axis=0
+            )
+            coordinates = self.env.state_coordinates(jnp.asarray(visited))
+            report = quality.measure(
+                model,
+                others,
+                visited,
+                states_total=state_count(self.env.observation_space),
+                state_coordinates=None if coordinates is None else np.asarray(coordinates),
+                action_effects=None if effects is None else np.asarray(effects),
+            )
+            reports.append({"seed": seed, **dataclasses.asdict(report)})
+        self.folder.write_quality(reports)
+
+    def _summarise(self, state: SeedState) -> None:
+        config, seeds = self.config, self.config.seeds
+        # What training cost is known now; the references below are no part of it.
+        wall = self._wall()
+        curves = self.folder.metrics()
+        returns = curves["return_mean"].reshape(-1, seeds)
+        samples = curves["samples"].reshape(-1, seeds)[:, 0]
+        final = returns[-1]
+        greedy = curves["greedy_return_mean"].reshape(-1, seeds)[-1]
+        _, low, high = bootstrap_mean(final)
+        key = jax.random.key(0)  # references are the same for every run of an environment
+        references = self.env.references(key)
+        self.folder.write_summary(
+            {
+                "method": config.method,
+                "algorithm": config.algorithm,
+                "env": config.environment,
+                "actions": action_count(self.env.action_space),
+                "seeds": seeds,
+                "samples": int(samples[-1]),
+                "wall_s": wall,
+                "samples_per_s": seeds * int(samples[-1]) / wall,
+                "machine": _machine(),
+                "final_return_mean": float(final.mean()),
+                "final_return_ci95": None if seeds == 1 else [float(low), float(high)],
+                "final_return_per_seed": final.tolist(),
+                "final_greedy_return_mean": float(greedy.mean()),
+                "auc_mean": float(area_under_curve(samples, returns.T).mean()),
+                "random_return": random_return(self.env, key),
+                **references,
+            }
+        )
+
+
+def _finite(what: str, values: np.ndarray) -> None:
+    if not np.isfinite(values).all():
+        where = ", ".join(str(seed) for seed in np.flatnonzero(~np.isfinite(values)))
+        raise EmbrlError(
+            f"{what} is no longer finite (seed {where}): try a smaller learning rate; "
+            "what was saved before is kept"
+        )
+
+
+def _machine() -> str:
+    device = jax.devices()[0]
+    return f"{device.device_kind} x {len(jax.devices())}, {os.cpu_count()} cores"

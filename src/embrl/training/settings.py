@@ -1,0 +1,92 @@
+"""Default settings: our best, and the paper's as published.
+
+`tuned` has one setting for each method, whatever the environment. `paper` has the tables of
+Pritz et al. (2021), A.4.2, and its plain form of the method.
+"""
+
+import dataclasses
+from typing import Any, Literal
+
+from embrl.embedding.fit import FitConfig
+from embrl.embedding.methods import method as get_method
+from embrl.embedding.model import ModelConfig
+from embrl.envs import EnvConfig
+from embrl.policy import ALGORITHMS
+from embrl.training.config import EvaluationConfig, PolicyConfig, RolloutConfig, RunConfig
+
+Settings = Literal["tuned", "paper"]
+
+
+def default_config(
+    environment: str,
+    env: EnvConfig,
+    method: str = "jsae",
+    algorithm: str = "vpg",
+    settings: Settings = "tuned",
+) -> RunConfig:
+    """The configuration that a run has when nothing else is said.
+
+    Raises:
+        EmbrlError: an unknown name, or one that has no such settings.
+    """
+    get_method(method)
+    config = RunConfig(
+        environment=environment,
+        env=env,
+        method=method,
+        algorithm=algorithm,
+        seeds=4,
+        samples=1_000_000,
+        seed=0,
+        model=ModelConfig(),
+        fit=FitConfig(),
+        policy=PolicyConfig(),
+        hyper=ALGORITHMS[algorithm](),
+        rollout=RolloutConfig(),
+        evaluation=EvaluationConfig(),
+    )
+    return _replace(config, (_tuned if settings == "tuned" else _paper)(environment, env, method))
+
+
+def _tuned(environment: str, env: EnvConfig, method: str) -> dict[str, dict[str, Any]]:
+    return {}
+
+
+def _paper(environment: str, env: EnvConfig, method: str) -> dict[str, dict[str, Any]]:
+    """Tables 1, 2 and 7, and the protocol around them. Where a table leaves a cell unreadable, the
+    choice is marked."""
+    recommender = environment == "recommender"
+    epoch = 1000 if recommender else 1500
+    common = {
+        "rollout": {"epoch": epoch, "lanes": 10, "persistence": 0.0},
+        "evaluation": {"every": epoch * 5},
+    }
+    rates: dict[tuple[str, int], tuple[float, float, float]] = {
+        # (method, actuators): actor's rate, critic's rate, std
+        ("none", 5): (1e-3, 1e-3, 1.0),
+        ("none", 9): (1e-3, 3e-4, 1.0),
+        ("none", 11): (1e-3, 1e-3, 1.0),
+        ("jsae", 5): (3e-4, 3e-4, 0.8),
+        ("jsae", 9): (1e-4, 1e-3, 1.0),
+        ("jsae", 11): (3e-4, 1e-3, 1.0),
+        ("none", 0): (1e-3, 1e-3, 1.0),
+        ("jsae", 0): (1e-3, 3e-4, 0.8),
+    }
+    actuators = 0 if recommender else min((5, 9, 11), key=lambda n: abs(n - env.actuators))
+    actor, critic, std = rates[method, actuators]
+    return {
+        **common,
+        # The recommender's dimensions are unreadable in Table 7; 8 and 8 are its PPO's.
+        "model": {"m": 8, "d": 8 if recommender else 2, "head": "softmax"},
+        "fit": {"samples": 200_000 if recommender else 30_000, "learning_rate": 0.01},
+        "policy": {"std": std, "bounded": False},
+        "hyper": {"actor_lr": actor, "std_lr": actor, "critic_lr": critic},
+    }
+
+
+def _replace(config: RunConfig, changes: dict[str, dict[str, Any]]) -> RunConfig:
+    parts = {
+        name: dataclasses.replace(getattr(config, name), **change)
+        for name, change in changes.items()
+    }
+    return dataclasses.replace(config, **parts)
