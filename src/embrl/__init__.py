@@ -1,0 +1,27 @@
+"""embrl: embeddings for reinforcement learning.
+
+    import embrl
+
+    env = embrl.make("gridworld", actuators=9)
+    run = embrl.train("gridworld", actuators=9, method="jsae", samples=300_000, out="runs/first")
+    policy = embrl.load("runs/first").policy()
+    action = policy.act(observation)
+
+Importing embrl is cheap: JAX is loaded at the first call.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from embrl.api import Policy, Run, load, make, train
+    from embrl.errors import EmbrlError
+
+__all__ = ["EmbrlError", "Policy", "Run", "load", "make", "train"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        home = "embrl.errors" if name == "EmbrlError" else "embrl.api"
+        return getattr(importlib.import_module(home), name)
+    raise AttributeError(f"module 'embrl' has no attribute {name!r}")

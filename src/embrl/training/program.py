@@ -50,11 +50,17 @@ def purpose(key: Key, what: Purpose, index: int | Int[Array, ""] = 0) -> Key:
     return jax.random.fold_in(jax.random.fold_in(key, what), index)
 
 
-class SeedState(NamedTuple):
-    """One seed in the middle of its training."""
+class Agent(NamedTuple):
+    """What is learned."""
 
     embedding: JointEmbedding | None
     learner: Learner
+
+
+class SeedState(NamedTuple):
+    """One seed in the middle of its training."""
+
+    agent: Agent
     lanes: Lanes
 
 
@@ -129,14 +135,18 @@ class Program:
         """A new policy and critic on top of the embedding, and open lanes."""
         key_learner, key_lanes = jax.random.split(purpose(key, Purpose.START))
         return SeedState(
-            embedding,
-            self._new_learner(key_learner, embedding),
+            Agent(embedding, self._new_learner(key_learner, embedding)),
             open_lanes(env, key_lanes, self.config.rollout.lanes),
         )
 
+    def new_agent(self, key: Key) -> Agent:
+        """An untrained agent: tells what a checkpoint of a trained one looks like."""
+        embedding = self.new_model(key).model if self.method.embeds else None
+        return Agent(embedding, self._new_learner(key, embedding))
+
     def policy(self, state: SeedState) -> OverallPolicy:
         """pi_o as it stands."""
-        return self.overall(state.embedding, state.learner.actor)
+        return self.overall(state.agent.embedding, state.agent.learner.actor)
 
     def overall(self, embedding: JointEmbedding | None, actor: Actor) -> OverallPolicy:
         """f . pi_i . phi."""
@@ -234,5 +244,5 @@ class Program:
             terminated=transitions.terminated,
             truncated=transitions.truncated,
         )
-        learner, measures = self.config.hyper.update(state.learner, batch)
-        return SeedState(state.embedding, learner, after), measures
+        learner, measures = self.config.hyper.update(state.agent.learner, batch)
+        return SeedState(Agent(state.agent.embedding, learner), after), measures

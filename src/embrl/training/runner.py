@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from embrl import spaces
 from embrl.embedding import quality
 from embrl.embedding.fit import FitState
 from embrl.embedding.methods import method
@@ -305,7 +306,14 @@ class _Run:
         record = dataclasses.replace(self.record, wall_s=self._wall())
         number = self.record.done + (self.record.stage == "training") * 10**7
         checkpoint.write(
-            self.folder.checkpoint, number, state, {"record": dataclasses.asdict(record)}
+            self.folder.checkpoint,
+            number,
+            state,
+            {
+                "record": dataclasses.asdict(record),
+                "observation_space": spaces.to_json(self.env.observation_space),
+                "action_space": spaces.to_json(self.env.action_space),
+            },
         )
         self.saved_at = time.perf_counter()
 

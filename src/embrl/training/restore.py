@@ -1,0 +1,62 @@
+"""A trained policy from a run folder, without its environment."""
+
+from typing import Any, NamedTuple
+
+import gymnasium
+import jax
+import jax.numpy as jnp
+
+from embrl import spaces
+from embrl.embedding.model import JointEmbedding
+from embrl.errors import EmbrlError
+from embrl.policy.overall import OverallPolicy
+from embrl.training import checkpoint
+from embrl.training.config import RunConfig
+from embrl.training.program import Agent, Program
+from embrl.training.run_folder import RunFolder
+
+
+class AgentOnly(NamedTuple):
+    """The part of a `SeedState` that a policy needs."""
+
+    agent: Agent
+
+
+class Restored(NamedTuple):
+    """What training left of one seed."""
+
+    embedding: JointEmbedding | None
+    policy: OverallPolicy
+    observation_space: gymnasium.Space
+    action_space: gymnasium.Space
+
+
+def restore(folder: RunFolder, config: RunConfig, seed: int) -> Restored:
+    """The policy of the seed with the given index, as the newest checkpoint has it.
+
+    Raises:
+        EmbrlError: there is no checkpoint yet, none with a policy, or it is damaged.
+    """
+    found = checkpoint.latest(folder.checkpoint)
+    if found is None:
+        raise EmbrlError(f"{folder.path} has no checkpoint yet: train it with embrl train")
+    manifest, where = checkpoint.read_manifest(found), found / checkpoint.MANIFEST
+    record: Any = manifest.get("record", {})
+    if record.get("stage") != "training":
+        raise EmbrlError(f"{folder.path} has no policy yet: go on with embrl train --resume")
+    program = Program(
+        config,
+        spaces.from_json(manifest.get("observation_space", {}), where),
+        spaces.from_json(manifest.get("action_space", {}), where),
+    )
+    keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), config.seeds))
+    shapes = jax.eval_shape(jax.vmap(program.new_agent), keys)
+    # Named as in a SeedState, whose lanes only the environment could tell the shape of.
+    agents = checkpoint.read(found, AgentOnly(shapes)).agent
+    embedding, learner = jax.tree.map(lambda leaf: jnp.asarray(leaf[seed]), agents)
+    return Restored(
+        embedding,
+        program.overall(embedding, learner.actor),
+        program.observation_space,
+        program.action_space,
+    )
