@@ -57,13 +57,17 @@ class SoftmaxTransition(TransitionModel):
 class MetricTransition(TransitionModel):
     """Predicts where s' lies in X; a state is the likelier the nearer its embedding.
 
-        p = x + h(x, e),    log P(s' | x, e) = -beta ||p - phi(s')||^2 + const
+        p = x + M(x) e + h(x, e),    log P(s' | x, e) = -beta ||p - phi(s')||^2 + const
 
     The head has no weights of its own for a state: what is learned of it as a next state is
     learned of its embedding, so that few visits suffice and the space comes to have a metric.
-    With several factors, h predicts a point for each.
+    The matrix M(x) says that, to first order, actions act alike everywhere in E. Without it the
+    network h can put a few actions anywhere and still tell them apart, and in about one of six
+    seeds the action embedding comes out torn (docs/decisions/0005).
+    With several factors, a point is predicted for each.
     """
 
+    matrix: MLP
     network: MLP
     log_beta: Float[Array, ""]
     factors: tuple[int, ...] = eqx.field(static=True)
@@ -71,19 +75,26 @@ class MetricTransition(TransitionModel):
     def __init__(
         self, m: int, d: int, hidden: Sequence[int], factors: Sequence[int], *, key: Key
     ) -> None:
+        key_matrix, key_network = jax.random.split(key)
+        outputs = m * len(factors)
         self.factors = tuple(factors)
+        self.matrix = MLP(
+            m, hidden, outputs * d, activation=jax.nn.relu, last_scale=0.3, key=key_matrix
+        )
         self.network = MLP(
-            m + d, hidden, m * len(factors), activation=jax.nn.relu, last_scale=0.1, key=key
+            m + d, hidden, outputs, activation=jax.nn.relu, last_scale=0.1, key=key_network
         )
         # Precise enough that neighbours in a space that starts small can be told apart.
         self.log_beta = jnp.float32(np.log(90.0))
 
     def __call__(self, x: Array, e: Array, points: Points) -> Logits:
-        h = self.network(jnp.concatenate([x, e], axis=-1))
-        parts = jnp.split(h, len(self.factors), axis=-1)
+        matrix = self.matrix(x).reshape(*x.shape[:-1], -1, e.shape[-1])
+        moves = (matrix * e[..., None, :]).sum(-1) + self.network(jnp.concatenate([x, e], axis=-1))
         beta = jnp.exp(self.log_beta)
         # Without ||p||^2, which is the same for all s' and falls out of the softmax.
         return tuple(
-            beta * (2.0 * (x + part) @ point.T - (point**2).sum(-1))
-            for part, point in zip(parts, points, strict=True)
+            beta * (2.0 * (x + move) @ point.T - (point**2).sum(-1))
+            for move, point in zip(
+                jnp.split(moves, len(self.factors), axis=-1), points, strict=True
+            )
         )

@@ -23,6 +23,10 @@ WIDTH = 8.0
 AXES_HEIGHT = 4.6
 LEGEND_ROW = 0.25
 LEGEND_COLUMNS = 2
+APART = 0.02
+"""Nearer reference values share a line, as a fraction of the range of returns."""
+TEXT = 0.11
+"""Height of a reference's name, likewise."""
 LONG_LABEL = 40
 """Letters; where there are more, the legend has one column."""
 
@@ -220,18 +224,18 @@ def _draw_references(axes: "Axes", curves: Sequence[Curve]) -> None:
     if not values:
         return
     low, high = axes.dataLim.intervaly
-    apart = 0.02 * (max(high, *values) - min(low, *values))
+    span = max(high, *values) - min(low, *values)
     lines: dict[str, list[float]] = {}
     for name, value in found:
         known = lines.setdefault(name, [])
-        if value is not None and all(abs(value - other) > apart for other in known):
+        if value is not None and all(abs(value - other) > APART * span for other in known):
             known.append(value)
     heights = sorted((value, name) for name, known in lines.items() for value in known)
     digits = min(2, decimals(*values))
     text_at = -np.inf
     for value, name in heights:
         axes.axhline(value, color=INK, linewidth=1, linestyle=(0, (4, 3)), zorder=1.5)
-        text_at = max(value, text_at + 4.5 * apart)  # no name is written over another
+        text_at = max(value, text_at + TEXT * span)  # no name is written over another
         axes.annotate(
             f"{name}\n{value:.{digits}f}".replace("-", "\N{MINUS SIGN}"),
             (1.01, text_at),

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 PANEL = 4.4
+HEADING = 0.25
 """Inches."""
 BLUE = 0.5
 """The third channel of every colour that stands for a place or a displacement."""
@@ -85,7 +86,8 @@ def plot_embedding(
 
     columns = 3 if len(panels) == 3 else 2
     rows = -(-len(panels) // columns)
-    with figure(path, PANEL * columns, PANEL * rows + (0.3 if title else 0)) as drawn:
+    height = (PANEL + HEADING) * rows + (HEADING if title else 0)
+    with figure(path, PANEL * columns, height) as drawn:
         if title:
             drawn.suptitle(title, fontsize=13, fontweight="bold")
         for at, panel in enumerate(panels):
@@ -215,7 +217,7 @@ def _draw_states(
 
 
 def _draw_effects(axes: "Axes", *, effects: np.ndarray, unit: str) -> None:
-    axes.set_title("displacement by each action")
+    axes.set_title("displacement by each action" if unit else "effect of each action")
     points, (across, up) = plane(effects, r"\Delta c")
     axes.scatter(*points.T, s=_size(len(points)), c=colours(points), linewidth=0)
     _frame(axes, (f"{across} ({unit})" if unit else across, up))

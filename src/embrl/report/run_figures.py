@@ -1,0 +1,59 @@
+"""All pictures of one run."""
+
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from embrl.embedding.methods import method
+from embrl.report.curves import plot_curves, read_curve
+from embrl.report.embedding_figure import plot_embedding
+from embrl.spaces import factors
+from embrl.training.config import RunConfig, from_json
+from embrl.training.program import Program
+from embrl.training.restore import restore
+from embrl.training.run_folder import RunFolder
+from embrl.training.seeds import seed_keys
+
+
+def draw_run(path: str | Path, seed: int = 0) -> list[Path]:
+    """Draws a run's learning curve and, where there is one, its embedding.
+
+    **Returns** the pictures' paths, in the run's `figures` folder.
+
+    Raises:
+        EmbrlError: there is no run, its files are damaged, or its environment cannot be built.
+    """
+    folder = RunFolder.existing(path)
+    config = from_json(folder.config(), folder.path / "config.json")
+    folder.figures.mkdir(exist_ok=True)
+    curve = read_curve(folder)
+    title = f"{curve.label} on the {config.environment}"
+    pictures = [folder.figures / "learning_curve.png"]
+    plot_curves([curve], pictures[0], title)
+    if method(config.method).embeds:
+        pictures.append(folder.figures / "embedding.png")
+        _draw_embedding(folder, config, seed, pictures[1])
+    return pictures
+
+
+def _draw_embedding(folder: RunFolder, config: RunConfig, seed: int, path: Path) -> None:
+    embedding = restore(folder, config, seed).embedding
+    assert embedding is not None
+    env = config.env.build()
+    if len(factors(env.observation_space)) == 1:
+        points, states = (
+            np.asarray(embedding.phi.points[0]),
+            np.arange(len(embedding.phi.points[0])),
+        )
+        program = Program(config, env.observation_space, env.action_space)
+        key = seed_keys(config.seed, config.seeds)[seed]
+        observed = jax.jit(program.collect)(env, key).observation
+        visited = np.zeros(len(states), bool)
+        visited[np.asarray(observed)] = True
+    else:
+        # Too many combinations to show: the values of the last factor (the last item bought).
+        points, visited = np.asarray(embedding.phi.points[-1]), None
+    plot_embedding(
+        path, environment=env, phi=points, g=np.asarray(embedding.g.table), visited=visited
+    )

@@ -1,0 +1,133 @@
+"""The comparison of runs, computed by hand, and its three forms."""
+
+import csv
+import io
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from embrl.errors import EmbrlError
+from embrl.report.curves import Curve
+from embrl.report.table import compare, default_level, to_csv, to_markdown, to_rich
+
+
+def curve(label: str = "VPG + JSAE", **known: Any) -> Curve:
+    """Three seeds; the last never reaches .5."""
+    returns = np.array([[0.0, 0.6, 0.9], [0.0, 0.4, 0.8], [0.0, 0.1, 0.1]])
+    known = {"environment": "gridworld"} | known
+    return Curve(label, np.array([0.0, 10_000.0, 30_000.0]), returns, **known)
+
+
+def printed(comparison: Any, width: int = 80) -> str:
+    console = Console(file=io.StringIO(), width=width)
+    console.print(to_rich(comparison))
+    return console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_row_by_hand() -> None:
+    comparison = compare([curve(samples_per_s=2_000.0)], level=0.5)
+    (row,) = comparison.rows
+    assert (row.label, row.seeds, row.samples_per_s) == ("VPG + JSAE", 3, 2_000.0)
+    assert row.final_mean == pytest.approx(0.6)
+    # Three seeds: the percentile interval reaches from worst to best.
+    assert (row.final_low, row.final_high) == pytest.approx((0.1, 0.9))
+    assert (row.final_worst, row.final_best) == (0.1, 0.9)
+    assert (row.samples_to_level, row.seeds_at_level) == (20_000.0, 2)  # of 10k and 30k
+    # Trapezoids over 30k: seed 0 (3 + 15) / 30, seed 1 (2 + 12) / 30, seed 2 (.5 + 2) / 30.
+    assert row.auc == pytest.approx((18 + 14 + 2.5) / 30 / 3)
+    assert comparison.notes == ()
+
+
+def test_nobody_reaches_the_level() -> None:
+    comparison = compare([curve()], level=0.95)
+    (row,) = comparison.rows
+    assert np.isnan(row.samples_to_level)
+    assert row.seeds_at_level == 0
+    assert "– (0 of 3)" in to_markdown(comparison)
+
+
+def test_one_seed_has_no_interval() -> None:
+    single = Curve("one", np.array([1.0]), np.array([[0.25]]))
+    comparison = compare([single])
+    assert "| one | 1 | 0.250 | 0.250 | 0.250 | – | 0.250 | – |" in to_markdown(comparison)
+
+
+def test_level_of_the_gridworld() -> None:
+    # Its own level goes before half way between the references.
+    assert default_level([curve(random_return=-1.5, best_known_return=0.9)]) == 0.5
+
+
+def test_level_is_half_way_elsewhere() -> None:
+    a = curve(environment="shop", random_return=10.0, best_known_return=30.0)
+    b = curve(environment="shop", random_return=12.0, best_known_return=30.0)
+    unknown = curve(environment="shop", random_return=12.0)
+    assert default_level([a]) == 20.0
+    assert default_level([a, b, unknown]) == 20.5
+    assert default_level([unknown]) is None
+
+
+def test_level_that_nothing_suggests_is_left_out() -> None:
+    comparison = compare([curve(environment="shop")])
+    assert comparison.level is None
+    assert comparison.rows[0].seeds_at_level == 0
+    text = to_markdown(comparison)
+    assert "samples to level" in text
+    assert "| – |" in text
+
+
+def test_notes_say_what_cannot_be_compared() -> None:
+    late = Curve("late", np.array([20_000.0, 30_000.0]), np.ones((2, 2)), environment="shop")
+    comparison = compare([curve(), late])
+    assert len(comparison.notes) == 2
+    assert "gridworld, shop" in comparison.notes[0]
+    assert "0 to 30k, 20k to 30k" in comparison.notes[1]
+    assert all(note in to_markdown(comparison) for note in comparison.notes)
+    assert "different environments" in printed(comparison, 200)
+
+
+def test_markdown() -> None:
+    text = to_markdown(compare([curve(samples_per_s=812_345.0), curve("a|b")]))
+    assert text == (
+        "| run | seeds | final return [95 % interval] | worst seed | best seed "
+        "| samples to 0.5 (seeds) | AUC | samples/s |\n"
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n"
+        "| VPG + JSAE | 3 | 0.600 [0.100, 0.900] | 0.100 | 0.900 | 20k (2 of 3) | 0.383 "
+        "| 812.3k |\n"
+        "| a\\|b | 3 | 0.600 [0.100, 0.900] | 0.100 | 0.900 | 20k (2 of 3) | 0.383 | – |\n"
+    )
+
+
+def test_csv_comes_back_equal() -> None:
+    comparison = compare([curve('odd, "label"', samples_per_s=1 / 3), curve()], level=0.95)
+    first, second = csv.DictReader(io.StringIO(to_csv(comparison)))
+    row = comparison.rows[0]
+    assert first["label"] == 'odd, "label"'
+    for name in ("final_mean", "final_low", "final_high", "auc", "samples_per_s"):
+        assert float(first[name]) == getattr(row, name)
+    assert (first["seeds"], first["seeds_at_level"], first["level"]) == ("3", "0", "0.95")
+    assert first["samples_to_level"] == second["samples_per_s"] == ""  # not known
+
+
+def test_terminal_table_fits_80_columns() -> None:
+    text = printed(compare([curve("VPG, no embedding", samples_per_s=812_345.0)]))
+    assert all(len(line) <= 80 for line in text.splitlines())
+    for part in ("0.600", "[0.100, 0.900]", "20k", "(2 of 3)", "0.383", "812.3k"):
+        assert part in text
+    assert "…" not in text
+
+
+def test_brackets_in_labels_are_no_markup() -> None:
+    assert "VPG [bold]" in printed(compare([curve("VPG [bold]")]), 120)
+
+
+def test_large_returns_keep_fewer_decimals() -> None:
+    big = Curve("shop", np.array([1.0]), np.array([[1234.5678], [1300.0]]))
+    assert "| 1267 [1235, 1300] |" in to_markdown(compare([big]))
+
+
+def test_nothing_to_compare_is_said() -> None:
+    with pytest.raises(EmbrlError, match="nothing to compare") as error:
+        compare([])
+    assert "\n" not in str(error.value)
