@@ -19,7 +19,7 @@ from embrl.training.restore import restore
 from embrl.training.run_folder import RunFolder
 from embrl.training.runner import Watcher
 from embrl.training.runner import train as run_training
-from embrl.training.seeds import use_all_cores
+from embrl.training.seeds import prepare_jax
 from embrl.training.settings import Settings, default_config
 
 __all__ = ["Policy", "Run", "load", "make", "train"]
@@ -65,7 +65,7 @@ def train(
     Raises:
         EmbrlError: as `embrl train` would say it.
     """
-    use_all_cores()
+    prepare_jax()
     env = envs.configure(environment, **options)
     config = default_config(environment, env, method, algorithm, settings)
     config = dataclasses.replace(config, seeds=seeds, samples=samples, seed=seed)

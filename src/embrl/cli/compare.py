@@ -19,7 +19,8 @@ Prints a table of final returns, areas under the curves and the samples it took 
 with 95 % bootstrap intervals over seeds.
 
   RUN          run folders
-  --level R    the return to reach (default: half way from random to the best known)
+  --level R    the return to reach (default: .5 on the gridworld, else half way
+               from random to the best known)
   --out DIR    also write DIR/table.md, DIR/table.csv and DIR/curves.png"""
 
 
@@ -44,8 +45,6 @@ def compare(arguments: Sequence[str]) -> None:
     read = curves.read_curves(given.runs)
     comparison = table.compare(read, given.level)
     Console().print(table.to_rich(comparison))
-    for note in comparison.notes:
-        print(note)
     if given.out is not None:
         given.out.mkdir(parents=True, exist_ok=True)
         files.write_text(given.out / "table.md", table.to_markdown(comparison))

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import itertools
 import os
 import sys
 from collections.abc import Sequence
@@ -32,8 +33,8 @@ def parse(kind: type[Settings], arguments: Sequence[str], program: str) -> Setti
 
 def value_of(flag: str, arguments: Sequence[str], default: str) -> str:
     """What `--flag value` or `--flag=value` says, before the rest can be parsed."""
-    for here, after in zip(arguments, [*arguments[1:], ""], strict=True):
-        if here == flag and after:
+    for here, after in itertools.zip_longest(arguments, arguments[1:]):
+        if here == flag and after is not None:
             return after
         if here.startswith(f"{flag}="):
             return here.partition("=")[2]

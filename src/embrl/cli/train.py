@@ -18,7 +18,7 @@ from embrl.policy import ALGORITHMS
 from embrl.training.config import RunConfig, from_json
 from embrl.training.run_folder import RunFolder
 from embrl.training.runner import train as run
-from embrl.training.seeds import use_all_cores
+from embrl.training.seeds import prepare_jax
 from embrl.training.settings import Settings, default_config
 
 USAGE = f"""\
@@ -33,7 +33,7 @@ embrl train ENV --help lists all flags of an environment."""
 
 def train(arguments: Sequence[str]) -> None:
     """Parses, trains, says how it went."""
-    use_all_cores()
+    prepare_jax()
     if not arguments or arguments[0].startswith("-"):
         finish_help(arguments, USAGE)
         config, out, resume = _resumed(arguments)

@@ -61,7 +61,7 @@ class GaussianActor(Actor):
     ) -> None:
         """`bounded`: mu ends in a tanh, because embeddings live in (-1, 1)^d."""
         self.mean = MLP(inputs, hidden, d, last_scale=0.01, key=key)
-        self.log_std = jnp.full(d, jnp.log(std))
+        self.log_std = jnp.full(d, jnp.log(std), jnp.float32)
         self.bounded = bounded
 
     def noise(self, key: Key, batch: tuple[int, ...]) -> Float[Array, "*batch d"]:

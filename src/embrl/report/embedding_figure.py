@@ -51,8 +51,9 @@ def plot_embedding(
         phi: where each state lies. More than two dimensions are projected on the two principal
             components of the states that are shown in colour.
         g: where each action lies; projected likewise.
-        visited: which states the embedding was trained on; the others stand where the initial
-            values left them, and are drawn small and grey.
+        visited: which states the embedding was trained on; where the others stand means nothing
+            (initial values, or as far away as the training pushed them), and they are drawn
+            small and grey.
         title: a heading; none if empty.
 
     Raises:

@@ -1,5 +1,6 @@
 """All pictures of one run."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import jax
@@ -16,10 +17,10 @@ from embrl.training.run_folder import RunFolder
 from embrl.training.seeds import seed_keys
 
 
-def draw_run(path: str | Path, seed: int = 0) -> list[Path]:
+def draw_run(path: str | Path, seed: int = 0) -> Iterator[Path]:
     """Draws a run's learning curve and, where there is one, its embedding.
 
-    **Returns** the pictures' paths, in the run's `figures` folder.
+    **Yields** each picture's path, in the run's `figures` folder, once it is drawn.
 
     Raises:
         EmbrlError: there is no run, its files are damaged, or its environment cannot be built.
@@ -29,12 +30,11 @@ def draw_run(path: str | Path, seed: int = 0) -> list[Path]:
     folder.figures.mkdir(exist_ok=True)
     curve = read_curve(folder)
     title = f"{curve.label} on the {config.environment}"
-    pictures = [folder.figures / "learning_curve.png"]
-    plot_curves([curve], pictures[0], title)
+    plot_curves([curve], folder.figures / "learning_curve.png", title)
+    yield folder.figures / "learning_curve.png"
     if method(config.method).embeds:
-        pictures.append(folder.figures / "embedding.png")
-        _draw_embedding(folder, config, seed, pictures[1])
-    return pictures
+        _draw_embedding(folder, config, seed, folder.figures / "embedding.png")
+        yield folder.figures / "embedding.png"
 
 
 def _draw_embedding(folder: RunFolder, config: RunConfig, seed: int, path: Path) -> None:
@@ -48,9 +48,10 @@ def _draw_embedding(folder: RunFolder, config: RunConfig, seed: int, path: Path)
         )
         program = Program(config, env.observation_space, env.action_space)
         key = seed_keys(config.seed, config.seeds)[seed]
-        observed = jax.jit(program.collect)(env, key).observation
-        visited = np.zeros(len(states), bool)
-        visited[np.asarray(observed)] = True
+        seen = jax.jit(program.collect)(env, key)
+        visited = np.zeros(len(points), bool)
+        visited[np.asarray(seen.observation)] = True
+        visited[np.asarray(seen.next_observation)] = True
     else:
         # Too many combinations to show: the values of the last factor (the last item bought).
         points, visited = np.asarray(embedding.phi.points[-1]), None

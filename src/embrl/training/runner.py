@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import operator
 import os
 import platform
 import time
@@ -195,10 +196,10 @@ class _Run:
         self.saved_at = time.perf_counter()
         # Seeds share the environment and the counters; all else is their own.
         seeds = self.config.seeds
-        self.collect = over_seeds(program.collect, seeds, shared=(0,))
-        self.new_model = over_seeds(program.new_model, seeds)
+        self.collect = over_seeds(program.collect, seeds, shared=(0,), once=True)
+        self.new_model = over_seeds(program.new_model, seeds, once=True)
         self.fit = over_seeds(program.fit, seeds, shared=(3,), donate=(0,))
-        self.start = over_seeds(program.start, seeds, shared=(0,))
+        self.start = over_seeds(program.start, seeds, shared=(0,), once=True)
         self.improve = over_seeds(program.improve, seeds, shared=(0, 3, 4), donate=(1,))
         self.evaluate = over_seeds(program.evaluate, seeds, shared=(0, 3, 4))
 
@@ -339,10 +340,9 @@ class _Run:
         """Writes quality.json: one report for each seed."""
         effects = self.env.action_effects()
         reports = []
+        everything = jax.device_get((state.model, train, held_out))
         for seed in range(self.config.seeds):
-            model, mine, others = jax.device_get(
-                jax.tree.map(lambda leaf: leaf[seed], (state.model, train, held_out))
-            )
+            model, mine, others = jax.tree.map(operator.itemgetter(seed), everything)
             visited = np.unique(
                 np.concatenate([mine.observation, others.observation]), axis=0
             )

@@ -1,0 +1,97 @@
+import pytest
+
+from embrl.cli import main
+
+
+def complaint(capsys, *arguments: str) -> str:
+    """Runs a command that must fail; its one line on standard error."""
+    assert main(arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("embrl: ")
+    assert err.count("\n") == 1, err
+    assert "Traceback" not in err
+    return err
+
+
+def train(capsys, *flags: str) -> str:
+    return complaint(capsys, "train", "gridworld", *flags)
+
+
+def test_an_unknown_command_offers_the_nearest(capsys):
+    assert "unknown command 'trian': did you mean train?" in complaint(capsys, "trian")
+
+
+def test_an_unknown_environment_offers_the_nearest(capsys):
+    message = complaint(capsys, "train", "gridwrold")
+    assert "unknown environment 'gridwrold': did you mean gridworld?" in message
+
+
+def test_no_environment_says_which_there_are(capsys):
+    assert "one of gridworld, recommender" in complaint(capsys, "train")
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--env.actuatorz", "3"], ["--env.actuatorz", "--env.actuators"]),
+        (["--speed", "3"], ["Unrecognized options: --speed"]),
+        (["--seeds", "many"], ["--seeds", "'many'", "INT"]),
+        (["--seeds"], ["--seeds"]),
+        (["--env.walls", "brick"], ["--env.walls", "'brick'", "released", "swept"]),
+        (["--env.goal", "0", "1"], ["--env.goal"]),
+        (["--method", "jsea"], ["unknown method 'jsea': did you mean jsae?"]),
+        (["--algorithm", "vgp"], ["unknown algorithm 'vgp': did you mean vpg?"]),
+        (["--settings", "best"], ["unknown settings 'best'"]),
+        (["--method", "none", "--model.m", "3"], ["--model.m"]),
+        (["--env.actuators", "0"], ["env.actuators is 0: choose 2 to 12"]),
+        (["--env.actuators", "40"], ["env.actuators is 40: choose 2 to 12"]),
+        (["--env.start", "0.1", "0.38"], ["env.start (0.1, 0.38) lies in obstacle"]),
+        (["--samples", "10"], ["samples is 10"]),
+        (["extra"], ["extra"]),
+    ],
+)
+def test_a_wrong_flag_is_named_with_what_it_takes(capsys, tmp_path, flags, said):
+    message = train(capsys, "--out", str(tmp_path / "run"), *flags)
+    for part in said:
+        assert part in message
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_out_folder_with_something_else_is_refused(capsys, tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    assert "holds no run" in train(capsys, "--out", str(tmp_path))
+
+
+def test_a_recommender_without_a_log_says_so(capsys):
+    assert "env.data is not given" in complaint(capsys, "train", "recommender")
+
+
+def test_resuming_where_there_is_no_run_says_so(capsys, tmp_path):
+    message = complaint(capsys, "train", "--resume", "--out", str(tmp_path))
+    assert "holds no run: it has no config.json" in message
+
+
+def test_a_damaged_configuration_names_the_file_and_the_entry(capsys, tmp_path):
+    (tmp_path / "config.json").write_text('{"environment": "gridworld"}')
+    assert "config.json lacks" in complaint(capsys, "train", "--resume", "--out", str(tmp_path))
+    (tmp_path / "config.json").write_text('{"environment": ')
+    assert "is damaged" in complaint(capsys, "plot", str(tmp_path))
+
+
+@pytest.mark.parametrize("command", ["plot", "compare"])
+def test_a_folder_without_a_run_is_named(capsys, tmp_path, command):
+    assert f"{tmp_path} holds no run" in complaint(capsys, command, str(tmp_path))
+
+
+def test_comparing_nothing_says_what_to_give(capsys):
+    assert "embrl compare RUN RUN" in complaint(capsys, "compare")
+
+
+@pytest.mark.parametrize("command", [[], ["train"], ["plot"], ["compare"], ["train", "gridworld"]])
+def test_every_level_has_help(capsys, command):
+    try:
+        assert main([*command, "--help"]) == 0
+    except SystemExit as exit_:
+        assert not exit_.code
+    assert "embrl" in capsys.readouterr().out

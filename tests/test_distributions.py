@@ -1,0 +1,165 @@
+"""Densities against SciPy and naive forms; the sampler against every uniform of a fine grid."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import special, stats
+
+from embrl.distributions import (
+    categorical_entropy,
+    categorical_log_prob,
+    categorical_sample,
+    gaussian_entropy,
+    gaussian_log_prob,
+)
+
+sample = jax.jit(categorical_sample)
+log_prob = jax.jit(categorical_log_prob)
+
+HIGHEST = np.float32(1 - 2.0**-24)
+"""The largest float32 below 1."""
+
+
+def logits_with_gaps(rng: np.random.Generator, n: int, allowed: float, rows: int) -> np.ndarray:
+    """Rows of random logits, -inf where an action is not allowed; at least one is."""
+    logits = rng.normal(scale=3.0, size=(rows, n)).astype(np.float32)
+    mask = rng.random((rows, n)) < allowed
+    mask[np.arange(rows), rng.integers(n, size=rows)] = True
+    return np.where(mask, logits, -np.inf).astype(np.float32)
+
+
+def test_gaussian_log_prob_agrees_with_scipy() -> None:
+    rng = np.random.default_rng(0)
+    mean, e = rng.normal(size=(2, 4, 5, 3)).astype(np.float32)
+    log_std = np.array([-2.0, 0.0, 0.7], np.float32)
+    theirs = stats.norm(mean, np.exp(log_std)).logpdf(e).sum(-1)
+    np.testing.assert_allclose(gaussian_log_prob(mean, log_std, e), theirs, rtol=1e-5)
+
+
+def test_gaussian_entropy_agrees_with_scipy() -> None:
+    log_std = np.array([-2.0, 0.0, 0.7], np.float32)
+    theirs = stats.multivariate_normal(cov=np.diag(np.exp(2 * log_std))).entropy()
+    np.testing.assert_allclose(gaussian_entropy(log_std), theirs, rtol=1e-6)
+
+
+def test_gaussian_gradients_are_those_of_the_textbook() -> None:
+    rng = np.random.default_rng(1)
+    mean, e = rng.normal(size=(2, 3)).astype(np.float32)
+    log_std = np.array([-1.0, 0.0, 0.5], np.float32)
+    by_mean, by_log_std = jax.grad(gaussian_log_prob, (0, 1))(mean, log_std, e)
+    z = (e - mean) / np.exp(log_std)
+    np.testing.assert_allclose(by_mean, z / np.exp(log_std), rtol=1e-5)
+    np.testing.assert_allclose(by_log_std, z**2 - 1, rtol=1e-5)
+
+
+def test_categorical_log_prob_and_entropy_agree_with_scipy() -> None:
+    logits = np.random.default_rng(2).normal(scale=4.0, size=(3, 50)).astype(np.float32)
+    p = special.softmax(logits.astype(np.float64), axis=-1)
+    actions = np.broadcast_to(np.arange(50, dtype=np.int32), (3, 50))
+    ours = log_prob(logits[:, None], actions)
+    np.testing.assert_allclose(ours, np.log(p), rtol=2e-5)
+    np.testing.assert_allclose(categorical_entropy(logits), stats.entropy(p, axis=-1), rtol=1e-5)
+
+
+def test_categorical_gradients_are_those_of_the_naive_form() -> None:
+    logits = np.random.default_rng(3).normal(scale=4.0, size=20).astype(np.float32)
+
+    def naive(logits: jax.Array) -> jax.Array:
+        return jnp.log(jnp.exp(logits)[7] / jnp.exp(logits).sum())
+
+    def naive_entropy(logits: jax.Array) -> jax.Array:
+        p = jnp.exp(logits) / jnp.exp(logits).sum()
+        return -(p * jnp.log(p)).sum()
+
+    ours = jax.grad(categorical_log_prob)(logits, jnp.int32(7))
+    np.testing.assert_allclose(ours, jax.grad(naive)(logits), atol=1e-6)
+    ours = jax.grad(categorical_entropy)(logits)
+    np.testing.assert_allclose(ours, jax.grad(naive_entropy)(logits), atol=1e-6)
+
+
+def test_masked_actions_have_no_probability_and_no_gradient() -> None:
+    logits = np.array([0.3, -np.inf, 1.2, -np.inf], np.float32)
+    allowed = np.array([0, 2])
+    p = special.softmax(logits[allowed].astype(np.float64))
+    value_and_grad = jax.jit(jax.value_and_grad(categorical_log_prob))
+    for index, action in enumerate(allowed):
+        value, gradient = value_and_grad(logits, jnp.int32(action))
+        assert value == pytest.approx(np.log(p[index]), rel=1e-5)
+        np.testing.assert_allclose(gradient[allowed], np.eye(2)[index] - p, atol=1e-6)
+        np.testing.assert_array_equal(np.asarray(gradient)[[1, 3]], 0.0)
+    assert categorical_entropy(logits) == pytest.approx(stats.entropy(p), rel=1e-5)
+
+
+@pytest.mark.xfail(strict=True, reason="0 * -inf in the derivative: NaN for every action")
+def test_masked_actions_leave_the_entropy_s_gradient_finite() -> None:
+    logits = np.array([0.3, -np.inf, 1.2, -np.inf], np.float32)
+    p = special.softmax(logits.astype(np.float64))
+    gradient = np.asarray(jax.grad(categorical_entropy)(logits))
+    expected = -p * (np.log(p, where=p > 0, out=np.zeros(4)) + stats.entropy(p))
+    np.testing.assert_allclose(gradient, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("n", [1, 2, 10, 37, 1000])
+@pytest.mark.parametrize("allowed", [1.0, 0.3])
+def test_every_uniform_together_draws_the_softmax(n: int, allowed: float) -> None:
+    [logits] = logits_with_gaps(np.random.default_rng(n), n, allowed, 1)
+    grid = 2**16
+    uniforms = ((np.arange(grid) + 0.5) / grid).astype(np.float32)
+    drawn = np.asarray(sample(np.broadcast_to(logits, (grid, n)), uniforms))
+    counts = np.bincount(drawn, minlength=n)
+    p = special.softmax(logits.astype(np.float64))
+    # An interval of length p holds p * grid of the uniforms, give or take one at either end.
+    assert counts.shape == (n,)
+    np.testing.assert_array_less(np.abs(counts - p * grid), 2.1)
+    assert (np.diff(drawn) >= 0).all()
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.sampled_from([1, 2, 9, 10, 101, 512, 1000]),
+    st.floats(0.0, 1.0),
+    st.integers(0, 2**32 - 1),
+)
+def test_masked_actions_are_never_drawn(n: int, allowed: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    logits = logits_with_gaps(rng, n, allowed, 200)
+    # The hard uniforms are those on the steps of the cumulative probability, and the two ends.
+    running = special.softmax(logits, axis=-1).cumsum(-1)
+    on_step = running[np.arange(200), rng.integers(n, size=200)]
+    off = rng.integers(-3, 4, size=200) * 2.0**-24
+    uniforms = np.clip(on_step + off, 0.0, HIGHEST).astype(np.float32)
+    uniforms[:50], uniforms[50:100] = 0.0, HIGHEST
+    drawn = np.asarray(sample(logits, uniforms))
+    assert (drawn < n).all()
+    assert np.isfinite(logits[np.arange(200), drawn]).all()
+
+
+def test_the_ends_of_the_uniform_draw_the_first_and_last_possible_action() -> None:
+    rng = np.random.default_rng(4)
+    for n in (1, 2, 17, 1000):
+        logits = np.full((50, n), -np.inf, np.float32)
+        first = rng.integers(n, size=50)
+        last = rng.integers(first, n)
+        for row in range(50):
+            logits[row, [first[row], last[row]]] = 0.0
+        np.testing.assert_array_equal(sample(logits, np.zeros(50, np.float32)), first)
+        np.testing.assert_array_equal(sample(logits, np.full(50, HIGHEST)), last)
+
+
+def test_large_logits_do_not_overflow() -> None:
+    logits = np.array([[1e4, 1e4, -1e4]], np.float32)
+    drawn = [int(sample(logits, np.array([u], np.float32))[0]) for u in (0.0, 0.49, 0.51, HIGHEST)]
+    assert drawn == [0, 0, 1, 1]
+
+
+def test_a_batch_is_drawn_as_one_by_one() -> None:
+    rng = np.random.default_rng(5)
+    logits = rng.normal(size=(2, 3, 11)).astype(np.float32)
+    uniforms = rng.random((2, 3)).astype(np.float32)
+    together = sample(logits, uniforms)
+    assert together.dtype == jnp.int32
+    for at in np.ndindex(2, 3):
+        assert together[at] == sample(logits[at], uniforms[at])

@@ -1,0 +1,32 @@
+"""Runs small enough to train in seconds."""
+
+import dataclasses
+from collections.abc import Callable
+
+import pytest
+
+from embrl.envs.gridworld import GridworldConfig
+from embrl.training.config import RunConfig
+from embrl.training.settings import default_config
+
+
+@pytest.fixture
+def tiny() -> Callable[..., RunConfig]:
+    """Makes the configuration of a tiny gridworld run."""
+
+    def make(method: str = "jsae", **changes) -> RunConfig:
+        env = GridworldConfig(actuators=3, bins=10, step_limit=20)
+        config = default_config("gridworld", env, method)
+        return dataclasses.replace(
+            config,
+            seeds=2,
+            samples=1_200 if method == "jsae" else 600,
+            fit=dataclasses.replace(config.fit, samples=600, steps=100, batch=64),
+            rollout=dataclasses.replace(config.rollout, epoch=100, lanes=10),
+            evaluation=dataclasses.replace(
+                config.evaluation, every=200, episodes=5, final_episodes=10
+            ),
+            **changes,
+        )
+
+    return make

@@ -1,0 +1,182 @@
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from embrl.errors import EmbrlError
+from embrl.training.runner import train
+
+
+def outcome(folder: Path) -> dict[str, object]:
+    """Everything a run leaves that does not depend on how long it took."""
+    summary = json.loads((folder / "summary.json").read_text())
+    for name in ("wall_s", "samples_per_s"):
+        del summary[name]
+    return {
+        "metrics": (folder / "metrics.csv").read_bytes(),
+        "summary": summary,
+        "tensors": next((folder / "checkpoint").glob("*/state.safetensors")).read_bytes(),
+    }
+
+
+@pytest.mark.parametrize("method", ["jsae", "none"])
+def test_the_same_configuration_gives_the_same_run(tiny, tmp_path, method):
+    first = train(tiny(method), tmp_path / "a")
+    second = train(tiny(method), tmp_path / "b")
+    assert outcome(first.path) == outcome(second.path)
+
+
+def test_another_seed_gives_another_run(tiny, tmp_path):
+    first = train(tiny(), tmp_path / "a")
+    second = train(tiny(seed=1), tmp_path / "b")
+    assert outcome(first.path)["metrics"] != outcome(second.path)["metrics"]
+
+
+def test_samples_count_pretraining_and_stay_within_the_budget(tiny, tmp_path):
+    metrics = train(tiny(), tmp_path / "run").metrics()
+    assert metrics["samples"].reshape(-1, 2).tolist() == [[s, s] for s in (600, 800, 1000, 1200)]
+    assert metrics["episodes"].reshape(-1, 2)[:, 0].tolist() == [5, 5, 5, 10]
+    assert metrics["seed"].reshape(-1, 2).tolist() == [[0, 1]] * 4
+    assert np.isnan(metrics["actor_loss"][:2]).all()
+    assert np.isfinite(metrics["actor_loss"][2:]).all()
+
+
+@pytest.mark.parametrize("method", ["jsae", "none"])
+def test_a_run_stopped_at_any_chunk_goes_on_to_the_same_result(tiny, tmp_path, method):
+    whole = train(tiny(method), tmp_path / "whole")
+    steps: list[int] = []
+    train(tiny(method), tmp_path / "count", watch=lambda progress: steps.append(progress.done))
+    for stop in range(len(steps)):
+        folder, seen = tmp_path / f"stopped-{stop}", []
+
+        def interrupt(progress, seen=seen, stop=stop):
+            seen.append(progress)
+            if len(seen) > stop:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            train(tiny(method), folder, watch=interrupt, save_every=0.0)
+        assert not (folder / "summary.json").exists()
+        train(tiny(method), folder, resume=True)
+        assert outcome(folder) == outcome(whole.path)
+
+
+def test_a_killed_process_leaves_a_run_that_resumes_to_the_same_result(tmp_path):
+    flags = [
+        *("gridworld", "--env.actuators", "3", "--env.bins", "10", "--seeds", "2"),
+        *("--samples", "40000", "--fit.samples", "3000", "--fit.steps", "100"),
+        *("--evaluation.every", "1500"),
+    ]
+    command = [sys.executable, "-m", "embrl", "train", *flags, "--out"]
+    subprocess.run([*command, str(tmp_path / "whole")], check=True, capture_output=True)
+    process = subprocess.Popen([*command, str(tmp_path / "killed")], stdout=subprocess.DEVNULL)
+    metrics = tmp_path / "killed" / "metrics.csv"
+    for _ in range(2000):
+        if metrics.exists() and metrics.read_text().count("\n") > 6:
+            break
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "killed" / "summary.json").exists()
+    subprocess.run(
+        [sys.executable, "-m", "embrl", "train", "--resume", "--out", str(tmp_path / "killed")],
+        check=True,
+        capture_output=True,
+    )
+    assert outcome(tmp_path / "killed") == outcome(tmp_path / "whole")
+
+
+def test_resuming_a_complete_run_changes_nothing(tiny, tmp_path):
+    folder = train(tiny(), tmp_path / "run").path
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    train(tiny(), folder, resume=True)
+    assert before == {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_folder_with_another_run_is_refused_and_left_alone(tiny, tmp_path):
+    folder = train(tiny(), tmp_path / "run").path
+    before = outcome(folder)
+    with pytest.raises(EmbrlError, match="already holds a run"):
+        train(tiny(), folder)
+    with pytest.raises(EmbrlError, match="holds another run: its samples is 1200, this one's"):
+        train(_with(tiny(), samples=2_400), folder, resume=True)
+    assert outcome(folder) == before
+
+
+def _with(config, **changes):
+    return dataclasses.replace(config, **changes)
+
+
+def test_a_folder_with_something_else_is_refused(tiny, tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(EmbrlError, match="holds no run: choose an empty or new folder"):
+        train(tiny(), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def _stopped(config, folder):
+    def interrupt(progress):
+        if progress.stage == "training":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(config, folder, watch=interrupt, save_every=0.0)
+    return next((folder / "checkpoint").glob("[0-9]*"))
+
+
+@pytest.mark.parametrize(
+    ("name", "damage", "message"),
+    [
+        ("state.safetensors", lambda data: data[: len(data) // 2], "is damaged"),
+        ("state.safetensors", lambda data: data[:-8] + b"\0" * 7 + b"\1", "is damaged"),
+        ("manifest.json", lambda data: data[:-20], "is damaged"),
+        ("manifest.json", lambda data: data.replace(b'"format": 1', b'"format": 9'), "format 9"),
+    ],
+)
+def test_a_damaged_checkpoint_is_named_in_one_line(tiny, tmp_path, name, damage, message):
+    path = _stopped(tiny(), tmp_path / "run") / name
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(EmbrlError, match=message) as error:
+        train(tiny(), tmp_path / "run", resume=True)
+    assert str(path) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_numbers_that_are_no_longer_finite_stop_the_run_with_the_reason(tiny, tmp_path):
+    config = tiny()
+    config = _with(config, hyper=dataclasses.replace(config.hyper, actor_lr=float("inf")))
+    with pytest.raises(EmbrlError, match="no longer finite"):
+        train(config, tmp_path / "run")
+    assert not (tmp_path / "run" / "summary.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("section", "changes", "message"),
+    [
+        (None, {"samples": 650}, "samples is 650: an epoch takes 100 and pre-training 600"),
+        (None, {"seeds": 0}, "seeds is 0"),
+        (None, {"seed": -1}, "seed is -1"),
+        (None, {"method": "jsea"}, "unknown method 'jsea': did you mean jsae"),
+        ("rollout", {"lanes": 7}, "rollout.lanes is 7: it must divide"),
+        ("rollout", {"persistence": 1.0}, "rollout.persistence is 1.0"),
+        ("evaluation", {"every": 150}, "evaluation.every is 150"),
+        ("evaluation", {"final_episodes": 7}, "evaluation.final-episodes is 7"),
+        ("fit", {"batch": 0}, "fit.batch is 0"),
+        ("fit", {"held_out": 1.0}, "fit.held-out is 1.0"),
+        ("model", {"d": 0}, "model.d is 0"),
+    ],
+)
+def test_settings_that_do_not_fit_are_named(tiny, tmp_path, section, changes, message):
+    config = tiny()
+    if section is not None:
+        changes = {section: dataclasses.replace(getattr(config, section), **changes)}
+    with pytest.raises(EmbrlError, match=message):
+        train(_with(config, **changes), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
