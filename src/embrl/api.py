@@ -17,7 +17,7 @@ from embrl.spaces import action_count, check_observation
 from embrl.training.config import RunConfig, from_json
 from embrl.training.restore import restore
 from embrl.training.run_folder import RunFolder
-from embrl.training.runner import Watcher
+from embrl.training.runner import Watcher, unwatched
 from embrl.training.runner import train as run_training
 from embrl.training.seeds import prepare_jax
 from embrl.training.settings import Settings, default_config
@@ -46,7 +46,7 @@ def train(
     seed: int = 0,
     resume: bool = False,
     overrides: dict[str, dict[str, Any]] | None = None,
-    watch: Watcher = lambda progress: None,
+    watch: Watcher = unwatched,
     **options: Any,
 ) -> "Run":
     """Trains a policy and leaves a run folder, as `embrl train` does.
@@ -113,7 +113,9 @@ class Run:
 
     def _restored(self, seed: int) -> Any:
         if not 0 <= seed < self.config.seeds:
-            raise EmbrlError(f"seed {seed}: {self.folder.path} has seeds 0 to {self.config.seeds - 1}")
+            raise EmbrlError(
+                f"seed {seed}: {self.folder.path} has seeds 0 to {self.config.seeds - 1}"
+            )
         return restore(self.folder, self.config, seed)
 
 
@@ -125,7 +127,9 @@ class Policy:
         self.observation_space = observation_space
         self.action_space = action_space
         self._sample = eqx.filter_jit(_sample)
-        self._mode = eqx.filter_jit(lambda policy, observation, mask: policy.mode(observation, mask))
+        self._mode = eqx.filter_jit(
+            lambda policy, observation, mask: policy.mode(observation, mask)
+        )
 
     def act(
         self,

@@ -12,7 +12,7 @@ LOG_TWO_PI = math.log(2 * math.pi)
 def gaussian_log_prob(
     mean: Float[Array, "*batch d"], log_std: Float[Array, " d"], e: Float[Array, "*batch d"]
 ) -> Float[Array, "*batch"]:
-    """log N(e; mean, diag(std^2))."""
+    """Log N(e; mean, diag(std^2))."""
     z = (e - mean) * jnp.exp(-log_std)
     return -0.5 * (z**2).sum(-1) - log_std.sum(-1) - 0.5 * mean.shape[-1] * LOG_TWO_PI
 
@@ -25,7 +25,7 @@ def gaussian_entropy(log_std: Float[Array, " d"]) -> Float[Array, ""]:
 def categorical_log_prob(
     logits: Float[Array, "*batch n"], action: Int[Array, "*batch"]
 ) -> Float[Array, "*batch"]:
-    """log softmax(logits)[action], with a gradient that needs no scatter (slow on the CPU)."""
+    """Log softmax(logits)[action], with a gradient that needs no scatter (slow on the CPU)."""
     chosen = action[..., None] == jnp.arange(logits.shape[-1], dtype=action.dtype)
     # Not `chosen * logits`: masked logits are -inf, and 0 * -inf is NaN.
     picked = jnp.where(chosen, logits, 0.0).sum(-1)

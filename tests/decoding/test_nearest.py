@@ -127,9 +127,7 @@ def test_inside_jit_and_vmap_is_as_outside(n: int) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(st.data(), st.sampled_from([(1, 1), (6, 1), (6, 2), (4, 8)]))
-def test_lattice_tables_are_decoded_exactly(
-    data: st.DataObject, shape: tuple[int, int]
-) -> None:
+def test_lattice_tables_are_decoded_exactly(data: st.DataObject, shape: tuple[int, int]) -> None:
     n, d = shape
     eighths = st.integers(-8, 8).map(lambda k: k / 8)
     row = st.lists(eighths, min_size=d, max_size=d)

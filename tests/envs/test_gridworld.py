@@ -187,7 +187,12 @@ def test_best_known_return(n: int, walls: Any, best: float) -> None:
 
 
 def test_there_is_no_best_return_where_no_path_leads_to_the_goal() -> None:
-    cage = ((0.1, 0.6, 0.2, 0.62), (0.1, 0.68, 0.2, 0.7), (0.1, 0.6, 0.12, 0.7), (0.18, 0.6, 0.2, 0.7))
+    cage = (
+        (0.1, 0.6, 0.2, 0.62),
+        (0.1, 0.68, 0.2, 0.7),
+        (0.1, 0.6, 0.12, 0.7),
+        (0.18, 0.6, 0.2, 0.7),
+    )
     env = GridworldConfig(actuators=5, walls="swept", obstacles=cage).build()
     assert fewest_steps(env) is None
     assert env.references(KEY) == {}

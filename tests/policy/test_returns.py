@@ -69,7 +69,9 @@ def test_lambda_zero_is_the_one_step_error() -> None:
 def test_lanes_do_not_touch_each_other(how: str) -> None:
     batch = random_batch(12, 5)
     if how == "vmap":
-        many = jax.vmap(lambda *b: generalised_advantages(*b, 0.9, 0.8), in_axes=1, out_axes=1)(*batch)
+        many = jax.vmap(lambda *b: generalised_advantages(*b, 0.9, 0.8), in_axes=1, out_axes=1)(
+            *batch
+        )
     else:
         many = generalised_advantages(*batch, 0.9, 0.8)
     for lane in range(5):

@@ -40,7 +40,9 @@ def random_batch(lanes: int = 4) -> Batch:
 
 def plain(tree: Any) -> list[np.ndarray]:
     """The arrays of a model, in float64."""
-    return [np.asarray(leaf, np.float64) for leaf in jax.tree.leaves(eqx.filter(tree, eqx.is_array))]
+    return [
+        np.asarray(leaf, np.float64) for leaf in jax.tree.leaves(eqx.filter(tree, eqx.is_array))
+    ]
 
 
 def score(
@@ -175,7 +177,9 @@ def learn_bandit(actor: Actor, vpg: VPG, reward: Any, x: jax.Array, updates: int
         return vpg.update(learner, Batch(x, u, reward(u), x, ends, ~ends))[0], None
 
     start = vpg.start(actor, MLP(x.shape[-1] if x.dtype == jnp.float32 else (1,), (), 1, key=KEY))
-    learner, _ = jax.jit(lambda keys: jax.lax.scan(one, start, keys))(jax.random.split(KEY, updates))
+    learner, _ = jax.jit(lambda keys: jax.lax.scan(one, start, keys))(
+        jax.random.split(KEY, updates)
+    )
     return learner.actor
 
 

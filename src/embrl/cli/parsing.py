@@ -49,7 +49,10 @@ def finish_help(arguments: Sequence[str], text: str) -> None:
 
 
 def _one_line(box: str) -> str:
-    lines = [line.strip(" │╭╮╰╯─-━┃") if not _flag(line) else line.strip(" │") for line in box.splitlines()]
+    lines = [
+        line.strip(" │╭╮╰╯─-━┃") if not _flag(line) else line.strip(" │")
+        for line in box.splitlines()
+    ]
     _, *lines = [line for line in lines if line]  # the first is the box's title
     lines = [line for line in lines if not line.startswith("For full helptext")]
     return " ".join(lines).replace("Argument helptext:", "; it takes").replace(" .", ".")

@@ -110,7 +110,9 @@ def _flags(default: RunConfig, settings: str) -> type:
         "Train",
         [
             field("method", Literal[tuple(METHODS)], default.method, "What is embedded, and how."),
-            field("algorithm", Literal[tuple(ALGORITHMS)], default.algorithm, "How the policy learns."),
+            field(
+                "algorithm", Literal[tuple(ALGORITHMS)], default.algorithm, "How the policy learns."
+            ),
             field(
                 "settings",
                 Literal[get_args(Settings)],

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from embrl.envs.environment import Environment
+from embrl.spaces import action_count
 from embrl.types import EnvState, Key, Observation, Transition
 
 Extra = TypeVar("Extra")
@@ -49,9 +50,7 @@ def rollout(
         key, noise = now
         key_step, key_reset = jax.random.split(key)
         action, extra = act(lanes.observation, noise)
-        state, after = jax.vmap(env.step)(
-            jax.random.split(key_step, count), lanes.state, action
-        )
+        state, after = jax.vmap(env.step)(jax.random.split(key_step, count), lanes.state, action)
         transition = Transition(lanes.observation, action, *after[1:2], *after[:1], *after[2:])
         fresh = open_lanes(env, key_reset, count)
         done = after.terminated | after.truncated
@@ -76,7 +75,9 @@ def random_transitions(
     """
     steps = -(-samples // lanes)
     key_open, key_act, key_keep, key_step = jax.random.split(key, 4)
-    actions = jax.random.randint(key_act, (steps, lanes), 0, env.action_space.n, jnp.int32)
+    actions = jax.random.randint(
+        key_act, (steps, lanes), 0, action_count(env.action_space), jnp.int32
+    )
     keep = jax.random.uniform(key_keep, (steps, lanes)) < persistence
 
     def hold(last: Array, now: tuple[Array, Array]) -> tuple[Array, Array]:

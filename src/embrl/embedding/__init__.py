@@ -1,0 +1,1 @@
+"""phi, g and T: encoders, objectives, the joint model, its training and its quality."""

@@ -60,13 +60,14 @@ class StateEncoder(eqx.Module):
         self.raw = RawStates(space)
         if hidden and len(self.raw.factors) > 1:
             raise EmbrlError(
-                f"model.state-hidden is {tuple(hidden)}, but {space} has several factors: leave it out"
+                f"model.state-hidden is {tuple(hidden)}: leave it out, as observations have "
+                f"{len(self.raw.factors)} factors"
             )
         self.network = MLP(self.raw.factors, hidden, m, first_scale=SPREAD, key=key)
 
     @property
     def features(self) -> int:
-        """m."""
+        """M."""
         return self.network.layers[-1].bias.shape[-1]
 
     @property

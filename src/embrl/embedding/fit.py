@@ -46,9 +46,7 @@ def loss(
     model: JointEmbedding, batch: Transition, objectives: tuple[tuple[str, float], ...]
 ) -> Float[Array, ""]:
     """The weighted sum of the named objectives."""
-    return jnp.stack(
-        [weight * OBJECTIVES[name](model, batch) for name, weight in objectives]
-    ).sum()
+    return jnp.stack([weight * OBJECTIVES[name](model, batch) for name, weight in objectives]).sum()
 
 
 def fit(

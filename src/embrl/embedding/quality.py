@@ -121,7 +121,7 @@ def _pairs(embedded: np.ndarray, truth: np.ndarray | None) -> _Pairs:
         int((close & ~equal).sum()),
         int(equal.sum()),
         alike,
-        float(spearmanr(distance[part], true_distance[part]).statistic),
+        float(spearmanr(distance[part], true_distance[part])[0]),  # type: ignore[arg-type],
     )
 
 

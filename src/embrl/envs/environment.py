@@ -21,7 +21,8 @@ class Environment(eqx.Module):
     @abc.abstractmethod
     def observation_space(self) -> gymnasium.Space:
         """What observations look like. (A property: Gymnasium's spaces cannot be hashed, and so
-        cannot be static fields of what is passed to a compiled function.)"""
+        cannot be static fields of what is passed to a compiled function.)
+        """
 
     @property
     @abc.abstractmethod
@@ -35,7 +36,8 @@ class Environment(eqx.Module):
     @abc.abstractmethod
     def step(self, key: Key, state: EnvState, action: Action) -> tuple[EnvState, TimeStep]:
         """Takes one step. `terminated` and `truncated` are kept apart: only the first is an end
-        of the world; the second is a step limit, after which the value still counts."""
+        of the world; the second is a step limit, after which the value still counts.
+        """
 
     def action_effects(self) -> Float[Array, "n p"] | None:
         """What each action does, as a vector, where the environment knows it; else None.
@@ -44,9 +46,7 @@ class Environment(eqx.Module):
         """
         return None
 
-    def state_coordinates(
-        self, observation: Observation
-    ) -> Float[Array, "*batch p"] | None:
+    def state_coordinates(self, observation: Observation) -> Float[Array, "*batch p"] | None:
         """What tells states apart, as vectors, where the environment knows it; else None.
 
         Like `action_effects`, for measuring only.

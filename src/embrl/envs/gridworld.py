@@ -127,7 +127,8 @@ class Gridworld(Environment):
         self, key: Key, state: GridworldState, action: Action
     ) -> tuple[GridworldState, TimeStep]:
         """Four sub-steps. The first that would hit something is cancelled and ends the step; so
-        does the first that ends in the goal."""
+        does the first that ends in the goal.
+        """
         del key
         delta = SUBSTEP_LENGTH * self.motions[action]
         position = state.position

@@ -35,7 +35,7 @@ class Actor(eqx.Module):
 
     @abc.abstractmethod
     def log_prob(self, x: Array, u: Array) -> Float[Array, "*batch"]:
-        """log pi_i(u | x)."""
+        """Log pi_i(u | x)."""
 
     @abc.abstractmethod
     def entropy(self, x: Array) -> Float[Array, ""]:
@@ -104,9 +104,7 @@ class CategoricalActor(Actor):
     ) -> Int[Array, "*batch"]:
         return distributions.categorical_sample(self._masked(x, mask), noise)
 
-    def mode(
-        self, x: Array, mask: Bool[Array, "*#batch n"] | None = None
-    ) -> Int[Array, "*batch"]:
+    def mode(self, x: Array, mask: Bool[Array, "*#batch n"] | None = None) -> Int[Array, "*batch"]:
         return self._masked(x, mask).argmax(-1).astype(np.int32)
 
     def log_prob(self, x: Array, u: Array) -> Float[Array, "*batch"]:

@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float
 
@@ -58,7 +57,8 @@ def critic_loss(critic: MLP, x: Array, target: Float[Array, "T B"]) -> Float[Arr
 @dataclasses.dataclass(frozen=True)
 class VPG:
     """Vanilla policy gradient with a learned baseline (Achiam 2018; protocol of Pritz et al. 2021,
-    A.4.2): a few full-batch steps of actor and critic at the end of each epoch."""
+    A.4.2): a few full-batch steps of actor and critic at the end of each epoch.
+    """
 
     actor_lr: float = 1e-3
     """Adam's learning rate of the actor."""
@@ -68,7 +68,7 @@ class VPG:
     """Adam's learning rate of the critic."""
     gamma: float = 0.99
     """Discount."""
-    lambda_: float = 0.97
+    gae_lambda: float = 0.97
     """GAE's trace decay."""
     actor_steps: int = 3
     """Gradient steps of the actor an epoch, each on all of its samples."""
@@ -84,9 +84,7 @@ class VPG:
             ADAM.init(eqx.filter(critic, eqx.is_array)),
         )
 
-    def update(
-        self, learner: Learner, batch: Batch
-    ) -> tuple[Learner, dict[str, Float[Array, ""]]]:
+    def update(self, learner: Learner, batch: Batch) -> tuple[Learner, dict[str, Float[Array, ""]]]:
         """One epoch's learning, and measures of it.
 
         Advantages come from the critic as it was while the steps were taken. The targets of V are
@@ -101,7 +99,7 @@ class VPG:
             batch.terminated,
             batch.truncated,
             self.gamma,
-            self.lambda_,
+            self.gae_lambda,
         )
         target = advantage + value
         advantage = (advantage - advantage.mean()) / (advantage.std() + 1e-8)

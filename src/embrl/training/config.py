@@ -9,6 +9,7 @@ import cattrs
 from embrl.embedding.fit import FitConfig
 from embrl.embedding.model import ModelConfig
 from embrl.envs import ENVIRONMENTS, EnvConfig
+from embrl.errors import EmbrlError
 from embrl.policy import ALGORITHMS
 from embrl.policy.vpg import VPG
 
@@ -53,7 +54,8 @@ class EvaluationConfig:
 @dataclasses.dataclass(frozen=True)
 class RunConfig:
     """A run, to the last setting: with this, the same versions and the same kind of machine it
-    comes out the same to the last bit."""
+    comes out the same to the last bit.
+    """
 
     environment: str
     env: EnvConfig
@@ -82,7 +84,7 @@ def from_json(value: dict[str, Any], where: str | Path) -> RunConfig:
         EmbrlError: something is missing, unknown or of the wrong type; the message says what.
     """
     value = {name: part for name, part in value.items() if name != "versions"}
-    kinds = {field.name: field.type for field in dataclasses.fields(RunConfig)}
+    kinds: dict[str, Any] = {field.name: field.type for field in dataclasses.fields(RunConfig)}
     if missing := kinds.keys() - value.keys():
         raise EmbrlError(f"{where} lacks {', '.join(sorted(missing))}")
     if unknown := value.keys() - kinds.keys():
@@ -91,7 +93,7 @@ def from_json(value: dict[str, Any], where: str | Path) -> RunConfig:
     kinds["env"] = ENVIRONMENTS[value["environment"]]
     kinds["hyper"] = ALGORITHMS[value["algorithm"]]
     converter = cattrs.Converter(forbid_extra_keys=True)
-    parts = {}
+    parts: dict[str, Any] = {}
     for name, kind in kinds.items():
         try:
             parts[name] = converter.structure(value[name], kind)

@@ -9,6 +9,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from embrl.data.rollout import Lanes, open_lanes
 from embrl.envs.environment import Environment
+from embrl.spaces import action_count
 from embrl.types import Key, Observation
 
 
@@ -71,7 +72,7 @@ def random_return(env: Environment, key: Key, episodes: int = 1000) -> float:
 
     def act(key: Key, observation: Observation) -> Array:
         return jax.random.randint(
-            key, (observation.shape[0],), 0, env.action_space.n, jnp.int32
+            key, (observation.shape[0],), 0, action_count(env.action_space), jnp.int32
         )
 
     return float(jax.jit(lambda env, key: play(env, act, key, episodes))(env, key).returns.mean())

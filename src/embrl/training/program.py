@@ -67,7 +67,8 @@ class SeedState(NamedTuple):
 @dataclasses.dataclass(frozen=True)
 class Program:
     """A configuration and the spaces it meets. The environment is an argument, not a part: its
-    arrays may be large, and as constants they would be compiled into the program."""
+    arrays may be large, and as constants they would be compiled into the program.
+    """
 
     config: RunConfig
     observation_space: gymnasium.Space
@@ -149,7 +150,7 @@ class Program:
         return self.overall(state.agent.embedding, state.agent.learner.actor)
 
     def overall(self, embedding: JointEmbedding | None, actor: Actor) -> OverallPolicy:
-        """f . pi_i . phi."""
+        """F . pi_i . phi."""
         if embedding is None:
             return OverallPolicy(RawStates(self.observation_space), actor, Identity())
         return OverallPolicy(embedding.phi, actor, NearestAction(embedding.g.table))
@@ -180,7 +181,8 @@ class Program:
         self, env: Environment, state: SeedState, key: Key, index: Array, rounds: Array
     ) -> dict[str, Float[Array, ""]]:
         """Means over `rounds` times `evaluation.episodes` episodes: of the policy as it acts, and
-        of its likeliest action. A round has a fixed size so that more need no new compilation."""
+        of its likeliest action. A round has a fixed size so that more need no new compilation.
+        """
         policy, episodes = self.policy(state), self.config.evaluation.episodes
 
         def act(key: Key, observation: Observation) -> Array:

@@ -54,6 +54,11 @@ class Progress:
 Watcher = Callable[[Progress], None]
 
 
+def unwatched(progress: Progress) -> None:
+    """Nobody looks."""
+    del progress
+
+
 @dataclasses.dataclass
 class Record:
     """What a checkpoint says beside the arrays."""
@@ -72,7 +77,7 @@ def train(
     out: str | Path,
     *,
     resume: bool = False,
-    watch: Watcher = lambda progress: None,
+    watch: Watcher = unwatched,
     save_every: float = SAVE_EVERY,
     started: float | None = None,
 ) -> RunFolder:
@@ -343,9 +348,7 @@ class _Run:
         everything = jax.device_get((state.model, train, held_out))
         for seed in range(self.config.seeds):
             model, mine, others = jax.tree.map(operator.itemgetter(seed), everything)
-            visited = np.unique(
-                np.concatenate([mine.observation, others.observation]), axis=0
-            )
+            visited = np.unique(np.concatenate([mine.observation, others.observation]), axis=0)
             coordinates = self.env.state_coordinates(jnp.asarray(visited))
             report = quality.measure(
                 model,

@@ -38,7 +38,8 @@ def prepare_jax() -> None:
 
 def _cache() -> Path:
     """A folder for programs compiled for just this kind of processor: a home folder may be shared
-    between machines, and code for one may not run on another."""
+    between machines, and code for one may not run on another.
+    """
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     processor = platform.processor() + platform.machine()
     with contextlib.suppress(OSError):
@@ -47,7 +48,7 @@ def _cache() -> Path:
     return base / "embrl" / hashlib.sha256(processor.encode()).hexdigest()[:12]
 
 
-def devices(seeds: int) -> list[jax.Device]:
+def devices(seeds: int) -> list[Any]:
     """As many devices as divide the seeds evenly."""
     available = jax.devices()
     count = max(n for n in range(1, len(available) + 1) if seeds % n == 0)

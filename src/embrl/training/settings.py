@@ -54,7 +54,8 @@ def _tuned(environment: str, env: EnvConfig, method: str) -> dict[str, dict[str,
 
 def _paper(environment: str, env: EnvConfig, method: str) -> dict[str, dict[str, Any]]:
     """Tables 1, 2 and 7, and the protocol around them. Where a table leaves a cell unreadable, the
-    choice is marked."""
+    choice is marked.
+    """
     recommender = environment == "recommender"
     epoch = 1000 if recommender else 1500
     common = {
@@ -72,7 +73,9 @@ def _paper(environment: str, env: EnvConfig, method: str) -> dict[str, dict[str,
         ("none", 0): (1e-3, 1e-3, 1.0),
         ("jsae", 0): (1e-3, 3e-4, 0.8),
     }
-    actuators = 0 if recommender else min((5, 9, 11), key=lambda n: abs(n - env.actuators))
+    actuators = (
+        0 if recommender else min((5, 9, 11), key=lambda n: abs(n - getattr(env, "actuators", n)))
+    )
     actor, critic, std = rates[method, actuators]
     return {
         **common,

@@ -157,7 +157,8 @@ class Recommender(Environment):
 
     def references(self, key: Key) -> dict[str, float]:
         """Mean returns of `likeliest`, and of oracles that know the model (see
-        `embrl.envs.recommender.oracle`)."""
+        `embrl.envs.recommender.oracle`).
+        """
         from embrl.envs.recommender.oracle import references
 
         return references(self, key)

@@ -126,7 +126,8 @@ class NGram(eqx.Module):
         self, context: Context, uniform: Float[Array, ""], bits: UInt[Array, ""]
     ) -> Int[Array, ""]:
         """An item with distribution P(. | older, last), from a number uniform in [0, 1) that
-        chooses among last-two, last-item and frequencies, and 32 random bits that choose a row."""
+        chooses among last-two, last-item and frequencies, and 32 random bits that choose a row.
+        """
         two, one, _ = self._weights(context)
         column = 2 - (uniform >= two).astype(jnp.int32) - (uniform >= two + one)
         begin = jnp.stack([jnp.int32(0), self.starts[context.last], context.begin])[column]
@@ -156,7 +157,8 @@ class NGram(eqx.Module):
         self, column: int, begin: Int[Array, ""], end: Int[Array, ""], item: Int[Array, ""]
     ) -> Int[Array, ""]:
         """The first of the rows begin to end (without it), sorted by `column`, that holds `item`;
-        -1 where there is none."""
+        -1 where there is none.
+        """
         values = self.triples[column]
         row = begin
         # Written out: XLA makes one kernel of it on the CPU, five times as fast as a loop.

@@ -73,7 +73,8 @@ def expected_worth(
 
 def chain_values(environment: Recommender) -> Float[Array, "step_limit+1 K"]:
     """Value iteration on the chain that remembers one item: what the best recommendations earn
-    from 0, 1, ..., step_limit steps on, by the last item. Takes K^2 floats."""
+    from 0, 1, ..., step_limit steps on, by the last item. Takes K^2 floats.
+    """
     model = environment.model
     chain = jax.lax.map(
         lambda last: model.distribution(model.unseen(last)), jnp.arange(model.items)

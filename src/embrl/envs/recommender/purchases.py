@@ -144,7 +144,8 @@ def _in_order(
 
 def _load(path: Path) -> "pl.DataFrame":
     """The purchases of a log: columns row (from 0, as in the file), user, ts, line, item, price;
-    all of them checked, ts as an integer."""
+    all of them checked, ts as an integer.
+    """
     pl = require("polars", "data")
     try:
         with path.open("rb") as file:
