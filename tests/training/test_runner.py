@@ -151,7 +151,8 @@ def test_a_damaged_checkpoint_is_named_in_one_line(tiny, tmp_path, name, damage,
 
 def test_numbers_that_are_no_longer_finite_stop_the_run_with_the_reason(tiny, tmp_path):
     config = tiny()
-    config = _with(config, hyper=dataclasses.replace(config.hyper, actor_lr=float("inf")))
+    hyper = dataclasses.replace(config.hyper, actor_lr=1e30, std_lr=1e30)
+    config = _with(config, hyper=hyper)
     with pytest.raises(EmbrlError, match="no longer finite"):
         train(config, tmp_path / "run")
     assert not (tmp_path / "run" / "summary.json").exists()
@@ -171,6 +172,7 @@ def test_numbers_that_are_no_longer_finite_stop_the_run_with_the_reason(tiny, tm
         ("fit", {"batch": 0}, "fit.batch is 0"),
         ("fit", {"held_out": 1.0}, "fit.held-out is 1.0"),
         ("model", {"d": 0}, "model.d is 0"),
+        ("hyper", {"gamma": float("nan")}, "hyper.gamma is nan: choose a finite number"),
     ],
 )
 def test_settings_that_do_not_fit_are_named(tiny, tmp_path, section, changes, message):

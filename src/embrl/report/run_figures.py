@@ -42,10 +42,7 @@ def _draw_embedding(folder: RunFolder, config: RunConfig, seed: int, path: Path)
     assert embedding is not None
     env = config.env.build()
     if len(factors(env.observation_space)) == 1:
-        points, states = (
-            np.asarray(embedding.phi.points[0]),
-            np.arange(len(embedding.phi.points[0])),
-        )
+        points = np.asarray(embedding.phi.points[0])
         program = Program(config, env.observation_space, env.action_space)
         key = seed_keys(config.seed, config.seeds)[seed]
         seen = jax.jit(program.collect)(env, key)

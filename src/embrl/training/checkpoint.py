@@ -41,7 +41,7 @@ def write(folder: Path, number: int, state: Any, manifest: dict[str, Any]) -> No
     )
     if final.exists():
         shutil.rmtree(final)
-    os.replace(temporary, final)
+    temporary.replace(final)
     for older in _complete(folder)[:-1]:
         shutil.rmtree(older)
 

@@ -1,7 +1,7 @@
-"""The pure functions that a run is made of, each for one seed.
+r"""The pure functions that a run is made of, each for one seed.
 
     collect -> new_model -> fit ... fit -> start -> improve ... improve
-                                              \\-> evaluate
+                                              \-> evaluate
 
 Every function takes its key as `purpose(key, ...)`: no two share random numbers, and evaluating
 changes nothing about training.

@@ -107,7 +107,7 @@ class RunFolder:
         return columns
 
     def write_metrics(self, rows: Sequence[Sequence[float | int | None]]) -> None:
-        """All rows so far, in `COLUMNS` (None: empty); floats are written so that they come back equal."""
+        """All rows so far, in `COLUMNS` (None: empty); floats come back equal to the last bit."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(COLUMNS)

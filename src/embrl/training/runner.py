@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import operator
 import os
 import platform
@@ -112,6 +113,7 @@ def check(program: Program) -> None:
     """
     config = program.config
     method(config.method)
+    _all_finite(as_json(config))
     rollout, evaluation = config.rollout, config.evaluation
     _positive("seeds", config.seeds)
     _positive("rollout.lanes", rollout.lanes)
@@ -149,6 +151,14 @@ def check(program: Program) -> None:
             f"samples is {config.samples}: an epoch takes {rollout.epoch} "
             f"and pre-training {program.pretraining_samples} before it"
         )
+
+
+def _all_finite(values: dict[str, Any], inside: str = "") -> None:
+    for name, value in values.items():
+        if isinstance(value, dict):
+            _all_finite(value, f"{inside}{name}.")
+        elif isinstance(value, float) and not math.isfinite(value):
+            raise EmbrlError(f"{inside}{name} is {value}: choose a finite number")
 
 
 def _positive(name: str, value: float) -> None:
@@ -223,7 +233,7 @@ class _Run:
             assert found is not None
             state = checkpoint.read(found, self._state_shapes())
         state = self._learn(state)
-        self._summarise(state)
+        self._summarise()
         return self.folder
 
     def _pretrain(self, found: Path | None) -> FitState | None:
@@ -361,7 +371,7 @@ class _Run:
             reports.append({"seed": seed, **dataclasses.asdict(report)})
         self.folder.write_quality(reports)
 
-    def _summarise(self, state: SeedState) -> None:
+    def _summarise(self) -> None:
         config, seeds = self.config, self.config.seeds
         # What training cost is known now; the references below are no part of it.
         wall = self._wall()

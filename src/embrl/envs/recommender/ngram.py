@@ -164,7 +164,7 @@ class NGram(eqx.Module):
         # Written out: XLA makes one kernel of it on the CPU, five times as fast as a loop.
         for step in (1 << halving for halving in reversed(range(self.search_steps[column - 1]))):
             further = row + step
-            row = jnp.where((further <= end) & (values[further - 1] < item), further, row)
+            row = jnp.where((further < end) & (values[further - 1] < item), further, row)
         return jnp.where((row < end) & (values[row] == item), row, -1)
 
 

@@ -1,0 +1,157 @@
+"""Rollouts in a made-up world that counts, so that every number in them can be foretold."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from gymnasium import spaces
+from jaxtyping import Array
+
+from embrl.data.rollout import Lanes, open_lanes, random_transitions, rollout
+from embrl.envs import Environment
+from embrl.types import Key, TimeStep, Transition
+
+KEY = jax.random.key(0)
+LIMIT = 4
+"""Steps until an episode of the counter is truncated."""
+QUIT = 6
+"""The action that ends the world."""
+
+
+class Count(NamedTuple):
+    """Where the counter stands, and where this episode began."""
+
+    now: Array
+    steps: Array
+
+
+class Counter(Environment):
+    """Counts up by the action from a random multiple of 100; QUIT terminates."""
+
+    @property
+    def observation_space(self) -> spaces.MultiDiscrete:
+        return spaces.MultiDiscrete([10_000, LIMIT + 1])
+
+    @property
+    def action_space(self) -> spaces.Discrete:
+        return spaces.Discrete(QUIT + 1)
+
+    def reset(self, key: Key) -> tuple[Count, Array]:
+        state = Count(100 * jax.random.randint(key, (), 0, 100), jnp.int32(0))
+        return state, jnp.stack(state)
+
+    def step(self, key: Key, state: Count, action: Array) -> tuple[Count, TimeStep]:
+        del key
+        state = Count(state.now + action, state.steps + 1)
+        terminated = action == QUIT
+        return state, TimeStep(
+            observation=jnp.stack(state),
+            reward=action.astype(jnp.float32),
+            terminated=terminated,
+            truncated=(state.steps >= LIMIT) & ~terminated,
+        )
+
+
+def follow(actions: np.ndarray, key: Key = KEY) -> tuple[Lanes, Transition, Array]:
+    """Plays actions `[T, B]`."""
+    lanes = open_lanes(Counter(), key, actions.shape[1])
+
+    def act(observation: Array, noise: Array) -> tuple[Array, Array]:
+        return noise, observation[..., 0] + noise
+
+    return jax.jit(lambda: rollout(Counter(), act, lanes, key, jnp.asarray(actions)))()
+
+
+@pytest.fixture(scope="module")
+def played() -> Transition:
+    """Forty steps of five lanes, with both kinds of end."""
+    actions = np.random.default_rng(0).integers(QUIT + 1, size=(40, 5)).astype(np.int32)
+    _, transitions, extras = follow(actions)
+    np.testing.assert_array_equal(transitions.action, actions)
+    np.testing.assert_array_equal(extras, transitions.observation[..., 0] + actions)
+    assert transitions.terminated.sum() > 5
+    assert transitions.truncated.sum() > 5
+    return jax.tree.map(np.asarray, transitions)
+
+
+def test_the_true_last_observation_is_kept_where_an_episode_ends(played: Transition) -> None:
+    counted = played.observation[..., 0] + played.action
+    np.testing.assert_array_equal(played.next_observation[..., 0], counted)
+    np.testing.assert_array_equal(
+        played.next_observation[..., 1], played.observation[..., 1] + 1
+    )
+    np.testing.assert_array_equal(played.reward, played.action)
+
+
+def test_terminated_and_truncated_stay_apart(played: Transition) -> None:
+    np.testing.assert_array_equal(played.terminated, played.action == QUIT)
+    at_limit = played.next_observation[..., 1] == LIMIT
+    np.testing.assert_array_equal(played.truncated, at_limit & (played.action != QUIT))
+
+
+def test_transitions_chain_within_an_episode_and_start_anew_after_it(played: Transition) -> None:
+    done = (played.terminated | played.truncated)[:-1]
+    after, then = played.next_observation[:-1], played.observation[1:]
+    np.testing.assert_array_equal(after[~done], then[~done])
+    starts = then[done]
+    np.testing.assert_array_equal(starts[:, 1], 0)
+    np.testing.assert_array_equal(starts[:, 0] % 100, 0)
+    assert len(np.unique(starts[:, 0])) > len(starts) // 3  # resets have keys of their own
+
+
+def test_a_rollout_can_be_continued() -> None:
+    actions = np.random.default_rng(1).integers(QUIT, size=(6, 3)).astype(np.int32)
+    lanes, transitions, _ = follow(actions)
+    going_on = ~np.asarray(transitions.truncated[-1])
+    np.testing.assert_array_equal(
+        lanes.observation[going_on], transitions.next_observation[-1][going_on]
+    )
+    np.testing.assert_array_equal(lanes.observation, jnp.stack(lanes.state, axis=-1))
+
+
+def test_lanes_start_apart() -> None:
+    lanes = open_lanes(Counter(), KEY, 20)
+    assert len(np.unique(lanes.observation[:, 0])) > 15
+
+
+@pytest.mark.parametrize(("samples", "lanes", "count"), [(40, 4, 40), (41, 4, 44), (3, 5, 5)])
+def test_there_are_at_least_as_many_transitions_as_asked_for(
+    samples: int, lanes: int, count: int
+) -> None:
+    transitions = jax.eval_shape(lambda: random_transitions(Counter(), KEY, samples, lanes))
+    assert transitions.action.shape == (count,)
+    assert transitions.next_observation.shape == (count, 2)
+
+
+def random_actions(persistence: float) -> np.ndarray:
+    """`[T, B]`."""
+    collect = jax.jit(lambda p: random_transitions(Counter(), KEY, 4000, 8, p))
+    return np.asarray(collect(persistence).action).reshape(500, 8)
+
+
+def test_random_actions_are_uniform() -> None:
+    counts = np.bincount(random_actions(0.0).ravel(), minlength=QUIT + 1)
+    expected = 4000 / (QUIT + 1)
+    # Chi-square with 6 degrees of freedom: above 22.5 once in a thousand.
+    assert ((counts - expected) ** 2 / expected).sum() < 22.5
+
+
+@pytest.mark.parametrize("persistence", [0.0, 0.75, 1.0])
+def test_persistence_is_the_probability_of_repeating(persistence: float) -> None:
+    actions = random_actions(persistence)
+    repeats = (actions[1:] == actions[:-1]).mean()
+    # A fresh action may be the same by chance.
+    expected = persistence + (1 - persistence) / (QUIT + 1)
+    assert repeats == pytest.approx(expected, abs=4 * np.sqrt(0.25 / 4000))
+    assert len(np.unique(actions[0])) > 1
+
+
+def test_the_same_key_gives_the_same_transitions() -> None:
+    collect = jax.jit(lambda key: random_transitions(Counter(), key, 100, 4))
+    once, again, other = collect(KEY), collect(KEY), collect(jax.random.key(1))
+    for one, two in zip(once, again, strict=True):
+        np.testing.assert_array_equal(one, two)
+    assert (once.action != other.action).any()
+    assert (once.observation != other.observation).any()
