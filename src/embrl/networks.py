@@ -18,6 +18,19 @@ from embrl.types import Key
 Activation = Callable[[Array], Array]
 
 
+def orthonormal_rows(key: Key, rows: int, columns: int) -> Float[Array, "rows columns"]:
+    """Random rows of length 1 at right angles to each other, as far as there is room for that.
+
+    By Gram and Schmidt: a QR would need LAPACK.
+    """
+    made: list[Array] = []
+    for row in jax.random.normal(key, (rows, columns)):
+        for other in made[: columns - 1]:
+            row = row - (row @ other) * other
+        made.append(row / jnp.linalg.norm(row))
+    return jnp.stack(made)
+
+
 class Linear(eqx.Module):
     """`x W + b`."""
 

@@ -79,9 +79,7 @@ def played() -> Transition:
 def test_the_true_last_observation_is_kept_where_an_episode_ends(played: Transition) -> None:
     counted = played.observation[..., 0] + played.action
     np.testing.assert_array_equal(played.next_observation[..., 0], counted)
-    np.testing.assert_array_equal(
-        played.next_observation[..., 1], played.observation[..., 1] + 1
-    )
+    np.testing.assert_array_equal(played.next_observation[..., 1], played.observation[..., 1] + 1)
     np.testing.assert_array_equal(played.reward, played.action)
 
 

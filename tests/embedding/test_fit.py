@@ -6,14 +6,15 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
-from embrl.embedding.fit import FitConfig, FitState, fit, learning_rate, start
+from embrl.embedding.fit import FitConfig, FitState, fit, learning_rate, loss, start
 from embrl.embedding.model import JointEmbedding, ModelConfig
 from embrl.training.program import Purpose, purpose
 from embrl.types import Transition
 
-from .worlds import MOVES, STATES, ring, ring_model
+from worlds import MOVES, STATES, ring, ring_model
 
 KEY = jax.random.key(0)
 CONFIG = ModelConfig(m=3, d=2, transition_hidden=(16,))
@@ -28,6 +29,12 @@ def piece(
     keys = jax.vmap(lambda step: purpose(key, Purpose.FIT, step))(steps)
     rates = learning_rate(FitConfig(steps=400), steps)
     return fit(state, transitions, keys, rates, batch=48, objectives=FORWARD)
+
+
+@eqx.filter_jit
+def predict(model: JointEmbedding, batch: Transition) -> tuple[jax.Array, ...]:
+    """Logits of the next states."""
+    return model.predict(batch.observation, batch.action)
 
 
 def leaves(tree: Any) -> list[np.ndarray]:
@@ -50,7 +57,7 @@ def test_the_loss_falls(trained: tuple[JointEmbedding, np.ndarray]) -> None:
 
 def test_next_states_are_predicted(trained: tuple[JointEmbedding, np.ndarray]) -> None:
     model, everything = trained[0], ring()
-    [logits] = model.predict(everything.observation, everything.action)
+    [logits] = predict(model, everything)
     assert (logits.argmax(-1) == everything.next_observation).mean() > 0.95
 
 
@@ -83,22 +90,40 @@ def test_two_pieces_are_the_same_as_the_whole() -> None:
         np.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-5)
 
 
-def test_compiled_is_the_same_as_not_compiled() -> None:
-    compiled, losses = piece(start(ring_model(CONFIG, KEY)), ring(), KEY, jnp.arange(3))
-    with jax.disable_jit():
-        plain, plain_losses = piece(start(ring_model(CONFIG, KEY)), ring(), KEY, jnp.arange(3))
-    np.testing.assert_allclose(losses, plain_losses, rtol=1e-4)
-    for one, two in zip(leaves(compiled.model), leaves(plain.model), strict=True):
-        np.testing.assert_allclose(one, two, rtol=1e-3, atol=1e-4)
+def test_fitting_is_a_loop_of_adam_s_steps() -> None:
+    # Step by step in Python, outside of any scan, with optax's own optimiser and schedule.
+    config, everything, steps = FitConfig(steps=400), ring(), 5
+    model = ring_model(CONFIG, KEY)
+    adam = optax.adam(optax.cosine_decay_schedule(config.learning_rate, config.steps))
+    optimiser = adam.init(eqx.filter(model, eqx.is_array))
+
+    @eqx.filter_jit
+    def step(
+        model: JointEmbedding, optimiser: Any, batch: Transition
+    ) -> tuple[JointEmbedding, Any, jax.Array]:
+        value, gradient = eqx.filter_value_and_grad(loss)(model, batch, FORWARD)
+        update, optimiser = adam.update(gradient, optimiser)
+        return eqx.apply_updates(model, update), optimiser, value
+
+    expected = []
+    for number in range(steps):
+        key = purpose(KEY, Purpose.FIT, number)
+        chosen = jax.random.randint(key, (48,), 0, len(everything.action))
+        drawn = jax.tree.map(lambda column, chosen=chosen: column[chosen], everything)
+        model, optimiser, value = step(model, optimiser, drawn)
+        expected.append(value)
+    state, losses = piece(start(ring_model(CONFIG, KEY)), everything, KEY, jnp.arange(steps))
+    np.testing.assert_allclose(losses, expected, rtol=1e-5)
+    for one, two in zip(leaves(state.model), leaves(model), strict=True):
+        np.testing.assert_allclose(one, two, rtol=1e-3, atol=1e-5)
 
 
 def test_states_that_were_never_visited_do_no_harm() -> None:
-    # Half of the ring only, and one transition out of it on either side.
-    half = np.arange(STATES // 2)
-    seen = ring(half)
-    model, _ = piece(start(ring_model(CONFIG, KEY)), seen, KEY, jnp.arange(400))[0]
+    seen = ring(np.arange(STATES // 2))  # and one step beyond on either side
+    everything = jax.tree.map(lambda column: jnp.tile(column, (2, 1)[: column.ndim]), seen)
+    (model, _), _ = piece(start(ring_model(CONFIG, KEY)), everything, KEY, jnp.arange(400))
     assert all(np.isfinite(leaf).all() for leaf in leaves(model))
-    [logits] = model.predict(seen.observation, seen.action)
+    [logits] = predict(model, seen)
     assert (logits.argmax(-1) == seen.next_observation).mean() > 0.95
     assert np.abs(model.phi(jnp.arange(STATES))).max() < 1.0
 

@@ -14,9 +14,10 @@ from embrl.embedding.model import JointEmbedding, ModelConfig
 from embrl.embedding.transition import MetricTransition
 from embrl.errors import EmbrlError
 
-from .worlds import embedded, network
+from worlds import embedded, network
 
 KEY = jax.random.key(0)
+predict = eqx.filter_jit(lambda model, s, a: model.predict(jnp.asarray(s), jnp.asarray(a)))
 PAIR = spaces.MultiDiscrete([3, 5])
 
 
@@ -92,7 +93,6 @@ def test_there_is_an_array_of_logits_for_each_factor(head: Any, space: spaces.Sp
 def metric_model(space: spaces.Space) -> tuple[JointEmbedding, np.ndarray, np.ndarray]:
     """A model away from its small beginnings, and all states and actions in pairs."""
     model = JointEmbedding(space, spaces.Discrete(4), ModelConfig(m=3, d=2), key=KEY)
-    model = eqx.tree_at(lambda m: (m.phi, m.g), model, replace_fn=lambda part: part)
     rows = 0.6 * jax.random.normal(KEY, model.phi.network.layers[0].table.shape)  # type: ignore[union-attr]
     model = eqx.tree_at(lambda m: m.phi.network.layers[0].table, model, rows)
     model = eqx.tree_at(lambda m: m.T.log_beta, model, jnp.float32(np.log(3.0)))
@@ -107,9 +107,7 @@ def metric_model(space: spaces.Space) -> tuple[JointEmbedding, np.ndarray, np.nd
 def test_metric_logits_are_squared_distances_to_one_point(space: spaces.Space) -> None:
     # Whatever the point p is: -beta |p - c|^2 + beta |c|^2 is affine in c, with slope 2 beta p.
     model, observation, action = metric_model(space)
-    for logits, points in zip(
-        model.predict(jnp.asarray(observation), jnp.asarray(action)), model.phi.points, strict=True
-    ):
+    for logits, points in zip(predict(model, observation, action), model.phi.points, strict=True):
         beta, centres = 3.0, np.asarray(points, np.float64)
         affine = np.asarray(logits, np.float64) + beta * (centres**2).sum(-1)
         basis = np.concatenate([centres, np.ones((len(centres), 1))], axis=1)
@@ -125,7 +123,7 @@ def test_the_predicted_point_is_a_step_from_x_along_e(space: spaces.Space) -> No
     e = np.tanh(np.asarray(model.g.rows, np.float64))[action]
     matrix = network(model.T.matrix, x).reshape(len(x), -1, 2)
     moves = (matrix @ e[:, :, None])[..., 0] + network(model.T.network, np.hstack([x, e]))
-    logits = model.predict(jnp.asarray(observation), jnp.asarray(action))
+    logits = predict(model, observation, action)
     for index, (factor, points) in enumerate(zip(logits, model.phi.points, strict=True)):
         p = x + moves[:, 3 * index : 3 * index + 3]
         distances = ((p[:, None] - np.asarray(points, np.float64)) ** 2).sum(-1)
@@ -139,10 +137,12 @@ def test_the_predicted_point_is_a_step_from_x_along_e(space: spaces.Space) -> No
 def test_gradients_reach_every_part_of_the_model() -> None:
     model, observation, action = metric_model(spaces.Discrete(9))
 
+    @eqx.filter_jit
+    @eqx.filter_grad
     def total(model: JointEmbedding) -> jax.Array:
         [logits] = model.predict(jnp.asarray(observation), jnp.asarray(action))
         return jax.nn.log_softmax(logits)[:, 0].sum()
 
-    for leaf in jax.tree.leaves(eqx.filter_grad(total)(model)):
+    for leaf in jax.tree.leaves(total(model)):
         assert np.isfinite(leaf).all()
         assert np.abs(leaf).max() > 0.0

@@ -91,7 +91,7 @@ def advantages_in_numpy(batch: Batch, critic: list[np.ndarray], vpg: VPG) -> tup
 def test_the_actor_s_gradient_is_the_score_function_s() -> None:
     actor, batch = linear_gaussian(), random_batch()
     advantage = np.random.default_rng(1).normal(size=(8, 4))
-    gradient = eqx.filter_grad(actor_loss)(
+    gradient = eqx.filter_jit(eqx.filter_grad(actor_loss))(
         actor, batch.x, batch.u, jnp.asarray(advantage, jnp.float32)
     )
     for ours, theirs in zip(plain(gradient), score(*plain(actor), batch, advantage), strict=True):

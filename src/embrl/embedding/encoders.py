@@ -1,6 +1,7 @@
 """phi and g: states and actions into bounded low-dimensional spaces."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import equinox as eqx
 import gymnasium
@@ -83,6 +84,38 @@ class StateEncoder(eqx.Module):
 
     def __call__(self, observation: Observation) -> Float[Array, "*batch m"]:
         return jnp.tanh(self.network(self.raw(observation)))
+
+
+class Norm(NamedTuple):
+    """Where embedded states lie, and how wide."""
+
+    centre: Float[Array, " m"]
+    width: Float[Array, ""]
+
+    @classmethod
+    def none(cls, m: int) -> "Norm":
+        """Leaves everything as it is."""
+        return cls(jnp.zeros(m), jnp.float32(1.0))
+
+    @classmethod
+    def of(cls, x: Float[Array, "N m"]) -> "Norm":
+        """The mean, and the root mean square around it."""
+        centre = x.mean(0)
+        return cls(centre, jnp.sqrt(((x - centre) ** 2).mean() + 1e-8))
+
+
+class Standardised(eqx.Module):
+    """phi as a policy sees it: centred, and scaled by one number to a mean square of 1.
+
+    How wide an embedding comes out is an accident of pre-training, and networks learn slowly from
+    inputs that are nearly the same. One scale for all axes leaves the geometry as it is.
+    """
+
+    encoder: StateEncoder
+    norm: Norm
+
+    def __call__(self, observation: Observation) -> Float[Array, "*batch m"]:
+        return (self.encoder(observation) - self.norm.centre) / self.norm.width
 
 
 class ActionEncoder(eqx.Module):

@@ -20,7 +20,7 @@ class FitConfig:
 
     samples: int = 30_000
     """Environment steps taken at random for pre-training; they count as samples."""
-    steps: int = 600
+    steps: int = 500
     """Gradient steps on them."""
     batch: int = 512
     """Transitions in a gradient step."""

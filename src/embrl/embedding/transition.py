@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from embrl.networks import MLP
+from embrl.networks import MLP, orthonormal_rows
 from embrl.types import Key
 
 Logits = tuple[Float[Array, "*batch values"], ...]
@@ -57,16 +57,17 @@ class SoftmaxTransition(TransitionModel):
 class MetricTransition(TransitionModel):
     """Predicts where s' lies in X; a state is the likelier the nearer its embedding.
 
-        p = x + M(x) e + h(x, e),    log P(s' | x, e) = -beta ||p - phi(s')||^2 + const
+        p = x + (L + M(x)) e + h(x, e),    log P(s' | x, e) = -beta ||p - phi(s')||^2 + const
 
     The head has no weights of its own for a state: what is learned of it as a next state is
     learned of its embedding, so that few visits suffice and the space comes to have a metric.
-    The matrix M(x) says that, to first order, actions act alike everywhere in E. Without it the
-    network h can put a few actions anywhere and still tell them apart, and in about one of six
-    seeds the action embedding comes out torn (docs/decisions/0005).
-    With several factors, a point is predicted for each.
+    L is a matrix, M(x) a matrix that depends on x, and both networks M and h start at zero: so
+    learning begins with actions that act alike everywhere, and linearly in e. Begun otherwise,
+    h can put actions anywhere and still tell them apart, and in some seeds the action embedding
+    comes out folded (docs/decisions/0005). With several factors, a point is predicted for each.
     """
 
+    linear: Float[Array, "d outputs"]
     matrix: MLP
     network: MLP
     log_beta: Float[Array, ""]
@@ -75,21 +76,23 @@ class MetricTransition(TransitionModel):
     def __init__(
         self, m: int, d: int, hidden: Sequence[int], factors: Sequence[int], *, key: Key
     ) -> None:
-        key_matrix, key_network = jax.random.split(key)
+        key_linear, key_matrix, key_network = jax.random.split(key, 3)
         outputs = m * len(factors)
         self.factors = tuple(factors)
+        self.linear = orthonormal_rows(key_linear, d, outputs)
         self.matrix = MLP(
-            m, hidden, outputs * d, activation=jax.nn.relu, last_scale=0.3, key=key_matrix
+            m, hidden, outputs * d, activation=jax.nn.relu, last_scale=0.0, key=key_matrix
         )
         self.network = MLP(
-            m + d, hidden, outputs, activation=jax.nn.relu, last_scale=0.1, key=key_network
+            m + d, hidden, outputs, activation=jax.nn.relu, last_scale=0.0, key=key_network
         )
         # Precise enough that neighbours in a space that starts small can be told apart.
         self.log_beta = jnp.float32(np.log(90.0))
 
     def __call__(self, x: Array, e: Array, points: Points) -> Logits:
         matrix = self.matrix(x).reshape(*x.shape[:-1], -1, e.shape[-1])
-        moves = (matrix * e[..., None, :]).sum(-1) + self.network(jnp.concatenate([x, e], axis=-1))
+        moves = e @ self.linear + (matrix * e[..., None, :]).sum(-1)
+        moves += self.network(jnp.concatenate([x, e], axis=-1))
         beta = jnp.exp(self.log_beta)
         # Without ||p||^2, which is the same for all s' and falls out of the softmax.
         return tuple(

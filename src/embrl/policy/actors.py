@@ -41,6 +41,12 @@ class Actor(eqx.Module):
     def entropy(self, x: Array) -> Float[Array, ""]:
         """Mean entropy in nats."""
 
+    def width(self) -> Float[Array, ""] | float:
+        """How wide the distribution is, in the units that its centre moves in; 1 where there are
+        none.
+        """
+        return 1.0
+
 
 class GaussianActor(Actor):
     """e ~ N(mu(x), diag(std^2)), with one std for each axis, whatever x is."""
@@ -82,6 +88,10 @@ class GaussianActor(Actor):
     def entropy(self, x: Array) -> Float[Array, ""]:
         del x
         return distributions.gaussian_entropy(self.log_std)
+
+    def width(self) -> Float[Array, ""]:
+        """The (geometric) mean std."""
+        return jnp.exp(self.log_std.mean())
 
 
 class CategoricalActor(Actor):

@@ -60,11 +60,14 @@ class VPG:
     A.4.2): a few full-batch steps of actor and critic at the end of each epoch.
     """
 
-    actor_lr: float = 1e-3
+    actor_lr: float = 1.7e-3
     """Adam's learning rate of the actor."""
-    std_lr: float = 1e-3
+    std_lr: float = 2e-3
     """Adam's learning rate of the actor's log std (embedding methods only)."""
-    critic_lr: float = 1e-3
+    scale_by_std: bool = True
+    """Whether actor_lr is a rate for a std of 1, and falls with the std (embedding methods only).
+    Otherwise, as the std shrinks, steps of the mean grow large beside it and policies collapse."""
+    critic_lr: float = 1e-2
     """Adam's learning rate of the critic."""
     gamma: float = 0.99
     """Discount."""
@@ -104,6 +107,9 @@ class VPG:
         target = advantage + value
         advantage = (advantage - advantage.mean()) / (advantage.std() + 1e-8)
 
+        # Once an epoch: all its steps are as long as the first.
+        actor_lr = self.actor_lr * (actor.width() if self.scale_by_std else 1.0)
+
         def improve_actor(state: tuple[Actor, optax.OptState], _: None):
             actor, optimiser = state
             loss, gradient = eqx.filter_value_and_grad(actor_loss)(
@@ -111,7 +117,7 @@ class VPG:
             )
             direction, optimiser = ADAM.update(gradient, optimiser)
             rates = jax.tree_util.tree_map_with_path(
-                lambda path, _: self.std_lr if _is_std(path) else self.actor_lr, direction
+                lambda path, _: self.std_lr if _is_std(path) else actor_lr, direction
             )
             change = jax.tree.map(lambda rate, d: -rate * d, rates, direction)
             return (eqx.apply_updates(actor, change), optimiser), loss

@@ -1,7 +1,7 @@
 r"""The pure functions that a run is made of, each for one seed.
 
-    collect -> new_model -> fit ... fit -> start -> improve ... improve
-                                              \-> evaluate
+    collect -> new_model -> fit ... fit -> new_agent -> start -> improve ... improve
+                                                              \-> evaluate
 
 Every function takes its key as `purpose(key, ...)`: no two share random numbers, and evaluating
 changes nothing about training.
@@ -19,7 +19,7 @@ from jaxtyping import Array, Float, Int
 from embrl.data.rollout import Lanes, open_lanes, random_transitions, rollout
 from embrl.decoding import Identity, NearestAction
 from embrl.embedding import fit as fitting
-from embrl.embedding.encoders import RawStates
+from embrl.embedding.encoders import Norm, RawStates, Standardised
 from embrl.embedding.fit import FitState
 from embrl.embedding.methods import Method, method
 from embrl.embedding.model import JointEmbedding
@@ -40,9 +40,10 @@ class Purpose(enum.IntEnum):
     COLLECT = 0
     MODEL = 1
     FIT = 2
-    START = 3
-    IMPROVE = 4
-    EVALUATE = 5
+    LEARNER = 3
+    LANES = 4
+    IMPROVE = 5
+    EVALUATE = 6
 
 
 def purpose(key: Key, what: Purpose, index: int | Int[Array, ""] = 0) -> Key:
@@ -54,6 +55,7 @@ class Agent(NamedTuple):
     """What is learned."""
 
     embedding: JointEmbedding | None
+    norm: Norm | None
     learner: Learner
 
 
@@ -132,28 +134,35 @@ class Program:
 
     # Policy learning
 
-    def start(self, env: Environment, key: Key, embedding: JointEmbedding | None) -> SeedState:
-        """A new policy and critic on top of the embedding, and open lanes."""
-        key_learner, key_lanes = jax.random.split(purpose(key, Purpose.START))
-        return SeedState(
-            Agent(embedding, self._new_learner(key_learner, embedding)),
-            open_lanes(env, key_lanes, self.config.rollout.lanes),
+    def start(
+        self, env: Environment, key: Key, agent: Agent, transitions: Transition | None
+    ) -> SeedState:
+        """An agent with open lanes, at the beginning of its first epoch.
+
+        Arguments:
+            transitions: of pre-training, for an agent with an embedding.
+        """
+        if agent.embedding is not None and transitions is not None:
+            norm = Norm.of(agent.embedding.phi(transitions.observation))
+            agent = agent._replace(norm=norm)
+        key_lanes = purpose(key, Purpose.LANES)
+        return SeedState(agent, open_lanes(env, key_lanes, self.config.rollout.lanes))
+
+    def new_agent(self, key: Key, embedding: JointEmbedding | None) -> Agent:
+        """A new policy and critic on top of an embedding."""
+        norm = None if embedding is None else Norm.none(self.config.model.m)
+        learner = self._new_learner(purpose(key, Purpose.LEARNER), embedding)
+        return Agent(embedding, norm, learner)
+
+    def policy(self, agent: Agent) -> OverallPolicy:
+        """pi_o = f . pi_i . phi as it stands."""
+        if agent.embedding is None or agent.norm is None:
+            return OverallPolicy(RawStates(self.observation_space), agent.learner.actor, Identity())
+        return OverallPolicy(
+            Standardised(agent.embedding.phi, agent.norm),
+            agent.learner.actor,
+            NearestAction(agent.embedding.g.table),
         )
-
-    def new_agent(self, key: Key) -> Agent:
-        """An untrained agent: tells what a checkpoint of a trained one looks like."""
-        embedding = self.new_model(key).model if self.method.embeds else None
-        return Agent(embedding, self._new_learner(key, embedding))
-
-    def policy(self, state: SeedState) -> OverallPolicy:
-        """pi_o as it stands."""
-        return self.overall(state.agent.embedding, state.agent.learner.actor)
-
-    def overall(self, embedding: JointEmbedding | None, actor: Actor) -> OverallPolicy:
-        """F . pi_i . phi."""
-        if embedding is None:
-            return OverallPolicy(RawStates(self.observation_space), actor, Identity())
-        return OverallPolicy(embedding.phi, actor, NearestAction(embedding.g.table))
 
     def improve(
         self,
@@ -183,7 +192,7 @@ class Program:
         """Means over `rounds` times `evaluation.episodes` episodes: of the policy as it acts, and
         of its likeliest action. A round has a fixed size so that more need no new compilation.
         """
-        policy, episodes = self.policy(state), self.config.evaluation.episodes
+        policy, episodes = self.policy(state.agent), self.config.evaluation.episodes
 
         def act(key: Key, observation: Observation) -> Array:
             return policy.act(observation, policy.actor.noise(key, (episodes,)))[0]
@@ -235,7 +244,7 @@ class Program:
     ) -> tuple[SeedState, dict[str, Array]]:
         key_noise, key_steps = jax.random.split(key)
         lanes = self.config.rollout.lanes
-        policy = self.policy(state)
+        policy = self.policy(state.agent)
         noise = policy.actor.noise(key_noise, (self.config.rollout.epoch // lanes, lanes))
         after, transitions, u = rollout(env, policy.act, state.lanes, key_steps, noise)
         batch = Batch(
@@ -247,4 +256,4 @@ class Program:
             truncated=transitions.truncated,
         )
         learner, measures = self.config.hyper.update(state.agent.learner, batch)
-        return SeedState(Agent(state.agent.embedding, learner), after), measures
+        return SeedState(state.agent._replace(learner=learner), after), measures

@@ -20,6 +20,7 @@ from embrl import spaces
 from embrl.embedding import quality
 from embrl.embedding.fit import FitState
 from embrl.embedding.methods import method
+from embrl.embedding.model import JointEmbedding
 from embrl.envs import Environment
 from embrl.errors import EmbrlError
 from embrl.spaces import action_count, state_count
@@ -214,6 +215,7 @@ class _Run:
         self.collect = over_seeds(program.collect, seeds, shared=(0,), once=True)
         self.new_model = over_seeds(program.new_model, seeds, once=True)
         self.fit = over_seeds(program.fit, seeds, shared=(3,), donate=(0,))
+        self.new_agent = over_seeds(program.new_agent, seeds, once=True)
         self.start = over_seeds(program.start, seeds, shared=(0,), once=True)
         self.improve = over_seeds(program.improve, seeds, shared=(0, 3, 4), donate=(1,))
         self.evaluate = over_seeds(program.evaluate, seeds, shared=(0, 3, 4))
@@ -228,7 +230,7 @@ class _Run:
             except (KeyError, TypeError) as error:
                 raise EmbrlError(f"{found / checkpoint.MANIFEST} is damaged: no record") from error
         if self.record.stage == "pre-training":
-            state = self._begin(self._pretrain(found))
+            state = self._begin(*self._pretrain(found))
         else:
             assert found is not None
             state = checkpoint.read(found, self._state_shapes())
@@ -236,9 +238,9 @@ class _Run:
         self._summarise()
         return self.folder
 
-    def _pretrain(self, found: Path | None) -> FitState | None:
+    def _pretrain(self, found: Path | None) -> tuple[JointEmbedding | None, Transition | None]:
         if not self.program.method.embeds:
-            return None
+            return None, None
         # Not saved: the same keys collect the same transitions again.
         train, held_out = self._split(self.collect(self.env, self.keys))
         if found is None:
@@ -257,10 +259,11 @@ class _Run:
             self.watch(Progress("pre-training", done, total, float(losses.mean())))
             self._save(state)
         self._measure_quality(state, train, held_out)
-        return state
+        return state.model, train
 
-    def _begin(self, fitted: FitState | None) -> SeedState:
-        state = self.start(self.env, self.keys, None if fitted is None else fitted.model)
+    def _begin(self, embedding: JointEmbedding | None, transitions: Transition | None) -> SeedState:
+        agent = self.new_agent(self.keys, embedding)
+        state = self.start(self.env, self.keys, agent, transitions)
         self.record = dataclasses.replace(self.record, stage="training", done=0)
         self._add_rows(state, {})
         self._save(state, now=True)
@@ -337,7 +340,8 @@ class _Run:
         model = None
         if self.program.method.embeds:
             model = jax.eval_shape(self.new_model, self.keys).model
-        return jax.eval_shape(self.start, self.env, self.keys, model)
+        agent = jax.eval_shape(self.new_agent, self.keys, model)
+        return jax.eval_shape(self.start, self.env, self.keys, agent, None)
 
     def _wall(self) -> float:
         return self.record.wall_s + time.perf_counter() - self.started

@@ -49,7 +49,9 @@ def default_config(
 
 
 def _tuned(environment: str, env: EnvConfig, method: str) -> dict[str, dict[str, Any]]:
-    return {}
+    del environment, env
+    # Without an embedding a larger rate is best; with 1e-3 it takes twice the samples.
+    return {"hyper": {"actor_lr": 3e-3}} if method == "none" else {}
 
 
 def _paper(environment: str, env: EnvConfig, method: str) -> dict[str, dict[str, Any]]:
@@ -83,7 +85,12 @@ def _paper(environment: str, env: EnvConfig, method: str) -> dict[str, dict[str,
         "model": {"m": 8, "d": 8 if recommender else 2, "head": "softmax"},
         "fit": {"samples": 200_000 if recommender else 30_000, "learning_rate": 0.01},
         "policy": {"std": std, "bounded": False},
-        "hyper": {"actor_lr": actor, "std_lr": actor, "critic_lr": critic},
+        "hyper": {
+            "actor_lr": actor,
+            "std_lr": actor,
+            "critic_lr": critic,
+            "scale_by_std": False,
+        },
     }
 
 
