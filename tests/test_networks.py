@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from embrl.networks import MLP, FactorLinear, Linear
+from embrl.networks import MLP, FactorLinear, Linear, orthonormal_rows
 
 KEY = jax.random.key(0)
 
@@ -69,3 +69,15 @@ def test_scales_of_an_mlp_belong_to_its_first_and_last_layer() -> None:
     # A single layer is both.
     one, both = MLP(4, (), 2, key=KEY), MLP(4, (), 2, first_scale=0.5, last_scale=0.1, key=KEY)
     np.testing.assert_allclose(jax.tree.leaves(both)[0], 0.05 * jax.tree.leaves(one)[0], rtol=1e-6)
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(1, 1), (2, 8), (5, 5)])
+def test_orthonormal_rows_are_at_right_angles(rows: int, columns: int) -> None:
+    matrix = np.asarray(orthonormal_rows(KEY, rows, columns))
+    np.testing.assert_allclose(matrix @ matrix.T, np.eye(rows), atol=1e-5)
+
+
+def test_more_rows_than_there_is_room_for_span_the_space_and_have_length_one() -> None:
+    matrix = np.asarray(orthonormal_rows(KEY, 4, 2))
+    np.testing.assert_allclose(np.linalg.norm(matrix, axis=1), 1.0, rtol=1e-5)
+    assert np.linalg.matrix_rank(matrix, tol=1e-3) == 2

@@ -117,7 +117,7 @@ def test_wrong_observations_are_refused(
 @pytest.mark.parametrize(
     "space",
     [
-        spaces.MultiDiscrete([[2, 3], [4, 5]]),
+        spaces.MultiDiscrete(np.array([[2, 3], [4, 5]])),
         spaces.Box(np.zeros((2, 2)), np.array([[1.0, 2.0], [3.0, 4.0]]), dtype=np.float64),
     ],
     ids=["MultiDiscrete", "Box"],

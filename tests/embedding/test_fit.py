@@ -8,13 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from worlds import MOVES, STATES, ring, ring_model
 
 from embrl.embedding.fit import FitConfig, FitState, fit, learning_rate, loss, start
 from embrl.embedding.model import JointEmbedding, ModelConfig
 from embrl.training.program import Purpose, purpose
 from embrl.types import Transition
-
-from worlds import MOVES, STATES, ring, ring_model
 
 KEY = jax.random.key(0)
 CONFIG = ModelConfig(m=3, d=2, transition_hidden=(16,))

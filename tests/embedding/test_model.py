@@ -8,13 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from gymnasium import spaces
+from worlds import embedded, network
 
-from embrl.embedding.encoders import ActionEncoder, RawStates, StateEncoder
+from embrl.embedding.encoders import ActionEncoder, Norm, RawStates, Standardised, StateEncoder
 from embrl.embedding.model import JointEmbedding, ModelConfig
 from embrl.embedding.transition import MetricTransition
 from embrl.errors import EmbrlError
-
-from worlds import embedded, network
 
 KEY = jax.random.key(0)
 predict = eqx.filter_jit(lambda model, s, a: model.predict(jnp.asarray(s), jnp.asarray(a)))
@@ -91,10 +90,12 @@ def test_there_is_an_array_of_logits_for_each_factor(head: Any, space: spaces.Sp
 
 
 def metric_model(space: spaces.Space) -> tuple[JointEmbedding, np.ndarray, np.ndarray]:
-    """A model away from its small beginnings, and all states and actions in pairs."""
+    """A model with random weights everywhere, and all states and actions in pairs."""
     model = JointEmbedding(space, spaces.Discrete(4), ModelConfig(m=3, d=2), key=KEY)
-    rows = 0.6 * jax.random.normal(KEY, model.phi.network.layers[0].table.shape)  # type: ignore[union-attr]
-    model = eqx.tree_at(lambda m: m.phi.network.layers[0].table, model, rows)
+    rng = np.random.default_rng(0)
+    model = jax.tree.map(
+        lambda leaf: jnp.asarray(rng.normal(size=leaf.shape, scale=0.4), jnp.float32), model
+    )
     model = eqx.tree_at(lambda m: m.T.log_beta, model, jnp.float32(np.log(3.0)))
     sizes = model.phi.raw.factors
     states = np.stack([part.ravel() for part in np.indices(sizes)], axis=-1)
@@ -121,7 +122,7 @@ def test_the_predicted_point_is_a_step_from_x_along_e(space: spaces.Space) -> No
     assert isinstance(model.T, MetricTransition)
     x = embedded(model, observation)
     e = np.tanh(np.asarray(model.g.rows, np.float64))[action]
-    matrix = network(model.T.matrix, x).reshape(len(x), -1, 2)
+    matrix = network(model.T.matrix, x).reshape(len(x), -1, 2) + np.asarray(model.T.linear).T
     moves = (matrix @ e[:, :, None])[..., 0] + network(model.T.network, np.hstack([x, e]))
     logits = predict(model, observation, action)
     for index, (factor, points) in enumerate(zip(logits, model.phi.points, strict=True)):
@@ -132,6 +133,37 @@ def test_the_predicted_point_is_a_step_from_x_along_e(space: spaces.Space) -> No
         np.testing.assert_allclose(
             ours - ours.mean(-1, keepdims=True), theirs - theirs.mean(-1, keepdims=True), atol=1e-4
         )
+
+
+def test_a_new_metric_head_moves_linearly_in_e() -> None:
+    # p = x + e L: read off the logits, which are affine in p.
+    head = MetricTransition(3, 2, (8,), (9,), key=KEY)
+    x, points = jax.random.normal(KEY, (3,)), (jax.random.normal(KEY, (9, 3)),)
+    [still], [once], [twice] = (
+        head(x, t * jnp.array([0.3, -0.2]), points) for t in (0.0, 1.0, 2.0)
+    )
+    np.testing.assert_allclose(twice - once, once - still, rtol=1e-3)
+    assert np.abs(once - still).max() > 1.0
+    np.testing.assert_allclose(head.linear @ head.linear.T, np.eye(2), atol=1e-6)
+
+
+def test_standardised_states_are_centred_and_keep_their_geometry() -> None:
+    phi = StateEncoder(spaces.Discrete(50), 4, key=KEY)
+    states = jnp.arange(50)
+    plain = np.asarray(phi(states))
+    ours = np.asarray(Standardised(phi, Norm.of(phi(states)))(states))
+    np.testing.assert_allclose(ours.mean(0), 0.0, atol=1e-5)
+    assert (ours**2).mean() == pytest.approx(1.0, rel=1e-3)
+    between, before = ours - ours[0], plain - plain[0]
+    ratio = np.linalg.norm(between, axis=1)[1:] / np.linalg.norm(before, axis=1)[1:]
+    np.testing.assert_allclose(ratio, ratio[0], rtol=1e-4)
+    np.testing.assert_array_equal(Standardised(phi, Norm.none(4))(states), plain)
+
+
+def test_states_in_one_place_can_be_standardised() -> None:
+    norm = Norm.of(jnp.full((5, 3), 0.25))
+    assert np.isfinite(norm.width)
+    assert norm.width > 0.0
 
 
 def test_gradients_reach_every_part_of_the_model() -> None:

@@ -8,14 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from gymnasium import spaces
+from worlds import embedded, network
 
 from embrl.embedding.fit import loss
 from embrl.embedding.model import JointEmbedding, ModelConfig
 from embrl.embedding.objectives import OBJECTIVES
 from embrl.embedding.transition import SoftmaxTransition
 from embrl.types import Transition
-
-from worlds import embedded, network
 
 KEY = jax.random.key(0)
 forward_loss = eqx.filter_jit(OBJECTIVES["forward"])
@@ -31,7 +30,14 @@ def batch_in(space: spaces.Space, actions: int = 4, count: int = 20) -> Transiti
     before, after = rng.integers(high, size=(2, *shape)).astype(np.int32)
     ends = jnp.zeros(count, bool)
     action = rng.integers(actions, size=count).astype(np.int32)
-    return Transition(*map(jnp.asarray, (before, action, np.zeros(count), after)), ends, ends)
+    return Transition(
+        observation=jnp.asarray(before),
+        action=jnp.asarray(action),
+        reward=jnp.zeros(count),
+        next_observation=jnp.asarray(after),
+        terminated=ends,
+        truncated=ends,
+    )
 
 
 def cross_entropy(logits: np.ndarray, target: np.ndarray) -> float:

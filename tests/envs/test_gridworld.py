@@ -36,7 +36,8 @@ def at(x: float, y: float, steps: int = 0) -> GridworldState:
 
 def inside(box: Box, p: np.ndarray) -> bool:
     """Bounds inclusive."""
-    return bool(box[0] <= p[0] <= box[2] and box[1] <= p[1] <= box[3])
+    x, y = float(p[0]), float(p[1])
+    return box[0] <= x <= box[2] and box[1] <= y <= box[3]
 
 
 def meets(box: Box, p: np.ndarray, q: np.ndarray) -> bool:
@@ -86,12 +87,12 @@ def walk(position: np.ndarray, motion: np.ndarray, swept: bool, margin: float = 
 class Trajectory(NamedTuple):
     """Random steps, with a restart after each end."""
 
-    before: np.ndarray
-    action: np.ndarray
-    after: np.ndarray
-    observation: np.ndarray
-    reward: np.ndarray
-    terminated: np.ndarray
+    before: Any
+    action: Any
+    after: Any
+    observation: Any
+    reward: Any
+    terminated: Any
 
 
 def random_trajectory(env: Gridworld, steps: int) -> Trajectory:

@@ -83,7 +83,7 @@ def advantages_in_numpy(batch: Batch, critic: list[np.ndarray], vpg: VPG) -> tup
     for t in reversed(range(len(value))):
         terminated, truncated = np.asarray(batch.terminated[t]), np.asarray(batch.truncated[t])
         error = np.asarray(batch.reward[t]) + vpg.gamma * next_value[t] * ~terminated - value[t]
-        after = error + vpg.gamma * vpg.lambda_ * ~terminated * ~truncated * after
+        after = error + vpg.gamma * vpg.gae_lambda * ~terminated * ~truncated * after
         advantage[t] = after
     return advantage, value
 
@@ -94,17 +94,20 @@ def test_the_actor_s_gradient_is_the_score_function_s() -> None:
     gradient = eqx.filter_jit(eqx.filter_grad(actor_loss))(
         actor, batch.x, batch.u, jnp.asarray(advantage, jnp.float32)
     )
-    for ours, theirs in zip(plain(gradient), score(*plain(actor), batch, advantage), strict=True):
+    weight, bias, log_std = plain(actor)
+    expected = score(weight, bias, log_std, batch, advantage)
+    for ours, theirs in zip(plain(gradient), expected, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("steps", [1, 3])
-def test_an_update_is_what_numpy_makes_of_it(steps: int) -> None:
+@pytest.mark.parametrize(("steps", "scale_by_std"), [(1, False), (3, False), (3, True)])
+def test_an_update_is_what_numpy_makes_of_it(steps: int, scale_by_std: bool) -> None:
     vpg = VPG(
-        actor_lr=0.01, std_lr=0.03, critic_lr=0.02, gamma=0.9, lambda_=0.8,
-        actor_steps=steps, critic_steps=2 * steps,
+        actor_lr=0.01, std_lr=0.03, critic_lr=0.02, gamma=0.9, gae_lambda=0.8,
+        actor_steps=steps, critic_steps=2 * steps, scale_by_std=scale_by_std,
     )  # fmt: skip
     actor, critic, batch = linear_gaussian(), MLP(2, (), 1, key=KEY), random_batch()
+    actor = eqx.tree_at(lambda a: a.log_std, actor, jnp.log(jnp.array([0.25, 1.0])))
     learner, measures = jax.jit(vpg.update)(vpg.start(actor, critic), batch)
 
     raw, value = advantages_in_numpy(batch, plain(critic), vpg)
@@ -116,8 +119,10 @@ def test_an_update_is_what_numpy_makes_of_it(steps: int) -> None:
         error = 2 * ((x @ weight + bias)[..., 0] - target) / target.size
         return [np.einsum("tbi,tb->i", x, error)[:, None], error.sum(keepdims=True)[0]]
 
+    # The mean's rate goes with the geometric mean of the two stds, sqrt(.25 * 1).
+    rate = 0.01 * (0.5 if scale_by_std else 1.0)
     new_actor = adam(
-        plain(actor), lambda *p: score(*p, batch, advantage), [0.01, 0.01, 0.03], steps
+        plain(actor), lambda w, b, s: score(w, b, s, batch, advantage), [rate, rate, 0.03], steps
     )
     new_critic = adam(plain(critic), slope, [0.02, 0.02], 2 * steps)
     for ours, theirs in zip(plain(learner.actor), new_actor, strict=True):
@@ -142,7 +147,7 @@ def test_an_update_is_deterministic_and_goes_on_from_its_optimiser() -> None:
 
 def test_advantages_are_normalised() -> None:
     # With lambda = gamma = 0 and a critic at zero the advantage is the reward.
-    vpg, batch = VPG(gamma=0.0, lambda_=0.0), random_batch()
+    vpg, batch = VPG(gamma=0.0, gae_lambda=0.0), random_batch()
     critic = jax.tree.map(jnp.zeros_like, MLP(2, (), 1, key=KEY))
     start = vpg.start(linear_gaussian(), critic)
     update = jax.jit(vpg.update)
@@ -153,7 +158,7 @@ def test_advantages_are_normalised() -> None:
 
 
 def test_equal_rewards_teach_nothing_and_break_nothing() -> None:
-    vpg, batch = VPG(gamma=0.0, lambda_=0.0), random_batch()
+    vpg, batch = VPG(gamma=0.0, gae_lambda=0.0), random_batch()
     critic = jax.tree.map(jnp.zeros_like, MLP(2, (), 1, key=KEY))
     start = vpg.start(linear_gaussian(), critic)
     after = jax.jit(vpg.update)(start, batch._replace(reward=jnp.ones((8, 4))))[0]

@@ -67,7 +67,7 @@ def worth(actor: GaussianActor) -> jax.Array:
 
 def action_values(v: Any) -> jax.Array:
     """Q(s, a)."""
-    return REWARD + GAMMA * TRANSITION @ v
+    return jnp.asarray(REWARD + GAMMA * TRANSITION @ v)
 
 
 def visits(pi: Any) -> jax.Array:

@@ -40,13 +40,19 @@ ADAM = optax.scale_by_adam(eps=1e-5)
 
 
 def actor_loss(
-    actor: Actor, x: Array, u: Array, advantage: Float[Array, "T B"]
+    actor: Actor,
+    x: Array,
+    u: Array,
+    advantage: Float[Array, "T B"],
+    entropy_cost: float = 0.0,
 ) -> Float[Array, ""]:
-    """- mean of log pi_i(u|x) A: its gradient is the policy gradient's negative.
+    """- mean of log pi_i(u|x) A, plus the cost of entropy.
 
-    By Lemma 2 of Pritz et al. 2021 it is the overall policy's gradient as well.
+    The first term's gradient is the policy gradient's negative. By Lemma 2 of Pritz et al. 2021
+    it is the overall policy's gradient as well.
     """
-    return -(actor.log_prob(x, u) * advantage).mean()
+    loss = -(actor.log_prob(x, u) * advantage).mean()
+    return loss + entropy_cost * actor.entropy(x) if entropy_cost else loss
 
 
 def critic_loss(critic: MLP, x: Array, target: Float[Array, "T B"]) -> Float[Array, ""]:
@@ -67,6 +73,9 @@ class VPG:
     scale_by_std: bool = True
     """Whether actor_lr is a rate for a std of 1, and falls with the std (embedding methods only).
     Otherwise, as the std shrinks, steps of the mean grow large beside it and policies collapse."""
+    entropy_cost: float = 0.0
+    """What a nat of entropy costs, in units of (normalised) advantage. A little narrows policies
+    whose noise neither helps nor harms; negative, it is the usual entropy bonus."""
     critic_lr: float = 1e-2
     """Adam's learning rate of the critic."""
     gamma: float = 0.99
@@ -113,7 +122,7 @@ class VPG:
         def improve_actor(state: tuple[Actor, optax.OptState], _: None):
             actor, optimiser = state
             loss, gradient = eqx.filter_value_and_grad(actor_loss)(
-                actor, batch.x, batch.u, advantage
+                actor, batch.x, batch.u, advantage, self.entropy_cost
             )
             direction, optimiser = ADAM.update(gradient, optimiser)
             rates = jax.tree_util.tree_map_with_path(
