@@ -113,7 +113,6 @@ def test_wrong_observations_are_refused(
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.xfail(strict=True, reason="NumPy breaks long spaces into lines, and the message too")
 @pytest.mark.parametrize(
     "space",
     [

@@ -12,7 +12,7 @@ LOG_TWO_PI = math.log(2 * math.pi)
 def gaussian_log_prob(
     mean: Float[Array, "*batch d"], log_std: Float[Array, " d"], e: Float[Array, "*batch d"]
 ) -> Float[Array, "*batch"]:
-    """Log N(e; mean, diag(std^2))."""
+    """The log density at e of N(mean, diag(std^2))."""
     z = (e - mean) * jnp.exp(-log_std)
     return -0.5 * (z**2).sum(-1) - log_std.sum(-1) - 0.5 * mean.shape[-1] * LOG_TWO_PI
 
@@ -25,7 +25,7 @@ def gaussian_entropy(log_std: Float[Array, " d"]) -> Float[Array, ""]:
 def categorical_log_prob(
     logits: Float[Array, "*batch n"], action: Int[Array, "*batch"]
 ) -> Float[Array, "*batch"]:
-    """Log softmax(logits)[action], with a gradient that needs no scatter (slow on the CPU)."""
+    """The log of softmax(logits)[action]; its gradient needs no scatter, slow on the CPU."""
     chosen = action[..., None] == jnp.arange(logits.shape[-1], dtype=action.dtype)
     # Not `chosen * logits`: masked logits are -inf, and 0 * -inf is NaN.
     picked = jnp.where(chosen, logits, 0.0).sum(-1)
@@ -35,8 +35,10 @@ def categorical_log_prob(
 def categorical_entropy(logits: Float[Array, "*batch n"]) -> Float[Array, "*batch"]:
     """Entropy in nats; actions with logit -inf count as impossible."""
     log_p = jax.nn.log_softmax(logits)
-    p = jnp.exp(log_p)
-    return -jnp.where(p > 0.0, p * log_p, 0.0).sum(-1)
+    possible = log_p > -jnp.inf
+    # Replaced before it is used, not after: a gradient through -inf is NaN even where unused.
+    log_p = jnp.where(possible, log_p, 0.0)
+    return -jnp.where(possible, jnp.exp(log_p) * log_p, 0.0).sum(-1)
 
 
 def categorical_sample(

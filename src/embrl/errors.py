@@ -12,6 +12,9 @@ class EmbrlError(Exception):
     The command line prints it and exits with code 2.
     """
 
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.split()))  # some of what it quotes has line breaks
+
 
 class UnknownNameError(EmbrlError):
     """A name that is in no registry; the message offers the nearest known ones."""

@@ -28,6 +28,13 @@ class Registry(Mapping[str, Any]):
         module, _, attribute = self._entries[name].partition(":")
         return getattr(importlib.import_module(module), attribute)
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The object called `name`, or `default`."""
+        return self[name] if name in self else default  # noqa: SIM401
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._entries)
 

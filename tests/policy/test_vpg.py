@@ -100,11 +100,17 @@ def test_the_actor_s_gradient_is_the_score_function_s() -> None:
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize(("steps", "scale_by_std"), [(1, False), (3, False), (3, True)])
-def test_an_update_is_what_numpy_makes_of_it(steps: int, scale_by_std: bool) -> None:
+@pytest.mark.parametrize(
+    ("steps", "scale_by_std", "entropy_cost"),
+    [(1, False, 0.0), (3, False, 0.0), (3, True, 0.0), (3, False, 0.1)],
+)
+def test_an_update_is_what_numpy_makes_of_it(
+    steps: int, scale_by_std: bool, entropy_cost: float
+) -> None:
     vpg = VPG(
         actor_lr=0.01, std_lr=0.03, critic_lr=0.02, gamma=0.9, gae_lambda=0.8,
-        actor_steps=steps, critic_steps=2 * steps, scale_by_std=scale_by_std,
+        actor_steps=steps, critic_steps=2 * steps,
+        scale_by_std=scale_by_std, entropy_cost=entropy_cost,
     )  # fmt: skip
     actor, critic, batch = linear_gaussian(), MLP(2, (), 1, key=KEY), random_batch()
     actor = eqx.tree_at(lambda a: a.log_std, actor, jnp.log(jnp.array([0.25, 1.0])))
@@ -119,11 +125,13 @@ def test_an_update_is_what_numpy_makes_of_it(steps: int, scale_by_std: bool) -> 
         error = 2 * ((x @ weight + bias)[..., 0] - target) / target.size
         return [np.einsum("tbi,tb->i", x, error)[:, None], error.sum(keepdims=True)[0]]
 
+    def descent(weight: np.ndarray, bias: np.ndarray, log_std: np.ndarray) -> list[np.ndarray]:
+        by_weight, by_bias, by_log_std = score(weight, bias, log_std, batch, advantage)
+        return [by_weight, by_bias, by_log_std + entropy_cost]  # entropy: sum of log std + const
+
     # The mean's rate goes with the geometric mean of the two stds, sqrt(.25 * 1).
     rate = 0.01 * (0.5 if scale_by_std else 1.0)
-    new_actor = adam(
-        plain(actor), lambda w, b, s: score(w, b, s, batch, advantage), [rate, rate, 0.03], steps
-    )
+    new_actor = adam(plain(actor), descent, [rate, rate, 0.03], steps)
     new_critic = adam(plain(critic), slope, [0.02, 0.02], 2 * steps)
     for ours, theirs in zip(plain(learner.actor), new_actor, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=2e-6)
@@ -171,6 +179,15 @@ def test_the_critic_s_loss_is_the_mean_squared_error() -> None:
     critic = eqx.tree_at(lambda c: c.layers[0].weight, critic, jnp.array([[2.0]]))
     x, target = jnp.array([[[1.0]], [[3.0]]]), jnp.array([[0.0], [7.0]])
     assert critic_loss(critic, x, target) == pytest.approx((4.0 + 1.0) / 2)
+
+
+def test_a_bounded_mean_is_the_tanh_of_an_unbounded_one() -> None:
+    free, bounded = (
+        GaussianActor(2, 2, (), std=0.5, bounded=bounded, key=KEY) for bounded in (False, True)
+    )
+    x = 500 * random_batch().x
+    np.testing.assert_allclose(bounded.mode(x), np.tanh(free.mode(x)), rtol=1e-5)
+    assert np.abs(free.mode(x)).max() > 1.0
 
 
 def learn_bandit(actor: Actor, vpg: VPG, reward: Any, x: jax.Array, updates: int) -> Actor:

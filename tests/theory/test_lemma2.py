@@ -62,7 +62,7 @@ def values(pi: Any) -> jax.Array:
 @eqx.filter_jit
 def worth(actor: GaussianActor) -> jax.Array:
     """J_o(theta) (eq. 7)."""
-    return START @ values(overall(actor))
+    return jnp.asarray(START) @ values(overall(actor))
 
 
 def action_values(v: Any) -> jax.Array:

@@ -55,9 +55,11 @@ def _nearest(table: Array, e: Array, mask: Array | None) -> tuple[Array, Array]:
     for axis in range(table.shape[1]):
         distance += (e[..., axis, None] - table[:, axis]) ** 2
     if mask is not None:
-        distance = jnp.where(mask, distance, jnp.inf)
+        # Even where a distance overflows, an allowed action is nearer than a masked one.
+        distance = jnp.where(mask, jnp.minimum(distance, jnp.finfo(e.dtype).max), jnp.inf)
     # Two plain minima instead of an argmin, which XLA does not vectorise on the CPU.
     least = distance.min(-1)
     indices = jnp.arange(table.shape[0], dtype=jnp.int32)
-    first = jnp.where(distance == least[..., None], indices, table.shape[0]).min(-1)
+    last = table.shape[0] - 1  # where e is NaN nothing is nearest; stay within the table
+    first = jnp.where(distance == least[..., None], indices, last).min(-1)
     return least, first

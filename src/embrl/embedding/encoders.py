@@ -68,7 +68,7 @@ class StateEncoder(eqx.Module):
 
     @property
     def features(self) -> int:
-        """M."""
+        """The number of dimensions, m."""
         return self.network.layers[-1].bias.shape[-1]
 
     @property

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import equinox as eqx
@@ -55,6 +56,7 @@ class GridworldConfig:
         Raises:
             EmbrlError: a field is out of range; the message names it.
         """
+        _check_shapes(self)
         if not 2 <= self.actuators <= 12:
             raise EmbrlError(f"env.actuators is {self.actuators}: choose 2 to 12")
         if self.walls not in ("released", "swept"):
@@ -187,6 +189,26 @@ def motions(actuators: int) -> np.ndarray:
     masks = np.arange(2**actuators)[:, None] >> np.arange(actuators)[::-1] & 1
     sums = masks @ directions
     return sums / np.sqrt((sums**2).sum(axis=1).max())
+
+
+def _check_shapes(config: GridworldConfig) -> None:
+    """The command line has done this already; Python callers can pass anything."""
+    for name in ("actuators", "bins", "step_limit"):
+        value = getattr(config, name)
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise EmbrlError(f"env.{name.replace('_', '-')} is {value!r}: give a whole number")
+    numbers = [("start", config.start, 2), ("goal", config.goal, 4)]
+    if not isinstance(config.obstacles, Sequence):
+        raise EmbrlError(f"env.obstacles is {config.obstacles!r}: give a tuple of rectangles")
+    numbers += [("obstacles", box, 4) for box in config.obstacles]
+    for name, value, count in numbers:
+        if (
+            not isinstance(value, Sequence)
+            or len(value) != count
+            or not all(isinstance(number, int | float) for number in value)
+        ):
+            what = "x y" if count == 2 else "x_min y_min x_max y_max"
+            raise EmbrlError(f"env.{name} {value!r} should be {count} numbers: {what}")
 
 
 def _contains(box: Rectangle, point: tuple[float, float]) -> bool:

@@ -35,7 +35,7 @@ class Actor(eqx.Module):
 
     @abc.abstractmethod
     def log_prob(self, x: Array, u: Array) -> Float[Array, "*batch"]:
-        """Log pi_i(u | x)."""
+        """The log density (or probability) pi_i(u | x)."""
 
     @abc.abstractmethod
     def entropy(self, x: Array) -> Float[Array, ""]:

@@ -1,0 +1,22 @@
+"""Runs every benchmark and prints one table."""
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import environment_steps, nearest_action, training
+from embrl.training.seeds import prepare_jax
+
+
+def main() -> None:
+    prepare_jax()
+    table = Table("what", "embrl", "rival", "ratio", title="speed on this machine")
+    for benchmark in (environment_steps, nearest_action, training):
+        for row in benchmark.run():
+            ratio = row.embrl / row.rival
+            table.add_row(
+                row.what, f"{row.embrl:,.0f}/s", f"{row.rival:,.0f}/s {row.name}", f"{ratio:,.1f}x"
+            )
+    Console().print(table)
+
+
+main()

@@ -1,0 +1,81 @@
+"""An environment of your own: embed its states and actions, and see which actions are alike.
+
+A ring of 12 cells. Each of 30 actions moves by -2 to 2 cells, and nothing in its number says by how
+many: the embedding must find out from random experience.
+
+    python examples/embed_your_own.py
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from gymnasium import spaces
+from jaxtyping import Array
+
+from embrl.data.rollout import random_transitions
+from embrl.embedding import fit
+from embrl.embedding.model import JointEmbedding, ModelConfig
+from embrl.envs import Environment
+from embrl.types import TimeStep
+
+CELLS, ACTIONS = 12, 30
+MOVES = np.random.default_rng(0).integers(-2, 3, ACTIONS)
+
+
+class RingState(NamedTuple):
+    cell: Array
+
+
+class Ring(Environment):
+    """Pays 1 in cell 0; never ends."""
+
+    @property
+    def observation_space(self) -> spaces.Discrete:
+        return spaces.Discrete(CELLS)
+
+    @property
+    def action_space(self) -> spaces.Discrete:
+        return spaces.Discrete(ACTIONS)
+
+    def reset(self, key: Array) -> tuple[RingState, Array]:
+        cell = jax.random.randint(key, (), 0, CELLS, jnp.int32)
+        return RingState(cell), cell
+
+    def step(self, key: Array, state: RingState, action: Array) -> tuple[RingState, TimeStep]:
+        del key
+        cell = (state.cell + jnp.asarray(MOVES, jnp.int32)[action]) % CELLS
+        reward = (cell == 0).astype(jnp.float32)
+        return RingState(cell), TimeStep(cell, reward, jnp.bool_(False), jnp.bool_(False))
+
+
+def main() -> float:
+    env = Ring()
+    key_collect, key_model, key_fit = jax.random.split(jax.random.key(0), 3)
+    transitions = random_transitions(env, key_collect, samples=3_000, lanes=30)
+    model = JointEmbedding(
+        env.observation_space, env.action_space, ModelConfig(m=2, d=2), key=key_model
+    )
+    settings = fit.FitConfig(steps=500, batch=256)
+    state, losses = jax.jit(fit.fit, static_argnames=("batch", "objectives"))(
+        fit.start(model),
+        transitions,
+        jax.random.split(key_fit, settings.steps),
+        fit.learning_rate(settings, jnp.arange(settings.steps)),
+        batch=settings.batch,
+        objectives=(("forward", 1.0),),
+    )
+    table = np.asarray(state.model.g.table)
+    print(f"loss {losses[0]:.2f} -> {losses[-1]:.2f} nats")
+    for move in range(-2, 3):
+        members = table[move == MOVES]
+        print(f"moves by {move:+d}: {len(members):2d} actions around {members.mean(0).round(2)}")
+    distance = ((table[:, None] - table) ** 2).sum(-1) + np.diag(np.full(ACTIONS, np.inf))
+    alike = float((MOVES[distance.argmin(1)] == MOVES).mean())
+    print(f"{alike:.0%} of actions have one of the same effect as their nearest neighbour")
+    return alike
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,39 @@
+"""Train in an embedding, load the run again, and walk to the goal with the policy.
+
+python examples/train_and_act.py [RUN [SAMPLES]]
+"""
+
+import sys
+from pathlib import Path
+
+import jax
+
+import embrl
+
+
+def main(out: Path, samples: int) -> None:
+    run = embrl.train("gridworld", actuators=5, out=out, seeds=2, samples=samples, resume=True)
+    final = run.summary["final_return_mean"]
+    print(
+        f"return {final:.2f} after {samples:,} samples (random: {run.summary['random_return']:.2f})"
+    )
+
+    env = embrl.make("gridworld", actuators=5)
+    policy = embrl.load(out).policy(seed=0)
+    state, observation = env.reset(jax.random.key(0))
+    for step in range(1, 21):
+        action = policy.act(observation, seed=step)
+        state, after = env.step(jax.random.key(step), state, action)
+        observation = after.observation
+        x, y = state.position
+        print(f"step {step:2d}: action {action:05b} -> ({x:.3f}, {y:.3f})")
+        if after.terminated:
+            print("goal")
+            break
+
+
+if __name__ == "__main__":
+    main(
+        Path(sys.argv[1] if len(sys.argv) > 1 else "runs/example"),
+        int(sys.argv[2]) if len(sys.argv) > 2 else 200_000,
+    )
