@@ -50,6 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except EmbrlError as error:
         print(f"embrl: {error}", file=sys.stderr)
         return 2
+    except SystemExit as exit_:  # help was asked for
+        return int(exit_.code or 0)
     except KeyboardInterrupt:
         print("embrl: interrupted; --resume goes on from the last checkpoint", file=sys.stderr)
         return 130
