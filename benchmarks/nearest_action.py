@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import jax
 import numpy as np
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from benchmarks.timing import Row, compare
 from embrl.decoding import nearest
@@ -18,14 +18,14 @@ def run() -> Iterator[Row]:
         table = random.uniform(-1, 1, (n, d)).astype(np.float32)
         queries = random.uniform(-1, 1, (QUERIES, d)).astype(np.float32)
         find = jax.jit(nearest)
-        tree = cKDTree(table)
+        tree = KDTree(table)
         yield compare(
             f"nearest of {n:,} actions in {d}-d",
             lambda find=find, table=table, queries=queries: find(
                 table, queries
             ).block_until_ready(),
             QUERIES,
-            "SciPy cKDTree",
+            "SciPy KDTree",
             lambda tree=tree, queries=queries: tree.query(queries, workers=-1),
             QUERIES,
         )

@@ -17,7 +17,7 @@ def tiny() -> Callable[..., RunConfig]:
     def make(method: str = "jsae", **changes) -> RunConfig:
         env = GridworldConfig(actuators=3, bins=10, step_limit=20)
         config = default_config("gridworld", env, method)
-        return dataclasses.replace(
+        config = dataclasses.replace(
             config,
             seeds=2,
             samples=1_200 if method == "jsae" else 600,
@@ -26,7 +26,7 @@ def tiny() -> Callable[..., RunConfig]:
             evaluation=dataclasses.replace(
                 config.evaluation, every=200, episodes=5, final_episodes=10
             ),
-            **changes,
         )
+        return dataclasses.replace(config, **changes)
 
     return make

@@ -1,0 +1,101 @@
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from embrl.training import runner
+from embrl.training.evaluate import play
+from embrl.training.program import Program, Purpose, purpose
+from embrl.training.seeds import over_seeds, seed_keys
+
+SEEDS = 3
+
+
+def prepared(config):
+    env = config.env.build()
+    return env, Program(config, env.observation_space, env.action_space)
+
+
+def test_seeds_side_by_side_are_the_seeds_one_by_one(tiny):
+    """Up to the first choice of the policy: from there the last bits of a sum can decide which
+    action is nearest, and so everything after."""
+    env, program = prepared(tiny())
+
+    def run(env, key):
+        transitions = program.collect(env, key)
+        state, loss = program.fit(program.new_model(key), transitions, key, jnp.arange(10))
+        start = program.start(env, key, program.new_agent(key, state.model), transitions)
+        return transitions, (state, loss, start)
+
+    keys = seed_keys(0, SEEDS)
+    transitions, states = over_seeds(run, SEEDS, shared=(0,))(env, keys)
+    alone = jax.jit(run)
+    for seed in range(SEEDS):
+        one_transitions, one_states = alone(env, keys[seed])
+        for many, one in zip(transitions, one_transitions, strict=True):
+            np.testing.assert_array_equal(many[seed], one)
+        leaves = zip(jax.tree.leaves(states), jax.tree.leaves(one_states), strict=True)
+        for many, one in leaves:
+            np.testing.assert_allclose(many[seed], one, rtol=1e-3, atol=1e-4)
+
+
+def test_a_seed_is_the_same_however_many_there_are():
+    few, many = seed_keys(7, 2), seed_keys(7, 5)
+    assert (jax.random.key_data(few) == jax.random.key_data(many)[:2]).all()
+
+
+def test_no_two_purposes_share_random_numbers():
+    key = jax.random.key(0)
+    used = [
+        tuple(np.asarray(jax.random.key_data(purpose(key, what, index))).tolist())
+        for what in Purpose
+        for index in range(50)
+    ]
+    assert len(set(used)) == len(used)
+
+
+@pytest.mark.parametrize("method", ["jsae", "none"])
+def test_nothing_is_compiled_twice_in_a_run(tiny, tmp_path, monkeypatch, method):
+    made = []
+
+    def remember(*arguments, **options):
+        made.append(over_seeds(*arguments, **options))
+        return made[-1]
+
+    monkeypatch.setattr(runner, "over_seeds", remember)
+    runner.train(tiny(method, samples=1_300 if method == "jsae" else 700), tmp_path / "run")
+    assert len(made) == 7
+    assert all(function._cache_size() <= 1 for function in made)
+
+
+def test_evaluating_does_not_change_training(tiny, tmp_path):
+    config = tiny()
+    often = runner.train(config, tmp_path / "often")
+    rarely = dataclasses.replace(
+        config, evaluation=dataclasses.replace(config.evaluation, every=600)
+    )
+    seldom = runner.train(rarely, tmp_path / "seldom")
+    state = "state.safetensors"
+    checkpoints = [next(run.checkpoint.glob(f"*/{state}")) for run in (often, seldom)]
+    assert checkpoints[0].read_bytes() == checkpoints[1].read_bytes()
+
+
+def test_final_returns_of_a_policy_are_those_of_a_plain_loop(tiny):
+    """play() masks finished episodes; a loop over episodes in Python needs no mask."""
+    env, program = prepared(tiny())
+
+    def act(key, observation):
+        return (observation * 5 + 3) % 8  # deterministic, and so is the gridworld
+
+    found = play(env, act, jax.random.key(0), 3)
+    state, observation = env.reset(jax.random.key(0))
+    total, steps, done = 0.0, 0, False
+    while not done:
+        state, after = env.step(jax.random.key(0), state, act(None, observation))
+        observation, total, steps = after.observation, total + float(after.reward), steps + 1
+        done = bool(after.terminated | after.truncated)
+    np.testing.assert_allclose(found.returns, total, rtol=1e-5)
+    assert (found.lengths == steps).all()
+    assert program.epochs == 6
