@@ -12,7 +12,7 @@ from worlds import embedded, network
 
 from embrl.embedding.encoders import ActionEncoder, Norm, RawStates, Standardised, StateEncoder
 from embrl.embedding.model import JointEmbedding, ModelConfig
-from embrl.embedding.transition import MetricTransition
+from embrl.embedding.transition import PACE, MetricTransition
 from embrl.errors import EmbrlError
 
 KEY = jax.random.key(0)
@@ -122,8 +122,9 @@ def test_the_predicted_point_is_a_step_from_x_along_e(space: spaces.Space) -> No
     assert isinstance(model.T, MetricTransition)
     x = embedded(model, observation)
     e = np.tanh(np.asarray(model.g.rows, np.float64))[action]
-    matrix = network(model.T.matrix, x).reshape(len(x), -1, 2) + np.asarray(model.T.linear).T
-    moves = (matrix @ e[:, :, None])[..., 0] + network(model.T.network, np.hstack([x, e]))
+    matrix = PACE * network(model.T.matrix, x).reshape(len(x), -1, 2)
+    moves = ((matrix + np.asarray(model.T.linear).T) @ e[:, :, None])[..., 0]
+    moves += PACE * network(model.T.network, np.hstack([x, e]))
     logits = predict(model, observation, action)
     for index, (factor, points) in enumerate(zip(logits, model.phi.points, strict=True)):
         p = x + moves[:, 3 * index : 3 * index + 3]

@@ -24,6 +24,10 @@ Points = tuple[Float[Array, "values m"], ...]
 """Where each value of each factor lies in X."""
 
 
+PACE = 0.3
+"""How fast, beside the linear part, what bends the effects of actions is learned."""
+
+
 class TransitionModel(eqx.Module):
     """P(s' | x, e)."""
 
@@ -57,14 +61,15 @@ class SoftmaxTransition(TransitionModel):
 class MetricTransition(TransitionModel):
     """Predicts where s' lies in X; a state is the likelier the nearer its embedding.
 
-        p = x + (L + M(x)) e + h(x, e),    log P(s' | x, e) = -beta ||p - phi(s')||^2 + const
+        p = x + L e + c (M(x) e + h(x, e)),    log P(s' | x, e) = -beta ||p - phi(s')||^2 + const
 
     The head has no weights of its own for a state: what is learned of it as a next state is
     learned of its embedding, so that few visits suffice and the space comes to have a metric.
-    L is a matrix, M(x) a matrix that depends on x, and both networks M and h start at zero: so
-    learning begins with actions that act alike everywhere, and linearly in e. Begun otherwise,
-    h can put actions anywhere and still tell them apart, and in some seeds the action embedding
-    comes out folded (docs/decisions/0005). With several factors, a point is predicted for each.
+    L is a matrix, M(x) a matrix that depends on x; both networks M and h start at zero and learn
+    at a slower pace c: so learning begins with actions that act alike everywhere, and linearly in
+    e. Begun otherwise, h can put actions anywhere and still tell them apart, and in some seeds
+    the action embedding comes out folded (docs/decisions/0005). With several factors, a point is
+    predicted for each.
     """
 
     linear: Float[Array, "d outputs"]
@@ -91,8 +96,8 @@ class MetricTransition(TransitionModel):
 
     def __call__(self, x: Array, e: Array, points: Points) -> Logits:
         matrix = self.matrix(x).reshape(*x.shape[:-1], -1, e.shape[-1])
-        moves = e @ self.linear + (matrix * e[..., None, :]).sum(-1)
-        moves += self.network(jnp.concatenate([x, e], axis=-1))
+        bent = (matrix * e[..., None, :]).sum(-1) + self.network(jnp.concatenate([x, e], axis=-1))
+        moves = e @ self.linear + PACE * bent
         beta = jnp.exp(self.log_beta)
         # Without ||p||^2, which is the same for all s' and falls out of the softmax.
         return tuple(

@@ -25,12 +25,12 @@ def fewest_steps(env: "Gridworld") -> int | None:
     """
     actions = jnp.asarray(_distinct(np.asarray(env.motions)), jnp.int32)
     key = jax.random.key(0)  # the gridworld is deterministic and does not use it
-    start, _ = env.reset(key)
+    origin, _ = env.reset(key)
 
     @jax.jit
     def expand(positions: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
         def one(position: jax.Array, action: jax.Array):
-            state, after = env.step(key, start._replace(position=position), action)
+            state, after = env.step(key, origin._replace(position=position), action)
             free = after.terminated | (after.reward > -0.02)  # a collision costs more
             return state.position, after.terminated, free
 

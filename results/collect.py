@@ -1,0 +1,26 @@
+"""Copies from run folders what is worth keeping: no checkpoints.
+
+    python results/collect.py RUN ...
+"""
+
+import shutil
+import sys
+from pathlib import Path
+
+KEPT = ("config.json", "quality.json", "metrics.csv", "summary.json", "figures")
+
+
+def main() -> None:
+    here = Path(__file__).parent
+    for run in map(Path, sys.argv[1:]):
+        target = here / run.name
+        shutil.rmtree(target, ignore_errors=True)
+        target.mkdir()
+        for name in KEPT:
+            if (run / name).is_dir():
+                shutil.copytree(run / name, target / name)
+            elif (run / name).exists():
+                shutil.copy(run / name, target / name)
+
+
+main()
