@@ -1,6 +1,6 @@
 """Copies from run folders what is worth keeping: no checkpoints.
 
-    python results/collect.py RUN ...
+python results/collect.py RUN ...
 """
 
 import shutil

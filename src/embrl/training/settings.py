@@ -52,7 +52,7 @@ def _tuned(environment: str, env: EnvConfig, method: str) -> dict[str, dict[str,
     del environment, env
     if method == "none":
         return {"hyper": {"actor_lr": 3e-3}}
-    return {"hyper": {"entropy_cost": 0.02}}
+    return {"hyper": {"entropy_cost": 0.04}}
 
 
 def _paper(environment: str, env: EnvConfig, method: str) -> dict[str, dict[str, Any]]:

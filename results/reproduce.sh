@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Everything in this folder, in about 15 minutes on 2 cores. LOG: the purchase log (docs/environments/recommender.md).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+LOG=${LOG:?name a purchase log}
+train() { .venv/bin/embrl train "$@" --resume; }
+grid() { train gridworld --env.walls released --algorithm vpg --seeds 10 --samples 1000000 "$@"; }
+shop() { train recommender --env.data "$LOG" --env.top-items 835 --method jsae --seeds 4 --samples 1000000 "$@"; }
+
+grid --env.actuators 9 --method jsae --out runs/gridworld-512
+grid --env.actuators 11 --method jsae --out runs/gridworld-2048
+grid --env.actuators 5 --method jsae --out runs/gridworld-32
+train gridworld --env.actuators 9 --model.m 2 --model.d 2 --fit.steps 5000 --seeds 4 --samples 100000 --out runs/fig2
+shop --out runs/recommender
+shop --env.added-probability 0.05 --out runs/recommender-added
+grid --env.actuators 9 --method none --out runs/gridworld-512-none
+
+for run in gridworld-512 gridworld-2048 gridworld-32 gridworld-512-none recommender recommender-added; do
+  .venv/bin/embrl plot "runs/$run"
+done
+.venv/bin/embrl plot runs/fig2 --seed 2
+.venv/bin/embrl compare runs/gridworld-{512,2048,32,512-none} --level 0.5 --out runs/all
+.venv/bin/embrl compare runs/gridworld-512 runs/gridworld-512-none --level 0.5 --out runs/comparison
+.venv/bin/python results/collect.py runs/{gridworld-512,gridworld-2048,gridworld-32,gridworld-512-none,recommender,recommender-added,fig2}
