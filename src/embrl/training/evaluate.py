@@ -67,7 +67,7 @@ def play(
     return Episodes(end.returns, end.lengths)
 
 
-def random_return(env: Environment, key: Key, episodes: int = 1000) -> float:
+def random_return(env: Environment, key: Key, episodes: int = 10_000) -> float:
     """Mean return of uniformly random actions."""
 
     def act(key: Key, observation: Observation) -> Array:
