@@ -7,7 +7,10 @@ import shutil
 import sys
 from pathlib import Path
 
-KEPT = ("config.json", "quality.json", "metrics.csv", "summary.json", "figures")
+KEPT = (
+    *("config.json", "quality.json", "metrics.csv", "summary.json", "figures"),
+    *("table.md", "table.csv", "curves.png"),
+)
 
 
 def main() -> None:

@@ -21,4 +21,4 @@ done
 .venv/bin/embrl plot runs/fig2 --seed 2
 .venv/bin/embrl compare runs/gridworld-{512,2048,32,512-none} --level 0.5 --out runs/all
 .venv/bin/embrl compare runs/gridworld-512 runs/gridworld-512-none --level 0.5 --out runs/comparison
-.venv/bin/python results/collect.py runs/{gridworld-512,gridworld-2048,gridworld-32,gridworld-512-none,recommender,recommender-added,fig2}
+.venv/bin/python results/collect.py runs/{gridworld-512,gridworld-2048,gridworld-32,gridworld-512-none,recommender,recommender-added,fig2,comparison,all}
