@@ -127,3 +127,8 @@ def test_progress_is_reported_from_both_stages(tmp_path):
     )
     assert [step.stage for step in seen] == ["pre-training"] * 2 + ["training"] * 2
     assert seen[-1].done == seen[-1].total == 1_000
+
+
+def test_unknown_settings_are_refused(tmp_path):
+    with pytest.raises(embrl.EmbrlError, match="unknown settings 'papers': did you mean paper"):
+        embrl.train("gridworld", out=tmp_path / "run", settings="papers")  # type: ignore[arg-type]

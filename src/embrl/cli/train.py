@@ -13,7 +13,7 @@ from embrl.cli.parsing import finish_help, parse, value_of
 from embrl.cli.progress import ProgressBar
 from embrl.embedding.methods import METHODS, method
 from embrl.envs import ENVIRONMENTS
-from embrl.errors import EmbrlError, UnknownNameError
+from embrl.errors import EmbrlError
 from embrl.policy import ALGORITHMS
 from embrl.training.config import RunConfig, from_json
 from embrl.training.run_folder import RunFolder
@@ -69,10 +69,6 @@ def _parsed(environment: str, arguments: Sequence[str]) -> tuple[RunConfig, Path
     method_name = value_of("--method", arguments, "jsae")
     algorithm = value_of("--algorithm", arguments, "vpg")
     settings = value_of("--settings", arguments, "tuned")
-    if settings not in get_args(Settings):
-        raise UnknownNameError("settings", settings, get_args(Settings))
-    if method_name not in METHODS:
-        raise UnknownNameError("method", method_name, METHODS)
     env = parse_env(env_class, environment, arguments)
     default = default_config(environment, env, method_name, algorithm, settings)  # type: ignore[arg-type]
     kind = _flags(default, settings)

@@ -121,8 +121,15 @@ def _pairs(embedded: np.ndarray, truth: np.ndarray | None) -> _Pairs:
         int((close & ~equal).sum()),
         int(equal.sum()),
         alike,
-        float(spearmanr(distance[part], true_distance[part])[0]),  # type: ignore[arg-type],
+        _correlation(distance[part], true_distance[part]),
     )
+
+
+def _correlation(distance: np.ndarray, true_distance: np.ndarray) -> float | None:
+    """Spearman's; None where one side does not vary, and ranks say nothing."""
+    if np.ptp(distance) == 0.0 or np.ptp(true_distance) == 0.0:
+        return None
+    return float(spearmanr(distance, true_distance)[0])  # type: ignore[arg-type]
 
 
 def _some(random: np.random.Generator, count: int, most: int = MOST) -> np.ndarray:

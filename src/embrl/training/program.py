@@ -154,6 +154,10 @@ class Program:
         learner = self._new_learner(purpose(key, Purpose.LEARNER), embedding)
         return Agent(embedding, norm, learner)
 
+    def untrained(self, key: Key) -> Agent:
+        """An agent that has learned nothing: it shows how a trained one looks in a checkpoint."""
+        return self.new_agent(key, self.new_model(key).model if self.method.embeds else None)
+
     def policy(self, agent: Agent) -> OverallPolicy:
         """pi_o = f . pi_i . phi as it stands."""
         if agent.embedding is None or agent.norm is None:

@@ -14,7 +14,6 @@ from embrl.training import checkpoint
 from embrl.training.config import RunConfig
 from embrl.training.program import Agent, Program
 from embrl.training.run_folder import RunFolder
-from embrl.types import Key
 
 
 class AgentOnly(NamedTuple):
@@ -51,7 +50,7 @@ def restore(folder: RunFolder, config: RunConfig, seed: int) -> Restored:
         spaces.from_json(manifest.get("action_space", {}), where),
     )
     keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), config.seeds))
-    shapes = jax.eval_shape(jax.vmap(lambda key: _untrained(program, key)), keys)
+    shapes = jax.eval_shape(jax.vmap(program.untrained), keys)
     # Named as in a SeedState, whose lanes only the environment could tell the shape of.
     agents = checkpoint.read(found, AgentOnly(shapes)).agent
     agent = jax.tree.map(lambda leaf: jnp.asarray(leaf[seed]), agents)
@@ -61,8 +60,3 @@ def restore(folder: RunFolder, config: RunConfig, seed: int) -> Restored:
         program.observation_space,
         program.action_space,
     )
-
-
-def _untrained(program: Program, key: Key) -> Agent:
-    model = program.new_model(key).model if program.method.embeds else None
-    return program.new_agent(key, model)

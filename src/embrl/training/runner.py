@@ -337,10 +337,7 @@ class _Run:
         self.saved_at = time.perf_counter()
 
     def _state_shapes(self) -> SeedState:
-        model = None
-        if self.program.method.embeds:
-            model = jax.eval_shape(self.new_model, self.keys).model
-        agent = jax.eval_shape(self.new_agent, self.keys, model)
+        agent = jax.eval_shape(jax.vmap(self.program.untrained), self.keys)
         return jax.eval_shape(self.start, self.env, self.keys, agent, None)
 
     def _wall(self) -> float:

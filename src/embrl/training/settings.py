@@ -5,12 +5,13 @@ Pritz et al. (2021), A.4.2, and its plain form of the method.
 """
 
 import dataclasses
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from embrl.embedding.fit import FitConfig
 from embrl.embedding.methods import method as get_method
 from embrl.embedding.model import ModelConfig
 from embrl.envs import EnvConfig
+from embrl.errors import UnknownNameError
 from embrl.policy import ALGORITHMS
 from embrl.training.config import EvaluationConfig, PolicyConfig, RolloutConfig, RunConfig
 
@@ -30,6 +31,8 @@ def default_config(
         EmbrlError: an unknown name, or one that has no such settings.
     """
     get_method(method)
+    if settings not in get_args(Settings):
+        raise UnknownNameError("settings", settings, get_args(Settings))
     config = RunConfig(
         environment=environment,
         env=env,
