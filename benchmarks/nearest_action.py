@@ -1,15 +1,22 @@
-"""f: exact nearest actions, ours against SciPy's k-d tree (also exact)."""
+"""f: exact nearest actions, ours against SciPy's k-d tree (also exact) and against XLA's top_k; and
+draws from the softmax f, against Gumbel's way.
+"""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 from scipy.spatial import KDTree
 
 from benchmarks.timing import Row, compare
-from embrl.decoding import nearest
+from embrl.decoding import SoftmaxAction, k_nearest, nearest
+from embrl.decoding.distances import squared_distances
 
 QUERIES = 10_000
+STEPS = 10
+"""Compiled steps in one go for k > 1, as in a rollout."""
 
 
 def run() -> Iterator[Row]:
@@ -29,3 +36,65 @@ def run() -> Iterator[Row]:
             lambda tree=tree, queries=queries: tree.query(queries, workers=-1),
             QUERIES,
         )
+    for n, k, batch in [
+        (512, 2, 300),
+        (512, 16, 300),
+        (512, 32, 300),
+        (4_096, 2, 300),
+        (4_096, 16, 300),
+        (4_096, 32, 300),
+        (512, 16, 1_500),
+        (4_096, 16, 1_500),
+    ]:
+        yield from several(random, n, k, batch)
+    for n in (512, 4_096):
+        yield draws(random, n, 300)
+
+
+def several(random: np.random.Generator, n: int, k: int, batch: int) -> Iterator[Row]:
+    """The k nearest of n actions in 2-d, for `batch` points a step."""
+    table = jnp.asarray(random.uniform(-1, 1, (n, 2)).astype(np.float32))
+    queries = random.uniform(-1, 1, (STEPS, batch, 2)).astype(np.float32)
+    tree = KDTree(table)
+    ours = compiled(lambda e: k_nearest(table, e, k))
+    sort = compiled(lambda e: jax.lax.top_k(-squared_distances(table, e), k))
+    for name, theirs in (
+        ("XLA top_k", lambda: jax.block_until_ready(sort(queries))),
+        ("SciPy KDTree", lambda: [tree.query(e, k, workers=-1) for e in queries]),
+    ):
+        yield compare(
+            f"{k} nearest of {n:,} actions in 2-d, {batch:,} at once",
+            lambda: jax.block_until_ready(ours(queries)),
+            STEPS * batch,
+            name,
+            theirs,
+            STEPS * batch,
+        )
+
+
+def draws(random: np.random.Generator, n: int, batch: int) -> Row:
+    """One of n actions in 2-d for each of `batch` points a step, random numbers included."""
+    table = jnp.asarray(random.uniform(-1, 1, (n, 2)).astype(np.float32))
+    queries = random.uniform(-1, 1, (STEPS, batch, 2)).astype(np.float32)
+    keys = jax.random.split(jax.random.key(0), STEPS)
+    f, temperature = SoftmaxAction(0.05), jnp.float32(0.05)
+
+    def by_gumbel(step: tuple[Array, Array]) -> Array:
+        key, e = step
+        return jax.random.categorical(key, -squared_distances(table, e) / temperature)
+
+    ours = compiled(lambda step: f(table, step[1], f.noise(step[0], (batch,))))
+    theirs = compiled(by_gumbel)
+    return compare(
+        f"softmax draws from {n:,} actions in 2-d, {batch:,} at once",
+        lambda: jax.block_until_ready(ours((keys, queries))),
+        STEPS * batch,
+        "jax.random.categorical",
+        lambda: jax.block_until_ready(theirs((keys, queries))),
+        STEPS * batch,
+    )
+
+
+def compiled(search: Callable[..., object]) -> Callable[..., object]:
+    """One step after another, all in one program."""
+    return jax.jit(lambda steps: jax.lax.scan(lambda _, e: (None, search(e)), None, steps)[1])

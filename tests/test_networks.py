@@ -81,3 +81,56 @@ def test_more_rows_than_there_is_room_for_span_the_space_and_have_length_one() -
     matrix = np.asarray(orthonormal_rows(KEY, 4, 2))
     np.testing.assert_allclose(np.linalg.norm(matrix, axis=1), 1.0, rtol=1e-5)
     assert np.linalg.matrix_rank(matrix, tol=1e-3) == 2
+
+
+@pytest.mark.parametrize("hidden", [(), (7,)])
+def test_a_second_vector_goes_in_as_if_it_stood_beside_the_first(hidden: tuple[int, ...]) -> None:
+    network = MLP(3, hidden, 2, beside=2, key=KEY)
+    rng = np.random.default_rng(0)
+    x, e = (jnp.asarray(rng.normal(size=(4, 5, n)), jnp.float32) for n in (3, 2))
+    one = MLP(5, hidden, 2, key=KEY)
+    first, rest = network.layers[0], network.layers[1:]
+    assert isinstance(first, Linear)
+    assert network.beside is not None
+    weight = jnp.concatenate([first.weight, network.beside])
+    one = eqx.tree_at(
+        lambda n: n.layers, one, (eqx.tree_at(lambda f: f.weight, first, weight), *rest)
+    )
+    both = jnp.concatenate([x, e], axis=-1)
+    np.testing.assert_allclose(network(x, e), one(both), rtol=1e-4, atol=1e-6)
+
+
+def test_a_second_vector_goes_in_beside_factors_too_and_may_have_more_leading_axes() -> None:
+    network = MLP((4, 3), (7,), 2, beside=2, key=KEY)
+    values = jax.random.randint(KEY, (6, 2), 0, 3, jnp.int32)
+    e = jax.random.normal(KEY, (6, 9, 2))
+    many = eqx.filter_jit(network)(values[:, None], e)
+    assert many.shape == (6, 9, 2)
+    for at in np.ndindex(6, 9):
+        np.testing.assert_allclose(many[at], network(values[at[0]], e[at]), rtol=1e-4, atol=1e-6)
+    # Without the second vector it is the network of the factors alone.
+    plain = network(values, jnp.zeros((6, 2)))
+    first = network.layers[0](values)
+    expected = network.layers[1](jnp.tanh(first))
+    np.testing.assert_allclose(plain, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("inputs", [62, (50, 50)])
+def test_two_inputs_together_keep_the_scale(inputs: int | tuple[int, ...]) -> None:
+    network = MLP(inputs, (), 64, beside=2, first_scale=0.5, key=KEY)
+    if isinstance(inputs, int):
+        x = jax.random.normal(jax.random.key(1), (1000, inputs))
+    else:
+        x = jax.random.randint(jax.random.key(1), (1000, 2), 0, 50)
+    e = jax.random.normal(jax.random.key(2), (1000, 2))
+    assert np.asarray(network(x, e)).std() == pytest.approx(0.5, rel=0.1)
+
+
+def test_a_second_input_changes_nothing_for_networks_without_one() -> None:
+    # Runs from before there were any come out the same.
+    network, other = MLP(3, (4,), 2, key=KEY), MLP(3, (4,), 2, beside=2, key=KEY)
+    assert network.beside is None
+    first, second = network.layers[0], other.layers[0]
+    assert isinstance(first, Linear)
+    assert isinstance(second, Linear)
+    np.testing.assert_allclose(second.weight, first.weight * np.sqrt(3 / 5), rtol=1e-6)

@@ -5,18 +5,29 @@ import json
 import numpy as np
 import pytest
 from gymnasium import spaces
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from embrl.errors import EmbrlError
 from embrl.spaces import (
     action_count,
     check_observation,
+    dimensions,
     factors,
     from_json,
+    is_continuous,
     state_count,
     to_json,
 )
 
+
+def box(low: list[float], high: list[float], dtype: type = np.float32) -> spaces.Box:
+    return spaces.Box(np.array(low, dtype), np.array(high, dtype), dtype=dtype)  # type: ignore[arg-type]
+
+
 PAIR = spaces.MultiDiscrete([3, 5])
+SQUARE = spaces.Box(0.0, 1.0, (2,))
+UNEVEN = box([-1.0, 0.1, 10.0], [1.0, 0.3, 20.0], np.float64)
 
 
 def test_factors_and_counts() -> None:
@@ -27,10 +38,50 @@ def test_factors_and_counts() -> None:
     assert action_count(spaces.Discrete(512)) == 512
 
 
+def test_a_box_has_dimensions_and_no_states() -> None:
+    assert [is_continuous(space) for space in (SQUARE, PAIR, spaces.Discrete(3))] == [
+        True,
+        False,
+        False,
+    ]
+    assert dimensions(SQUARE) == 2
+    assert dimensions(UNEVEN) == 3
+    assert state_count(SQUARE) is None
+    for function in (factors, action_count):
+        with pytest.raises(EmbrlError, match="must be Discrete") as caught:
+            function(SQUARE)
+        assert str(SQUARE) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("space", "message"),
+    [
+        (spaces.Box(-np.inf, np.inf, (2,)), "coordinate 0 ranges from -inf to inf: .* finite"),
+        (box([0, 0], [1, np.inf]), "coordinate 1 ranges from 0.0 to inf"),
+        (box([0, 0], [1, 0]), "coordinate 1 ranges from 0.0 to 0.0"),
+        (spaces.Box(-3e38, 3e38, (2,)), "coordinate 0 ranges"),  # a span beyond float32
+        (spaces.Box(-1.0, 1e300, (2,), np.float64), "coordinate 0 ranges from -1.0 to inf"),
+        (spaces.Box(0.0, 1.0, (2, 3)), "must have one axis, of floats"),
+        (spaces.Box(0.0, 1.0, ()), "must have one axis, of floats"),
+        (spaces.Box(0, 255, (128,), np.uint8), "must have one axis, of floats"),
+        (PAIR, "is no Box"),
+        (spaces.MultiBinary(3), "is no Box"),
+    ],
+    ids=str,
+)
+def test_other_boxes_are_refused_in_one_line(space: spaces.Space, message: str) -> None:
+    with pytest.raises(EmbrlError, match=message) as caught:
+        dimensions(space)
+    assert "\n" not in str(caught.value)
+    if is_continuous(space):
+        for function in (to_json, lambda space: check_observation(space, [0.0])):
+            with pytest.raises(EmbrlError, match=message):
+                function(space)
+
+
 @pytest.mark.parametrize(
     "space",
     [
-        spaces.Box(-1.0, 1.0, (3,)),
         spaces.Discrete(4, start=1),
         spaces.MultiDiscrete([2, 3], start=[0, 1]),
         spaces.MultiBinary(3),
@@ -50,9 +101,28 @@ def test_only_discrete_actions_are_counted() -> None:
         action_count(PAIR)
 
 
-@pytest.mark.parametrize("space", [spaces.Discrete(7), PAIR, spaces.MultiDiscrete([4])], ids=str)
+@pytest.mark.parametrize(
+    "space",
+    [
+        spaces.Discrete(7),
+        PAIR,
+        spaces.MultiDiscrete([4]),
+        SQUARE,
+        box([-1, 0.1], [0.7, 1e30]),
+    ],
+    ids=str,
+)
 def test_json_round_trip(space: spaces.Space) -> None:
     assert from_json(json.loads(json.dumps(to_json(space))), "space.json") == space
+
+
+def test_a_box_in_json_is_its_bounds_in_float32() -> None:
+    assert to_json(SQUARE) == {"kind": "Box", "low": [0.0, 0.0], "high": [1.0, 1.0]}
+    again = from_json(to_json(UNEVEN), "space.json")
+    assert isinstance(again, spaces.Box)
+    assert again.dtype == np.float32
+    np.testing.assert_array_equal(again.low, UNEVEN.low.astype(np.float32))
+    np.testing.assert_array_equal(again.high, UNEVEN.high.astype(np.float32))
 
 
 @pytest.mark.parametrize(
@@ -65,8 +135,17 @@ def test_json_round_trip(space: spaces.Space) -> None:
         {"kind": "Discrete", "sizes": ["3"]},
         {"kind": "MultiDiscrete", "sizes": []},
         {"kind": "MultiDiscrete", "sizes": [3, -1]},
+        {"kind": "Box", "low": [], "high": []},
+        {"kind": "Box", "low": [0.0], "high": [1.0, 1.0]},
+        {"kind": "Box", "low": [1.0], "high": [0.0]},
+        {"kind": "Box", "low": [0.0], "high": [float("inf")]},
+        {"kind": "Box", "low": [0.0], "high": [float("nan")]},
+        {"kind": "Box", "low": [0.0], "high": [1e300]},
+        {"kind": "Box", "low": [0], "high": [10**400]},
+        {"kind": "Box", "low": ["0"], "high": [1.0]},
+        {"kind": "Box", "low": [0.0]},
     ],
-    ids=str,
+    ids=lambda value: str(value)[:60],
 )
 def test_damaged_json_is_refused_with_its_file(value: dict) -> None:
     with pytest.raises(EmbrlError, match=r"^runs/a/space\.json describes no space"):
@@ -91,8 +170,54 @@ def test_observations_pass_with_any_leading_axes(space: spaces.Space, observatio
 
 
 @pytest.mark.parametrize(
+    ("space", "observation"),
+    [
+        (SQUARE, [0.0, 1.0]),
+        (SQUARE, [0, 1]),
+        (SQUARE, np.full((5, 3, 2), 0.25)),
+        (SQUARE, np.zeros((0, 2))),
+        (UNEVEN, [0.0, 0.2, 10.0]),
+        # 0.1 and 0.3 are no float32: rounded up and down they may lie outside the float64 bounds.
+        (UNEVEN, UNEVEN.low.astype(np.float32)),
+        (UNEVEN, UNEVEN.high.astype(np.float32)),
+        (UNEVEN, [UNEVEN.low, UNEVEN.high]),
+    ],
+)
+def test_numbers_pass_with_any_leading_axes(space: spaces.Space, observation: object) -> None:
+    checked = check_observation(space, observation)  # type: ignore[arg-type]
+    assert checked.dtype == np.float32
+    np.testing.assert_array_equal(checked, np.asarray(observation, np.float32))
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.data())
+def test_what_gymnasium_samples_passes(data: st.DataObject) -> None:
+    bounds = st.floats(-1e6, 1e6, width=32)
+    pairs = data.draw(st.lists(st.tuples(bounds, bounds).filter(lambda p: p[0] < p[1]), min_size=1))
+    low, high = np.array(pairs).T
+    space = box(low, high, data.draw(st.sampled_from([np.float32, np.float64])))
+    space.seed(data.draw(st.integers(0, 2**31 - 1)))
+    samples = np.stack([space.sample() for _ in range(3)])
+    np.testing.assert_array_equal(check_observation(space, samples), samples.astype(np.float32))
+    at = data.draw(st.integers(0, len(pairs) - 1))
+    samples[1, at] = np.nextafter(np.float32(high[at]), np.float32(np.inf))
+    with pytest.raises(EmbrlError, match=rf" at \[1, {at}\] is not in"):
+        check_observation(space, samples)
+
+
+@pytest.mark.parametrize(
     ("space", "observation", "message"),
     [
+        (SQUARE, [0.5, 1.5], r"observation 1.5 at \[1\] is not in Box\(0.0, 1.0, \(2,\)"),
+        (SQUARE, [[0.5, 0.5], [-0.1, 0.5]], r"observation -0.1 at \[1, 0\] is not in Box"),
+        (SQUARE, [0.5, float("nan")], r"observation nan at \[1\] is not in"),
+        (SQUARE, [0.5, float("inf")], r"observation inf at \[1\] is not in"),
+        (SQUARE, [0.5, 1e300], r"observation 1e\+300 at \[1\] is not in"),
+        (SQUARE, [True, False], "are numbers, not bool"),
+        (SQUARE, ["0", "1"], "are numbers, not <U1"),
+        (SQUARE, [0.5], r"end in an axis of 2, not \[1\]"),
+        (SQUARE, 0.5, r"end in an axis of 2, not \[\]"),
+        (SQUARE, np.zeros((2, 3)), r"end in an axis of 2, not \[2, 3\]"),
         (spaces.Discrete(4), 4, r"observation 4 is not in Discrete\(4\)"),
         (spaces.Discrete(4), -1, r"observation -1 is not in Discrete\(4\)"),
         (spaces.Discrete(4), [0, 9, 9], r"observation 9 at \[1\] is not in"),

@@ -1,6 +1,7 @@
 """The Python interface: what `import embrl` offers."""
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from embrl import envs
 from embrl.embedding.model import JointEmbedding
+from embrl.embedding.objectives import OwnObjective
 from embrl.envs import Environment
 from embrl.errors import EmbrlError, UnknownNameError
 from embrl.policy.overall import OverallPolicy
@@ -45,6 +47,8 @@ def train(
     samples: int = 1_000_000,
     seed: int = 0,
     resume: bool = False,
+    objectives: Mapping[str, float] | None = None,
+    own: Mapping[str, OwnObjective] | None = None,
     overrides: dict[str, dict[str, Any]] | None = None,
     watch: Watcher = unwatched,
     **options: Any,
@@ -53,10 +57,14 @@ def train(
 
     Arguments:
         out: the run folder to write.
-        method: `jsae`, or `none` for the same algorithm on raw states and actions.
+        method: a name in `embrl.embedding.methods.METHODS`: `jsae`, or `none` for the same
+            algorithm on raw states and actions.
         seeds: independent trainings, side by side.
         samples: environment steps of each, pre-training included.
         resume: go on from the last checkpoint in `out`.
+        objectives: weights by name, in place of the method's.
+        own: objectives of your own, by the names that stand in `objectives`: functions of a
+            model and transitions, or subclasses of `Objective`. To resume, pass them again.
         overrides: other settings by section and name, as on the command line:
             `{"model": {"m": 2}, "hyper": {"actor_lr": 1e-3}}`.
         watch: called with a `Progress` between chunks.
@@ -71,7 +79,9 @@ def train(
     config = dataclasses.replace(config, seeds=seeds, samples=samples, seed=seed)
     for section, changes in (overrides or {}).items():
         config = _override(config, section, changes)
-    run_training(config, out, resume=resume, watch=watch)
+    if objectives is not None:
+        config = dataclasses.replace(config, objectives=dict(objectives))
+    run_training(config, out, resume=resume, watch=watch, own=own)
     return load(out)
 
 
@@ -180,11 +190,21 @@ class Policy:
 
 def _sample(policy: OverallPolicy, observation: Any, mask: Any, key: Any) -> Any:
     batch = policy.phi(observation).shape[:-1]
-    return policy.act(observation, policy.actor.noise(key, batch), mask)[0]
+    return policy.act(observation, policy.noise(key, batch), mask)[0]
 
 
 def _override(config: RunConfig, section: str, changes: dict[str, Any]) -> RunConfig:
-    sections = ("model", "fit", "policy", "hyper", "rollout", "evaluation")
+    sections = (
+        "model",
+        "fit",
+        "update",
+        "transfer",
+        "policy",
+        "f",
+        "hyper",
+        "rollout",
+        "evaluation",
+    )
     if section not in sections:
         raise UnknownNameError("section of settings", section, sections)
     part = getattr(config, section)

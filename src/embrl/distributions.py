@@ -1,25 +1,55 @@
-"""The two action distributions, as pure functions of their parameters."""
+"""Distributions of actions, as pure functions of their parameters."""
 
 import math
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 LOG_TWO_PI = math.log(2 * math.pi)
+NODES = 32
+"""Of the quadrature."""
 
 
 def gaussian_log_prob(
-    mean: Float[Array, "*batch d"], log_std: Float[Array, " d"], e: Float[Array, "*batch d"]
+    mean: Float[Array, "*batch d"], log_std: Float[Array, "*#batch d"], e: Float[Array, "*batch d"]
 ) -> Float[Array, "*batch"]:
     """The log density at e of N(mean, diag(std^2))."""
     z = (e - mean) * jnp.exp(-log_std)
     return -0.5 * (z**2).sum(-1) - log_std.sum(-1) - 0.5 * mean.shape[-1] * LOG_TWO_PI
 
 
-def gaussian_entropy(log_std: Float[Array, " d"]) -> Float[Array, ""]:
+def gaussian_entropy(log_std: Float[Array, "*batch d"]) -> Float[Array, "*batch"]:
     """Entropy in nats."""
     return (log_std + 0.5 * (1.0 + LOG_TWO_PI)).sum(-1)
+
+
+def log_tanh_slope(z: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """log(1 - tanh(z)^2), also where tanh(z) rounds to 1."""
+    return 2.0 * (math.log(2.0) - z - jax.nn.softplus(-2.0 * z))
+
+
+def squashed_gaussian_log_prob(
+    mean: Float[Array, "*batch d"], log_std: Float[Array, "*#batch d"], z: Float[Array, "*batch d"]
+) -> Float[Array, "*batch"]:
+    """The log density at tanh(z) of the tanh of N(mean, diag(std^2)) (Haarnoja et al. 2018, C).
+
+    It takes z, because near the border tanh(z) has lost it.
+    """
+    return gaussian_log_prob(mean, log_std, z) - log_tanh_slope(z).sum(-1)
+
+
+def squashed_gaussian_entropy(
+    mean: Float[Array, "*batch d"], log_std: Float[Array, "*batch d"]
+) -> Float[Array, "*batch"]:
+    """Entropy in nats of the tanh of N(mean, diag(std^2)): the Gaussian's, plus the expected
+    logarithm of tanh's slope, by Gauss and Hermite's quadrature.
+    """
+    nodes, weights = np.polynomial.hermite_e.hermegauss(NODES)
+    z = mean[..., None] + jnp.exp(log_std)[..., None] * jnp.asarray(nodes, mean.dtype)
+    slope = log_tanh_slope(z) @ jnp.asarray(weights / weights.sum(), mean.dtype)
+    return gaussian_entropy(log_std) + slope.sum(-1)
 
 
 def categorical_log_prob(

@@ -73,6 +73,8 @@ class MLP(eqx.Module):
     """Layers with an activation between them, none after the last."""
 
     layers: tuple[Linear | FactorLinear, ...]
+    beside: Float[Array, "d outputs"] | None
+    """The first layer's weights of the second input, if there is one."""
     activation: Activation = eqx.field(static=True)
 
     def __init__(
@@ -81,14 +83,28 @@ class MLP(eqx.Module):
         hidden: Sequence[int],
         outputs: int,
         *,
+        beside: int = 0,
         activation: Activation = jnp.tanh,
         first_scale: float = 1.0,
         last_scale: float = 1.0,
         key: Key,
     ) -> None:
-        """`inputs` is the length of a vector, or the factors of a discrete observation."""
+        """
+        Arguments:
+            inputs: the length of a vector, or the factors of a discrete observation.
+            beside: the length of a second vector that goes in beside it; 0 where there is none.
+        """
         widths = (*hidden, outputs)
         keys = jax.random.split(key, len(widths))
+        self.beside = None
+        if beside:
+            # The two share one fan-in, as if they were one vector.
+            on = inputs if isinstance(inputs, int) else len(inputs)
+            first_scale *= float(np.sqrt(on / (on + beside)))
+            scale = first_scale * (last_scale if not hidden else 1.0) / np.sqrt(on)
+            self.beside = scale * jax.random.normal(
+                jax.random.fold_in(key, len(widths)), (beside, widths[0])
+            )
         layers = []
         for index, width in enumerate(widths):
             scale = (first_scale if index == 0 else 1.0) * (
@@ -100,7 +116,13 @@ class MLP(eqx.Module):
         self.layers = tuple(layers)
         self.activation = activation
 
-    def __call__(self, x: Array) -> Float[Array, "*batch outputs"]:
-        for layer in self.layers[:-1]:
-            x = self.activation(layer(x))
-        return self.layers[-1](x)
+    def __call__(
+        self, x: Array, beside: Float[Array, "*#batch d"] | None = None
+    ) -> Float[Array, "*batch outputs"]:
+        x = self.layers[0](x)
+        if self.beside is not None:
+            assert beside is not None
+            x = x + beside @ self.beside
+        for layer in self.layers[1:]:
+            x = layer(self.activation(x))
+        return x

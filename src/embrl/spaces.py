@@ -1,4 +1,8 @@
-"""Gymnasium's spaces, reduced to what encoders and prediction heads need to know."""
+"""Gymnasium's spaces, reduced to what encoders and prediction heads need to know.
+
+Observations are discrete (`Discrete`, `MultiDiscrete`: int32 indices) or continuous (a bounded
+`Box` of one dimension: float32).
+"""
 
 import math
 from pathlib import Path
@@ -9,6 +13,13 @@ from gymnasium import spaces
 from numpy.typing import ArrayLike
 
 from embrl.errors import EmbrlError
+
+LARGEST = float(np.finfo(np.float32).max)
+
+
+def is_continuous(space: spaces.Space) -> bool:
+    """Whether observations are numbers (`Box`), not indices."""
+    return isinstance(space, spaces.Box)
 
 
 def factors(space: spaces.Space) -> tuple[int, ...]:
@@ -26,10 +37,26 @@ def factors(space: spaces.Space) -> tuple[int, ...]:
             return (int(space.n),)
         case spaces.MultiDiscrete() if space.nvec.ndim == 1 and not space.start.any():
             return tuple(int(n) for n in space.nvec)
+        case spaces.Box():
+            raise EmbrlError(
+                f"{space} has no factors: here observations must be Discrete or "
+                "(one-dimensional) MultiDiscrete"
+            )
         case _:
             raise EmbrlError(
-                f"{space}: observations must be Discrete or (one-dimensional) MultiDiscrete"
+                f"{space}: observations must be Discrete, (one-dimensional) MultiDiscrete or a "
+                "bounded (one-dimensional) Box"
             )
+
+
+def dimensions(space: spaces.Space) -> int:
+    """The length of the observations of a `Box`.
+
+    Raises:
+        EmbrlError: the space is of another kind, has more or fewer axes than one, holds whole
+            numbers, or leaves a coordinate without a finite range of its own.
+    """
+    return len(_bounds(space)[0])
 
 
 def action_count(space: spaces.Space) -> int:
@@ -43,42 +70,35 @@ def action_count(space: spaces.Space) -> int:
     return int(space.n)
 
 
-def state_count(space: spaces.Space) -> int:
-    """The number of states of a discrete observation space: the product of its factors."""
-    return math.prod(factors(space))
+def state_count(space: spaces.Space) -> int | None:
+    """The number of states of a discrete observation space, which is the product of its factors;
+    None for a `Box`.
+    """
+    return None if is_continuous(space) else math.prod(factors(space))
 
 
 def check_observation(space: spaces.Space, observation: ArrayLike) -> np.ndarray:
-    """Observations of a discrete space as int32, with any number of leading axes.
+    """Observations with any number of leading axes: int32 for a discrete space, float32 for a
+    `Box`.
 
     Raises:
         EmbrlError: the shape does not fit or a value is out of range; the message says which.
     """
     values = np.asarray(observation)
-    sizes = factors(space)
-    if values.dtype.kind not in "iu":
-        raise EmbrlError(f"observations of {space} are whole numbers, not {values.dtype}")
-    if isinstance(space, spaces.MultiDiscrete) and values.shape[-1:] != (len(sizes),):
-        raise EmbrlError(
-            f"observations of {space} end in an axis of {len(sizes)}, not {list(values.shape)}"
-        )
-    top = sizes[0] if isinstance(space, spaces.Discrete) else np.array(sizes)
-    wrong = (values < 0) | (values >= top)
-    if wrong.any():
-        where = np.argwhere(wrong)[0].tolist()
-        at = f" at {where}" if where else ""
-        raise EmbrlError(f"observation {values[tuple(where)]}{at} is not in {space}")
-    return values.astype(np.int32)
+    return _check_numbers(space, values) if is_continuous(space) else _check_indices(space, values)
 
 
 def to_json(space: spaces.Space) -> dict[str, Any]:
-    """A discrete space in plain values."""
+    """A space of observations (or discrete actions) in plain values."""
+    if is_continuous(space):
+        low, high = _bounds(space)
+        return {"kind": "Box", "low": low.tolist(), "high": high.tolist()}
     kind = "Discrete" if isinstance(space, spaces.Discrete) else "MultiDiscrete"
     return {"kind": kind, "sizes": list(factors(space))}
 
 
 def from_json(value: dict[str, Any], where: str | Path) -> spaces.Space:
-    """The space that `to_json` wrote into the file `where`.
+    """The space that `to_json` wrote into the file `where`; a `Box` comes back as float32.
 
     Raises:
         EmbrlError: it says something else.
@@ -90,5 +110,74 @@ def from_json(value: dict[str, Any], where: str | Path) -> spaces.Space:
             isinstance(n, int) and n > 0 for n in sizes
         ):
             return spaces.MultiDiscrete(sizes)
+        case {"kind": "Box", "low": [*low], "high": [*high]} if (
+            0 < len(low) == len(high)
+            and all(
+                isinstance(bound, int | float) and abs(bound) <= LARGEST for bound in low + high
+            )
+            and _is_range(np.asarray(low, np.float32), np.asarray(high, np.float32))
+        ):
+            return spaces.Box(np.asarray(low, np.float32), np.asarray(high, np.float32))
         case _:
             raise EmbrlError(f"{where} describes no space that is known here: {value}")
+
+
+def _bounds(space: spaces.Space) -> tuple[np.ndarray, np.ndarray]:
+    """The lowest and the highest observation of a `Box`, float32 `[p]` each."""
+    if not isinstance(space, spaces.Box):
+        raise EmbrlError(f"{space} is no Box: its observations must be a vector of numbers here")
+    if len(space.shape) != 1 or not space.shape[0] or space.dtype.kind != "f":
+        raise EmbrlError(f"{space}: a Box of observations must have one axis, of floats")
+    with np.errstate(over="ignore"):  # beyond float32 is infinite, and refused below
+        low, high = space.low.astype(np.float32), space.high.astype(np.float32)
+    if not _is_range(low, high):
+        at = int(np.argmin([_is_range(*pair) for pair in zip(low, high, strict=True)]))
+        raise EmbrlError(
+            f"{space}: coordinate {at} ranges from {low[at]} to {high[at]}: observations must "
+            "have finite bounds, the lower one below the upper; clip or rescale them"
+        )
+    return low, high
+
+
+def _is_range(low: np.ndarray, high: np.ndarray) -> bool:
+    """Whether a coordinate can be scaled by its bounds, in float32."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.all(np.isfinite(high - low) & (low < high)))
+
+
+def _check_indices(space: spaces.Space, values: np.ndarray) -> np.ndarray:
+    sizes = factors(space)
+    if values.dtype.kind not in "iu":
+        raise EmbrlError(f"observations of {space} are whole numbers, not {values.dtype}")
+    if isinstance(space, spaces.MultiDiscrete):
+        _check_last_axis(space, values, len(sizes))
+    top = sizes[0] if isinstance(space, spaces.Discrete) else np.array(sizes)
+    _refuse(space, values, (values < 0) | (values >= top))
+    return values.astype(np.int32)
+
+
+def _check_numbers(space: spaces.Space, values: np.ndarray) -> np.ndarray:
+    low, high = _bounds(space)
+    if values.dtype.kind not in "iuf":
+        raise EmbrlError(f"observations of {space} are numbers, not {values.dtype}")
+    _check_last_axis(space, values, len(low))
+    # Compared in float32, as rounding may move a value across a bound that is not rounded too.
+    with np.errstate(over="ignore"):
+        rounded = values.astype(np.float32)
+    _refuse(space, values, ~((low <= rounded) & (rounded <= high)))  # and so NaN
+    return rounded
+
+
+def _check_last_axis(space: spaces.Space, values: np.ndarray, length: int) -> None:
+    if values.shape[-1:] != (length,):
+        raise EmbrlError(
+            f"observations of {space} end in an axis of {length}, not {list(values.shape)}"
+        )
+
+
+def _refuse(space: spaces.Space, values: np.ndarray, wrong: np.ndarray) -> None:
+    """Names the first value that is wrong, if there is one."""
+    if wrong.any():
+        where = np.argwhere(wrong)[0].tolist()
+        at = f" at {where}" if where else ""
+        raise EmbrlError(f"observation {values[tuple(where)]}{at} is not in {space}")

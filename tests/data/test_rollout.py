@@ -19,6 +19,8 @@ LIMIT = 4
 QUIT = 6
 """The action that ends the world."""
 
+FIRST_ACTIONS = [5, 5, 4, 6, 3, 2, 2, 6, 1, 2, 2, 5, 1, 2, 5, 0, 1, 2, 6, 3, 1, 2, 6, 5]
+
 
 class Count(NamedTuple):
     """Where the counter stands, and where this episode began."""
@@ -62,6 +64,22 @@ def follow(actions: np.ndarray, key: Key = KEY) -> tuple[Lanes, Transition, Arra
         return noise, observation[..., 0] + noise
 
     return jax.jit(lambda: rollout(Counter(), act, lanes, key, jnp.asarray(actions)))()
+
+
+class Halves(Counter):
+    """The counter, seen as half its numbers, which are floats."""
+
+    @property
+    def observation_space(self) -> spaces.Box:  # type: ignore[override]
+        return spaces.Box(0.0, 5_000.0, (2,))
+
+    def reset(self, key: Key) -> tuple[Count, Array]:
+        state, seen = super().reset(key)
+        return state, seen.astype(jnp.float32) / 2
+
+    def step(self, key: Key, state: Count, action: Array) -> tuple[Count, TimeStep]:
+        state, after = super().step(key, state, action)
+        return state, after._replace(observation=after.observation.astype(jnp.float32) / 2)
 
 
 @pytest.fixture(scope="module")
@@ -114,19 +132,28 @@ def test_lanes_start_apart() -> None:
     assert len(np.unique(lanes.observation[:, 0])) > 15
 
 
-@pytest.mark.parametrize(("samples", "lanes", "count"), [(40, 4, 40), (41, 4, 44), (3, 5, 5)])
+@pytest.mark.parametrize(("samples", "lanes", "steps"), [(40, 4, 10), (41, 4, 11), (3, 5, 1)])
 def test_there_are_at_least_as_many_transitions_as_asked_for(
-    samples: int, lanes: int, count: int
+    samples: int, lanes: int, steps: int
 ) -> None:
     transitions = jax.eval_shape(lambda: random_transitions(Counter(), KEY, samples, lanes))
-    assert transitions.action.shape == (count,)
-    assert transitions.next_observation.shape == (count, 2)
+    assert transitions.action.shape == (steps, lanes)
+    assert transitions.next_observation.shape == (steps, lanes, 2)
+
+
+def test_random_transitions_stand_in_the_order_of_time() -> None:
+    played = jax.jit(lambda: random_transitions(Counter(), KEY, 200, 5))()
+    done = np.asarray(played.terminated | played.truncated)[:-1]
+    after, then = np.asarray(played.next_observation)[:-1], np.asarray(played.observation)[1:]
+    assert 0 < done.sum() < done.size
+    np.testing.assert_array_equal(after[~done], then[~done])
+    np.testing.assert_array_equal(then[done][:, 1], 0)
 
 
 def random_actions(persistence: float) -> np.ndarray:
     """`[T, B]`."""
     collect = jax.jit(lambda p: random_transitions(Counter(), KEY, 4000, 8, p))
-    return np.asarray(collect(persistence).action).reshape(500, 8)
+    return np.asarray(collect(persistence).action)
 
 
 def test_random_actions_are_uniform() -> None:
@@ -153,3 +180,25 @@ def test_the_same_key_gives_the_same_transitions() -> None:
         np.testing.assert_array_equal(one, two)
     assert (once.action != other.action).any()
     assert (once.observation != other.observation).any()
+
+
+def test_float_observations_come_through_as_they_are() -> None:
+    counted, halves = (
+        jax.jit(lambda env=env: random_transitions(env, KEY, 200, 5, 0.25))()
+        for env in (Counter(), Halves())
+    )
+    np.testing.assert_array_equal(halves.action, counted.action)
+    assert counted.truncated.any()
+    assert counted.terminated.any()
+    for seen, whole in (
+        (halves.observation, counted.observation),
+        (halves.next_observation, counted.next_observation),
+    ):
+        assert seen.dtype == jnp.float32
+        np.testing.assert_array_equal(seen, np.asarray(whole) / 2)
+
+
+def test_the_random_streams_are_those_of_the_first_version() -> None:
+    # Recorded then, when transitions came flat: time first, lanes second.
+    actions = jax.jit(lambda: random_transitions(Counter(), KEY, 24, 4, 0.5).action)()
+    np.testing.assert_array_equal(np.asarray(actions).ravel(), FIRST_ACTIONS)

@@ -8,37 +8,42 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from worlds import MOVES, STATES, ring, ring_model
+from worlds import (
+    STATES,
+    alike_lie_together,
+    batch,
+    drawing,
+    in_lane,
+    leaves,
+    ring,
+    ring_model,
+)
 
-from embrl.embedding.fit import FitConfig, FitState, fit, learning_rate, loss, start
+from embrl.data.segments import Segments, draw_segments
+from embrl.embedding.fit import FitConfig, FitState, fit, horizon, learning_rate, loss, start
 from embrl.embedding.model import JointEmbedding, ModelConfig
-from embrl.training.program import Purpose, purpose
 from embrl.types import Transition
 
 KEY = jax.random.key(0)
-CONFIG = ModelConfig(m=3, d=2, transition_hidden=(16,))
-FORWARD = (("forward", 1.0),)
+CONFIG = ModelConfig(m=3, d=2, transition_hidden=(16,), head_hidden=(16,))
+FORWARD = {"forward": 1.0}
+BATCH = 48
 
 
 @jax.jit
 def piece(
-    state: FitState, transitions: Transition, key: jax.Array, steps: jax.Array
+    state: FitState, transitions: Transition, key: jax.Array, numbers: jax.Array
 ) -> tuple[FitState, jax.Array]:
-    """The steps with the given numbers, as `embrl.training.program` takes them."""
-    keys = jax.vmap(lambda step: purpose(key, Purpose.FIT, step))(steps)
-    rates = learning_rate(FitConfig(steps=400), steps)
-    return fit(state, transitions, keys, rates, batch=48, objectives=FORWARD)
+    """The steps with the given numbers, each with a key of its own."""
+    keys = jax.vmap(lambda number: jax.random.fold_in(key, number))(numbers)
+    rates = learning_rate(FitConfig(steps=400), numbers)
+    return fit(state, drawing(transitions, BATCH), keys, rates, weights=FORWARD)
 
 
 @eqx.filter_jit
-def predict(model: JointEmbedding, batch: Transition) -> tuple[jax.Array, ...]:
+def predict(model: JointEmbedding, batch: Transition) -> Any:
     """Logits of the next states."""
     return model.predict(batch.observation, batch.action)
-
-
-def leaves(tree: Any) -> list[np.ndarray]:
-    """All arrays."""
-    return [np.asarray(leaf) for leaf in jax.tree.leaves(eqx.filter(tree, eqx.is_array))]
 
 
 @pytest.fixture(scope="module")
@@ -63,11 +68,7 @@ def test_next_states_are_predicted(trained: tuple[JointEmbedding, np.ndarray]) -
 def test_duplicate_actions_lie_closer_than_different_ones(
     trained: tuple[JointEmbedding, np.ndarray],
 ) -> None:
-    e = np.asarray(trained[0].g.table)
-    distance = np.linalg.norm(e[:, None] - e, axis=-1)
-    alike = MOVES[:, None] == MOVES
-    duplicates = distance[alike & ~np.eye(len(MOVES), dtype=bool)]
-    assert duplicates.max() < 0.5 * distance[~alike].min()
+    assert alike_lie_together(trained[0].g.table)
 
 
 def test_the_same_key_gives_the_same_model() -> None:
@@ -98,7 +99,7 @@ def test_fitting_is_a_loop_of_adam_s_steps() -> None:
 
     @eqx.filter_jit
     def step(
-        model: JointEmbedding, optimiser: Any, batch: Transition
+        model: JointEmbedding, optimiser: Any, batch: Segments
     ) -> tuple[JointEmbedding, Any, jax.Array]:
         value, gradient = eqx.filter_value_and_grad(loss)(model, batch, FORWARD)
         update, optimiser = adam.update(gradient, optimiser)
@@ -106,15 +107,27 @@ def test_fitting_is_a_loop_of_adam_s_steps() -> None:
 
     expected = []
     for number in range(steps):
-        key = purpose(KEY, Purpose.FIT, number)
-        chosen = jax.random.randint(key, (48,), 0, len(everything.action))
+        key = jax.random.fold_in(KEY, number)
+        chosen = jax.random.randint(key, (BATCH,), 0, len(everything.action))
         drawn = jax.tree.map(lambda column, chosen=chosen: column[chosen], everything)
-        model, optimiser, value = step(model, optimiser, drawn)
+        model, optimiser, value = step(model, optimiser, batch(drawn))
         expected.append(value)
     state, losses = piece(start(ring_model(CONFIG, KEY)), everything, KEY, jnp.arange(steps))
     np.testing.assert_allclose(losses, expected, rtol=1e-5)
     for one, two in zip(leaves(state.model), leaves(model), strict=True):
         np.testing.assert_allclose(one, two, rtol=1e-3, atol=1e-5)
+
+
+def test_seeds_side_by_side_are_seeds_one_by_one() -> None:
+    def run(key: jax.Array) -> tuple[jax.Array, jax.Array]:
+        state, losses = piece(start(ring_model(CONFIG, key)), ring(), key, jnp.arange(5))
+        return losses, state.model.g.rows
+
+    keys = jax.random.split(KEY, 3)
+    together = jax.vmap(run)(keys)
+    for index, key in enumerate(keys):
+        for ours, theirs in zip(together, run(key), strict=True):
+            np.testing.assert_allclose(ours[index], theirs, rtol=1e-4, atol=1e-6)
 
 
 def test_states_that_were_never_visited_do_no_harm() -> None:
@@ -137,7 +150,109 @@ def test_the_learning_rate_falls_along_half_a_cosine() -> None:
 def test_no_learning_rate_no_learning() -> None:
     model = ring_model(CONFIG, KEY)
     keys = jax.random.split(KEY, 3)
-    state, losses = fit(start(model), ring(), keys, jnp.zeros(3), batch=8, objectives=FORWARD)
+    state, losses = fit(start(model), drawing(ring(), 8), keys, jnp.zeros(3), weights=FORWARD)
     assert np.isfinite(losses).all()
     for before, after in zip(leaves(model), leaves(state.model), strict=True):
         np.testing.assert_array_equal(before, after)
+
+
+# Several objectives
+
+SEVERAL = {"forward": 2.0, "action": 0.5, "reward": 0.0, "latent": 0.25}
+
+
+def several_model() -> JointEmbedding:
+    return ring_model(CONFIG, KEY, objectives=tuple(SEVERAL))
+
+
+def segments(count: int = 16, steps: int = 3) -> Segments:
+    return draw_segments(in_lane(ring()), KEY, count, steps)
+
+
+def test_the_loss_is_the_weighted_sum_of_the_parts() -> None:
+    model, drawn = several_model(), segments()
+    first = jax.tree.map(lambda column: column[0], drawn.steps)
+    parts = model.parts
+
+    @eqx.filter_jit
+    def alone() -> dict[str, jax.Array]:
+        values = {name: parts[name](model, first) for name in ("forward", "action", "reward")}
+        return {**values, "latent": parts["latent"](model, drawn.steps, drawn.mask)}  # type: ignore[call-arg]
+
+    values = alone()
+    assert all(float(value) > 0.1 for value in values.values())
+    expected = sum(weight * float(values[name]) for name, weight in SEVERAL.items())
+    assert eqx.filter_jit(loss)(model, drawn, SEVERAL) == pytest.approx(expected, rel=1e-5)
+    some = {"latent": 1.0, "forward": 0.5}
+    expected = float(values["latent"]) + 0.5 * float(values["forward"])
+    assert eqx.filter_jit(loss)(model, drawn, some) == pytest.approx(expected, rel=1e-5)
+
+
+def test_weights_may_be_traced() -> None:
+    @eqx.filter_jit
+    def at(model: JointEmbedding, weight: jax.Array) -> jax.Array:
+        return loss(model, batch(ring()), {"forward": weight})  # type: ignore[dict-item]
+
+    model = ring_model(CONFIG, KEY)
+    assert at(model, jnp.float32(3.0)) == pytest.approx(3 * float(at(model, jnp.float32(1.0))))
+
+
+def test_segments_are_long_only_for_objectives_that_look_ahead() -> None:
+    assert horizon(5, ring_model(CONFIG, KEY)) == 1
+    assert horizon(5, several_model()) == 5
+
+
+def test_without_objectives_there_is_nothing_to_learn() -> None:
+    model = ring_model(CONFIG, KEY, objectives=())
+    assert model.parts == {}
+    keys = jax.random.split(KEY, 3)
+    state, losses = fit(start(model), drawing(ring(), 8), keys, jnp.ones(3), weights={})
+    np.testing.assert_array_equal(losses, np.zeros(3))
+    for before, after in zip(leaves(model), leaves(state.model), strict=True):
+        np.testing.assert_array_equal(before, after)
+
+
+# Frozen parts
+
+
+@eqx.filter_jit
+def run(state: FitState, frozen: tuple[str, ...]) -> FitState:
+    def draw(key: jax.Array) -> Segments:
+        return draw_segments(in_lane(ring()), key, 16, 3)
+
+    keys, rates = jax.random.split(KEY, 4), jnp.full(4, 0.01)
+    return fit(state, draw, keys, rates, weights=SEVERAL, frozen=frozen)[0]
+
+
+@pytest.mark.parametrize("frozen", [("phi",), ("g",), ("parts",), ("phi", "parts"), ("g", "phi")])
+@pytest.mark.parametrize("warm", [False, True])
+def test_frozen_parts_stay_bit_by_bit_while_others_move(
+    frozen: tuple[str, ...], warm: bool
+) -> None:
+    before = start(several_model())
+    if warm:  # Adam remembers gradients of all parts
+        before = run(before, ())
+    after = run(before, frozen).model
+    for part in ("phi", "g", "parts"):
+        pairs = list(
+            zip(leaves(getattr(before.model, part)), leaves(getattr(after, part)), strict=True)
+        )
+        same = [np.array_equal(one, two) for one, two in pairs]
+        assert len(same) > 0
+        assert all(same) if part in frozen else not all(same)
+
+
+def test_raw_states_can_be_frozen_too() -> None:
+    model = ring_model(CONFIG, KEY, states=False, objectives=("inverse",))
+    keys = jax.random.split(KEY, 2)
+    after, _ = fit(
+        start(model),
+        drawing(ring(), 8),
+        keys,
+        jnp.full(2, 0.01),
+        weights={"inverse": 1.0},
+        frozen=("phi", "parts"),
+    )
+    for one, two in zip(leaves(model.parts), leaves(after.model.parts), strict=True):
+        np.testing.assert_array_equal(one, two)
+    assert not np.array_equal(model.g.rows, after.model.g.rows)

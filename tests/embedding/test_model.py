@@ -1,4 +1,4 @@
-"""phi, g and T: bounds, shapes, and the arithmetic of both heads."""
+"""phi, g and T: bounds, shapes, and the arithmetic of all heads."""
 
 from typing import Any
 
@@ -8,16 +8,21 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from gymnasium import spaces
-from worlds import embedded, network
+from worlds import acted, embedded, moved, network
 
 from embrl.embedding.encoders import ActionEncoder, Norm, RawStates, Standardised, StateEncoder
 from embrl.embedding.model import JointEmbedding, ModelConfig
-from embrl.embedding.transition import PACE, MetricTransition
-from embrl.errors import EmbrlError
+from embrl.embedding.transition import (
+    BoxTransition,
+    MetricTransition,
+    SoftmaxTransition,
+)
+from embrl.errors import EmbrlError, UnknownNameError
 
 KEY = jax.random.key(0)
 predict = eqx.filter_jit(lambda model, s, a: model.predict(jnp.asarray(s), jnp.asarray(a)))
 PAIR = spaces.MultiDiscrete([3, 5])
+BOX = spaces.Box(np.array([-2.0, 100.0], np.float32), np.array([2.0, 101.0], np.float32))
 
 
 def wide(tree: Any) -> Any:
@@ -25,8 +30,8 @@ def wide(tree: Any) -> Any:
     return jax.tree.map(lambda leaf: 1e3 * leaf if eqx.is_array(leaf) else leaf, tree)
 
 
-@pytest.mark.parametrize("hidden", [(), (7,)])
-def test_embeddings_stay_within_one(hidden: tuple[int, ...]) -> None:
+@pytest.mark.parametrize("hidden", [None, (), (7,)])
+def test_embeddings_stay_within_one(hidden: tuple[int, ...] | None) -> None:
     phi = StateEncoder(spaces.Discrete(50), 4, hidden, key=KEY)
     g = ActionEncoder(30, 2, key=KEY)
     states, actions = jnp.arange(50), jnp.arange(30)
@@ -38,6 +43,14 @@ def test_embeddings_stay_within_one(hidden: tuple[int, ...]) -> None:
         assert np.abs(x).max() <= bound
         assert np.abs(e).max() <= bound
         assert np.abs(x).max() > bound / 20
+
+
+def test_embeddings_begin_as_wide_as_they_are_told() -> None:
+    for spread in (0.05, 0.2):
+        phi = StateEncoder(spaces.Discrete(2000), 4, spread=spread, key=KEY)
+        assert np.arctanh(phi.points[0]).std() == pytest.approx(spread, rel=0.05)
+        g = ActionEncoder(2000, 4, spread=spread, key=KEY)
+        assert np.arctanh(g.table).std() == pytest.approx(spread, rel=0.05)
 
 
 def test_the_table_holds_every_action_s_embedding() -> None:
@@ -75,13 +88,49 @@ def test_raw_states_have_an_axis_of_factors() -> None:
     assert pair(jnp.zeros((2, 3, 2), jnp.int32)).shape == (2, 3, 2)
     assert scalar.features == (50,)
     assert pair.features == (3, 5)
+    assert scalar.points == ()
+
+
+def test_raw_boxes_are_scaled_by_their_bounds() -> None:
+    raw = RawStates(BOX)
+    assert raw.features == 2
+    seen = raw(jnp.array([[-2.0, 100.0], [1.0, 100.25], [2.0, 101.0]]))
+    np.testing.assert_allclose(seen, [[-1.0, -1.0], [0.5, -0.5], [1.0, 1.0]])
+
+
+def test_bounds_far_from_zero_cost_no_precision() -> None:
+    # Neighbours in float32 stay apart as they are: 2 (observation - low) / (high - low) is exact.
+    far = RawStates(spaces.Box(4095.0, 4096.0, (1,)))
+    values = np.array([4095.0, 4095.25, np.nextafter(np.float32(4095.25), np.float32(5000))])
+    expected = 2.0 * (values[:, None] - 4095.0) - 1.0
+    np.testing.assert_array_equal(far(jnp.asarray(values[:, None], jnp.float32)), expected)
+
+
+def test_boxes_are_embedded_by_a_network() -> None:
+    phi = StateEncoder(BOX, 4, key=KEY)
+    assert phi.features == 4
+    assert phi.points == ()
+    assert [layer.bias.shape for layer in phi.network.layers] == [(64,), (4,)]
+    linear = StateEncoder(BOX, 4, (), key=KEY)
+    assert len(linear.network.layers) == 1
+    # phi sees the scaled observation: the middle of the box is at 0, where biases alone speak.
+    np.testing.assert_array_equal(linear(jnp.array([0.0, 100.5])), np.zeros(4))
+
+
+def test_box_embeddings_begin_narrow_and_stay_within_one() -> None:
+    phi = StateEncoder(BOX, 4, key=KEY)
+    corners = jnp.array([[-2.0, 100.0], [2.0, 100.0], [-2.0, 101.0], [2.0, 101.0]])
+    assert 0.005 < np.abs(phi(corners)).max() < 0.3
+    assert np.abs(wide(phi)(corners)).max() <= 1.0
 
 
 @pytest.mark.parametrize("head", ["metric", "softmax"])
 @pytest.mark.parametrize("space", [spaces.Discrete(6), PAIR], ids=str)
 def test_there_is_an_array_of_logits_for_each_factor(head: Any, space: spaces.Space) -> None:
     model = JointEmbedding(space, spaces.Discrete(4), ModelConfig(m=3, head=head), key=KEY)
-    sizes = model.phi.raw.factors
+    assert isinstance(model.T, {"metric": MetricTransition, "softmax": SoftmaxTransition}[head])
+    sizes = model.raw.features
+    assert isinstance(sizes, tuple)
     shape = () if len(sizes) == 1 else (2,)
     for batch in ((), (7,), (2, 3)):
         observation = jnp.zeros((*batch, *shape), jnp.int32)
@@ -89,15 +138,32 @@ def test_there_is_an_array_of_logits_for_each_factor(head: Any, space: spaces.Sp
         assert [factor.shape for factor in logits] == [(*batch, n) for n in sizes]
 
 
-def metric_model(space: spaces.Space) -> tuple[JointEmbedding, np.ndarray, np.ndarray]:
-    """A model with random weights everywhere, and all states and actions in pairs."""
+@pytest.mark.parametrize("head", ["metric", "softmax"])
+def test_of_a_box_there_is_one_prediction(head: Any) -> None:
+    model = JointEmbedding(BOX, spaces.Discrete(4), ModelConfig(m=3, head=head), key=KEY)
+    assert isinstance(model.T, BoxTransition)
+    for batch in ((), (7,), (2, 3)):
+        predicted = jax.eval_shape(
+            model.predict, jnp.zeros((*batch, 2)), jnp.zeros(batch, jnp.int32)
+        )
+        assert predicted.shape == (*batch, 2)
+
+
+def random_model(space: spaces.Space) -> JointEmbedding:
+    """A model with random weights everywhere."""
     model = JointEmbedding(space, spaces.Discrete(4), ModelConfig(m=3, d=2), key=KEY)
     rng = np.random.default_rng(0)
-    model = jax.tree.map(
+    return jax.tree.map(
         lambda leaf: jnp.asarray(rng.normal(size=leaf.shape, scale=0.4), jnp.float32), model
     )
+
+
+def metric_model(space: spaces.Space) -> tuple[JointEmbedding, np.ndarray, np.ndarray]:
+    """Such a model, and all states and actions in pairs."""
+    model = random_model(space)
     model = eqx.tree_at(lambda m: m.T.log_beta, model, jnp.float32(np.log(3.0)))
-    sizes = model.phi.raw.factors
+    sizes = model.raw.features
+    assert isinstance(sizes, tuple)
     states = np.stack([part.ravel() for part in np.indices(sizes)], axis=-1)
     observation = np.repeat(states, 4, axis=0)
     action = np.tile(np.arange(4), len(states))
@@ -120,11 +186,8 @@ def test_metric_logits_are_squared_distances_to_one_point(space: spaces.Space) -
 def test_the_predicted_point_is_a_step_from_x_along_e(space: spaces.Space) -> None:
     model, observation, action = metric_model(space)
     assert isinstance(model.T, MetricTransition)
-    x = embedded(model, observation)
-    e = np.tanh(np.asarray(model.g.rows, np.float64))[action]
-    matrix = PACE * network(model.T.matrix, x).reshape(len(x), -1, 2)
-    moves = ((matrix + np.asarray(model.T.linear).T) @ e[:, :, None])[..., 0]
-    moves += PACE * network(model.T.network, np.hstack([x, e]))
+    x, e = embedded(model, observation), acted(model, action)
+    moves = moved(model.T.move, x, e)
     logits = predict(model, observation, action)
     for index, (factor, points) in enumerate(zip(logits, model.phi.points, strict=True)):
         p = x + moves[:, 3 * index : 3 * index + 3]
@@ -136,6 +199,21 @@ def test_the_predicted_point_is_a_step_from_x_along_e(space: spaces.Space) -> No
         )
 
 
+def test_a_box_is_predicted_from_x_by_a_step_along_e() -> None:
+    model = random_model(BOX)
+    assert isinstance(model.T, BoxTransition)
+    assert isinstance(model.phi, StateEncoder)
+    rng = np.random.default_rng(0)
+    observation = rng.uniform(BOX.low, BOX.high, size=(12, 2)).astype(np.float32)
+    action = rng.integers(4, size=12)
+    scaled = (observation - np.array([0.0, 100.5])) / np.array([2.0, 0.5])
+    x, e = np.tanh(network(model.phi.network, scaled)), acted(model, action)
+    decoder = model.T.decoder
+    expected = x @ np.asarray(decoder.weight, np.float64) + np.asarray(decoder.bias)
+    expected += moved(model.T.move, x, e)
+    np.testing.assert_allclose(predict(model, observation, action), expected, atol=1e-4)
+
+
 def test_a_new_metric_head_moves_linearly_in_e() -> None:
     # p = x + e L: read off the logits, which are affine in p.
     head = MetricTransition(3, 2, (8,), (9,), key=KEY)
@@ -145,7 +223,7 @@ def test_a_new_metric_head_moves_linearly_in_e() -> None:
     )
     np.testing.assert_allclose(twice - once, once - still, rtol=1e-3)
     assert np.abs(once - still).max() > 1.0
-    np.testing.assert_allclose(head.linear @ head.linear.T, np.eye(2), atol=1e-6)
+    np.testing.assert_allclose(head.move.linear @ head.move.linear.T, np.eye(2), atol=1e-6)
 
 
 def test_standardised_states_are_centred_and_keep_their_geometry() -> None:
@@ -179,3 +257,57 @@ def test_gradients_reach_every_part_of_the_model() -> None:
     for leaf in jax.tree.leaves(total(model)):
         assert np.isfinite(leaf).all()
         assert np.abs(leaf).max() > 0.0
+
+
+def test_one_objective_more_leaves_the_others_numbers_alone() -> None:
+    def new(*objectives: str) -> JointEmbedding:
+        return JointEmbedding(
+            spaces.Discrete(9), spaces.Discrete(4), ModelConfig(), objectives=objectives, key=KEY
+        )
+
+    one, two = new("forward"), new("forward", "reward")
+    assert list(two.parts) == ["forward", "reward"]
+    for part in ("phi", "g", "T"):
+        ours, theirs = (jax.tree.leaves(getattr(model, part)) for model in (one, two))
+        for left, right in zip(ours, theirs, strict=True):
+            np.testing.assert_array_equal(left, right)
+
+
+def test_there_is_a_model_without_embedded_states() -> None:
+    model = JointEmbedding(
+        PAIR, spaces.Discrete(4), ModelConfig(), states=False, objectives=("inverse",), key=KEY
+    )
+    assert isinstance(model.phi, RawStates)
+    assert model.phi.features == (3, 5)
+    with pytest.raises(EmbrlError, match="has no transition model: its objectives lack forward"):
+        _ = model.T
+
+
+@pytest.mark.parametrize("objective", ["forward", "state", "latent"])
+@pytest.mark.parametrize("space", [spaces.Discrete(9), PAIR], ids=str)
+def test_objectives_of_embedded_states_refuse_raw_ones(objective: str, space: Any) -> None:
+    with pytest.raises(EmbrlError, match=f"^objective {objective} needs embedded states") as error:
+        JointEmbedding(
+            space,
+            spaces.Discrete(4),
+            ModelConfig(),
+            states=False,
+            objectives=("inverse", objective),
+            key=KEY,
+        )
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("objective", ["forward", "state", "latent"])
+def test_a_raw_box_is_no_embedding(objective: str) -> None:
+    with pytest.raises(EmbrlError, match=f"^objective {objective} needs embedded states"):
+        JointEmbedding(
+            BOX, spaces.Discrete(4), ModelConfig(), states=False, objectives=(objective,), key=KEY
+        )
+
+
+def test_unknown_objectives_are_refused_with_a_hint() -> None:
+    with pytest.raises(UnknownNameError, match="unknown objective 'rewards': did you mean reward"):
+        JointEmbedding(
+            PAIR, spaces.Discrete(4), ModelConfig(), objectives=("forward", "rewards"), key=KEY
+        )

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
+from embrl.data.segments import Segments
+from embrl.embedding.fit import loss
 from embrl.embedding.model import JointEmbedding, ModelConfig
-from embrl.embedding.quality import MOST, Quality, measure
+from embrl.embedding.quality import CHUNK, MOST, Quality, measure
 from embrl.types import Transition
 
 KEY = jax.random.key(0)
@@ -35,14 +37,16 @@ def laid_out(x: np.ndarray, e: np.ndarray, bias: np.ndarray | None = None) -> Jo
         (jnp.arctanh(jnp.asarray(x, jnp.float32)), jnp.arctanh(jnp.asarray(e, jnp.float32))),
     )
     if bias is not None:
-        model = eqx.tree_at(lambda m: m.T.network.layers[0].bias, model, jnp.asarray(bias))
+        model = eqx.tree_at(
+            lambda m: m.parts["forward"].T.network.layers[0].bias, model, jnp.asarray(bias)
+        )
     return model
 
 
 def arriving(next_states: list[int]) -> Transition:
-    """Transitions from state 0 by action 0."""
-    zeros = jnp.zeros(len(next_states), jnp.int32)
-    after = jnp.asarray(next_states, jnp.int32)
+    """Transitions from state 0 by action 0, in one lane, `[T, 1]`."""
+    zeros = jnp.zeros((len(next_states), 1), jnp.int32)
+    after = jnp.asarray(next_states, jnp.int32)[:, None]
     return Transition(zeros, zeros, zeros * 1.0, after, zeros > 0, zeros > 0)
 
 
@@ -52,14 +56,17 @@ def measured(
     coordinates: np.ndarray | None = None,
     effects: np.ndarray | None = None,
     after: list[int] | None = None,
+    names: tuple[str, ...] | None = None,
 ) -> Quality:
     """Of a model, with the defaults of this file."""
     return measure(
         model,
+        {"forward": 1.0},
         arriving(after or [0]),
         np.asarray(visited, np.int32),
-        states_total=len(model.phi.points[0]),
+        observation_space=spaces.Discrete(len(model.phi.points[0])),
         state_coordinates=coordinates,
+        coordinate_names=names,
         action_effects=effects,
     )
 
@@ -69,6 +76,117 @@ def test_loss_and_accuracy_are_those_of_what_was_held_out() -> None:
     quality = measured(laid_out(X, E, np.log(p)), [0, 1], after=[0, 0, 1, 3])
     assert quality.held_out_loss == pytest.approx(np.log(2) * (1 + 1 + 2 + 4) / 4, rel=1e-5)
     assert quality.next_state_accuracy == 0.5
+    assert quality.next_state_r2 is None
+
+
+def test_loss_and_accuracy_of_many_transitions_are_those_of_all() -> None:
+    p = np.array([0.5, 0.25, 0.125, 0.0625, 0.0625], np.float32)
+    after = [0] * CHUNK + [1] * (CHUNK // 2)  # more than are predicted at once
+    quality = measured(laid_out(X, E, np.log(p)), [0, 1], after=after)
+    assert quality.held_out_loss == pytest.approx(np.log(2) * 4 / 3, rel=1e-5)
+    assert quality.next_state_accuracy == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize("objectives", [{"state": 1.0, "action": 0.5}, {"latent": 2.0}])
+def test_methods_without_next_states_have_the_loss_that_they_are_trained_on(
+    objectives: dict[str, float],
+) -> None:
+    states, actions = spaces.Discrete(6), spaces.Discrete(4)
+    model = JointEmbedding(states, actions, ModelConfig(m=3), objectives=tuple(objectives), key=KEY)
+    zeros = jnp.zeros((40, 2), jnp.int32)
+    state = jax.random.randint(KEY, (40, 2), 0, 6, jnp.int32)
+    held_out = Transition(state, state % 4, zeros * 1.0, (state + 1) % 6, zeros > 0, zeros > 0)
+    quality = measure(
+        model, objectives, held_out, np.arange(6), observation_space=states, horizon=1
+    )
+    flat = jax.tree.map(lambda column: column.reshape(1, -1), held_out)
+    segments = Segments(flat, jnp.ones((1, 80), bool))
+    assert quality.held_out_loss == pytest.approx(float(loss(model, segments, objectives)))
+    assert quality.next_state_accuracy is None
+    longer = measure(model, objectives, held_out, np.arange(6), observation_space=states, horizon=3)
+    assert longer.held_out_loss is not None
+    assert np.isfinite(longer.held_out_loss)
+
+
+def test_what_is_trained_on_nothing_has_no_loss() -> None:
+    model = JointEmbedding(
+        spaces.Discrete(5), spaces.Discrete(4), ModelConfig(m=2), objectives=(), key=KEY
+    )
+    quality = measure(
+        model, {}, arriving([0, 1]), np.arange(5), observation_space=spaces.Discrete(5)
+    )
+    assert quality.held_out_loss is None
+    assert quality.next_state_accuracy is None
+    assert quality.state_pairs_compared == 10
+
+
+def test_raw_states_have_no_measures_of_an_embedding() -> None:
+    space = spaces.Discrete(5)
+    model = JointEmbedding(
+        space, spaces.Discrete(4), ModelConfig(), states=False, objectives=("inverse",), key=KEY
+    )
+    quality = measure(
+        model,
+        {"inverse": 1.0},
+        arriving([0, 1]),
+        np.arange(5),
+        observation_space=space,
+        state_coordinates=np.arange(5.0)[:, None],
+    )
+    assert quality.held_out_loss is not None
+    assert quality.states_visited == 5
+    assert quality.state_pairs_compared is None
+    assert quality.state_distance_correlation is None
+    assert quality.state_feature_recovery == {}
+    assert quality.action_pairs_compared == 6
+
+
+def test_of_a_box_the_share_of_variance_that_t_explains() -> None:
+    space = spaces.Box(np.array([-1.0, 0.0], np.float32), np.array([1.0, 4.0], np.float32))
+    model = JointEmbedding(space, spaces.Discrete(3), ModelConfig(m=2, state_hidden=()), key=KEY)
+    model = jax.tree.map(jnp.zeros_like, model)
+    # phi is nearly linear for small x, and T undoes it: the guess is that nothing changes.
+    small = 0.01
+    model = eqx.tree_at(
+        lambda m: (m.phi.network.layers[0].weight, m.parts["forward"].T.decoder.weight),
+        model,
+        (small * jnp.eye(2), jnp.eye(2) / small),
+    )
+    random = np.random.default_rng(0)
+    before = (random.uniform(-1, 1, (200, 2)) * [1, 2] + [0, 2]).astype(np.float32)
+    wide = np.clip(before + random.normal(0, 0.3, (200, 2)) * [1, 2], [-1, 0], [1, 4])
+    wide = wide.astype(np.float32)
+    none = jnp.zeros((200, 1), bool)
+    held_out = Transition(
+        jnp.asarray(before)[:, None],
+        none.astype(jnp.int32),
+        none * 1.0,
+        jnp.asarray(wide)[:, None],
+        none,
+        none,
+    )
+    quality = measure(model, {"forward": 1.0}, held_out, before, observation_space=space)
+    scale = np.array([1, 2])
+    error = (((wide - before) / scale) ** 2).sum()
+    around = (((wide - wide.mean(0)) / scale) ** 2).sum()
+    assert quality.next_state_r2 == pytest.approx(1 - error / around, abs=1e-3)
+    assert quality.next_state_accuracy is None
+    assert quality.held_out_loss == pytest.approx(error / 400, rel=1e-2)
+    assert quality.states_visited is quality.states_total is quality.state_pairs_coinciding is None
+    # X is the box itself, only smaller.
+    assert quality.state_distance_correlation == pytest.approx(1.0, abs=1e-3)
+    assert quality.state_feature_recovery["dimension 1"] > 0.99
+
+
+def test_features_that_are_lost_are_named() -> None:
+    """phi depends on a cell's column only."""
+    cells = np.arange(400)
+    column, row = cells % 20, cells // 20
+    model = laid_out(np.stack([column / 30.0, np.zeros(400)], axis=1), E)
+    quality = measured(model, cells.tolist(), np.stack([column, row], 1) / 20.0, names=("x", "y"))
+    assert quality.state_features_lost == ["y"]
+    assert quality.state_feature_recovery["x"] > 0.99
+    assert quality.state_feature_recovery["y"] < 0.1
 
 
 def test_states_that_coincide_are_counted_and_held_against_the_truth() -> None:

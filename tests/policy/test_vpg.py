@@ -1,4 +1,4 @@
-"""VPG against gradients and Adam steps written by hand, and on problems with known answers."""
+"""VPG against gradients and Adam steps written by hand."""
 
 from typing import Any
 
@@ -8,10 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from embrl.decoding import Identity, SoftmaxAction
 from embrl.networks import MLP
-from embrl.policy import ALGORITHMS
-from embrl.policy.actors import Actor, CategoricalActor, GaussianActor
-from embrl.policy.vpg import VPG, Batch, Learner, actor_loss, critic_loss
+from embrl.policy.actor_critic import Learner, Lesson, Policy, critic_loss
+from embrl.policy.actors import GaussianActor
+from embrl.policy.experience import Experience, Steps
+from embrl.policy.vpg import VPG
 
 KEY = jax.random.key(0)
 
@@ -23,19 +25,35 @@ def linear_gaussian(std: float = 0.5) -> GaussianActor:
     return eqx.tree_at(lambda a: a.mean.layers[0].weight, actor, weight)
 
 
-def random_batch(lanes: int = 4) -> Batch:
+def random_steps(lanes: int = 4) -> Steps:
     """Eight steps of linear features, with both kinds of end in the middle."""
     rng = np.random.default_rng(0)
     x, u, next_x = rng.normal(size=(3, 8, lanes, 2)).astype(np.float32)
     end = rng.random((8, lanes))
-    return Batch(
+    return Steps(
         x=jnp.asarray(x),
         u=jnp.asarray(u),
+        action=jnp.asarray(rng.integers(3, size=(8, lanes)), jnp.int32),
         reward=jnp.asarray(rng.normal(size=(8, lanes)), jnp.float32),
         next_x=jnp.asarray(next_x),
         terminated=jnp.asarray(end < 0.1),
         truncated=jnp.asarray((end > 0.1) & (end < 0.3)),
     )
+
+
+def nothing_old(key: jax.Array, count: int) -> Steps:
+    raise AssertionError("VPG looks at nothing old")
+
+
+def update(vpg: VPG, table: jax.Array | None = None) -> Any:
+    """`vpg.update` of a learner and fresh steps, compiled."""
+    return jax.jit(
+        lambda learner, steps: vpg.update(learner, Experience(steps, nothing_old, table), KEY)
+    )
+
+
+def new_learner(vpg: VPG, critic: MLP | None = None) -> Learner:
+    return vpg.learner(Policy(linear_gaussian(), Identity()), critic or MLP(2, (4,), 1, key=KEY))
 
 
 def plain(tree: Any) -> list[np.ndarray]:
@@ -46,7 +64,7 @@ def plain(tree: Any) -> list[np.ndarray]:
 
 
 def score(
-    weight: np.ndarray, bias: np.ndarray, log_std: np.ndarray, batch: Batch, advantage: np.ndarray
+    weight: np.ndarray, bias: np.ndarray, log_std: np.ndarray, batch: Steps, advantage: np.ndarray
 ) -> list[np.ndarray]:
     """Gradients of - mean A log N(u; W^T x + b, std), from the score function."""
     x, u = np.asarray(batch.x, np.float64), np.asarray(batch.u, np.float64)
@@ -74,7 +92,7 @@ def adam(values: list[np.ndarray], gradient_at: Any, rates: list[float], steps: 
     return values
 
 
-def advantages_in_numpy(batch: Batch, critic: list[np.ndarray], vpg: VPG) -> tuple[Any, Any]:
+def advantages_in_numpy(batch: Steps, critic: list[np.ndarray], vpg: VPG) -> tuple[Any, Any]:
     """Advantages of a linear critic, and its values."""
     weight, bias = critic
     value = (np.asarray(batch.x, np.float64) @ weight + bias)[..., 0]
@@ -89,10 +107,13 @@ def advantages_in_numpy(batch: Batch, critic: list[np.ndarray], vpg: VPG) -> tup
 
 
 def test_the_actor_s_gradient_is_the_score_function_s() -> None:
-    actor, batch = linear_gaussian(), random_batch()
+    actor, batch = linear_gaussian(), random_steps()
     advantage = np.random.default_rng(1).normal(size=(8, 4))
-    gradient = eqx.filter_jit(eqx.filter_grad(actor_loss))(
-        actor, batch.x, batch.u, jnp.asarray(advantage, jnp.float32)
+    lesson = Lesson(
+        batch.x, batch.u, batch.action, jnp.asarray(advantage, jnp.float32), jnp.zeros((8, 4))
+    )
+    gradient, _ = eqx.filter_jit(eqx.filter_grad(VPG().policy_loss, has_aux=True))(
+        Policy(actor, Identity()), None, lesson
     )
     weight, bias, log_std = plain(actor)
     expected = score(weight, bias, log_std, batch, advantage)
@@ -112,9 +133,9 @@ def test_an_update_is_what_numpy_makes_of_it(
         actor_steps=steps, critic_steps=2 * steps,
         scale_by_std=scale_by_std, entropy_cost=entropy_cost,
     )  # fmt: skip
-    actor, critic, batch = linear_gaussian(), MLP(2, (), 1, key=KEY), random_batch()
+    actor, critic, batch = linear_gaussian(), MLP(2, (), 1, key=KEY), random_steps()
     actor = eqx.tree_at(lambda a: a.log_std, actor, jnp.log(jnp.array([0.25, 1.0])))
-    learner, measures = jax.jit(vpg.update)(vpg.start(actor, critic), batch)
+    learner, measures = update(vpg)(vpg.learner(Policy(actor, Identity()), critic), batch)
 
     raw, value = advantages_in_numpy(batch, plain(critic), vpg)
     target = raw + value
@@ -141,35 +162,33 @@ def test_an_update_is_what_numpy_makes_of_it(
 
 
 def test_an_update_is_deterministic_and_goes_on_from_its_optimiser() -> None:
-    vpg, batch = VPG(), random_batch()
-    update = jax.jit(vpg.update)
-    start = vpg.start(linear_gaussian(), MLP(2, (4,), 1, key=KEY))
-    once, again = update(start, batch)[0], update(start, batch)[0]
+    vpg, batch = VPG(), random_steps()
+    improve, start = update(vpg), new_learner(vpg)
+    once, again = improve(start, batch)[0], improve(start, batch)[0]
     for one, other in zip(plain(once), plain(again), strict=True):
         np.testing.assert_array_equal(one, other)
     # Adam's moments are carried over: a second update differs from one with fresh moments.
-    carried = update(once, batch)[0]
-    fresh = update(vpg.start(once.actor, once.critic), batch)[0]
+    carried = improve(once, batch)[0]
+    fresh = improve(vpg.learner(once.policy, once.critic), batch)[0]
     assert np.abs(plain(carried.actor)[0] - plain(fresh.actor)[0]).max() > 1e-6
 
 
 def test_advantages_are_normalised() -> None:
     # With lambda = gamma = 0 and a critic at zero the advantage is the reward.
-    vpg, batch = VPG(gamma=0.0, gae_lambda=0.0), random_batch()
+    vpg, batch = VPG(gamma=0.0, gae_lambda=0.0), random_steps()
     critic = jax.tree.map(jnp.zeros_like, MLP(2, (), 1, key=KEY))
-    start = vpg.start(linear_gaussian(), critic)
-    update = jax.jit(vpg.update)
-    usual = update(start, batch)[0]
-    scaled = update(start, batch._replace(reward=100 * batch.reward + 30))[0]
+    improve, start = update(vpg), new_learner(vpg, critic)
+    usual = improve(start, batch)[0]
+    scaled = improve(start, batch._replace(reward=100 * batch.reward + 30))[0]
     for one, other in zip(plain(usual.actor), plain(scaled.actor), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-6)
 
 
 def test_equal_rewards_teach_nothing_and_break_nothing() -> None:
-    vpg, batch = VPG(gamma=0.0, gae_lambda=0.0), random_batch()
+    vpg, batch = VPG(gamma=0.0, gae_lambda=0.0), random_steps()
     critic = jax.tree.map(jnp.zeros_like, MLP(2, (), 1, key=KEY))
-    start = vpg.start(linear_gaussian(), critic)
-    after = jax.jit(vpg.update)(start, batch._replace(reward=jnp.ones((8, 4))))[0]
+    start = new_learner(vpg, critic)
+    after = update(vpg)(start, batch._replace(reward=jnp.ones((8, 4))))[0]
     for before, now in zip(plain(start.actor), plain(after.actor), strict=True):
         np.testing.assert_array_equal(before, now)
 
@@ -181,84 +200,18 @@ def test_the_critic_s_loss_is_the_mean_squared_error() -> None:
     assert critic_loss(critic, x, target) == pytest.approx((4.0 + 1.0) / 2)
 
 
-def test_a_bounded_mean_is_the_tanh_of_an_unbounded_one() -> None:
-    free, bounded = (
-        GaussianActor(2, 2, (), std=0.5, bounded=bounded, key=KEY) for bounded in (False, True)
-    )
-    x = 500 * random_batch().x
-    np.testing.assert_allclose(bounded.mode(x), np.tanh(free.mode(x)), rtol=1e-5)
-    assert np.abs(free.mode(x)).max() > 1.0
+def test_the_first_step_of_every_spread_is_as_long_as_its_own_rate() -> None:
+    # Adam's first step is the rate, whatever the gradient: both kinds of spread have std_lr.
+    vpg = VPG(actor_lr=0.01, std_lr=0.03, scale_by_std=False, actor_steps=1)
+    batch = random_steps()
+    start = vpg.learner(Policy(linear_gaussian(), SoftmaxAction(0.5)), MLP(2, (4,), 1, key=KEY))
+    table = jnp.array([[0.5, 0.0], [-0.5, 0.3], [0.0, -0.4]])
+    after = update(vpg, table)(start, batch)[0]
+    steps = jax.tree.map(lambda new, old: np.abs(new - old), after.policy, start.policy)
+    np.testing.assert_allclose(steps.actor.log_std, 0.03, rtol=1e-2)
+    np.testing.assert_allclose(steps.f.log_temperature, 0.03, rtol=1e-2)
+    np.testing.assert_allclose(steps.actor.mean.layers[0].weight, 0.01, rtol=1e-2)
 
 
-def learn_bandit(actor: Actor, vpg: VPG, reward: Any, x: jax.Array, updates: int) -> Actor:
-    """One-step episodes, `x.shape[1]` at a time, from the same features."""
-    ends = jnp.ones(x.shape[:2], bool)
-
-    def one(learner: Learner, key: jax.Array) -> tuple[Learner, None]:
-        u = learner.actor.act(x, learner.actor.noise(key, x.shape[:2]))
-        return vpg.update(learner, Batch(x, u, reward(u), x, ends, ~ends))[0], None
-
-    start = vpg.start(actor, MLP(x.shape[-1] if x.dtype == jnp.float32 else (1,), (), 1, key=KEY))
-    learner, _ = jax.jit(lambda keys: jax.lax.scan(one, start, keys))(
-        jax.random.split(KEY, updates)
-    )
-    return learner.actor
-
-
-@pytest.mark.parametrize("bounded", [False, True])
-def test_a_gaussian_moves_to_the_rewarded_point_and_narrows(bounded: bool) -> None:
-    best, x = jnp.array([0.5, -0.3]), jnp.ones((1, 64, 1))
-    actor = GaussianActor(1, 2, (8,), std=0.5, bounded=bounded, key=KEY)
-    before = np.abs(actor.mode(x[0, 0]) - best).max()
-    after = learn_bandit(
-        actor,
-        VPG(actor_lr=0.01, std_lr=0.01, critic_lr=0.05),
-        lambda u: -((u - best) ** 2).sum(-1),
-        x,
-        updates=120,
-    )
-    assert isinstance(after, GaussianActor)
-    assert before > 0.25
-    np.testing.assert_allclose(after.mode(x[0, 0]), best, atol=0.07)
-    assert (np.exp(after.log_std) < 0.35).all()
-
-
-def test_a_categorical_policy_finds_the_best_arm() -> None:
-    worth = jnp.array([0.0, 0.5, 1.0, 0.8, -1.0])
-    x = jnp.zeros((1, 64, 1), jnp.int32)
-    actor = CategoricalActor((1,), 5, (8,), key=KEY)
-    after = learn_bandit(
-        actor, VPG(actor_lr=0.02, critic_lr=0.05), lambda u: worth[u], x, updates=100
-    )
-    np.testing.assert_allclose(actor.log_prob(x[0, 0], jnp.int32(2)), np.log(0.2), atol=0.05)
-    assert np.exp(after.log_prob(x[0, 0], jnp.int32(2))) > 0.9
-    assert after.mode(x[0, 0]) == 2
-
-
-@pytest.mark.parametrize("ending", ["terminated", "truncated"])
-def test_the_critic_learns_what_a_constant_reward_is_worth(ending: str) -> None:
-    # Four states in a ring, reward 1, gamma .8; the episode ends after state 3, in the middle and
-    # at the end of the batch. Terminated: 1 + .8 + .. to the end. Truncated: 1 / (1 - .8) always.
-    state = jnp.array([0, 1, 2, 3, 0, 1, 2, 3])[:, None, None]
-    end = jnp.array([False, False, False, True] * 2)[:, None]
-    flags = {"terminated": end, "truncated": ~end & False}
-    if ending == "truncated":
-        flags = {"terminated": ~end & False, "truncated": end}
-    batch = Batch(state, jnp.zeros((8, 1, 1)), jnp.ones((8, 1)), (state + 1) % 4, **flags)
-    vpg = VPG(critic_lr=0.03, gamma=0.8, actor_steps=1, critic_steps=20)
-    start = vpg.start(
-        GaussianActor((4,), 1, (), std=1.0, bounded=False, key=KEY), MLP((4,), (), 1, key=KEY)
-    )
-
-    def one(learner: Learner, _: None) -> tuple[Learner, None]:
-        return vpg.update(learner, batch)[0], None
-
-    learner = jax.jit(lambda: jax.lax.scan(one, start, length=100)[0])()
-    values = learner.critic(jnp.arange(4)[:, None])[:, 0]
-    left = np.arange(4, 0, -1)
-    truth = (1 - 0.8**left) / 0.2 if ending == "terminated" else np.full(4, 5.0)
-    np.testing.assert_allclose(values, truth, atol=0.05)
-
-
-def test_the_registry_knows_vpg() -> None:
-    assert ALGORITHMS["vpg"] is VPG
+def test_its_critic_judges_no_actions() -> None:
+    assert new_learner(VPG()).judge(jnp.ones((3, 2))) is None

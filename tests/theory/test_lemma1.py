@@ -35,7 +35,7 @@ def overall_policy(table: np.ndarray) -> OverallPolicy:
     last = actor.mean.layers[-1].weight
     actor = eqx.tree_at(lambda a: a.mean.layers[-1].weight, actor, 100 * last)
     phi = jnp.asarray(PHI)
-    return OverallPolicy(lambda s: phi[s], actor, NearestAction(jnp.asarray(table)))
+    return OverallPolicy(lambda s: phi[s], actor, NearestAction(), jnp.asarray(table))
 
 
 def internal(policy: OverallPolicy, state: int) -> tuple[np.ndarray, np.ndarray]:
@@ -70,11 +70,11 @@ def in_closed_form(policy: OverallPolicy, state: int) -> np.ndarray:
 
 def drawn(policy: OverallPolicy, state: int) -> np.ndarray:
     """How often the policy takes each action in DRAWS draws."""
-    noise = policy.actor.noise(jax.random.key(state + 1), (DRAWS,))
+    noise = policy.noise(jax.random.key(state + 1), (DRAWS,))
     states = jnp.full(DRAWS, state)
     actions, _ = eqx.filter_jit(policy.act)(states, noise)
-    assert isinstance(policy.f, NearestAction)
-    return np.bincount(np.asarray(actions), minlength=len(policy.f.table))
+    assert policy.table is not None
+    return np.bincount(np.asarray(actions), minlength=len(policy.table))
 
 
 @pytest.mark.parametrize("state", [0, 1])

@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 from jax.scipy.stats import norm
 
-from embrl.decoding import nearest
+from embrl.decoding import NearestAction, nearest
+from embrl.policy.actor_critic import ActorCritic, Lesson, Policy
 from embrl.policy.actors import GaussianActor
-from embrl.policy.vpg import actor_loss
+from embrl.policy.ppo import PPO
+from embrl.policy.vpg import VPG
 
 STATES, ACTIONS, GAMMA = 4, 5, 0.9
 TABLE = np.array([[0.3], [-0.7], [0.05], [0.8], [-0.2]])
@@ -88,9 +90,11 @@ def quadrature() -> tuple[np.ndarray, np.ndarray]:
 
 
 @eqx.filter_jit
-def through_embeddings(actor: GaussianActor, baseline: float = 0.0) -> GaussianActor:
+def through_embeddings(
+    actor: GaussianActor, baseline: float = 0.0, algorithm: type[ActorCritic] = VPG
+) -> GaussianActor:
     """The gradient of J_i (eq. 8): sum over s of d(s) times the integral of grad pi_i Q de,
-    by way of the loss that VPG takes its steps with. f is the library's own."""
+    by way of the loss that an algorithm takes its steps with. f is the library's own."""
     pi = overall(actor)
     v = values(pi)
     q = action_values(v) - baseline * v[:, None]
@@ -99,11 +103,20 @@ def through_embeddings(actor: GaussianActor, baseline: float = 0.0) -> GaussianA
     chosen = nearest(jnp.asarray(TABLE), e)
     x = jnp.broadcast_to(PHI[:, None], (STATES, len(nodes), 2))
     u = jnp.broadcast_to(e, (STATES, len(nodes), 1))
-    density = jnp.exp(actor.log_prob(x, u))
+    policy = Policy(actor, NearestAction())
+    log_prob = policy.log_prob(jnp.asarray(TABLE), x, u, chosen_everywhere(chosen))
+    density = jnp.exp(log_prob)
     # The loss is a mean over samples; here each node counts by its probability.
     advantage = visits(pi)[:, None] * weights * density * q[:, chosen] * (STATES * len(nodes))
-    gradient = eqx.filter_grad(actor_loss)(actor, x, u, advantage)
-    return jax.tree.map(jnp.negative, gradient)
+    lesson = Lesson(x, u, chosen_everywhere(chosen), advantage, log_prob)
+    loss = eqx.filter_grad(algorithm().policy_loss, has_aux=True)
+    gradient, _ = loss(policy, jnp.asarray(TABLE), lesson)
+    return jax.tree.map(jnp.negative, gradient.actor)
+
+
+def chosen_everywhere(chosen: jax.Array) -> jax.Array:
+    """The actions of the nodes, in every state."""
+    return jnp.broadcast_to(chosen, (STATES, *chosen.shape))
 
 
 def flat(tree: Any) -> np.ndarray:
@@ -113,12 +126,18 @@ def flat(tree: Any) -> np.ndarray:
     )
 
 
+@pytest.mark.parametrize("algorithm", [VPG, PPO])
 @pytest.mark.parametrize("bounded", [True, False])
-def test_the_gradients_through_both_spaces_are_equal(bounded: bool) -> None:
+def test_the_gradients_through_both_spaces_are_equal(
+    bounded: bool, algorithm: type[ActorCritic]
+) -> None:
+    # PPO's is the same as long as the policy is the one that took the samples.
     actor = new_actor(bounded)
     original = flat(eqx.filter_jit(eqx.filter_grad(worth))(actor))
     assert np.abs(original).max() > 0.05
-    np.testing.assert_allclose(flat(through_embeddings(actor)), original, atol=1e-9)
+    np.testing.assert_allclose(
+        flat(through_embeddings(actor, algorithm=algorithm)), original, atol=1e-9
+    )
 
 
 def test_a_baseline_changes_nothing() -> None:

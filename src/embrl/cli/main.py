@@ -16,6 +16,7 @@ COMMANDS = Registry(
         "train": "embrl.cli.train:train",
         "plot": "embrl.cli.plot:plot",
         "compare": "embrl.cli.compare:compare",
+        "inspect": "embrl.cli.inspect:inspect",
     },
 )
 """Name to a function of the arguments after it. A new command is one file and one line here."""
@@ -26,6 +27,7 @@ embrl: embeddings for reinforcement learning
   embrl train ENV ...         learn an embedding and a policy in it; ENV: gridworld, recommender
   embrl plot RUN              draw a run's learning curve and its embedding
   embrl compare RUN RUN ...   set runs side by side in a table and a picture
+  embrl inspect RUN           say how good a run's embedding is, and what is wrong with it
 
 embrl COMMAND --help says more of each."""
 

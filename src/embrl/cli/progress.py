@@ -48,6 +48,8 @@ class ProgressBar:
 
     def show(self, step: Step) -> None:
         """For `embrl.training.runner.train` to call."""
+        for news in step.news:
+            self.console.print(f"{self.title}: {news}", highlight=False, soft_wrap=True)
         name = "loss" if step.stage == "pre-training" else "return"
         value = "" if step.value is None else f"{name} {step.value:.3f}"
         if self.console.is_terminal:

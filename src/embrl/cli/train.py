@@ -12,6 +12,7 @@ from embrl.cli.main import STARTED
 from embrl.cli.parsing import finish_help, parse, value_of
 from embrl.cli.progress import ProgressBar
 from embrl.embedding.methods import METHODS, method
+from embrl.embedding.objectives import OBJECTIVES
 from embrl.envs import ENVIRONMENTS
 from embrl.errors import EmbrlError
 from embrl.policy import ALGORITHMS
@@ -98,6 +99,8 @@ def _flags(default: RunConfig, settings: str) -> type:
     """A dataclass of the flags of `embrl train` for these defaults."""
 
     def field(name: str, kind: Any, value: Any, text: str) -> tuple[str, Any, Any]:
+        if isinstance(value, dict):
+            value = dataclasses.field(default_factory=value.copy)
         return name, Annotated[kind, tyro.conf.arg(help=text)], value
 
     run_name = f"{default.environment}-{default.method}-{default.algorithm}"
@@ -130,10 +133,26 @@ def _flags(default: RunConfig, settings: str) -> type:
                 False,
                 "Go on from the last checkpoint in the run folder.",
             ),
+            *(
+                [
+                    field(
+                        "objectives",
+                        dict[str, float],
+                        default.objectives,
+                        "What the embedding is trained to do: names and weights, as in forward 1 "
+                        f"reward 0.1. Names: {', '.join(OBJECTIVES)}.",
+                    )
+                ]
+                if embeds
+                else []
+            ),
             ("env", type(default.env), default.env),
             *([("model", type(default.model), default.model)] if embeds else []),
             *([("fit", type(default.fit), default.fit)] if embeds else []),
+            *([("update", type(default.update), default.update)] if embeds else []),
+            *([("transfer", type(default.transfer), default.transfer)] if embeds else []),
             ("policy", type(default.policy), default.policy),
+            *([("f", type(default.f), default.f)] if embeds else []),
             (
                 "hyper",
                 Annotated[type(default.hyper), tyro.conf.arg(name=default.algorithm)],

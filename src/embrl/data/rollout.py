@@ -68,7 +68,8 @@ def rollout(
 def random_transitions(
     env: Environment, key: Key, samples: int, lanes: int, persistence: float = 0.0
 ) -> Transition:
-    """At least `samples` transitions of uniformly random actions, `[N, ...]`.
+    """At least `samples` transitions of uniformly random actions, `[T, B, ...]`: the fewest
+    steps of all lanes that make as many.
 
     Arguments:
         persistence: the probability of repeating the lane's last action. 0 is plain random.
@@ -88,4 +89,4 @@ def random_transitions(
     _, transitions, _ = rollout(
         env, lambda _, action: (action, None), open_lanes(env, key_open, lanes), key_step, actions
     )
-    return jax.tree.map(lambda column: column.reshape(-1, *column.shape[2:]), transitions)
+    return transitions

@@ -12,59 +12,97 @@ from jaxtyping import Array, Float, Int
 
 from embrl.errors import EmbrlError
 from embrl.networks import MLP, FactorLinear
-from embrl.spaces import factors
+from embrl.spaces import dimensions, factors
 from embrl.types import Key, Observation
 
 SPREAD = 0.05
 """Initial standard deviation of embeddings. Small: structure then unfolds from one place, whereas
 wide random codes are memorised as they are and neighbours stay far apart."""
 
+BOX_HIDDEN = (64,)
+"""Hidden layers of phi for `Box` observations, where none are asked for."""
+
 
 class RawStates(eqx.Module):
-    """No embedding: the observation's factors themselves, for networks that look them up."""
+    """No embedding: the observation itself, in the form that networks take in.
 
-    factors: tuple[int, ...] = eqx.field(static=True)
+    Discrete factors stay whole numbers, for networks that look them up; a `Box` is scaled to
+    [-1, 1] by its bounds.
+    """
+
+    features: int | tuple[int, ...] = eqx.field(static=True)
+    """What a network behind this takes in: the length of a vector, or the factors."""
     scalar: bool = eqx.field(static=True)
+    low: tuple[float, ...] = eqx.field(static=True)
+    high: tuple[float, ...] = eqx.field(static=True)
 
     def __init__(self, space: gymnasium.Space) -> None:
-        self.factors = factors(space)
         self.scalar = isinstance(space, gymnasium.spaces.Discrete)
+        if isinstance(space, gymnasium.spaces.Box):
+            self.features = dimensions(space)
+            self.low = tuple(float(value) for value in space.low)
+            self.high = tuple(float(value) for value in space.high)
+        else:
+            self.features = factors(space)
+            self.low = self.high = ()
 
     @property
-    def features(self) -> tuple[int, ...]:
-        """What a network behind this takes in: the factors."""
-        return self.factors
+    def points(self) -> tuple[Array, ...]:
+        """None: these features are no points of a space."""
+        return ()
 
-    def __call__(self, observation: Observation) -> Int[Array, "*batch k"]:
-        """The factors on an axis of their own, which observations of `Discrete` do not have."""
+    def __call__(self, observation: Observation) -> Array:
+        """`[..., k]`: int32 factors, on an axis of their own which observations of `Discrete` do
+        not have, or float32 in [-1, 1].
+        """
+        if self.low:
+            low, high = jnp.array(self.low, jnp.float32), jnp.array(self.high, jnp.float32)
+            # In this order bounds far from 0 cost no precision.
+            return 2.0 * ((observation - low) / (high - low)) - 1.0
         return observation[..., None] if self.scalar else observation
 
 
 class StateEncoder(eqx.Module):
     """phi: S -> X in (-1, 1)^m (Pritz et al. 2021, sec. 4.1; the tanh bound from A.4.2).
 
-    Without hidden layers this is a table of m numbers for each value of each factor, summed over
-    the factors.
+    Of discrete observations, without hidden layers, this is a table of m numbers for each value of
+    each factor, summed over the factors.
     """
 
     raw: RawStates
     network: MLP
 
     def __init__(
-        self, space: gymnasium.Space, m: int, hidden: Sequence[int] = (), *, key: Key
+        self,
+        space: gymnasium.Space,
+        m: int,
+        hidden: Sequence[int] | None = None,
+        *,
+        spread: float = SPREAD,
+        key: Key,
     ) -> None:
         """
+        Arguments:
+            hidden: None: as suits the space, no layers for discrete ones and `BOX_HIDDEN` for
+                boxes.
+
         Raises:
             EmbrlError: hidden layers over several factors: no value of a factor would have a
                 place of its own in X.
         """
         self.raw = RawStates(space)
-        if hidden and len(self.raw.factors) > 1:
+        discrete = isinstance(self.raw.features, tuple)
+        if hidden is None:
+            hidden = () if discrete else BOX_HIDDEN
+        if hidden and isinstance(self.raw.features, tuple) and len(self.raw.features) > 1:
             raise EmbrlError(
                 f"model.state-hidden is {tuple(hidden)}: leave it out, as observations have "
-                f"{len(self.raw.factors)} factors"
+                f"{len(self.raw.features)} factors"
             )
-        self.network = MLP(self.raw.factors, hidden, m, first_scale=SPREAD, key=key)
+        first, last = (spread, 1.0) if discrete else (1.0, spread)
+        self.network = MLP(
+            self.raw.features, hidden, m, first_scale=first, last_scale=last, key=key
+        )
 
     @property
     def features(self) -> int:
@@ -73,9 +111,14 @@ class StateEncoder(eqx.Module):
 
     @property
     def points(self) -> tuple[Float[Array, "values m"], ...]:
-        """Where each value of each factor lies in X; for a single factor, phi of every state."""
-        if len(self.raw.factors) == 1:
-            states = jnp.arange(self.raw.factors[0], dtype=jnp.int32)
+        """Where each value of each factor lies in X; for a single factor, phi of every state.
+        Nothing for a box, which has no values to list.
+        """
+        sizes = self.raw.features
+        if not isinstance(sizes, tuple):
+            return ()
+        if len(sizes) == 1:
+            states = jnp.arange(sizes[0], dtype=jnp.int32)
             return (jnp.tanh(self.network(states[:, None])),)
         rows = self.network.layers[0]
         assert isinstance(rows, FactorLinear)
@@ -123,8 +166,8 @@ class ActionEncoder(eqx.Module):
 
     rows: Float[Array, "n d"]
 
-    def __init__(self, actions: int, d: int, *, key: Key) -> None:
-        self.rows = SPREAD * jax.random.normal(key, (actions, d))
+    def __init__(self, actions: int, d: int, *, spread: float = SPREAD, key: Key) -> None:
+        self.rows = spread * jax.random.normal(key, (actions, d))
 
     @property
     def table(self) -> Float[Array, "n d"]:

@@ -1,7 +1,8 @@
-"""Training of phi, g and T on transitions."""
+"""Training of phi, g and the objectives' networks on transitions."""
 
 import dataclasses
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -9,14 +10,15 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int
 
+from embrl.data.segments import Segments, first
 from embrl.embedding.model import JointEmbedding
-from embrl.embedding.objectives import OBJECTIVES
-from embrl.types import Key, Transition
+from embrl.errors import EmbrlError
+from embrl.types import Key
 
 
 @dataclasses.dataclass(frozen=True)
 class FitConfig:
-    """How the embedding is trained."""
+    """How the embedding is trained before the policy."""
 
     samples: int = 30_000
     """Environment steps taken at random for pre-training; they count as samples."""
@@ -37,49 +39,85 @@ class FitState(NamedTuple):
     optimiser: optax.OptState
 
 
+Weights = Mapping[str, float]
+"""Of objectives, by name."""
+
+
 def start(model: JointEmbedding) -> FitState:
     """Before the first gradient step."""
     return FitState(model, optax.scale_by_adam().init(eqx.filter(model, eqx.is_array)))
 
 
-def loss(
-    model: JointEmbedding, batch: Transition, objectives: tuple[tuple[str, float], ...]
-) -> Float[Array, ""]:
-    """The weighted sum of the named objectives."""
-    return jnp.stack([weight * OBJECTIVES[name](model, batch) for name, weight in objectives]).sum()
+def loss(model: JointEmbedding, batch: Segments, weights: Weights) -> Float[Array, ""]:
+    """The weighted sum of the model's objectives.
+
+    Raises:
+        EmbrlError: an objective yields more than one number.
+    """
+    steps = first(batch)
+    terms = []
+    for name, weight in weights.items():
+        part: Any = model.parts[name]
+        value = part(model, batch.steps, batch.mask) if part.segments else part(model, steps)
+        if jnp.shape(value):
+            raise EmbrlError(
+                f"objective {name} must return one number, the mean over the batch, not an array "
+                f"of shape {list(jnp.shape(value))}"
+            )
+        terms.append(weight * value)
+    return jnp.stack(terms).sum() if terms else jnp.float32(0.0)
 
 
 def fit(
     state: FitState,
-    transitions: Transition,
+    draw: Callable[[Key], Segments],
     keys: Key,
     learning_rates: Float[Array, " steps"],
     *,
-    batch: int,
-    objectives: tuple[tuple[str, float], ...],
+    weights: Weights,
+    frozen: tuple[str, ...] = (),
 ) -> tuple[FitState, Float[Array, " steps"]]:
-    """A gradient step for every key, each on transitions drawn with replacement.
+    """A gradient step for every key, each on a batch of its own.
 
     Arguments:
-        transitions: `[N, ...]`.
+        draw: a batch for a key.
         keys: `[steps]`, one for each step; a run cut into pieces gives each piece its share.
         learning_rates: one for each step.
+        frozen: parts of the model that stay as they are: `phi`, `g`, `parts`.
 
     **Returns** the new state and the loss of every step.
     """
-    count = transitions.action.shape[0]
     adam = optax.scale_by_adam()
+
+    def frozen_loss(model: JointEmbedding, batch: Segments) -> Float[Array, ""]:
+        return loss(_at(frozen, jax.lax.stop_gradient, model), batch, weights)
 
     def step(state: FitState, now: tuple[Key, Array]) -> tuple[FitState, Array]:
         key, learning_rate = now
-        chosen = jax.random.randint(key, (batch,), 0, count)
-        drawn = jax.tree.map(lambda column: column[chosen], transitions)
-        value, gradient = eqx.filter_value_and_grad(loss)(state.model, drawn, objectives)
+        value, gradient = eqx.filter_value_and_grad(frozen_loss)(state.model, draw(key))
         direction, optimiser = adam.update(gradient, state.optimiser)
         update = jax.tree.map(lambda d: -learning_rate * d, direction)
+        # Without a gradient, Adam still moves them by what it remembers of earlier ones.
+        update = _at(frozen, jnp.zeros_like, update)
         return FitState(eqx.apply_updates(state.model, update), optimiser), value
 
     return jax.lax.scan(step, state, (keys, learning_rates))
+
+
+def _at(
+    names: tuple[str, ...], change: Callable[[Array], Array], model: JointEmbedding
+) -> JointEmbedding:
+    """Changes the arrays in the parts of the model with these names."""
+    return jax.tree_util.tree_map_with_path(
+        lambda path, leaf: change(leaf) if path[0].name in names and eqx.is_array(leaf) else leaf,
+        model,
+    )
+
+
+def horizon(model_config_horizon: int, model: JointEmbedding) -> int:
+    """Steps that a batch's segments need."""
+    several = any(part.segments for part in model.parts.values())
+    return model_config_horizon if several else 1
 
 
 def learning_rate(config: FitConfig, step: Int[Array, "*steps"]) -> Float[Array, "*steps"]:

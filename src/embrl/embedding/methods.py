@@ -2,24 +2,40 @@
 
 import dataclasses
 
-from embrl.errors import UnknownNameError
+from embrl.errors import EmbrlError, UnknownNameError
 
 
 @dataclasses.dataclass(frozen=True)
 class Method:
     """What is embedded, and what the embeddings are trained to do."""
 
-    embeds: bool
-    """Whether states and actions are embedded; if not, phi and f are the identity."""
+    states: bool
+    """Whether states are embedded; if not, phi is the identity."""
+    actions: bool
+    """Whether actions are embedded; if not, f is the identity."""
     objectives: tuple[tuple[str, float], ...] = ()
     """Names in `OBJECTIVES` and their weights."""
 
+    def __post_init__(self) -> None:
+        if self.states and not self.actions:
+            raise EmbrlError("embedding states alone is not supported: embed actions too")
+
+    @property
+    def embeds(self) -> bool:
+        """Whether there is anything to learn before the policy."""
+        return self.states or self.actions
+
 
 METHODS = {
-    "jsae": Method(embeds=True, objectives=(("forward", 1.0),)),
-    "none": Method(embeds=False),
+    "jsae": Method(True, True, (("forward", 1.0),)),
+    "ra": Method(False, True, (("inverse", 1.0),)),
+    "autoencoder": Method(True, True, (("state", 1.0), ("action", 1.0))),
+    "dct": Method(True, True, (("forward", 1.0), ("action", 0.1))),
+    "latent": Method(True, True, (("latent", 1.0), ("reward", 0.1), ("termination", 0.1))),
+    "random": Method(True, True),
+    "none": Method(False, False),
 }
-"""A new method is one line here."""
+"""A new method is one line here; docs/methods/ has a page on each."""
 
 
 def method(name: str) -> Method:

@@ -1,16 +1,20 @@
-"""phi, g and T together: the model that is learned from transitions."""
+"""phi, g and what they are trained with: the model that is learned from transitions."""
 
 import dataclasses
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import equinox as eqx
 import gymnasium
 import jax
-from jaxtyping import Array
 
-from embrl.embedding.encoders import ActionEncoder, StateEncoder
-from embrl.embedding.transition import MetricTransition, SoftmaxTransition, TransitionModel
-from embrl.spaces import action_count, factors
+from embrl.embedding.encoders import SPREAD, ActionEncoder, RawStates, StateEncoder
+from embrl.embedding.objectives import OBJECTIVES, FunctionObjective, Objective, OwnObjective, Shape
+from embrl.embedding.objectives.forward import Forward
+from embrl.embedding.observations import Prediction
+from embrl.embedding.transition import TransitionModel
+from embrl.errors import EmbrlError
+from embrl.spaces import action_count
 from embrl.types import Key, Observation
 
 
@@ -22,21 +26,35 @@ class ModelConfig:
     """Dimensions of the state embedding."""
     d: int = 2
     """Dimensions of the action embedding."""
-    state_hidden: tuple[int, ...] = ()
-    """Hidden layers of phi. None: one row a state."""
+    state_hidden: tuple[int, ...] | None = None
+    """Hidden layers of phi. Left out: none for discrete states, one row a state; 64 for boxes."""
     transition_hidden: tuple[int, ...] = (64,)
     """Hidden layers of T."""
     head: Literal["metric", "softmax"] = "metric"
-    """metric: T predicts a point, and near states are likely. softmax: a free linear layer, as in
-    the paper."""
+    """T for discrete states. metric: it predicts a point, and near states are likely. softmax: a
+    free linear layer, as in the paper."""
+    head_hidden: tuple[int, ...] = (64,)
+    """Hidden layers of the other objectives' networks: decoders, reward, termination, latent."""
+    inverse_hidden: tuple[int, ...] = ()
+    """Hidden layers of the inverse model. None: one linear layer, as in RA."""
+    horizon: int = 5
+    """Steps ahead of objectives that look at segments (latent)."""
+    state_spread: float = SPREAD
+    """Initial spread of state embeddings."""
+    action_spread: float = SPREAD
+    """Initial spread of action embeddings."""
 
 
 class JointEmbedding(eqx.Module):
-    """The environment model of Pritz et al. 2021, eq. 3: P(s'|s, a) = T(s' | phi(s), g(a))."""
+    """The environment model of Pritz et al. 2021, eq. 3: P(s'|s, a) = T(s' | phi(s), g(a)).
 
-    phi: StateEncoder
+    T is the part called `forward`; other objectives bring parts of their own.
+    """
+
+    phi: StateEncoder | RawStates
     g: ActionEncoder
-    T: TransitionModel
+    parts: dict[str, Objective]
+    raw: RawStates
 
     def __init__(
         self,
@@ -44,16 +62,65 @@ class JointEmbedding(eqx.Module):
         action_space: gymnasium.Space,
         config: ModelConfig,
         *,
+        states: bool = True,
+        objectives: tuple[str, ...] = ("forward",),
+        own: Mapping[str, OwnObjective] | None = None,
         key: Key,
     ) -> None:
-        key_phi, key_g, key_t = jax.random.split(key, 3)
-        self.phi = StateEncoder(observation_space, config.m, config.state_hidden, key=key_phi)
-        self.g = ActionEncoder(action_count(action_space), config.d, key=key_g)
-        kind = {"metric": MetricTransition, "softmax": SoftmaxTransition}[config.head]
-        self.T = kind(
-            config.m, config.d, config.transition_hidden, factors(observation_space), key=key_t
-        )
+        """
+        Arguments:
+            states: whether states are embedded; if not, phi is the identity.
+            objectives: names in `OBJECTIVES` or `own`.
+            own: a user's objectives, by name.
 
-    def predict(self, observation: Observation, action: Array) -> tuple[Array, ...]:
-        """Logits of the next observation, an array for each factor."""
+        Raises:
+            EmbrlError: an unknown objective, or one that does not suit the rest.
+        """
+        key_phi, key_g, key_parts = jax.random.split(key, 3)
+        self.raw = RawStates(observation_space)
+        self.phi = (
+            StateEncoder(
+                observation_space,
+                config.m,
+                config.state_hidden,
+                spread=config.state_spread,
+                key=key_phi,
+            )
+            if states
+            else self.raw
+        )
+        actions = action_count(action_space)
+        self.g = ActionEncoder(actions, config.d, spread=config.action_spread, key=key_g)
+        shape = Shape(observation_space, self.phi.features, actions, config.d, states)
+        self.parts = {}
+        for index, name in enumerate(objectives):
+            key = jax.random.fold_in(key_parts, index) if index else key_parts
+            self.parts[name] = _new_part(name, own or {}, shape, config, key)
+
+    @property
+    def T(self) -> TransitionModel:
+        """The transition model.
+
+        Raises:
+            EmbrlError: next states are not among what this embedding predicts.
+        """
+        part = self.parts.get("forward")
+        if not isinstance(part, Forward):
+            raise EmbrlError("this embedding has no transition model: its objectives lack forward")
+        return part.T
+
+    def predict(self, observation: Observation, action: jax.Array) -> Prediction:
+        """T's prediction of the next observation: logits for each factor, or a scaled box."""
         return self.T(self.phi(observation), self.g(action), self.phi.points)
+
+
+def _new_part(
+    name: str, own: Mapping[str, OwnObjective], shape: Shape, config: ModelConfig, key: Key
+) -> Objective:
+    kind: Any = own.get(name) or OBJECTIVES[name]
+    if not (issubclass(kind, Objective) if isinstance(kind, type) else callable(kind)):
+        raise EmbrlError(
+            f"objective {name} must be a function of a model and transitions, or a subclass of "
+            f"Objective, not {kind!r}"
+        )
+    return kind(shape, config, key=key) if isinstance(kind, type) else FunctionObjective(kind)

@@ -13,6 +13,8 @@ ENVIRONMENTS = Registry(
     {
         "gridworld": "embrl.envs.gridworld:GridworldConfig",
         "recommender": "embrl.envs.recommender:RecommenderConfig",
+        "continuous_gridworld": "embrl.envs.continuous_gridworld:ContinuousGridworldConfig",
+        "slot_machine": "embrl.envs.slot_machine:SlotMachineConfig",
     },
 )
 """Name to configuration class. A new environment is one file and one line here."""

@@ -54,6 +54,11 @@ class Environment(eqx.Module):
         del observation
         return None
 
+    @property
+    def coordinate_names(self) -> tuple[str, ...] | None:
+        """What the columns of `state_coordinates` are called; None where there are none."""
+        return None
+
     def references(self, key: Key) -> dict[str, float]:
         """Returns to compare a policy with (`best_known_return`, oracles), computed here.
 

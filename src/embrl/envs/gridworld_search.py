@@ -1,4 +1,4 @@
-"""The fewest steps to the gridworld's goal, by breadth-first search over true positions."""
+"""The fewest steps to the goal of a gridworld, by breadth-first search over true positions."""
 
 from typing import TYPE_CHECKING
 
@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 if TYPE_CHECKING:
-    from embrl.envs.gridworld import Gridworld
+    from embrl.envs.square import Square
 
 RESOLUTION = 100
 """One position is followed up for each cell of a RESOLUTION x RESOLUTION grid."""
@@ -16,7 +16,7 @@ BLOCK = 1024
 """Positions that are expanded at once; the last block is padded, so that one size compiles."""
 
 
-def fewest_steps(env: "Gridworld") -> int | None:
+def fewest_steps(env: "Square") -> int | None:
     """Steps from the start to the goal; None if no path was found within the step limit.
 
     Every path that is counted can be walked: positions are exact, and only the choice of which of
@@ -24,7 +24,7 @@ def fewest_steps(env: "Gridworld") -> int | None:
     the return it stands for can be reached. Paths with a collision are not followed.
     """
     actions = jnp.asarray(_distinct(np.asarray(env.motions)), jnp.int32)
-    key = jax.random.key(0)  # the gridworld is deterministic and does not use it
+    key = jax.random.key(0)  # the square is deterministic and does not use it
     origin, _ = env.reset(key)
 
     @jax.jit

@@ -4,6 +4,13 @@ from embrl.registry import Registry
 
 __all__ = ["ALGORITHMS"]
 
-ALGORITHMS = Registry("algorithm", {"vpg": "embrl.policy.vpg:VPG"})
-"""Name to a class of hyperparameters with the methods `start` and `update`. A new algorithm is one
+ALGORITHMS = Registry(
+    "algorithm",
+    {
+        "vpg": "embrl.policy.vpg:VPG",
+        "ppo": "embrl.policy.ppo:PPO",
+        "sac": "embrl.policy.sac:SAC",
+    },
+)
+"""Name to a class of hyperparameters, an `Algorithm` (see algorithm.py). A new algorithm is one
 file and one line here."""

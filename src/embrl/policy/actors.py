@@ -14,8 +14,11 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from embrl import distributions
-from embrl.networks import MLP
+from embrl.networks import MLP, Activation
 from embrl.types import Key
+
+LOG_STD = -20.0, 2.0
+"""Limits of a log std that depends on the state, as usual with SAC."""
 
 
 class Actor(eqx.Module):
@@ -94,6 +97,65 @@ class GaussianActor(Actor):
         return jnp.exp(self.log_std.mean())
 
 
+class SquashedGaussianActor(Actor):
+    """e = tanh(z), z ~ N(mu(x), diag(std(x)^2)): a density on (-1, 1)^d (Haarnoja et al. 2018)."""
+
+    network: MLP
+    """To mu and log std, side by side."""
+
+    def __init__(
+        self,
+        inputs: int | Sequence[int],
+        d: int,
+        hidden: Sequence[int],
+        *,
+        std: float | Array,
+        activation: Activation = jax.nn.relu,
+        key: Key,
+    ) -> None:
+        """`std` is what z begins with, whatever x is."""
+        network = MLP(inputs, hidden, 2 * d, activation=activation, last_scale=0.01, key=key)
+        bias = jnp.concatenate([jnp.zeros(d), jnp.full(d, jnp.log(std), jnp.float32)])
+        self.network = eqx.tree_at(lambda n: n.layers[-1].bias, network, bias)
+
+    def noise(self, key: Key, batch: tuple[int, ...]) -> Float[Array, "*batch d"]:
+        return jax.random.normal(key, (*batch, self.network.layers[-1].bias.shape[-1] // 2))
+
+    def act(self, x: Array, noise: Array, mask: Array | None = None) -> Float[Array, "*batch d"]:
+        del mask  # f's business, as above
+        mean, log_std = self.parameters(x)
+        return jnp.tanh(mean + jnp.exp(log_std) * noise)
+
+    def act_and_log_prob(
+        self, x: Array, noise: Array
+    ) -> tuple[Float[Array, "*batch d"], Float[Array, "*batch"]]:
+        """Draws e, with its log density, which is exact however near the border e is."""
+        mean, log_std = self.parameters(x)
+        z = mean + jnp.exp(log_std) * noise
+        return jnp.tanh(z), distributions.squashed_gaussian_log_prob(mean, log_std, z)
+
+    def mode(self, x: Array, mask: Array | None = None) -> Float[Array, "*batch d"]:
+        """The tanh of z's mean: the median on each axis. A density that is high at the borders has
+        no better middle.
+        """
+        del mask
+        return jnp.tanh(self.parameters(x)[0])
+
+    def log_prob(self, x: Array, u: Array) -> Float[Array, "*batch"]:
+        """Within rounding's reach of the border, as if u were that far inside."""
+        inside = 1.0 - jnp.finfo(u.dtype).eps
+        z = jnp.arctanh(jnp.clip(u, -inside, inside))
+        return distributions.squashed_gaussian_log_prob(*self.parameters(x), z)
+
+    def entropy(self, x: Array) -> Float[Array, ""]:
+        return distributions.squashed_gaussian_entropy(*self.parameters(x)).mean()
+
+    def parameters(self, x: Array) -> tuple[Float[Array, "*batch d"], Float[Array, "*batch d"]]:
+        """Mean and log std of z."""
+        mean, log_std = jnp.split(self.network(x), 2, axis=-1)
+        return mean, jnp.clip(log_std, *LOG_STD)
+
+
 class CategoricalActor(Actor):
     """a ~ softmax(logits(x)) over the raw actions."""
 
@@ -101,9 +163,15 @@ class CategoricalActor(Actor):
     actions: int = eqx.field(static=True)
 
     def __init__(
-        self, inputs: int | Sequence[int], actions: int, hidden: Sequence[int], *, key: Key
+        self,
+        inputs: int | Sequence[int],
+        actions: int,
+        hidden: Sequence[int],
+        *,
+        activation: Activation = jnp.tanh,
+        key: Key,
     ) -> None:
-        self.logits = MLP(inputs, hidden, actions, last_scale=0.01, key=key)
+        self.logits = MLP(inputs, hidden, actions, activation=activation, last_scale=0.01, key=key)
         self.actions = actions
 
     def noise(self, key: Key, batch: tuple[int, ...]) -> Float[Array, "*batch"]:
@@ -119,6 +187,10 @@ class CategoricalActor(Actor):
 
     def log_prob(self, x: Array, u: Array) -> Float[Array, "*batch"]:
         return distributions.categorical_log_prob(self.logits(x), u)
+
+    def log_probs(self, x: Array) -> Float[Array, "*batch n"]:
+        """The log-probability of every action."""
+        return jax.nn.log_softmax(self.logits(x))
 
     def entropy(self, x: Array) -> Float[Array, ""]:
         return distributions.categorical_entropy(self.logits(x)).mean()

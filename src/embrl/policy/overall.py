@@ -1,12 +1,23 @@
 """pi_o = f . pi_i . phi: from raw observations to original actions."""
 
 from collections.abc import Callable
+from typing import Protocol
 
 import equinox as eqx
-from jaxtyping import Array, Bool, Int
+import jax
+from jaxtyping import Array, Bool, Float, Int
 
+from embrl.decoding.decoder import Decoder, Judge
 from embrl.policy.actors import Actor
-from embrl.types import Observation
+from embrl.types import Key, Observation
+
+
+class Critic(Protocol):
+    """What can judge actions: a learner, or a critic of its."""
+
+    def judge(self, x: Array) -> Judge | None:
+        """What it thinks of points of E in states with features x."""
+        ...
 
 
 class OverallPolicy(eqx.Module):
@@ -17,17 +28,34 @@ class OverallPolicy(eqx.Module):
 
     phi: Callable[[Observation], Array]
     actor: Actor
-    f: Callable[..., Array]
+    f: Decoder
+    table: Float[Array, "n d"] | None
+    """g(a) of every action; None without an action embedding."""
+    critic: Critic | None = None
+    """For an f that needs a judge."""
+
+    def noise(self, key: Key, batch: tuple[int, ...]) -> tuple[Array, Array | None]:
+        """The randomness of `batch` actions, for `act`: pi_i's and f's."""
+        # The actor's is the same whether f is random or not.
+        return self.actor.noise(key, batch), self.f.noise(jax.random.fold_in(key, 1), batch)
 
     def act(
-        self, observation: Observation, noise: Array, mask: Bool[Array, "*#batch n"] | None = None
+        self,
+        observation: Observation,
+        noise: tuple[Array, Array | None],
+        mask: Bool[Array, "*#batch n"] | None = None,
     ) -> tuple[Int[Array, "*batch"], Array]:
         """Draws an action; also returns u, the internal one behind it."""
-        u = self.actor.act(self.phi(observation), noise, mask)
-        return self.f(u, mask), u
+        x = self.phi(observation)
+        u = self.actor.act(x, noise[0], mask)
+        return self.f(self.table, u, noise[1], mask, self._judge(x)), u
 
     def mode(
         self, observation: Observation, mask: Bool[Array, "*#batch n"] | None = None
     ) -> Int[Array, "*batch"]:
         """The action of the likeliest u."""
-        return self.f(self.actor.mode(self.phi(observation), mask), mask)
+        x = self.phi(observation)
+        return self.f(self.table, self.actor.mode(x, mask), None, mask, self._judge(x))
+
+    def _judge(self, x: Array) -> Judge | None:
+        return None if self.critic is None else self.critic.judge(x)

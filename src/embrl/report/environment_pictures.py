@@ -8,22 +8,33 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from embrl.envs.continuous_gridworld import ContinuousGridworld
 from embrl.envs.environment import Environment
 from embrl.envs.gridworld import Gridworld
+from embrl.envs.square import Square
 from embrl.report.drawing import INK
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
+PROBES = 40
+"""Along each side of a square without cells: so many of its places are shown."""
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Picture:
-    """How to draw an environment whose states have a place in the unit square."""
+    """How to draw an environment whose states have a place in the unit square.
+
+    Of a continuous environment, `states` are as many places as are worth showing.
+    """
 
     draw: "Callable[[Axes], None]"
     """Draws start, goal and obstacles over coordinates 0 to 1; may label what it draws."""
     positions: Float[np.ndarray, "states 2"]
     """Where each state lies, in 0 to 1."""
+    observations: np.ndarray
+    """What is observed in each state, `[states]` or `[states, p]`: what an encoder takes in."""
     reachable: Bool[np.ndarray, " states"]
     """False where no episode can get to, such as inside an obstacle."""
     neighbours: Int[np.ndarray, "pairs 2"]
@@ -35,14 +46,39 @@ class Picture:
 def gridworld_picture(environment: Gridworld) -> Picture:
     """The unit square with its start, goal and obstacles; a state's place is its cell's centre."""
     bins = environment.bins
-    cells = np.arange(bins**2)
+    cells = np.arange(bins**2, dtype=np.int32)
     positions = np.asarray(environment.state_coordinates(jnp.asarray(cells)), np.float64)
     # A cell is out of reach when it lies in one obstacle altogether; a part that sticks out can be
-    # entered. The margin is for the float32 of the environment's coordinates.
-    low, high = positions - 0.5 / bins, positions + 0.5 / bins
+    # entered.
+    reachable = ~_covered(environment, positions - 0.5 / bins, positions + 0.5 / bins)
+    return _square_picture(environment, bins, positions, cells, reachable)
+
+
+def continuous_gridworld_picture(environment: ContinuousGridworld) -> Picture:
+    """The same, where the states are the centres of PROBES x PROBES cells."""
+    along = (np.arange(PROBES) + 0.5) / PROBES
+    positions = np.stack(np.meshgrid(along, along), axis=-1).reshape(-1, 2)
+    reachable = ~_covered(environment, positions, positions)
+    seen = positions.astype(np.float32)
+    return _square_picture(environment, PROBES, positions, seen, reachable)
+
+
+def _covered(environment: Square, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Which rectangles, given by their corners, lie in one obstacle altogether."""
+    # The margin is for the float32 of the environment's coordinates.
     boxes = np.asarray(environment.obstacles, np.float64)[:, None]
     covered = (boxes[..., :2] <= low + 1e-6) & (high - 1e-6 <= boxes[..., 2:])
-    reachable = np.logical_not(np.any(np.all(covered, axis=-1), axis=0))
+    return np.any(np.all(covered, axis=-1), axis=0)
+
+
+def _square_picture(
+    environment: Square,
+    bins: int,
+    positions: np.ndarray,
+    observations: np.ndarray,
+    reachable: np.ndarray,
+) -> Picture:
+    """States in rows of `bins`, from the lowest up."""
 
     def draw(axes: "Axes") -> None:
         for x0, y0, x1, y1 in np.asarray(environment.obstacles):
@@ -63,14 +99,19 @@ def gridworld_picture(environment: Gridworld) -> Picture:
                 zorder=5,
             )
 
-    cells = cells.reshape(bins, bins)
+    cells = np.arange(bins**2).reshape(bins, bins)
     beside = np.stack([cells[:, :-1], cells[:, 1:]], axis=-1).reshape(-1, 2)
     above = np.stack([cells[:-1], cells[1:]], axis=-1).reshape(-1, 2)
-    return Picture(draw, positions, reachable, np.concatenate([beside, above]), "longest step = 1")
+    neighbours = np.concatenate([beside, above])
+    return Picture(draw, positions, observations, reachable, neighbours, "longest step = 1")
 
 
-PICTURES: dict[type[Environment], Callable[..., Picture]] = {Gridworld: gridworld_picture}
-"""Class to picture. An environment that is drawn is one function and one line here."""
+PICTURES: dict[type[Environment], Callable[..., Picture]] = {
+    Gridworld: gridworld_picture,
+    ContinuousGridworld: continuous_gridworld_picture,
+}
+"""Class to picture. An environment that is drawn is one function and one line here. (The slot
+machine has none: no plane holds the places of four reels.)"""
 
 
 def picture_of(environment: Environment) -> Picture | None:

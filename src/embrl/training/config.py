@@ -2,29 +2,18 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cattrs
 
+from embrl.decoding.config import DecoderConfig
 from embrl.embedding.fit import FitConfig
 from embrl.embedding.model import ModelConfig
 from embrl.envs import ENVIRONMENTS, EnvConfig
 from embrl.errors import EmbrlError
 from embrl.policy import ALGORITHMS
-from embrl.policy.vpg import VPG
-
-
-@dataclasses.dataclass(frozen=True)
-class PolicyConfig:
-    """The networks of actor and critic."""
-
-    hidden: tuple[int, ...] = (64, 64)
-    """Hidden layers of both."""
-    std: float = 0.6
-    """Initial standard deviation of the internal policy, in units of the action embedding
-    (embedding methods only)."""
-    bounded: bool = True
-    """Whether the internal policy's mean ends in a tanh, as embeddings lie in (-1, 1)^d."""
+from embrl.policy.algorithm import Algorithm
+from embrl.policy.config import PolicyConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,8 +24,45 @@ class RolloutConfig:
     """Environment steps between two updates of the policy."""
     lanes: int = 30
     """Environments side by side; must divide the epoch."""
+    buffer: int = 300_000
+    """Latest transitions that are kept, pre-training's first, for SAC and for updates of the
+    embedding."""
     persistence: float = 0.0
     """Pre-training: the probability that a random action repeats the one before."""
+
+
+@dataclasses.dataclass(frozen=True)
+class UpdateConfig:
+    """How the embedding goes on learning while the policy does (Pritz et al. 2021, Algorithm 1)."""
+
+    every: int = 0
+    """Epochs between two updates of the embedding; 0: it stays as it was pre-trained."""
+    steps: int = 10
+    """Gradient steps of an update."""
+    batch: int = 512
+    """Transitions in a gradient step."""
+    learning_rate: float = 1e-3
+    """Adam's."""
+    schedule: Literal["constant", "linear"] = "constant"
+    """linear: the learning rate falls to zero."""
+    until: float = 1.0
+    """Share of the training after which the embedding rests."""
+    fresh: float = 0.5
+    """Share of a batch that comes from the latest epoch; the rest comes from the buffer."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TransferConfig:
+    """What to take over from another run."""
+
+    run: str = ""
+    """A run folder whose embedding to begin with; left out: begin anew."""
+    keep: Literal["both", "states", "actions"] = "both"
+    """both: the embedding as it is, without pre-training. states: phi as it is, where actions
+    differ; g is trained anew. actions: g as it is, where states differ."""
+    policy: bool = False
+    """Whether to begin with its policy too. The other networks of the embedding (T) are then kept
+    as they are, so that what is trained anew comes to lie where the policy expects it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,10 +90,15 @@ class RunConfig:
     seeds: int
     samples: int
     seed: int
+    objectives: dict[str, float]
+    """Weights by name; none for methods without embeddings, or with untrained ones."""
     model: ModelConfig
     fit: FitConfig
+    update: UpdateConfig
+    transfer: TransferConfig
     policy: PolicyConfig
-    hyper: VPG
+    f: DecoderConfig
+    hyper: Algorithm
     rollout: RolloutConfig
     evaluation: EvaluationConfig
 

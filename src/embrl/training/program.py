@@ -9,28 +9,40 @@ changes nothing about training.
 
 import dataclasses
 import enum
-from typing import NamedTuple
+import functools
+from collections.abc import Mapping
+from typing import Any, NamedTuple, TypeAlias
 
 import gymnasium
 import jax
 import jax.numpy as jnp
+import optax
 from jaxtyping import Array, Float, Int
 
+from embrl.data import replay as replays
+from embrl.data.replay import Replay
 from embrl.data.rollout import Lanes, open_lanes, random_transitions, rollout
-from embrl.decoding import Identity, NearestAction
+from embrl.data.segments import draw_segments
+from embrl.decoding import Identity
+from embrl.decoding.config import build as new_decoder
 from embrl.embedding import fit as fitting
-from embrl.embedding.encoders import Norm, RawStates, Standardised
+from embrl.embedding import monitor
+from embrl.embedding.encoders import Norm, RawStates, Standardised, StateEncoder
 from embrl.embedding.fit import FitState
 from embrl.embedding.methods import Method, method
 from embrl.embedding.model import JointEmbedding
+from embrl.embedding.monitor import Reference
+from embrl.embedding.objectives import OBJECTIVES, OwnObjective
 from embrl.envs import Environment
-from embrl.networks import MLP
-from embrl.policy.actors import Actor, CategoricalActor, GaussianActor
+from embrl.policy.algorithm import Learner
+from embrl.policy.experience import Experience, Steps
+from embrl.policy.internal import Indices, Points
 from embrl.policy.overall import OverallPolicy
-from embrl.policy.vpg import Batch, Learner
-from embrl.spaces import action_count
-from embrl.training.config import RunConfig
+from embrl.spaces import action_count, state_count
+from embrl.training import moving
+from embrl.training.config import RunConfig, TransferConfig
 from embrl.training.evaluate import play
+from embrl.training.moving import Moving
 from embrl.types import Key, Observation, Transition
 
 
@@ -44,6 +56,7 @@ class Purpose(enum.IntEnum):
     LANES = 4
     IMPROVE = 5
     EVALUATE = 6
+    UPDATE = 7
 
 
 def purpose(key: Key, what: Purpose, index: int | Int[Array, ""] = 0) -> Key:
@@ -51,11 +64,15 @@ def purpose(key: Key, what: Purpose, index: int | Int[Array, ""] = 0) -> Key:
     return jax.random.fold_in(jax.random.fold_in(key, what), index)
 
 
+Found: TypeAlias = Transition | Reference
+
+
 class Agent(NamedTuple):
     """What is learned."""
 
     embedding: JointEmbedding | None
     norm: Norm | None
+    """Of X, as the policy sees it; None where states are not embedded."""
     learner: Learner
 
 
@@ -64,9 +81,15 @@ class SeedState(NamedTuple):
 
     agent: Agent
     lanes: Lanes
+    replay: Replay | None
+    """None where nothing is learned from it."""
+    optimiser: optax.OptState | None
+    """Of an embedding that goes on learning."""
+    reference: Reference | None
+    """What the embedding was like before the policy; None without one."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Program:
     """A configuration and the spaces it meets. The environment is an argument, not a part: its
     arrays may be large, and as constants they would be compiled into the program.
@@ -75,6 +98,8 @@ class Program:
     config: RunConfig
     observation_space: gymnasium.Space
     action_space: gymnasium.Space
+    own: Mapping[str, OwnObjective] = dataclasses.field(default_factory=dict)
+    """A user's objectives, by name."""
 
     @property
     def method(self) -> Method:
@@ -82,9 +107,22 @@ class Program:
         return method(self.config.method)
 
     @property
+    def pretrains(self) -> bool:
+        """Whether there is a stage before the policy's training: not with an embedding that is
+        taken over whole.
+        """
+        transfer = self.config.transfer
+        return self.method.embeds and not (transfer.run and transfer.keep == "both")
+
+    @property
+    def moves(self) -> bool:
+        """Whether the embedding goes on learning while the policy does."""
+        return self.method.embeds and self.config.update.every > 0
+
+    @property
     def pretraining_samples(self) -> int:
         """Environment steps taken before the first epoch."""
-        if not self.method.embeds:
+        if not self.pretrains:
             return 0
         lanes = self.config.rollout.lanes
         return -(-self.config.fit.samples // lanes) * lanes
@@ -94,10 +132,26 @@ class Program:
         """Epochs that the budget of samples pays for after pre-training."""
         return (self.config.samples - self.pretraining_samples) // self.config.rollout.epoch
 
+    @property
+    def epoch_rows(self) -> int:
+        """Steps of each lane in an epoch."""
+        return self.config.rollout.epoch // self.config.rollout.lanes
+
+    @property
+    def pretraining_blocks(self) -> int:
+        """Blocks of that many rows, of pre-training's transitions, that go into the buffer."""
+        return self.pretraining_samples // self.config.rollout.lanes // self.epoch_rows
+
+    @property
+    def horizon(self) -> int:
+        """Steps of the segments that objectives are trained on."""
+        kinds = [self.own.get(name) or OBJECTIVES[name] for name in self.config.objectives]
+        return self.config.model.horizon if any(map(_takes_segments, kinds)) else 1
+
     # Pre-training
 
     def collect(self, env: Environment, key: Key) -> Transition:
-        """Random transitions, `[N, ...]`."""
+        """Random transitions, `[T, B, ...]`."""
         config = self.config
         return random_transitions(
             env,
@@ -107,65 +161,97 @@ class Program:
             config.rollout.persistence,
         )
 
-    def new_model(self, key: Key) -> FitState:
+    def split(self, transitions: Transition) -> tuple[Transition, Transition]:
+        """Transitions to train on, and the first ones, which are held out."""
+        rows = transitions.action.shape[0]
+        held_out = max(1, round(self.config.fit.held_out * rows))
+        return (
+            jax.tree.map(lambda column: column[held_out:], transitions),
+            jax.tree.map(lambda column: column[:held_out], transitions),
+        )
+
+    def new_embedding(self, key: Key) -> JointEmbedding:
         """An embedding before its first gradient step."""
-        model = JointEmbedding(
+        return JointEmbedding(
             self.observation_space,
             self.action_space,
             self.config.model,
+            states=self.method.states,
+            objectives=tuple(self.config.objectives),
+            own=self.own,
             key=purpose(key, Purpose.MODEL),
         )
-        return fitting.start(model)
+
+    def new_model(self, key: Key) -> FitState:
+        """The same, ready to be trained."""
+        return fitting.start(self.new_embedding(key))
 
     def fit(
         self, state: FitState, transitions: Transition, key: Key, steps: Int[Array, " steps"]
     ) -> tuple[FitState, Float[Array, ""]]:
         """The gradient steps with the given numbers; also their mean loss."""
+        config = self.config
         keys = jax.vmap(lambda step: purpose(key, Purpose.FIT, step))(steps)
         state, losses = fitting.fit(
             state,
-            transitions,
+            lambda key: draw_segments(transitions, key, config.fit.batch, self.horizon),
             keys,
-            fitting.learning_rate(self.config.fit, steps),
-            batch=self.config.fit.batch,
-            objectives=self.method.objectives,
+            fitting.learning_rate(config.fit, steps),
+            weights=config.objectives,
+            frozen=frozen_parts(config.transfer),
         )
         return state, losses.mean()
 
     # Policy learning
 
-    def start(
-        self, env: Environment, key: Key, agent: Agent, transitions: Transition | None
-    ) -> SeedState:
+    def start(self, env: Environment, key: Key, agent: Agent, found: Found | None) -> SeedState:
         """An agent with open lanes, at the beginning of its first epoch.
 
         Arguments:
-            transitions: of pre-training, for an agent with an embedding.
+            found: of pre-training, if there was any: its transitions; else what the embedding was
+                like where it comes from.
         """
-        if agent.embedding is not None and transitions is not None:
-            norm = Norm.of(agent.embedding.phi(transitions.observation))
-            agent = agent._replace(norm=norm)
-        key_lanes = purpose(key, Purpose.LANES)
-        return SeedState(agent, open_lanes(env, key_lanes, self.config.rollout.lanes))
+        config = self.config
+        replay = reference = None
+        if isinstance(found, Transition):
+            assert agent.embedding is not None
+            train, held_out = self.split(found)
+            reference = self._reference(agent.embedding, train, held_out)
+            if isinstance(agent.embedding.phi, StateEncoder):
+                norm = Norm.of(agent.embedding.phi(_flat(train.observation)))
+                agent = agent._replace(norm=norm)
+        else:
+            reference = found
+        lanes = open_lanes(env, purpose(key, Purpose.LANES), config.rollout.lanes)
+        if config.hyper.off_policy or self.moves:
+            replay = self._new_replay(env, found if isinstance(found, Transition) else None)
+        optimiser = None
+        if self.moves and agent.embedding is not None:
+            optimiser = fitting.start(agent.embedding).optimiser
+        return SeedState(agent, lanes, replay, optimiser, reference)
 
     def new_agent(self, key: Key, embedding: JointEmbedding | None) -> Agent:
         """A new policy and critic on top of an embedding."""
-        norm = None if embedding is None else Norm.none(self.config.model.m)
-        learner = self._new_learner(purpose(key, Purpose.LEARNER), embedding)
-        return Agent(embedding, norm, learner)
+        states = embedding is not None and isinstance(embedding.phi, StateEncoder)
+        norm = Norm.none(self.config.model.m) if states else None
+        return Agent(embedding, norm, self._new_learner(purpose(key, Purpose.LEARNER), embedding))
 
     def untrained(self, key: Key) -> Agent:
         """An agent that has learned nothing: it shows how a trained one looks in a checkpoint."""
-        return self.new_agent(key, self.new_model(key).model if self.method.embeds else None)
+        return self.new_agent(key, self.new_embedding(key) if self.method.embeds else None)
 
     def policy(self, agent: Agent) -> OverallPolicy:
         """pi_o = f . pi_i . phi as it stands."""
-        if agent.embedding is None or agent.norm is None:
-            return OverallPolicy(RawStates(self.observation_space), agent.learner.actor, Identity())
+        embedding, norm, learner = agent
+        phi: Any = RawStates(self.observation_space)
+        if embedding is not None and norm is not None and isinstance(embedding.phi, StateEncoder):
+            phi = Standardised(embedding.phi, norm)
         return OverallPolicy(
-            Standardised(agent.embedding.phi, agent.norm),
-            agent.learner.actor,
-            NearestAction(agent.embedding.g.table),
+            phi,
+            learner.actor,
+            learner.f,
+            None if embedding is None else embedding.g.table,
+            learner if learner.f.needs_judge else None,
         )
 
     def improve(
@@ -176,19 +262,32 @@ class Program:
         first: Int[Array, ""],
         count: Int[Array, ""],
     ) -> tuple[SeedState, dict[str, Float[Array, ""]]]:
-        """`count` epochs from number `first` on; also the mean of each measure of theirs."""
+        """`count` epochs from number `first` on; also the mean of each measure of theirs, and how
+        well the embedding fits the last one.
+        """
 
-        def body(
-            index: Int[Array, ""], carry: tuple[SeedState, dict[str, Array]]
-        ) -> tuple[SeedState, dict[str, Array]]:
-            state, sums = carry
-            state, measures = self._epoch(env, state, purpose(key, Purpose.IMPROVE, index))
-            return state, jax.tree.map(jnp.add, sums, measures)
+        class Carry(NamedTuple):
+            state: SeedState
+            sums: dict[str, Array]
+            fresh: Transition
 
-        shapes = jax.eval_shape(lambda: self._epoch(env, state, key)[1])
-        nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
-        state, sums = jax.lax.fori_loop(first, first + count, body, (state, nothing))
-        return state, jax.tree.map(lambda total: total / count, sums)
+        def body(index: Int[Array, ""], carry: Carry) -> Carry:
+            state, measures, fresh = self._epoch(
+                env, carry.state, purpose(key, Purpose.IMPROVE, index), index
+            )
+            return Carry(state, jax.tree.map(jnp.add, carry.sums, measures), fresh)
+
+        shapes = jax.eval_shape(lambda: self._epoch(env, state, key, first)[1:])
+        sums, fresh = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+        state, sums, fresh = jax.lax.fori_loop(
+            first, first + count, body, Carry(state, sums, fresh)
+        )
+        measures = jax.tree.map(lambda total: total / count, sums)
+        if state.agent.embedding is not None and state.reference is not None:
+            measures |= monitor.measure(
+                state.agent.embedding, self.config.objectives, state.reference, fresh
+            )
+        return state, measures
 
     def evaluate(
         self, env: Environment, state: SeedState, key: Key, index: Array, rounds: Array
@@ -199,7 +298,7 @@ class Program:
         policy, episodes = self.policy(state.agent), self.config.evaluation.episodes
 
         def act(key: Key, observation: Observation) -> Array:
-            return policy.act(observation, policy.actor.noise(key, (episodes,)))[0]
+            return policy.act(observation, policy.noise(key, (episodes,)))[0]
 
         def greedy(key: Key, observation: Observation) -> Array:
             del key
@@ -224,40 +323,139 @@ class Program:
         return {**means, "return_std": jnp.sqrt(jnp.maximum(variance, 0.0))}
 
     def _new_learner(self, key: Key, embedding: JointEmbedding | None) -> Learner:
-        key_actor, key_critic = jax.random.split(key)
-        config = self.config.policy
+        config = self.config
         if embedding is None:
             features = RawStates(self.observation_space).features
-            actor: Actor = CategoricalActor(
-                features, action_count(self.action_space), config.hidden, key=key_actor
-            )
+            internal, f = Indices(action_count(self.action_space)), Identity()
         else:
             features = embedding.phi.features
-            actor = GaussianActor(
-                features,
-                self.config.model.d,
-                config.hidden,
-                std=config.std,
-                bounded=config.bounded,
-                key=key_actor,
-            )
-        return self.config.hyper.start(actor, MLP(features, config.hidden, 1, key=key_critic))
+            internal, f = Points(config.model.d), new_decoder(config.f)
+        return config.hyper.start(features, internal, f, config.policy, key=key)
 
     def _epoch(
-        self, env: Environment, state: SeedState, key: Key
-    ) -> tuple[SeedState, dict[str, Array]]:
+        self, env: Environment, state: SeedState, key: Key, index: Int[Array, ""]
+    ) -> tuple[SeedState, dict[str, Array], Transition]:
+        """Collects an epoch, improves the policy on it, and then, if it is time, the embedding."""
         key_noise, key_steps = jax.random.split(key)
         lanes = self.config.rollout.lanes
         policy = self.policy(state.agent)
-        noise = policy.actor.noise(key_noise, (self.config.rollout.epoch // lanes, lanes))
+        noise = policy.noise(key_noise, (self.epoch_rows, lanes))
         after, transitions, u = rollout(env, policy.act, state.lanes, key_steps, noise)
-        batch = Batch(
-            x=policy.phi(transitions.observation),
-            u=u,
-            reward=transitions.reward,
-            next_x=policy.phi(transitions.next_observation),
-            terminated=transitions.terminated,
-            truncated=transitions.truncated,
+        state = state._replace(lanes=after)
+        table, replay = policy.table, state.replay
+        blocks = self.pretraining_blocks + index
+        if replay is not None:
+            offset = None if table is None else moving.offsets(table, transitions.action, u)
+            replay = replays.write(replay, transitions, offset, blocks)
+            rows = replays.filled(replay, self.epoch_rows, blocks + 1)
+            state = state._replace(replay=replay)
+
+        def draw(key: Key, count: int) -> Steps:
+            assert replay is not None
+            steps, offset = replays.draw(replay, key, count, rows)
+            u = steps.action
+            if table is not None and offset is not None:
+                u = moving.re_embedded(table, steps.action, offset, moves=self.moves)
+            return _as_steps(policy, steps, u)
+
+        experience = Experience(_as_steps(policy, transitions, u), draw, table)
+        key_update = jax.random.fold_in(key, Purpose.UPDATE)
+        learner, measures = self.config.hyper.update(state.agent.learner, experience, key_update)
+        state = state._replace(agent=state.agent._replace(learner=learner))
+        if self.moves and replay is not None:
+            key_move = jax.random.fold_in(key, Purpose.FIT)
+            state = self._moved(state, transitions, key_move, index, rows)
+        return state, measures, transitions
+
+    def _moved(
+        self, state: SeedState, fresh: Transition, key: Key, index: Array, rows: Array
+    ) -> SeedState:
+        config, (embedding, norm, _) = self.config.update, state.agent
+        assert embedding is not None
+        assert state.replay is not None
+        update = functools.partial(
+            moving.move,
+            config=config,
+            weights=self.config.objectives,
+            horizon=self.horizon,
+            rows=rows,
         )
-        learner, measures = self.config.hyper.update(state.agent.learner, batch)
-        return SeedState(state.agent._replace(learner=learner), after), measures
+        now = Moving(embedding, norm, state.optimiser)
+        # The index is the same for all seeds: under a vmap this stays a branch.
+        now = jax.lax.cond(
+            moving.due(config, index, self.epochs),
+            lambda now: update(
+                now, fresh, state.replay, key, moving.rate(config, index, self.epochs)
+            ),
+            lambda now: now,
+            now,
+        )
+        agent = state.agent._replace(embedding=now.embedding, norm=now.norm)
+        return state._replace(agent=agent, optimiser=now.optimiser)
+
+    def _reference(
+        self, embedding: JointEmbedding, train: Transition, held_out: Transition
+    ) -> Reference:
+        return monitor.reference(
+            embedding,
+            self.config.objectives,
+            train,
+            held_out,
+            states=state_count(self.observation_space),
+        )
+
+    def _new_replay(self, env: Environment, transitions: Transition | None) -> Replay:
+        """A buffer with pre-training's transitions in it."""
+        config = self.config.rollout
+        rows = replays.ring_rows(config.buffer, config.lanes, self.epoch_rows)
+        like = transitions
+        if like is None:
+            like = jax.eval_shape(
+                lambda key: random_transitions(env, key, config.lanes, config.lanes),
+                jax.random.key(0),
+            )
+        replay = replays.new_replay(
+            like, rows, self.config.model.d if self.method.actions else None
+        )
+        if transitions is None:
+            return replay
+
+        def put(number: Int[Array, ""], replay: Replay) -> Replay:
+            block = jax.tree.map(
+                lambda column: jax.lax.dynamic_slice_in_dim(
+                    column, number * self.epoch_rows, self.epoch_rows
+                ),
+                transitions,
+            )
+            # The offset of a random action is 0: it was chosen as itself.
+            return replays.write(replay, block, None, number)
+
+        return jax.lax.fori_loop(0, self.pretraining_blocks, put, replay)
+
+
+def frozen_parts(transfer: TransferConfig) -> tuple[str, ...]:
+    """Parts of an embedding taken over that are not trained again."""
+    if not transfer.run or transfer.keep == "both":
+        return ()
+    kept = {"states": "phi", "actions": "g"}[transfer.keep]
+    return (kept, "parts") if transfer.policy else (kept,)
+
+
+def _takes_segments(kind: OwnObjective) -> bool:
+    return isinstance(kind, type) and kind.segments
+
+
+def _as_steps(policy: OverallPolicy, transitions: Transition, u: Array) -> Steps:
+    return Steps(
+        x=policy.phi(transitions.observation),
+        u=u,
+        action=transitions.action,
+        reward=transitions.reward,
+        next_x=policy.phi(transitions.next_observation),
+        terminated=transitions.terminated,
+        truncated=transitions.truncated,
+    )
+
+
+def _flat(column: Array) -> Array:
+    return column.reshape(-1, *column.shape[2:])

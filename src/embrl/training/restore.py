@@ -1,5 +1,6 @@
 """A trained policy from a run folder, without its environment."""
 
+import dataclasses
 from typing import Any, NamedTuple
 
 import gymnasium
@@ -8,6 +9,7 @@ import jax.numpy as jnp
 
 from embrl import spaces
 from embrl.embedding.model import JointEmbedding
+from embrl.embedding.objectives import OBJECTIVES
 from embrl.errors import EmbrlError
 from embrl.policy.overall import OverallPolicy
 from embrl.training import checkpoint
@@ -44,8 +46,10 @@ def restore(folder: RunFolder, config: RunConfig, seed: int) -> Restored:
     record: Any = manifest.get("record", {})
     if record.get("stage") != "training":
         raise EmbrlError(f"{folder.path} has no policy yet: go on with embrl train --resume")
+    # A policy needs no objectives; those of the user's own may not be at hand.
+    known = {name: config.objectives[name] for name in config.objectives if name in OBJECTIVES}
     program = Program(
-        config,
+        dataclasses.replace(config, objectives=known),
         spaces.from_json(manifest.get("observation_space", {}), where),
         spaces.from_json(manifest.get("action_space", {}), where),
     )

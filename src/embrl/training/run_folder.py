@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,9 @@ COLUMNS = (
     "greedy_return_mean",
     "length_mean",
     "episodes",
-    "actor_loss",
-    "critic_loss",
-    "entropy",
 )
-"""Of metrics.csv, one row for each seed and evaluation."""
+"""Of metrics.csv, one row for each seed and evaluation; measures of learning and of the embedding
+follow, as the algorithm and the method have them."""
 
 
 class RunFolder:
@@ -106,10 +104,11 @@ class RunFolder:
                 raise EmbrlError(f"{path} column {name}: {error}") from error
         return columns
 
-    def write_metrics(self, rows: Sequence[Sequence[float | int | None]]) -> None:
-        """All rows so far, in `COLUMNS` (None: empty); floats come back equal to the last bit."""
+    def write_metrics(self, rows: Sequence[Mapping[str, float | int]]) -> None:
+        """All rows so far; floats come back equal to the last bit. What a row lacks is empty."""
+        names = list(dict.fromkeys([*COLUMNS, *(name for row in rows for name in row)]))
         text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(COLUMNS)
+        writer = csv.DictWriter(text, names, lineterminator="\n")
+        writer.writeheader()
         writer.writerows(rows)
         files.write_text(self.path / "metrics.csv", text.getvalue())

@@ -1,13 +1,13 @@
 """Carries a run from configuration to summary: the one place where training meets the disk."""
 
 import dataclasses
+import functools
 import json
-import math
 import operator
 import os
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,19 +17,20 @@ import jax.numpy as jnp
 import numpy as np
 
 from embrl import spaces
-from embrl.embedding import quality
+from embrl.embedding import monitor, quality
 from embrl.embedding.fit import FitState
-from embrl.embedding.methods import method
 from embrl.embedding.model import JointEmbedding
+from embrl.embedding.objectives import OwnObjective
 from embrl.envs import Environment
 from embrl.errors import EmbrlError
-from embrl.spaces import action_count, state_count
+from embrl.spaces import action_count
 from embrl.statistics import area_under_curve, bootstrap_mean
-from embrl.training import checkpoint
+from embrl.training import checkpoint, transfer
+from embrl.training.check import check
 from embrl.training.config import RunConfig, as_json
 from embrl.training.evaluate import random_return
 from embrl.training.program import Program, SeedState
-from embrl.training.run_folder import COLUMNS, RunFolder
+from embrl.training.run_folder import RunFolder
 from embrl.training.seeds import over_seeds, seed_keys
 from embrl.types import Transition
 
@@ -51,6 +52,8 @@ class Progress:
     """Gradient steps or samples."""
     value: float | None
     """Loss in pre-training, mean return over seeds in training."""
+    news: tuple[str, ...] = ()
+    """What a person should know: warnings that the embedding no longer fits, or fits again."""
 
 
 Watcher = Callable[[Progress], None]
@@ -68,10 +71,13 @@ class Record:
     stage: str = "pre-training"
     done: int = 0
     """Gradient steps, or epochs."""
-    rows: list[list[float | int | None]] = dataclasses.field(default_factory=list)
+    rows: list[dict[str, float | int]] = dataclasses.field(default_factory=list)
     """Of metrics.csv."""
     wall_s: float = 0.0
     """Seconds spent in earlier, interrupted parts of the run."""
+    warnings: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
+    """What was wrong with the embedding: since how many samples, and in which seeds at the last
+    look."""
 
 
 def train(
@@ -82,6 +88,7 @@ def train(
     watch: Watcher = unwatched,
     save_every: float = SAVE_EVERY,
     started: float | None = None,
+    own: Mapping[str, OwnObjective] | None = None,
 ) -> RunFolder:
     """Runs `config` in the folder `out`.
 
@@ -91,6 +98,7 @@ def train(
         watch: called between chunks.
         save_every: seconds between checkpoints.
         started: when the command began (`time.perf_counter`), for honest samples per second.
+        own: objectives of the caller's, by the names that `config.objectives` has for them.
 
     Raises:
         EmbrlError: a setting is wrong, `out` holds another run, its checkpoint is damaged, or
@@ -98,73 +106,12 @@ def train(
     """
     started = time.perf_counter() if started is None else started
     env = config.env.build()
-    program = Program(config, env.observation_space, env.action_space)
+    program = Program(config, env.observation_space, env.action_space, own or {})
     check(program)
     folder = _open(config, Path(out), resume)
     if (folder.path / "summary.json").exists():
         return folder  # complete: there is nothing to resume
     return _Run(program, env, folder, watch, save_every, started).complete()
-
-
-def check(program: Program) -> None:
-    """Whether the settings fit together.
-
-    Raises:
-        EmbrlError: they do not; the message names the flag.
-    """
-    config = program.config
-    method(config.method)
-    _all_finite(as_json(config))
-    rollout, evaluation = config.rollout, config.evaluation
-    _positive("seeds", config.seeds)
-    _positive("rollout.lanes", rollout.lanes)
-    _positive("rollout.epoch", rollout.epoch)
-    _positive("evaluation.episodes", evaluation.episodes)
-    _positive("policy.std", config.policy.std)
-    if not 0 <= config.seed < 2**32:
-        raise EmbrlError(f"seed is {config.seed}: choose 0 to 4294967295")
-    if rollout.epoch % rollout.lanes:
-        raise EmbrlError(
-            f"rollout.lanes is {rollout.lanes}: it must divide rollout.epoch, {rollout.epoch}"
-        )
-    if not 0.0 <= rollout.persistence < 1.0:
-        raise EmbrlError(f"rollout.persistence is {rollout.persistence}: choose 0 to below 1")
-    if evaluation.every % rollout.epoch or evaluation.every < 1:
-        raise EmbrlError(
-            f"evaluation.every is {evaluation.every}: "
-            f"choose a multiple of rollout.epoch, {rollout.epoch}"
-        )
-    if evaluation.final_episodes % evaluation.episodes or evaluation.final_episodes < 1:
-        raise EmbrlError(
-            f"evaluation.final-episodes is {evaluation.final_episodes}: "
-            f"choose a multiple of evaluation.episodes, {evaluation.episodes}"
-        )
-    if program.method.embeds:
-        for name in ("samples", "steps", "batch"):
-            _positive(f"fit.{name}", getattr(config.fit, name))
-        _positive("fit.learning-rate", config.fit.learning_rate)
-        _positive("model.m", config.model.m)
-        _positive("model.d", config.model.d)
-        if not 0.0 < config.fit.held_out < 1.0:
-            raise EmbrlError(f"fit.held-out is {config.fit.held_out}: choose between 0 and 1")
-    if program.epochs < 1:
-        raise EmbrlError(
-            f"samples is {config.samples}: an epoch takes {rollout.epoch} "
-            f"and pre-training {program.pretraining_samples} before it"
-        )
-
-
-def _all_finite(values: dict[str, Any], inside: str = "") -> None:
-    for name, value in values.items():
-        if isinstance(value, dict):
-            _all_finite(value, f"{inside}{name}.")
-        elif isinstance(value, float) and not math.isfinite(value):
-            raise EmbrlError(f"{inside}{name} is {value}: choose a finite number")
-
-
-def _positive(name: str, value: float) -> None:
-    if not value > 0:
-        raise EmbrlError(f"{name} is {value}: choose more than 0")
 
 
 def _open(config: RunConfig, path: Path, resume: bool) -> RunFolder:
@@ -212,7 +159,12 @@ class _Run:
         self.saved_at = time.perf_counter()
         # Seeds share the environment and the counters; all else is their own.
         seeds = self.config.seeds
+        self.source = transfer.source(program) if self.config.transfer.run else None
         self.collect = over_seeds(program.collect, seeds, shared=(0,), once=True)
+        self.split = over_seeds(program.split, seeds, once=True)
+        self.renewed = over_seeds(
+            functools.partial(transfer.renewed, self.config.transfer), seeds, once=True
+        )
         self.new_model = over_seeds(program.new_model, seeds, once=True)
         self.fit = over_seeds(program.fit, seeds, shared=(3,), donate=(0,))
         self.new_agent = over_seeds(program.new_agent, seeds, once=True)
@@ -239,15 +191,18 @@ class _Run:
         return self.folder
 
     def _pretrain(self, found: Path | None) -> tuple[JointEmbedding | None, Transition | None]:
-        if not self.program.method.embeds:
+        if not self.program.pretrains:
             return None, None
         # Not saved: the same keys collect the same transitions again.
-        train, held_out = self._split(self.collect(self.env, self.keys))
+        transitions = self.collect(self.env, self.keys)
+        train, held_out = self.split(transitions)
         if found is None:
             state = self.new_model(self.keys)
+            if self.source is not None:
+                state = self.renewed(state, self.source.agent.embedding)
         else:
             state = checkpoint.read(found, jax.eval_shape(self.new_model, self.keys))
-        total = self.config.fit.steps
+        total = self.config.fit.steps if self.config.objectives else 0
         while self.record.done < total:
             # Always the same number, so that one program serves; steps beyond the last have a
             # learning rate of 0.
@@ -259,11 +214,23 @@ class _Run:
             self.watch(Progress("pre-training", done, total, float(losses.mean())))
             self._save(state)
         self._measure_quality(state, train, held_out)
-        return state.model, train
+        return state.model, transitions
 
     def _begin(self, embedding: JointEmbedding | None, transitions: Transition | None) -> SeedState:
+        found: Any = transitions
+        source = self.source
+        if embedding is None and source is not None:
+            embedding, found = source.agent.embedding, source.reference
         agent = self.new_agent(self.keys, embedding)
-        state = self.start(self.env, self.keys, agent, transitions)
+        if source is not None:
+            if source.agent.norm is not None and embedding is source.agent.embedding:
+                agent = agent._replace(norm=source.agent.norm)
+            if self.config.transfer.policy:
+                agent = agent._replace(learner=source.agent.learner)
+        state = self.start(self.env, self.keys, agent, found)
+        if source is not None and self.config.transfer.policy and source.agent.norm is not None:
+            # The policy goes on seeing X as it did.
+            state = state._replace(agent=state.agent._replace(norm=source.agent.norm))
         self.record = dataclasses.replace(self.record, stage="training", done=0)
         self._add_rows(state, {})
         self._save(state, now=True)
@@ -283,8 +250,11 @@ class _Run:
                 _finite(f"{name} after {self._samples()} samples", values)
             self._add_rows(state, measures, final=self.record.done == epochs)
             self._save(state, now=self.record.done == epochs)
+            news = self._news()
             self.watch(
-                Progress("training", self._samples(), self.config.samples, self._last_return())
+                Progress(
+                    "training", self._samples(), self.config.samples, self._last_return(), news
+                )
             )
         return state
 
@@ -292,9 +262,28 @@ class _Run:
         return self.program.pretraining_samples + self.record.done * self.config.rollout.epoch
 
     def _last_return(self) -> float:
-        column = COLUMNS.index("return_mean")
-        rows = self.record.rows[-self.config.seeds :]
-        return float(np.mean(np.array([row[column] for row in rows], float)))
+        return float(np.mean([row["return_mean"] for row in self._last_rows()]))
+
+    def _last_rows(self) -> list[dict[str, float | int]]:
+        return self.record.rows[-self.config.seeds :]
+
+    def _news(self) -> tuple[str, ...]:
+        """What the last measures say of the embedding that was not known before."""
+        if not self.program.method.embeds:
+            return ()
+        found, known = monitor.complaints(self._last_rows()), self.record.warnings
+        news = []
+        for text, seeds in found.items():
+            if not known.get(text, {}).get("seeds"):
+                where = ", ".join(map(str, seeds))
+                news.append(f"warning, at {self._samples():,} samples: {text} (seed {where})")
+            since = known.get(text, {}).get("since", self._samples())
+            known[text] = {"since": since, "seeds": seeds}
+        for text, entry in known.items():
+            if entry["seeds"] and text not in found:
+                entry["seeds"] = []
+                news.append(f"no longer, at {self._samples():,} samples: {text}")
+        return tuple(news)
 
     def _add_rows(
         self, state: SeedState, measures: dict[str, np.ndarray], final: bool = False
@@ -305,7 +294,7 @@ class _Run:
         found = self.evaluate(
             self.env, state, self.keys, jnp.int32(self.record.done), jnp.int32(rounds)
         )
-        columns = {**measures, **{name: np.asarray(value) for name, value in found.items()}}
+        columns = {**{name: np.asarray(value) for name, value in found.items()}, **measures}
         for name, values in columns.items():
             _finite(f"{name} after {self._samples()} samples", values)
         for seed in range(self.config.seeds):
@@ -315,7 +304,7 @@ class _Run:
                 "episodes": episodes,
             }
             row |= {name: float(values[seed]) for name, values in columns.items()}
-            self.record.rows.append([row.get(name) for name in COLUMNS])
+            self.record.rows.append(row)
         self.folder.write_metrics(self.record.rows)
 
     def _save(self, state: FitState | SeedState, now: bool = False) -> None:
@@ -337,20 +326,10 @@ class _Run:
         self.saved_at = time.perf_counter()
 
     def _state_shapes(self) -> SeedState:
-        agent = jax.eval_shape(jax.vmap(self.program.untrained), self.keys)
-        return jax.eval_shape(self.start, self.env, self.keys, agent, None)
+        return transfer.state_shapes(self.program, self.env, self.source)
 
     def _wall(self) -> float:
         return self.record.wall_s + time.perf_counter() - self.started
-
-    def _split(self, transitions: Transition) -> tuple[Transition, Transition]:
-        """Transitions to train on, and some held out."""
-        count = transitions.action.shape[1]
-        held_out = max(1, round(self.config.fit.held_out * count))
-        return (
-            jax.tree.map(lambda column: column[:, held_out:], transitions),
-            jax.tree.map(lambda column: column[:, :held_out], transitions),
-        )
 
     def _measure_quality(self, state: FitState, train: Transition, held_out: Transition) -> None:
         """Writes quality.json: one report for each seed."""
@@ -359,14 +338,18 @@ class _Run:
         everything = jax.device_get((state.model, train, held_out))
         for seed in range(self.config.seeds):
             model, mine, others = jax.tree.map(operator.itemgetter(seed), everything)
-            visited = np.unique(np.concatenate([mine.observation, others.observation]), axis=0)
+            observed = np.concatenate([mine.observation, others.observation])
+            visited = np.unique(observed.reshape(-1, *observed.shape[2:]), axis=0)
             coordinates = self.env.state_coordinates(jnp.asarray(visited))
             report = quality.measure(
                 model,
+                self.config.objectives,
                 others,
                 visited,
-                states_total=state_count(self.env.observation_space),
+                observation_space=self.env.observation_space,
+                horizon=self.program.horizon,
                 state_coordinates=None if coordinates is None else np.asarray(coordinates),
+                coordinate_names=self.env.coordinate_names,
                 action_effects=None if effects is None else np.asarray(effects),
             )
             reports.append({"seed": seed, **dataclasses.asdict(report)})
@@ -400,6 +383,7 @@ class _Run:
                 "final_return_per_seed": final.tolist(),
                 "final_greedy_return_mean": float(greedy.mean()),
                 "auc_mean": float(area_under_curve(samples, returns.T).mean()),
+                "warnings": self.record.warnings,
                 "random_return": random_return(self.env, key),
                 **references,
             }

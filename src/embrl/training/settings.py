@@ -7,13 +7,21 @@ Pritz et al. (2021), A.4.2, and its plain form of the method.
 import dataclasses
 from typing import Any, Literal, get_args
 
+from embrl.decoding.config import DecoderConfig
 from embrl.embedding.fit import FitConfig
 from embrl.embedding.methods import method as get_method
 from embrl.embedding.model import ModelConfig
 from embrl.envs import EnvConfig
-from embrl.errors import UnknownNameError
+from embrl.errors import EmbrlError, UnknownNameError
 from embrl.policy import ALGORITHMS
-from embrl.training.config import EvaluationConfig, PolicyConfig, RolloutConfig, RunConfig
+from embrl.policy.config import PolicyConfig
+from embrl.training.config import (
+    EvaluationConfig,
+    RolloutConfig,
+    RunConfig,
+    TransferConfig,
+    UpdateConfig,
+)
 
 Settings = Literal["tuned", "paper"]
 
@@ -41,21 +49,44 @@ def default_config(
         seeds=4,
         samples=1_000_000,
         seed=0,
+        objectives=dict(get_method(method).objectives),
         model=ModelConfig(),
         fit=FitConfig(),
+        update=UpdateConfig(),
+        transfer=TransferConfig(),
         policy=PolicyConfig(),
+        f=DecoderConfig(),
         hyper=ALGORITHMS[algorithm](),
         rollout=RolloutConfig(),
         evaluation=EvaluationConfig(),
     )
-    return _replace(config, (_tuned if settings == "tuned" else _paper)(environment, env, method))
+    if settings == "tuned":
+        return _replace(config, _tuned(method, algorithm))
+    if algorithm != "vpg" or method not in ("jsae", "none"):
+        raise EmbrlError(
+            f"settings paper has method jsae or none with algorithm vpg, not {method} with "
+            f"{algorithm}: choose tuned"
+        )
+    if environment not in ("gridworld", "recommender"):
+        raise EmbrlError(
+            f"settings paper has the gridworld and the recommender, not {environment}: choose tuned"
+        )
+    return _replace(config, _paper(environment, env, method))
 
 
-def _tuned(environment: str, env: EnvConfig, method: str) -> dict[str, dict[str, Any]]:
-    del environment, env
-    if method == "none":
-        return {"hyper": {"actor_lr": 3e-3}}
-    return {"hyper": {"entropy_cost": 0.04}}
+def _tuned(method: str, algorithm: str) -> dict[str, dict[str, Any]]:
+    # Untrained embeddings have no geometry to unfold: they fill the space.
+    model = {"model": {"action_spread": 0.6}} if method == "random" else {}
+    if algorithm == "sac":
+        # The paper's protocol, an update a sample, takes ten times as long.
+        return {**model, "hyper": {"alpha": 0.01, "updates_per_sample": 0.1}}
+    embeds = get_method(method).embeds
+    if algorithm == "ppo":
+        return {**model, "hyper": PPO_EMBEDDED if embeds else {"actor_lr": 3e-3}}
+    return {**model, "hyper": {"entropy_cost": 0.04} if embeds else {"actor_lr": 3e-3}}
+
+
+PPO_EMBEDDED = {"actor_lr": 1.7e-3, "entropy_cost": 0.04}
 
 
 def _paper(environment: str, env: EnvConfig, method: str) -> dict[str, dict[str, Any]]:

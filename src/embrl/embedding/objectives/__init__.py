@@ -1,17 +1,33 @@
 """What embeddings are trained to do. An objective maps a model and transitions to a loss."""
 
-from collections.abc import Callable
-from typing import TypeAlias
-
-from jaxtyping import Array, Float
-
-from embrl.embedding.model import JointEmbedding
+from embrl.embedding.objectives.objective import (
+    FunctionObjective,
+    LossFunction,
+    Objective,
+    OwnObjective,
+    Shape,
+)
 from embrl.registry import Registry
-from embrl.types import Transition
 
-__all__ = ["OBJECTIVES", "Objective"]
+__all__ = [
+    "OBJECTIVES",
+    "FunctionObjective",
+    "LossFunction",
+    "Objective",
+    "OwnObjective",
+    "Shape",
+]
 
-Objective: TypeAlias = Callable[[JointEmbedding, Transition], Float[Array, ""]]
-
-OBJECTIVES = Registry("objective", {"forward": "embrl.embedding.objectives.forward:forward"})
-"""Name to function. A new objective is one file and one line here."""
+OBJECTIVES = Registry(
+    "objective",
+    {
+        "forward": "embrl.embedding.objectives.forward:Forward",
+        "inverse": "embrl.embedding.objectives.inverse:Inverse",
+        "state": "embrl.embedding.objectives.state:StateReconstruction",
+        "action": "embrl.embedding.objectives.action:ActionReconstruction",
+        "reward": "embrl.embedding.objectives.reward:Reward",
+        "termination": "embrl.embedding.objectives.termination:Termination",
+        "latent": "embrl.embedding.objectives.latent:Latent",
+    },
+)
+"""Name to class. A new objective is one file and one line here; a user's own is passed in."""

@@ -1,0 +1,41 @@
+"""Which f, and its settings."""
+
+import dataclasses
+from typing import Literal
+
+from embrl.decoding.decoder import Decoder
+from embrl.errors import EmbrlError
+
+TEMPERATURES = (1e-30, 1e30)
+"""Well inside of what float32 can divide by."""
+
+
+@dataclasses.dataclass(frozen=True)
+class DecoderConfig:
+    """f, which turns a point of the action embedding into an action."""
+
+    kind: Literal["nearest", "wolpertinger", "softmax"] = "nearest"
+    """The nearest action; of the k nearest the one that the critic thinks best; or one drawn by
+    distance."""
+    k: int = 16
+    """How many of the nearest actions the critic compares (wolpertinger only)."""
+    temperature: float = 0.05
+    """Initial temperature, in units of squared distance; it is learned with the policy (softmax
+    only)."""
+
+
+def build(config: DecoderConfig) -> Decoder:
+    """The f that `config` describes.
+
+    Raises:
+        EmbrlError: a setting is out of its range, whether this kind uses it or not.
+    """
+    from embrl.decoding import DECODERS  # it imports this file
+
+    if not (isinstance(config.k, int) and config.k >= 1):
+        raise EmbrlError(f"f.k is {config.k}: choose a whole number from 1")
+    low, high = TEMPERATURES
+    if not low <= config.temperature <= high:
+        raise EmbrlError(f"f.temperature is {config.temperature}: choose {low} to {high}")
+    settings = {"wolpertinger": {"k": config.k}, "softmax": {"temperature": config.temperature}}
+    return DECODERS[config.kind](**settings.get(config.kind, {}))

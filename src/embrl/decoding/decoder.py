@@ -1,0 +1,54 @@
+"""What every f has in common."""
+
+import abc
+from collections.abc import Callable
+from typing import ClassVar, TypeAlias
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from embrl.types import Key
+
+Judge: TypeAlias = Callable[[Float[Array, "*batch k d"]], Float[Array, "*batch k"]]
+"""What a critic thinks of k candidate points of E, in the states at hand."""
+
+
+class Decoder(eqx.Module):
+    """f: E -> A, given the table of all g(a).
+
+    The table is an argument, not a part: it belongs to the embedding and may move. What a decoder
+    holds as arrays (a temperature) is learned with the policy. Noise is passed in, so that a
+    rollout can draw it in bulk.
+    """
+
+    needs_judge: ClassVar[bool] = False
+    """Whether it cannot do without a critic of actions."""
+
+    def noise(self, key: Key, batch: tuple[int, ...]) -> Array | None:
+        """The randomness of `batch` decisions; None where f is a function."""
+        del key, batch
+
+    @abc.abstractmethod
+    def __call__(
+        self,
+        table: Float[Array, "n d"] | None,
+        u: Array,
+        noise: Array | None = None,
+        mask: Bool[Array, "*#batch n"] | None = None,
+        judge: Judge | None = None,
+    ) -> Int[Array, "*batch"]:
+        """The actions of internal actions u; a masked one is never returned while another is
+        allowed. Without noise, a random f returns its likeliest action.
+        """
+
+    def log_prob(
+        self,
+        table: Float[Array, "n d"] | None,
+        u: Array,
+        action: Int[Array, "*batch"],
+        mask: Bool[Array, "*#batch n"] | None = None,
+    ) -> Float[Array, "*batch"]:
+        """Log P(action | u), exactly; 0 where f is a function, of the action it returned."""
+        del table, u, mask
+        return jnp.zeros(action.shape)

@@ -1,0 +1,404 @@
+"""Does the embedding still fit what the agent now sees? Cheap measures for every evaluation."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, UInt32
+
+from embrl.data.segments import Segments
+from embrl.embedding.encoders import StateEncoder
+from embrl.embedding.fit import Weights, loss
+from embrl.embedding.model import JointEmbedding
+from embrl.embedding.quality import COINCIDE
+from embrl.types import Observation, Transition
+
+MEASURES = (
+    "fresh_loss",
+    "reference_loss",
+    "surprise",
+    "surprise_share",
+    "unseen_share",
+    "reference_unseen_share",
+    "phi_drift",
+    "phi_rank",
+    "g_drift",
+    "g_rank",
+    "dead_share",
+    "colliding_share",
+)
+"""Columns of metrics.csv; docs/monitoring.md says what they mean. An embedding that has nothing
+for one (raw states have no phi, a method without objectives no loss) leaves it out."""
+
+SAMPLE = 512
+"""Transitions, states or actions that a measure looks at."""
+
+CHUNK = 256
+"""Transitions that are predicted at once: what that takes should stay in a core's cache."""
+
+LOGITS = 2**23
+"""Numbers that predictions of one sample may come to: with more outputs, fewer transitions."""
+
+NEIGHBOURS = 40
+"""Of a transition, in X and E, among the held-out ones: the worst loss of theirs is its ceiling."""
+
+FAR = 3.0
+"""A transition is a surprise if its loss is this many times its ceiling. See docs/monitoring.md for
+why it is not enough that losses are large."""
+
+USUAL = 2.0
+"""Mean losses that are added to both sides first: many times next to nothing is no surprise."""
+
+TABLE = 2**20
+"""States that are remembered one by one; of larger spaces and boxes, cells by their hash."""
+
+WORD = 32
+"""Bits of a word."""
+
+WIDTHS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
+"""Of the cells of a box, in standard deviations of what pre-training saw."""
+
+FAMILIAR = 0.05
+"""Share of held-out observations of a box that may fall into unseen cells: wider cells are taken
+otherwise, as in many dimensions every observation is alone in a narrow one."""
+
+STEADY = 1e-3
+"""The least standard deviation of a coordinate, of a range of 2, that is not taken for rounding."""
+
+TINY = 1e-30
+
+
+class Seen(NamedTuple):
+    """Which states, or cells, pre-training has met."""
+
+    bits: UInt32[Array, " words"]
+    """A bit for each, 32 to a word."""
+    centre: Float[Array, " p"] | None
+    """Of the cell around it; None for discrete observations."""
+    width: Float[Array, " p"] | None
+
+
+class Reference(NamedTuple):
+    """What the embedding was like at the end of pre-training."""
+
+    seen: Seen
+    unseen_share: Float[Array, ""]
+    """Of the held-out states."""
+    held_out: Transition
+    """A sample, `[P, ...]`."""
+    ceiling: Float[Array, " P"] | None
+    """For each of them, the worst loss in its neighbourhood; None where no objective has losses
+    for single transitions."""
+    usual_loss: Float[Array, ""] | None
+    """The mean of those losses."""
+    phi: Float[Array, "P m"] | None
+    """Of their states; None for raw states."""
+    g: Float[Array, "n d"]
+
+
+def reference(
+    model: JointEmbedding,
+    weights: Weights,
+    transitions: Transition,
+    held_out: Transition,
+    *,
+    states: int | None,
+) -> Reference:
+    """To be taken once, when pre-training is over.
+
+    Arguments:
+        transitions: `[T, B, ...]` of pre-training.
+        held_out: `[T, B, ...]` like them, but not trained on.
+        states: how many there are; None for a box.
+    """
+    sample = _some(held_out, _sample_size(model))
+    ceiling = usual_loss = None
+    if _judges(model, weights):
+        judged = _some(held_out, 8 * _sample_size(model))
+        losses = _losses(model, weights, judged)
+        square = _distances(model, sample, judged)
+        _, near = jax.lax.top_k(-square, min(NEIGHBOURS, square.shape[1]))
+        ceiling, usual_loss = losses[near].max(-1), losses.mean()
+    seen, unseen_share = _remember(model, transitions, held_out, states)
+    return Reference(
+        seen,
+        unseen_share,
+        sample,
+        ceiling,
+        usual_loss,
+        model.phi(sample.observation) if isinstance(model.phi, StateEncoder) else None,
+        model.g.table,
+    )
+
+
+def measure(
+    model: JointEmbedding, weights: Weights, reference: Reference, fresh: Transition
+) -> dict[str, Float[Array, ""]]:
+    """Those of `MEASURES` that the model has.
+
+    Arguments:
+        model: as it is now.
+        fresh: the latest on-policy transitions, `[T, B, ...]`.
+    """
+    measures: dict[str, Array] = {}
+    sample, held_out = _some(fresh, _sample_size(model)), reference.held_out
+    if weights:
+        measures["fresh_loss"] = _own_loss(model, weights, sample)
+        # Half of them: the same ones each time, so that what changes is the model alone.
+        half = jax.tree.map(lambda column: column[::2], held_out)
+        measures["reference_loss"] = _own_loss(model, weights, half)
+    if reference.ceiling is not None and reference.usual_loss is not None:
+        losses = _losses(model, weights, sample)
+        square = _distances(model, sample, held_out)
+        # Two plain passes instead of an argmin, which XLA does not vectorise on the CPU.
+        nearest = square == square.min(-1, keepdims=True)
+        ceiling = jnp.where(nearest, reference.ceiling, -jnp.inf).max(-1)
+        usual = USUAL * reference.usual_loss
+        beyond = jnp.log((losses + usual) / (FAR * (ceiling + usual)))
+        measures["surprise"] = jnp.maximum(beyond, 0.0).mean()
+        measures["surprise_share"] = _share(beyond > 0.0)
+    measures["unseen_share"] = _unseen(model, reference.seen, fresh.observation)
+    measures["reference_unseen_share"] = reference.unseen_share
+    if reference.phi is not None:
+        measures["phi_drift"] = _drift(model.phi(held_out.observation), reference.phi)
+        measures["phi_rank"] = effective_rank(model.phi(sample.observation))
+    measures["g_drift"] = _drift(model.g.table, reference.g)
+    measures["g_rank"] = effective_rank(model.g.table)
+    measures["dead_share"], measures["colliding_share"] = _crowding(model.g.table)
+    return measures
+
+
+SURPRISE = 0.035
+"""Of one seed; the mean of n seeds may be less by the root of n, as chance averages out."""
+
+UNSEEN = 0.2
+DEAD = 0.1
+COLLIDING = 0.99
+"""Shares from which on something is wrong. docs/monitoring.md has the figures behind these."""
+
+
+def complaints(seeds: Sequence[Mapping[str, float]]) -> dict[str, list[int]]:
+    """What speaks against a run's embedding, in words that stay the same from one evaluation to
+    the next, and where in `seeds` it is so; nothing if all is fine.
+
+    Arguments:
+        seeds: the measures of each; those that are missing or nan are no reason to complain.
+    """
+    found = {
+        "the world no longer does what the embedding predicts": _surprised(seeds),
+        "the agent meets states that the embedding was not trained on": [
+            at for at, measures in enumerate(seeds) if _lost(measures)
+        ],
+        "some actions can never be chosen: others lie at the very same place": [
+            at for at, measures in enumerate(seeds) if measures.get("dead_share", 0.0) > DEAD
+        ],
+        "nearly all actions lie so close to another that it is chance which one is chosen": [
+            at
+            for at, measures in enumerate(seeds)
+            if measures.get("colliding_share", 0.0) > COLLIDING
+        ],
+    }
+    return {text: where for text, where in found.items() if where}
+
+
+def _surprised(seeds: Sequence[Mapping[str, float]]) -> list[int]:
+    surprise = np.array([measures.get("surprise", math.nan) for measures in seeds])
+    known = surprise[~np.isnan(surprise)]
+    limit = SURPRISE
+    if known.size and known.mean() > SURPRISE / math.sqrt(known.size):
+        limit = SURPRISE / math.sqrt(known.size)
+    return np.flatnonzero(surprise > limit).tolist()
+
+
+def _lost(measures: Mapping[str, float]) -> bool:
+    """Whether states are new to an embedding of states that has not gone on learning, and more
+    often than held-out ones were.
+    """
+    if measures.get("phi_drift", math.nan) != 0.0:
+        return False
+    known = 1.0 - measures.get("reference_unseen_share", 0.0)
+    return 1.0 - (1.0 - measures.get("unseen_share", 0.0)) / max(known, TINY) > UNSEEN
+
+
+def effective_rank(x: Float[Array, "N k"]) -> Float[Array, ""]:
+    """The participation ratio (tr C)^2 / tr(C^2) of the covariance C: k if x varies alike in all
+    directions, 1 if it lies on a line, 0 if it does not vary.
+    """
+    away = x - x.mean(0)
+    covariance = away.T @ away / x.shape[0]
+    trace = jnp.trace(covariance)
+    shares = covariance / jnp.maximum(trace, TINY)
+    return jnp.where(trace > TINY, 1.0 / jnp.maximum((shares**2).sum(), TINY), 0.0)
+
+
+def _drift(now: Float[Array, "N k"], then: Float[Array, "N k"]) -> Float[Array, ""]:
+    """The root mean square way of a point, as a share of their spread before."""
+    spread = ((then - then.mean(0)) ** 2).mean()
+    return jnp.sqrt(((now - then) ** 2).mean() / jnp.maximum(spread, TINY))
+
+
+def _crowding(table: Float[Array, "n d"]) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """The shares of actions that f never returns and of those that are hard to tell from another.
+
+    f returns the nearest action, of equal ones the first. So an action's cell is empty just if
+    one before it lies at the very same place.
+    """
+    n = table.shape[0]
+    looked_at = _chosen(n, SAMPLE)
+    square = _square_distances(table[looked_at], table)
+    others = jnp.arange(n, dtype=jnp.int32)
+    square = jnp.where(others == looked_at[:, None], jnp.inf, square)
+    dead = ((square == 0.0) & (others < looked_at[:, None])).any(-1)
+    return _share(dead), _share(square.min(-1) < COINCIDE**2)
+
+
+def _chosen(total: int, count: int) -> Int[np.ndarray, " chosen"]:
+    """Which `count` of `total` are looked at: always the same."""
+    return np.sort(np.random.default_rng(0).permutation(total)[:count]).astype(np.int32)
+
+
+def _some(transitions: Transition, count: int) -> Transition:
+    """At most `count` of them, `[N, ...]`."""
+    steps, lanes = transitions.action.shape
+    row, lane = np.divmod(_chosen(steps * lanes, count), np.int32(lanes))
+    return jax.tree.map(lambda column: column[row, lane], transitions)
+
+
+def _outputs(model: JointEmbedding) -> int:
+    """How many numbers a prediction may take."""
+    features = model.raw.features
+    states = features if isinstance(features, int) else sum(features)
+    return max(states, model.g.table.shape[0])
+
+
+def _sample_size(model: JointEmbedding) -> int:
+    return min(SAMPLE, max(64, LOGITS // _outputs(model)))
+
+
+def _share(which: Bool[Array, " N"]) -> Float[Array, ""]:
+    return which.mean(dtype=jnp.float32)
+
+
+def _square_distances(here: Float[Array, "N k"], there: Float[Array, "P k"]) -> Float[Array, "N P"]:
+    """Differences are squared as they are: the expanded form is not exactly 0 for equal points.
+    One coordinate at a time, so that XLA makes a single pass of it.
+    """
+    square = jnp.zeros((here.shape[0], there.shape[0]))
+    for axis in range(here.shape[1]):
+        square += (here[:, axis, None] - there[:, axis]) ** 2
+    return square
+
+
+def _distances(model: JointEmbedding, here: Transition, there: Transition) -> Float[Array, "N P"]:
+    """Between the places in X and E where transitions begin; X and E count alike, by the spread
+    that they have `there`. Squared.
+    """
+    encoders = [lambda steps: model.g(steps.action)]
+    if isinstance(model.phi, StateEncoder):
+        encoders.append(lambda steps: model.phi(steps.observation))
+    square = jnp.zeros((here.action.shape[0], there.action.shape[0]))
+    for encode in encoders:
+        place = encode(there)
+        spread = ((place - place.mean(0)) ** 2).sum(-1).mean()
+        square += _square_distances(encode(here), place) / jnp.maximum(spread, TINY)
+    return square
+
+
+# Losses
+
+
+def _judges(model: JointEmbedding, weights: Weights) -> dict[str, Any]:
+    """The objectives that have a loss for every single transition."""
+    return {name: model.parts[name] for name in weights if hasattr(model.parts[name], "losses")}
+
+
+def _losses(model: JointEmbedding, weights: Weights, steps: Transition) -> Float[Array, " N"]:
+    """Of single transitions, by all objectives that have such."""
+
+    def judge(step: Transition) -> Array:
+        one = jax.tree.map(lambda leaf: leaf[None], step)
+        terms = [
+            weights[name] * part.losses(model, one)
+            for name, part in _judges(model, weights).items()
+        ]
+        return jnp.stack(terms).sum(0)[0]
+
+    chunk = min(CHUNK, max(1, CHUNK * 4096 // _outputs(model)))
+    return jax.lax.map(judge, steps, batch_size=chunk)
+
+
+def _own_loss(model: JointEmbedding, weights: Weights, steps: Transition) -> Float[Array, ""]:
+    """What the method trains, a step ahead."""
+    judges = _judges(model, weights)
+    if len(judges) == len(weights) and not any(part.segments for part in judges.values()):
+        return _losses(model, weights, steps).mean()
+    segments = Segments(
+        jax.tree.map(lambda leaf: leaf[None], steps), jnp.ones((1, *steps.action.shape), bool)
+    )
+    return loss(model, segments, weights)
+
+
+# States that were seen
+
+
+def _remember(
+    model: JointEmbedding, transitions: Transition, held_out: Transition, states: int | None
+) -> tuple[Seen, Float[Array, ""]]:
+    """What pre-training has met, and the share of held-out states that it has not."""
+    size = TABLE if states is None or states > TABLE else states
+    blank = jnp.zeros(-(-size // WORD), jnp.uint32)
+
+    def remember(seen: Seen) -> tuple[Seen, Array]:
+        table = jnp.zeros(blank.shape[0] * WORD, bool)
+        for column in (transitions.observation, transitions.next_observation):
+            table = table.at[_cells(model, seen, column)].set(True)
+        seen = seen._replace(bits=_pack(table))
+        return seen, _unseen(model, seen, held_out.observation)
+
+    if states is not None:
+        return remember(Seen(blank, None, None))
+    points = model.raw(transitions.observation)
+    points = points.reshape(-1, points.shape[-1])
+    centre, deviation = points.mean(0), jnp.maximum(points.std(0), STEADY)
+    *narrower, (chosen, share) = [
+        remember(Seen(blank, centre, width * deviation)) for width in WIDTHS
+    ]
+    # The narrowest cells that held-out data mostly finds full, or else the widest.
+    for found in reversed(narrower):
+        better = found[1] <= FAMILIAR
+        chosen, share = jax.tree.map(
+            lambda new, old, better=better: jnp.where(better, new, old), found, (chosen, share)
+        )
+    return chosen, share
+
+
+def _cells(model: JointEmbedding, seen: Seen, observation: Observation) -> Int[Array, " N"]:
+    """A number for each observation, below the number of bits."""
+    values = model.raw(observation)
+    if seen.centre is not None and seen.width is not None:
+        values = jnp.round((values - seen.centre) / seen.width).astype(jnp.int32)
+    values = values.reshape(-1, values.shape[-1])
+    factors, bits = model.raw.features, seen.bits.shape[0] * WORD
+    if isinstance(factors, tuple) and math.prod(factors) <= bits:
+        places = np.cumprod((1, *factors[:0:-1]), dtype=np.int32)[::-1]
+        return (values * places).sum(-1)
+    # A multilinear hash, mixed so that its upper bits depend on all of it.
+    random = np.random.default_rng(0).integers(0, 2**32, values.shape[-1], np.uint32) | 1
+    mixed = (values.astype(jnp.uint32) * random).sum(-1, dtype=jnp.uint32)
+    mixed = (mixed ^ (mixed >> 16)) * np.uint32(0x9E3779B1)
+    return (mixed >> (32 - int(math.log2(TABLE)))).astype(jnp.int32)
+
+
+def _pack(table: Bool[Array, " bits"]) -> UInt32[Array, " words"]:
+    places = jnp.arange(WORD, dtype=jnp.uint32)
+    return (table.reshape(-1, WORD).astype(jnp.uint32) << places).sum(-1, dtype=jnp.uint32)
+
+
+def _unseen(model: JointEmbedding, seen: Seen, observation: Observation) -> Float[Array, ""]:
+    """The share of observations whose cells are not marked."""
+    cells = _cells(model, seen, observation)
+    bit = seen.bits[cells // WORD] >> (cells % WORD).astype(jnp.uint32)
+    return 1.0 - (bit & 1).mean(dtype=jnp.float32)

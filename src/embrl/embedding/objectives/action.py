@@ -1,0 +1,26 @@
+"""Tell the action from its embedding: half of an autoencoder, and a part of DCT."""
+
+from typing import TYPE_CHECKING
+
+from jaxtyping import Array, Float
+
+from embrl.distributions import categorical_log_prob
+from embrl.embedding.objectives.objective import Objective, Shape
+from embrl.networks import MLP
+from embrl.types import Key, Transition
+
+if TYPE_CHECKING:
+    from embrl.embedding.model import JointEmbedding, ModelConfig
+
+
+class ActionReconstruction(Objective):
+    """- log P(a | g(a)) in nats."""
+
+    decoder: MLP
+
+    def __init__(self, shape: Shape, config: "ModelConfig", *, key: Key) -> None:
+        self.decoder = MLP(shape.d, config.head_hidden, shape.actions, last_scale=0.1, key=key)
+
+    def __call__(self, model: "JointEmbedding", batch: Transition) -> Float[Array, ""]:
+        logits = self.decoder(model.g(batch.action))
+        return -categorical_log_prob(logits, batch.action).mean()

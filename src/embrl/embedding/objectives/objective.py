@@ -1,0 +1,80 @@
+"""What every objective has in common."""
+
+import abc
+import dataclasses
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ClassVar, TypeAlias
+
+import equinox as eqx
+import gymnasium
+from jaxtyping import Array, Float
+
+from embrl.errors import EmbrlError
+from embrl.types import Key, Transition
+
+if TYPE_CHECKING:
+    from embrl.embedding.model import JointEmbedding, ModelConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class Shape:
+    """What an objective's networks are put on."""
+
+    observation_space: gymnasium.Space
+    features: int | tuple[int, ...]
+    """Of phi: m, or of raw states: their factors, or the length of a box."""
+    actions: int
+    d: int
+    embedded: bool = True
+    """Whether states are: if not, phi is the identity."""
+
+    def m(self, objective: str) -> int:
+        """Dimensions of X, for an objective that trains phi.
+
+        Raises:
+            EmbrlError: states are not embedded.
+        """
+        if not self.embedded or not isinstance(self.features, int):
+            raise EmbrlError(f"objective {objective} needs embedded states: choose another method")
+        return self.features
+
+    @property
+    def pair(self) -> int | tuple[int, ...]:
+        """Features of a state and the next, side by side."""
+        return 2 * self.features
+
+
+class Objective(eqx.Module):
+    """A loss of a model on transitions, with parameters of its own that are learned beside phi and
+    g: a decoder, a reward head.
+    """
+
+    segments: ClassVar[bool] = False
+    """Whether it takes `[H, N]`, H steps in a row of N segments, and a mask of the steps that
+    belong to their segment; else it takes `[N]`."""
+
+    @abc.abstractmethod
+    def __init__(self, shape: Shape, config: "ModelConfig", *, key: Key) -> None:
+        """Makes the networks."""
+
+    @abc.abstractmethod
+    def __call__(self, model: "JointEmbedding", batch: Transition) -> Float[Array, ""]:
+        """The loss, mean over the batch."""
+
+
+class FunctionObjective(Objective):
+    """A user's plain function of a model and transitions `[N]`."""
+
+    function: "LossFunction" = eqx.field(static=True)
+
+    def __init__(self, function: "LossFunction") -> None:
+        self.function = function
+
+    def __call__(self, model: "JointEmbedding", batch: Transition) -> Float[Array, ""]:
+        return self.function(model, batch)
+
+
+LossFunction: TypeAlias = Callable[["JointEmbedding", Transition], Float[Array, ""]]
+
+OwnObjective: TypeAlias = LossFunction | type[Objective]
+"""What a user may pass in: a function, or a class with parameters."""

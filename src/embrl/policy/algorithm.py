@@ -1,0 +1,68 @@
+"""What training expects of an algorithm."""
+
+from typing import Any, ClassVar, Protocol
+
+from jaxtyping import Array, Float
+
+from embrl.decoding.decoder import Decoder, Judge
+from embrl.policy.actors import Actor
+from embrl.policy.config import PolicyConfig
+from embrl.policy.experience import Experience
+from embrl.policy.internal import Internal
+from embrl.types import Key
+
+
+class Learner(Protocol):
+    """What an algorithm learns, and its optimisers: a pytree of its own kind."""
+
+    @property
+    def actor(self) -> Actor:
+        """pi_i."""
+        ...
+
+    @property
+    def f(self) -> Decoder:
+        """From internal actions to original ones."""
+        ...
+
+    def judge(self, x: Array) -> Judge | None:
+        """What the critic thinks of points of E in states with features x; None where it values
+        states only, or there is no E.
+        """
+        ...
+
+
+class Algorithm(Protocol):
+    """A frozen dataclass of hyperparameters.
+
+    Those that are floats may be traced, unless their documentation says that they decide shapes.
+    """
+
+    off_policy: ClassVar[bool]
+    """Whether it learns from a replay buffer."""
+
+    def start(
+        self,
+        features: int | tuple[int, ...],
+        internal: Internal,
+        f: Decoder,
+        config: PolicyConfig,
+        *,
+        key: Key,
+    ) -> Learner:
+        """Before the first update.
+
+        Arguments:
+            features: the length of a real vector, or the factors of a discrete observation.
+        """
+        ...
+
+    def update(
+        self, learner: Any, experience: Experience, key: Key
+    ) -> tuple[Learner, dict[str, Float[Array, ""]]]:
+        """One epoch's learning, and measures of it.
+
+        Arguments:
+            learner: as this algorithm's `start` or `update` returned it.
+        """
+        ...

@@ -1,0 +1,23 @@
+"""What an internal policy chooses."""
+
+import dataclasses
+from typing import TypeAlias
+
+
+@dataclasses.dataclass(frozen=True)
+class Points:
+    """A point of the action embedding space E."""
+
+    d: int
+    """Dimensions of E."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Indices:
+    """The index of an original action: there is no action embedding."""
+
+    n: int
+    """How many actions there are."""
+
+
+Internal: TypeAlias = Points | Indices

@@ -1,0 +1,291 @@
+"""What is known of a run's embedding, and what is wrong with it, in plain words."""
+
+import collections
+import dataclasses
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from embrl.embedding.methods import METHODS
+from embrl.embedding.monitor import MEASURES, complaints
+from embrl.embedding.recovery import LOST
+from embrl.errors import EmbrlError
+from embrl.report.numbers import short_count
+from embrl.training.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+NOTHING = "–"
+
+SIDE_BY_SIDE = 4
+"""Seeds that have a column each; of more, the mean and the ends are shown."""
+
+WRONGLY = 1e-3
+"""Share of pairs that coincide though the environment tells them apart: a few do no harm."""
+
+MANY = 1e-2
+"""Share of pairs that coincide where the environment does not say whether they should."""
+
+MONITORING = {
+    "surprise": ("surprise at fresh transitions", "0"),
+    "surprise_share": ("surprises among fresh transitions", "0"),
+    "fresh_loss": ("loss on fresh transitions", ""),
+    "reference_loss": ("loss on held-out pre-training data", "the same"),
+    "unseen_share": ("states never seen in pre-training", ""),
+    "reference_unseen_share": ("the same, of held-out states", "the same"),
+    "phi_drift": ("drift of phi since pre-training", "0 at rest"),
+    "phi_rank": ("effective rank of phi", "1 to m"),
+    "g_drift": ("drift of g since pre-training", "0 at rest"),
+    "g_rank": ("effective rank of g", "1 to d"),
+    "dead_share": ("actions that f never returns", "0"),
+    "colliding_share": ("actions closer than .01 to another", "0 if none equal"),
+}
+"""For each of `MEASURES`: what it says, and what an ideal embedding would have there."""
+
+Seed = Mapping[str, Any]
+"""What is known of one seed."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """One measure of every seed."""
+
+    name: str
+    values: tuple[float | None, ...]
+    ideal: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Inspection:
+    """What a run folder says of its embedding."""
+
+    title: str
+    seeds: tuple[int, ...]
+    quality: tuple[Line, ...]
+    """After pre-training."""
+    monitoring: tuple[Line, ...]
+    """Newest."""
+    samples: int | None
+    """Environment steps until then."""
+    findings: tuple[str, ...]
+    """What is wrong."""
+    notes: tuple[str, ...]
+    """What could not be looked at."""
+
+
+def inspect(path: str | Path, seed: int | None = None) -> Inspection:
+    """Looks at the run in the folder `path`, at all of its seeds or at one.
+
+    Raises:
+        EmbrlError: there is no run, no such seed, nothing was measured yet, or a file is damaged.
+    """
+    folder = RunFolder.existing(path)
+    config = folder.config()
+    method, environment = str(config.get("method")), config.get("environment")
+    title = f"{method} on {environment}, {path}"
+    kind = METHODS.get(method)
+    if kind is not None and not kind.embeds:
+        return Inspection(title, (), (), (), None, (), (f"Method {method} embeds nothing.",))
+    reports = _quality(folder)
+    samples, newest = _monitoring(folder)
+    seeds = sorted(reports.keys() | newest.keys())
+    if not seeds:
+        raise EmbrlError(f"{path} says nothing of its embedding yet: pre-training is not over")
+    if seed is not None and seed not in seeds:
+        raise EmbrlError(f"--seed is {seed}: {path} has seeds {seeds[0]} to {seeds[-1]}")
+    seeds = seeds if seed is None else [seed]
+    old = [reports.get(seed, {}) for seed in seeds]
+    new = [newest.get(seed, {}) for seed in seeds]
+    return Inspection(
+        title=title,
+        seeds=tuple(seeds),
+        quality=tuple(_quality_lines(old)) if any(old) else (),
+        monitoring=tuple(
+            Line(says, tuple(measures.get(name) for measures in new), ideal)
+            for name, (says, ideal) in MONITORING.items()
+            if any(name in measures for measures in new)
+        ),
+        samples=samples,
+        findings=tuple(_findings(seeds, old, new)),
+        notes=tuple(_notes(old, new)),
+    )
+
+
+def _quality(folder: RunFolder) -> dict[int, Seed]:
+    if not (folder.path / "quality.json").exists():
+        return {}
+    reports = folder.quality()
+    try:
+        return {int(report["seed"]): report for report in reports}
+    except (KeyError, TypeError, ValueError) as error:
+        raise EmbrlError(
+            f"{folder.path / 'quality.json'} is damaged: a report has no seed"
+        ) from error
+
+
+def _monitoring(folder: RunFolder) -> tuple[int | None, dict[int, Seed]]:
+    """The newest measures of every seed, and how many samples were taken by then."""
+    if not (folder.path / "metrics.csv").exists():
+        return None, {}
+    columns = folder.metrics()
+    newest: dict[int, Seed] = {}
+    samples = None
+    for row, seed in enumerate(columns["seed"]):
+        measures = {
+            name: float(columns[name][row])
+            for name in MEASURES
+            if name in columns and not math.isnan(columns[name][row])
+        }
+        if measures:
+            newest[int(seed)], samples = measures, int(columns["samples"][row])
+    return samples, newest
+
+
+def _quality_lines(reports: list[Seed]) -> Iterator[Line]:
+    def line(name: str, says: str, ideal: str) -> Iterator[Line]:
+        values = tuple(_number(report.get(name)) for report in reports)
+        if any(value is not None for value in values):
+            yield Line(says, values, ideal)
+
+    def share(name: str, of: str, says: str, ideal: str) -> Iterator[Line]:
+        values = tuple(_share(report, name, of) for report in reports)
+        if any(value is not None for value in values):
+            yield Line(says, values, ideal)
+
+    yield from line("held_out_loss", "loss on held-out transitions", "low")
+    yield from line("next_state_accuracy", "next states predicted right", "1")
+    yield from line("next_state_r2", "variance of next states explained", "1")
+    yield from share("states_visited", "states_total", "states visited", "1")
+    for name in _features(reports):
+        recovered = tuple(
+            _number((report.get("state_feature_recovery") or {}).get(name)) for report in reports
+        )
+        yield Line(f"{name} recovered from X", recovered, "1")
+    for kind, space in (("state", "X"), ("action", "E")):
+        of = f"{kind}_pairs_compared"
+        yield from share(
+            f"{kind}_pairs_coinciding", of, f"pairs of {kind}s that coincide", "if equal"
+        )
+        yield from share(f"{kind}_pairs_coinciding_wrongly", of, "of all pairs, wrongly so", "0")
+        if kind == "action":
+            yield from line("action_distance_equal", "distance between equal actions", "0")
+        yield from line(
+            f"{kind}_distance_correlation", f"distances in {space} follow the true ones", "1"
+        )
+
+
+def _features(reports: list[Seed]) -> list[str]:
+    """Names of all, in their order."""
+    names: dict[str, None] = {}
+    for report in reports:
+        names |= dict.fromkeys(report.get("state_feature_recovery") or {})
+    return list(names)
+
+
+def _findings(seeds: list[int], reports: list[Seed], newest: list[Seed]) -> Iterator[str]:
+    """What is wrong, each thing once, with the seeds that it is wrong in."""
+    who = collections.defaultdict(list)
+    for at, report in enumerate(reports):
+        for finding in _wrong_after_pretraining(report):
+            who[finding].append(at)
+    for finding, where in (who | complaints(newest)).items():
+        if len(seeds) == 1:
+            yield finding
+        elif len(where) == len(seeds):
+            yield f"in all seeds, {finding}"
+        else:
+            yield f"in seed {_list(str(seeds[at]) for at in where)}, {finding}"
+
+
+def _wrong_after_pretraining(report: Seed) -> Iterator[str]:
+    if lost := report.get("state_features_lost"):
+        yield f"the state embedding has lost {_list(lost)}: less than {LOST} can be read off X"
+    for kind in ("state", "action"):
+        compared = f"{kind}_pairs_compared"
+        wrongly = _share(report, f"{kind}_pairs_coinciding_wrongly", compared)
+        coinciding = _share(report, f"{kind}_pairs_coinciding", compared)
+        if wrongly is not None and wrongly > WRONGLY:
+            yield f"many different {kind}s coincide (closer than .01)"
+        elif wrongly is None and coinciding is not None and coinciding > MANY:
+            yield (
+                f"many {kind}s coincide (closer than .01), and the environment does not say "
+                "whether they are alike"
+            )
+
+
+def _notes(reports: list[Seed], newest: list[Seed]) -> Iterator[str]:
+    if not any(reports):
+        yield "There is no quality.json: this run had no pre-training of its own."
+    elif not any("state_feature_recovery" in report for report in reports):
+        yield "The quality report is of an older version, which did not look for lost features."
+    if not any(newest):
+        yield "There is no monitoring: the run has just begun, or is of an older version."
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _share(report: Seed, name: str, of: str) -> float | None:
+    part, whole = _number(report.get(name)), _number(report.get(of))
+    return None if part is None or not whole else part / whole
+
+
+def _list(names: Iterable[str]) -> str:
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+# For the terminal
+
+
+def to_rich(inspection: Inspection) -> "list[Table]":
+    """The tables; they fit 80 columns."""
+    tables = []
+    if inspection.quality:
+        tables.append(_table("After pre-training", inspection.seeds, inspection.quality))
+    if inspection.monitoring:
+        heading = f"Now, after {short_count(inspection.samples or 0)} samples"
+        tables.append(_table(heading, inspection.seeds, inspection.monitoring))
+    return tables
+
+
+def sentences(inspection: Inspection) -> list[str]:
+    """What is wrong, or that nothing is."""
+    found = [f"{finding[:1].upper()}{finding[1:]}." for finding in inspection.findings]
+    if not found and inspection.seeds:
+        found = ["Nothing found wrong."]
+    return [*found, *inspection.notes]
+
+
+def _table(heading: str, seeds: tuple[int, ...], lines: tuple[Line, ...]) -> "Table":
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title=heading, title_justify="left")
+    table.add_column("")
+    each = len(seeds) <= SIDE_BY_SIDE
+    names = [f"seed {seed}" for seed in seeds] if each else ["mean", "lowest", "highest"]
+    for name in names:
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("ideal", no_wrap=True)
+    for line in lines:
+        values = line.values if each else _ends(line.values)
+        table.add_row(*map(Text, (line.name, *map(_text, values), line.ideal)))
+    return table
+
+
+def _ends(values: tuple[float | None, ...]) -> tuple[float | None, ...]:
+    known = [value for value in values if value is not None]
+    return (float(np.mean(known)), min(known), max(known)) if known else (None,) * 3
+
+
+def _text(value: float | None) -> str:
+    if value is None:
+        return NOTHING
+    return f"{value:.3g}" if abs(value) < 1000 else short_count(value)

@@ -1,0 +1,135 @@
+"""Whether the settings of a run fit together."""
+
+import math
+from typing import Any
+
+from embrl.decoding import DECODERS
+from embrl.decoding.config import build
+from embrl.embedding.methods import method
+from embrl.embedding.objectives import OBJECTIVES
+from embrl.errors import EmbrlError, UnknownNameError
+from embrl.training.config import RunConfig, as_json
+from embrl.training.program import Program
+
+
+def check(program: Program) -> None:
+    """Looks at all settings.
+
+    Raises:
+        EmbrlError: some do not fit; the message names the flag and the reason.
+    """
+    config = program.config
+    method(config.method)
+    _all_finite(as_json(config))
+    if not 0 <= config.seed < 2**32:
+        raise EmbrlError(f"seed is {config.seed}: choose 0 to 4294967295")
+    _check_rollout(config)
+    _check_objectives(program)
+    _check_decoder(config)
+    _check_embedding(program)
+    if program.epochs < 1:
+        raise EmbrlError(
+            f"samples is {config.samples}: an epoch takes {config.rollout.epoch} "
+            f"and pre-training {program.pretraining_samples} before it"
+        )
+
+
+def _check_rollout(config: RunConfig) -> None:
+    rollout, evaluation = config.rollout, config.evaluation
+    _positive("seeds", config.seeds)
+    _positive("rollout.lanes", rollout.lanes)
+    _positive("rollout.epoch", rollout.epoch)
+    _positive("rollout.buffer", rollout.buffer)
+    _positive("evaluation.episodes", evaluation.episodes)
+    _positive("policy.std", config.policy.std)
+    if rollout.epoch % rollout.lanes:
+        raise EmbrlError(
+            f"rollout.lanes is {rollout.lanes}: it must divide rollout.epoch, {rollout.epoch}"
+        )
+    if not 0.0 <= rollout.persistence < 1.0:
+        raise EmbrlError(f"rollout.persistence is {rollout.persistence}: choose 0 to below 1")
+    if evaluation.every % rollout.epoch or evaluation.every < 1:
+        raise EmbrlError(
+            f"evaluation.every is {evaluation.every}: "
+            f"choose a multiple of rollout.epoch, {rollout.epoch}"
+        )
+    if evaluation.final_episodes % evaluation.episodes or evaluation.final_episodes < 1:
+        raise EmbrlError(
+            f"evaluation.final-episodes is {evaluation.final_episodes}: "
+            f"choose a multiple of evaluation.episodes, {evaluation.episodes}"
+        )
+
+
+def _check_objectives(program: Program) -> None:
+    config = program.config
+    for name in config.objectives:
+        if name not in OBJECTIVES and name not in program.own:
+            raise UnknownNameError("objective", name, [*OBJECTIVES, *program.own])
+    if config.objectives and not program.method.embeds:
+        raise EmbrlError("objectives: method none has no embedding to train: choose another method")
+    if program.horizon > program.epoch_rows:
+        raise EmbrlError(
+            f"model.horizon is {program.horizon}: an epoch has only {program.epoch_rows} steps in "
+            "each lane"
+        )
+
+
+def _check_decoder(config: RunConfig) -> None:
+    kind, algorithm = config.f.kind, config.algorithm
+    build(config.f)
+    if not method(config.method).actions:
+        if kind != "nearest":
+            raise EmbrlError(f"f.kind is {kind}: method {config.method} embeds no actions")
+        return
+    if DECODERS[kind].needs_judge and not config.hyper.off_policy:
+        raise EmbrlError(
+            f"f.kind is {kind}: {algorithm} has no critic of actions to judge by: choose sac"
+        )
+    if kind == "softmax" and config.hyper.off_policy:
+        raise EmbrlError(
+            f"f.kind is softmax: its temperature is learned on-policy, not by {algorithm}: "
+            "choose vpg or ppo"
+        )
+
+
+def _check_embedding(program: Program) -> None:
+    config = program.config
+    update, fit = config.update, config.fit
+    if not program.method.embeds:
+        if config.transfer.run:
+            raise EmbrlError("transfer.run: method none has no embedding to take over")
+        if update.every:
+            raise EmbrlError("update.every: method none has no embedding to update")
+        return
+    for name in ("samples", "steps", "batch"):
+        _positive(f"fit.{name}", getattr(fit, name))
+    _positive("fit.learning-rate", fit.learning_rate)
+    _positive("model.m", config.model.m)
+    _positive("model.d", config.model.d)
+    _positive("model.horizon", config.model.horizon)
+    if not 0.0 < fit.held_out < 1.0:
+        raise EmbrlError(f"fit.held-out is {fit.held_out}: choose between 0 and 1")
+    if update.every < 0:
+        raise EmbrlError(f"update.every is {update.every}: choose 0 or more")
+    if not update.every:
+        return
+    if not config.objectives:
+        raise EmbrlError(f"update.every: method {config.method} has nothing to learn")
+    for name in ("steps", "batch", "learning_rate"):
+        _positive(f"update.{name.replace('_', '-')}", getattr(update, name))
+    for name in ("fresh", "until"):
+        if not 0.0 <= getattr(update, name) <= 1.0:
+            raise EmbrlError(f"update.{name} is {getattr(update, name)}: choose 0 to 1")
+
+
+def _all_finite(values: dict[str, Any], inside: str = "") -> None:
+    for name, value in values.items():
+        if isinstance(value, dict):
+            _all_finite(value, f"{inside}{name}.")
+        elif isinstance(value, float) and not math.isfinite(value):
+            raise EmbrlError(f"{inside}{name} is {value}: choose a finite number")
+
+
+def _positive(name: str, value: float) -> None:
+    if not value > 0:
+        raise EmbrlError(f"{name} is {value}: choose more than 0")

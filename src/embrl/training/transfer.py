@@ -1,0 +1,109 @@
+"""An embedding, and perhaps a policy, from another run."""
+
+from typing import NamedTuple
+
+import equinox as eqx
+import gymnasium
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from embrl import spaces
+from embrl.embedding.fit import FitState
+from embrl.embedding.model import JointEmbedding
+from embrl.embedding.monitor import Reference
+from embrl.envs import Environment
+from embrl.errors import EmbrlError
+from embrl.training import checkpoint
+from embrl.training.config import TransferConfig, from_json
+from embrl.training.program import Agent, Program, SeedState
+from embrl.training.run_folder import RunFolder
+from embrl.training.seeds import seed_keys
+
+
+class Source(NamedTuple):
+    """What another run left, with an axis of this run's seeds in front: if it had fewer, they are
+    used again in turn.
+    """
+
+    agent: Agent
+    reference: Reference
+
+
+def source(program: Program) -> Source:
+    """What `transfer.run` left, of the parts that are to be kept.
+
+    Raises:
+        EmbrlError: there is no such run, it is not complete enough, or its spaces or networks do
+            not fit; the message says which.
+    """
+    config = program.config
+    folder = RunFolder.existing(config.transfer.run)
+    theirs = from_json(folder.config(), folder.path / "config.json")
+    found = checkpoint.latest(folder.checkpoint)
+    manifest = {} if found is None else checkpoint.read_manifest(found)
+    if found is None or manifest.get("record", {}).get("stage") != "training":
+        raise EmbrlError(f"transfer.run: {folder.path} has no policy yet: finish it first")
+    if theirs.method != config.method:
+        raise EmbrlError(
+            f"transfer.run: {folder.path} has method {theirs.method}, this run {config.method}"
+        )
+    where = found / checkpoint.MANIFEST
+    observations = spaces.from_json(manifest.get("observation_space", {}), where)
+    actions = spaces.from_json(manifest.get("action_space", {}), where)
+    keep = config.transfer.keep
+    if keep in ("both", "states"):
+        _same("state", folder, observations, program.observation_space)
+    if keep in ("both", "actions"):
+        _same("action", folder, actions, program.action_space)
+    if theirs.model != config.model:
+        raise EmbrlError(f"transfer.run: {folder.path} has model {theirs.model}: choose the same")
+    policy = config.transfer.policy
+    if policy and (theirs.algorithm, theirs.policy) != (config.algorithm, config.policy):
+        raise EmbrlError(
+            f"transfer.policy: {folder.path} has {theirs.algorithm} and {theirs.policy}: "
+            "choose the same"
+        )
+    its_program = Program(theirs, observations, actions, program.own)
+    shapes = state_shapes(its_program, theirs.env.build(), None)
+    state = checkpoint.read(found, Source(shapes.agent, shapes.reference))  # type: ignore[arg-type]
+    chosen = np.arange(config.seeds) % theirs.seeds
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf[chosen]), state)
+
+
+def renewed(transfer: TransferConfig, state: FitState, kept: JointEmbedding) -> FitState:
+    """A new model with the kept part, and with the objectives' networks where they fit."""
+    name = {"states": "phi", "actions": "g"}[transfer.keep]
+    model = eqx.tree_at(lambda m: getattr(m, name), state.model, getattr(kept, name))
+    new, old = jax.tree.leaves(model.parts), jax.tree.leaves(kept.parts)
+    fits = len(new) == len(old) and all(a.shape == b.shape for a, b in zip(new, old, strict=True))
+    if fits:
+        parts = jax.tree.unflatten(jax.tree.structure(model.parts), old)
+        model = eqx.tree_at(lambda m: m.parts, model, parts)
+    elif transfer.policy:
+        raise EmbrlError(
+            "transfer.policy: the embedding's other networks depend on what differs here, and a "
+            "policy cannot be kept without them: leave it out, or use model.head metric"
+        )
+    return FitState(model, state.optimiser)
+
+
+def state_shapes(program: Program, env: Environment, source: Source | None) -> SeedState:
+    """What a checkpoint of the program's training looks like."""
+    keys = jax.eval_shape(lambda: seed_keys(0, program.config.seeds))
+    agent = jax.eval_shape(jax.vmap(program.untrained), keys)
+    found = None
+    if program.pretrains:
+        found = jax.eval_shape(jax.vmap(program.collect, (None, 0)), env, keys)
+    elif source is not None:
+        found = source.reference
+    start = jax.vmap(program.start, (None, 0, 0, 0))
+    return jax.eval_shape(start, env, keys, agent, found)
+
+
+def _same(kind: str, folder: RunFolder, theirs: gymnasium.Space, ours: gymnasium.Space) -> None:
+    if theirs != ours:
+        raise EmbrlError(
+            f"transfer.run: {folder.path} has the {kind} space {theirs}, this environment {ours}: "
+            f"choose --transfer.keep {'actions' if kind == 'state' else 'states'}, or another run"
+        )

@@ -1,0 +1,178 @@
+"""`embrl inspect` on run folders written by hand."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from embrl.cli import main
+from embrl.embedding.monitor import MEASURES
+from embrl.report.inspection import MONITORING, inspect, sentences
+
+CONFIG = {"environment": "gridworld", "method": "jsae", "algorithm": "vpg", "seeds": 2}
+
+REPORT = {
+    "held_out_loss": 2.5,
+    "next_state_accuracy": 0.34,
+    "next_state_r2": None,
+    "states_visited": 1552,
+    "states_total": 1600,
+    "state_pairs_compared": 1000,
+    "state_pairs_coinciding": 0,
+    "state_pairs_coinciding_wrongly": 0,
+    "state_distance_correlation": 0.3,
+    "state_feature_recovery": {"x": 0.98, "y": 0.97},
+    "state_features_lost": [],
+    "action_pairs_compared": 100_000,
+    "action_pairs_coinciding": 140,
+    "action_pairs_coinciding_wrongly": 30,
+    "action_pairs_equal": 244,
+    "action_distance_equal": 0.04,
+    "action_distance_correlation": 0.99,
+}
+FINE = {
+    "fresh_loss": 8.125,
+    "reference_loss": 2.5,
+    "surprise": 0.005,
+    "surprise_share": 0.01,
+    "unseen_share": 0.02,
+    "reference_unseen_share": 0.01,
+    "phi_drift": 0.0,
+    "phi_rank": 4.5,
+    "g_drift": 0.0,
+    "g_rank": 2.0,
+    "dead_share": 0.0,
+    "colliding_share": 0.4,
+}
+
+
+def write_run(
+    path: Path,
+    reports: list[dict[str, Any]] | None,
+    measures: list[dict[str, float]] | None,
+    **config: Any,
+) -> Path:
+    """A run whose seeds have these reports, and these measures at their last evaluation."""
+    path.mkdir(exist_ok=True)
+    (path / "config.json").write_text(json.dumps(CONFIG | config))
+    if reports is not None:
+        seeds = [{"seed": seed, **report} for seed, report in enumerate(reports)]
+        (path / "quality.json").write_text(json.dumps({"seeds": seeds}))
+    if measures is not None:
+        lines = [",".join(("seed", "samples", "return_mean", *MEASURES))]
+        for samples, stale in ((30_000, True), (37_500, True), (45_000, False)):
+            for seed, last in enumerate(measures):
+                now = last if not stale else dict.fromkeys(last, 0.9)
+                now = {} if samples == 30_000 else now
+                values = [seed, samples, -1.0, *(now.get(name, "") for name in MEASURES)]
+                lines.append(",".join(map(str, values)))
+        (path / "metrics.csv").write_text("\n".join(lines) + "\n")
+    return path
+
+
+def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    assert main(["inspect", *arguments]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    return out
+
+
+def wrong(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    assert main(["inspect", *arguments]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("embrl: ")
+    assert err.count("\n") == 1
+    return err
+
+
+def test_a_fine_run(capsys, tmp_path):
+    out = said(capsys, str(write_run(tmp_path / "run", [REPORT, REPORT], [FINE, FINE])))
+    assert "Nothing found wrong." in out
+    assert "45k samples" in out
+    rows = {line.split("  ")[0].strip(): line.split() for line in out.splitlines() if line}
+    assert rows["loss on fresh transitions"][-2:] == ["8.12", "8.12"]
+    assert rows["states visited"][-3:] == ["0.97", "0.97", "1"]
+    assert rows["y recovered from X"][-3:-1] == ["0.97", "0.97"]
+    assert rows["pairs of actions that coincide"][5:7] == ["0.0014", "0.0014"]
+    assert "explained" not in out  # no box, so no R^2
+
+
+def test_what_is_wrong_is_said_with_the_seeds(capsys, tmp_path):
+    blind = REPORT | {"state_features_lost": ["y", "speed"]}
+    crowded = REPORT | {"state_pairs_coinciding_wrongly": 10, "state_pairs_coinciding": 10}
+    stale = FINE | {"surprise": 0.4}
+    run = write_run(tmp_path / "run", [blind, crowded, REPORT], [stale, stale, stale])
+    found = sentences(inspect(run))
+    assert len(found) == 3
+    assert found[0].startswith("In seed 0, the state embedding has lost y and speed")
+    assert found[1].startswith("In seed 1, many different states coincide")
+    assert found[2].startswith("In all seeds, the world no longer does what")
+    assert "Nothing found wrong" not in said(capsys, str(run))
+    [one] = sentences(inspect(run, seed=2))
+    assert one.startswith("The world no longer does what")
+
+
+def test_only_the_newest_measures_count(tmp_path):
+    run = write_run(tmp_path / "run", [REPORT], [FINE])
+    assert sentences(inspect(run)) == ["Nothing found wrong."]  # it was stale before
+
+
+def test_many_seeds_are_summed_up(capsys, tmp_path):
+    reports = [REPORT | {"held_out_loss": float(loss)} for loss in range(1, 8)]
+    out = said(capsys, str(write_run(tmp_path / "run", reports, [FINE] * 7)))
+    assert "highest" in out
+    [line] = [line for line in out.splitlines() if "loss on held-out transitions" in line]
+    assert line.split()[-4:] == ["4", "1", "7", "low"]
+
+
+def test_pairs_that_nobody_can_judge(tmp_path):
+    report = REPORT | {"action_pairs_coinciding": 5000, "action_pairs_coinciding_wrongly": None}
+    [found] = sentences(inspect(write_run(tmp_path / "run", [report], [FINE])))
+    assert "the environment does not say" in found
+
+
+def test_runs_of_an_older_version(capsys, tmp_path):
+    report = {name: value for name, value in REPORT.items() if "feature" not in name}
+    run = write_run(tmp_path / "run", [report, report], None)
+    columns = "seed,samples,return_mean\n0,30000,-1.0\n1,30000,-1.0\n"
+    (run / "metrics.csv").write_text(columns)
+    out = said(capsys, str(run))
+    assert "Nothing found wrong." in out
+    assert "older version, which did not look for lost features" in out
+    assert "There is no monitoring" in out
+
+
+def test_an_embedding_from_another_run_has_no_report(capsys, tmp_path):
+    out = said(capsys, str(write_run(tmp_path / "run", None, [FINE, FINE])))
+    assert "There is no quality.json" in out
+    assert "Nothing found wrong." in out
+
+
+def test_a_method_without_an_embedding_says_so(capsys, tmp_path):
+    out = said(capsys, str(write_run(tmp_path / "run", None, None, method="none")))
+    assert "Method none embeds nothing." in out
+    assert "Nothing found wrong" not in out
+
+
+def test_bad_input_is_one_line(capsys, tmp_path):
+    assert "holds no run" in wrong(capsys, str(tmp_path))
+    begun = write_run(tmp_path / "begun", None, None)
+    assert "pre-training is not over" in wrong(capsys, str(begun))
+    run = write_run(tmp_path / "run", [REPORT, REPORT], [FINE, FINE])
+    assert "--seed is 2: " in wrong(capsys, str(run), "--seed", "2")
+    assert "seeds 0 to 1" in wrong(capsys, str(run), "--seed", "-1")
+    assert "--seed" in wrong(capsys, str(run), "--seed", "first")
+    (run / "quality.json").write_text('{"seeds": [{}]}')
+    assert "quality.json is damaged" in wrong(capsys, str(run))
+    (run / "quality.json").write_text("{")
+    assert "quality.json is damaged" in wrong(capsys, str(run))
+
+
+def test_there_is_help(capsys):
+    assert "usage: embrl inspect RUN" in said(capsys, "--help")
+
+
+def test_every_measure_is_explained():
+    assert MONITORING.keys() == set(MEASURES)

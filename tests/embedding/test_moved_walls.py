@@ -1,0 +1,78 @@
+"""The planted case: walls that move after pre-training must be noticed at once."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from embrl.data.rollout import open_lanes, random_transitions, rollout
+from embrl.data.segments import draw_segments
+from embrl.embedding import fit as fitting
+from embrl.embedding.fit import FitConfig
+from embrl.embedding.model import JointEmbedding, ModelConfig
+from embrl.embedding.monitor import complaints, measure, reference
+from embrl.envs import Environment
+from embrl.envs.gridworld import GridworldConfig
+from embrl.training.seeds import over_seeds, seed_keys
+from embrl.types import Transition
+
+SEEDS, LANES, WEIGHTS = 8, 30, {"forward": 1.0}
+CONFIG = FitConfig(samples=30_000, steps=500)
+WALLS = GridworldConfig(actuators=9, bins=40)
+MIRRORED = dataclasses.replace(
+    WALLS, obstacles=((0.5, 0.375, 1.0, 0.4), (0.475, 0.375, 0.5, 0.75))
+)
+
+
+def pretrained(env: Environment, key: jax.Array) -> tuple:
+    """A model of `env`, and what it is like."""
+    seen = random_transitions(env, key, CONFIG.samples, LANES)
+    train, held_out = (jax.tree.map(lambda c, at=at: c[at], seen) for at in np.s_[100:, :100])
+    model = JointEmbedding(env.observation_space, env.action_space, ModelConfig(), key=key)
+    steps = jnp.arange(CONFIG.steps)
+    (model, _), _ = fitting.fit(
+        fitting.start(model),
+        lambda key: draw_segments(train, key, CONFIG.batch),
+        jax.random.split(key, CONFIG.steps),
+        fitting.learning_rate(CONFIG, steps),
+        weights=WEIGHTS,
+    )
+    return model, reference(model, WEIGHTS, train, held_out, states=WALLS.bins**2)
+
+
+def first_epoch(env: Environment, model: JointEmbedding, key: jax.Array) -> Transition:
+    """What an agent meets that acts in E, and has learned nothing yet."""
+    noise = 0.6 * jax.random.normal(key, (50, LANES, 2))
+
+    def act(observation: jax.Array, e: jax.Array) -> tuple[jax.Array, None]:
+        square = ((e[:, None] - model.g.table) ** 2).sum(-1)
+        return square.argmin(-1).astype(jnp.int32), None
+
+    return rollout(env, act, open_lanes(env, key, LANES), key, noise)[1]
+
+
+@pytest.fixture(scope="module")
+def seen() -> tuple:
+    """Keys, models and references of all seeds."""
+    keys = seed_keys(0, SEEDS)
+    return (keys, *over_seeds(pretrained, SEEDS, shared=(0,)(WALLS.build(), keys))
+
+
+@pytest.mark.parametrize("config", [WALLS, MIRRORED], ids=["where they were", "mirrored"])
+def test_walls_that_moved_are_noticed_before_anything_is_learned(
+    seen: tuple, config: GridworldConfig
+) -> None:
+    def look(env: Environment, key: jax.Array, model: JointEmbedding, before: tuple) -> dict:
+        return measure(model, WEIGHTS, before, first_epoch(env, model, key))  # type: ignore[arg-type]
+
+    found = over_seeds(look, SEEDS, shared=(0,))(config.build(), *seen)
+    seeds = [{name: float(v[at]) for name, v in found.items()} for at in range(SEEDS)]
+    if config is WALLS:
+        assert complaints(seeds) == {}
+        assert np.mean(found["surprise"]) < 0.004
+    else:
+        [(text, _)] = complaints(seeds).items()
+        assert text == "the world no longer does what the embedding predicts"
+        assert np.mean(found["surprise"]) > 0.012

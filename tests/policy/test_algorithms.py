@@ -1,0 +1,156 @@
+"""What holds of every algorithm."""
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from filling import arrays_of
+from probes import RoundsUp
+
+from embrl.decoding import Identity
+from embrl.policy import ALGORITHMS
+from embrl.policy.algorithm import Algorithm
+from embrl.policy.config import PolicyConfig
+from embrl.policy.experience import Experience, Steps
+from embrl.policy.internal import Indices, Points
+from embrl.policy.ppo import PPO
+from embrl.policy.sac import SAC
+from embrl.policy.vpg import VPG
+
+SMALL: list[Algorithm] = [
+    VPG(entropy_cost=0.1),
+    PPO(actor_steps=2, minibatches=2, target_kl=0.01),
+    SAC(batch=8, updates_per_sample=0.25, alpha_lr=1e-3),
+]
+algorithms = pytest.mark.parametrize("hyper", SMALL, ids=lambda hyper: type(hyper).__name__)
+internals = pytest.mark.parametrize("internal", [Points(2), Indices(4)], ids=["points", "indices"])
+CONFIG = PolicyConfig(hidden=(8,))
+
+
+def steps(key: Any, internal: Any, *shape: int, factors: bool = False) -> Steps:
+    """Random ones."""
+    keys = jax.random.split(key, 6)
+    if factors:
+        x, next_x = (jax.random.randint(k, (*shape, 2), 0, 3, jnp.int32) for k in keys[:2])
+    else:
+        x, next_x = (jax.random.normal(k, (*shape, 3)) for k in keys[:2])
+    action = jax.random.randint(keys[2], shape, 0, 4, jnp.int32)
+    u: Any = action
+    if isinstance(internal, Points):
+        u = jax.random.uniform(keys[2], (*shape, internal.d), minval=-0.9, maxval=0.9)
+    end = jax.random.uniform(keys[3], shape)
+    reward = jax.random.normal(keys[4], shape)
+    return Steps(x, u, action, reward, next_x, end < 0.1, (end > 0.1) & (end < 0.2))
+
+
+def start(hyper: Any, internal: Any, key: Any, features: Any = 3) -> Any:
+    f = RoundsUp() if isinstance(internal, Points) else Identity()
+    return hyper.start(features, internal, f, CONFIG, key=key)
+
+
+def update(hyper: Any, internal: Any, learner: Any, key: Any, factors: bool = False) -> Any:
+    """An update from steps that depend on nothing but the key."""
+    experience = Experience(
+        steps(jax.random.fold_in(key, 0), internal, 6, 4, factors=factors),
+        lambda key, count: steps(key, internal, count, factors=factors),
+        None,
+    )
+    return hyper.update(learner, experience, jax.random.fold_in(key, 1))
+
+
+def near(one: Any, other: Any) -> None:
+    for a, b in zip(arrays_of(one), arrays_of(other), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=2e-5)
+
+
+@functools.cache
+def compiled(hyper: Any, internal: Any) -> Any:
+    """`update`, for all tests of this file."""
+    return jax.jit(lambda learner, key: update(hyper, internal, learner, key))
+
+
+@algorithms
+@internals
+def test_the_same_key_gives_the_same_update_and_another_another(hyper: Any, internal: Any) -> None:
+    improve = compiled(hyper, internal)
+    learner, key = start(hyper, internal, jax.random.key(0)), jax.random.key(1)
+    once, again, other = (improve(learner, k) for k in (key, key, jax.random.key(2)))
+    for a, b in zip(arrays_of(once), arrays_of(again), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert any((a != b).any() for a, b in zip(arrays_of(once), arrays_of(other), strict=True))
+    assert all(value.shape == () and np.isfinite(value) for value in once[1].values())
+    improve(once[0], key)  # what it returns it takes again, without a new compilation
+    assert improve._cache_size() == 1
+
+
+@algorithms
+@internals
+def test_seeds_side_by_side_learn_what_they_learn_alone(hyper: Any, internal: Any) -> None:
+    keys = jax.random.split(jax.random.key(3), 3)
+    learners = [start(hyper, internal, key) for key in keys]
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *learners)
+    together = jax.jit(jax.vmap(lambda *a: update(hyper, internal, *a)))(stacked, keys)
+    for index, learner in enumerate(learners):
+        near(
+            jax.tree.map(lambda leaf, i=index: leaf[i], together),
+            compiled(hyper, internal)(learner, keys[index]),
+        )
+
+
+@algorithms
+def test_compiled_or_not_it_learns_the_same(hyper: Any) -> None:
+    internal = Points(2)
+    learner, key = start(hyper, internal, jax.random.key(0)), jax.random.key(4)
+    with jax.disable_jit():
+        plain = update(hyper, internal, learner, key)
+    near(compiled(hyper, internal)(learner, key), plain)
+
+
+@algorithms
+def test_numbers_of_its_settings_may_be_traced(hyper: Any) -> None:
+    # One program for several settings side by side.
+    internal, key = Points(2), jax.random.key(5)
+    names = [
+        field.name
+        for field in dataclasses.fields(hyper)
+        if isinstance(getattr(hyper, field.name), float) and field.name != "updates_per_sample"
+    ]
+    assert {"gamma", "actor_lr", "critic_lr"} <= set(names)
+
+    def run(scale: Any) -> Any:
+        values = {name: scale * getattr(hyper, name) for name in names}
+        changed = dataclasses.replace(hyper, **values)
+        return update(changed, internal, start(changed, internal, key), key)
+
+    both = jax.jit(jax.vmap(run))(jnp.array([1.0, 0.5]))
+    fixed = compiled(hyper, internal)(start(hyper, internal, key), key)
+    near(jax.tree.map(lambda leaf: leaf[0], both), fixed)
+    first, second = (jax.tree.leaves(jax.tree.map(lambda leaf, i=i: leaf[i], both)) for i in (0, 1))
+    assert any((a != b).any() for a, b in zip(first, second, strict=True))
+
+
+@algorithms
+def test_features_may_be_looked_up(hyper: Any) -> None:
+    # Method RA: raw states, embedded actions.
+    internal, key = Points(2), jax.random.key(6)
+    learner = start(hyper, internal, key, features=(3, 3))
+    after, measures = jax.jit(
+        lambda learner: update(hyper, internal, learner, key, factors=True)
+    )(learner)  # fmt: skip
+    changes = [
+        np.abs(new - old).max()
+        for old, new in zip(arrays_of(learner.actor), arrays_of(after.actor), strict=True)
+    ]
+    assert min(changes) > 0.0
+    assert np.isfinite(measures["actor_loss"])
+
+
+def test_the_registry_knows_them() -> None:
+    assert {name: ALGORITHMS[name] for name in ALGORITHMS} == {"vpg": VPG, "ppo": PPO, "sac": SAC}
+    assert {name: ALGORITHMS[name].off_policy for name in ALGORITHMS} == {
+        "vpg": False, "ppo": False, "sac": True,
+    }  # fmt: skip
