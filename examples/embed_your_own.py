@@ -15,6 +15,7 @@ from gymnasium import spaces
 from jaxtyping import Array
 
 from embrl.data.rollout import random_transitions
+from embrl.data.segments import draw_segments
 from embrl.embedding import fit
 from embrl.embedding.model import JointEmbedding, ModelConfig
 from embrl.envs import Environment
@@ -58,14 +59,18 @@ def main() -> float:
         env.observation_space, env.action_space, ModelConfig(m=2, d=2), key=key_model
     )
     settings = fit.FitConfig(steps=500, batch=256)
-    state, losses = jax.jit(fit.fit, static_argnames=("batch", "objectives"))(
-        fit.start(model),
-        transitions,
-        jax.random.split(key_fit, settings.steps),
-        fit.learning_rate(settings, jnp.arange(settings.steps)),
-        batch=settings.batch,
-        objectives=(("forward", 1.0),),
-    )
+
+    @jax.jit
+    def train(state: fit.FitState, keys: Array) -> tuple[fit.FitState, Array]:
+        return fit.fit(
+            state,
+            lambda key: draw_segments(transitions, key, settings.batch),
+            keys,
+            fit.learning_rate(settings, jnp.arange(settings.steps)),
+            weights={"forward": 1.0},
+        )
+
+    state, losses = train(fit.start(model), jax.random.split(key_fit, settings.steps))
     table = np.asarray(state.model.g.table)
     print(f"loss {losses[0]:.2f} -> {losses[-1]:.2f} nats")
     for move in range(-2, 3):

@@ -34,7 +34,10 @@ def test_a_name_like_no_other_is_answered_with_all_of_them() -> None:
 @pytest.mark.parametrize(
     ("ask", "message"),
     [
-        (lambda: configure("gridwrld"), "unknown environment 'gridwrld': did you mean gridworld?"),
+        (
+            lambda: configure("slotmachine"),
+            "unknown environment 'slotmachine': did you mean slot_machine?",
+        ),
         (
             lambda: configure("gridworld", actuator=9),
             "unknown option of gridworld 'actuator': did you mean actuators?",

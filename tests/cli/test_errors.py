@@ -24,7 +24,10 @@ def test_an_unknown_command_offers_the_nearest(capsys):
 
 def test_an_unknown_environment_offers_the_nearest(capsys):
     message = complaint(capsys, "train", "gridwrold")
-    assert "unknown environment 'gridwrold': did you mean gridworld?" in message
+    assert (
+        "unknown environment 'gridwrold': did you mean gridworld or continuous_gridworld?"
+        in message
+    )
 
 
 def test_no_environment_says_which_there_are(capsys):

@@ -21,9 +21,7 @@ from embrl.types import Transition
 SEEDS, LANES, WEIGHTS = 8, 30, {"forward": 1.0}
 CONFIG = FitConfig(samples=30_000, steps=500)
 WALLS = GridworldConfig(actuators=9, bins=40)
-MIRRORED = dataclasses.replace(
-    WALLS, obstacles=((0.5, 0.375, 1.0, 0.4), (0.475, 0.375, 0.5, 0.75))
-)
+MIRRORED = dataclasses.replace(WALLS, obstacles=((0.5, 0.375, 1.0, 0.4), (0.475, 0.375, 0.5, 0.75)))
 
 
 def pretrained(env: Environment, key: jax.Array) -> tuple:
@@ -57,7 +55,7 @@ def first_epoch(env: Environment, model: JointEmbedding, key: jax.Array) -> Tran
 def seen() -> tuple:
     """Keys, models and references of all seeds."""
     keys = seed_keys(0, SEEDS)
-    return (keys, *over_seeds(pretrained, SEEDS, shared=(0,)(WALLS.build(), keys))
+    return (keys, *over_seeds(pretrained, SEEDS, shared=(0,))(WALLS.build(), keys))
 
 
 @pytest.mark.parametrize("config", [WALLS, MIRRORED], ids=["where they were", "mirrored"])

@@ -34,7 +34,7 @@ def write_run(
     folder = RunFolder(path)
     folder.write_config(CONFIG | config)
     rows = [
-        [seed, samples, value] + [0] * (len(COLUMNS) - 3)
+        dict.fromkeys(COLUMNS, 0) | {"seed": seed, "samples": samples, "return_mean": value}
         for seed, points in returns.items()
         for samples, value in points.items()
     ]
@@ -86,7 +86,9 @@ def test_reads_rows_in_any_order(tmp_path: Path) -> None:
     folder = write_run(tmp_path, {}, SUMMARY)
     cells = [(7, 10, 0.1), (7, 20, 0.2), (3, 10, 0.3), (3, 20, 0.4)]
     for order in itertools.permutations(cells):
-        folder.write_metrics([[*cell, 0, 0, 0, 0, 0, 0, 0] for cell in order])
+        folder.write_metrics(
+            [dict.fromkeys(COLUMNS, 0) | dict(zip(COLUMNS, cell, strict=False)) for cell in order]
+        )
         curve = read_curve(folder)
         np.testing.assert_array_equal(curve.samples, [10, 20])
         np.testing.assert_array_equal(curve.returns, [[0.3, 0.4], [0.1, 0.2]])

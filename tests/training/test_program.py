@@ -66,7 +66,7 @@ def test_nothing_is_compiled_twice_in_a_run(tiny, tmp_path, monkeypatch, method)
 
     monkeypatch.setattr(runner, "over_seeds", remember)
     runner.train(tiny(method, samples=1_300 if method == "jsae" else 700), tmp_path / "run")
-    assert len(made) == 7
+    assert len(made) == 9
     assert all(function._cache_size() <= 1 for function in made)
 
 

@@ -79,6 +79,8 @@ def _parsed(environment: str, arguments: Sequence[str]) -> tuple[RunConfig, Path
         for name in (field.name for field in dataclasses.fields(RunConfig))
         if hasattr(given, name)
     }
+    if "objectives" in parts:
+        parts["objectives"] = dict(parts["objectives"])
     return dataclasses.replace(default, **parts), given.out, given.resume
 
 
@@ -99,8 +101,6 @@ def _flags(default: RunConfig, settings: str) -> type:
     """A dataclass of the flags of `embrl train` for these defaults."""
 
     def field(name: str, kind: Any, value: Any, text: str) -> tuple[str, Any, Any]:
-        if isinstance(value, dict):
-            value = dataclasses.field(default_factory=value.copy)
         return name, Annotated[kind, tyro.conf.arg(help=text)], value
 
     run_name = f"{default.environment}-{default.method}-{default.algorithm}"
@@ -137,8 +137,8 @@ def _flags(default: RunConfig, settings: str) -> type:
                 [
                     field(
                         "objectives",
-                        dict[str, float],
-                        default.objectives,
+                        tuple[tuple[str, float], ...],
+                        tuple(default.objectives.items()),
                         "What the embedding is trained to do: names and weights, as in forward 1 "
                         f"reward 0.1. Names: {', '.join(OBJECTIVES)}.",
                     )

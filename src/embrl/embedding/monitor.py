@@ -52,6 +52,9 @@ why it is not enough that losses are large."""
 USUAL = 2.0
 """Mean losses that are added to both sides first: many times next to nothing is no surprise."""
 
+PAIRS = 2**19
+"""Of actions, whose distances are looked at: of many actions, fewer are held against all."""
+
 TABLE = 2**20
 """States that are remembered one by one; of larger spaces and boxes, cells by their hash."""
 
@@ -174,6 +177,9 @@ def measure(
 SURPRISE = 0.035
 """Of one seed; the mean of n seeds may be less by the root of n, as chance averages out."""
 
+AT_REST = 1e-3
+"""Drift below this is rounding."""
+
 UNSEEN = 0.2
 DEAD = 0.1
 COLLIDING = 0.99
@@ -217,7 +223,7 @@ def _lost(measures: Mapping[str, float]) -> bool:
     """Whether states are new to an embedding of states that has not gone on learning, and more
     often than held-out ones were.
     """
-    if measures.get("phi_drift", math.nan) != 0.0:
+    if not measures.get("phi_drift", math.nan) < AT_REST:
         return False
     known = 1.0 - measures.get("reference_unseen_share", 0.0)
     return 1.0 - (1.0 - measures.get("unseen_share", 0.0)) / max(known, TINY) > UNSEEN
@@ -247,7 +253,7 @@ def _crowding(table: Float[Array, "n d"]) -> tuple[Float[Array, ""], Float[Array
     one before it lies at the very same place.
     """
     n = table.shape[0]
-    looked_at = _chosen(n, SAMPLE)
+    looked_at = _chosen(n, min(SAMPLE, max(64, PAIRS // n)))
     square = _square_distances(table[looked_at], table)
     others = jnp.arange(n, dtype=jnp.int32)
     square = jnp.where(others == looked_at[:, None], jnp.inf, square)
@@ -401,4 +407,4 @@ def _unseen(model: JointEmbedding, seen: Seen, observation: Observation) -> Floa
     """The share of observations whose cells are not marked."""
     cells = _cells(model, seen, observation)
     bit = seen.bits[cells // WORD] >> (cells % WORD).astype(jnp.uint32)
-    return 1.0 - (bit & 1).mean(dtype=jnp.float32)
+    return _share((bit & 1) == 0)

@@ -24,7 +24,10 @@ NOTHING = "–"
 SIDE_BY_SIDE = 4
 """Seeds that have a column each; of more, the mean and the ends are shown."""
 
-WRONGLY = 1e-3
+SMALL = 1e-5
+"""Rounding, shown as 0."""
+
+WRONGLY = 5e-3
 """Share of pairs that coincide though the environment tells them apart: a few do no harm."""
 
 MANY = 1e-2
@@ -164,7 +167,9 @@ def _quality_lines(reports: list[Seed]) -> Iterator[Line]:
         recovered = tuple(
             _number((report.get("state_feature_recovery") or {}).get(name)) for report in reports
         )
-        yield Line(f"{name} recovered from X", recovered, "1")
+        # A factor's values are told apart two at a time: see embrl.embedding.recovery.
+        how = "values told apart in" if name.startswith("factor ") else "recovered from"
+        yield Line(f"{name} {how} X", recovered, "1")
     for kind, space in (("state", "X"), ("action", "E")):
         of = f"{kind}_pairs_compared"
         yield from share(
@@ -288,4 +293,6 @@ def _ends(values: tuple[float | None, ...]) -> tuple[float | None, ...]:
 def _text(value: float | None) -> str:
     if value is None:
         return NOTHING
+    if abs(value) < SMALL:
+        return "0"
     return f"{value:.3g}" if abs(value) < 1000 else short_count(value)

@@ -32,7 +32,7 @@ def draw_run(path: str | Path, seed: int = 0) -> Iterator[Path]:
     title = f"{curve.label} on the {config.environment}"
     plot_curves([curve], folder.figures / "learning_curve.png", title)
     yield folder.figures / "learning_curve.png"
-    if method(config.method).embeds:
+    if method(config.method).states:  # the picture sets states and actions side by side
         _draw_embedding(folder, config, seed, folder.figures / "embedding.png")
         yield folder.figures / "embedding.png"
 
@@ -41,7 +41,14 @@ def _draw_embedding(folder: RunFolder, config: RunConfig, seed: int, path: Path)
     embedding = restore(folder, config, seed).embedding
     assert embedding is not None
     env = config.env.build()
-    if len(factors(env.observation_space)) == 1:
+    if is_continuous(env.observation_space):
+        picture = picture_of(env)
+        if picture is None or picture.observations is None:
+            raise EmbrlError(
+                f"there is no picture of the continuous states of {type(env).__name__}"
+            )
+        points, visited = np.asarray(embedding.phi(picture.observations)), None
+    elif len(factors(env.observation_space)) == 1:
         points = np.asarray(embedding.phi.points[0])
         program = Program(config, env.observation_space, env.action_space)
         key = seed_keys(config.seed, config.seeds)[seed]

@@ -344,10 +344,10 @@ class Program:
         state = state._replace(lanes=after)
         table, replay = policy.table, state.replay
         blocks = self.pretraining_blocks + index
+        rows = replays.filled(replay, self.epoch_rows, blocks + 1) if replay else jnp.int32(0)
         if replay is not None:
             offset = None if table is None else moving.offsets(table, transitions.action, u)
             replay = replays.write(replay, transitions, offset, blocks)
-            rows = replays.filled(replay, self.epoch_rows, blocks + 1)
             state = state._replace(replay=replay)
 
         def draw(key: Key, count: int) -> Steps:
@@ -370,9 +370,10 @@ class Program:
     def _moved(
         self, state: SeedState, fresh: Transition, key: Key, index: Array, rows: Array
     ) -> SeedState:
-        config, (embedding, norm, _) = self.config.update, state.agent
+        config, (embedding, norm, _), replay = self.config.update, state.agent, state.replay
         assert embedding is not None
-        assert state.replay is not None
+        assert replay is not None
+        assert state.optimiser is not None
         update = functools.partial(
             moving.move,
             config=config,
@@ -384,9 +385,7 @@ class Program:
         # The index is the same for all seeds: under a vmap this stays a branch.
         now = jax.lax.cond(
             moving.due(config, index, self.epochs),
-            lambda now: update(
-                now, fresh, state.replay, key, moving.rate(config, index, self.epochs)
-            ),
+            lambda now: update(now, fresh, replay, key, moving.rate(config, index, self.epochs)),
             lambda now: now,
             now,
         )

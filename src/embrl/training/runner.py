@@ -249,8 +249,8 @@ class _Run:
             for name, values in measures.items():
                 _finite(f"{name} after {self._samples()} samples", values)
             self._add_rows(state, measures, final=self.record.done == epochs)
-            self._save(state, now=self.record.done == epochs)
             news = self._news()
+            self._save(state, now=self.record.done == epochs)
             self.watch(
                 Progress(
                     "training", self._samples(), self.config.samples, self._last_return(), news

@@ -1,0 +1,134 @@
+"""Every environment, method and algorithm goes together, or is refused with the reason."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+from embrl import envs
+from embrl.embedding.methods import METHODS
+from embrl.envs import ENVIRONMENTS
+from embrl.errors import EmbrlError
+from embrl.policy import ALGORITHMS
+from embrl.training.check import check
+from embrl.training.config import as_json, from_json
+from embrl.training.program import Program
+from embrl.training.runner import train
+from embrl.training.seeds import seed_keys
+from embrl.training.settings import default_config
+from embrl.training.transfer import state_shapes
+
+SMALL = {"gridworld": {"actuators": 3, "bins": 6}, "continuous_gridworld": {"actuators": 3}}
+
+
+def small(environment, method, algorithm, *, env=None, **sections):
+    env = envs.configure(environment, **SMALL.get(environment, {})) if env is None else env
+    config = default_config(environment, env, method, algorithm)
+    hyper = {"updates_per_sample": 0.05, "batch": 16} if algorithm == "sac" else {}
+    parts = {
+        "fit": {"samples": 300, "steps": 20, "batch": 32},
+        "hyper": hyper,
+        "rollout": {"epoch": 100, "lanes": 10, "buffer": 400},
+        "evaluation": {"every": 200, "episodes": 2, "final_episodes": 2},
+    }
+    for name, changes in sections.items():
+        parts[name] = {**parts.get(name, {}), **changes}
+    changed = {
+        name: dataclasses.replace(getattr(config, name), **change) for name, change in parts.items()
+    }
+    return dataclasses.replace(config, seeds=2, samples=700, **changed)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("environment", [name for name in ENVIRONMENTS if name != "recommender"])
+def test_all_shapes_fit_together(environment, method, algorithm):
+    config = small(environment, method, algorithm)
+    env = config.env.build()
+    program = Program(config, env.observation_space, env.action_space)
+    check(program)
+    assert from_json(as_json(config), "here") == config
+    state = state_shapes(program, env, None)
+    keys = jax.eval_shape(lambda: seed_keys(0, 2))
+    after, measures = jax.eval_shape(
+        jax.vmap(program.improve, (None, 0, 0, None, None)), env, state, keys, 0, 1
+    )
+    assert jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), after) == jax.tree.map(
+        lambda leaf: (leaf.shape, leaf.dtype), state
+    )
+    assert {"actor_loss", "critic_loss", "entropy"} <= set(measures)
+
+
+RUNS = [
+    ("gridworld", "ra", "ppo", {}),
+    ("slot_machine", "latent", "vpg", {"update": {"every": 1, "steps": 2}}),
+    ("continuous_gridworld", "dct", "sac", {"f": {"kind": "wolpertinger", "k": 3}}),
+    ("gridworld", "jsae", "sac", {"update": {"every": 2, "steps": 2, "schedule": "linear"}}),
+    ("gridworld", "jsae", "ppo", {"f": {"kind": "softmax"}}),
+    ("gridworld", "none", "sac", {}),
+    ("gridworld", "random", "vpg", {}),
+]
+
+
+@pytest.mark.parametrize(("environment", "method", "algorithm", "sections"), RUNS)
+def test_runs_to_the_end(tmp_path, environment, method, algorithm, sections):
+    folder = train(small(environment, method, algorithm, **sections), tmp_path / "run")
+    assert np.isfinite(folder.summary()["final_return_mean"])
+
+
+@pytest.mark.parametrize(
+    ("method", "algorithm", "sections", "reason"),
+    [
+        ("jsae", "vpg", {"f": {"kind": "wolpertinger"}}, "no critic of actions"),
+        ("jsae", "sac", {"f": {"kind": "softmax"}}, "on-policy"),
+        ("none", "vpg", {"f": {"kind": "softmax"}}, "embeds no actions"),
+        ("none", "vpg", {"update": {"every": 1}}, "no embedding to update"),
+        ("random", "vpg", {"update": {"every": 1}}, "nothing to learn"),
+        ("none", "vpg", {"transfer": {"run": "x"}}, "no embedding to take over"),
+    ],
+)
+def test_what_does_not_go_together_is_refused_with_the_reason(
+    tmp_path, method, algorithm, sections, reason
+):
+    with pytest.raises(EmbrlError, match=reason):
+        train(small("gridworld", method, algorithm, **sections), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_objectives_that_need_embedded_states_refuse_raw_ones(tmp_path):
+    config = dataclasses.replace(small("gridworld", "ra", "vpg"), objectives={"forward": 1.0})
+    with pytest.raises(EmbrlError, match="forward needs embedded states"):
+        train(config, tmp_path / "run")
+
+
+@pytest.mark.parametrize("algorithm", ["vpg", "sac"])
+def test_a_moving_embedding_is_resumed_to_the_same_result(tmp_path, algorithm):
+    config = small("gridworld", "jsae", algorithm, update={"every": 1, "steps": 2})
+    whole = train(config, tmp_path / "whole")
+
+    def interrupt(progress):
+        if progress.stage == "training":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(config, tmp_path / "cut", watch=interrupt, save_every=0.0)
+    cut = train(config, tmp_path / "cut", resume=True)
+    assert cut.metrics().keys() == whole.metrics().keys()
+    for name, column in whole.metrics().items():
+        np.testing.assert_array_equal(cut.metrics()[name], column, err_msg=name)
+    assert whole.metrics()["g_drift"][-1] > 0.0
+
+
+def test_an_embedding_and_policy_are_carried_over_to_more_actions(tmp_path):
+    train(small("gridworld", "jsae", "vpg"), tmp_path / "source")
+    more = envs.configure("gridworld", actuators=4, bins=6)
+    transfer = {"run": str(tmp_path / "source"), "keep": "states", "policy": True}
+    config = small("gridworld", "jsae", "vpg", env=more, transfer=transfer)
+    assert train(config, tmp_path / "target").summary()["actions"] == 16
+    with pytest.raises(EmbrlError, match="action space"):
+        both = {**transfer, "keep": "both"}
+        train(small("gridworld", "jsae", "vpg", env=more, transfer=both), tmp_path / "wrong")
+    other = envs.configure("gridworld", actuators=3, bins=6, walls="swept")
+    config = small("gridworld", "jsae", "vpg", env=other, transfer={"run": transfer["run"]})
+    assert train(config, tmp_path / "walls").summary()["samples"] <= 700
