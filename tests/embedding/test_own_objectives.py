@@ -58,7 +58,9 @@ def test_an_own_function_stands_beside_known_objectives() -> None:
     assert together == pytest.approx(parts[0] + 0.5 * parts[1], rel=1e-5)
 
 
-@pytest.mark.parametrize("own", [3, dict, "near", (togetherness,)], ids=repr)
+@pytest.mark.parametrize(
+    "own", [3, dict, "near", (togetherness,)], ids=["number", "class", "text", "tuple"]
+)
 def test_what_is_no_objective_is_refused(own: Any) -> None:
     with pytest.raises(EmbrlError, match=r"^objective near must be a function .* not ") as error:
         ring_model(CONFIG, KEY, objectives=("near",), own={"near": own})

@@ -126,9 +126,9 @@ def test_an_embedding_and_policy_are_carried_over_to_more_actions(tmp_path):
     transfer = {"run": str(tmp_path / "source"), "keep": "states", "policy": True}
     config = small("gridworld", "jsae", "vpg", env=more, transfer=transfer)
     assert train(config, tmp_path / "target").summary()["actions"] == 16
+    both = small("gridworld", "jsae", "vpg", env=more, transfer={**transfer, "keep": "both"})
     with pytest.raises(EmbrlError, match="action space"):
-        both = {**transfer, "keep": "both"}
-        train(small("gridworld", "jsae", "vpg", env=more, transfer=both), tmp_path / "wrong")
+        train(both, tmp_path / "wrong")
     other = envs.configure("gridworld", actuators=3, bins=6, walls="swept")
     config = small("gridworld", "jsae", "vpg", env=other, transfer={"run": transfer["run"]})
     assert train(config, tmp_path / "walls").summary()["samples"] <= 700

@@ -24,7 +24,8 @@ COMMANDS = Registry(
 USAGE = """\
 embrl: embeddings for reinforcement learning
 
-  embrl train ENV ...         learn an embedding and a policy in it; ENV: gridworld, recommender
+  embrl train ENV ...         learn an embedding and a policy in it; ENV: gridworld, recommender,
+                              slot_machine, continuous_gridworld
   embrl plot RUN              draw a run's learning curve and its embedding
   embrl compare RUN RUN ...   set runs side by side in a table and a picture
   embrl inspect RUN           say how good a run's embedding is, and what is wrong with it

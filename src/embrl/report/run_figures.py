@@ -7,9 +7,11 @@ import jax
 import numpy as np
 
 from embrl.embedding.methods import method
+from embrl.errors import EmbrlError
 from embrl.report.curves import plot_curves, read_curve
 from embrl.report.embedding_figure import plot_embedding
-from embrl.spaces import factors
+from embrl.report.environment_pictures import picture_of
+from embrl.spaces import factors, is_continuous
 from embrl.training.config import RunConfig, from_json
 from embrl.training.program import Program
 from embrl.training.restore import restore
@@ -44,9 +46,7 @@ def _draw_embedding(folder: RunFolder, config: RunConfig, seed: int, path: Path)
     if is_continuous(env.observation_space):
         picture = picture_of(env)
         if picture is None or picture.observations is None:
-            raise EmbrlError(
-                f"there is no picture of the continuous states of {type(env).__name__}"
-            )
+            raise EmbrlError(f"there is no picture of states of {config.environment}")
         points, visited = np.asarray(embedding.phi(picture.observations)), None
     elif len(factors(env.observation_space)) == 1:
         points = np.asarray(embedding.phi.points[0])
