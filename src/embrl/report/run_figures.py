@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from embrl.embedding.methods import method
@@ -47,7 +48,7 @@ def _draw_embedding(folder: RunFolder, config: RunConfig, seed: int, path: Path)
         picture = picture_of(env)
         if picture is None or picture.observations is None:
             raise EmbrlError(f"there is no picture of states of {config.environment}")
-        points, visited = np.asarray(embedding.phi(picture.observations)), None
+        points, visited = np.asarray(embedding.phi(jnp.asarray(picture.observations))), None
     elif len(factors(env.observation_space)) == 1:
         points = np.asarray(embedding.phi.points[0])
         program = Program(config, env.observation_space, env.action_space)
