@@ -317,6 +317,15 @@ def test_next_to_nothing_is_no_surprise() -> None:
     assert found["surprise"] == pytest.approx(np.log(2.0) / 20, rel=1e-4)
 
 
+@pytest.mark.parametrize("losses", [0.0, -1.0])
+def test_losses_that_are_nothing_or_less_do_no_harm(losses: float) -> None:
+    held_out = met(jnp.arange(20, dtype=jnp.int32), losses=losses)
+    found = measured(embedding(), SEEN, held_out, held_out, told=1.0)
+    assert found["surprise"] == found["surprise_share"] == 0.0
+    assert found["fresh_loss"] == losses
+    assert np.isfinite(list(found.values())).all()
+
+
 # What there is, and in what form
 
 

@@ -86,7 +86,7 @@ def test_reads_rows_in_any_order(tmp_path: Path) -> None:
     folder = write_run(tmp_path, {}, SUMMARY)
     cells = [(7, 10, 0.1), (7, 20, 0.2), (3, 10, 0.3), (3, 20, 0.4)]
     for order in itertools.permutations(cells):
-        nothing: dict[str, float] = dict.fromkeys(COLUMNS, 0.0)
+        nothing: dict[str, float] = dict.fromkeys(COLUMNS, 0)
         folder.write_metrics(
             [nothing | dict(zip(("seed", "samples", "return_mean"), c, strict=True)) for c in order]
         )

@@ -47,7 +47,7 @@ NEIGHBOURS = 40
 
 FAR = 3.0
 """A transition is a surprise if its loss is this many times its ceiling. See docs/monitoring.md for
-why it is not enough that losses are large."""
+why it is not enough that losses are large. Losses below 0, if there are such, count as 0."""
 
 USUAL = 2.0
 """Mean losses that are added to both sides first: many times next to nothing is no surprise."""
@@ -121,7 +121,7 @@ def reference(
     ceiling = usual_loss = None
     if _judges(model, weights):
         judged = _some(held_out, 8 * _sample_size(model))
-        losses = _losses(model, weights, judged)
+        losses = jnp.maximum(_losses(model, weights, judged), 0.0)
         square = _distances(model, sample, judged)
         _, near = jax.lax.top_k(-square, min(NEIGHBOURS, square.shape[1]))
         ceiling, usual_loss = losses[near].max(-1), losses.mean()
@@ -154,12 +154,12 @@ def measure(
         part = jax.tree.map(lambda column: column[::4], held_out)
         measures["reference_loss"] = _own_loss(model, weights, part)
     if reference.ceiling is not None and reference.usual_loss is not None:
-        losses = _losses(model, weights, sample)
+        losses = jnp.maximum(_losses(model, weights, sample), 0.0)
         square = _distances(model, sample, held_out)
         # Two plain passes instead of an argmin, which XLA does not vectorise on the CPU.
         nearest = square == square.min(-1, keepdims=True)
         ceiling = jnp.where(nearest, reference.ceiling, -jnp.inf).max(-1)
-        usual = USUAL * reference.usual_loss
+        usual = USUAL * reference.usual_loss + TINY
         beyond = jnp.log((losses + usual) / (FAR * (ceiling + usual)))
         measures["surprise"] = jnp.maximum(beyond, 0.0).mean()
         measures["surprise_share"] = _share(beyond > 0.0)
