@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 ROOMS = [
-    {"errors", "registry", "types", "statistics"},
+    {"errors", "plugins", "registry", "types", "statistics"},
     {"spaces", "networks", "distributions"},
     {"envs"},
     {"data"},
@@ -18,7 +18,7 @@ ROOMS = [
     {"policy"},
     {"training"},
     {"report"},
-    {"api"},
+    {"api", "registration"},
     {"cli"},
 ]
 """Each may import from those above it, and from itself."""

@@ -16,12 +16,24 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from embrl.api import Policy, Run, load, make, train
     from embrl.errors import EmbrlError
+    from embrl.registration import register_environment, register_method, register_objective
 
-__all__ = ["EmbrlError", "Policy", "Run", "load", "make", "train"]
+__all__ = [
+    "EmbrlError",
+    "Policy",
+    "Run",
+    "load",
+    "make",
+    "register_environment",
+    "register_method",
+    "register_objective",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        home = "embrl.errors" if name == "EmbrlError" else "embrl.api"
-        return getattr(importlib.import_module(home), name)
+        home = "errors" if name == "EmbrlError" else "api"
+        home = "registration" if name.startswith("register_") else home
+        return getattr(importlib.import_module(f"embrl.{home}"), name)
     raise AttributeError(f"module 'embrl' has no attribute {name!r}")

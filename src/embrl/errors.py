@@ -17,13 +17,14 @@ class EmbrlError(Exception):
 
 
 class UnknownNameError(EmbrlError):
-    """A name that is in no registry; the message offers the nearest known ones."""
+    """A name that is in no registry; the message offers the nearest known ones, and `otherwise`."""
 
-    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+    def __init__(self, kind: str, name: str, known: Iterable[str], otherwise: str = "") -> None:
         known = sorted(known)
         near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
         hint = f"did you mean {' or '.join(near)}?" if near else f"choose from {', '.join(known)}"
-        super().__init__(f"unknown {kind} {name!r}: {hint}")
+        end = "" if near or not otherwise else "."
+        super().__init__(f"unknown {kind} {name!r}: {hint}{end} {otherwise}")
 
 
 def require(module: str, extra: str) -> ModuleType:

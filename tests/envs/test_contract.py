@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import tyro
 
+from embrl import plugins
 from embrl.data.rollout import random_transitions
 from embrl.envs import ENVIRONMENTS, Environment
 from embrl.spaces import action_count, check_observation, is_continuous
@@ -35,10 +36,18 @@ def recommender_options(folder: Path) -> dict[str, Any]:
     return {"data": str(log), "top_items": 5}
 
 
-@pytest.fixture(scope="module", params=list(ENVIRONMENTS))
+def example(name: str) -> Any:
+    """The configuration class of an environment in examples/, which is not known by name."""
+    plugins.load(str(Path(__file__).parents[2] / "examples" / f"{name}.py"))
+    return ENVIRONMENTS._entries.pop(name)
+
+
+@pytest.fixture(scope="module", params=[*ENVIRONMENTS, "examples/corridor"])
 def config(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Its defaults, save for what it cannot do without, and short episodes."""
     name: str = request.param
+    if name.startswith("examples/"):
+        return example(name.removeprefix("examples/"))(step_limit=LIMIT)
     options = {"actuators": 5} if name.endswith("gridworld") else {}
     if name == "recommender":
         options = recommender_options(tmp_path_factory.mktemp("log"))

@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Sequence
 
+from embrl import plugins
 from embrl.errors import EmbrlError
 from embrl.registry import Registry
 
@@ -30,7 +31,13 @@ embrl: embeddings for reinforcement learning
   embrl compare RUN RUN ...   set runs side by side in a table and a picture
   embrl inspect RUN           say how good a run's embedding is, and what is wrong with it
 
+  embrl --plugin FILE.py COMMAND ...    with environments, objectives and methods of your own, from
+                                        a file or a module (docs/extending.md)
+
 embrl COMMAND --help says more of each."""
+
+FLAG = "--plugin"
+"""The one flag that stands before the command."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -40,16 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     what is wrong, where and what would be right.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    if not arguments or arguments[0] in ("-h", "--help"):
-        print(USAGE)
-        return 0
-    if arguments[0] == "--version":
-        from importlib.metadata import version
-
-        print(f"embrl {version('embrl')}")
-        return 0
     try:
-        COMMANDS[arguments[0]](arguments[1:])
+        _run(arguments)
     except EmbrlError as error:
         print(f"embrl: {error}", file=sys.stderr)
         return 2
@@ -59,3 +58,43 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("embrl: interrupted; --resume goes on from the last checkpoint", file=sys.stderr)
         return 130
     return 0
+
+
+def _run(arguments: list[str]) -> None:
+    named, (command, *rest) = _without_plugins(arguments)
+    if command in ("-h", "--help"):
+        print(USAGE)
+        return
+    if command == "--version":
+        from importlib.metadata import version
+
+        print(f"embrl {version('embrl')}")
+        return
+    if command in COMMANDS and named:
+        _load(named)
+    COMMANDS[command](rest)
+
+
+def _load(named: list[str]) -> None:
+    from embrl.training.seeds import prepare_jax
+
+    prepare_jax()  # first: a plugin may put JAX to work
+    for source in named:
+        plugins.load(source)
+
+
+def _without_plugins(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """What `--plugin` names, and the rest, which is the command."""
+    named: list[str] = []
+    rest = list(arguments)
+    while rest and rest[0].partition("=")[0] == FLAG:
+        first = rest.pop(0)
+        _, given, source = first.partition("=")
+        if not given and rest:
+            source = rest.pop(0)
+        if not source:
+            raise EmbrlError(f"{FLAG} takes a file or a module: embrl {FLAG} FILE.py COMMAND ...")
+        named.append(source)
+    if any(argument.partition("=")[0] == FLAG for argument in rest):
+        raise EmbrlError(f"{FLAG} stands before the command: embrl {FLAG} FILE.py {rest[0]} ...")
+    return named, rest or ["--help"]

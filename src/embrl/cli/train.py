@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, get_args
 import tyro
 from rich.console import Console
 
+from embrl import plugins
 from embrl.cli.main import STARTED
 from embrl.cli.parsing import finish_help, parse, value_of
 from embrl.cli.progress import ProgressBar
@@ -22,12 +23,12 @@ from embrl.training.runner import train as run
 from embrl.training.seeds import prepare_jax
 from embrl.training.settings import Settings, default_config
 
-USAGE = f"""\
+USAGE = """\
 usage: embrl train ENV [--method M] [--algorithm A] [--seeds N] [--samples N] [--out RUN] ...
        embrl train --resume --out RUN
 
 Learns an embedding of states and actions from random experience, trains a policy inside it and
-writes a run folder. ENV: {", ".join(ENVIRONMENTS)}.
+writes a run folder. ENV: {names}.
 
 embrl train ENV --help lists all flags of an environment."""
 
@@ -35,8 +36,10 @@ embrl train ENV --help lists all flags of an environment."""
 def train(arguments: Sequence[str]) -> None:
     """Parses, trains, says how it went."""
     prepare_jax()
+    if not arguments or not {"-h", "--help"}.isdisjoint(arguments):
+        plugins.load_installed()  # to be named
     if not arguments or arguments[0].startswith("-"):
-        finish_help(arguments, USAGE)
+        finish_help(arguments, USAGE.format(names=", ".join(ENVIRONMENTS)))
         config, out, resume = _resumed(arguments)
     else:
         config, out, resume = _parsed(arguments[0], arguments[1:])

@@ -9,7 +9,14 @@ import gymnasium
 import jax
 
 from embrl.embedding.encoders import SPREAD, ActionEncoder, RawStates, StateEncoder
-from embrl.embedding.objectives import OBJECTIVES, FunctionObjective, Objective, OwnObjective, Shape
+from embrl.embedding.objectives import (
+    OBJECTIVES,
+    FunctionObjective,
+    Objective,
+    OwnObjective,
+    Shape,
+    checked_objective,
+)
 from embrl.embedding.objectives.forward import Forward
 from embrl.embedding.observations import Prediction
 from embrl.embedding.transition import TransitionModel
@@ -117,10 +124,5 @@ class JointEmbedding(eqx.Module):
 def _new_part(
     name: str, own: Mapping[str, OwnObjective], shape: Shape, config: ModelConfig, key: Key
 ) -> Objective:
-    kind: Any = own.get(name) or OBJECTIVES[name]
-    if not (issubclass(kind, Objective) if isinstance(kind, type) else callable(kind)):
-        raise EmbrlError(
-            f"objective {name} must be a function of a model and transitions, or a subclass of "
-            f"Objective, not {kind!r}"
-        )
+    kind: Any = checked_objective(name, own.get(name) or OBJECTIVES[name])
     return kind(shape, config, key=key) if isinstance(kind, type) else FunctionObjective(kind)

@@ -16,8 +16,9 @@ ENVIRONMENTS = Registry(
         "continuous_gridworld": "embrl.envs.continuous_gridworld:ContinuousGridworldConfig",
         "slot_machine": "embrl.envs.slot_machine:SlotMachineConfig",
     },
+    plugged=True,
 )
-"""Name to configuration class. A new environment is one file and one line here."""
+"""Name to configuration class. A new environment is one file and one line here, or a plugin."""
 
 
 def configure(name: str, **options: Any) -> EnvConfig:

@@ -1,5 +1,6 @@
 """All pictures of one run."""
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,16 +9,20 @@ import jax.numpy as jnp
 import numpy as np
 
 from embrl.embedding.methods import method
-from embrl.errors import EmbrlError
+from embrl.envs import Environment
 from embrl.report.curves import plot_curves, read_curve
 from embrl.report.embedding_figure import plot_embedding
 from embrl.report.environment_pictures import picture_of
 from embrl.spaces import factors, is_continuous
-from embrl.training.config import RunConfig, from_json
+from embrl.training.config import RunConfig, TransferConfig, from_json
 from embrl.training.program import Program
 from embrl.training.restore import restore
 from embrl.training.run_folder import RunFolder
 from embrl.training.seeds import seed_keys
+from embrl.types import Transition
+
+SHOWN = 1600
+"""States of a box that are drawn, where its environment has no picture to choose them."""
 
 
 def draw_run(path: str | Path, seed: int = 0) -> Iterator[Path]:
@@ -46,14 +51,11 @@ def _draw_embedding(folder: RunFolder, config: RunConfig, seed: int, path: Path)
     env = config.env.build()
     if is_continuous(env.observation_space):
         picture = picture_of(env)
-        if picture is None or picture.observations is None:
-            raise EmbrlError(f"there is no picture of states of {config.environment}")
-        points, visited = np.asarray(embedding.phi(jnp.asarray(picture.observations))), None
+        shown = _some_seen(config, env, seed) if picture is None else picture.observations
+        points, visited = np.asarray(embedding.phi(jnp.asarray(shown))), None
     elif len(factors(env.observation_space)) == 1:
         points = np.asarray(embedding.phi.points[0])
-        program = Program(config, env.observation_space, env.action_space)
-        key = seed_keys(config.seed, config.seeds)[seed]
-        seen = jax.jit(program.collect)(env, key)
+        seen = _seen(config, env, seed)
         visited = np.zeros(len(points), bool)
         visited[np.asarray(seen.observation)] = True
         visited[np.asarray(seen.next_observation)] = True
@@ -63,3 +65,17 @@ def _draw_embedding(folder: RunFolder, config: RunConfig, seed: int, path: Path)
     plot_embedding(
         path, environment=env, phi=points, g=np.asarray(embedding.g.table), visited=visited
     )
+
+
+def _seen(config: RunConfig, env: Environment, seed: int) -> Transition:
+    """The transitions of pre-training, `[T, B, ...]`."""
+    program = Program(config, env.observation_space, env.action_space)
+    return jax.jit(program.collect)(env, seed_keys(config.seed, config.seeds)[seed])
+
+
+def _some_seen(config: RunConfig, env: Environment, seed: int) -> np.ndarray:
+    # Where the embedding came from another run, there was no pre-training: as if there had been.
+    config = dataclasses.replace(config, transfer=TransferConfig())
+    observations = np.asarray(_seen(config, env, seed).observation)
+    observations = observations.reshape(-1, observations.shape[-1])
+    return observations[:: -(-len(observations) // SHOWN)]

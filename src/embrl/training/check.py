@@ -7,7 +7,7 @@ from embrl.decoding import DECODERS
 from embrl.decoding.config import build
 from embrl.embedding.methods import method
 from embrl.embedding.objectives import OBJECTIVES
-from embrl.errors import EmbrlError, UnknownNameError
+from embrl.errors import EmbrlError
 from embrl.training.config import RunConfig, as_json
 from embrl.training.program import Program
 
@@ -63,8 +63,8 @@ def _check_rollout(config: RunConfig) -> None:
 def _check_objectives(program: Program) -> None:
     config = program.config
     for name in config.objectives:
-        if name not in OBJECTIVES and name not in program.own:
-            raise UnknownNameError("objective", name, [*OBJECTIVES, *program.own])
+        if name not in program.own and name not in OBJECTIVES:
+            raise OBJECTIVES.unknown(name, program.own)
     if config.objectives and not program.method.embeds:
         raise EmbrlError("objectives: method none has no embedding to train: choose another method")
     if program.horizon > program.epoch_rows:

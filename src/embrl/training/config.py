@@ -10,7 +10,7 @@ from embrl.decoding.config import DecoderConfig
 from embrl.embedding.fit import FitConfig
 from embrl.embedding.model import ModelConfig
 from embrl.envs import ENVIRONMENTS, EnvConfig
-from embrl.errors import EmbrlError
+from embrl.errors import EmbrlError, UnknownNameError
 from embrl.policy import ALGORITHMS
 from embrl.policy.algorithm import Algorithm
 from embrl.policy.config import PolicyConfig
@@ -120,9 +120,13 @@ def from_json(value: dict[str, Any], where: str | Path) -> RunConfig:
         raise EmbrlError(f"{where} lacks {', '.join(sorted(missing))}")
     if unknown := value.keys() - kinds.keys():
         raise EmbrlError(f"{where} has unknown entries: {', '.join(sorted(unknown))}")
-    # These two depend on a name that stands beside them.
-    kinds["env"] = ENVIRONMENTS[value["environment"]]
-    kinds["hyper"] = ALGORITHMS[value["algorithm"]]
+    # These two depend on a name that stands beside them. A folder brings no code: what a plugin
+    # registered must have been loaded by whoever reads it.
+    try:
+        kinds["env"] = ENVIRONMENTS[value["environment"]]
+        kinds["hyper"] = ALGORITHMS[value["algorithm"]]
+    except UnknownNameError as error:
+        raise EmbrlError(f"{where}: {error}") from error
     converter = cattrs.Converter(forbid_extra_keys=True)
     parts: dict[str, Any] = {}
     for name, kind in kinds.items():

@@ -6,6 +6,7 @@ from embrl.embedding.objectives.objective import (
     Objective,
     OwnObjective,
     Shape,
+    checked_objective,
 )
 from embrl.registry import Registry
 
@@ -16,6 +17,7 @@ __all__ = [
     "Objective",
     "OwnObjective",
     "Shape",
+    "checked_objective",
 ]
 
 OBJECTIVES = Registry(
@@ -29,5 +31,7 @@ OBJECTIVES = Registry(
         "termination": "embrl.embedding.objectives.termination:Termination",
         "latent": "embrl.embedding.objectives.latent:Latent",
     },
+    plugged=True,
 )
-"""Name to class. A new objective is one file and one line here; a user's own is passed in."""
+"""Name to class, or to a function of a plugin's. A new objective is one file and one line here; a
+user's own is passed in, or registered by a plugin."""

@@ -3,7 +3,7 @@
 import abc
 import dataclasses
 from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import equinox as eqx
 import gymnasium
@@ -78,3 +78,17 @@ LossFunction: TypeAlias = Callable[["JointEmbedding", Transition], Float[Array, 
 
 OwnObjective: TypeAlias = LossFunction | type[Objective]
 """What a user may pass in: a function, or a class with parameters."""
+
+
+def checked_objective(name: str, kind: Any) -> OwnObjective:
+    """`kind`, if it can be an objective.
+
+    Raises:
+        EmbrlError: it cannot.
+    """
+    if issubclass(kind, Objective) if isinstance(kind, type) else callable(kind):
+        return kind
+    raise EmbrlError(
+        f"objective {name} must be a function of a model and transitions, or a subclass of "
+        f"Objective, not {kind!r}"
+    )

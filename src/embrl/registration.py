@@ -1,0 +1,97 @@
+"""Things of one's own under a name: what a plugin calls."""
+
+import dataclasses
+import json
+from collections.abc import Callable
+from typing import Any, TypeVar, overload
+
+from embrl.embedding.methods import METHODS, Method
+from embrl.embedding.objectives import OBJECTIVES, OwnObjective, checked_objective
+from embrl.envs import ENVIRONMENTS
+from embrl.errors import EmbrlError
+
+Config = TypeVar("Config", bound=type)
+Own = TypeVar("Own", bound=OwnObjective)
+
+
+@overload
+def register_environment(name: str) -> Callable[[Config], Config]: ...
+@overload
+def register_environment(name: str, config: Config) -> Config: ...
+def register_environment(name: str, config: Any = None) -> Any:
+    """Makes an environment known as `name`: to `embrl.make`, `embrl.train` and the command line.
+
+    Without a class it is a decorator: `@embrl.register_environment("corridor")`.
+
+    Arguments:
+        config: a frozen dataclass whose `build()` makes an `Environment`. Its fields, plain values
+            with defaults, become the flags `--env.*`.
+
+    **Returns** the class.
+
+    Raises:
+        EmbrlError: the name is taken or no name, or the class is not of that kind.
+    """
+    if config is None:
+        return lambda config: register_environment(name, config)
+    _check_config(name, config)
+    ENVIRONMENTS.add(name, config)
+    return config
+
+
+@overload
+def register_objective(name: str) -> Callable[[Own], Own]: ...
+@overload
+def register_objective(name: str, objective: Own) -> Own: ...
+def register_objective(name: str, objective: Any = None) -> Any:
+    """Makes an objective known as `name`: to `--objectives` and to methods.
+
+    Without an objective it is a decorator: `@embrl.register_objective("distance")`.
+
+    Arguments:
+        objective: a function of a model and a batch of transitions, or a subclass of `Objective`.
+
+    **Returns** the objective.
+
+    Raises:
+        EmbrlError: the name is taken or no name, or `objective` is neither.
+    """
+    if objective is None:
+        return lambda objective: register_objective(name, objective)
+    OBJECTIVES.add(name, checked_objective(name, objective))
+    return objective
+
+
+def register_method(name: str, method: Method) -> Method:
+    """Makes a choice of encoders and objectives known as `name`: to `--method`.
+
+    **Returns** the method.
+
+    Raises:
+        EmbrlError: the name is taken or no name, or `method` is no `Method`.
+    """
+    if not isinstance(method, Method):
+        raise EmbrlError(f"method {name} must be a Method, not {method!r}")
+    METHODS.add(name, method)
+    return method
+
+
+def _check_config(name: str, config: Any) -> None:
+    """Refuses what would fail later, on the way to flags or into config.json."""
+    parameters = getattr(config, "__dataclass_params__", None)
+    if (
+        not isinstance(config, type)
+        or not getattr(parameters, "frozen", False)
+        or not callable(getattr(config, "build", None))
+    ):
+        raise EmbrlError(
+            f"environment {name} must be a frozen dataclass of settings with build(), not "
+            f"{config!r}"
+        )
+    for field in dataclasses.fields(config):  # type: ignore[arg-type]
+        if field.init and dataclasses.MISSING is field.default is field.default_factory:
+            raise EmbrlError(f"environment {name}: its setting {field.name} needs a default")
+    try:
+        json.dumps(dataclasses.asdict(config()))  # type: ignore[call-overload]
+    except (TypeError, ValueError) as error:
+        raise EmbrlError(f"environment {name}: settings must be plain values: {error}") from error
