@@ -101,6 +101,7 @@ def _check_embedding(program: Program) -> None:
         if update.every:
             raise EmbrlError("update.every: method none has no embedding to update")
         return
+    _positive("transfer.std", config.transfer.std)
     for name in ("samples", "steps", "batch"):
         _positive(f"fit.{name}", getattr(fit, name))
     _positive("fit.learning-rate", fit.learning_rate)

@@ -63,6 +63,9 @@ class TransferConfig:
     policy: bool = False
     """Whether to begin with its policy too. The other networks of the embedding (T) are then kept
     as they are, so that what is trained anew comes to lie where the policy expects it."""
+    std: float = 0.2
+    """The least std that a policy taken over begins with on each axis of E (VPG and PPO). A trained
+    one is often too sure of itself to notice that the world has changed."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -226,7 +226,8 @@ class _Run:
             if source.agent.norm is not None and embedding is source.agent.embedding:
                 agent = agent._replace(norm=source.agent.norm)
             if self.config.transfer.policy:
-                agent = agent._replace(learner=source.agent.learner)
+                learner = transfer.unsettled(source.agent.learner, self.config.transfer.std)
+                agent = agent._replace(learner=learner)
         state = self.start(self.env, self.keys, agent, found)
         if source is not None and self.config.transfer.policy and source.agent.norm is not None:
             # The policy goes on seeing X as it did.

@@ -14,6 +14,8 @@ from embrl.embedding.model import JointEmbedding
 from embrl.embedding.monitor import Reference
 from embrl.envs import Environment
 from embrl.errors import EmbrlError
+from embrl.policy.actors import GaussianActor
+from embrl.policy.algorithm import Learner
 from embrl.training import checkpoint
 from embrl.training.config import TransferConfig, from_json
 from embrl.training.program import Agent, Program, SeedState
@@ -86,6 +88,19 @@ def renewed(transfer: TransferConfig, state: FitState, kept: JointEmbedding) -> 
             "policy cannot be kept without them: leave it out, or use model.head metric"
         )
     return FitState(model, state.optimiser)
+
+
+def unsettled(learner: Learner, std: float) -> Learner:
+    """A policy taken over, no surer of itself than `std` on each axis of E. Policies whose std
+    depends on the state stay as they are.
+    """
+    if not isinstance(learner.actor, GaussianActor):
+        return learner
+    return eqx.tree_at(
+        lambda learner: learner.actor.log_std,
+        learner,
+        replace_fn=lambda log: jnp.maximum(log, jnp.log(std)),
+    )
 
 
 def state_shapes(program: Program, env: Environment, source: Source | None) -> SeedState:
