@@ -1,6 +1,6 @@
 """Copies from run folders what is worth keeping: no checkpoints.
 
-python results/collect.py RUN ...
+python results/collect.py runs/RUN ...      to results/RUN
 """
 
 import shutil
@@ -16,9 +16,9 @@ KEPT = (
 def main() -> None:
     here = Path(__file__).parent
     for run in map(Path, sys.argv[1:]):
-        target = here / run.name
+        target = here / run.relative_to("runs")
         shutil.rmtree(target, ignore_errors=True)
-        target.mkdir()
+        target.mkdir(parents=True)
         for name in KEPT:
             if (run / name).is_dir():
                 shutil.copytree(run / name, target / name)

@@ -16,7 +16,7 @@ from embrl.statistics import area_under_curve, bootstrap_mean, samples_to
 if TYPE_CHECKING:
     from rich.table import Table
 
-LEVELS = {"gridworld": 0.5}
+LEVELS = {"gridworld": 0.5, "continuous_gridworld": 0.5}
 """Returns that count as "has learned it", where half way to the best known one says little: a
 random walk in the gridworld pays for its collisions with returns far below zero."""
 
