@@ -1,6 +1,9 @@
 """Every environment, method and algorithm goes together, or is refused with the reason."""
 
 import dataclasses
+import functools
+import tempfile
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -22,8 +25,25 @@ from embrl.training.transfer import state_shapes
 SMALL = {"gridworld": {"actuators": 3, "bins": 6}, "continuous_gridworld": {"actuators": 3}}
 
 
+@functools.cache
+def purchase_log():
+    """Of nine items, by customers who each want the same five again and again."""
+    path = Path(tempfile.mkdtemp()) / "log.csv"
+    rows = [
+        f"{user},2026-01-01 10:00:{moment:02},{(user * moment + user) % 9},{1 + user % 9}"
+        for user in range(40)
+        for moment in range(12)
+    ]
+    path.write_text("\n".join(["user,ts,item,price", *rows]))
+    return str(path)
+
+
 def small(environment, method, algorithm, *, env=None, **sections):
-    env = envs.configure(environment, **SMALL.get(environment, {})) if env is None else env
+    if env is None:
+        options = SMALL.get(environment, {})
+        if environment == "recommender":
+            options = {"data": purchase_log(), "min_purchases": 1}
+        env = envs.configure(environment, **options)
     config = default_config(environment, env, method, algorithm)
     hyper = {"updates_per_sample": 0.05, "batch": 16} if algorithm == "sac" else {}
     parts = {
@@ -42,7 +62,7 @@ def small(environment, method, algorithm, *, env=None, **sections):
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("environment", [name for name in ENVIRONMENTS if name != "recommender"])
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_all_shapes_fit_together(environment, method, algorithm):
     config = small(environment, method, algorithm)
     env = config.env.build()
@@ -68,6 +88,7 @@ RUNS = [
     ("gridworld", "jsae", "ppo", {"f": {"kind": "softmax"}}),
     ("gridworld", "none", "sac", {}),
     ("gridworld", "random", "vpg", {}),
+    ("recommender", "jsae", "ppo", {}),
 ]
 
 
