@@ -14,10 +14,12 @@ from hypothesis.extra import numpy as hnp
 
 from embrl.data.segments import Segments
 from embrl.embedding import monitor
+from embrl.embedding.complaints import SURPRISE, complaints
 from embrl.embedding.fit import loss
 from embrl.embedding.model import JointEmbedding, ModelConfig
-from embrl.embedding.monitor import MEASURES, complaints, effective_rank, measure, reference
+from embrl.embedding.monitor import MEASURES, effective_rank, measure, reference
 from embrl.embedding.objectives import Objective, Shape
+from embrl.embedding.seen import FAMILIAR
 from embrl.spaces import state_count
 from embrl.types import Transition
 
@@ -219,7 +221,7 @@ def test_of_a_box_cells_are_as_narrow_as_pre_training_allows(dimensions: int) ->
 
     model, seen, held_out = embedding(space), points(20.0), points(20.0)
     like_it = measured(model, seen, held_out, points(20.0), space)
-    assert like_it["reference_unseen_share"] <= monitor.FAMILIAR
+    assert like_it["reference_unseen_share"] <= FAMILIAR
     assert like_it["unseen_share"] == pytest.approx(like_it["reference_unseen_share"], abs=0.02)
     assert measured(model, seen, held_out, points(30.0), space)["unseen_share"] > 0.98
 
@@ -411,7 +413,7 @@ def test_what_is_wrong_is_said_with_the_seeds(change: dict[str, float], said: st
 
 
 def test_seeds_speak_together() -> None:
-    limit = monitor.SURPRISE
+    limit = SURPRISE
     little, much = FINE | {"surprise": 0.7 * limit}, FINE | {"surprise": 1.1 * limit}
     assert complaints([little]) == {}
     assert [*complaints([little, FINE, little, little]).values()] == [[0, 2, 3]]

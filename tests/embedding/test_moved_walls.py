@@ -10,9 +10,10 @@ import pytest
 from embrl.data.rollout import open_lanes, random_transitions, rollout
 from embrl.data.segments import draw_segments
 from embrl.embedding import fit as fitting
+from embrl.embedding.complaints import complaints
 from embrl.embedding.fit import FitConfig
 from embrl.embedding.model import JointEmbedding, ModelConfig
-from embrl.embedding.monitor import complaints, measure, reference
+from embrl.embedding.monitor import measure, reference
 from embrl.envs import Environment
 from embrl.envs.gridworld import GridworldConfig
 from embrl.training.seeds import over_seeds, seed_keys

@@ -1,20 +1,19 @@
 """Does the embedding still fit what the agent now sees? Cheap measures for every evaluation."""
 
-import math
-from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, UInt32
+from jaxtyping import Array, Bool, Float, Int
 
 from embrl.data.segments import Segments
 from embrl.embedding.encoders import StateEncoder
 from embrl.embedding.fit import Weights, loss
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.quality import COINCIDE
-from embrl.types import Observation, Transition
+from embrl.embedding.seen import Seen, remember, unseen_share
+from embrl.types import Transition
 
 MEASURES = (
     "fresh_loss",
@@ -55,33 +54,7 @@ USUAL = 2.0
 PAIRS = 2**19
 """Of actions, whose distances are looked at: of many actions, fewer are held against all."""
 
-TABLE = 2**20
-"""States that are remembered one by one; of larger spaces and boxes, cells by their hash."""
-
-WORD = 32
-"""Bits of a word."""
-
-WIDTHS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
-"""Of the cells of a box, in standard deviations of what pre-training saw."""
-
-FAMILIAR = 0.05
-"""Share of held-out observations of a box that may fall into unseen cells: wider cells are taken
-otherwise, as in many dimensions every observation is alone in a narrow one."""
-
-STEADY = 1e-3
-"""The least standard deviation of a coordinate, of a range of 2, that is not taken for rounding."""
-
 TINY = 1e-30
-
-
-class Seen(NamedTuple):
-    """Which states, or cells, pre-training has met."""
-
-    bits: UInt32[Array, " words"]
-    """A bit for each, 32 to a word."""
-    centre: Float[Array, " p"] | None
-    """Of the cell around it; None for discrete observations."""
-    width: Float[Array, " p"] | None
 
 
 class Reference(NamedTuple):
@@ -125,10 +98,10 @@ def reference(
         square = _distances(model, sample, judged)
         _, near = jax.lax.top_k(-square, min(NEIGHBOURS, square.shape[1]))
         ceiling, usual_loss = losses[near].max(-1), losses.mean()
-    seen, unseen_share = _remember(model, transitions, held_out, states)
+    seen, unseen = remember(model.raw, transitions, held_out, states)
     return Reference(
         seen,
-        unseen_share,
+        unseen,
         sample,
         ceiling,
         usual_loss,
@@ -163,7 +136,7 @@ def measure(
         beyond = jnp.log((losses + usual) / (FAR * (ceiling + usual)))
         measures["surprise"] = jnp.maximum(beyond, 0.0).mean()
         measures["surprise_share"] = _share(beyond > 0.0)
-    measures["unseen_share"] = _unseen(model, reference.seen, fresh.observation)
+    measures["unseen_share"] = unseen_share(model.raw, reference.seen, fresh.observation)
     measures["reference_unseen_share"] = reference.unseen_share
     if reference.phi is not None:
         measures["phi_drift"] = _drift(model.phi(held_out.observation), reference.phi)
@@ -172,61 +145,6 @@ def measure(
     measures["g_rank"] = effective_rank(model.g.table)
     measures["dead_share"], measures["colliding_share"] = _crowding(model.g.table)
     return measures
-
-
-SURPRISE = 0.035
-"""Of one seed; the mean of n seeds may be less by the root of n, as chance averages out."""
-
-AT_REST = 1e-3
-"""Drift below this is rounding."""
-
-UNSEEN = 0.2
-DEAD = 0.1
-COLLIDING = 0.99
-"""Shares from which on something is wrong. docs/monitoring.md has the figures behind these."""
-
-
-def complaints(seeds: Sequence[Mapping[str, float]]) -> dict[str, list[int]]:
-    """What speaks against a run's embedding, in words that stay the same from one evaluation to
-    the next, and where in `seeds` it is so; nothing if all is fine.
-
-    Arguments:
-        seeds: the measures of each; those that are missing or nan are no reason to complain.
-    """
-    found = {
-        "the world no longer does what the embedding predicts": _surprised(seeds),
-        "the agent meets states that the embedding was not trained on": [
-            at for at, measures in enumerate(seeds) if _lost(measures)
-        ],
-        "some actions can never be chosen: others lie at the very same place": [
-            at for at, measures in enumerate(seeds) if measures.get("dead_share", 0.0) > DEAD
-        ],
-        "nearly all actions lie so close to another that it is chance which one is chosen": [
-            at
-            for at, measures in enumerate(seeds)
-            if measures.get("colliding_share", 0.0) > COLLIDING
-        ],
-    }
-    return {text: where for text, where in found.items() if where}
-
-
-def _surprised(seeds: Sequence[Mapping[str, float]]) -> list[int]:
-    surprise = np.array([measures.get("surprise", math.nan) for measures in seeds])
-    known = surprise[~np.isnan(surprise)]
-    limit = SURPRISE
-    if known.size and known.mean() > SURPRISE / math.sqrt(known.size):
-        limit = SURPRISE / math.sqrt(known.size)
-    return np.flatnonzero(surprise > limit).tolist()
-
-
-def _lost(measures: Mapping[str, float]) -> bool:
-    """Whether states are new to an embedding of states that has not gone on learning, and more
-    often than held-out ones were.
-    """
-    if not measures.get("phi_drift", math.nan) < AT_REST:
-        return False
-    known = 1.0 - measures.get("reference_unseen_share", 0.0)
-    return 1.0 - (1.0 - measures.get("unseen_share", 0.0)) / max(known, TINY) > UNSEEN
 
 
 def effective_rank(x: Float[Array, "N k"]) -> Float[Array, ""]:
@@ -345,66 +263,3 @@ def _own_loss(model: JointEmbedding, weights: Weights, steps: Transition) -> Flo
         jax.tree.map(lambda leaf: leaf[None], steps), jnp.ones((1, *steps.action.shape), bool)
     )
     return loss(model, segments, weights)
-
-
-# States that were seen
-
-
-def _remember(
-    model: JointEmbedding, transitions: Transition, held_out: Transition, states: int | None
-) -> tuple[Seen, Float[Array, ""]]:
-    """What pre-training has met, and the share of held-out states that it has not."""
-    size = TABLE if states is None or states > TABLE else states
-    blank = jnp.zeros(-(-size // WORD), jnp.uint32)
-
-    def remember(seen: Seen) -> tuple[Seen, Array]:
-        table = jnp.zeros(blank.shape[0] * WORD, bool)
-        for column in (transitions.observation, transitions.next_observation):
-            table = table.at[_cells(model, seen, column)].set(True)
-        seen = seen._replace(bits=_pack(table))
-        return seen, _unseen(model, seen, held_out.observation)
-
-    if states is not None:
-        return remember(Seen(blank, None, None))
-    points = model.raw(transitions.observation)
-    points = points.reshape(-1, points.shape[-1])
-    centre, deviation = points.mean(0), jnp.maximum(points.std(0), STEADY)
-    *narrower, (chosen, share) = [
-        remember(Seen(blank, centre, width * deviation)) for width in WIDTHS
-    ]
-    # The narrowest cells that held-out data mostly finds full, or else the widest.
-    for found in reversed(narrower):
-        better = found[1] <= FAMILIAR
-        chosen, share = jax.tree.map(
-            lambda new, old, better=better: jnp.where(better, new, old), found, (chosen, share)
-        )
-    return chosen, share
-
-
-def _cells(model: JointEmbedding, seen: Seen, observation: Observation) -> Int[Array, " N"]:
-    """A number for each observation, below the number of bits."""
-    values = model.raw(observation)
-    if seen.centre is not None and seen.width is not None:
-        values = jnp.round((values - seen.centre) / seen.width).astype(jnp.int32)
-    values = values.reshape(-1, values.shape[-1])
-    factors, bits = model.raw.features, seen.bits.shape[0] * WORD
-    if isinstance(factors, tuple) and math.prod(factors) <= bits:
-        places = np.cumprod((1, *factors[:0:-1]), dtype=np.int32)[::-1]
-        return (values * places).sum(-1)
-    # A multilinear hash, mixed so that its upper bits depend on all of it.
-    random = np.random.default_rng(0).integers(0, 2**32, values.shape[-1], np.uint32) | 1
-    mixed = (values.astype(jnp.uint32) * random).sum(-1, dtype=jnp.uint32)
-    mixed = (mixed ^ (mixed >> 16)) * np.uint32(0x9E3779B1)
-    return (mixed >> (32 - int(math.log2(TABLE)))).astype(jnp.int32)
-
-
-def _pack(table: Bool[Array, " bits"]) -> UInt32[Array, " words"]:
-    places = jnp.arange(WORD, dtype=jnp.uint32)
-    return (table.reshape(-1, WORD).astype(jnp.uint32) << places).sum(-1, dtype=jnp.uint32)
-
-
-def _unseen(model: JointEmbedding, seen: Seen, observation: Observation) -> Float[Array, ""]:
-    """The share of observations whose cells are not marked."""
-    cells = _cells(model, seen, observation)
-    bit = seen.bits[cells // WORD] >> (cells % WORD).astype(jnp.uint32)
-    return _share((bit & 1) == 0)

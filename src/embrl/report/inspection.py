@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from embrl.embedding.complaints import complaints
 from embrl.embedding.methods import METHODS
-from embrl.embedding.monitor import MEASURES, complaints
+from embrl.embedding.monitor import MEASURES
 from embrl.embedding.recovery import LOST
 from embrl.errors import EmbrlError
 from embrl.report.numbers import short_count

@@ -17,7 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from embrl import spaces
-from embrl.embedding import monitor, quality
+from embrl.embedding import quality
+from embrl.embedding.complaints import complaints
 from embrl.embedding.fit import FitState
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.objectives import OwnObjective
@@ -272,7 +273,7 @@ class _Run:
         """What the last measures say of the embedding that was not known before."""
         if not self.program.method.embeds:
             return ()
-        found, known = monitor.complaints(self._last_rows()), self.record.warnings
+        found, known = complaints(self._last_rows()), self.record.warnings
         news = []
         for text, seeds in found.items():
             if not known.get(text, {}).get("seeds"):
