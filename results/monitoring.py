@@ -1,0 +1,82 @@
+"""The figures of docs/monitoring.md: what monitoring says when the world changes, or does not.
+
+    python results/monitoring.py METHOD CHANGE [--samples N] [--seed S] [--update EPOCHS]
+
+CHANGE: unchanged, mirrored, shifted, turned. It happens between pre-training and the first epoch.
+"""
+
+import argparse
+import dataclasses
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from embrl.embedding.complaints import complaints
+from embrl.embedding.monitor import MEASURES
+from embrl.envs.gridworld import Gridworld, GridworldConfig
+from embrl.training.program import Program
+from embrl.training.seeds import over_seeds, prepare_jax, seed_keys
+from embrl.training.settings import default_config
+
+SEEDS = 8
+WALLS = GridworldConfig(actuators=9)
+OBSTACLES = {
+    "mirrored": ((0.5, 0.375, 1.0, 0.4), (0.475, 0.375, 0.5, 0.75)),
+    "shifted": ((0.0, 0.275, 0.5, 0.3), (0.6, 0.275, 0.625, 0.65)),
+}
+
+
+def changed(change: str) -> Gridworld:
+    env = dataclasses.replace(WALLS, obstacles=OBSTACLES.get(change, WALLS.obstacles)).build()
+    if change == "turned":
+        x, y = env.motions.T
+        env = eqx.tree_at(lambda e: e.motions, env, jnp.stack([-y, x], axis=1))
+    return env
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("method")
+    parser.add_argument("change", choices=["unchanged", "turned", *OBSTACLES])
+    parser.add_argument("--samples", type=int, default=150_000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--update", type=int, default=0)
+    given = parser.parse_args()
+    prepare_jax()
+    config = default_config("gridworld", WALLS, given.method)
+    update = dataclasses.replace(config.update, every=given.update)
+    config = dataclasses.replace(
+        config, samples=given.samples, seed=given.seed, seeds=SEEDS, update=update
+    )
+    before, after = WALLS.build(), changed(given.change)
+    program = Program(config, before.observation_space, before.action_space)
+    keys = seed_keys(config.seed, SEEDS)
+
+    def pretrain(env, key):
+        transitions = program.collect(env, key)
+        train, _ = program.split(transitions)
+        state = program.new_model(key)
+        if config.objectives:
+            state, _ = program.fit(state, train, key, jnp.arange(config.fit.steps))
+        return program.new_agent(key, state.model), transitions
+
+    agent, transitions = over_seeds(pretrain, SEEDS, shared=(0,))(before, keys)
+    state = over_seeds(program.start, SEEDS, shared=(0,))(after, keys, agent, transitions)
+    improve = over_seeds(program.improve, SEEDS, shared=(0, 3, 4))
+    evaluate = over_seeds(program.evaluate, SEEDS, shared=(0, 3, 4))
+    chunk = config.evaluation.every // config.rollout.epoch
+    print("samples return | mean over seeds of", ", ".join(MEASURES))
+    for done in range(0, program.epochs - chunk + 1, chunk):
+        state, found = improve(after, state, keys, jnp.int32(done), jnp.int32(chunk))
+        played = evaluate(after, state, keys, jnp.int32(done + chunk), jnp.int32(1))
+        found = {name: np.asarray(found[name]) for name in MEASURES if name in found}
+        seeds = [{name: float(v[at]) for name, v in found.items()} for at in range(SEEDS)]
+        samples = program.pretraining_samples + (done + chunk) * config.rollout.epoch
+        means = " ".join(f"{value.mean():.4f}" for value in found.values())
+        print(f"{samples:,} {played['return_mean'].mean():.2f} | {means} | {complaints(seeds)}")
+
+
+if __name__ == "__main__":
+    main()
