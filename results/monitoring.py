@@ -9,7 +9,6 @@ import argparse
 import dataclasses
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 
