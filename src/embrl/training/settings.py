@@ -79,14 +79,15 @@ def _tuned(method: str, algorithm: str) -> dict[str, dict[str, Any]]:
     model = {"model": {"action_spread": 0.6}} if method == "random" else {}
     if algorithm == "sac":
         # The paper's protocol, an update a sample, takes ten times as long.
-        return {**model, "hyper": {"alpha": 0.01, "updates_per_sample": 0.1}}
+        return {**model, "hyper": SAC}
     embeds = get_method(method).embeds
     if algorithm == "ppo":
         return {**model, "hyper": PPO_EMBEDDED if embeds else {"actor_lr": 3e-3}}
     return {**model, "hyper": {"entropy_cost": 0.04} if embeds else {"actor_lr": 3e-3}}
 
 
-PPO_EMBEDDED = {"actor_lr": 1.7e-3, "entropy_cost": 0.04}
+PPO_EMBEDDED = {"actor_lr": 3e-3, "entropy_cost": 0.04}
+SAC = {"actor_lr": 3e-3, "critic_lr": 3e-3, "alpha": 0.01, "updates_per_sample": 0.1}
 
 
 def _paper(environment: str, env: EnvConfig, method: str) -> dict[str, dict[str, Any]]:
