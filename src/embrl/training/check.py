@@ -116,7 +116,7 @@ def _check_embedding(program: Program) -> None:
     _positive("model.m", config.model.m)
     _positive("model.d", config.model.d)
     _positive("model.horizon", config.model.horizon)
-    _check_tie(program)
+    _check_named(program)
     if not 0.0 < fit.held_out < 1.0:
         raise EmbrlError(f"fit.held-out is {fit.held_out}: choose between 0 and 1")
     if update.every < 0:
@@ -132,14 +132,18 @@ def _check_embedding(program: Program) -> None:
             raise EmbrlError(f"update.{name} is {getattr(update, name)}: choose 0 to 1")
 
 
-def _check_tie(program: Program) -> None:
-    """Of actions to the values that they name."""
+def _check_named(program: Program) -> None:
+    """What hangs on actions that name values of what is observed."""
     config, named = program.config, named_factor(program.config.env)
     model = config.model
     actions = action_count(program.action_space)
     if named is not None and (count := factors(program.observation_space)[named]) != actions:
         raise EmbrlError(
             f"env: its {actions} actions cannot name the {count} values of factor {named}"
+        )
+    if model.head == "echo" and named is None:
+        raise EmbrlError(
+            "model.head is echo: here actions do not name what is observed: choose metric"
         )
     if not model.tie:
         return
