@@ -8,10 +8,11 @@ import pytest
 from gymnasium import spaces
 from worlds import drawing, embedded, log_softmax, network, steps, trained
 
+from embrl.embedding.encoders import StateEncoder
 from embrl.embedding.fit import start
 from embrl.embedding.model import JointEmbedding, ModelConfig
 from embrl.embedding.objectives.outcome import Outcome
-from embrl.embedding.transition import GAIN, EchoTransition
+from embrl.embedding.transition import GAIN, EchoTransition, TransitionModel
 from embrl.errors import EmbrlError
 from embrl.types import Transition
 
@@ -56,8 +57,10 @@ def test_the_named_value_alone_is_raised_by_kappa(hidden: tuple[int, ...]) -> No
 
 def test_a_named_value_becomes_as_many_times_as_likely_as_it_should() -> None:
     model = echo_model(kappa=float(np.log(3.0)))
-    plain = np.exp(log_softmax(echo_model(kappa=0.0).predict(some_states(), jnp.full(6, 2))[1]))
-    raised = np.exp(log_softmax(model.predict(some_states(), jnp.full(6, 2))[1]))
+    plain, raised = (
+        np.exp(log_softmax(np.asarray(predict(each, some_states(), jnp.full(6, 2))[1])))
+        for each in (echo_model(kappa=0.0), model)
+    )
     weights = plain * np.array([1, 1, 3, 1, 1])
     np.testing.assert_allclose(raised, weights / weights.sum(-1, keepdims=True), rtol=1e-4)
 
@@ -71,7 +74,7 @@ def test_the_closed_form_is_the_mean_over_the_prediction(hidden, kappa: float) -
     candidates = jnp.broadcast_to(jnp.arange(5), (6, 5))
     x, table, points = model.phi(states), model.g.table, model.phi.points
     short = eqx.filter_jit(model.T.expected)(x, table, points, jnp.arange(5), outcome)
-    long = super(EchoTransition, model.T).expected(x, table, points, candidates, outcome)
+    long = TransitionModel.expected(model.T, x, table, points, candidates, outcome)
     # Up to what is the same for all candidates of a state.
     np.testing.assert_allclose(
         short - short[:, :1], np.asarray(long) - np.asarray(long)[:, :1], atol=2e-4
@@ -91,15 +94,17 @@ def test_tied_actions_lie_where_the_values_do() -> None:
 
 def test_what_is_learned_of_tied_actions_is_learned_of_the_values() -> None:
     model = JointEmbedding(PAIR, FIVE, ModelConfig(m=4, d=4, tie=True), named=1, key=KEY)
-    rows = model.phi.network.layers[0].table
+    assert isinstance(model.phi, StateEncoder)
+    rows = model.phi.rows[1]
 
     def of_an_action(model: JointEmbedding) -> jax.Array:
         return model.tied().g(jnp.int32(4)).sum()
 
     gradient = eqx.filter_grad(of_an_action)(model)
-    expected = np.zeros_like(rows)
-    expected[3 + 4] = 1.0 - np.tanh(rows[3 + 4]) ** 2
-    np.testing.assert_allclose(gradient.phi.network.layers[0].table, expected, rtol=1e-5)
+    expected = np.zeros(rows.shape)
+    expected[4] = 1.0 - np.tanh(rows[4]) ** 2
+    np.testing.assert_allclose(gradient.phi.rows[1], expected, rtol=1e-5)
+    assert not np.any(gradient.phi.rows[0])
     assert not np.any(gradient.g.rows)
 
 

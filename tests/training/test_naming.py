@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +13,7 @@ from embrl.embedding.objectives.outcome import Outcome
 from embrl.embedding.transition import EchoTransition
 from embrl.envs.environment import named_factor
 from embrl.envs.gridworld import GridworldConfig
-from embrl.envs.recommender import RecommenderConfig
+from embrl.envs.recommender import Recommender, RecommenderConfig
 from embrl.errors import EmbrlError
 from embrl.policy.model_judge import ModelJudge
 from embrl.training.check import check
@@ -44,7 +45,7 @@ def log(tmp_path_factory) -> Path:
 def small(log: Path, method: str = "jsae", algorithm: str = "vpg", **sections) -> RunConfig:
     env = RecommenderConfig(data=str(log), top_items=ITEMS, alpha=6.0)
     config = default_config("recommender", env, method, algorithm)
-    parts = {
+    parts: dict[str, dict[str, Any]] = {
         "fit": {"samples": 4_000, "steps": 300, "batch": 128},
         "rollout": {"epoch": 100, "lanes": 10, "buffer": 5_000},
         "evaluation": {"every": 200, "episodes": 5, "final_episodes": 5},
@@ -108,6 +109,7 @@ def test_it_learns_what_to_recommend_and_a_restored_policy_does_the_same(
     outcome = embedding.parts["outcome"]
     assert isinstance(outcome, Outcome)
     worth = np.asarray(outcome.worths[1] + outcome.worths[0].mean())
+    assert isinstance(env, Recommender)
     assert np.corrcoef(worth, env.prices)[0, 1] > 0.95
     returns = play(env, lambda key, seen: policy.mode(seen), jax.random.key(0), 500).returns
     oracle = env.references(jax.random.key(0))["oracle_return"]

@@ -40,7 +40,7 @@ class TransitionModel(eqx.Module):
         x: Float[Array, "*batch m"],
         e: Float[Array, "*batch d"],
         points: Points,
-        action: Int[Array, "*batch"],
+        action: Int[Array, "*batch"] | None = None,
     ) -> Prediction:
         """The prediction of s'. The action itself is for heads that go by what it names."""
 
@@ -73,7 +73,9 @@ class SoftmaxTransition(TransitionModel):
             m + d, hidden, sum(factors), activation=jax.nn.relu, last_scale=0.1, key=key
         )
 
-    def __call__(self, x: Array, e: Array, points: Points, action: Array) -> Prediction:
+    def __call__(
+        self, x: Array, e: Array, points: Points, action: Array | None = None
+    ) -> Prediction:
         del points, action
         return as_prediction(self.network(jnp.concatenate([x, e], axis=-1)), self.factors)
 
@@ -129,7 +131,7 @@ class MetricTransition(TransitionModel):
         # Precise enough that neighbours in a space that starts small can be told apart.
         self.log_beta = jnp.float32(np.log(90.0))
 
-    def __call__(self, x: Array, e: Array, points: Points, action: Array) -> Logits:
+    def __call__(self, x: Array, e: Array, points: Points, action: Array | None = None) -> Logits:
         del action
         moves = self.move(x, e)
         beta = jnp.exp(self.log_beta)
@@ -166,8 +168,11 @@ class EchoTransition(TransitionModel):
         self.kappa = jnp.float32(0.0)
         self.network = MLP(m, hidden, sum(factors), activation=jax.nn.relu, last_scale=0.1, key=key)
 
-    def __call__(self, x: Array, e: Array, points: Points, action: Array) -> Prediction:
+    def __call__(
+        self, x: Array, e: Array, points: Points, action: Array | None = None
+    ) -> Prediction:
         del e, points
+        assert action is not None
         logits = list(as_prediction(GAIN * self.network(x), self.factors))
         values = jnp.arange(self.factors[self.named], dtype=jnp.int32)
         logits[self.named] += self.kappa * (action[..., None] == values)
@@ -216,7 +221,7 @@ class BoxTransition(TransitionModel):
         self.move = Move(m, d, hidden, outputs, key=key_move)
 
     def __call__(
-        self, x: Array, e: Array, points: Points, action: Array
+        self, x: Array, e: Array, points: Points, action: Array | None = None
     ) -> Float[Array, "*batch p"]:
         del points, action
         return self.decoder(x) + self.move(x, e)

@@ -359,7 +359,9 @@ class Program:
         blocks = self.pretraining_blocks + index
         rows = replays.filled(replay, self.epoch_rows, blocks + 1) if replay else jnp.int32(0)
         if replay is not None:
-            offset = None if table is None else moving.offsets(table, transitions.action, u)
+            offset = None
+            if table is not None and replay.offset is not None:
+                offset = moving.offsets(table, transitions.action, u)
             replay = replays.write(replay, transitions, offset, blocks)
             state = state._replace(replay=replay)
 
@@ -426,9 +428,9 @@ class Program:
                 lambda key: random_transitions(env, key, config.lanes, config.lanes),
                 jax.random.key(0),
             )
-        replay = replays.new_replay(
-            like, rows, self.config.model.d if self.method.actions else None
-        )
+        # Only who learns from replayed internal actions needs to know them.
+        keeps_e = self.method.actions and self.config.hyper.off_policy
+        replay = replays.new_replay(like, rows, self.config.model.d if keeps_e else None)
         if transitions is None:
             return replay
 
