@@ -10,6 +10,7 @@ from brute_force import embeddings, masks
 
 from embrl.decoding import (
     DECODERS,
+    BestAction,
     Decoder,
     DecoderConfig,
     Identity,
@@ -21,11 +22,17 @@ from embrl.decoding import (
 from embrl.errors import EmbrlError, UnknownNameError
 
 KINDS = list(DECODERS)
-CLASSES = {"nearest": NearestAction, "wolpertinger": Wolpertinger, "softmax": SoftmaxAction}
+CLASSES = {
+    "nearest": NearestAction,
+    "wolpertinger": Wolpertinger,
+    "best": BestAction,
+    "softmax": SoftmaxAction,
+}
 
 
-def norm(points: jax.Array) -> jax.Array:
+def norm(points: jax.Array, actions: jax.Array) -> jax.Array:
     """A judge that prefers the rim."""
+    del actions
     return (points**2).sum(-1)
 
 
@@ -99,7 +106,7 @@ def test_a_name_gives_its_class(kind: str) -> None:
     assert list(CLASSES) == KINDS
     decoder = made(kind)
     assert type(decoder) is DECODERS[kind] is CLASSES[kind]
-    assert decoder.needs_judge == (kind == "wolpertinger")
+    assert decoder.needs_judge == (kind in ("wolpertinger", "best"))
 
 
 def test_settings_arrive() -> None:

@@ -15,7 +15,7 @@ from embrl.errors import EmbrlError
 def prefers(goal: np.ndarray):
     """A judge for states that each have a goal, `[*batch, d]`: coarse, so that there are ties."""
 
-    def judge(points: jax.Array) -> jax.Array:
+    def judge(points: jax.Array, actions: jax.Array) -> jax.Array:
         return -jnp.round(4 * jnp.abs(points - goal[..., None, :]).sum(-1))
 
     return judge
@@ -52,8 +52,9 @@ def test_the_judge_sees_the_k_nearest_points_in_order() -> None:
     table, e = embeddings(rng, 30, 3), embeddings(rng, 2, 4, 3)
     seen = []
 
-    def judge(points: jax.Array) -> jax.Array:
+    def judge(points: jax.Array, actions: jax.Array) -> jax.Array:
         seen.append(np.asarray(points))
+        np.testing.assert_array_equal(table[np.asarray(actions)], points)
         return points[..., 0]
 
     chosen = Wolpertinger(5)(jnp.asarray(table), jnp.asarray(e), judge=judge)
@@ -70,7 +71,7 @@ def test_by_hand() -> None:
     table = jnp.array([[0.0], [0.25], [0.5], [1.0]])
     worth = {0.0: 1.0, 0.25: 3.0, 0.5: 3.0, 1.0: 9.0}
 
-    def judge(points: jax.Array) -> jax.Array:
+    def judge(points: jax.Array, actions: jax.Array) -> jax.Array:
         return jnp.array([worth[float(point)] for point in points[..., 0]])
 
     def choice(k: int, e: float, mask=None) -> int:
@@ -102,7 +103,7 @@ def test_whatever_the_judge_says_a_masked_action_is_not_taken(verdict: float, k:
     rng = np.random.default_rng(2)
     table, e, mask = on_a_lattice(rng, 20, 2), on_a_lattice(rng, 30, 2), masks(rng, 30, 20, 0.1)
 
-    def judge(points: jax.Array) -> jax.Array:
+    def judge(points: jax.Array, actions: jax.Array) -> jax.Array:
         return jnp.full(points.shape[:-1], verdict)
 
     chosen = Wolpertinger(k)(*map(jnp.asarray, (table, e)), mask=jnp.asarray(mask), judge=judge)
@@ -114,7 +115,7 @@ def test_whatever_the_judge_says_a_masked_action_is_not_taken(verdict: float, k:
 def test_a_nan_verdict_loses_to_any_number() -> None:
     table = jnp.array([[0.0], [1.0], [2.0]])
 
-    def judge(points: jax.Array) -> jax.Array:
+    def judge(points: jax.Array, actions: jax.Array) -> jax.Array:
         return jnp.where(points[..., 0] == 0.0, jnp.nan, -points[..., 0])
 
     assert Wolpertinger(3)(table, jnp.array([0.1]), judge=judge) == 1

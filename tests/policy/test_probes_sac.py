@@ -112,7 +112,9 @@ def test_values_and_policy_over_points_are_the_soft_ones() -> None:
         np.testing.assert_allclose(twin, truth, atol=0.06)
     judge = learner.judge(x)
     assert judge is not None
-    np.testing.assert_allclose(judge(jnp.asarray(points)), truth, atol=0.06)
+    np.testing.assert_allclose(
+        judge(jnp.asarray(points), jnp.zeros(1, jnp.int32)), truth, atol=0.06
+    )
     # Of the Gaussian: log(std sqrt(2 pi e)) on either axis.
     entropy = 2 * np.log(np.sqrt(ALPHA / 2) * np.sqrt(2 * np.pi * np.e))
     assert measures["entropy"][-1] == pytest.approx(entropy, abs=0.3)

@@ -113,7 +113,7 @@ def test_a_critic_judges_each_candidate_in_its_own_state(features: Any) -> None:
     else:
         x = jnp.asarray(rng.integers(4, size=(2, 5, 2)), jnp.int32)
     points = jnp.asarray(rng.uniform(-1, 1, size=(2, 5, 7, 2)), jnp.float32)
-    values = jax.jit(lambda x, points: learner.judge(x)(points))(x, points)
+    values = jax.jit(lambda x, points: learner.judge(x)(points, None))(x, points)
     assert values.shape == (2, 5, 7)
     for at in np.ndindex(2, 5, 7):
         both = learner.critic(x[at[:2]], points[at])

@@ -1,5 +1,6 @@
 """f: from the action embedding space back to the original actions."""
 
+from embrl.decoding.best import BestAction
 from embrl.decoding.config import DecoderConfig, build
 from embrl.decoding.decoder import Decoder, Judge
 from embrl.decoding.identity import Identity
@@ -12,6 +13,7 @@ from embrl.registry import Registry
 
 __all__ = [
     "DECODERS",
+    "BestAction",
     "Decoder",
     "DecoderConfig",
     "Identity",
@@ -29,6 +31,7 @@ DECODERS = Registry(
     {
         "nearest": "embrl.decoding.nearest_action:NearestAction",
         "wolpertinger": "embrl.decoding.wolpertinger:Wolpertinger",
+        "best": "embrl.decoding.best:BestAction",
         "softmax": "embrl.decoding.softmax_action:SoftmaxAction",
     },
 )

@@ -14,11 +14,14 @@ TEMPERATURES = (1e-30, 1e30)
 class DecoderConfig:
     """f, which turns a point of the action embedding into an action."""
 
-    kind: Literal["nearest", "wolpertinger", "softmax"] = "nearest"
-    """The nearest action; of the k nearest the one that the critic thinks best; or one drawn by
-    distance."""
+    kind: Literal["nearest", "wolpertinger", "best", "softmax"] = "nearest"
+    """The nearest action; of the k nearest, or of all, the one that the judge thinks best; or one
+    drawn by distance."""
     k: int = 16
-    """How many of the nearest actions the critic compares (wolpertinger only)."""
+    """How many of the nearest actions the judge compares (wolpertinger only)."""
+    judge: Literal["critic", "model"] = "critic"
+    """Who judges: SAC's critic, or what T and the objective outcome expect of the next step
+    (wolpertinger and best only)."""
     temperature: float = 0.05
     """Initial temperature, in units of squared distance; it is learned with the policy (softmax
     only)."""

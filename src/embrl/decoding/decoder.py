@@ -10,8 +10,11 @@ from jaxtyping import Array, Bool, Float, Int
 
 from embrl.types import Key
 
-Judge: TypeAlias = Callable[[Float[Array, "*batch k d"]], Float[Array, "*batch k"]]
-"""What a critic thinks of k candidate points of E, in the states at hand."""
+Judge: TypeAlias = Callable[
+    [Float[Array, "*#batch k d"], Int[Array, "*#batch k"]], Float[Array, "*batch k"]
+]
+"""What is thought of k candidates, points of E and the actions that lie there, in the states at
+hand: more is better."""
 
 
 class Decoder(eqx.Module):
@@ -23,7 +26,7 @@ class Decoder(eqx.Module):
     """
 
     needs_judge: ClassVar[bool] = False
-    """Whether it cannot do without a critic of actions."""
+    """Whether it cannot do without a judge of actions."""
 
     def noise(self, key: Key, batch: tuple[int, ...]) -> Array | None:
         """The randomness of `batch` decisions; None where f is a function."""

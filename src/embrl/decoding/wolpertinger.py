@@ -1,4 +1,4 @@
-"""f by distance, then by the critic."""
+"""f by distance, then by a judge."""
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ from embrl.errors import EmbrlError
 
 
 class Wolpertinger(Decoder):
-    """Of the k actions nearest to e, the one that a critic values most (Dulac-Arnold et al. 2015).
+    """Of the k actions nearest to e, the one that a judge values most (Dulac-Arnold et al. 2015).
 
     Among equally good ones the nearest is taken. With k=1 it is `NearestAction`; k beyond the
     number of allowed actions compares them all.
@@ -37,7 +37,7 @@ class Wolpertinger(Decoder):
                 "another f.kind, or an algorithm with such a critic"
             )
         actions, distances = k_nearest(table, u, self.k, mask)
-        values = judge(table[actions])
+        values = judge(table[actions], actions)
         # A NaN is no praise, and a masked action never wins: the first candidate is an allowed one.
         worthy = (distances < jnp.inf) & ~jnp.isnan(values)
         best = jnp.where(worthy, values, -jnp.inf).argmax(-1)

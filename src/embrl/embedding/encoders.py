@@ -114,16 +114,20 @@ class StateEncoder(eqx.Module):
         """Where each value of each factor lies in X; for a single factor, phi of every state.
         Nothing for a box, which has no values to list.
         """
+        return tuple(jnp.tanh(rows) for rows in self.rows)
+
+    @property
+    def rows(self) -> tuple[Float[Array, "values m"], ...]:
+        """The same before the tanh."""
         sizes = self.raw.features
         if not isinstance(sizes, tuple):
             return ()
         if len(sizes) == 1:
             states = jnp.arange(sizes[0], dtype=jnp.int32)
-            return (jnp.tanh(self.network(states[:, None])),)
+            return (self.network(states[:, None]),)
         rows = self.network.layers[0]
         assert isinstance(rows, FactorLinear)
-        cuts = np.cumsum(rows.factors)[:-1]
-        return tuple(jnp.tanh(part) for part in jnp.split(rows.table, cuts))
+        return tuple(jnp.split(rows.table, np.cumsum(rows.factors)[:-1]))
 
     def __call__(self, observation: Observation) -> Float[Array, "*batch m"]:
         return jnp.tanh(self.network(self.raw(observation)))

@@ -90,7 +90,7 @@ def fit(
     adam = optax.scale_by_adam()
 
     def frozen_loss(model: JointEmbedding, batch: Segments) -> Float[Array, ""]:
-        return loss(_at(frozen, jax.lax.stop_gradient, model), batch, weights)
+        return loss(_at(frozen, jax.lax.stop_gradient, model).tied(), batch, weights)
 
     def step(state: FitState, now: tuple[Key, Array]) -> tuple[FitState, Array]:
         key, learning_rate = now
@@ -99,7 +99,7 @@ def fit(
         update = jax.tree.map(lambda d: -learning_rate * d, direction)
         # Without a gradient, Adam still moves them by what it remembers of earlier ones.
         update = _at(frozen, jnp.zeros_like, update)
-        return FitState(eqx.apply_updates(state.model, update), optimiser), value
+        return FitState(eqx.apply_updates(state.model, update).tied(), optimiser), value
 
     return jax.lax.scan(step, state, (keys, learning_rates))
 

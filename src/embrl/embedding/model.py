@@ -37,9 +37,13 @@ class ModelConfig:
     """Hidden layers of phi. Left out: none for discrete states, one row a state; 64 for boxes."""
     transition_hidden: tuple[int, ...] = (64,)
     """Hidden layers of T."""
-    head: Literal["metric", "softmax"] = "metric"
+    head: Literal["metric", "softmax", "echo"] = "metric"
     """T for discrete states. metric: it predicts a point, and near states are likely. softmax: a
-    free linear layer, as in the paper."""
+    free linear layer, as in the paper. echo: that of the state alone, and the value that the action
+    names is made likelier."""
+    tie: bool = False
+    """Whether an action lies where the value that it names lies in X, in place of a row of its own:
+    for environments whose actions name what is observed. d must be m."""
     head_hidden: tuple[int, ...] = (64,)
     """Hidden layers of the other objectives' networks: decoders, reward, termination, latent."""
     inverse_hidden: tuple[int, ...] = ()
@@ -62,6 +66,8 @@ class JointEmbedding(eqx.Module):
     g: ActionEncoder
     parts: dict[str, Objective]
     raw: RawStates
+    tie: int | None = eqx.field(static=True)
+    """The factor whose values' places are the actions'; None where g has rows of its own."""
 
     def __init__(
         self,
@@ -72,6 +78,7 @@ class JointEmbedding(eqx.Module):
         states: bool = True,
         objectives: tuple[str, ...] = ("forward",),
         own: Mapping[str, OwnObjective] | None = None,
+        named: int | None = None,
         key: Key,
     ) -> None:
         """
@@ -79,6 +86,7 @@ class JointEmbedding(eqx.Module):
             states: whether states are embedded; if not, phi is the identity.
             objectives: names in `OBJECTIVES` or `own`.
             own: a user's objectives, by name.
+            named: the factor of observations whose values the actions name, if they do.
 
         Raises:
             EmbrlError: an unknown objective, or one that does not suit the rest.
@@ -98,11 +106,22 @@ class JointEmbedding(eqx.Module):
         )
         actions = action_count(action_space)
         self.g = ActionEncoder(actions, config.d, spread=config.action_spread, key=key_g)
-        shape = Shape(observation_space, self.phi.features, actions, config.d, states)
+        self.tie = named if config.tie else None
+        shape = Shape(observation_space, self.phi.features, actions, config.d, states, named)
         self.parts = {}
         for index, name in enumerate(objectives):
             key = jax.random.fold_in(key_parts, index) if index else key_parts
             self.parts[name] = _new_part(name, own or {}, shape, config, key)
+        if self.tie is not None:
+            self.g = self.tied().g
+
+    def tied(self) -> "JointEmbedding":
+        """The same with g's rows where phi has the values that actions name; gradients of them
+        reach phi. Itself, where they are not tied.
+        """
+        if self.tie is None or not isinstance(self.phi, StateEncoder):
+            return self
+        return eqx.tree_at(lambda model: model.g.rows, self, self.phi.rows[self.tie])
 
     @property
     def T(self) -> TransitionModel:
@@ -118,7 +137,7 @@ class JointEmbedding(eqx.Module):
 
     def predict(self, observation: Observation, action: jax.Array) -> Prediction:
         """T's prediction of the next observation: logits for each factor, or a scaled box."""
-        return self.T(self.phi(observation), self.g(action), self.phi.points)
+        return self.T(self.phi(observation), self.g(action), self.phi.points, action)
 
 
 def _new_part(

@@ -8,19 +8,24 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from embrl.embedding.encoders import RawStates
 from embrl.embedding.observations import Logits, Prediction, as_prediction
+from embrl.errors import EmbrlError
 from embrl.networks import MLP, Linear, orthonormal_rows
 from embrl.types import Key
 
 if TYPE_CHECKING:
     from embrl.embedding.model import ModelConfig
     from embrl.embedding.objectives.objective import Shape
+    from embrl.embedding.objectives.outcome import Outcome
 
 Points: TypeAlias = tuple[Float[Array, "values m"], ...]
 """Where each value of each factor lies in X."""
+
+GAIN = 4.0
+"""What the echo head multiplies its network by: it learns faster by that beside phi."""
 
 PACE = 0.3
 """How fast, beside the linear part, what bends the effects of actions is learned."""
@@ -31,9 +36,27 @@ class TransitionModel(eqx.Module):
 
     @abc.abstractmethod
     def __call__(
-        self, x: Float[Array, "*batch m"], e: Float[Array, "*batch d"], points: Points
+        self,
+        x: Float[Array, "*batch m"],
+        e: Float[Array, "*batch d"],
+        points: Points,
+        action: Int[Array, "*batch"] | None = None,
     ) -> Prediction:
-        """The prediction of s'."""
+        """The prediction of s'. The action itself is for heads that go by what it names."""
+
+    def expected(
+        self,
+        x: Float[Array, "*batch m"],
+        e: Float[Array, "*#batch k d"],
+        points: Points,
+        action: Int[Array, "*#batch k"],
+        outcome: "Outcome",
+    ) -> Float[Array, "*batch k"]:
+        """The mean outcome after each of k candidates, up to what is the same for all of them."""
+        shape = jnp.broadcast_shapes((*x.shape[:-1], 1), action.shape)
+        x = jnp.broadcast_to(x[..., None, :], (*shape, x.shape[-1]))
+        e = jnp.broadcast_to(e, (*shape, e.shape[-1]))
+        return outcome.expected(self(x, e, points, jnp.broadcast_to(action, shape)))
 
 
 class SoftmaxTransition(TransitionModel):
@@ -50,8 +73,10 @@ class SoftmaxTransition(TransitionModel):
             m + d, hidden, sum(factors), activation=jax.nn.relu, last_scale=0.1, key=key
         )
 
-    def __call__(self, x: Array, e: Array, points: Points) -> Prediction:
-        del points
+    def __call__(
+        self, x: Array, e: Array, points: Points, action: Array | None = None
+    ) -> Prediction:
+        del points, action
         return as_prediction(self.network(jnp.concatenate([x, e], axis=-1)), self.factors)
 
 
@@ -106,7 +131,8 @@ class MetricTransition(TransitionModel):
         # Precise enough that neighbours in a space that starts small can be told apart.
         self.log_beta = jnp.float32(np.log(90.0))
 
-    def __call__(self, x: Array, e: Array, points: Points) -> Logits:
+    def __call__(self, x: Array, e: Array, points: Points, action: Array | None = None) -> Logits:
+        del action
         moves = self.move(x, e)
         beta = jnp.exp(self.log_beta)
         # Without ||p||^2, which is the same for all s' and falls out of the softmax.
@@ -116,6 +142,71 @@ class MetricTransition(TransitionModel):
                 jnp.split(moves, len(self.factors), axis=-1), points, strict=True
             )
         )
+
+
+class EchoTransition(TransitionModel):
+    """An action makes the value that it names likelier, and does nothing else:
+
+        log P(c | x, a) = logit of c, given x, + kappa [a names c] + const
+
+    Logits are the softmax head's, without e. So what every transition tells of how the world goes
+    on by itself is learned without regard to actions, and of the actions one number for all of
+    them: that suffices where each has hardly ever been seen to work, as in recommenders.
+    """
+
+    network: MLP
+    kappa: Float[Array, ""]
+    factors: tuple[int, ...] = eqx.field(static=True)
+    named: int = eqx.field(static=True)
+    """The factor whose values actions name."""
+
+    def __init__(
+        self, m: int, hidden: Sequence[int], factors: Sequence[int], named: int, *, key: Key
+    ) -> None:
+        self.factors = tuple(factors)
+        self.named = named
+        self.kappa = jnp.float32(0.0)
+        self.network = MLP(m, hidden, sum(factors), activation=jax.nn.relu, last_scale=0.1, key=key)
+
+    def __call__(
+        self, x: Array, e: Array, points: Points, action: Array | None = None
+    ) -> Prediction:
+        del e, points
+        assert action is not None
+        logits = list(as_prediction(GAIN * self.network(x), self.factors))
+        values = jnp.arange(self.factors[self.named], dtype=jnp.int32)
+        logits[self.named] += self.kappa * (action[..., None] == values)
+        return tuple(logits)
+
+    def expected(
+        self, x: Array, e: Array, points: Points, action: Array, outcome: "Outcome"
+    ) -> Float[Array, "*batch k"]:
+        """In closed form, with one softmax for all candidates. With b = (e^kappa - 1) P(c | x), of
+        the value c that a names, the mean worth becomes (mean + b worth(c)) / (1 + b).
+
+        Less what is the same for all candidates.
+        """
+        del e, points
+        worth = outcome.worths[self.named]
+        p = jax.nn.softmax(self._named_logits(x))
+        mean = (p * worth).sum(-1, keepdims=True)
+        boost = jnp.expm1(self.kappa) * p
+        gain = boost * (worth - mean) / (1.0 + boost)
+        chosen = jnp.broadcast_to(action, (*x.shape[:-1], action.shape[-1]))
+        return jnp.take_along_axis(gain, chosen, axis=-1)
+
+    def _named_logits(self, x: Array) -> Float[Array, "*batch values"]:
+        """Without computing those of other factors."""
+        *hidden, last = self.network.layers
+        assert isinstance(last, Linear)
+        begin = sum(self.factors[: self.named])
+        part = slice(begin, begin + self.factors[self.named])
+        last = eqx.tree_at(
+            lambda layer: (layer.weight, layer.bias),
+            last,
+            (last.weight[:, part], last.bias[part]),
+        )
+        return GAIN * eqx.tree_at(lambda net: net.layers, self.network, (*hidden, last))(x)
 
 
 class BoxTransition(TransitionModel):
@@ -129,8 +220,10 @@ class BoxTransition(TransitionModel):
         self.decoder = Linear(m, outputs, key=key_decoder)
         self.move = Move(m, d, hidden, outputs, key=key_move)
 
-    def __call__(self, x: Array, e: Array, points: Points) -> Float[Array, "*batch p"]:
-        del points
+    def __call__(
+        self, x: Array, e: Array, points: Points, action: Array | None = None
+    ) -> Float[Array, "*batch p"]:
+        del points, action
         return self.decoder(x) + self.move(x, e)
 
 
@@ -138,9 +231,15 @@ def new_transition(shape: "Shape", config: "ModelConfig", *, key: Key) -> Transi
     """The T that suits a space: a squared error for boxes, else the head that was asked for.
 
     Raises:
-        EmbrlError: states are not embedded.
+        EmbrlError: states are not embedded, or actions name nothing that could echo.
     """
     m, raw = shape.m("forward"), RawStates(shape.observation_space).features
+    if config.head == "echo":
+        if shape.named is None or isinstance(raw, int):
+            raise EmbrlError(
+                "model.head is echo: here actions do not name what is observed: choose another"
+            )
+        return EchoTransition(m, config.transition_hidden, raw, shape.named, key=key)
     if isinstance(raw, int):
         return BoxTransition(m, shape.d, config.transition_hidden, raw, key=key)
     kind = {"metric": MetricTransition, "softmax": SoftmaxTransition}[config.head]

@@ -83,3 +83,12 @@ class EnvConfig(Protocol):
             EmbrlError: a setting is out of range; the message names the field.
         """
         ...
+
+
+def named_factor(env: EnvConfig) -> int | None:
+    """The factor of observations whose values the actions name, action a the value a, as in a
+    recommender: the class attribute `named_factor` of its settings. None where there is none.
+
+    Of the settings, not of the environment, as a trained policy is restored without one.
+    """
+    return getattr(env, "named_factor", None)

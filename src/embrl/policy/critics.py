@@ -71,7 +71,7 @@ class PointCritic(TwinCritic[SquashedGaussianActor]):
         return _lower(self(x, e)), -log_prob
 
     def judge(self, x: Array) -> Judge:
-        return lambda points: _lower(self(x[..., None, :], points))
+        return lambda points, _: _lower(self(x[..., None, :], points))
 
 
 class IndexCritic(TwinCritic[CategoricalActor]):

@@ -7,7 +7,13 @@ from embrl.decoding import DECODERS
 from embrl.decoding.config import build
 from embrl.embedding.methods import method
 from embrl.embedding.objectives import OBJECTIVES
+<<<<<<< HEAD
 from embrl.errors import EmbrlError
+=======
+from embrl.envs.environment import named_factor
+from embrl.errors import EmbrlError, UnknownNameError
+from embrl.spaces import action_count, factors
+>>>>>>> b28fdb2015ccb194b25df6bbfcc54d11d4416bfc
 from embrl.training.config import RunConfig, as_json
 from embrl.training.program import Program
 
@@ -81,9 +87,16 @@ def _check_decoder(config: RunConfig) -> None:
         if kind != "nearest":
             raise EmbrlError(f"f.kind is {kind}: method {config.method} embeds no actions")
         return
-    if DECODERS[kind].needs_judge and not config.hyper.off_policy:
+    if DECODERS[kind].needs_judge and config.f.judge == "model":
+        if lacking := {"forward", "outcome"} - config.objectives.keys():
+            raise EmbrlError(
+                f"f.judge is model: it judges by the objectives forward and outcome, and "
+                f"{' and '.join(sorted(lacking))} is not learned: add it to objectives"
+            )
+    elif DECODERS[kind].needs_judge and not config.hyper.off_policy:
         raise EmbrlError(
-            f"f.kind is {kind}: {algorithm} has no critic of actions to judge by: choose sac"
+            f"f.kind is {kind}: {algorithm} has no critic of actions to judge by: choose sac, or "
+            "--f.judge model"
         )
     if kind == "softmax" and config.hyper.off_policy:
         raise EmbrlError(
@@ -108,6 +121,7 @@ def _check_embedding(program: Program) -> None:
     _positive("model.m", config.model.m)
     _positive("model.d", config.model.d)
     _positive("model.horizon", config.model.horizon)
+    _check_named(program)
     if not 0.0 < fit.held_out < 1.0:
         raise EmbrlError(f"fit.held-out is {fit.held_out}: choose between 0 and 1")
     if update.every < 0:
@@ -121,6 +135,31 @@ def _check_embedding(program: Program) -> None:
     for name in ("fresh", "until"):
         if not 0.0 <= getattr(update, name) <= 1.0:
             raise EmbrlError(f"update.{name} is {getattr(update, name)}: choose 0 to 1")
+
+
+def _check_named(program: Program) -> None:
+    """What hangs on actions that name values of what is observed."""
+    config, named = program.config, named_factor(program.config.env)
+    model = config.model
+    actions = action_count(program.action_space)
+    if named is not None and (count := factors(program.observation_space)[named]) != actions:
+        raise EmbrlError(
+            f"env: its {actions} actions cannot name the {count} values of factor {named}"
+        )
+    if model.head == "echo" and named is None:
+        raise EmbrlError(
+            "model.head is echo: here actions do not name what is observed: choose metric"
+        )
+    if not model.tie:
+        return
+    if named is None:
+        raise EmbrlError("model.tie: here actions do not name what is observed: leave it out")
+    if not program.method.states:
+        raise EmbrlError(f"model.tie: method {config.method} embeds no states to tie actions to")
+    if model.d != model.m:
+        raise EmbrlError(f"model.tie: model.d is {model.d} and model.m {model.m}: choose the same")
+    if config.transfer.run and config.transfer.keep == "actions":
+        raise EmbrlError("model.tie: actions that lie in X cannot be kept without it: keep both")
 
 
 def _all_finite(values: dict[str, Any], inside: str = "") -> None:

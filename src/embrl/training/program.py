@@ -33,11 +33,14 @@ from embrl.embedding.methods import Method, method
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.monitor import Reference
 from embrl.embedding.objectives import OBJECTIVES, OwnObjective
+from embrl.embedding.objectives.outcome import Outcome
 from embrl.envs import Environment
+from embrl.envs.environment import named_factor
 from embrl.policy.algorithm import Learner
 from embrl.policy.experience import Experience, Steps
 from embrl.policy.internal import Indices, Points
-from embrl.policy.overall import OverallPolicy
+from embrl.policy.model_judge import ModelJudge
+from embrl.policy.overall import Critic, OverallPolicy
 from embrl.spaces import action_count, state_count
 from embrl.training import moving
 from embrl.training.config import RunConfig, TransferConfig
@@ -179,6 +182,7 @@ class Program:
             states=self.method.states,
             objectives=tuple(self.config.objectives),
             own=self.own,
+            named=named_factor(self.config.env),
             key=purpose(key, Purpose.MODEL),
         )
 
@@ -251,8 +255,17 @@ class Program:
             learner.actor,
             learner.f,
             None if embedding is None else embedding.g.table,
-            learner if learner.f.needs_judge else None,
+            self._critic(agent) if learner.f.needs_judge else None,
         )
+
+    def _critic(self, agent: Agent) -> Critic:
+        """Who judges candidates for f."""
+        embedding, norm, learner = agent
+        if self.config.f.judge == "critic" or embedding is None or norm is None:
+            return learner
+        outcome = embedding.parts["outcome"]
+        assert isinstance(outcome, Outcome)
+        return ModelJudge(embedding.T, outcome, embedding.phi.points, norm)
 
     def improve(
         self,
@@ -346,7 +359,9 @@ class Program:
         blocks = self.pretraining_blocks + index
         rows = replays.filled(replay, self.epoch_rows, blocks + 1) if replay else jnp.int32(0)
         if replay is not None:
-            offset = None if table is None else moving.offsets(table, transitions.action, u)
+            offset = None
+            if table is not None and replay.offset is not None:
+                offset = moving.offsets(table, transitions.action, u)
             replay = replays.write(replay, transitions, offset, blocks)
             state = state._replace(replay=replay)
 
@@ -413,9 +428,9 @@ class Program:
                 lambda key: random_transitions(env, key, config.lanes, config.lanes),
                 jax.random.key(0),
             )
-        replay = replays.new_replay(
-            like, rows, self.config.model.d if self.method.actions else None
-        )
+        # Only who learns from replayed internal actions needs to know them.
+        keeps_e = self.method.actions and self.config.hyper.off_policy
+        replay = replays.new_replay(like, rows, self.config.model.d if keeps_e else None)
         if transitions is None:
             return replay
 

@@ -12,6 +12,7 @@ from embrl.embedding.fit import FitConfig
 from embrl.embedding.methods import method as get_method
 from embrl.embedding.model import ModelConfig
 from embrl.envs import EnvConfig
+from embrl.envs.environment import named_factor
 from embrl.errors import EmbrlError, UnknownNameError
 from embrl.policy import ALGORITHMS
 from embrl.policy.config import PolicyConfig
@@ -61,7 +62,9 @@ def default_config(
         evaluation=EvaluationConfig(),
     )
     if settings == "tuned":
-        return _replace(config, _tuned(method, algorithm))
+        config = _replace(config, _tuned(method, algorithm))
+        named = method == "jsae" and named_factor(env) is not None
+        return _naming(config) if named else config
     if algorithm != "vpg" or method not in ("jsae", "none"):
         raise EmbrlError(
             f"settings paper has method jsae or none with algorithm vpg, not {method} with "
@@ -86,6 +89,20 @@ def _tuned(method: str, algorithm: str) -> dict[str, dict[str, Any]]:
     if algorithm != "vpg":
         return model
     return {**model, "hyper": {"entropy_cost": 0.04} if embeds else {"actor_lr": 3e-3}}
+
+
+def _naming(config: RunConfig) -> RunConfig:
+    """Where actions name what is observed (docs/decisions/0011)."""
+    return _replace(
+        dataclasses.replace(config, objectives={**config.objectives, "outcome": 1.0}),
+        {
+            "model": {"m": 64, "d": 64, "head": "echo", "tie": True, "transition_hidden": ()},
+            "fit": {"samples": 500_000, "steps": 3000},
+            "f": {"kind": "best", "judge": "model"},
+            "rollout": {"epoch": 6000, "lanes": 300},
+            "evaluation": {"every": 30_000, "episodes": 100, "final_episodes": 1000},
+        },
+    )
 
 
 PPO_EMBEDDED = {"actor_lr": 3e-3, "entropy_cost": 0.04}

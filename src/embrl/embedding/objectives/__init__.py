@@ -28,6 +28,7 @@ OBJECTIVES = Registry(
         "state": "embrl.embedding.objectives.state:StateReconstruction",
         "action": "embrl.embedding.objectives.action:ActionReconstruction",
         "reward": "embrl.embedding.objectives.reward:Reward",
+        "outcome": "embrl.embedding.objectives.outcome:Outcome",
         "termination": "embrl.embedding.objectives.termination:Termination",
         "latent": "embrl.embedding.objectives.latent:Latent",
     },

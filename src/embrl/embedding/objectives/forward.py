@@ -47,4 +47,5 @@ class Forward(Objective):
         return jnp.stack(right).all(0).mean()
 
     def _predict(self, model: "JointEmbedding", batch: Transition) -> Prediction:
-        return self.T(model.phi(batch.observation), model.g(batch.action), model.phi.points)
+        x, e = model.phi(batch.observation), model.g(batch.action)
+        return self.T(x, e, model.phi.points, batch.action)

@@ -27,6 +27,8 @@ class Shape:
     d: int
     embedded: bool = True
     """Whether states are: if not, phi is the identity."""
+    named: int | None = None
+    """The factor of observations whose values the actions name; None where they name nothing."""
 
     def m(self, objective: str) -> int:
         """Dimensions of X, for an objective that trains phi.

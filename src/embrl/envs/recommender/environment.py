@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
@@ -27,6 +27,9 @@ class RecommenderConfig:
     The state is the last two items bought, the action the item to recommend, which makes that
     item alpha times as likely to be bought next. The reward is the price of what is bought.
     """
+
+    named_factor: ClassVar[int] = 1
+    """Actions name items, and so does the last item bought (`embrl.envs.environment`)."""
 
     data: str = ""
     """The purchase log, CSV or Parquet, with columns user, ts, item, price (and line), or

@@ -1,0 +1,28 @@
+"""What the learned model expects of actions, for an f that asks a judge."""
+
+import equinox as eqx
+from jaxtyping import Array
+
+from embrl.decoding.decoder import Judge
+from embrl.embedding.encoders import Norm
+from embrl.embedding.objectives.outcome import Outcome
+from embrl.embedding.transition import Points, TransitionModel
+
+
+class ModelJudge(eqx.Module):
+    """Judges candidates by the mean outcome R(s') of the next step: s' ~ T(. | phi(s), e).
+
+    It looks no further ahead, and it learns from every transition, whatever the action: where
+    rewards of single actions drown in noise, a critic has nothing to go by.
+    """
+
+    T: TransitionModel
+    outcome: Outcome
+    points: Points
+    norm: Norm
+    """Of X, as the policy sees it."""
+
+    def judge(self, x: Array) -> Judge:
+        """For states with features x, as the policy sees them."""
+        place = self.norm.centre + self.norm.width * x
+        return lambda e, action: self.T.expected(place, e, self.points, action, self.outcome)

@@ -1,0 +1,62 @@
+"""The best action against a plain NumPy form of it."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from brute_force import embeddings, masks
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from embrl.decoding import BestAction, Wolpertinger
+from embrl.errors import EmbrlError
+
+
+@jax.jit
+def compiled(table, e, values, mask=None) -> jax.Array:
+    return BestAction()(table, e, mask=mask, judge=lambda points, actions: values)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.floats(0.0, 1.0), st.sampled_from([0, 3, 40]))
+def test_agrees_with_the_plain_form(seed: int, allowed: float, odd: int) -> None:
+    rng = np.random.default_rng(seed)
+    values = rng.integers(-3, 4, size=(20, 60)).astype(np.float32)  # with many ties
+    for number in (np.nan, np.inf, -np.inf):
+        values[rng.integers(20, size=odd), rng.integers(60, size=odd)] = number
+    mask, table = masks(rng, 20, 60, allowed), embeddings(rng, 60, 2)
+    big = np.finfo(np.float32).max
+    plain = np.clip(np.where(np.isnan(values), -big, values), -big, big)
+    for these in (mask, None):
+        chosen = compiled(table, embeddings(rng, 20, 2), values, these)
+        expected = np.where(mask, plain, -np.inf) if these is not None else plain
+        assert chosen.dtype == jnp.int32
+        np.testing.assert_array_equal(chosen, expected.argmax(-1))
+
+
+def test_it_is_wolpertinger_with_all_actions_where_no_two_are_worth_the_same() -> None:
+    rng = np.random.default_rng(0)
+    table, e = jnp.asarray(embeddings(rng, 50, 3)), jnp.asarray(embeddings(rng, 2, 7, 3))
+    goal = jnp.asarray(embeddings(rng, 2, 7, 3))
+
+    def judge(points: jax.Array, actions: jax.Array) -> jax.Array:
+        return -((points - goal[..., None, :]) ** 2).sum(-1) + 1e-3 * actions
+
+    np.testing.assert_array_equal(
+        BestAction()(table, e, judge=judge), Wolpertinger(50)(table, e, judge=judge)
+    )
+
+
+def test_seeds_side_by_side_are_as_one_by_one() -> None:
+    rng = np.random.default_rng(1)
+    tables, e = embeddings(rng, 3, 70, 2), embeddings(rng, 3, 9, 2)
+    values = embeddings(rng, 3, 9, 70)
+    together = jax.vmap(compiled)(tables, e, values)
+    for seed in range(3):
+        np.testing.assert_array_equal(together[seed], compiled(tables[seed], e[seed], values[seed]))
+
+
+def test_without_a_judge_it_says_what_it_lacks() -> None:
+    assert BestAction.needs_judge
+    with pytest.raises(EmbrlError, match=r"^f\.kind best asks a judge"):
+        BestAction()(jnp.zeros((5, 2)), jnp.zeros(2))

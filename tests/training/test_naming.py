@@ -1,0 +1,198 @@
+"""A recommender, whose actions name what is observed: from settings to a restored policy."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from embrl.embedding.objectives.outcome import Outcome
+from embrl.embedding.transition import EchoTransition
+from embrl.envs.environment import named_factor
+from embrl.envs.gridworld import GridworldConfig
+from embrl.envs.recommender import Recommender, RecommenderConfig
+from embrl.errors import EmbrlError
+from embrl.policy.model_judge import ModelJudge
+from embrl.training.check import check
+from embrl.training.config import RunConfig, as_json, from_json
+from embrl.training.evaluate import play, random_return
+from embrl.training.program import Program
+from embrl.training.restore import restore
+from embrl.training.runner import train
+from embrl.training.settings import default_config
+
+ITEMS = 8
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory) -> Path:
+    """Customers who mostly buy one item after the other in turn; one in three items is dear."""
+    rng = np.random.default_rng(0)
+    lines = ["user,ts,item,price"]
+    for user in range(40):
+        item = rng.integers(ITEMS)
+        for minute in range(40):
+            lines.append(f"{user},2019-10-01 00:{minute:02d}:00,{item},{1 + 9 * (item % 3 == 0)}")
+            item = (item + 1) % ITEMS if rng.random() < 0.5 else rng.integers(ITEMS)
+    path = tmp_path_factory.mktemp("log") / "log.csv"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def small(log: Path, method: str = "jsae", algorithm: str = "vpg", **sections) -> RunConfig:
+    env = RecommenderConfig(data=str(log), top_items=ITEMS, alpha=6.0)
+    config = default_config("recommender", env, method, algorithm)
+    parts: dict[str, dict[str, Any]] = {
+        "fit": {"samples": 4_000, "steps": 300, "batch": 128},
+        "rollout": {"epoch": 100, "lanes": 10, "buffer": 5_000},
+        "evaluation": {"every": 200, "episodes": 5, "final_episodes": 5},
+    }
+    if method == "jsae":
+        parts["model"] = {"m": 8, "d": 8}
+    if algorithm == "sac":
+        parts["hyper"] = {"updates_per_sample": 0.05, "batch": 16}
+    for name, changes in sections.items():
+        parts[name] = {**parts.get(name, {}), **changes}
+    changed = {
+        name: dataclasses.replace(getattr(config, name), **change) for name, change in parts.items()
+    }
+    return dataclasses.replace(config, seeds=2, samples=4_600, **changed)
+
+
+def program_of(config: RunConfig) -> Program:
+    env = config.env.build()
+    return Program(config, env.observation_space, env.action_space)
+
+
+def test_tuned_settings_go_by_what_actions_name(log: Path) -> None:
+    assert named_factor(RecommenderConfig()) == 1
+    assert named_factor(GridworldConfig()) is None
+    config = small(log)
+    assert (config.model.head, config.model.tie) == ("echo", True)
+    assert (config.f.kind, config.f.judge) == ("best", "model")
+    assert config.objectives == {"forward": 1.0, "outcome": 1.0}
+    for other in (
+        default_config("gridworld", GridworldConfig()),
+        default_config("recommender", RecommenderConfig(), settings="paper"),
+        default_config("recommender", RecommenderConfig(), "none"),
+        default_config("recommender", RecommenderConfig(), "ra"),
+    ):
+        assert other.model.head != "echo"
+        assert not other.model.tie
+        assert other.f.kind == "nearest"
+        assert "outcome" not in other.objectives
+
+
+@pytest.mark.parametrize("algorithm", ["vpg", "ppo", "sac"])
+def test_settings_go_through_json_and_fit_together(log: Path, algorithm: str) -> None:
+    config = small(log, algorithm=algorithm)
+    check(program_of(config))
+    assert from_json(as_json(config), "here") == config
+
+
+def test_it_learns_what_to_recommend_and_a_restored_policy_does_the_same(
+    log: Path, tmp_path: Path
+) -> None:
+    config = small(log)
+    folder = train(config, tmp_path / "run")
+    env = config.env.build()
+    found = restore(folder, config, 1)
+    policy, embedding = found.policy, found.embedding
+    assert embedding is not None
+    assert isinstance(policy.critic, ModelJudge)
+    assert isinstance(embedding.T, EchoTransition)
+    assert embedding.T.kappa > 0.8
+    np.testing.assert_array_equal(embedding.g.table, embedding.phi.points[1])
+    outcome = embedding.parts["outcome"]
+    assert isinstance(outcome, Outcome)
+    worth = np.asarray(outcome.worths[1] + outcome.worths[0].mean())
+    assert isinstance(env, Recommender)
+    assert np.corrcoef(worth, env.prices)[0, 1] > 0.95
+    returns = play(env, lambda key, seen: policy.mode(seen), jax.random.key(0), 500).returns
+    oracle = env.references(jax.random.key(0))["oracle_return"]
+    random = random_return(env, jax.random.key(1), 500)
+    assert returns.mean() > random + 0.7 * (oracle - random)
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {},
+        {"update": {"every": 1, "steps": 2}},
+        {"f": {"kind": "wolpertinger", "k": 3}},
+        {"model": {"m": 4, "d": 4, "head": "metric"}, "f": {"kind": "wolpertinger", "k": 3}},
+    ],
+)
+def test_cut_short_and_resumed_it_comes_to_the_same(log: Path, tmp_path: Path, sections) -> None:
+    config = small(log, **{"fit": {"samples": 1_000, "steps": 60}, **sections})
+    config = dataclasses.replace(config, samples=1_600)
+    whole = train(config, tmp_path / "whole")
+
+    def interrupt(progress):
+        if progress.stage == "training":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(config, tmp_path / "cut", watch=interrupt, save_every=0.0)
+    cut = train(config, tmp_path / "cut", resume=True)
+    for name, column in whole.metrics().items():
+        np.testing.assert_array_equal(cut.metrics()[name], column, err_msg=name)
+
+
+def test_a_moving_embedding_stays_tied(log: Path) -> None:
+    config = small(log, update={"every": 1, "steps": 2}, fit={"samples": 1_000, "steps": 5})
+    program, env = program_of(config), config.env.build()
+
+    @jax.jit
+    def learn(key):
+        model = program.new_model(key).model
+        state = program.start(env, key, program.new_agent(key, model), program.collect(env, key))
+        return state, program.improve(env, state, key, jnp.int32(0), jnp.int32(2))[0]
+
+    before, after = learn(jax.random.key(0))
+    for state in (before, after):
+        embedding = state.agent.embedding
+        np.testing.assert_array_equal(embedding.g.table, embedding.phi.points[1])
+    assert not np.array_equal(before.agent.embedding.g.table, after.agent.embedding.g.table)
+
+
+@pytest.mark.parametrize(
+    ("sections", "reason"),
+    [
+        ({"model": {"d": 3}}, r"^model\.tie: model\.d is 3 and model\.m 8"),
+        ({"f": {"judge": "critic"}}, r"^f\.kind is best: vpg has no critic .*--f\.judge model"),
+        (
+            {"transfer": {"run": "x", "keep": "actions"}},
+            r"^model\.tie: actions that lie in X cannot be kept",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_refused_with_the_reason(log: Path, sections, reason) -> None:
+    with pytest.raises(EmbrlError, match=reason):
+        check(program_of(small(log, **sections)))
+
+
+def test_a_judge_lacks_what_is_not_learned(log: Path) -> None:
+    config = dataclasses.replace(small(log), objectives={"forward": 1.0})
+    with pytest.raises(EmbrlError, match=r"^f\.judge is model: .* outcome is not learned"):
+        check(program_of(config))
+
+
+def test_where_actions_name_nothing_there_is_nothing_to_tie() -> None:
+    config = default_config("gridworld", GridworldConfig(actuators=3))
+    for changes, reason in [
+        ({"tie": True, "d": 8}, "model.tie: here actions do not name"),
+        ({"head": "echo"}, "model.head is echo: here actions do not name"),
+    ]:
+        model = dataclasses.replace(config.model, **changes)
+        with pytest.raises(EmbrlError, match=reason):
+            check(program_of(dataclasses.replace(config, model=model)))
+
+
+def test_raw_states_have_no_places_for_actions(log: Path) -> None:
+    config = small(log, "ra", model={"tie": True, "m": 8, "d": 8})
+    with pytest.raises(EmbrlError, match="method ra embeds no states to tie actions to"):
+        check(program_of(config))
