@@ -17,7 +17,8 @@ from jaxtyping import Array
 from embrl.data.rollout import random_transitions
 from embrl.data.segments import draw_segments
 from embrl.embedding import fit
-from embrl.embedding.model import JointEmbedding, ModelConfig
+from embrl.embedding.model import JointEmbedding
+from embrl.embedding.shape import ModelConfig
 from embrl.envs import Environment
 from embrl.types import TimeStep
 

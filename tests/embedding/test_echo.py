@@ -10,8 +10,9 @@ from worlds import drawing, embedded, log_softmax, network, steps, trained
 
 from embrl.embedding.encoders import StateEncoder
 from embrl.embedding.fit import start
-from embrl.embedding.model import JointEmbedding, ModelConfig
+from embrl.embedding.model import JointEmbedding
 from embrl.embedding.objectives.outcome import Outcome
+from embrl.embedding.shape import ModelConfig
 from embrl.embedding.transition import GAIN, EchoTransition, TransitionModel
 from embrl.errors import EmbrlError
 from embrl.types import Transition

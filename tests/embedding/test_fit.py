@@ -21,7 +21,8 @@ from worlds import (
 
 from embrl.data.segments import Segments, draw_segments
 from embrl.embedding.fit import FitConfig, FitState, fit, horizon, learning_rate, loss, start
-from embrl.embedding.model import JointEmbedding, ModelConfig
+from embrl.embedding.model import JointEmbedding
+from embrl.embedding.shape import ModelConfig
 from embrl.types import Transition
 
 KEY = jax.random.key(0)

@@ -22,8 +22,9 @@ from worlds import (
     trained,
 )
 
-from embrl.embedding.model import JointEmbedding, ModelConfig
+from embrl.embedding.model import JointEmbedding
 from embrl.embedding.objectives.inverse import Inverse
+from embrl.embedding.shape import ModelConfig
 from embrl.networks import FactorLinear
 from embrl.types import Transition
 

@@ -24,8 +24,9 @@ from worlds import (
 from embrl.data.segments import Segments, draw_segments
 from embrl.embedding.fit import loss
 from embrl.embedding.methods import METHODS
-from embrl.embedding.model import JointEmbedding, ModelConfig
+from embrl.embedding.model import JointEmbedding
 from embrl.embedding.objectives.latent import Latent
+from embrl.embedding.shape import ModelConfig
 from embrl.embedding.transition import PACE
 from embrl.types import Transition
 

@@ -11,7 +11,8 @@ from gymnasium import spaces
 from worlds import acted, embedded, moved, network
 
 from embrl.embedding.encoders import ActionEncoder, Norm, RawStates, Standardised, StateEncoder
-from embrl.embedding.model import JointEmbedding, ModelConfig
+from embrl.embedding.model import JointEmbedding
+from embrl.embedding.shape import ModelConfig
 from embrl.embedding.transition import (
     BoxTransition,
     MetricTransition,

@@ -16,10 +16,11 @@ from embrl.data.segments import Segments
 from embrl.embedding import monitor
 from embrl.embedding.complaints import SURPRISE, complaints
 from embrl.embedding.fit import loss
-from embrl.embedding.model import JointEmbedding, ModelConfig
+from embrl.embedding.model import JointEmbedding
 from embrl.embedding.monitor import MEASURES, effective_rank, measure, reference
 from embrl.embedding.objectives import Objective, Shape
 from embrl.embedding.seen import FAMILIAR
+from embrl.embedding.shape import ModelConfig
 from embrl.spaces import state_count
 from embrl.types import Transition
 

@@ -12,8 +12,9 @@ from embrl.data.segments import draw_segments
 from embrl.embedding import fit as fitting
 from embrl.embedding.complaints import complaints
 from embrl.embedding.fit import FitConfig
-from embrl.embedding.model import JointEmbedding, ModelConfig
+from embrl.embedding.model import JointEmbedding
 from embrl.embedding.monitor import measure, reference
+from embrl.embedding.shape import ModelConfig
 from embrl.envs import Environment
 from embrl.envs.gridworld import GridworldConfig
 from embrl.training.seeds import over_seeds, seed_keys

@@ -25,9 +25,10 @@ from worlds import (
 from embrl.data.segments import draw_segments
 from embrl.embedding.fit import loss
 from embrl.embedding.methods import METHODS, Method, method
-from embrl.embedding.model import JointEmbedding, ModelConfig
+from embrl.embedding.model import JointEmbedding
 from embrl.embedding.objectives import OBJECTIVES
 from embrl.embedding.objectives.forward import Forward
+from embrl.embedding.shape import ModelConfig
 from embrl.embedding.transition import SoftmaxTransition
 from embrl.errors import EmbrlError, UnknownNameError
 from embrl.types import Transition

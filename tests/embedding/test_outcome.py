@@ -9,8 +9,9 @@ from gymnasium import spaces
 from worlds import anywhere, batch, drawing, leaves, log_softmax, steps, trained
 
 from embrl.embedding.fit import loss
-from embrl.embedding.model import JointEmbedding, ModelConfig
+from embrl.embedding.model import JointEmbedding
 from embrl.embedding.objectives.outcome import Outcome
+from embrl.embedding.shape import ModelConfig
 
 KEY = jax.random.key(0)
 PAIR = spaces.MultiDiscrete([3, 5])

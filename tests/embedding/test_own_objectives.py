@@ -24,8 +24,9 @@ from worlds import (
 
 from embrl.data.segments import draw_segments
 from embrl.embedding.fit import horizon, loss
-from embrl.embedding.model import JointEmbedding, ModelConfig
+from embrl.embedding.model import JointEmbedding
 from embrl.embedding.objectives import Objective, Shape
+from embrl.embedding.shape import ModelConfig
 from embrl.errors import EmbrlError
 from embrl.networks import MLP
 from embrl.types import Key, Transition

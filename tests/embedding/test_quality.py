@@ -9,8 +9,9 @@ from gymnasium import spaces
 
 from embrl.data.segments import Segments
 from embrl.embedding.fit import loss
-from embrl.embedding.model import JointEmbedding, ModelConfig
+from embrl.embedding.model import JointEmbedding
 from embrl.embedding.quality import CHUNK, MOST, Quality, measure
+from embrl.embedding.shape import ModelConfig
 from embrl.types import Transition
 
 KEY = jax.random.key(0)

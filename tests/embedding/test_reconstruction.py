@@ -27,9 +27,10 @@ from worlds import (
 
 from embrl.embedding.fit import loss
 from embrl.embedding.methods import METHODS
-from embrl.embedding.model import JointEmbedding, ModelConfig
+from embrl.embedding.model import JointEmbedding
 from embrl.embedding.objectives.action import ActionReconstruction
 from embrl.embedding.objectives.state import StateReconstruction
+from embrl.embedding.shape import ModelConfig
 
 KEY = jax.random.key(0)
 CONFIG = ModelConfig(m=3, d=2, transition_hidden=(16,), head_hidden=(16,))

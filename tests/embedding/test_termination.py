@@ -9,8 +9,9 @@ from gymnasium import spaces
 from worlds import acted, anywhere, batch, drawing, embedded, leaves, network, steps, trained
 
 from embrl.embedding.fit import loss
-from embrl.embedding.model import JointEmbedding, ModelConfig
+from embrl.embedding.model import JointEmbedding
 from embrl.embedding.objectives.termination import Termination
+from embrl.embedding.shape import ModelConfig
 
 KEY = jax.random.key(0)
 SIX = spaces.Discrete(6)

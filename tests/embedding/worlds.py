@@ -12,7 +12,8 @@ from gymnasium import spaces
 from embrl.data.segments import Segments, draw_segments
 from embrl.embedding.encoders import StateEncoder
 from embrl.embedding.fit import FitConfig, FitState, Weights, fit, learning_rate, start
-from embrl.embedding.model import JointEmbedding, ModelConfig
+from embrl.embedding.model import JointEmbedding
+from embrl.embedding.shape import ModelConfig
 from embrl.embedding.transition import PACE, Move
 from embrl.networks import MLP, FactorLinear
 from embrl.types import Key, Transition

@@ -8,8 +8,9 @@ import pytest
 from gymnasium import spaces
 
 from embrl.embedding.encoders import Norm
-from embrl.embedding.model import JointEmbedding, ModelConfig
+from embrl.embedding.model import JointEmbedding
 from embrl.embedding.objectives.outcome import Outcome
+from embrl.embedding.shape import ModelConfig
 from embrl.policy.model_judge import ModelJudge
 
 KEY = jax.random.key(0)

@@ -1,5 +1,7 @@
 """What a policy that is taken over begins with."""
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -13,7 +15,7 @@ from embrl.policy.internal import Points
 from embrl.training.transfer import unsettled
 
 
-def learner(algorithm: str, std: float):
+def learner(algorithm: str, std: float) -> Any:
     config = PolicyConfig(hidden=(4,), std=std)
     f = build(DecoderConfig())
     return ALGORITHMS[algorithm]().start(3, Points(2), f, config, key=jax.random.key(0))
@@ -25,7 +27,7 @@ def test_a_narrow_policy_is_widened_and_a_wide_axis_left(algorithm):
     mixed = eqx.tree_at(
         lambda learner: learner.actor.log_std, narrow, jnp.log(jnp.array([0.01, 0.5]))
     )
-    wider = unsettled(mixed, 0.2)
+    wider: Any = unsettled(mixed, 0.2)
     np.testing.assert_allclose(jnp.exp(wider.actor.log_std), [0.2, 0.5], rtol=1e-6)
     # Nothing else has changed.
     for before, after in zip(

@@ -1,59 +1,27 @@
 """phi, g and what they are trained with: the model that is learned from transitions."""
 
-import dataclasses
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 import equinox as eqx
 import gymnasium
 import jax
 
-from embrl.embedding.encoders import SPREAD, ActionEncoder, RawStates, StateEncoder
+from embrl.embedding.encoders import ActionEncoder, RawStates, StateEncoder
 from embrl.embedding.objectives import (
     OBJECTIVES,
     FunctionObjective,
     Objective,
     OwnObjective,
-    Shape,
     checked_objective,
 )
 from embrl.embedding.objectives.forward import Forward
 from embrl.embedding.observations import Prediction
+from embrl.embedding.shape import ModelConfig, Shape
 from embrl.embedding.transition import TransitionModel
 from embrl.errors import EmbrlError
 from embrl.spaces import action_count
 from embrl.types import Key, Observation
-
-
-@dataclasses.dataclass(frozen=True)
-class ModelConfig:
-    """The shape of the joint embedding."""
-
-    m: int = 8
-    """Dimensions of the state embedding."""
-    d: int = 2
-    """Dimensions of the action embedding."""
-    state_hidden: tuple[int, ...] | None = None
-    """Hidden layers of phi. Left out: none for discrete states, one row a state; 64 for boxes."""
-    transition_hidden: tuple[int, ...] = (64,)
-    """Hidden layers of T."""
-    head: Literal["metric", "softmax", "echo"] = "metric"
-    """T for discrete states. metric: it predicts a point, and near states are likely. softmax: a
-    free linear layer, as in the paper. echo: that of the state alone, and the value that the action
-    names is made likelier."""
-    tie: bool = False
-    """Whether an action lies where the value that it names lies in X, in place of a row of its own:
-    for environments whose actions name what is observed. d must be m."""
-    head_hidden: tuple[int, ...] = (64,)
-    """Hidden layers of the other objectives' networks: decoders, reward, termination, latent."""
-    inverse_hidden: tuple[int, ...] = ()
-    """Hidden layers of the inverse model. None: one linear layer, as in RA."""
-    horizon: int = 5
-    """Steps ahead of objectives that look at segments (latent)."""
-    state_spread: float = SPREAD
-    """Initial spread of state embeddings."""
-    action_spread: float = SPREAD
-    """Initial spread of action embeddings."""
 
 
 class JointEmbedding(eqx.Module):

@@ -12,13 +12,12 @@ from jaxtyping import Array, Float, Int
 
 from embrl.embedding.encoders import RawStates
 from embrl.embedding.observations import Logits, Prediction, as_prediction
+from embrl.embedding.shape import ModelConfig, Shape
 from embrl.errors import EmbrlError
 from embrl.networks import MLP, Linear, orthonormal_rows
 from embrl.types import Key
 
 if TYPE_CHECKING:
-    from embrl.embedding.model import ModelConfig
-    from embrl.embedding.objectives.objective import Shape
     from embrl.embedding.objectives.outcome import Outcome
 
 Points: TypeAlias = tuple[Float[Array, "values m"], ...]
@@ -227,7 +226,7 @@ class BoxTransition(TransitionModel):
         return self.decoder(x) + self.move(x, e)
 
 
-def new_transition(shape: "Shape", config: "ModelConfig", *, key: Key) -> TransitionModel:
+def new_transition(shape: Shape, config: ModelConfig, *, key: Key) -> TransitionModel:
     """The T that suits a space: a squared error for boxes, else the head that was asked for.
 
     Raises:

@@ -7,13 +7,9 @@ from embrl.decoding import DECODERS
 from embrl.decoding.config import build
 from embrl.embedding.methods import method
 from embrl.embedding.objectives import OBJECTIVES
-<<<<<<< HEAD
-from embrl.errors import EmbrlError
-=======
 from embrl.envs.environment import named_factor
-from embrl.errors import EmbrlError, UnknownNameError
+from embrl.errors import EmbrlError
 from embrl.spaces import action_count, factors
->>>>>>> b28fdb2015ccb194b25df6bbfcc54d11d4416bfc
 from embrl.training.config import RunConfig, as_json
 from embrl.training.program import Program
 

@@ -8,7 +8,7 @@ import cattrs
 
 from embrl.decoding.config import DecoderConfig
 from embrl.embedding.fit import FitConfig
-from embrl.embedding.model import ModelConfig
+from embrl.embedding.shape import ModelConfig
 from embrl.envs import ENVIRONMENTS, EnvConfig
 from embrl.errors import EmbrlError, UnknownNameError
 from embrl.policy import ALGORITHMS

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 from embrl.decoding.config import DecoderConfig
 from embrl.embedding.fit import FitConfig
 from embrl.embedding.methods import method as get_method
-from embrl.embedding.model import ModelConfig
+from embrl.embedding.shape import ModelConfig
 from embrl.envs import EnvConfig
 from embrl.envs.environment import named_factor
 from embrl.errors import EmbrlError, UnknownNameError

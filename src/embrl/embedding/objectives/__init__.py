@@ -5,9 +5,9 @@ from embrl.embedding.objectives.objective import (
     LossFunction,
     Objective,
     OwnObjective,
-    Shape,
     checked_objective,
 )
+from embrl.embedding.shape import Shape
 from embrl.registry import Registry
 
 __all__ = [

@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING
 from jaxtyping import Array, Float
 
 from embrl.distributions import categorical_log_prob
-from embrl.embedding.objectives.objective import Objective, Shape
+from embrl.embedding.objectives.objective import Objective
+from embrl.embedding.shape import ModelConfig, Shape
 from embrl.networks import MLP
 from embrl.types import Key, Transition
 
 if TYPE_CHECKING:
-    from embrl.embedding.model import JointEmbedding, ModelConfig
+    from embrl.embedding.model import JointEmbedding
 
 
 class ActionReconstruction(Objective):
@@ -18,7 +19,7 @@ class ActionReconstruction(Objective):
 
     decoder: MLP
 
-    def __init__(self, shape: Shape, config: "ModelConfig", *, key: Key) -> None:
+    def __init__(self, shape: Shape, config: ModelConfig, *, key: Key) -> None:
         self.decoder = MLP(shape.d, config.head_hidden, shape.actions, last_scale=0.1, key=key)
 
     def __call__(self, model: "JointEmbedding", batch: Transition) -> Float[Array, ""]:

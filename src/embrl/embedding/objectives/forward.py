@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from embrl.embedding.objectives.objective import Objective, Shape
+from embrl.embedding.objectives.objective import Objective
 from embrl.embedding.observations import Prediction, mean_observation_loss, observation_loss
+from embrl.embedding.shape import ModelConfig, Shape
 from embrl.embedding.transition import TransitionModel, new_transition
 from embrl.types import Key, Transition
 
 if TYPE_CHECKING:
-    from embrl.embedding.model import JointEmbedding, ModelConfig
+    from embrl.embedding.model import JointEmbedding
 
 
 class Forward(Objective):
@@ -21,7 +22,7 @@ class Forward(Objective):
 
     T: TransitionModel
 
-    def __init__(self, shape: Shape, config: "ModelConfig", *, key: Key) -> None:
+    def __init__(self, shape: Shape, config: ModelConfig, *, key: Key) -> None:
         """
         Raises:
             EmbrlError: states are not embedded.

@@ -6,12 +6,13 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from embrl.distributions import categorical_log_prob
-from embrl.embedding.objectives.objective import Objective, Shape
+from embrl.embedding.objectives.objective import Objective
+from embrl.embedding.shape import ModelConfig, Shape
 from embrl.networks import MLP
 from embrl.types import Key, Transition
 
 if TYPE_CHECKING:
-    from embrl.embedding.model import JointEmbedding, ModelConfig
+    from embrl.embedding.model import JointEmbedding
 
 
 class Inverse(Objective):
@@ -21,7 +22,7 @@ class Inverse(Objective):
 
     h: MLP
 
-    def __init__(self, shape: Shape, config: "ModelConfig", *, key: Key) -> None:
+    def __init__(self, shape: Shape, config: ModelConfig, *, key: Key) -> None:
         self.h = MLP(shape.pair, config.inverse_hidden, shape.d, key=key)
 
     def __call__(self, model: "JointEmbedding", batch: Transition) -> Float[Array, ""]:

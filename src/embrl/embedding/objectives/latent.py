@@ -6,12 +6,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from embrl.embedding.objectives.objective import Objective, Shape
+from embrl.embedding.objectives.objective import Objective
+from embrl.embedding.shape import ModelConfig, Shape
 from embrl.embedding.transition import Move
 from embrl.types import Key, Transition
 
 if TYPE_CHECKING:
-    from embrl.embedding.model import JointEmbedding, ModelConfig
+    from embrl.embedding.model import JointEmbedding
 
 
 class Latent(Objective):
@@ -29,7 +30,7 @@ class Latent(Objective):
 
     D: Move
 
-    def __init__(self, shape: Shape, config: "ModelConfig", *, key: Key) -> None:
+    def __init__(self, shape: Shape, config: ModelConfig, *, key: Key) -> None:
         """
         Raises:
             EmbrlError: states are not embedded.

@@ -1,49 +1,18 @@
 """What every objective has in common."""
 
 import abc
-import dataclasses
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import equinox as eqx
-import gymnasium
 from jaxtyping import Array, Float
 
+from embrl.embedding.shape import ModelConfig, Shape
 from embrl.errors import EmbrlError
 from embrl.types import Key, Transition
 
 if TYPE_CHECKING:
-    from embrl.embedding.model import JointEmbedding, ModelConfig
-
-
-@dataclasses.dataclass(frozen=True)
-class Shape:
-    """What an objective's networks are put on."""
-
-    observation_space: gymnasium.Space
-    features: int | tuple[int, ...]
-    """Of phi: m, or of raw states: their factors, or the length of a box."""
-    actions: int
-    d: int
-    embedded: bool = True
-    """Whether states are: if not, phi is the identity."""
-    named: int | None = None
-    """The factor of observations whose values the actions name; None where they name nothing."""
-
-    def m(self, objective: str) -> int:
-        """Dimensions of X, for an objective that trains phi.
-
-        Raises:
-            EmbrlError: states are not embedded.
-        """
-        if not self.embedded or not isinstance(self.features, int):
-            raise EmbrlError(f"objective {objective} needs embedded states: choose another method")
-        return self.features
-
-    @property
-    def pair(self) -> int | tuple[int, ...]:
-        """Features of a state and the next, side by side."""
-        return 2 * self.features
+    from embrl.embedding.model import JointEmbedding
 
 
 class Objective(eqx.Module):
@@ -56,7 +25,7 @@ class Objective(eqx.Module):
     belong to their segment; else it takes `[N]`."""
 
     @abc.abstractmethod
-    def __init__(self, shape: Shape, config: "ModelConfig", *, key: Key) -> None:
+    def __init__(self, shape: Shape, config: ModelConfig, *, key: Key) -> None:
         """Makes the networks."""
 
     @abc.abstractmethod

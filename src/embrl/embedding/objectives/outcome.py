@@ -8,13 +8,14 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from embrl.embedding.encoders import RawStates
-from embrl.embedding.objectives.objective import Objective, Shape
+from embrl.embedding.objectives.objective import Objective
 from embrl.embedding.observations import Prediction
+from embrl.embedding.shape import ModelConfig, Shape
 from embrl.networks import MLP, FactorLinear
 from embrl.types import Key, Transition
 
 if TYPE_CHECKING:
-    from embrl.embedding.model import JointEmbedding, ModelConfig
+    from embrl.embedding.model import JointEmbedding
 
 
 class Outcome(Objective):
@@ -29,7 +30,7 @@ class Outcome(Objective):
     log_scale: Float[Array, ""]
     """Of the reward's unit, which nobody knows beforehand."""
 
-    def __init__(self, shape: Shape, config: "ModelConfig", *, key: Key) -> None:
+    def __init__(self, shape: Shape, config: ModelConfig, *, key: Key) -> None:
         del config
         features = RawStates(shape.observation_space).features
         self.network = MLP(features, (), 1, last_scale=0.0, key=key)

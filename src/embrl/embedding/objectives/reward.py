@@ -7,12 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from embrl.embedding.objectives.objective import Objective, Shape
+from embrl.embedding.objectives.objective import Objective
+from embrl.embedding.shape import ModelConfig, Shape
 from embrl.networks import MLP
 from embrl.types import Key, Transition
 
 if TYPE_CHECKING:
-    from embrl.embedding.model import JointEmbedding, ModelConfig
+    from embrl.embedding.model import JointEmbedding
 
 BINS = 65
 LARGEST = 1e4
@@ -36,7 +37,7 @@ class Reward(Objective):
 
     network: MLP
 
-    def __init__(self, shape: Shape, config: "ModelConfig", *, key: Key) -> None:
+    def __init__(self, shape: Shape, config: ModelConfig, *, key: Key) -> None:
         self.network = MLP(
             shape.features, config.head_hidden, BINS, beside=shape.d, last_scale=0.1, key=key
         )

@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING
 from jaxtyping import Array, Float
 
 from embrl.embedding.encoders import RawStates
-from embrl.embedding.objectives.objective import Objective, Shape
+from embrl.embedding.objectives.objective import Objective
 from embrl.embedding.observations import as_prediction, observation_loss, output_size
+from embrl.embedding.shape import ModelConfig, Shape
 from embrl.networks import MLP
 from embrl.types import Key, Transition
 
 if TYPE_CHECKING:
-    from embrl.embedding.model import JointEmbedding, ModelConfig
+    from embrl.embedding.model import JointEmbedding
 
 
 class StateReconstruction(Objective):
@@ -19,7 +20,7 @@ class StateReconstruction(Objective):
 
     decoder: MLP
 
-    def __init__(self, shape: Shape, config: "ModelConfig", *, key: Key) -> None:
+    def __init__(self, shape: Shape, config: ModelConfig, *, key: Key) -> None:
         """
         Raises:
             EmbrlError: states are not embedded.

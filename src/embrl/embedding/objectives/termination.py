@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING
 import jax
 from jaxtyping import Array, Float
 
-from embrl.embedding.objectives.objective import Objective, Shape
+from embrl.embedding.objectives.objective import Objective
+from embrl.embedding.shape import ModelConfig, Shape
 from embrl.networks import MLP
 from embrl.types import Key, Transition
 
 if TYPE_CHECKING:
-    from embrl.embedding.model import JointEmbedding, ModelConfig
+    from embrl.embedding.model import JointEmbedding
 
 
 class Termination(Objective):
@@ -20,7 +21,7 @@ class Termination(Objective):
 
     network: MLP
 
-    def __init__(self, shape: Shape, config: "ModelConfig", *, key: Key) -> None:
+    def __init__(self, shape: Shape, config: ModelConfig, *, key: Key) -> None:
         self.network = MLP(
             shape.features, config.head_hidden, 1, beside=shape.d, last_scale=0.1, key=key
         )

@@ -1,0 +1,70 @@
+"""How large an embedding is, and what its networks are put on."""
+
+import dataclasses
+from typing import Literal
+
+import gymnasium
+
+from embrl.embedding.encoders import SPREAD
+from embrl.errors import EmbrlError
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig:
+    """The shape of the joint embedding."""
+
+    m: int = 8
+    """Dimensions of the state embedding."""
+    d: int = 2
+    """Dimensions of the action embedding."""
+    state_hidden: tuple[int, ...] | None = None
+    """Hidden layers of phi. Left out: none for discrete states, one row a state; 64 for boxes."""
+    transition_hidden: tuple[int, ...] = (64,)
+    """Hidden layers of T."""
+    head: Literal["metric", "softmax", "echo"] = "metric"
+    """T for discrete states. metric: it predicts a point, and near states are likely. softmax: a
+    free linear layer, as in the paper. echo: that of the state alone, and the value that the action
+    names is made likelier."""
+    tie: bool = False
+    """Whether an action lies where the value that it names lies in X, in place of a row of its own:
+    for environments whose actions name what is observed. d must be m."""
+    head_hidden: tuple[int, ...] = (64,)
+    """Hidden layers of the other objectives' networks: decoders, reward, termination, latent."""
+    inverse_hidden: tuple[int, ...] = ()
+    """Hidden layers of the inverse model. None: one linear layer, as in RA."""
+    horizon: int = 5
+    """Steps ahead of objectives that look at segments (latent)."""
+    state_spread: float = SPREAD
+    """Initial spread of state embeddings."""
+    action_spread: float = SPREAD
+    """Initial spread of action embeddings."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Shape:
+    """What an objective's networks are put on."""
+
+    observation_space: gymnasium.Space
+    features: int | tuple[int, ...]
+    """Of phi: m, or of raw states: their factors, or the length of a box."""
+    actions: int
+    d: int
+    embedded: bool = True
+    """Whether states are: if not, phi is the identity."""
+    named: int | None = None
+    """The factor of observations whose values the actions name; None where they name nothing."""
+
+    def m(self, objective: str) -> int:
+        """Dimensions of X, for an objective that trains phi.
+
+        Raises:
+            EmbrlError: states are not embedded.
+        """
+        if not self.embedded or not isinstance(self.features, int):
+            raise EmbrlError(f"objective {objective} needs embedded states: choose another method")
+        return self.features
+
+    @property
+    def pair(self) -> int | tuple[int, ...]:
+        """Features of a state and the next, side by side."""
+        return 2 * self.features
