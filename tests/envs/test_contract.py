@@ -205,4 +205,5 @@ def test_every_setting_is_explained(config: Any) -> None:
             and isinstance(field.target, ast.Name)
             and isinstance(words, ast.Expr)
         }
-    assert explained == {field.name for field in dataclasses.fields(config)}
+    # Class attributes are explained too, but are no settings.
+    assert explained >= {field.name for field in dataclasses.fields(config)}

@@ -26,6 +26,9 @@ Points: TypeAlias = tuple[Float[Array, "values m"], ...]
 GAIN = 4.0
 """What the echo head multiplies its network by: it learns faster by that beside phi."""
 
+DELTA = 1e-3
+"""What an action adds to a probability, before anything is learned."""
+
 PACE = 0.3
 """How fast, beside the linear part, what bends the effects of actions is learned."""
 
@@ -146,15 +149,18 @@ class MetricTransition(TransitionModel):
 class EchoTransition(TransitionModel):
     """An action makes the value that it names likelier, and does nothing else:
 
-        log P(c | x, a) = logit of c, given x, + kappa [a names c] + const
+        P(c | x, a) = (P(c | x) + [a names c] boost) / (1 + boost)
+        boost       = (e^kappa - 1) P(c | x) + delta
 
-    Logits are the softmax head's, without e. So what every transition tells of how the world goes
-    on by itself is learned without regard to actions, and of the actions one number for all of
-    them: that suffices where each has hardly ever been seen to work, as in recommenders.
+    that is, e^kappa times as likely, and as likely again as delta, whatever the value. P(c | x) is
+    the softmax head's, without e. So what every transition tells of how the world goes on by itself
+    is learned without regard to actions, and of the actions two numbers for all of them: that
+    suffices where each has hardly ever been seen to work, as in recommenders.
     """
 
     network: MLP
     kappa: Float[Array, ""]
+    log_delta: Float[Array, ""]
     factors: tuple[int, ...] = eqx.field(static=True)
     named: int = eqx.field(static=True)
     """The factor whose values actions name."""
@@ -165,6 +171,7 @@ class EchoTransition(TransitionModel):
         self.factors = tuple(factors)
         self.named = named
         self.kappa = jnp.float32(0.0)
+        self.log_delta = jnp.float32(np.log(DELTA))
         self.network = MLP(m, hidden, sum(factors), activation=jax.nn.relu, last_scale=0.1, key=key)
 
     def __call__(
@@ -174,14 +181,16 @@ class EchoTransition(TransitionModel):
         assert action is not None
         logits = list(as_prediction(GAIN * self.network(x), self.factors))
         values = jnp.arange(self.factors[self.named], dtype=jnp.int32)
-        logits[self.named] += self.kappa * (action[..., None] == values)
+        plain = jax.nn.log_softmax(logits[self.named])
+        raised = jnp.logaddexp(plain + self.kappa, self.log_delta)
+        logits[self.named] = jnp.where(action[..., None] == values, raised, plain)
         return tuple(logits)
 
     def expected(
         self, x: Array, e: Array, points: Points, action: Array, outcome: "Outcome"
     ) -> Float[Array, "*batch k"]:
-        """In closed form, with one softmax for all candidates. With b = (e^kappa - 1) P(c | x), of
-        the value c that a names, the mean worth becomes (mean + b worth(c)) / (1 + b).
+        """In closed form, with one softmax for all candidates: where c is named, the mean worth of
+        values becomes (mean + boost worth(c)) / (1 + boost).
 
         Less what is the same for all candidates.
         """
@@ -189,7 +198,7 @@ class EchoTransition(TransitionModel):
         worth = outcome.worths[self.named]
         p = jax.nn.softmax(self._named_logits(x))
         mean = (p * worth).sum(-1, keepdims=True)
-        boost = jnp.expm1(self.kappa) * p
+        boost = jnp.expm1(self.kappa) * p + jnp.exp(self.log_delta)
         gain = boost * (worth - mean) / (1.0 + boost)
         chosen = jnp.broadcast_to(action, (*x.shape[:-1], action.shape[-1]))
         return jnp.take_along_axis(gain, chosen, axis=-1)

@@ -1,6 +1,7 @@
 """Default settings: our best, and the paper's as published.
 
-`tuned` has one setting for each method, whatever the environment. `paper` has the tables of
+`tuned` has one setting for each method, whatever the environment, but for one distinction: whether
+actions name what is observed, as in a recommender. `paper` has the tables of
 Pritz et al. (2021), A.4.2, and its plain form of the method.
 """
 
@@ -97,7 +98,7 @@ def _naming(config: RunConfig) -> RunConfig:
         dataclasses.replace(config, objectives={**config.objectives, "outcome": 1.0}),
         {
             "model": {"m": 64, "d": 64, "head": "echo", "tie": True, "transition_hidden": ()},
-            "fit": {"samples": 500_000, "steps": 3000},
+            "fit": {"samples": 800_000, "steps": 5000},
             "f": {"kind": "best", "judge": "model"},
             "rollout": {"epoch": 6000, "lanes": 300},
             "evaluation": {"every": 30_000, "episodes": 100, "final_episodes": 1000},
