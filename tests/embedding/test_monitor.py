@@ -400,7 +400,7 @@ def test_nothing_is_wrong_with_a_fine_embedding() -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"surprise": 0.1}, "no longer does what the embedding predicts"),
+        ({"surprise": 0.1}, "does not do what the embedding predicts"),
         ({"unseen_share": 0.5}, "not trained on"),
         ({"dead_share": 0.3}, "never be chosen"),
         ({"colliding_share": 1.0}, "chance"),

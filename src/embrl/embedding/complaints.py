@@ -25,7 +25,7 @@ def complaints(seeds: Sequence[Mapping[str, float]]) -> dict[str, list[int]]:
         seeds: the measures of each; those that are missing or nan are no reason to complain.
     """
     found = {
-        "the world no longer does what the embedding predicts": _surprised(seeds),
+        "the world does not do what the embedding predicts": _surprised(seeds),
         "the agent meets states that the embedding was not trained on": [
             at for at, measures in enumerate(seeds) if _lost(measures)
         ],
