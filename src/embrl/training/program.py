@@ -70,6 +70,10 @@ def purpose(key: Key, what: Purpose, index: int | Int[Array, ""] = 0) -> Key:
 Found: TypeAlias = Transition | Reference
 
 
+SOME = 2**16
+"""Observations that X is centred and scaled by."""
+
+
 class Agent(NamedTuple):
     """What is learned."""
 
@@ -222,7 +226,7 @@ class Program:
             train, held_out = self.split(found)
             reference = self._reference(agent.embedding, train, held_out)
             if isinstance(agent.embedding.phi, StateEncoder):
-                norm = Norm.of(agent.embedding.phi(_flat(train.observation)))
+                norm = Norm.of(agent.embedding.phi(_some(train.observation)))
                 agent = agent._replace(norm=norm)
         else:
             reference = found
@@ -471,5 +475,7 @@ def _as_steps(policy: OverallPolicy, transitions: Transition, u: Array) -> Steps
     )
 
 
-def _flat(column: Array) -> Array:
-    return column.reshape(-1, *column.shape[2:])
+def _some(column: Array) -> Array:
+    """Of `[T, B, ...]` all, or evenly spread ones: embedded, a million take a gigabyte."""
+    column = column.reshape(-1, *column.shape[2:])
+    return column[:: -(-column.shape[0] // SOME)]
