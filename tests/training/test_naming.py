@@ -120,9 +120,7 @@ def test_it_learns_what_to_recommend_and_a_restored_policy_does_the_same(
 @pytest.mark.parametrize(
     "sections",
     [
-        {},
         {"update": {"every": 1, "steps": 2}},
-        {"f": {"kind": "wolpertinger", "k": 3}},
         {"model": {"m": 4, "d": 4, "head": "metric"}, "f": {"kind": "wolpertinger", "k": 3}},
     ],
 )
