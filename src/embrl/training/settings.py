@@ -81,15 +81,8 @@ def default_config(
 def _tuned(method: str, algorithm: str) -> dict[str, dict[str, Any]]:
     # Untrained embeddings have no geometry to unfold: they fill the space.
     model = {"model": {"action_spread": 0.6}} if method == "random" else {}
-    if algorithm == "sac":
-        # The paper's protocol, an update a sample, takes ten times as long.
-        return {**model, "hyper": SAC}
-    embeds = get_method(method).embeds
-    if algorithm == "ppo":
-        return {**model, "hyper": PPO_EMBEDDED if embeds else {"actor_lr": 3e-3}}
-    if algorithm != "vpg":
-        return model
-    return {**model, "hyper": {"entropy_cost": 0.04} if embeds else {"actor_lr": 3e-3}}
+    plain, embedded = HYPER.get(algorithm, ({}, {}))
+    return {**model, "hyper": embedded if get_method(method).embeds else plain}
 
 
 def _naming(config: RunConfig) -> RunConfig:
@@ -106,8 +99,15 @@ def _naming(config: RunConfig) -> RunConfig:
     )
 
 
-PPO_EMBEDDED = {"actor_lr": 3e-3, "entropy_cost": 0.04}
+# An update a sample, the paper's protocol, takes ten times as long.
 SAC = {"actor_lr": 3e-3, "critic_lr": 3e-3, "alpha": 0.01, "updates_per_sample": 0.1}
+
+HYPER: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "vpg": ({"actor_lr": 3e-3}, {"entropy_cost": 0.04}),
+    "ppo": ({"actor_lr": 3e-3}, {"actor_lr": 3e-3, "entropy_cost": 0.04}),
+    "sac": (SAC, SAC),
+}
+"""Hyperparameters without an embedding, and with one; other algorithms keep their own defaults."""
 
 
 def _paper(environment: str, env: EnvConfig, method: str) -> dict[str, dict[str, Any]]:
