@@ -1,0 +1,72 @@
+"""What greedy recommendations earn that go by counts of purchases, knowing alpha and the prices.
+
+python results/recommender_ceiling.py LOG
+"""
+
+import sys
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from embrl.data.rollout import random_transitions
+from embrl.envs.recommender import Recommender, RecommenderConfig
+from embrl.training.evaluate import play
+from embrl.training.seeds import prepare_jax
+from embrl.types import Key
+
+LANES, EPISODES = 500, 4_000
+LAST, PAIR = 10.0, 10.0
+"""Purchases that the item frequencies count for beside those after the last item, and these beside
+those after the last two."""
+
+
+def earned(env: Recommender, p: Callable[[Int[Array, "N 2"]], Float[Array, "N K"]]) -> str:
+    """The return of greedy choice where p(observations) is the next purchase's distribution."""
+
+    def act(key: Key, observation: Array) -> Array:
+        del key
+        row = p(observation)
+        boost = 2.0 * row  # alpha is 3
+        mean = row @ env.prices
+        return (boost * (env.prices - mean[:, None]) / (1 + boost)).argmax(-1).astype(jnp.int32)
+
+    found = jax.jit(lambda key: play(env, act, key, EPISODES))(jax.random.key(5)).returns
+    return f"{found.mean():.2f} +- {found.std() / EPISODES**0.5:.2f}"
+
+
+def main() -> None:
+    prepare_jax()
+    env = RecommenderConfig(data=sys.argv[1], top_items=835).build()
+    items = len(env.prices)
+    for samples in (30_000, 100_000, 300_000, 800_000):
+        steps = jax.jit(random_transitions, static_argnums=(2, 3))(
+            env, jax.random.key(0), samples, LANES
+        )
+        older, last = np.asarray(steps.observation).reshape(-1, 2).T
+        bought = np.asarray(steps.next_observation)[..., 1].ravel()
+        after = np.zeros((items, items), np.float32)
+        np.add.at(after, (last, bought), 1)
+        share = after.sum(0) / after.sum()
+        by_last = jnp.asarray((after + LAST * share) / (after.sum(1, keepdims=True) + LAST))
+        print(samples, "last item", earned(env, lambda o, p=by_last: p[o[:, 1]]), flush=True)
+        if samples < 800_000:
+            continue
+        after_two = np.zeros((items * items, items), np.uint8)
+        np.add.at(after_two, (older * items + last, bought), 1)
+        counts = jnp.asarray(after_two)
+
+        def by_two(o: Array, p: Array = by_last, counts: Array = counts) -> Array:
+            seen = counts[o[:, 0] * items + o[:, 1]].astype(jnp.float32)
+            return (seen + PAIR * p[o[:, 1]]) / (seen.sum(1, keepdims=True) + PAIR)
+
+        print(samples, "last two items", earned(env, by_two), flush=True)
+    model = env.model
+    rows = jax.jit(jax.vmap(lambda last: model.distribution(model.unseen(last))))
+    true = rows(jnp.arange(items, dtype=jnp.int32))
+    print("true", "last item", earned(env, lambda o: true[o[:, 1]]))
+
+
+main()
