@@ -55,6 +55,36 @@ def bootstrap_mean(
     return Interval(mean, low, high)
 
 
+def bootstrap_difference(
+    a: Float[np.ndarray, "seeds_a *points"],
+    b: Float[np.ndarray, "seeds_b *points"],
+    *,
+    confidence: float = CONFIDENCE,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Interval:
+    """Mean of `a` less mean of `b`, with its percentile bootstrap interval.
+
+    The seeds of each are resampled by themselves: seed k of one has nothing to do with seed k of
+    the other. With one seed on either side the interval is nan.
+    """
+    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    mean = a.mean(axis=0) - b.mean(axis=0)
+    if 1 in (len(a), len(b)):
+        nothing = np.full(mean.shape, np.nan)
+        return Interval(mean, nothing, nothing)
+    draw = np.random.default_rng(seed)
+
+    def means(values: np.ndarray) -> np.ndarray:
+        seeds = len(values)
+        drawn = draw.multinomial(seeds, np.full(seeds, 1 / seeds), resamples)
+        return np.tensordot(drawn / seeds, values, axes=1)
+
+    tail = 100 * (1 - confidence) / 2
+    low, high = np.percentile(means(a) - means(b), [tail, 100 - tail], axis=0)
+    return Interval(mean, low, high)
+
+
 def area_under_curve(
     samples: Float[np.ndarray, " E"], returns: Float[np.ndarray, "*seeds E"]
 ) -> Float[np.ndarray, " *seeds"]:
