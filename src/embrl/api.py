@@ -204,6 +204,7 @@ def _override(config: RunConfig, section: str, changes: dict[str, Any]) -> RunCo
         "hyper",
         "rollout",
         "evaluation",
+        "explore",
     )
     if section not in sections:
         raise UnknownNameError("section of settings", section, sections)

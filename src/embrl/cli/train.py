@@ -162,6 +162,7 @@ def _flags(default: RunConfig, settings: str) -> type:
                 default.hyper,
             ),
             ("rollout", type(default.rollout), default.rollout),
+            ("explore", type(default.explore), default.explore),
             ("evaluation", type(default.evaluation), default.evaluation),
         ],
         frozen=True,

@@ -14,6 +14,7 @@ from embrl.errors import EmbrlError, UnknownNameError
 from embrl.policy import ALGORITHMS
 from embrl.policy.algorithm import Algorithm
 from embrl.policy.config import PolicyConfig
+from embrl.training.novelty import ExploreConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,6 +105,7 @@ class RunConfig:
     hyper: Algorithm
     rollout: RolloutConfig
     evaluation: EvaluationConfig
+    explore: ExploreConfig = dataclasses.field(default_factory=ExploreConfig)
 
 
 def as_json(config: RunConfig) -> dict[str, Any]:
@@ -119,6 +121,8 @@ def from_json(value: dict[str, Any], where: str | Path) -> RunConfig:
     """
     value = {name: part for name, part in value.items() if name != "versions"}
     kinds: dict[str, Any] = {field.name: field.type for field in dataclasses.fields(RunConfig)}
+    # What has a default came later than some folders.
+    value = {**_defaults(), **value}
     if missing := kinds.keys() - value.keys():
         raise EmbrlError(f"{where} lacks {', '.join(sorted(missing))}")
     if unknown := value.keys() - kinds.keys():
@@ -139,3 +143,12 @@ def from_json(value: dict[str, Any], where: str | Path) -> RunConfig:
             reasons = "; ".join(cattrs.transform_error(error))
             raise EmbrlError(f"{where}: {name} is damaged: {reasons}") from error
     return RunConfig(**parts)
+
+
+def _defaults() -> dict[str, Any]:
+    fields = dataclasses.fields(RunConfig)
+    return {
+        field.name: dataclasses.asdict(field.default_factory())  # type: ignore[call-overload]
+        for field in fields
+        if field.default_factory is not dataclasses.MISSING
+    }
