@@ -21,8 +21,9 @@ USAGE = """\
 usage: embrl reproduce FIG [--seeds N] [--quick] [--out DIR] [--groups G ...] [--data LOG]
                            [--full-sac]
 
-Runs every line of a figure of Pritz et al. (2021) and writes DIR/summary.json, DIR/curves.csv, the
-picture and DIR/README.md; the runs lie in DIR/runs. The same command again goes on where it stopped.
+Runs every line of a figure of Pritz et al. (2021) and writes DIR/summary.json, DIR/curves.csv,
+the picture and DIR/README.md; the runs lie in DIR/runs. The same command again goes on where it
+stopped.
 
   FIG          {figures}
   --seeds N    independent runs of each line (default: {seeds})

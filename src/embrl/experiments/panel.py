@@ -121,7 +121,7 @@ SHORTER = 10
 QUICK_SEEDS = 2
 QUICK_PRETRAINING = 0.3
 """Share of the budget, at most."""
-QUICK_STEPS = 500
+QUICK_STEPS = 300
 
 
 def small(panel: Panel) -> Panel:
@@ -133,8 +133,8 @@ def small(panel: Panel) -> Panel:
         ),
         deviations=(
             *panel.deviations,
-            f"--quick: 1/{SHORTER} of the samples, {QUICK_SEEDS} seeds, fewer lines and evaluations. "
-            "It shows that the code works, and says nothing about the claims.",
+            f"--quick: 1/{SHORTER} of the samples, {QUICK_SEEDS} seeds, fewer lines and "
+            "evaluations. It shows that the code works, and says nothing about the claims.",
         ),
     )
 

@@ -78,7 +78,7 @@ def differences_table(differences: Sequence[dict[str, Any]]) -> str:
     digits = decimals(*means)
     rows = [
         [
-            f"{pair['better']} − {pair['worse']}",  # noqa: RUF001
+            f"{pair['better']} − {pair['worse']}",
             *(number(*pair[name].values(), digits) for name in ("final_return", "auc")),
             counted(*pair["samples_to_half"].values()),
         ]

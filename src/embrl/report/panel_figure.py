@@ -21,7 +21,14 @@ HEIGHT = 4.4
 LEGEND_ROW = 0.22
 LEGEND_COLUMNS = 3
 
-COLOURS = {"none": "#D55E00", "ra": "#009E73", "jsae": "#0072B2", "ours": "#CC79A7"}
+COLOURS = {
+    "none": "#D55E00",
+    "ra": "#009E73",
+    "jsae": "#0072B2",
+    "ours": "#CC79A7",
+    "transferred": "#E69F00",
+}
+"""Of methods, from Okabe and Ito (2008)."""
 DASHES = ("-", (0, (5, 2)), (0, (1.2, 1.2)), (0, (6, 2, 1.2, 2)))
 
 

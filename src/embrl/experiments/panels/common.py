@@ -64,7 +64,7 @@ def _run(config: RunConfig, options: Options) -> RunConfig:
 
 
 def ahead(better: str, others: Sequence[str], *, final: bool = True) -> list[Claim]:
-    """`better` above each of the others by the area under the curve and, if asked for, at the end."""
+    """`better` above each of the others by the area under the curve and perhaps at the end."""
     claims = []
     for other in others:
         claims.append(Claim(f"{better} above {other}, area under the curve", better, other, "auc"))
