@@ -92,31 +92,6 @@ Look = Callable[["Panel", Mapping[str, RunFolder], Path], Evidence]
 """Looks at the panel's finished runs (by label) and writes pictures into a folder."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Panel:
-    """Everything that a figure takes."""
-
-    figure: str
-    title: str
-    lines: tuple[Line, ...]
-    claims: tuple[Claim, ...]
-    deviations: tuple[str, ...] = ()
-    """Where this is not what the paper did, or did not say."""
-    look: Look | None = None
-    """In place of the picture of learning curves."""
-
-    def __post_init__(self) -> None:
-        times = collections.Counter(line.label for line in self.lines)
-        assert max(times.values()) == 1, times  # labels name folders
-
-    def of(self, groups: tuple[Group, ...]) -> "Panel":
-        """The panel with these groups alone, and the claims that they can say something about."""
-        lines = tuple(line for line in self.lines if line.group in groups)
-        labels = {line.label for line in lines}
-        claims = tuple(c for c in self.claims if {c.better, c.worse} <= labels)
-        return dataclasses.replace(self, lines=lines, claims=claims)
-
-
 SHORTER = 10
 QUICK_SEEDS = 2
 QUICK_PRETRAINING = 0.3
@@ -124,22 +99,8 @@ QUICK_PRETRAINING = 0.3
 QUICK_STEPS = 300
 
 
-def small(panel: Panel) -> Panel:
-    """The same panel in a tenth of the samples, for `--quick`."""
-    return dataclasses.replace(
-        panel,
-        lines=tuple(
-            dataclasses.replace(line, config=_shorter(line.config)) for line in panel.lines
-        ),
-        deviations=(
-            *panel.deviations,
-            f"--quick: 1/{SHORTER} of the samples, {QUICK_SEEDS} seeds, fewer lines and "
-            "evaluations. It shows that the code works, and says nothing about the claims.",
-        ),
-    )
-
-
-def _shorter(config: RunConfig) -> RunConfig:
+def shorter(config: RunConfig) -> RunConfig:
+    """A tenth of the samples."""
     fit, evaluation, epoch = config.fit, config.evaluation, config.rollout.epoch
     samples = config.samples // SHORTER
     return dataclasses.replace(
@@ -156,5 +117,47 @@ def _shorter(config: RunConfig) -> RunConfig:
             every=epoch * max(1, min(evaluation.every, samples // 6) // epoch),
             episodes=min(evaluation.episodes, 10),
             final_episodes=20,
+        ),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Panel:
+    """Everything that a figure takes."""
+
+    figure: str
+    title: str
+    lines: tuple[Line, ...]
+    claims: tuple[Claim, ...]
+    deviations: tuple[str, ...] = ()
+    """Where this is not what the paper did, or did not say."""
+    look: Look | None = None
+    """In place of the picture of learning curves."""
+    brief: Callable[[RunConfig], RunConfig] = shorter
+    """How `--quick` makes a line small."""
+
+    def __post_init__(self) -> None:
+        times = collections.Counter(line.label for line in self.lines)
+        assert max(times.values()) == 1, times  # labels name folders
+
+    def of(self, groups: tuple[Group, ...]) -> "Panel":
+        """The panel with these groups alone, and the claims that they can say something about."""
+        lines = tuple(line for line in self.lines if line.group in groups)
+        labels = {line.label for line in lines}
+        claims = tuple(c for c in self.claims if {c.better, c.worse} <= labels)
+        return dataclasses.replace(self, lines=lines, claims=claims)
+
+
+def small(panel: Panel) -> Panel:
+    """The same panel for `--quick`."""
+    return dataclasses.replace(
+        panel,
+        lines=tuple(
+            dataclasses.replace(line, config=panel.brief(line.config)) for line in panel.lines
+        ),
+        deviations=(
+            *panel.deviations,
+            f"--quick: 1/{SHORTER} of the samples, at most {QUICK_SEEDS} seeds, fewer lines and "
+            "evaluations. It shows that the code works, and says nothing about the claims.",
         ),
     )

@@ -9,7 +9,7 @@ import numpy as np
 
 from embrl.envs.gridworld import Gridworld, GridworldConfig
 from embrl.experiments.geometry import linear_r2, wall_ratio
-from embrl.experiments.panel import Evidence, Line, Options, Panel
+from embrl.experiments.panel import QUICK_SEEDS, Evidence, Line, Options, Panel
 from embrl.experiments.panels.common import NOT_STATED
 from embrl.experiments.summary import Difference, ci95, judge
 from embrl.report.environment_pictures import picture_of
@@ -60,6 +60,17 @@ def fig2(options: Options) -> Panel:
             *NOT_STATED,
         ),
         look=look,
+        brief=_brief,
+    )
+
+
+def _brief(config: RunConfig) -> RunConfig:
+    """All samples, as there are few, and fewer gradient steps."""
+    steps = config.fit.steps // 8
+    return dataclasses.replace(
+        config,
+        seeds=min(config.seeds, QUICK_SEEDS),
+        fit=dataclasses.replace(config.fit, steps=steps),
     )
 
 
