@@ -36,12 +36,12 @@ def test_of_a_box_without_a_picture_states_of_pretraining_are_drawn(tmp_path, mo
     for module in (run_figures, embedding_figure):
         monkeypatch.setattr(module, "picture_of", lambda environment: None)
     path = tmp_path / "embedding.png"
-    run_figures._draw_embedding(RunFolder(tmp_path), config, 0, path)
+    run_figures.draw_embedding(RunFolder(tmp_path), config, 0, path)
     assert path.stat().st_size > 10_000
     assert 1000 < len(drawn["phi"]) <= run_figures.SHOWN
     assert np.unique(drawn["phi"], axis=0).shape[0] > 300  # of few actuators many meet
     # An embedding from another run had no pre-training: as if it had had it.
     before = drawn["phi"]
     config = dataclasses.replace(config, transfer=TransferConfig(run="runs/other"))
-    run_figures._draw_embedding(RunFolder(tmp_path), config, 0, path)
+    run_figures.draw_embedding(RunFolder(tmp_path), config, 0, path)
     np.testing.assert_array_equal(drawn["phi"], before)

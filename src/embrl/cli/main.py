@@ -18,6 +18,7 @@ COMMANDS = Registry(
         "plot": "embrl.cli.plot:plot",
         "compare": "embrl.cli.compare:compare",
         "inspect": "embrl.cli.inspect:inspect",
+        "reproduce": "embrl.cli.reproduce:reproduce",
     },
 )
 """Name to a function of the arguments after it. A new command is one file and one line here."""
@@ -30,6 +31,7 @@ embrl: embeddings for reinforcement learning
   embrl plot RUN              draw a run's learning curve and its embedding
   embrl compare RUN RUN ...   set runs side by side in a table and a picture
   embrl inspect RUN           say how good a run's embedding is, and what is wrong with it
+  embrl reproduce FIG         run a figure of the paper: fig2, fig3a, fig3b, fig3c, fig3e, fig3g
 
   embrl --plugin FILE.py COMMAND ...    with environments, objectives and methods of your own, from
                                         a file or a module (docs/extending.md)

@@ -41,11 +41,14 @@ def draw_run(path: str | Path, seed: int = 0) -> Iterator[Path]:
     plot_curves([curve], folder.figures / "learning_curve.png", title)
     yield folder.figures / "learning_curve.png"
     if method(config.method).states:  # the picture sets states and actions side by side
-        _draw_embedding(folder, config, seed, folder.figures / "embedding.png")
+        draw_embedding(folder, config, seed, folder.figures / "embedding.png")
         yield folder.figures / "embedding.png"
 
 
-def _draw_embedding(folder: RunFolder, config: RunConfig, seed: int, path: Path) -> None:
+def draw_embedding(
+    folder: RunFolder, config: RunConfig, seed: int, path: Path, title: str = ""
+) -> None:
+    """Draws one seed's embedding, as `plot_embedding` does, and writes a PNG."""
     embedding = restore(folder, config, seed).embedding
     assert embedding is not None
     env = config.env.build()
@@ -55,16 +58,27 @@ def _draw_embedding(folder: RunFolder, config: RunConfig, seed: int, path: Path)
         points, visited = np.asarray(embedding.phi(jnp.asarray(shown))), None
     elif len(factors(env.observation_space)) == 1:
         points = np.asarray(embedding.phi.points[0])
-        seen = _seen(config, env, seed)
-        visited = np.zeros(len(points), bool)
-        visited[np.asarray(seen.observation)] = True
-        visited[np.asarray(seen.next_observation)] = True
+        visited = visited_states(config, env, seed)
     else:
         # Too many combinations to show: the values of the last factor (the last item bought).
         points, visited = np.asarray(embedding.phi.points[-1]), None
     plot_embedding(
-        path, environment=env, phi=points, g=np.asarray(embedding.g.table), visited=visited
+        path,
+        environment=env,
+        phi=points,
+        g=np.asarray(embedding.g.table),
+        visited=visited,
+        title=title,
     )
+
+
+def visited_states(config: RunConfig, env: Environment, seed: int) -> np.ndarray:
+    """Which states of a `Discrete` space one seed's pre-training met, bool `[states]`."""
+    visited = np.zeros(factors(env.observation_space)[0], bool)
+    seen = _seen(config, env, seed)
+    visited[np.asarray(seen.observation)] = True
+    visited[np.asarray(seen.next_observation)] = True
+    return visited
 
 
 def _seen(config: RunConfig, env: Environment, seed: int) -> Transition:

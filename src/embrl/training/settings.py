@@ -2,7 +2,7 @@
 
 `tuned` has one setting for each method, whatever the environment, but for one distinction: whether
 actions name what is observed, as in a recommender. `paper` has the tables of
-Pritz et al. (2021), A.4.2, and its plain form of the method.
+Pritz et al. (2021), A.4.2, and its plain form of the method (`embrl.training.paper`).
 """
 
 import dataclasses
@@ -14,9 +14,10 @@ from embrl.embedding.methods import method as get_method
 from embrl.embedding.shape import ModelConfig
 from embrl.envs import EnvConfig
 from embrl.envs.environment import named_factor
-from embrl.errors import EmbrlError, UnknownNameError
+from embrl.errors import UnknownNameError
 from embrl.policy import ALGORITHMS
 from embrl.policy.config import PolicyConfig
+from embrl.training import paper
 from embrl.training.config import (
     EvaluationConfig,
     RolloutConfig,
@@ -66,16 +67,8 @@ def default_config(
         config = _replace(config, _tuned(method, algorithm))
         named = method == "jsae" and named_factor(env) is not None
         return _naming(config) if named else config
-    if algorithm != "vpg" or method not in ("jsae", "none"):
-        raise EmbrlError(
-            f"settings paper has method jsae or none with algorithm vpg, not {method} with "
-            f"{algorithm}: choose tuned"
-        )
-    if environment not in ("gridworld", "recommender"):
-        raise EmbrlError(
-            f"settings paper has the gridworld and the recommender, not {environment}: choose tuned"
-        )
-    return _replace(config, _paper(environment, env, method))
+    samples, published = paper.published(environment, env, method, algorithm)
+    return _replace(dataclasses.replace(config, samples=samples), published)
 
 
 def _tuned(method: str, algorithm: str) -> dict[str, dict[str, Any]]:
@@ -108,46 +101,6 @@ HYPER: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "sac": (SAC, SAC),
 }
 """Hyperparameters without an embedding, and with one; other algorithms keep their own defaults."""
-
-
-def _paper(environment: str, env: EnvConfig, method: str) -> dict[str, dict[str, Any]]:
-    """Tables 1, 2 and 7, and the protocol around them. Where a table leaves a cell unreadable, the
-    choice is marked.
-    """
-    recommender = environment == "recommender"
-    epoch = 1000 if recommender else 1500
-    common = {
-        "rollout": {"epoch": epoch, "lanes": 10, "persistence": 0.0},
-        "evaluation": {"every": epoch * 5},
-    }
-    rates: dict[tuple[str, int], tuple[float, float, float]] = {
-        # (method, actuators): actor's rate, critic's rate, std
-        ("none", 5): (1e-3, 1e-3, 1.0),
-        ("none", 9): (1e-3, 3e-4, 1.0),
-        ("none", 11): (1e-3, 1e-3, 1.0),
-        ("jsae", 5): (3e-4, 3e-4, 0.8),
-        ("jsae", 9): (1e-4, 1e-3, 1.0),
-        ("jsae", 11): (3e-4, 1e-3, 1.0),
-        ("none", 0): (1e-3, 1e-3, 1.0),
-        ("jsae", 0): (1e-3, 3e-4, 0.8),
-    }
-    actuators = (
-        0 if recommender else min((5, 9, 11), key=lambda n: abs(n - getattr(env, "actuators", n)))
-    )
-    actor, critic, std = rates[method, actuators]
-    return {
-        **common,
-        # The recommender's dimensions are unreadable in Table 7; 8 and 8 are its PPO's.
-        "model": {"m": 8, "d": 8 if recommender else 2, "head": "softmax"},
-        "fit": {"samples": 200_000 if recommender else 30_000, "learning_rate": 0.01},
-        "policy": {"std": std, "bounded": False},
-        "hyper": {
-            "actor_lr": actor,
-            "std_lr": actor,
-            "critic_lr": critic,
-            "scale_by_std": False,
-        },
-    }
 
 
 def _replace(config: RunConfig, changes: dict[str, dict[str, Any]]) -> RunConfig:

@@ -1,0 +1,44 @@
+"""Settings of baselines, found by a search with JSAE's grid and budget (`embrl sweep`)."""
+
+import dataclasses
+from typing import Any
+
+from embrl.envs import EnvConfig
+from embrl.errors import EmbrlError
+from embrl.training.config import RunConfig
+from embrl.training.settings import default_config
+
+BASELINES: dict[tuple[str, str, str], dict[str, Any]] = {
+    ("gridworld", "none", "ppo"): {"hyper.actor_lr": 3e-3},
+    ("gridworld", "ra", "ppo"): {"hyper.actor_lr": 3e-3, "hyper.entropy_cost": 0.04},
+    ("continuous_gridworld", "none", "ppo"): {"hyper.actor_lr": 3e-3},
+    ("continuous_gridworld", "ra", "ppo"): {"hyper.actor_lr": 3e-3, "hyper.entropy_cost": 0.04},
+    ("slot_machine", "none", "ppo"): {"hyper.actor_lr": 3e-3},
+    ("slot_machine", "ra", "ppo"): {"hyper.actor_lr": 3e-3, "hyper.entropy_cost": 0.04},
+    ("recommender", "none", "ppo"): {"hyper.actor_lr": 3e-3},
+    ("recommender", "ra", "ppo"): {"hyper.actor_lr": 3e-3, "hyper.entropy_cost": 0.04},
+}
+"""Environment, method and algorithm to settings by section and name."""
+
+
+def tuned_baseline(environment: str, env: EnvConfig, method: str, algorithm: str) -> RunConfig:
+    """A baseline with the settings that the search chose, the rest being `tuned` ones."""
+    config = default_config(environment, env, method, algorithm)
+    return with_values(config, BASELINES[environment, method, algorithm])
+
+
+def with_values(config: RunConfig, values: dict[str, Any]) -> RunConfig:
+    """The configuration with values by section and name: `{"hyper.actor_lr": 1e-3}`.
+
+    Raises:
+        EmbrlError: there is no such setting.
+    """
+    for name, value in values.items():
+        section, _, field = name.partition(".")
+        part = getattr(config, section, None)
+        if not dataclasses.is_dataclass(part) or not hasattr(part, field):
+            raise EmbrlError(f"{name} is no setting of a run of {config.method}")
+        config = dataclasses.replace(
+            config, **{section: dataclasses.replace(part, **{field: value})}
+        )  # type: ignore[type-var]
+    return config

@@ -1,0 +1,163 @@
+"""What a panel of a figure is made of: lines to run, claims to hold against them."""
+
+import collections
+import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from embrl.errors import EmbrlError, UnknownNameError
+from embrl.training.config import RunConfig
+from embrl.training.run_folder import RunFolder
+
+Group = Literal["published", "tuned", "ours"]
+"""published: the paper's settings. tuned: baselines with settings of a search with JSAE's grid and
+budget. ours: one setting of ours, the same for every environment."""
+
+Measure = Literal["auc", "final_return", "samples_to_half"]
+
+GROUPS: tuple[Group, ...] = get_args(Group)
+SEEDS = 10
+"""The paper's."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """How to reproduce a figure."""
+
+    seeds: int = SEEDS
+    quick: bool = False
+    """A small version of the same: fewer lines, seeds and samples."""
+    groups: tuple[Group, ...] = GROUPS
+    data: str | None = None
+    """The purchase log, for the recommender."""
+    full_sac: bool = False
+    """An update of SAC for every sample, as in the paper."""
+
+    def __post_init__(self) -> None:
+        if not self.seeds >= 1:
+            raise EmbrlError(f"seeds is {self.seeds}: choose 1 or more")
+        for group in self.groups:
+            if group not in GROUPS:
+                raise UnknownNameError("group", group, GROUPS)
+        if not self.groups:
+            raise EmbrlError(f"groups is empty: choose from {', '.join(GROUPS)}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """A run, and how it is drawn."""
+
+    label: str
+    config: RunConfig
+    group: Group
+    colour: str
+    """What shares a colour: a method."""
+    dash: str = ""
+    """What shares a pattern of dashes: a size, an algorithm."""
+    source: str = ""
+    """The label of the line whose run `config.transfer` begins with."""
+    drawn: bool = True
+    """False for runs that others begin with: their samples are reported, and no curve."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Claim:
+    """One line against another."""
+
+    text: str
+    better: str
+    """A label."""
+    worse: str
+    measure: Measure
+    kind: Literal["above", "below", "level"] = "above"
+    """above, below: the 95 % interval of better's mean less worse's lies above (below) 0. level: it
+    lies within +- `margin`."""
+    margin: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Evidence:
+    """What a panel shows beside learning curves."""
+
+    claims: list[dict[str, Any]]
+    """As `embrl.experiments.summary.judge` makes them."""
+    pictures: list[str]
+    """Names of files that were written."""
+    text: str
+    """Markdown, for README.md."""
+
+
+Look = Callable[["Panel", Mapping[str, RunFolder], Path], Evidence]
+"""Looks at the panel's finished runs (by label) and writes pictures into a folder."""
+
+
+SHORTER = 10
+QUICK_SEEDS = 2
+QUICK_PRETRAINING = 0.3
+"""Share of the budget, at most."""
+QUICK_STEPS = 300
+
+
+def shorter(config: RunConfig) -> RunConfig:
+    """A tenth of the samples."""
+    fit, evaluation, epoch = config.fit, config.evaluation, config.rollout.epoch
+    samples = config.samples // SHORTER
+    return dataclasses.replace(
+        config,
+        seeds=min(config.seeds, QUICK_SEEDS),
+        samples=samples,
+        fit=dataclasses.replace(
+            fit,
+            samples=min(fit.samples, int(QUICK_PRETRAINING * samples)),
+            steps=min(fit.steps, QUICK_STEPS),
+        ),
+        evaluation=dataclasses.replace(
+            evaluation,
+            every=epoch * max(1, min(evaluation.every, samples // 6) // epoch),
+            episodes=min(evaluation.episodes, 10),
+            final_episodes=20,
+        ),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Panel:
+    """Everything that a figure takes."""
+
+    figure: str
+    title: str
+    lines: tuple[Line, ...]
+    claims: tuple[Claim, ...]
+    deviations: tuple[str, ...] = ()
+    """Where this is not what the paper did, or did not say."""
+    look: Look | None = None
+    """In place of the picture of learning curves."""
+    brief: Callable[[RunConfig], RunConfig] = shorter
+    """How `--quick` makes a line small."""
+
+    def __post_init__(self) -> None:
+        times = collections.Counter(line.label for line in self.lines)
+        assert max(times.values()) == 1, times  # labels name folders
+
+    def of(self, groups: tuple[Group, ...]) -> "Panel":
+        """The panel with these groups alone, and the claims that they can say something about."""
+        lines = tuple(line for line in self.lines if line.group in groups)
+        labels = {line.label for line in lines}
+        claims = tuple(c for c in self.claims if {c.better, c.worse} <= labels)
+        return dataclasses.replace(self, lines=lines, claims=claims)
+
+
+def small(panel: Panel) -> Panel:
+    """The same panel for `--quick`."""
+    return dataclasses.replace(
+        panel,
+        lines=tuple(
+            dataclasses.replace(line, config=panel.brief(line.config)) for line in panel.lines
+        ),
+        deviations=(
+            *panel.deviations,
+            f"--quick: 1/{SHORTER} of the samples, at most {QUICK_SEEDS} seeds, fewer lines and "
+            "evaluations. It shows that the code works, and says nothing about the claims.",
+        ),
+    )

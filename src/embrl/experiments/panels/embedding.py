@@ -1,0 +1,155 @@
+"""Figure 2: the embedding of the gridworld itself, in two dimensions."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from embrl.envs.gridworld import Gridworld, GridworldConfig
+from embrl.experiments.geometry import linear_r2, wall_ratio
+from embrl.experiments.panel import QUICK_SEEDS, Evidence, Line, Options, Panel
+from embrl.experiments.panels.common import NOT_STATED
+from embrl.experiments.summary import Difference, ci95, judge
+from embrl.report.environment_pictures import picture_of
+from embrl.report.run_figures import draw_embedding, visited_states
+from embrl.statistics import bootstrap_mean
+from embrl.training.config import RunConfig
+from embrl.training.restore import restore
+from embrl.training.run_folder import RunFolder
+from embrl.training.settings import Settings, default_config
+
+ACTUATORS = 9
+FIT_STEPS = 5000
+"""Two dimensions take longer to unfold than eight."""
+EPOCHS = 1
+"""Of the policy: it has no part in this, but a run has one."""
+ENOUGH = 0.9
+"""Share of variance explained, from which the claims hold."""
+
+
+class Measures(NamedTuple):
+    """Of each seed's embedding."""
+
+    actions: list[float]
+    """R^2 of displacements, as a linear function of E."""
+    states: list[float]
+    """R^2 of coordinates, as a linear function of X."""
+    walls: list[float]
+    """`embrl.experiments.geometry.wall_ratio`."""
+
+
+def fig2(options: Options) -> Panel:
+    """The paper's settings, and ours, with walls as released and without gaps."""
+    lines = []
+    for group, settings in (("published", "paper"), ("ours", "tuned")):
+        for walls in ("released", "swept"):
+            name = "JSAE" if group == "published" else "ours"
+            config = _config(GridworldConfig(actuators=ACTUATORS, walls=walls), settings, options)
+            lines.append(Line(f"{name}, walls {walls}", config, group, "jsae", drawn=False))
+    return Panel(
+        "fig2",
+        "Embeddings of the gridworld, 512 actions, m = d = 2",
+        tuple(lines),
+        (),
+        (
+            f"{FIT_STEPS:,} gradient steps of pre-training.",
+            "The paper shows one seed and gives no figures; the pictures here are of the seed with "
+            "the median R^2 of actions, and the claims are over all seeds.",
+            *NOT_STATED,
+        ),
+        look=look,
+        brief=_brief,
+    )
+
+
+def _brief(config: RunConfig) -> RunConfig:
+    """All samples, as there are few, and fewer gradient steps."""
+    steps = config.fit.steps // 8
+    return dataclasses.replace(
+        config,
+        seeds=min(config.seeds, QUICK_SEEDS),
+        fit=dataclasses.replace(config.fit, steps=steps),
+    )
+
+
+def _config(env: GridworldConfig, settings: Settings, options: Options) -> RunConfig:
+    config = default_config("gridworld", env, "jsae", "vpg", settings)
+    fit = dataclasses.replace(config.fit, steps=FIT_STEPS)
+    return dataclasses.replace(
+        config,
+        seeds=options.seeds,
+        samples=fit.samples + EPOCHS * config.rollout.epoch,
+        model=dataclasses.replace(config.model, m=2, d=2),
+        fit=fit,
+        evaluation=dataclasses.replace(
+            config.evaluation, every=config.rollout.epoch, final_episodes=10
+        ),
+    )
+
+
+def look(panel: Panel, folders: Mapping[str, RunFolder], out: Path) -> Evidence:
+    """Draws the median seed of each line, and holds all seeds against the paper's words."""
+    claims: list[dict[str, Any]] = []
+    pictures, rows = [], ["| line | drawn seed |", "| --- | ---: |"]
+    for line in panel.lines:
+        config = line.config
+        measures = measure(folders[line.label], config)
+        claims += _claims(line.label, measures)
+        seed = int(np.argsort(measures.actions)[(len(measures.actions) - 1) // 2])
+        rows.append(f"| {line.label} | {seed} |")
+        pictures.append(f"{panel.figure}-{folders[line.label].path.name}.png")
+        draw_embedding(
+            folders[line.label],
+            config,
+            seed,
+            out / pictures[-1],
+            f"{line.label}: seed {seed}, the median of {config.seeds}",
+        )
+    return Evidence(claims, pictures, "\n".join(rows))
+
+
+def measure(folder: RunFolder, config: RunConfig) -> Measures:
+    """Looks at every seed of a finished run."""
+    env = config.env.build()
+    assert isinstance(env, Gridworld)
+    picture = picture_of(env)
+    assert picture is not None
+    effects = np.asarray(env.action_effects(), np.float64)
+    found = Measures([], [], [])
+    for seed in range(config.seeds):
+        embedding = restore(folder, config, seed).embedding
+        assert embedding is not None
+        x = np.asarray(embedding.phi.points[0], np.float64)
+        present = picture.reachable & visited_states(config, env, seed)
+        found.actions.append(linear_r2(np.asarray(embedding.g.table, np.float64), effects))
+        found.states.append(linear_r2(x[present], picture.positions[present]))
+        ratio = wall_ratio(x, present, env.bins, np.asarray(env.obstacles))
+        found.walls.append(0.0 if ratio is None else ratio)
+    return found
+
+
+def _claims(label: str, found: Measures) -> list[dict[str, Any]]:
+    return [
+        _claim(
+            f"{label}: actions lie by displacement, linear R^2 above {ENOUGH}",
+            found.actions,
+            ENOUGH,
+        ),
+        _claim(
+            f"{label}: states lie by coordinates, linear R^2 above {ENOUGH}", found.states, ENOUGH
+        ),
+        _claim(
+            f"{label}: the obstacle shows, states that a wall parts lie farther apart in X than "
+            "equally near ones in the open (mean log ratio)",
+            found.walls,
+            0.0,
+        ),
+    ]
+
+
+def _claim(text: str, values: list[float], above: float) -> dict[str, Any]:
+    """`difference` is the mean itself: there is nothing to take away from it."""
+    found = bootstrap_mean(np.array(values))
+    return judge(text, Difference(float(found.mean), ci95(found)), "above", above, per_seed=values)
