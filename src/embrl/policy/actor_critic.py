@@ -83,6 +83,7 @@ class ActorCritic(abc.ABC):
     """A few steps of policy and critic on each epoch, which is then forgotten."""
 
     off_policy: ClassVar[bool] = False
+    untraced: ClassVar[frozenset[str]] = frozenset()
 
     actor_lr: float = 1.7e-3
     """Adam's learning rate of the actor."""

@@ -35,11 +35,13 @@ class Learner(Protocol):
 class Algorithm(Protocol):
     """A frozen dataclass of hyperparameters.
 
-    Those that are floats may be traced, unless their documentation says that they decide shapes.
+    Those that are floats may be traced, unless they are in `untraced`.
     """
 
     off_policy: ClassVar[bool]
     """Whether it learns from a replay buffer."""
+    untraced: ClassVar[frozenset[str]]
+    """Floats that decide shapes, or how often something is done."""
 
     def start(
         self,

@@ -50,6 +50,7 @@ class SAC:
     """
 
     off_policy: ClassVar[bool] = True
+    untraced: ClassVar[frozenset[str]] = frozenset({"updates_per_sample"})
 
     actor_lr: float = 1e-3
     """Adam's learning rate of the actor."""

@@ -11,6 +11,7 @@ from embrl.envs.environment import named_factor
 from embrl.errors import EmbrlError
 from embrl.spaces import action_count, factors, state_count
 from embrl.training.config import RunConfig, as_json
+from embrl.training.named import check_vary, point
 from embrl.training.program import Program
 
 
@@ -22,6 +23,10 @@ def check(program: Program) -> None:
     """
     config = program.config
     method(config.method)
+    if config.vary:
+        check_vary(config)
+        for index in range(config.points):
+            check(program.at(point(config, index)))
     _all_finite(as_json(config))
     if not 0 <= config.seed < 2**32:
         raise EmbrlError(f"seed is {config.seed}: choose 0 to 4294967295")

@@ -48,6 +48,7 @@ from embrl.training import moving
 from embrl.training.config import RunConfig, TransferConfig
 from embrl.training.evaluate import play
 from embrl.training.moving import Moving
+from embrl.training.named import replaced
 from embrl.training.novelty import Novelty, Visits
 from embrl.types import Key, Observation, Transition
 
@@ -114,6 +115,13 @@ class Program:
     action_space: gymnasium.Space
     own: Mapping[str, OwnObjective] = dataclasses.field(default_factory=dict)
     """A user's objectives, by name."""
+
+    def at(self, point: Mapping[str, Array]) -> "Program":
+        """The same with other values of some settings, by dotted name; they may be traced."""
+        if not point:
+            return self
+        config = dataclasses.replace(self.config, vary={})
+        return dataclasses.replace(self, config=replaced(config, point))
 
     @property
     def method(self) -> Method:
