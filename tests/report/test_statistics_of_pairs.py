@@ -155,7 +155,9 @@ def test_interval_back_is_the_interval_there_turned() -> None:
     a, b = two(8)
     there, back = bootstrap_difference(a, b), bootstrap_difference(b, a)
     width = there.high - there.low
-    assert (-back.high, -back.low) == pytest.approx((there.low, there.high), abs=0.03 * width)
+    assert (-back.high, -back.low) == pytest.approx(
+        (there.low, there.high), abs=0.03 * float(width)
+    )
 
 
 def test_the_difference_is_covered_about_as_often_as_it_says() -> None:

@@ -29,7 +29,7 @@ embrl: embeddings for reinforcement learning
   embrl train ENV ...         learn an embedding and a policy in it; ENV: gridworld, recommender,
                               slot_machine, continuous_gridworld
   embrl plot RUN              draw a run's learning curve and its embedding
-  embrl compare RUN RUN ...   set runs side by side in a table and a picture
+  embrl compare RUN RUN ...   set runs or panels side by side in a table and two pictures
   embrl inspect RUN           say how good a run's embedding is, and what is wrong with it
   embrl reproduce FIG         run a figure of the paper: fig2, fig3a, fig3b, fig3c, fig3e, fig3g
 

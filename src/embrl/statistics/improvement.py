@@ -24,7 +24,7 @@ def probability_of_improvement(
     """P(A > B) + P(A = B) / 2 of a seed of each, with its percentile bootstrap interval.
 
     Over all pairs of seeds: Mann and Whitney's U / (seeds_a seeds_b), as in Agarwal et al. (2021),
-    "Deep reinforcement learning at the edge of the statistical precipice", section 4.3. .5 is no
+    "Deep reinforcement learning at the edge of the statistical precipice", section 4. .5 is no
     difference. It heeds which is larger, not by how much.
 
     The seeds of each side are resampled by themselves. With one seed on either side the interval
@@ -34,7 +34,7 @@ def probability_of_improvement(
     """
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
     if np.isnan(a).any() or np.isnan(b).any():
-        return unknown(np.float64(np.nan))
+        return unknown(np.array(np.nan))
     wins = (a[:, None] > b) + 0.5 * (a[:, None] == b)
     mean = wins.mean()
     if 1 in wins.shape:

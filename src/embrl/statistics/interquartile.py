@@ -18,7 +18,7 @@ def interquartile_mean(
 ) -> Interval:
     """The mean without the lowest and the highest quarter of the seeds, and its interval.
 
-    Agarwal et al. (2021), section 4.2, of one task; `scipy.stats.trim_mean(values, 0.25)`. A seed
+    Agarwal et al. (2021), section 4, of one task; `scipy.stats.trim_mean(values, 0.25)`. A seed
     that failed altogether does not move it, so it says nothing about how often that happens: give
     the mean beside it. With fewer than four seeds nothing is left out.
 
