@@ -18,6 +18,7 @@ ROOMS = [
     {"policy"},
     {"training"},
     {"report"},
+    {"experiments"},
     {"api", "registration"},
     {"cli"},
 ]

@@ -18,6 +18,7 @@ COMMANDS = Registry(
         "plot": "embrl.cli.plot:plot",
         "compare": "embrl.cli.compare:compare",
         "inspect": "embrl.cli.inspect:inspect",
+        "sweep": "embrl.cli.sweep:sweep",
     },
 )
 """Name to a function of the arguments after it. A new command is one file and one line here."""
@@ -30,6 +31,7 @@ embrl: embeddings for reinforcement learning
   embrl plot RUN              draw a run's learning curve and its embedding
   embrl compare RUN RUN ...   set runs side by side in a table and a picture
   embrl inspect RUN           say how good a run's embedding is, and what is wrong with it
+  embrl sweep ENV ...         try settings, all points of a grid at once, and say which are best
 
   embrl --plugin FILE.py COMMAND ...    with environments, objectives and methods of your own, from
                                         a file or a module (docs/extending.md)
