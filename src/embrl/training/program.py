@@ -116,7 +116,7 @@ class Program:
     own: Mapping[str, OwnObjective] = dataclasses.field(default_factory=dict)
     """A user's objectives, by name."""
 
-    def at(self, point: Mapping[str, Array]) -> "Program":
+    def at(self, point: Mapping[str, Array | float]) -> "Program":
         """The same with other values of some settings, by dotted name; they may be traced."""
         if not point:
             return self
