@@ -138,7 +138,7 @@ class Panel:
 
     def __post_init__(self) -> None:
         times = collections.Counter(line.label for line in self.lines)
-        assert max(times.values()) == 1, times  # labels name folders
+        assert max(times.values(), default=1) == 1, times  # labels name folders
 
     def of(self, groups: tuple[Group, ...]) -> "Panel":
         """The panel with these groups alone, and the claims that they can say something about."""

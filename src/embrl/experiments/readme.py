@@ -78,9 +78,12 @@ def differences_table(differences: Sequence[dict[str, Any]]) -> str:
     digits = decimals(*means)
     rows = [
         [
-            f"{pair['better']} − {pair['worse']}",
-            *(number(*pair[name].values(), digits) for name in ("final_return", "auc")),
-            counted(*pair["samples_to_half"].values()),
+            f"{pair['better']} {MINUS} {pair['worse']}",
+            *(
+                number(pair[name]["mean"], pair[name]["ci95"], digits)
+                for name in ("final_return", "auc")
+            ),
+            counted(pair["samples_to_half"]["mean"], pair["samples_to_half"]["ci95"]),
         ]
         for pair in differences
     ]

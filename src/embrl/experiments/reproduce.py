@@ -22,7 +22,7 @@ from embrl.training.runner import Watcher, train
 
 SIDES: tuple[tuple[str, tuple[Group, ...]], ...] = (
     ("as published", ("published",)),
-    ("ours, and equally tuned baselines", ("tuned", "ours")),
+    ("equally tuned baselines, and ours", ("tuned", "ours")),
 )
 
 WatchLine = Callable[[Line, int, int], Watcher]

@@ -123,9 +123,9 @@ def _extremes(curve: Curve) -> np.ndarray:
 
 def _draw(axes: "Axes", strand: Strand) -> None:
     curve, colour, dash = strand.curve, COLOURS[strand.colour], DASHES[strand.dash % len(DASHES)]
-    mean, *interval = _band(curve)
-    if interval:
-        axes.fill_between(curve.samples, *interval, color=colour, alpha=0.13, linewidth=0, zorder=2)
+    mean, low, high = bootstrap_mean(curve.returns)
+    if curve.seeds > 1:
+        axes.fill_between(curve.samples, low, high, color=colour, alpha=0.13, linewidth=0, zorder=2)
         axes.plot(
             curve.samples, _extremes(curve).T, linestyle=dash, color=colour, alpha=0.4,
             linewidth=0.6, zorder=3,

@@ -9,7 +9,7 @@ import numpy as np
 
 from embrl.envs.gridworld import Gridworld, GridworldConfig
 from embrl.experiments.geometry import linear_r2, wall_ratio
-from embrl.experiments.panel import QUICK_SEEDS, Evidence, Line, Options, Panel
+from embrl.experiments.panel import QUICK_SEEDS, Evidence, Group, Line, Options, Panel
 from embrl.experiments.panels.common import NOT_STATED
 from embrl.experiments.summary import Difference, ci95, judge
 from embrl.report.environment_pictures import picture_of
@@ -43,7 +43,8 @@ class Measures(NamedTuple):
 def fig2(options: Options) -> Panel:
     """The paper's settings, and ours, with walls as released and without gaps."""
     lines = []
-    for group, settings in (("published", "paper"), ("ours", "tuned")):
+    kinds: tuple[tuple[Group, Settings], ...] = (("published", "paper"), ("ours", "tuned"))
+    for group, settings in kinds:
         for walls in ("released", "swept"):
             name = "JSAE" if group == "published" else "ours"
             config = _config(GridworldConfig(actuators=ACTUATORS, walls=walls), settings, options)

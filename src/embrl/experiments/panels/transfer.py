@@ -21,7 +21,8 @@ DEVIATIONS = (
     WALLS,
     "The policy is taken over together with phi and T, which then stay as they are "
     f"(docs/transfer.md); its std begins with at least {TAKEN_OVER.std}. The paper says no more "
-    'than that phi is initialised with the old weights, and calls the old policy "a critical initialization".',
+    "than that phi is initialised with the old weights, and calls the old policy a critical "
+    "initialisation.",
     "The old environment's samples are not counted in the transferred curve.",
     *NOT_STATED,
 )
