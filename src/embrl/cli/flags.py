@@ -89,7 +89,8 @@ def _flags(default: RunConfig, settings: str, prefix: str, extra: Sequence[Field
                 "settings",
                 Literal[get_args(Settings)],
                 settings,
-                "Where the other defaults come from: ours, or the paper as published.",
+                "Where the other defaults come from: tuned for comparisons, our best, or the paper "
+                "as published.",
             ),
             field("seeds", int, default.seeds, "Independent runs, trained side by side."),
             field(

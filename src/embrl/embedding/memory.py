@@ -4,10 +4,13 @@ remembers.
 A parametric T says the same of states that it puts near each other; where the same state comes
 again, what followed it before says more. So what T predicts is mixed with that, as
 nearest-neighbour language models do it (Khandelwal et al. 2020, eq. 3), with a share that grows
-with the number of visits:
+with the number of visits: first of all states with the same value of the factor that actions name
+(the chain), then of the very state.
 
-    P(c | s) = (weight P_T(c | s) + sum of w over the visits of s that c followed)
-             / (weight + sum of w over the visits of s)
+    P(c | s) = (weight P'(c | s) + sum of w over the visits that c followed)
+             / (weight + sum of w over the visits),    P' as before this mixing
+
+A visit counts w = 1, or less, if c is what its action named: it may have come by that alone.
 """
 
 from typing import NamedTuple
@@ -25,39 +28,60 @@ NOTHING = np.uint32(2**32 - 1)
 """Stands where there is no visit. No space that fits is that large."""
 
 
-class Recalled(NamedTuple):
-    """What followed a state, k visits of it at most."""
-
-    value: Int[Array, "*batch k"]
-    """Of the factor that actions name, in s'."""
-    weight: Float[Array, "*batch k"]
-    """0 where there were fewer visits."""
-
-
-class Memory(NamedTuple):
-    """Visits in the order of their states, so that a state's stand together."""
+class Visits(NamedTuple):
+    """In the order of their states, so that a state's stand together."""
 
     state: UInt32[Array, " N"]
     value: Int[Array, " N"]
-    own: Bool[Array, " N"]
-    """Whether the value is the one that the action named: it may have come by that alone."""
+    """Of the factor that actions name, in s'."""
+    weight: Float[Array, " N"]
+
+
+class Memory(NamedTuple):
+    """All that is remembered."""
+
+    visits: Visits
+    chain: Float[Array, "values values"]
+    """Visits by the value that the named factor had before, and has after."""
+    promise: Float[Array, " values"]
+    """What a value is worth beside its own outcome, by what the chain says comes after it."""
 
     @classmethod
-    def nothing(cls, visits: int) -> "Memory":
+    def nothing(cls, visits: int, values: int) -> "Memory":
         """With room for so many."""
-        state = jnp.full(visits, NOTHING)
-        return cls(state, jnp.zeros(visits, jnp.int32), jnp.zeros(visits, bool))
+        return cls(
+            Visits(jnp.full(visits, NOTHING), jnp.zeros(visits, jnp.int32), jnp.zeros(visits)),
+            jnp.zeros((values, values)),
+            jnp.zeros(values),
+        )
 
-    @classmethod
-    def of(
-        cls, raw: RawStates, named: int, transitions: Transition, known: Bool[Array, "..."]
-    ) -> "Memory":
-        """Of transitions with any leading axes, where they are known."""
-        state = jnp.where(known, raw.number(transitions.observation), NOTHING).ravel()
-        value = raw(transitions.next_observation)[..., named]
-        own = (value == transitions.action).ravel()
-        order = jnp.argsort(state)
-        return cls(state[order], value.ravel()[order], own[order])
+
+class Recalled(NamedTuple):
+    """What is remembered of a state."""
+
+    value: Int[Array, "*batch k"]
+    """What followed it, in k visits at most."""
+    weight: Float[Array, "*batch k"]
+    """0 where there were fewer visits."""
+    chain: Float[Array, "*batch values"]
+    """What followed all states with the same value of the named factor."""
+    promise: Float[Array, " values"]
+
+    def mixed(
+        self, p: Float[Array, "*batch values"], weight: float
+    ) -> Float[Array, "*batch values"]:
+        """P(c | s), see above."""
+        p = (weight * p + self.chain) / (weight + self.chain.sum(-1, keepdims=True))
+
+        def one(p: Array, value: Array, counts: Array) -> Array:
+            return (weight * p).at[value].add(counts) / (weight + counts.sum())
+
+        flat = jax.vmap(one)(
+            p.reshape(-1, p.shape[-1]),
+            self.value.reshape(-1, self.value.shape[-1]),
+            self.weight.reshape(-1, self.weight.shape[-1]),
+        )
+        return flat.reshape(p.shape)
 
 
 class Recall(eqx.Module):
@@ -65,31 +89,41 @@ class Recall(eqx.Module):
 
     memory: Memory
     raw: RawStates
+    named: int = eqx.field(static=True)
     k: int = eqx.field(static=True)
-    own: Float[Array, ""]
-    """What a visit counts for whose value is the one that the action named."""
 
     def __call__(self, observation: Observation) -> Recalled:
         """Some k of a state's visits, or all, if there are no more."""
-        state, value, own = self.memory
+        (state, value, weight), chain, promise = self.memory
         number = self.raw.number(observation)
         first = jnp.searchsorted(state, number).astype(jnp.int32)
         at = jnp.minimum(first[..., None] + jnp.arange(self.k, dtype=jnp.int32), len(state) - 1)
-        weight = jnp.where(own[at], self.own, jnp.float32(1.0))
-        return Recalled(value[at], jnp.where(state[at] == number[..., None], weight, 0.0))
+        same = state[at] == number[..., None]
+        before = self.raw(observation)[..., self.named]
+        return Recalled(value[at], jnp.where(same, weight[at], 0.0), chain[before], promise)
 
 
-def mixed(
-    p: Float[Array, "*batch values"], recalled: Recalled, weight: float
-) -> Float[Array, "*batch values"]:
-    """P(c | s) of both, see above."""
+def remember(
+    raw: RawStates,
+    named: int,
+    transitions: Transition,
+    known: Bool[Array, "..."],
+    own: Float[Array, ""],
+) -> tuple[Visits, Float[Array, "values values"]]:
+    """The visits, and the chain.
 
-    def one(p: Array, value: Array, counts: Array) -> Array:
-        return (weight * p).at[value].add(counts) / (weight + counts.sum())
-
-    flat = jax.vmap(one)(
-        p.reshape(-1, p.shape[-1]),
-        recalled.value.reshape(-1, recalled.value.shape[-1]),
-        recalled.weight.reshape(-1, recalled.weight.shape[-1]),
-    )
-    return flat.reshape(p.shape)
+    Arguments:
+        transitions: with any leading axes.
+        known: which of them there are.
+        own: what a visit counts for whose value is the one that the action named.
+    """
+    assert isinstance(raw.features, tuple)
+    values = raw.features[named]
+    state = jnp.where(known, raw.number(transitions.observation), NOTHING).ravel()
+    before = raw(transitions.observation)[..., named].ravel()
+    after = raw(transitions.next_observation)[..., named].ravel()
+    weight = jnp.where(after == transitions.action.ravel(), own, jnp.float32(1.0))
+    counted = jnp.where(known.ravel(), weight, 0.0)
+    chain = jnp.zeros((values, values)).at[before, after].add(counted)
+    order = jnp.argsort(state)
+    return Visits(state[order], after[order], weight[order]), chain

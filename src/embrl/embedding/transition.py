@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from embrl.embedding.encoders import RawStates
-from embrl.embedding.memory import Recalled, mixed
+from embrl.embedding.memory import Recalled
 from embrl.embedding.observations import Logits, Prediction, as_prediction
 from embrl.embedding.shape import ModelConfig, Shape
 from embrl.errors import EmbrlError
@@ -29,6 +29,9 @@ GAIN = 4.0
 
 DELTA = 1e-3
 """What an action adds to a probability, before anything is learned."""
+
+FORESIGHT, SWEEPS = 0.95, 20
+"""Discount and sweeps of value iteration on the chain that a memory has."""
 
 PACE = 0.3
 """How fast, beside the linear part, what bends the effects of actions is learned."""
@@ -221,12 +224,37 @@ class EchoTransition(TransitionModel):
         worth = outcome.worths[self.named]
         p = jax.nn.softmax(self._named_logits(x))
         if recalled is not None:
-            p = mixed(p, recalled, self.memory_weight)
-        mean = (p * worth).sum(-1, keepdims=True)
-        boost = jnp.expm1(self.kappa) * p + jnp.exp(self.log_delta)
-        gain = boost * (worth - mean) / (1.0 + boost)
+            p = recalled.mixed(p, self.memory_weight)
+            worth = worth + recalled.promise
+        _, gain = self._gains(p, worth)
         chosen = jnp.broadcast_to(action, (*x.shape[:-1], action.shape[-1]))
         return jnp.take_along_axis(gain, chosen, axis=-1)
+
+    def _gains(
+        self, p: Float[Array, "*batch values"], worth: Float[Array, " values"]
+    ) -> tuple[Float[Array, "*batch 1"], Float[Array, "*batch values"]]:
+        """The mean worth without an action's help, and what naming each value adds to it."""
+        mean = (p * worth).sum(-1, keepdims=True)
+        boost = jnp.expm1(self.kappa) * p + jnp.exp(self.log_delta)
+        return mean, boost * (worth - mean) / (1.0 + boost)
+
+    def promises(
+        self, chain: Float[Array, "values values"], outcome: "Outcome"
+    ) -> Float[Array, " values"]:
+        """What each value of the named factor promises for the steps after it, less their mean:
+        value iteration on the chain, whose rows are smoothed by how often values come at all.
+        """
+        share = chain.sum(0) / jnp.maximum(chain.sum(), 1.0)
+        p = chain + self.memory_weight * share
+        p = p / jnp.maximum(p.sum(-1, keepdims=True), 1e-6)
+        worth = outcome.worths[self.named]
+
+        def earlier(_: Array, value: Array) -> Array:
+            mean, gain = self._gains(p, worth + value)
+            value = FORESIGHT * (mean[..., 0] + gain.max(-1))
+            return value - value @ share
+
+        return jax.lax.fori_loop(0, SWEEPS, earlier, jnp.zeros_like(worth))
 
     @property
     def own_share(self) -> Float[Array, ""]:

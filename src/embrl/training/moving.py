@@ -88,7 +88,7 @@ def move(
     weights: Weights,
     horizon: int,
     rows: Int[Array, ""],
-    remember: Callable[[Transition, Array], Memory] | None,
+    remember: Callable[[JointEmbedding, Transition, Array], Memory] | None,
 ) -> Moving:
     """One update: some gradient steps on the latest epoch and the buffer.
 
@@ -126,5 +126,5 @@ def move(
         norm = jax.tree.map(
             lambda old, new: old + NORM_PACE * (new - old), norm, Norm.of(embedding.phi(seen))
         )
-    memory = None if remember is None else remember(replay.steps, rows)
+    memory = None if remember is None else remember(embedding, replay.steps, rows)
     return Moving(embedding, norm, optimiser, memory)

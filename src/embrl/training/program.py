@@ -29,7 +29,7 @@ from embrl.embedding import fit as fitting
 from embrl.embedding import monitor
 from embrl.embedding.encoders import Norm, RawStates, Standardised, StateEncoder
 from embrl.embedding.fit import FitState
-from embrl.embedding.memory import Memory, Recall
+from embrl.embedding.memory import Memory, Recall, remember
 from embrl.embedding.methods import Method, method
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.monitor import Reference
@@ -266,7 +266,7 @@ class Program:
         if config.hyper.off_policy or self.moves:
             replay = self._new_replay(env, found if isinstance(found, Transition) else None)
         if self.remembers:
-            agent = agent._replace(memory=self._memory(replay, found))
+            agent = agent._replace(memory=self._memory(agent, replay, found))
         optimiser = None
         if self.moves and agent.embedding is not None:
             optimiser = fitting.start(agent.embedding).optimiser
@@ -282,7 +282,9 @@ class Program:
         states = embedding is not None and isinstance(embedding.phi, StateEncoder)
         norm = Norm.none(self.config.model.m) if states else None
         learner = self._new_learner(purpose(key, Purpose.LEARNER), embedding)
-        memory = Memory.nothing(self.remembers) if self.remembers else None
+        memory = None
+        if self.remembers:
+            memory = Memory.nothing(self.remembers, action_count(self.action_space))
         return Agent(embedding, norm, learner, memory)
 
     def untrained(self, key: Key) -> Agent:
@@ -313,8 +315,7 @@ class Program:
         recall = None
         if memory is not None:
             assert isinstance(embedding.T, EchoTransition)
-            k, own = self.config.model.memory, embedding.T.own_share
-            recall = Recall(memory, embedding.raw, k, own)
+            recall = Recall(memory, embedding.raw, embedding.T.named, self.config.model.memory)
         return ModelJudge(embedding.T, outcome, embedding.phi.points, norm, recall)
 
     def improve(
@@ -484,20 +485,26 @@ class Program:
             states=state_count(self.observation_space),
         )
 
-    def _memory(self, replay: Replay | None, found: Found | None) -> Memory:
+    def _memory(self, agent: Agent, replay: Replay | None, found: Found | None) -> Memory:
         """Of pre-training's transitions, as far as they are kept."""
+        assert agent.embedding is not None
         if replay is not None:
             filled = replays.filled(replay, self.epoch_rows, self.pretraining_blocks)
-            return self._remembered(replay.steps, filled)
+            return self._remembered(agent.embedding, replay.steps, filled)
         assert isinstance(found, Transition)
-        return self._remembered(found, jnp.int32(found.action.shape[0]))
+        return self._remembered(agent.embedding, found, jnp.int32(found.action.shape[0]))
 
-    def _remembered(self, steps: Transition, rows: Int[Array, ""]) -> Memory:
+    def _remembered(
+        self, embedding: JointEmbedding, steps: Transition, rows: Int[Array, ""]
+    ) -> Memory:
         """Of the first rows."""
-        named = named_factor(self.config.env)
-        assert named is not None
+        T, outcome = embedding.T, embedding.parts["outcome"]
+        assert isinstance(T, EchoTransition)
+        assert isinstance(outcome, Outcome)
         known = jnp.arange(steps.action.shape[0], dtype=jnp.int32)[:, None] < rows
-        return Memory.of(RawStates(self.observation_space), named, steps, known)
+        known = jnp.broadcast_to(known, steps.action.shape)
+        visits, chain = remember(embedding.raw, T.named, steps, known, T.own_share)
+        return Memory(visits, chain, T.promises(chain, outcome))
 
     def _new_replay(self, env: Environment, transitions: Transition | None) -> Replay:
         """A buffer with pre-training's transitions in it."""

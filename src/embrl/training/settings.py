@@ -14,7 +14,7 @@ from embrl.embedding.methods import method as get_method
 from embrl.embedding.shape import ModelConfig
 from embrl.envs import EnvConfig
 from embrl.envs.environment import named_factor
-from embrl.errors import UnknownNameError
+from embrl.errors import EmbrlError, UnknownNameError
 from embrl.policy import ALGORITHMS
 from embrl.policy.config import PolicyConfig
 from embrl.training import paper
@@ -26,7 +26,7 @@ from embrl.training.config import (
     UpdateConfig,
 )
 
-Settings = Literal["tuned", "paper"]
+Settings = Literal["tuned", "best", "paper"]
 
 
 def default_config(
@@ -67,6 +67,14 @@ def default_config(
         config = _replace(config, _tuned(method, algorithm))
         named = method == "jsae" and named_factor(env) is not None
         return _naming(config) if named else config
+    if settings == "best":
+        if (method, algorithm) != ("jsae", "ppo"):
+            raise EmbrlError(
+                f"settings best is for method jsae with algorithm ppo, not {method} with "
+                f"{algorithm}: choose these, or settings tuned"
+            )
+        config = _replace(_replace(config, _tuned(method, algorithm)), BEST)
+        return config if named_factor(env) is None else _replace(_naming(config), BEST_NAMING)
     samples, published = paper.published(environment, env, method, algorithm)
     return _replace(dataclasses.replace(config, samples=samples), published)
 
@@ -101,6 +109,23 @@ HYPER: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "sac": (SAC, SAC),
 }
 """Hyperparameters without an embedding, and with one; other algorithms keep their own defaults."""
+
+
+BEST: dict[str, dict[str, Any]] = {
+    "model": {"m": 16, "d": 8},
+    "fit": {"steps": 1500},
+    "explore": {"bonus": 0.1},
+}
+"""Beside what is tuned."""
+
+BEST_NAMING: dict[str, dict[str, Any]] = {
+    "model": {"memory": 32},
+    "fit": {"samples": 60_000, "steps": 2000},
+    "update": {"every": 4, "steps": 100},
+    "rollout": {"buffer": 1_000_000},
+}
+"""Where actions name what is observed, beside that and what is tuned there: to learn from all that
+was ever seen, early."""
 
 
 def _replace(config: RunConfig, changes: dict[str, dict[str, Any]]) -> RunConfig:

@@ -42,7 +42,7 @@ def tuned_lines(
         config = tuned_baseline(environment, env, method, algorithm)
         label = f"{size} {paper_name(method, algorithm)} (tuned)".strip()
         lines.append(Line(label, _run(config, options), "tuned", method, size or algorithm))
-    config = default_config(environment, env, "jsae", algorithm)
+    config = default_config(environment, env, "jsae", algorithm, settings="best")
     label = f"{size} ours".strip()
     lines.append(Line(label, _run(config, options), "ours", "ours", size or algorithm))
     return lines

@@ -1,0 +1,123 @@
+"""What reaching seldom reached states earns, and who gets to see it."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from gymnasium import spaces
+
+from embrl.errors import EmbrlError
+from embrl.training.check import check
+from embrl.training.novelty import ExploreConfig, Novelty
+from embrl.training.program import Program
+from embrl.training.runner import train
+from embrl.types import Transition
+
+
+def arrivals(observations) -> Transition:
+    observations = jnp.asarray(observations)
+    zero = jnp.zeros(observations.shape[:2], jnp.float32)
+    return Transition(observations, zero.astype(jnp.int32), zero, observations, zero > 0, zero > 0)
+
+
+def test_the_bonus_falls_with_the_root_of_the_arrivals() -> None:
+    novelty = Novelty(spaces.Discrete(5), ExploreConfig(bonus=0.6, cells=8))
+    visits = novelty.seen(novelty.new(), arrivals(np.array([[2, 2], [2, 2], [4, 2]], np.int32)))
+    bonus = novelty.bonus(visits, jnp.array([0, 4, 2], jnp.int32))
+    np.testing.assert_allclose(bonus, [0.6, 0.6, 0.6 / np.sqrt(5)], rtol=1e-6)
+    visits = novelty.seen(visits, arrivals(np.full((11, 1), 2, np.int32)))
+    np.testing.assert_allclose(novelty.bonus(visits, jnp.int32(2)), 0.6 / 4, rtol=1e-6)
+
+
+def test_states_have_counters_of_their_own_if_there_are_enough() -> None:
+    space = spaces.MultiDiscrete([3, 7, 2])
+    states = np.stack(np.meshgrid(*map(np.arange, (3, 7, 2))), -1).reshape(-1, 3).astype(np.int32)
+    cells = Novelty(space, ExploreConfig(1.0, cells=42)).cell(jnp.asarray(states))
+    assert sorted(cells.tolist()) == list(range(42))
+
+
+def test_too_many_states_share_counters_evenly() -> None:
+    space = spaces.MultiDiscrete([835, 835])
+    states = np.random.default_rng(0).integers(835, size=(40_000, 2)).astype(np.int32)
+    cells = Novelty(space, ExploreConfig(1.0, cells=1000)).cell(jnp.asarray(states))
+    counts = np.bincount(cells, minlength=1000)
+    assert len(counts) == 1000
+    assert counts.min() > 5
+    assert counts.max() < 100
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 17])
+def test_near_points_of_a_box_share_a_counter_and_far_ones_do_not(length: int) -> None:
+    space = spaces.Box(-2.0, 2.0, (length,))
+    novelty = Novelty(space, ExploreConfig(1.0))
+    here = np.full(length, 0.51, np.float32)
+    cells = novelty.cell(jnp.asarray(np.stack([here, here + 1e-5, -here])))
+    assert cells[0] == cells[1] != cells[2]
+    corners = novelty.cell(jnp.asarray(np.stack([space.low, space.high])))
+    assert ((corners >= 0) & (corners < 16_384)).all()
+
+
+def test_policies_see_the_bonus_and_evaluations_do_not(tiny, tmp_path) -> None:
+    config = tiny("none", explore=ExploreConfig(bonus=0.5))
+    plain = tiny("none")
+    found = train(config, tmp_path / "a").metrics()
+    other = train(plain, tmp_path / "b").metrics()
+    # The first evaluation is of the same policy; then they learn different things.
+    np.testing.assert_array_equal(found["return_mean"][:2], other["return_mean"][:2])
+    assert not np.array_equal(found["return_mean"][-2:], other["return_mean"][-2:])
+    bonus = found["bonus"][~np.isnan(found["bonus"])]
+    assert "bonus" not in other
+    assert ((bonus > 0.0) & (bonus < 0.5)).all()
+
+
+def test_arrivals_of_pretraining_are_counted(tiny) -> None:
+    config = tiny(explore=ExploreConfig(bonus=0.5))
+    env = config.env.build()
+    program = Program(config, env.observation_space, env.action_space)
+    key = jax.random.key(0)
+    found = program.collect(env, key)
+    agent = program.new_agent(key, program.new_embedding(key))
+    state = program.start(env, key, agent, found)
+    assert state.visits is not None
+    assert int(state.visits.sum()) == program.pretraining_samples
+
+
+@pytest.mark.parametrize("algorithm", ["ppo", "sac"])
+def test_a_run_resumes_with_its_counters(tiny, tmp_path, algorithm: str) -> None:
+    from embrl.training.settings import default_config
+
+    small = tiny("jsae")
+    config = default_config("gridworld", small.env, "jsae", algorithm)
+    config = dataclasses.replace(
+        small, algorithm=algorithm, hyper=config.hyper, explore=ExploreConfig(bonus=0.2)
+    )
+    whole = train(config, tmp_path / "whole").metrics()
+
+    class Stop(Exception):
+        pass
+
+    def stop(progress) -> None:
+        if progress.stage == "training" and progress.done > 800:
+            raise Stop
+
+    with pytest.raises(Stop):
+        train(config, tmp_path / "parts", watch=stop, save_every=0.0)
+    parts = train(config, tmp_path / "parts", resume=True).metrics()
+    np.testing.assert_array_equal(whole["return_mean"], parts["return_mean"])
+
+
+@pytest.mark.parametrize(
+    ("explore", "message"),
+    [
+        (ExploreConfig(bonus=-0.1), "explore.bonus is -0.1"),
+        (ExploreConfig(cells=0), "explore.cells is 0"),
+        (ExploreConfig(bonus=float("nan")), "explore.bonus is nan"),
+    ],
+)
+def test_settings_out_of_range_are_refused(tiny, explore: ExploreConfig, message: str) -> None:
+    config = tiny("none", explore=explore)
+    env = config.env.build()
+    with pytest.raises(EmbrlError, match=message):
+        check(Program(config, env.observation_space, env.action_space))
