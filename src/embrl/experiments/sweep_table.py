@@ -63,6 +63,7 @@ def as_json(result: Result, command: Sequence[str] = ()) -> dict[str, Any]:
         "best": None
         if best.diverged
         else {
+            "at_the_edge_of": edges(result),
             "settings": json.loads(json.dumps(dict(best.settings))),
             "flags": chosen,
             "command": [*command, *chosen],
@@ -106,10 +107,23 @@ def to_rich(result: Result, limit: int = 10) -> "Table":
     note = _note(result) + (f" {left} more in table.md." if left > 0 else "")
     table = Table(box=box.SIMPLE_HEAD, padding=0, caption=Text(note), caption_justify="left")
     for name in header:
-        table.add_column(name.replace(".", ".\n") if "." in name else name, justify="right")
+        table.add_column(name.replace(".", ".\n"), justify="right", no_wrap=True)
     for row in rows[:limit]:
         table.add_row(*map(Text, row))
     return table
+
+
+def edges(result: Result) -> list[str]:
+    """Names of the numbers whose best value is the least or the largest of those tried, so that a
+    better one may lie beyond.
+    """
+    return [
+        name
+        for name, values in result.sweep.grid.items()
+        if len(values) > 2
+        and all(isinstance(value, int | float) for value in values)
+        and result.best.settings[name] in (min(values), max(values))
+    ]
 
 
 def _note(result: Result) -> str:
@@ -136,7 +150,8 @@ def _cells(result: Result, line_break: str = " ") -> list[list[str]]:
             return number(mean)
         return f"{number(mean)}{line_break}[{number(low)}, {number(high)}]"
 
-    header = [*names, "final return", "AUC", "worst seed", "best seed", "diverged"]
+    header = [*names, "final return", "AUC"]
+    header += [f"worst{line_break}seed", f"best{line_break}seed", "diverged"]
     return [header] + [
         [
             *(said(outcome.settings[name]) for name in names),
