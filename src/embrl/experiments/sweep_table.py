@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 TITLES = {"auc": "mean return over training (AUC)", "final": "final return"}
 """What `by` means."""
 
+WORST, BEST = "worst seed", "best seed"
+
 
 def flags(config: RunConfig, settings: dict[str, Any]) -> list[str]:
     """The flags of `embrl train` that say these settings, by dotted name."""
@@ -106,10 +108,15 @@ def to_rich(result: Result, limit: int = 10) -> "Table":
     left = len(rows) - limit
     note = _note(result) + (f" {left} more in table.md." if left > 0 else "")
     table = Table(box=box.SIMPLE_HEAD, padding=0, caption=Text(note), caption_justify="left")
-    for name in header:
-        table.add_column(name.replace(".", ".\n"), justify="right", no_wrap=True)
+    # For 80 columns: the ends are in table.md.
+    shown = [at for at, name in enumerate(header) if name not in (WORST, BEST)]
+    if not any(outcome.diverged for outcome in result.outcomes):
+        shown = shown[:-1]
+    for at in shown:
+        setting = header[at] in result.sweep.grid
+        table.add_column(header[at].replace(".", ".\n"), justify="right", no_wrap=not setting)
     for row in rows[:limit]:
-        table.add_row(*map(Text, row))
+        table.add_row(*(Text(row[at]) for at in shown))
     return table
 
 
@@ -150,8 +157,7 @@ def _cells(result: Result, line_break: str = " ") -> list[list[str]]:
             return number(mean)
         return f"{number(mean)}{line_break}[{number(low)}, {number(high)}]"
 
-    header = [*names, "final return", "AUC"]
-    header += [f"worst{line_break}seed", f"best{line_break}seed", "diverged"]
+    header = [*names, "final return", "AUC", WORST, BEST, "diverged"]
     return [header] + [
         [
             *(said(outcome.settings[name]) for name in names),

@@ -151,15 +151,10 @@ def _label(algorithm: str, method: str) -> str:
 def _by_seed(folder: RunFolder) -> tuple[Float[np.ndarray, " E"], Float[np.ndarray, "seeds E"]]:
     """Samples and mean returns of `metrics.csv`, whose rows may stand in any order."""
     path = folder.path / "metrics.csv"
-    metrics = folder.metrics()
+    metrics = folder.seed_metrics()
     for column in ("seed", "samples", "return_mean"):
         if column not in metrics:
             raise EmbrlError(f"{path} has no column {column}")
-    if "point" in metrics:
-        raise EmbrlError(
-            f"{folder.path} holds {len(np.unique(metrics['point']))} points of a sweep side by "
-            "side: look at the table and the picture that embrl sweep has written"
-        )
     seed, samples = metrics["seed"], metrics["samples"]
     order = np.lexsort((samples, seed))
     seeds, starts = np.unique(seed[order], return_index=True)
