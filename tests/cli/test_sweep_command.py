@@ -46,6 +46,7 @@ def test_a_sweep_ends_in_a_table_a_picture_and_flags_to_train_with(capsys, tmp_p
         (["--over", "policy.std"], "--over policy.std takes the values to try"),
         (["--over", "vpg.actr-lr", "1"], "did you mean hyper.actor_lr"),
         (["--over", "policy.hidden", "8,8", "8,a"], "--over policy.hidden 8,a"),
+        (["--over=hyper.gamma", "low"], "--over hyper.gamma low"),
         (["--over", "hyper.gamma", "high"], "--over hyper.gamma high"),
         (["--over", "hyper.gamma", ".9", "--over", "vpg.gamma", ".8"], "given twice"),
         (["--over", "hyper.gamma", ".9", "--seed", "0"], "embrl train reports with"),

@@ -116,8 +116,8 @@ def _without_over(arguments: Sequence[str]) -> tuple[list[list[str]], list[str]]
     rest: list[str] = []
     taking = False
     for argument in arguments:
-        if argument == OVER:
-            over.append([])
+        if argument.partition("=")[0] == OVER:
+            over.append([argument.partition("=")[2]] if "=" in argument else [])
             taking = True
         elif argument.startswith("--") or argument == "-h":
             taking = False
