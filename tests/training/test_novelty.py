@@ -25,10 +25,18 @@ def arrivals(observations) -> Transition:
 def test_the_bonus_falls_with_the_root_of_the_arrivals() -> None:
     novelty = Novelty(spaces.Discrete(5), ExploreConfig(bonus=0.6, cells=8))
     visits = novelty.seen(novelty.new(), arrivals(np.array([[2, 2], [2, 2], [4, 2]], np.int32)))
-    bonus = novelty.bonus(visits, jnp.array([0, 4, 2], jnp.int32))
+    start = jnp.float32(0.0)
+    bonus = novelty.bonus(visits, jnp.array([0, 4, 2], jnp.int32), start)
     np.testing.assert_allclose(bonus, [0.6, 0.6, 0.6 / np.sqrt(5)], rtol=1e-6)
     visits = novelty.seen(visits, arrivals(np.full((11, 1), 2, np.int32)))
-    np.testing.assert_allclose(novelty.bonus(visits, jnp.int32(2)), 0.6 / 4, rtol=1e-6)
+    np.testing.assert_allclose(novelty.bonus(visits, jnp.int32(2), start), 0.6 / 4, rtol=1e-6)
+
+
+def test_the_bonus_falls_to_nothing_on_the_way() -> None:
+    novelty = Novelty(spaces.Discrete(5), ExploreConfig(bonus=0.6, until=0.5))
+    shares = jnp.array([0.0, 0.25, 0.5, 1.0])
+    bonus = jax.vmap(lambda share: novelty.bonus(novelty.new(), jnp.int32(1), share))(shares)
+    np.testing.assert_allclose(bonus, [0.6, 0.3, 0.0, 0.0], rtol=1e-6)
 
 
 def test_states_have_counters_of_their_own_if_there_are_enough() -> None:
@@ -112,6 +120,7 @@ def test_a_run_resumes_with_its_counters(tiny, tmp_path, algorithm: str) -> None
     ("explore", "message"),
     [
         (ExploreConfig(bonus=-0.1), "explore.bonus is -0.1"),
+        (ExploreConfig(until=0.0), "explore.until is 0.0"),
         (ExploreConfig(cells=0), "explore.cells is 0"),
         (ExploreConfig(bonus=float("nan")), "explore.bonus is nan"),
     ],

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -58,6 +59,10 @@ SILENT = {
 }
 
 
+FAST: dict[str, Any] = {"compiler_options": {"xla_backend_optimization_level": 0}}
+"""To compile."""
+
+
 def whole_run(program, env, key, values):
     """From the first transition to the last measure, for one row."""
     program = program.at(values)
@@ -93,19 +98,18 @@ def two_values(config):
 
 
 def test_points_side_by_side_are_the_runs_that_they_are_alone(tiny, tmp_path):
-    config = tiny("none", samples=400)
+    config = replaced(tiny("none", samples=300), {"evaluation.every": 100, "policy.hidden": (8,)})
     points = two_values(config)
     vary = {name: tuple(values[name] for values in points) for name in points[0]}
     folder = train(dataclasses.replace(config, vary=vary), tmp_path / "together")
     together = folder.metrics()
     assert together["point"].reshape(-1, 4)[0].tolist() == [0, 0, 1, 1]
     assert together["seed"].reshape(-1, 4)[0].tolist() == [0, 1, 0, 1]
-    for at, values in enumerate(points):
-        alone = train(replaced(config, values), tmp_path / f"alone{at}").metrics()
-        for name, column in alone.items():
-            np.testing.assert_allclose(
-                together[name].reshape(-1, 2, 2)[:, at], column.reshape(-1, 2), 2e-3, 2e-4, name
-            )
+    alone = train(replaced(config, points[1]), tmp_path / "alone").metrics()
+    for name, column in alone.items():
+        np.testing.assert_allclose(
+            together[name].reshape(-1, 2, 2)[:, 1], column.reshape(-1, 2), 2e-3, 2e-4, name
+        )
     # A policy of any row can be had, and the configuration is read as it was written.
     written = from_json(folder.config(), "here")
     assert written == dataclasses.replace(config, vary=vary)
@@ -131,9 +135,9 @@ def test_embeddings_side_by_side_are_as_they_are_alone(tiny):
     keys = seed_keys(0, 1, points=2)
     assert jax.random.key_data(keys[0]).tolist() == jax.random.key_data(keys[1]).tolist()
     stacked = {name: jnp.float32([p[name] for p in points]) for name in points[0]}
-    together = jax.jit(jax.vmap(fitted))(stacked, keys)
+    together = jax.jit(jax.vmap(fitted), **FAST)(stacked, keys)
     for at, values in enumerate(points):
-        alone = jax.jit(functools.partial(fitted, values))(keys[at])
+        alone = jax.jit(functools.partial(fitted, values), **FAST)(keys[at])
         for one, other_ in zip(together, alone, strict=True):
             np.testing.assert_allclose(one[at], other_, rtol=1e-4, atol=1e-5)
 
@@ -141,6 +145,7 @@ def test_embeddings_side_by_side_are_as_they_are_alone(tiny):
 def test_a_row_that_diverges_is_given_up_and_the_others_are_not(tiny, tmp_path):
     """The others are as they are beside a row that does not."""
     config = dataclasses.replace(tiny("none", samples=400), seeds=1)
+    config = replaced(config, {"policy.hidden": (8,)})
 
     def run(name, *rates):
         vary = {"hyper.actor_lr": rates}

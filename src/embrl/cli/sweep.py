@@ -43,7 +43,7 @@ embrl sweep ENV --help lists all flags of an environment."""
 
 OVER = "--over"
 
-OWN = (OVER, "--grid", "--by", "--rows", "--seed", "--out", "--resume")
+OWN = (OVER, "--grid", "--by", "--rows", "--seed", "--seeds", "--out", "--resume")
 """Flags that `embrl train` is not to have from a sweep."""
 
 
@@ -116,8 +116,8 @@ def _without_over(arguments: Sequence[str]) -> tuple[list[list[str]], list[str]]
     rest: list[str] = []
     taking = False
     for argument in arguments:
-        if argument == OVER:
-            over.append([])
+        if argument.partition("=")[0] == OVER:
+            over.append([argument.partition("=")[2]] if "=" in argument else [])
             taking = True
         elif argument.startswith("--") or argument == "-h":
             taking = False
@@ -200,4 +200,6 @@ def _report(result: sweeps.Result, out: Path, console: Console) -> None:
     else:
         chosen = sweep_table.flags(result.sweep.config, dict(result.best.settings))
         console.print(f"best: {' '.join(chosen)}", highlight=False, soft_wrap=True)
+        for name in sweep_table.edges(result):
+            console.print(f"{name} is best at the end of what was tried: try beyond it")
     console.print(f"{result.wall_s:.1f} s\n{out}", highlight=False, soft_wrap=True)

@@ -23,6 +23,9 @@ SHOWN = 4.0
 """The scale ends this many times the distance from the median to the best below the best: one
 hopeless point must not make all others look alike."""
 
+LEFT = 0.02
+"""Where titles begin, as a fraction of the width."""
+
 PANELS = 4
 """Side by side, at most."""
 
@@ -220,9 +223,10 @@ def _categories(panel: "Axes", axis: str, values: Sequence[Any]) -> None:
 def _diverged(panel: "Axes", at: int) -> None:
     panel.annotate(
         "diverged",
-        (at, 0.03),
+        (at, 0.97),
         xycoords=("data", "axes fraction"),
         ha="center",
+        va="top",
         color=MUTED,
         fontsize=9,
     )
@@ -231,12 +235,9 @@ def _diverged(panel: "Axes", at: int) -> None:
 def _title(drawn: "Figure", result: Result, legend: str) -> None:
     config = result.sweep.config
     seeds = "1 seed" if config.seeds == 1 else f"{config.seeds} seeds"
-    drawn.suptitle(
-        f"{TITLES[result.sweep.by]}: {config.method} + {config.algorithm} on the "
-        f"{config.environment}, {seeds}\n",
-        x=0.02,
-        ha="left",
-        fontsize=11,
-        fontweight="bold",
-    )
-    drawn.text(0.02, 0.985, f"\n{legend}", ha="left", va="top", fontsize=8.5, color=MUTED)
+    # Space for three lines; constrained layout knows of this one only.
+    drawn.suptitle(f"{TITLES[result.sweep.by]}\n\n", x=LEFT, ha="left", fontsize=11, weight="bold")
+    setting = f"{config.method} + {config.algorithm} on the {config.environment}, {seeds} each"
+    for line, text in enumerate((setting, legend), start=1):
+        height = 1.0 - (0.1 + 0.19 * line) / drawn.get_figheight()
+        drawn.text(LEFT, height, text, va="top", fontsize=8.5, color=MUTED)

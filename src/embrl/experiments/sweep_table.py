@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 TITLES = {"auc": "mean return over training (AUC)", "final": "final return"}
 """What `by` means."""
 
+WORST, BEST = "worst seed", "best seed"
+
 
 def flags(config: RunConfig, settings: dict[str, Any]) -> list[str]:
     """The flags of `embrl train` that say these settings, by dotted name."""
@@ -63,6 +65,7 @@ def as_json(result: Result, command: Sequence[str] = ()) -> dict[str, Any]:
         "best": None
         if best.diverged
         else {
+            "at_the_edge_of": edges(result),
             "settings": json.loads(json.dumps(dict(best.settings))),
             "flags": chosen,
             "command": [*command, *chosen],
@@ -105,11 +108,29 @@ def to_rich(result: Result, limit: int = 10) -> "Table":
     left = len(rows) - limit
     note = _note(result) + (f" {left} more in table.md." if left > 0 else "")
     table = Table(box=box.SIMPLE_HEAD, padding=0, caption=Text(note), caption_justify="left")
-    for name in header:
-        table.add_column(name.replace(".", ".\n") if "." in name else name, justify="right")
+    # For 80 columns: the ends are in table.md.
+    shown = [at for at, name in enumerate(header) if name not in (WORST, BEST)]
+    if not any(outcome.diverged for outcome in result.outcomes):
+        shown = shown[:-1]
+    for at in shown:
+        setting = header[at] in result.sweep.grid
+        table.add_column(header[at].replace(".", ".\n"), justify="right", no_wrap=not setting)
     for row in rows[:limit]:
-        table.add_row(*map(Text, row))
+        table.add_row(*(Text(row[at]) for at in shown))
     return table
+
+
+def edges(result: Result) -> list[str]:
+    """Names of the numbers whose best value is the least or the largest of those tried, so that a
+    better one may lie beyond.
+    """
+    return [
+        name
+        for name, values in result.sweep.grid.items()
+        if len(values) > 2
+        and all(isinstance(value, int | float) for value in values)
+        and result.best.settings[name] in (min(values), max(values))
+    ]
 
 
 def _note(result: Result) -> str:
@@ -136,7 +157,7 @@ def _cells(result: Result, line_break: str = " ") -> list[list[str]]:
             return number(mean)
         return f"{number(mean)}{line_break}[{number(low)}, {number(high)}]"
 
-    header = [*names, "final return", "AUC", "worst seed", "best seed", "diverged"]
+    header = [*names, "final return", "AUC", WORST, BEST, "diverged"]
     return [header] + [
         [
             *(said(outcome.settings[name]) for name in names),

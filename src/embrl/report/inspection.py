@@ -135,7 +135,7 @@ def _monitoring(folder: RunFolder) -> tuple[int | None, dict[int, Seed]]:
     """The newest measures of every seed, and how many samples were taken by then."""
     if not (folder.path / "metrics.csv").exists():
         return None, {}
-    columns = folder.metrics()
+    columns = folder.seed_metrics()
     newest: dict[int, Seed] = {}
     samples = None
     for row, seed in enumerate(columns["seed"]):

@@ -52,6 +52,8 @@ def _check_rollout(config: RunConfig) -> None:
     _positive("explore.cells", config.explore.cells)
     if config.explore.bonus < 0.0:
         raise EmbrlError(f"explore.bonus is {config.explore.bonus}: choose 0 or more")
+    if not 0.0 < config.explore.until <= 1.0:
+        raise EmbrlError(f"explore.until is {config.explore.until}: choose above 0, to 1")
     if rollout.epoch % rollout.lanes:
         raise EmbrlError(
             f"rollout.lanes is {rollout.lanes}: it must divide rollout.epoch, {rollout.epoch}"

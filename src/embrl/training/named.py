@@ -14,6 +14,9 @@ SECTIONS = ("env", "policy", "hyper", "rollout", "evaluation", "explore")
 OF_EMBEDDINGS = ("model", "fit", "update", "transfer", "f")
 """Sections that only methods with embeddings look at."""
 
+APART = ("environment", "method", "algorithm", "seed", "seeds")
+"""What other settings' defaults depend on, and what is the same at every point."""
+
 TRACED: dict[str, tuple[str, ...]] = {
     "model": ("state_spread", "action_spread"),
     "fit": ("learning_rate",),
@@ -83,7 +86,13 @@ def point(config: RunConfig, index: int) -> dict[str, float]:
 
 
 def check_name(config: RunConfig, name: str) -> None:
-    """Raises UnknownNameError, with the nearest names, if there is no such setting here."""
+    """Whether there is such a setting here.
+
+    Raises:
+        EmbrlError: there is not; the message offers the nearest names.
+    """
+    if name in APART:
+        raise EmbrlError(f"{name} cannot be swept: make a sweep for each, and compare the best")
     if name not in (known := settings(config)):
         raise UnknownNameError("setting", name, known)
 

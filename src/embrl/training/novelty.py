@@ -1,7 +1,7 @@
 """A bonus for states that were seldom reached: exploration that any run can switch on.
 
 As counted by Strehl and Littman (2008) and, where states are too many to count, by Tang et al.
-(2017): a step to s' earns `bonus / sqrt(N(s'))` on top of its reward, N counting every arrival
+(2017): a step to s' earns up to `bonus / sqrt(N(s'))` on top of its reward, N counting every arrival
 since the run's first step, pre-training and this one included. The policy alone sees the bonus:
 embeddings, the buffer and every reported return have the environment's own reward.
 """
@@ -35,6 +35,9 @@ class ExploreConfig:
     bonus: float = 0.0
     """Reward for reaching a state for the first time; it falls with the root of how often the state
     was reached. 0: none. About a tenth of the largest reward is a good beginning."""
+    until: float = 1.0
+    """Share of the training after which no bonus is paid; until then it falls evenly to 0, so that
+    in the end the policy is after rewards alone."""
     cells: int = 16_384
     """Counters. With more states than these, several share one."""
 
@@ -75,7 +78,15 @@ class Novelty:
         cells = self.cell(transitions.next_observation).ravel()
         return visits.at[cells].add(1)
 
-    def bonus(self, visits: Visits, next_observation: Observation) -> Float[Array, "*batch"]:
-        """What reaching these states is worth; a state never counted as if for the first time."""
+    def bonus(
+        self, visits: Visits, next_observation: Observation, done: Float[Array, ""]
+    ) -> Float[Array, "*batch"]:
+        """What reaching these states is worth; a state never counted as if for the first time.
+
+        Arguments:
+            done: share of the training that lies behind.
+        """
+        config = self.config
         count = jnp.maximum(visits[self.cell(next_observation)], 1)
-        return self.config.bonus / jnp.sqrt(count.astype(jnp.float32))
+        left = jnp.maximum(1.0 - done / config.until, 0.0)
+        return config.bonus * left / jnp.sqrt(count.astype(jnp.float32))

@@ -422,13 +422,13 @@ class Program:
         def draw(key: Key, count: int) -> Steps:
             assert replay is not None
             steps, offset = replays.draw(replay, key, count, rows)
-            steps = self._with_bonus(state.visits, steps)
+            steps = self._with_bonus(state.visits, steps, index)
             u = steps.action
             if table is not None and offset is not None:
                 u = moving.re_embedded(table, steps.action, offset, moves=self.moves)
             return _as_steps(policy, steps, u)
 
-        lesson = self._with_bonus(state.visits, transitions)
+        lesson = self._with_bonus(state.visits, transitions, index)
         experience = Experience(_as_steps(policy, lesson, u), draw, table)
         key_update = jax.random.fold_in(key, Purpose.UPDATE)
         learner, measures = self.config.hyper.update(state.agent.learner, experience, key_update)
@@ -440,13 +440,14 @@ class Program:
             state = self._moved(state, transitions, key_move, index, rows)
         return state, measures, transitions
 
-    def _with_bonus(self, visits: Visits | None, steps: Transition) -> Transition:
-        """The steps as the policy is to see them."""
+    def _with_bonus(
+        self, visits: Visits | None, steps: Transition, index: Int[Array, ""]
+    ) -> Transition:
+        """The steps as the policy is to see them in epoch `index`."""
         if self.novelty is None or visits is None:
             return steps
-        return steps._replace(
-            reward=steps.reward + self.novelty.bonus(visits, steps.next_observation)
-        )
+        bonus = self.novelty.bonus(visits, steps.next_observation, index / self.epochs)
+        return steps._replace(reward=steps.reward + bonus)
 
     def _moved(
         self, state: SeedState, fresh: Transition, key: Key, index: Array, rows: Array

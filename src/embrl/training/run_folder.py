@@ -108,6 +108,20 @@ class RunFolder:
                 raise EmbrlError(f"{path} column {name}: {error}") from error
         return columns
 
+    def seed_metrics(self) -> dict[str, np.ndarray]:
+        """`metrics` of a run whose rows are the seeds of one configuration.
+
+        Raises:
+            EmbrlError: they are not, but several points of a sweep.
+        """
+        metrics = self.metrics()
+        if "point" in metrics:
+            raise EmbrlError(
+                f"{self.path} holds {len(np.unique(metrics['point']))} points of a sweep side by "
+                "side: look at the table and the picture that embrl sweep has written"
+            )
+        return metrics
+
     def write_metrics(self, rows: Sequence[Mapping[str, float | int | None]]) -> None:
         """All rows so far; floats come back equal to the last bit. What a row lacks is empty."""
         names = list(dict.fromkeys([*COLUMNS, *(name for row in rows for name in row)]))

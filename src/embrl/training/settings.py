@@ -114,7 +114,7 @@ HYPER: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 BEST: dict[str, dict[str, Any]] = {
     "model": {"m": 16, "d": 8},
     "fit": {"steps": 1500},
-    "explore": {"bonus": 0.1},
+    "explore": {"bonus": 0.1, "until": 0.5},
 }
 """Beside what is tuned."""
 

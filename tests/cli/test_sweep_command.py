@@ -1,0 +1,63 @@
+import json
+
+import pytest
+
+from embrl.cli import main
+from embrl.cli.flags import configured
+
+TINY = [
+    *("gridworld", "--env.actuators", "3", "--env.bins", "6", "--env.step-limit", "10"),
+    *("--method", "none", "--seeds", "2", "--samples", "300", "--policy.hidden", "8"),
+    *("--rollout.epoch", "100", "--rollout.lanes", "10", "--evaluation.every", "100"),
+    *("--evaluation.episodes", "2", "--evaluation.final-episodes", "2"),
+]
+
+
+def test_a_sweep_ends_in_a_table_a_picture_and_flags_to_train_with(capsys, tmp_path):
+    out = tmp_path / "sweep"
+    over = ["--over", "vpg.actor-lr", "1e-3", "1e-2", "--over", "policy.hidden", "8"]
+    assert main(["sweep", *TINY, *over, "--by", "final", "--out", str(out)]) == 0
+    said = capsys.readouterr().out
+    found = json.loads((out / "sweep.json").read_text())
+    assert found["points"] == 2
+    assert found["seed"] == 1
+    assert found["chosen_by"] == "final return"
+    flags = found["best"]["flags"]
+    assert f"best: {' '.join(flags)}" in said
+    program, command, environment, *rest = found["best"]["command"]
+    assert (program, command) == ("embrl", "train")
+    config, _ = configured(environment, rest, "train")
+    assert config.hyper.actor_lr == found["best"]["settings"]["hyper.actor_lr"]
+    assert config.policy.hidden == (8,)
+    assert (config.seed, config.seeds, config.samples) == (0, 4, 300)
+    assert (out / "grid.png").read_bytes().startswith(b"\x89PNG")
+    before = {name: (out / name).read_bytes() for name in ("table.md", "table.csv", "sweep.json")}
+    assert main(["sweep", "--resume", "--out", str(out)]) == 0
+    assert before == {name: (out / name).read_bytes() for name in before}
+    assert main(["train", "--resume", "--out", str(out / "runs/000")]) == 2
+    assert "is a part of a sweep: go on with embrl sweep --resume" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ([], "nothing to sweep"),
+        (["--over"], "--over takes a setting"),
+        (["--over", "policy.std"], "--over policy.std takes the values to try"),
+        (["--over", "vpg.actr-lr", "1"], "did you mean hyper.actor_lr"),
+        (["--over", "policy.hidden", "8,8", "8,a"], "--over policy.hidden 8,a"),
+        (["--over=hyper.gamma", "low"], "--over hyper.gamma low"),
+        (["--over", "hyper.gamma", "high"], "--over hyper.gamma high"),
+        (["--over", "hyper.gamma", ".9", "--over", "vpg.gamma", ".8"], "given twice"),
+        (["--over", "hyper.gamma", ".9", "--seed", "0"], "embrl train reports with"),
+        (["--over", "algorithm", "ppo"], "algorithm cannot be swept"),
+        (["--grid", "papr"], "unknown grid 'papr': did you mean paper?"),
+    ],
+)
+def test_a_wrong_sweep_is_refused_in_one_line(capsys, tmp_path, flags, said):
+    assert main(["sweep", *TINY, "--out", str(tmp_path / "sweep"), *flags]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert said in err
+    assert err.count("\n") == 1
+    assert not (tmp_path / "sweep").exists()
