@@ -75,13 +75,7 @@ def read_curve(folder: RunFolder, label: str | None = None) -> Curve:
     """
     config = folder.config()
     summary = folder.summary() if (folder.path / "summary.json").exists() else {}
-    metrics = folder.metrics()
-    if "point" in metrics:
-        raise EmbrlError(
-            f"{folder.path} holds {len(np.unique(metrics['point']))} points of a sweep side by "
-            "side: look at the table and the picture that embrl sweep has written"
-        )
-    samples, returns = by_seed(metrics, str(folder.path / "metrics.csv"))
+    samples, returns = by_seed(folder.seed_metrics(), str(folder.path / "metrics.csv"))
     place = str(folder.path / "summary.json")
     return Curve(
         label=label or _label(str(config.get("algorithm", "")), str(config.get("method", ""))),
@@ -185,41 +179,6 @@ def _label(algorithm: str, method: str) -> str:
     return f"{algorithm} + {method}" if algorithm else method
 
 
-<<<<<<< HEAD
-=======
-def _by_seed(folder: RunFolder) -> tuple[Float[np.ndarray, " E"], Float[np.ndarray, "seeds E"]]:
-    """Samples and mean returns of `metrics.csv`, whose rows may stand in any order."""
-    path = folder.path / "metrics.csv"
-    metrics = folder.seed_metrics()
-    for column in ("seed", "samples", "return_mean"):
-        if column not in metrics:
-            raise EmbrlError(f"{path} has no column {column}")
-    seed, samples = metrics["seed"], metrics["samples"]
-    order = np.lexsort((samples, seed))
-    seeds, starts = np.unique(seed[order], return_index=True)
-    points = np.split(samples[order], starts[1:])
-    for one, own in zip(seeds, points, strict=True):
-        if np.any(np.diff(own) == 0):
-            twice = own[:-1][np.diff(own) == 0][0]
-            raise EmbrlError(f"{path}: seed {one} has two rows for {twice} samples")
-        if not np.array_equal(own, points[0]):
-            raise EmbrlError(
-                f"{path}: seed {one} was evaluated at other numbers of samples than seed "
-                f"{seeds[0]} ({own.size} evaluations up to {own[-1]}, against {points[0].size} "
-                f"up to {points[0][-1]})"
-            )
-    returns = metrics["return_mean"][order].reshape(len(seeds), -1)
-    return points[0].astype(np.float64), returns
-
-
-def _number(folder: RunFolder, summary: dict, key: str) -> float | None:
-    value = summary.get(key)
-    if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
-        return value
-    raise EmbrlError(f"{folder.path / 'summary.json'}: {key} is {value!r}, expected a number")
-
-
->>>>>>> b114a7a73affb7259bfa1372781b6c4d48d1b5d1
 def _draw(axes: "Axes", curve: Curve, at: int) -> "Line2D":
     """One curve, the `at`-th; returns what stands for it in the legend."""
     colour = PALETTE[at % len(PALETTE)]

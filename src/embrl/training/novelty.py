@@ -1,9 +1,9 @@
 """A bonus for states that were seldom reached: exploration that any run can switch on.
 
 As counted by Strehl and Littman (2008) and, where states are too many to count, by Tang et al.
-(2017): a step to s' earns up to `bonus / sqrt(N(s'))` on top of its reward, N counting every arrival
-since the run's first step, pre-training and this one included. The policy alone sees the bonus:
-embeddings, the buffer and every reported return have the environment's own reward.
+(2017): a step to s' earns up to `bonus / sqrt(N(s'))` on top of its reward, N counting every
+arrival since the run's first step, pre-training and this one included. The policy alone sees the
+bonus: embeddings, the buffer and every reported return have the environment's own reward.
 """
 
 import dataclasses
