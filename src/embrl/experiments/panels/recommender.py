@@ -16,6 +16,7 @@ from embrl.training.paper import UPDATE
 
 ITEMS = 835
 """As many as in the paper."""
+QUICK_ITEMS = 100
 PUBLISHED = (
     ("none", "vpg"),
     ("none", "ppo"),
@@ -57,7 +58,8 @@ def fig3g(options: Options) -> Panel:
     """VPG and PPO; all three with RA and with JSAE."""
     if options.data is None:
         raise EmbrlError("fig3g needs a purchase log: add --data LOG, a CSV or Parquet file")
-    environment, env = "recommender", RecommenderConfig(data=options.data, top_items=ITEMS)
+    items = QUICK_ITEMS if options.quick else ITEMS
+    environment, env = "recommender", RecommenderConfig(data=options.data, top_items=items)
     published = [
         _faster(published_line(environment, env, method, algorithm, options), options)
         for method, algorithm in (QUICK if options.quick else PUBLISHED)
