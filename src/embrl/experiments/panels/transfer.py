@@ -31,9 +31,7 @@ def fig3e(options: Options) -> Panel:
     environment = "gridworld"
     sizes = QUICK_ACTUATORS if options.quick else ACTUATORS
     envs = [GridworldConfig(actuators=actuators, walls="released") for actuators in sizes]
-    old, new = (
-        published_line(environment, env, "jsae", "vpg", options).config for env in (OLD, NEW)
-    )
+    old, new = (published_line(environment, env, "jsae", "vpg", options).config for env in envs)
     published = _three("published", "", old, new)
     old, new = (tuned_lines(environment, env, options)[-1].config for env in envs)
     old = dataclasses.replace(old, samples=OURS_SOURCE)
