@@ -1,6 +1,7 @@
 """What each figure is made of, against the paper."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -38,7 +39,7 @@ def test_the_legends_are_the_papers():
     ]
 
 
-def of(figure: str, label: str, **options):
+def of(figure: str, label: str, **options) -> Any:
     lines = make_panel(figure, Options(**options)).lines
     return next(line.config for line in lines if line.label == label)
 
