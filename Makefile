@@ -20,11 +20,11 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $(READY)
 
-demo: $(READY) ## JSAE against plain VPG on 512 actions: a table and two pictures, in minutes
+demo: $(READY) ## JSAE against plain VPG on 512 actions: tables and pictures, in minutes
 	$(BIN)/embrl train gridworld $(DEMO_FLAGS) --method jsae --out $(DEMO)/jsae $(RESUME)
 	$(BIN)/embrl train gridworld $(DEMO_FLAGS) --method none --out $(DEMO)/none $(RESUME)
 	$(BIN)/embrl plot $(DEMO)/jsae
-	$(BIN)/embrl compare $(DEMO)/jsae $(DEMO)/none --level 0.5 --out $(DEMO)
+	$(BIN)/embrl compare $(DEMO)/jsae $(DEMO)/none --baseline none --level 0.5 --out $(DEMO)
 
 test: $(READY) ## Run the tests
 	$(BIN)/pytest -n 2

@@ -122,9 +122,9 @@ class Run:
         return Policy(policy, space, actions)
 
     def _restored(self, seed: int) -> Any:
-        if not 0 <= seed < self.config.seeds:
+        if not 0 <= seed < self.config.rows:
             raise EmbrlError(
-                f"seed {seed}: {self.folder.path} has seeds 0 to {self.config.seeds - 1}"
+                f"seed {seed}: {self.folder.path} has seeds 0 to {self.config.rows - 1}"
             )
         return restore(self.folder, self.config, seed)
 
@@ -204,6 +204,7 @@ def _override(config: RunConfig, section: str, changes: dict[str, Any]) -> RunCo
         "hyper",
         "rollout",
         "evaluation",
+        "explore",
     )
     if section not in sections:
         raise UnknownNameError("section of settings", section, sections)

@@ -16,8 +16,9 @@ import pytest
 
 from embrl.errors import EmbrlError
 from embrl.report import curves as curves_module
-from embrl.report.curves import Curve, plot_curves, read_curve, read_curves
+from embrl.report.curves import Curve, plot_curves, read_curve
 from embrl.report.numbers import decimals, short_count
+from embrl.report.sources import read_curves
 from embrl.training.run_folder import COLUMNS, RunFolder
 
 CONFIG = {"environment": "gridworld", "method": "jsae", "algorithm": "vpg", "seeds": 2}

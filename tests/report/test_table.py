@@ -9,8 +9,9 @@ import pytest
 from rich.console import Console
 
 from embrl.errors import EmbrlError
+from embrl.report.comparison import compare, default_level
 from embrl.report.curves import Curve
-from embrl.report.table import compare, default_level, to_csv, to_markdown, to_rich
+from embrl.report.table import to_csv, to_markdown, to_rich
 
 
 def curve(label: str = "VPG + JSAE", **known: Any) -> Curve:
@@ -37,6 +38,9 @@ def test_row_by_hand() -> None:
     assert (row.samples_to_level, row.seeds_at_level) == (20_000.0, 2)  # of 10k and 30k
     # Trapezoids over 30k: seed 0 (3 + 15) / 30, seed 1 (2 + 12) / 30, seed 2 (.5 + 2) / 30.
     assert row.auc == pytest.approx((18 + 14 + 2.5) / 30 / 3)
+    assert (row.auc_low, row.auc_high) == pytest.approx((2.5 / 30, 18 / 30))
+    assert (row.auc_from, row.auc_to) == (0, 30_000)
+    assert row.against is comparison.baseline is None
     assert comparison.notes == ()
 
 
@@ -51,7 +55,7 @@ def test_nobody_reaches_the_level() -> None:
 def test_one_seed_has_no_interval() -> None:
     single = Curve("one", np.array([1.0]), np.array([[0.25]]))
     comparison = compare([single])
-    assert "| one | 1 | 0.250 | 0.250 | 0.250 | – | 0.250 | – |" in to_markdown(comparison)
+    assert "| one | 1 | 0.250 | 0.250, 0.250 | – | 0.250 | – |" in to_markdown(comparison)
 
 
 def test_level_of_the_gridworld() -> None:
@@ -87,15 +91,83 @@ def test_notes_say_what_cannot_be_compared() -> None:
     assert "different environments" in printed(comparison, 200)
 
 
+def flat(label: str, values: list[float], *, first: float = 0.0, last: float = 100.0, **known: Any):
+    """Seeds that always return the same."""
+    known = {"environment": "shop"} | known
+    return Curve(label, np.array([first, last]), np.array([[v, v] for v in values]), **known)
+
+
+def test_against_the_baseline_by_hand() -> None:
+    base, other = flat("base", [0.0, 2.0, 1.0]), flat("other", [1.0, 5.0, 3.0])
+    alone = flat("alone", [4.0])
+    comparison = compare([other, base, alone], baseline=base)
+    first, second, third = (row.against for row in comparison.rows)
+    assert comparison.baseline == "base"
+    assert second is None
+    assert first is not None
+    assert third is not None
+    assert first.final_difference.mean == pytest.approx(2.0)
+    # All of one and none of the other: (1/27)^2 < 2.5 %; but some of each is likely enough.
+    assert -1 < first.final_difference.low < 2 < first.final_difference.high < 5
+    assert first.auc_difference == pytest.approx(first.final_difference)
+    # 1 beats 0, ties with 1; 5 and 3 beat all.
+    assert first.improvement.mean == pytest.approx((1 + 0.5 + 3 + 3) / 9)
+    assert (third.final_difference.mean, third.improvement.mean) == (3.0, 1.0)
+    assert np.isnan([third.improvement.low, third.auc_difference.high]).all()
+    assert "| alone | +3.000 | 1.00 | +3.000 |" in to_markdown(comparison)
+
+
+def test_other_environments_have_no_baseline() -> None:
+    base = flat("base", [0.0, 2.0])
+    comparison = compare([base, flat("far", [1.0, 2.0], environment="maze")], baseline=base)
+    assert [row.against for row in comparison.rows] == [None, None]
+    assert "against" not in to_markdown(comparison)
+
+
+def test_areas_count_from_0_where_random_play_is_known() -> None:
+    early = flat("early", [1.0], first=0.0, last=100.0, random_return=-1.0)
+    late = flat("late", [1.0], first=50.0, last=200.0, random_return=-1.0)
+    comparison = compare([early, late])
+    assert [(row.auc_from, row.auc_to) for row in comparison.rows] == [(0, 100), (0, 100)]
+    # Late: from -1 to 1 in 50, then 1; early was evaluated at 0.
+    assert [row.auc for row in comparison.rows] == [1.0, 0.5]
+    (note,) = comparison.notes
+    assert "after 100, 200 samples" in note
+    nearly = flat("late", [1.0], first=50.0, last=101.0, random_return=-1.0)
+    assert compare([early, nearly]).notes == ()
+
+
+def test_areas_are_over_their_own_samples_where_it_is_not() -> None:
+    early = flat("early", [1.0], first=0.0, last=100.0, random_return=-1.0)
+    late = flat("late", [1.0], first=50.0, last=200.0)
+    comparison = compare([early, late])
+    assert [(row.auc_from, row.auc_to) for row in comparison.rows] == [(0, 100), (50, 200)]
+    assert "these ranges differ: 0 to 100, 50 to 200" in comparison.notes[0]
+
+
+def test_csv_has_the_intervals_against_the_baseline() -> None:
+    base, other = flat("base", [0.0, 2.0]), flat("other", [1.0, 5.0])
+    comparison = compare([base, other], baseline=base)
+    first, second = csv.DictReader(io.StringIO(to_csv(comparison)))
+    assert first["baseline"] == second["baseline"] == "base"
+    assert first["improvement"] == first["final_difference_low"] == ""
+    against = comparison.rows[1].against
+    assert against is not None
+    for name in ("final_difference", "improvement", "auc_difference"):
+        ends = [float(second[f"{name}{end}"]) for end in ("", "_low", "_high")]
+        assert ends == list(getattr(against, name))
+
+
 def test_markdown() -> None:
     text = to_markdown(compare([curve(samples_per_s=812_345.0), curve("a|b")]))
     assert text == (
-        "| run | seeds | final return [95 % interval] | worst seed | best seed "
-        "| samples to 0.5 (seeds) | AUC | samples/s |\n"
-        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n"
-        "| VPG + JSAE | 3 | 0.600 [0.100, 0.900] | 0.100 | 0.900 | 20k (2 of 3) | 0.383 "
-        "| 812.3k |\n"
-        "| a\\|b | 3 | 0.600 [0.100, 0.900] | 0.100 | 0.900 | 20k (2 of 3) | 0.383 | – |\n"
+        "| run | seeds | final return [95 %] | worst, best seed "
+        "| samples to 0.5 (seeds) | AUC [95 %] | samples per s |\n"
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |\n"
+        "| VPG + JSAE | 3 | 0.600 [0.100, 0.900] | 0.100, 0.900 | 20k (2 of 3) "
+        "| 0.383 [0.083, 0.600] | 812.3k |\n"
+        "| a\\|b | 3 | 0.600 [0.100, 0.900] | 0.100, 0.900 | 20k (2 of 3) "
+        "| 0.383 [0.083, 0.600] | – |\n"
     )
 
 
@@ -104,16 +176,19 @@ def test_csv_comes_back_equal() -> None:
     first, second = csv.DictReader(io.StringIO(to_csv(comparison)))
     row = comparison.rows[0]
     assert first["label"] == 'odd, "label"'
-    for name in ("final_mean", "final_low", "final_high", "auc", "samples_per_s"):
+    for name in ("final_mean", "final_low", "final_high", "auc", "auc_low", "samples_per_s"):
         assert float(first[name]) == getattr(row, name)
     assert (first["seeds"], first["seeds_at_level"], first["level"]) == ("3", "0", "0.95")
     assert first["samples_to_level"] == second["samples_per_s"] == ""  # not known
 
 
 def test_terminal_table_fits_80_columns() -> None:
-    text = printed(compare([curve("VPG, no embedding", samples_per_s=812_345.0)]))
+    plain = curve("VPG, no embedding", samples_per_s=812_345.0)
+    text = printed(compare([curve("VPG + JSAE (gridworld-512)"), plain], baseline=plain))
     assert all(len(line) <= 80 for line in text.splitlines())
     for part in ("0.600", "[0.100, 0.900]", "20k", "(2 of 3)", "0.383", "812.3k"):
+        assert part in text
+    for part in ("(gridworld-512", "against VPG, no embedding", "+0.000", "0.50"):
         assert part in text
     assert "…" not in text
 

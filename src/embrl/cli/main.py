@@ -19,6 +19,7 @@ COMMANDS = Registry(
         "compare": "embrl.cli.compare:compare",
         "inspect": "embrl.cli.inspect:inspect",
         "reproduce": "embrl.cli.reproduce:reproduce",
+        "sweep": "embrl.cli.sweep:sweep",
     },
 )
 """Name to a function of the arguments after it. A new command is one file and one line here."""
@@ -29,9 +30,10 @@ embrl: embeddings for reinforcement learning
   embrl train ENV ...         learn an embedding and a policy in it; ENV: gridworld, recommender,
                               slot_machine, continuous_gridworld
   embrl plot RUN              draw a run's learning curve and its embedding
-  embrl compare RUN RUN ...   set runs side by side in a table and a picture
+  embrl compare RUN RUN ...   set runs or panels side by side in a table and two pictures
   embrl inspect RUN           say how good a run's embedding is, and what is wrong with it
   embrl reproduce FIG         run a figure of the paper: fig2, fig3a, fig3b, fig3c, fig3e, fig3g
+  embrl sweep ENV ...         try settings, all points of a grid at once, and say which are best
 
   embrl --plugin FILE.py COMMAND ...    with environments, objectives and methods of your own, from
                                         a file or a module (docs/extending.md)

@@ -9,6 +9,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 from embrl.training.config import RunConfig
 from embrl.training.runner import Progress as Step
+from embrl.training.runner import Watcher
 
 LINE_EVERY = 10.0
 """Seconds between two lines where there is no terminal."""
@@ -30,6 +31,7 @@ class ProgressBar:
             console=console,
             disable=not console.is_terminal,
         )
+        self.part = ""
         self.tasks: dict[str, int] = {}
         self.first: tuple[str, int, float] | None = None
         self.said_at = 0.0
@@ -46,15 +48,26 @@ class ProgressBar:
     ) -> None:
         self.bar.stop()
 
+    def begin(self, part: str) -> Watcher:
+        """A new run of several; `part` says which. Returns who watches it."""
+        for task in self.tasks.values():
+            self.bar.remove_task(task)  # type: ignore[arg-type]
+        self.tasks, self.first = {}, None
+        self.part = f"{part}, "
+        return self.show
+
     def show(self, step: Step) -> None:
         """For `embrl.training.runner.train` to call."""
         for news in step.news:
             self.console.print(f"{self.title}: {news}", highlight=False, soft_wrap=True)
+        stage = self.part + step.stage
         name = "loss" if step.stage == "pre-training" else "return"
         value = "" if step.value is None else f"{name} {step.value:.3f}"
         if self.console.is_terminal:
             if step.stage not in self.tasks:
-                self.tasks[step.stage] = self.bar.add_task(step.stage, total=step.total, value="")
+                self.tasks[step.stage] = self.bar.add_task(
+                    self.part + step.stage, total=step.total, value=""
+                )
             task = self.tasks[step.stage]
             self.bar.update(task, completed=step.done, value=value)  # type: ignore[arg-type]
             return
@@ -68,7 +81,7 @@ class ProgressBar:
         left = (now - since) / max(step.done - done, 1) * (step.total - step.done)
         remaining = f", {left:.0f} s left" if step.done > done else ""
         self.console.print(
-            f"{self.title}: {step.stage} {step.done:,}/{step.total:,} {value}{remaining}",
+            f"{self.title}: {stage} {step.done:,}/{step.total:,} {value}{remaining}",
             highlight=False,
             soft_wrap=True,
         )

@@ -3,6 +3,8 @@
 import dataclasses
 from typing import Literal
 
+import jax
+
 from embrl.decoding.decoder import Decoder
 from embrl.errors import EmbrlError
 
@@ -28,7 +30,7 @@ class DecoderConfig:
 
 
 def build(config: DecoderConfig) -> Decoder:
-    """The f that `config` describes.
+    """The f that `config` describes. A traced temperature is taken as it is.
 
     Raises:
         EmbrlError: a setting is out of its range, whether this kind uses it or not.
@@ -38,7 +40,8 @@ def build(config: DecoderConfig) -> Decoder:
     if not (isinstance(config.k, int) and config.k >= 1):
         raise EmbrlError(f"f.k is {config.k}: choose a whole number from 1")
     low, high = TEMPERATURES
-    if not low <= config.temperature <= high:
+    traced = isinstance(config.temperature, jax.Array)
+    if not traced and not low <= config.temperature <= high:
         raise EmbrlError(f"f.temperature is {config.temperature}: choose {low} to {high}")
     settings = {"wolpertinger": {"k": config.k}, "softmax": {"temperature": config.temperature}}
     return DECODERS[config.kind](**settings.get(config.kind, {}))

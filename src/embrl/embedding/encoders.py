@@ -8,7 +8,7 @@ import gymnasium
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, UInt32
 
 from embrl.errors import EmbrlError
 from embrl.networks import MLP, FactorLinear
@@ -60,6 +60,15 @@ class RawStates(eqx.Module):
             # In this order bounds far from 0 cost no precision.
             return 2.0 * ((observation - low) / (high - low)) - 1.0
         return observation[..., None] if self.scalar else observation
+
+    def number(self, observation: Observation) -> UInt32[Array, "*batch"]:
+        """The number of a discrete state among all, modulo 2^32."""
+        values = self(observation).astype(jnp.uint32)
+        number = jnp.zeros(values.shape[:-1], jnp.uint32)
+        assert isinstance(self.features, tuple)
+        for at, size in enumerate(self.features):
+            number = number * np.uint32(size) + values[..., at]
+        return number
 
 
 class StateEncoder(eqx.Module):

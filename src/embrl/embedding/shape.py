@@ -28,6 +28,11 @@ class ModelConfig:
     tie: bool = False
     """Whether an action lies where the value that it names lies in X, in place of a row of its own:
     for environments whose actions name what is observed. d must be m."""
+    memory: int = 0
+    """Visits of a state that are remembered, and mixed into what the echo head predicts where f is
+    judged by the model; 0: none."""
+    memory_weight: float = 10.0
+    """Visits that the prediction itself counts for."""
     head_hidden: tuple[int, ...] = (64,)
     """Hidden layers of the other objectives' networks: decoders, reward, termination, latent."""
     inverse_hidden: tuple[int, ...] = ()

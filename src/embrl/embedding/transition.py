@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from embrl.embedding.encoders import RawStates
+from embrl.embedding.memory import Recalled, mixed
 from embrl.embedding.observations import Logits, Prediction, as_prediction
 from embrl.embedding.shape import ModelConfig, Shape
 from embrl.errors import EmbrlError
@@ -53,8 +54,14 @@ class TransitionModel(eqx.Module):
         points: Points,
         action: Int[Array, "*#batch k"],
         outcome: "Outcome",
+        recalled: Recalled | None = None,
     ) -> Float[Array, "*batch k"]:
-        """The mean outcome after each of k candidates, up to what is the same for all of them."""
+        """The mean outcome after each of k candidates, up to what is the same for all of them.
+
+        Arguments:
+            recalled: what followed the same state before, for heads that mix it in (echo).
+        """
+        del recalled
         shape = jnp.broadcast_shapes((*x.shape[:-1], 1), action.shape)
         x = jnp.broadcast_to(x[..., None, :], (*shape, x.shape[-1]))
         e = jnp.broadcast_to(e, (*shape, e.shape[-1]))
@@ -164,10 +171,20 @@ class EchoTransition(TransitionModel):
     factors: tuple[int, ...] = eqx.field(static=True)
     named: int = eqx.field(static=True)
     """The factor whose values actions name."""
+    memory_weight: float = eqx.field(static=True)
+    """Visits of a state that this prediction counts for, where they are remembered."""
 
     def __init__(
-        self, m: int, hidden: Sequence[int], factors: Sequence[int], named: int, *, key: Key
+        self,
+        m: int,
+        hidden: Sequence[int],
+        factors: Sequence[int],
+        named: int,
+        memory_weight: float = 10.0,
+        *,
+        key: Key,
     ) -> None:
+        self.memory_weight = memory_weight
         self.factors = tuple(factors)
         self.named = named
         self.kappa = jnp.float32(0.0)
@@ -187,7 +204,13 @@ class EchoTransition(TransitionModel):
         return tuple(logits)
 
     def expected(
-        self, x: Array, e: Array, points: Points, action: Array, outcome: "Outcome"
+        self,
+        x: Array,
+        e: Array,
+        points: Points,
+        action: Array,
+        outcome: "Outcome",
+        recalled: Recalled | None = None,
     ) -> Float[Array, "*batch k"]:
         """In closed form, with one softmax for all candidates: where c is named, the mean worth of
         values becomes (mean + boost worth(c)) / (1 + boost).
@@ -197,11 +220,18 @@ class EchoTransition(TransitionModel):
         del e, points
         worth = outcome.worths[self.named]
         p = jax.nn.softmax(self._named_logits(x))
+        if recalled is not None:
+            p = mixed(p, recalled, self.memory_weight)
         mean = (p * worth).sum(-1, keepdims=True)
         boost = jnp.expm1(self.kappa) * p + jnp.exp(self.log_delta)
         gain = boost * (worth - mean) / (1.0 + boost)
         chosen = jnp.broadcast_to(action, (*x.shape[:-1], action.shape[-1]))
         return jnp.take_along_axis(gain, chosen, axis=-1)
+
+    @property
+    def own_share(self) -> Float[Array, ""]:
+        """The probability that a value would have come if the action that named it had not."""
+        return jnp.exp(-jnp.maximum(self.kappa, 0.0))
 
     def _named_logits(self, x: Array) -> Float[Array, "*batch values"]:
         """Without computing those of other factors."""
@@ -247,7 +277,9 @@ def new_transition(shape: Shape, config: ModelConfig, *, key: Key) -> Transition
             raise EmbrlError(
                 "model.head is echo: here actions do not name what is observed: choose another"
             )
-        return EchoTransition(m, config.transition_hidden, raw, shape.named, key=key)
+        return EchoTransition(
+            m, config.transition_hidden, raw, shape.named, config.memory_weight, key=key
+        )
     if isinstance(raw, int):
         return BoxTransition(m, shape.d, config.transition_hidden, raw, key=key)
     kind = {"metric": MetricTransition, "softmax": SoftmaxTransition}[config.head]

@@ -19,7 +19,7 @@ from embrl.policy.config import PolicyConfig
 from embrl.policy.experience import Experience, Steps
 from embrl.policy.internal import Indices, Internal
 from embrl.policy.returns import generalised_advantages
-from embrl.types import Key
+from embrl.types import Key, Observation
 
 ADAM = optax.scale_by_adam(eps=1e-5)
 
@@ -73,9 +73,9 @@ class Learner(NamedTuple):
         """From internal actions to original ones."""
         return self.policy.f
 
-    def judge(self, x: Array) -> Judge | None:
+    def judge(self, x: Array, observation: Observation | None = None) -> Judge | None:
         """None: the critic knows states only."""
-        del x
+        del x, observation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,6 +83,7 @@ class ActorCritic(abc.ABC):
     """A few steps of policy and critic on each epoch, which is then forgotten."""
 
     off_policy: ClassVar[bool] = False
+    untraced: ClassVar[frozenset[str]] = frozenset()
 
     actor_lr: float = 1.7e-3
     """Adam's learning rate of the actor."""

@@ -9,7 +9,7 @@ from embrl.policy.actors import Actor
 from embrl.policy.config import PolicyConfig
 from embrl.policy.experience import Experience
 from embrl.policy.internal import Internal
-from embrl.types import Key
+from embrl.types import Key, Observation
 
 
 class Learner(Protocol):
@@ -25,9 +25,9 @@ class Learner(Protocol):
         """From internal actions to original ones."""
         ...
 
-    def judge(self, x: Array) -> Judge | None:
-        """What the critic thinks of points of E in states with features x; None where it values
-        states only, or there is no E.
+    def judge(self, x: Array, observation: Observation) -> Judge | None:
+        """What the critic thinks of points of E in these states, whose features are x; None where
+        it values states only, or there is no E.
         """
         ...
 
@@ -35,11 +35,13 @@ class Learner(Protocol):
 class Algorithm(Protocol):
     """A frozen dataclass of hyperparameters.
 
-    Those that are floats may be traced, unless their documentation says that they decide shapes.
+    Those that are floats may be traced, unless they are in `untraced`.
     """
 
     off_policy: ClassVar[bool]
     """Whether it learns from a replay buffer."""
+    untraced: ClassVar[frozenset[str]]
+    """Floats that decide shapes, or how often something is done."""
 
     def start(
         self,

@@ -5,8 +5,10 @@ from jaxtyping import Array
 
 from embrl.decoding.decoder import Judge
 from embrl.embedding.encoders import Norm
+from embrl.embedding.memory import Recall
 from embrl.embedding.objectives.outcome import Outcome
 from embrl.embedding.transition import Points, TransitionModel
+from embrl.types import Observation
 
 
 class ModelJudge(eqx.Module):
@@ -22,7 +24,15 @@ class ModelJudge(eqx.Module):
     norm: Norm
     """Of X, as the policy sees it."""
 
-    def judge(self, x: Array) -> Judge:
+    recall: Recall | None = None
+    """What followed a state before."""
+
+    def judge(self, x: Array, observation: Observation | None = None) -> Judge:
         """For states with features x, as the policy sees them."""
         place = self.norm.centre + self.norm.width * x
-        return lambda e, action: self.T.expected(place, e, self.points, action, self.outcome)
+        recalled = None
+        if self.recall is not None and observation is not None:
+            recalled = self.recall(observation)
+        return lambda e, action: self.T.expected(
+            place, e, self.points, action, self.outcome, recalled
+        )

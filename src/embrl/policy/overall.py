@@ -15,8 +15,8 @@ from embrl.types import Key, Observation
 class Critic(Protocol):
     """What can judge actions: a learner, or a critic of its."""
 
-    def judge(self, x: Array) -> Judge | None:
-        """What it thinks of points of E in states with features x."""
+    def judge(self, x: Array, observation: Observation) -> Judge | None:
+        """What it thinks of points of E in these states, whose features are x."""
         ...
 
 
@@ -48,14 +48,14 @@ class OverallPolicy(eqx.Module):
         """Draws an action; also returns u, the internal one behind it."""
         x = self.phi(observation)
         u = self.actor.act(x, noise[0], mask)
-        return self.f(self.table, u, noise[1], mask, self._judge(x)), u
+        return self.f(self.table, u, noise[1], mask, self._judge(x, observation)), u
 
     def mode(
         self, observation: Observation, mask: Bool[Array, "*#batch n"] | None = None
     ) -> Int[Array, "*batch"]:
         """The action of the likeliest u."""
         x = self.phi(observation)
-        return self.f(self.table, self.actor.mode(x, mask), None, mask, self._judge(x))
+        return self.f(self.table, self.actor.mode(x, mask), None, mask, self._judge(x, observation))
 
-    def _judge(self, x: Array) -> Judge | None:
-        return None if self.critic is None else self.critic.judge(x)
+    def _judge(self, x: Array, observation: Observation) -> Judge | None:
+        return None if self.critic is None else self.critic.judge(x, observation)

@@ -16,7 +16,7 @@ from embrl.policy.config import PolicyConfig
 from embrl.policy.critics import IndexCritic, PointCritic, TwinCritic, soft_value
 from embrl.policy.experience import Experience, Steps
 from embrl.policy.internal import Indices, Internal
-from embrl.types import Key
+from embrl.types import Key, Observation
 
 ADAM = optax.scale_by_adam()
 
@@ -37,8 +37,9 @@ class Learner(NamedTuple):
     critic_optimiser: optax.OptState
     alpha_optimiser: optax.OptState
 
-    def judge(self, x: Array) -> Judge | None:
+    def judge(self, x: Array, observation: Observation | None = None) -> Judge | None:
         """The lower of the twins' values of points of E; None if there is no E."""
+        del observation
         return self.critic.judge(x)
 
 
@@ -49,6 +50,7 @@ class SAC:
     """
 
     off_policy: ClassVar[bool] = True
+    untraced: ClassVar[frozenset[str]] = frozenset({"updates_per_sample"})
 
     actor_lr: float = 1e-3
     """Adam's learning rate of the actor."""

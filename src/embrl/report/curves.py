@@ -1,10 +1,9 @@
 """Learning curves: read from run folders, drawn with every seed in sight."""
 
-import collections
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
@@ -44,6 +43,8 @@ class Curve:
     random_return: float | None = None
     best_known_return: float | None = None
     samples_per_s: float | None = None
+    folder: str = ""
+    """Name of the folder it was read from, a run's or a panel's."""
 
     def __post_init__(self) -> None:
         samples, returns = np.shape(self.samples), np.shape(self.returns)
@@ -74,34 +75,70 @@ def read_curve(folder: RunFolder, label: str | None = None) -> Curve:
     """
     config = folder.config()
     summary = folder.summary() if (folder.path / "summary.json").exists() else {}
-    samples, returns = _by_seed(folder)
+    metrics = folder.metrics()
+    if "point" in metrics:
+        raise EmbrlError(
+            f"{folder.path} holds {len(np.unique(metrics['point']))} points of a sweep side by "
+            "side: look at the table and the picture that embrl sweep has written"
+        )
+    samples, returns = by_seed(metrics, str(folder.path / "metrics.csv"))
+    place = str(folder.path / "summary.json")
     return Curve(
         label=label or _label(str(config.get("algorithm", "")), str(config.get("method", ""))),
         samples=samples,
         returns=returns,
         environment=str(config.get("environment", "")),
-        random_return=_number(folder, summary, "random_return"),
-        best_known_return=_number(folder, summary, "best_known_return"),
-        samples_per_s=_number(folder, summary, "samples_per_s"),
+        random_return=number(summary, "random_return", place),
+        best_known_return=number(summary, "best_known_return", place),
+        samples_per_s=number(summary, "samples_per_s", place),
+        folder=folder.path.resolve().name,
     )
 
 
-def read_curves(paths: Sequence[str | Path]) -> list[Curve]:
-    """The curves of several runs; runs of the same method are told apart by their folders.
+def by_seed(
+    columns: Mapping[str, np.ndarray], place: str
+) -> tuple[Float[np.ndarray, " E"], Float[np.ndarray, "seeds E"]]:
+    """Samples and mean returns, from the columns `seed`, `samples` and `return_mean`.
+
+    Arguments:
+        columns: one value for each seed and evaluation, in any order.
+        place: where they were read, for messages.
 
     Raises:
-        EmbrlError: as `read_curve` does, or a path holds no run.
+        EmbrlError: a column is missing, a row is there twice, or the seeds were evaluated at
+            different numbers of samples.
     """
-    curves = [read_curve(RunFolder.existing(path)) for path in paths]
-    names = [Path(path).name for path in paths]
-    places = names if len(set(names)) == len(names) else [str(path) for path in paths]
-    times = collections.Counter(curve.label for curve in curves)
-    return [
-        dataclasses.replace(curve, label=f"{curve.label} ({place})")
-        if times[curve.label] > 1
-        else curve
-        for curve, place in zip(curves, places, strict=True)
-    ]
+    for column in ("seed", "samples", "return_mean"):
+        if column not in columns:
+            raise EmbrlError(f"{place} has no column {column}")
+    seed, samples = columns["seed"], columns["samples"]
+    order = np.lexsort((samples, seed))
+    seeds, starts = np.unique(seed[order], return_index=True)
+    points = np.split(samples[order], starts[1:])
+    for one, own in zip(seeds, points, strict=True):
+        if np.any(np.diff(own) == 0):
+            twice = own[:-1][np.diff(own) == 0][0]
+            raise EmbrlError(f"{place}: seed {one} has two rows for {twice} samples")
+        if not np.array_equal(own, points[0]):
+            raise EmbrlError(
+                f"{place}: seed {one} was evaluated at other numbers of samples than seed "
+                f"{seeds[0]} ({own.size} evaluations up to {own[-1]}, against {points[0].size} "
+                f"up to {points[0][-1]})"
+            )
+    returns = columns["return_mean"][order].reshape(len(seeds), -1)
+    return points[0].astype(np.float64), returns
+
+
+def number(values: Mapping[str, Any], key: str, place: str) -> float | None:
+    """What JSON says under `key`, if anything.
+
+    Raises:
+        EmbrlError: it is no number.
+    """
+    value = values.get(key)
+    if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
+        return value
+    raise EmbrlError(f"{place}: {key} is {value!r}, expected a number")
 
 
 def plot_curves(curves: Sequence[Curve], path: str | Path, title: str) -> None:
@@ -146,38 +183,6 @@ def _label(algorithm: str, method: str) -> str:
         return f"{algorithm}, no embedding" if method else algorithm or "run"
     method = method.upper() if len(method) <= len("jsae") else method  # an abbreviation
     return f"{algorithm} + {method}" if algorithm else method
-
-
-def _by_seed(folder: RunFolder) -> tuple[Float[np.ndarray, " E"], Float[np.ndarray, "seeds E"]]:
-    """Samples and mean returns of `metrics.csv`, whose rows may stand in any order."""
-    path = folder.path / "metrics.csv"
-    metrics = folder.metrics()
-    for column in ("seed", "samples", "return_mean"):
-        if column not in metrics:
-            raise EmbrlError(f"{path} has no column {column}")
-    seed, samples = metrics["seed"], metrics["samples"]
-    order = np.lexsort((samples, seed))
-    seeds, starts = np.unique(seed[order], return_index=True)
-    points = np.split(samples[order], starts[1:])
-    for one, own in zip(seeds, points, strict=True):
-        if np.any(np.diff(own) == 0):
-            twice = own[:-1][np.diff(own) == 0][0]
-            raise EmbrlError(f"{path}: seed {one} has two rows for {twice} samples")
-        if not np.array_equal(own, points[0]):
-            raise EmbrlError(
-                f"{path}: seed {one} was evaluated at other numbers of samples than seed "
-                f"{seeds[0]} ({own.size} evaluations up to {own[-1]}, against {points[0].size} "
-                f"up to {points[0][-1]})"
-            )
-    returns = metrics["return_mean"][order].reshape(len(seeds), -1)
-    return points[0].astype(np.float64), returns
-
-
-def _number(folder: RunFolder, summary: dict, key: str) -> float | None:
-    value = summary.get(key)
-    if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
-        return value
-    raise EmbrlError(f"{folder.path / 'summary.json'}: {key} is {value!r}, expected a number")
 
 
 def _draw(axes: "Axes", curve: Curve, at: int) -> "Line2D":

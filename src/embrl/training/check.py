@@ -9,8 +9,9 @@ from embrl.embedding.methods import method
 from embrl.embedding.objectives import OBJECTIVES
 from embrl.envs.environment import named_factor
 from embrl.errors import EmbrlError
-from embrl.spaces import action_count, factors
+from embrl.spaces import action_count, factors, state_count
 from embrl.training.config import RunConfig, as_json
+from embrl.training.named import check_vary, point
 from embrl.training.program import Program
 
 
@@ -22,6 +23,10 @@ def check(program: Program) -> None:
     """
     config = program.config
     method(config.method)
+    if config.vary:
+        check_vary(config)
+        for index in range(config.points):
+            check(program.at(point(config, index)))
     _all_finite(as_json(config))
     if not 0 <= config.seed < 2**32:
         raise EmbrlError(f"seed is {config.seed}: choose 0 to 4294967295")
@@ -44,6 +49,9 @@ def _check_rollout(config: RunConfig) -> None:
     _positive("rollout.buffer", rollout.buffer)
     _positive("evaluation.episodes", evaluation.episodes)
     _positive("policy.std", config.policy.std)
+    _positive("explore.cells", config.explore.cells)
+    if config.explore.bonus < 0.0:
+        raise EmbrlError(f"explore.bonus is {config.explore.bonus}: choose 0 or more")
     if rollout.epoch % rollout.lanes:
         raise EmbrlError(
             f"rollout.lanes is {rollout.lanes}: it must divide rollout.epoch, {rollout.epoch}"
@@ -146,6 +154,15 @@ def _check_named(program: Program) -> None:
         raise EmbrlError(
             "model.head is echo: here actions do not name what is observed: choose metric"
         )
+    if model.memory < 0:
+        raise EmbrlError(f"model.memory is {model.memory}: choose 0 or more")
+    if model.memory and (model.head != "echo" or config.f.judge != "model"):
+        raise EmbrlError(
+            "model.memory: only f.judge model with model.head echo remembers: choose both, or 0"
+        )
+    if model.memory and (states := state_count(program.observation_space) or 0) >= 2**32 - 1:
+        raise EmbrlError(f"model.memory: {states} states are too many to number: choose 0")
+    _positive("model.memory-weight", model.memory_weight)
     if not model.tie:
         return
     if named is None:

@@ -14,6 +14,7 @@ from embrl.errors import EmbrlError, UnknownNameError
 from embrl.policy import ALGORITHMS
 from embrl.policy.algorithm import Algorithm
 from embrl.policy.config import PolicyConfig
+from embrl.training.novelty import ExploreConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,11 +105,29 @@ class RunConfig:
     hyper: Algorithm
     rollout: RolloutConfig
     evaluation: EvaluationConfig
+    explore: ExploreConfig = dataclasses.field(default_factory=ExploreConfig)
+    vary: dict[str, tuple[float, ...]] = dataclasses.field(default_factory=dict)
+    """Settings that differ between the points of a sweep, by dotted name, with a value for each
+    point; empty for an ordinary run. Points stand side by side as seeds do, and share their seeds.
+    """
+
+    @property
+    def points(self) -> int:
+        """Of a sweep: 1 if there is none."""
+        return max((len(values) for values in self.vary.values()), default=1)
+
+    @property
+    def rows(self) -> int:
+        """What is trained side by side: all seeds of the first point, of the second, ..."""
+        return self.points * self.seeds
 
 
 def as_json(config: RunConfig) -> dict[str, Any]:
     """Plain values, as they stand in `config.json`."""
-    return dataclasses.asdict(config)
+    value = dataclasses.asdict(config)
+    if not config.vary:
+        del value["vary"]
+    return value
 
 
 def from_json(value: dict[str, Any], where: str | Path) -> RunConfig:
@@ -119,6 +138,8 @@ def from_json(value: dict[str, Any], where: str | Path) -> RunConfig:
     """
     value = {name: part for name, part in value.items() if name != "versions"}
     kinds: dict[str, Any] = {field.name: field.type for field in dataclasses.fields(RunConfig)}
+    # What has a default came later than some folders.
+    value = {**_defaults(), **value}
     if missing := kinds.keys() - value.keys():
         raise EmbrlError(f"{where} lacks {', '.join(sorted(missing))}")
     if unknown := value.keys() - kinds.keys():
@@ -139,3 +160,16 @@ def from_json(value: dict[str, Any], where: str | Path) -> RunConfig:
             reasons = "; ".join(cattrs.transform_error(error))
             raise EmbrlError(f"{where}: {name} is damaged: {reasons}") from error
     return RunConfig(**parts)
+
+
+def _defaults() -> dict[str, Any]:
+    fields = dataclasses.fields(RunConfig)
+    return {
+        field.name: _plain(field.default_factory())
+        for field in fields
+        if field.default_factory is not dataclasses.MISSING
+    }
+
+
+def _plain(value: Any) -> Any:
+    return dataclasses.asdict(value) if dataclasses.is_dataclass(value) else value  # type: ignore[arg-type]

@@ -1,6 +1,7 @@
 """Embeddings that go on learning while the policy does (Pritz et al. 2021, Algorithm 1)."""
 
 import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -14,6 +15,7 @@ from embrl.decoding import nearest
 from embrl.embedding import fit as fitting
 from embrl.embedding.encoders import Norm, StateEncoder
 from embrl.embedding.fit import FitState, Weights
+from embrl.embedding.memory import Memory
 from embrl.embedding.model import JointEmbedding
 from embrl.training.config import UpdateConfig
 from embrl.types import Key, Transition
@@ -31,6 +33,7 @@ class Moving(NamedTuple):
     embedding: JointEmbedding
     norm: Norm | None
     optimiser: optax.OptState
+    memory: Memory | None
 
 
 def offsets(
@@ -85,12 +88,14 @@ def move(
     weights: Weights,
     horizon: int,
     rows: Int[Array, ""],
+    remember: Callable[[Transition, Array], Memory] | None,
 ) -> Moving:
     """One update: some gradient steps on the latest epoch and the buffer.
 
     Arguments:
         fresh: the epoch, `[T, B, ...]`.
         rows: of the buffer that hold transitions.
+        remember: what becomes of them, if anything.
     """
     from_fresh = round(config.fresh * config.batch)
     block = fresh.action.shape[0]
@@ -121,4 +126,5 @@ def move(
         norm = jax.tree.map(
             lambda old, new: old + NORM_PACE * (new - old), norm, Norm.of(embedding.phi(seen))
         )
-    return Moving(embedding, norm, optimiser)
+    memory = None if remember is None else remember(replay.steps, rows)
+    return Moving(embedding, norm, optimiser, memory)

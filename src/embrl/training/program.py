@@ -29,11 +29,13 @@ from embrl.embedding import fit as fitting
 from embrl.embedding import monitor
 from embrl.embedding.encoders import Norm, RawStates, Standardised, StateEncoder
 from embrl.embedding.fit import FitState
+from embrl.embedding.memory import Memory, Recall
 from embrl.embedding.methods import Method, method
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.monitor import Reference
 from embrl.embedding.objectives import OBJECTIVES, OwnObjective
 from embrl.embedding.objectives.outcome import Outcome
+from embrl.embedding.transition import EchoTransition
 from embrl.envs import Environment
 from embrl.envs.environment import named_factor
 from embrl.policy.algorithm import Learner
@@ -46,6 +48,8 @@ from embrl.training import moving
 from embrl.training.config import RunConfig, TransferConfig
 from embrl.training.evaluate import play
 from embrl.training.moving import Moving
+from embrl.training.named import replaced
+from embrl.training.novelty import Novelty, Visits
 from embrl.types import Key, Observation, Transition
 
 
@@ -81,6 +85,8 @@ class Agent(NamedTuple):
     norm: Norm | None
     """Of X, as the policy sees it; None where states are not embedded."""
     learner: Learner
+    memory: Memory | None = None
+    """What followed the states that were visited; None where nothing is remembered."""
 
 
 class SeedState(NamedTuple):
@@ -94,6 +100,8 @@ class SeedState(NamedTuple):
     """Of an embedding that goes on learning."""
     reference: Reference | None
     """What the embedding was like before the policy; None without one."""
+    visits: Visits | None
+    """How often states were reached; None where nothing is paid for novelty."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -107,6 +115,13 @@ class Program:
     action_space: gymnasium.Space
     own: Mapping[str, OwnObjective] = dataclasses.field(default_factory=dict)
     """A user's objectives, by name."""
+
+    def at(self, point: Mapping[str, Array | float]) -> "Program":
+        """The same with other values of some settings, by dotted name; they may be traced."""
+        if not point:
+            return self
+        config = dataclasses.replace(self.config, vary={})
+        return dataclasses.replace(self, config=replaced(config, point))
 
     @property
     def method(self) -> Method:
@@ -125,6 +140,23 @@ class Program:
     def moves(self) -> bool:
         """Whether the embedding goes on learning while the policy does."""
         return self.method.embeds and self.config.update.every > 0
+
+    @functools.cached_property
+    def novelty(self) -> Novelty | None:
+        """What is paid for reaching what was seldom reached."""
+        config = self.config.explore
+        return Novelty(self.observation_space, config) if config.bonus else None
+
+    @property
+    def remembers(self) -> int:
+        """Visits of states that there is room to remember."""
+        config = self.config
+        if not (self.method.embeds and config.model.memory):
+            return 0
+        if not (config.hyper.off_policy or self.moves):
+            return self.pretraining_samples
+        rollout = config.rollout
+        return replays.ring_rows(rollout.buffer, rollout.lanes, self.epoch_rows) * rollout.lanes
 
     @property
     def pretraining_samples(self) -> int:
@@ -233,16 +265,25 @@ class Program:
         lanes = open_lanes(env, purpose(key, Purpose.LANES), config.rollout.lanes)
         if config.hyper.off_policy or self.moves:
             replay = self._new_replay(env, found if isinstance(found, Transition) else None)
+        if self.remembers:
+            agent = agent._replace(memory=self._memory(replay, found))
         optimiser = None
         if self.moves and agent.embedding is not None:
             optimiser = fitting.start(agent.embedding).optimiser
-        return SeedState(agent, lanes, replay, optimiser, reference)
+        visits = None
+        if self.novelty is not None:
+            visits = self.novelty.new()
+            if isinstance(found, Transition):
+                visits = self.novelty.seen(visits, found)
+        return SeedState(agent, lanes, replay, optimiser, reference, visits)
 
     def new_agent(self, key: Key, embedding: JointEmbedding | None) -> Agent:
         """A new policy and critic on top of an embedding."""
         states = embedding is not None and isinstance(embedding.phi, StateEncoder)
         norm = Norm.none(self.config.model.m) if states else None
-        return Agent(embedding, norm, self._new_learner(purpose(key, Purpose.LEARNER), embedding))
+        learner = self._new_learner(purpose(key, Purpose.LEARNER), embedding)
+        memory = Memory.nothing(self.remembers) if self.remembers else None
+        return Agent(embedding, norm, learner, memory)
 
     def untrained(self, key: Key) -> Agent:
         """An agent that has learned nothing: it shows how a trained one looks in a checkpoint."""
@@ -250,7 +291,7 @@ class Program:
 
     def policy(self, agent: Agent) -> OverallPolicy:
         """pi_o = f . pi_i . phi as it stands."""
-        embedding, norm, learner = agent
+        embedding, norm, learner, _ = agent
         phi: Any = RawStates(self.observation_space)
         if embedding is not None and norm is not None and isinstance(embedding.phi, StateEncoder):
             phi = Standardised(embedding.phi, norm)
@@ -264,12 +305,17 @@ class Program:
 
     def _critic(self, agent: Agent) -> Critic:
         """Who judges candidates for f."""
-        embedding, norm, learner = agent
+        embedding, norm, learner, memory = agent
         if self.config.f.judge == "critic" or embedding is None or norm is None:
             return learner
         outcome = embedding.parts["outcome"]
         assert isinstance(outcome, Outcome)
-        return ModelJudge(embedding.T, outcome, embedding.phi.points, norm)
+        recall = None
+        if memory is not None:
+            assert isinstance(embedding.T, EchoTransition)
+            k, own = self.config.model.memory, embedding.T.own_share
+            recall = Recall(memory, embedding.raw, k, own)
+        return ModelJudge(embedding.T, outcome, embedding.phi.points, norm, recall)
 
     def improve(
         self,
@@ -369,27 +415,42 @@ class Program:
             replay = replays.write(replay, transitions, offset, blocks)
             state = state._replace(replay=replay)
 
+        if self.novelty is not None and state.visits is not None:
+            state = state._replace(visits=self.novelty.seen(state.visits, transitions))
+
         def draw(key: Key, count: int) -> Steps:
             assert replay is not None
             steps, offset = replays.draw(replay, key, count, rows)
+            steps = self._with_bonus(state.visits, steps)
             u = steps.action
             if table is not None and offset is not None:
                 u = moving.re_embedded(table, steps.action, offset, moves=self.moves)
             return _as_steps(policy, steps, u)
 
-        experience = Experience(_as_steps(policy, transitions, u), draw, table)
+        lesson = self._with_bonus(state.visits, transitions)
+        experience = Experience(_as_steps(policy, lesson, u), draw, table)
         key_update = jax.random.fold_in(key, Purpose.UPDATE)
         learner, measures = self.config.hyper.update(state.agent.learner, experience, key_update)
         state = state._replace(agent=state.agent._replace(learner=learner))
+        if self.novelty is not None:
+            measures["bonus"] = (lesson.reward - transitions.reward).mean()
         if self.moves and replay is not None:
             key_move = jax.random.fold_in(key, Purpose.FIT)
             state = self._moved(state, transitions, key_move, index, rows)
         return state, measures, transitions
 
+    def _with_bonus(self, visits: Visits | None, steps: Transition) -> Transition:
+        """The steps as the policy is to see them."""
+        if self.novelty is None or visits is None:
+            return steps
+        return steps._replace(
+            reward=steps.reward + self.novelty.bonus(visits, steps.next_observation)
+        )
+
     def _moved(
         self, state: SeedState, fresh: Transition, key: Key, index: Array, rows: Array
     ) -> SeedState:
-        config, (embedding, norm, _), replay = self.config.update, state.agent, state.replay
+        config, (embedding, norm, *_), replay = self.config.update, state.agent, state.replay
         assert embedding is not None
         assert replay is not None
         assert state.optimiser is not None
@@ -399,8 +460,9 @@ class Program:
             weights=self.config.objectives,
             horizon=self.horizon,
             rows=rows,
+            remember=self._remembered if self.remembers else None,
         )
-        now = Moving(embedding, norm, state.optimiser)
+        now = Moving(embedding, norm, state.optimiser, state.agent.memory)
         # The index is the same for all seeds: under a vmap this stays a branch.
         now = jax.lax.cond(
             moving.due(config, index, self.epochs),
@@ -408,7 +470,7 @@ class Program:
             lambda now: now,
             now,
         )
-        agent = state.agent._replace(embedding=now.embedding, norm=now.norm)
+        agent = state.agent._replace(embedding=now.embedding, norm=now.norm, memory=now.memory)
         return state._replace(agent=agent, optimiser=now.optimiser)
 
     def _reference(
@@ -421,6 +483,21 @@ class Program:
             held_out,
             states=state_count(self.observation_space),
         )
+
+    def _memory(self, replay: Replay | None, found: Found | None) -> Memory:
+        """Of pre-training's transitions, as far as they are kept."""
+        if replay is not None:
+            filled = replays.filled(replay, self.epoch_rows, self.pretraining_blocks)
+            return self._remembered(replay.steps, filled)
+        assert isinstance(found, Transition)
+        return self._remembered(found, jnp.int32(found.action.shape[0]))
+
+    def _remembered(self, steps: Transition, rows: Int[Array, ""]) -> Memory:
+        """Of the first rows."""
+        named = named_factor(self.config.env)
+        assert named is not None
+        known = jnp.arange(steps.action.shape[0], dtype=jnp.int32)[:, None] < rows
+        return Memory.of(RawStates(self.observation_space), named, steps, known)
 
     def _new_replay(self, env: Environment, transitions: Transition | None) -> Replay:
         """A buffer with pre-training's transitions in it."""

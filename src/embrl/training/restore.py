@@ -53,7 +53,7 @@ def restore(folder: RunFolder, config: RunConfig, seed: int) -> Restored:
         spaces.from_json(manifest.get("observation_space", {}), where),
         spaces.from_json(manifest.get("action_space", {}), where),
     )
-    keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), config.seeds))
+    keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), config.rows))
     shapes = jax.eval_shape(jax.vmap(program.untrained), keys)
     # Named as in a SeedState, whose lanes only the environment could tell the shape of.
     agents = checkpoint.read(found, AgentOnly(shapes)).agent

@@ -24,6 +24,10 @@ COLUMNS = (
 follow, as the algorithm and the method have them."""
 
 
+COUNTS = ("seed", "point", "samples", "episodes")
+"""Columns of whole numbers."""
+
+
 class RunFolder:
     """Reads and writes `config.json`, `metrics.csv`, `summary.json`; knows where the rest lies."""
 
@@ -75,7 +79,7 @@ class RunFolder:
         files.write_json(self.path / "quality.json", {"seeds": reports})
 
     def metrics(self) -> dict[str, np.ndarray]:
-        """Columns of `metrics.csv`, float64 but for whole numbers (`seed`, `samples`, `episodes`).
+        """Columns of `metrics.csv`, float64 but for whole numbers (`COUNTS`).
 
         Raises:
             EmbrlError: missing or damaged; the message names the line.
@@ -97,14 +101,14 @@ class RunFolder:
         columns: dict[str, np.ndarray] = {}
         for name, values in zip(header, zip(*rows, strict=True), strict=True):
             try:
-                kind = np.int64 if name in ("seed", "samples", "episodes") else np.float64
+                kind = np.int64 if name in COUNTS else np.float64
                 # A measure of learning is empty where nothing has been learned yet.
                 columns[name] = np.array([kind(value or "nan") for value in values])
             except ValueError as error:
                 raise EmbrlError(f"{path} column {name}: {error}") from error
         return columns
 
-    def write_metrics(self, rows: Sequence[Mapping[str, float | int]]) -> None:
+    def write_metrics(self, rows: Sequence[Mapping[str, float | int | None]]) -> None:
         """All rows so far; floats come back equal to the last bit. What a row lacks is empty."""
         names = list(dict.fromkeys([*COLUMNS, *(name for row in rows for name in row)]))
         text = io.StringIO()

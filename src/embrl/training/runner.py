@@ -72,13 +72,15 @@ class Record:
     stage: str = "pre-training"
     done: int = 0
     """Gradient steps, or epochs."""
-    rows: list[dict[str, float | int]] = dataclasses.field(default_factory=list)
+    rows: list[dict[str, float | int | None]] = dataclasses.field(default_factory=list)
     """Of metrics.csv."""
     wall_s: float = 0.0
     """Seconds spent in earlier, interrupted parts of the run."""
     warnings: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
     """What was wrong with the embedding: since how many samples, and in which seeds at the last
     look."""
+    diverged: list[int] = dataclasses.field(default_factory=list)
+    """Rows of a sweep whose numbers are no longer finite."""
 
 
 def train(
@@ -90,6 +92,7 @@ def train(
     save_every: float = SAVE_EVERY,
     started: float | None = None,
     own: Mapping[str, OwnObjective] | None = None,
+    sweep: bool = False,
 ) -> RunFolder:
     """Runs `config` in the folder `out`.
 
@@ -100,6 +103,9 @@ def train(
         save_every: seconds between checkpoints.
         started: when the command began (`time.perf_counter`), for honest samples per second.
         own: objectives of the caller's, by the names that `config.objectives` has for them.
+        sweep: the run is a part of a sweep. Rows whose numbers stop being finite are given up, in
+            place of the run: from there on they have no measures. What only a person would look
+            at, `quality.json` and warnings, is left out.
 
     Raises:
         EmbrlError: a setting is wrong, `out` holds another run, its checkpoint is damaged, or
@@ -112,7 +118,7 @@ def train(
     folder = _open(config, Path(out), resume)
     if (folder.path / "summary.json").exists():
         return folder  # complete: there is nothing to resume
-    return _Run(program, env, folder, watch, save_every, started).complete()
+    return _Run(program, env, folder, watch, save_every, started, sweep).complete()
 
 
 def _open(config: RunConfig, path: Path, resume: bool) -> RunFolder:
@@ -127,8 +133,10 @@ def _open(config: RunConfig, path: Path, resume: bool) -> RunFolder:
         raise EmbrlError(f"{path} already holds a run: choose another --out, or add --resume")
     found = folder.config()
     # Through JSON and back, as tuples become lists on the way.
-    for name, value in json.loads(json.dumps(wanted)).items():
-        if found.get(name) != value:
+    wanted = json.loads(json.dumps(wanted))
+    for name in dict.fromkeys([*wanted, *found]):
+        value = wanted.get(name)
+        if name != "versions" and found.get(name) != value:
             raise EmbrlError(
                 f"{path} holds another run: its {name} is {found.get(name)}, this one's is {value}"
             )
@@ -151,27 +159,55 @@ class _Run:
         watch: Watcher,
         save_every: float,
         started: float,
+        sweep: bool,
     ) -> None:
         self.program, self.env, self.folder = program, env, folder
         self.watch, self.save_every, self.started = watch, save_every, started
-        self.config = program.config
-        self.keys = seed_keys(self.config.seed, self.config.seeds)
+        self.config, self.sweep = program.config, sweep
+        rows, seeds = self.config.rows, self.config.seeds
+        self.keys = seed_keys(self.config.seed, seeds, self.config.points)
+        self.values = {
+            name: jnp.asarray(np.repeat(values, seeds), jnp.float32)
+            for name, values in self.config.vary.items()
+        }
         self.record = Record()
         self.saved_at = time.perf_counter()
-        # Seeds share the environment and the counters; all else is their own.
-        seeds = self.config.seeds
+        # Rows share the environment and the counters; all else is their own.
         self.source = transfer.source(program) if self.config.transfer.run else None
-        self.collect = over_seeds(program.collect, seeds, shared=(0,), once=True)
-        self.split = over_seeds(program.split, seeds, once=True)
+        self.collect = self._over_rows(Program.collect, shared=(0,), once=True)
+        self.split = over_seeds(program.split, rows, once=True)
         self.renewed = over_seeds(
-            functools.partial(transfer.renewed, self.config.transfer), seeds, once=True
+            functools.partial(transfer.renewed, self.config.transfer), rows, once=True
         )
-        self.new_model = over_seeds(program.new_model, seeds, once=True)
-        self.fit = over_seeds(program.fit, seeds, shared=(3,), donate=(0,))
-        self.new_agent = over_seeds(program.new_agent, seeds, once=True)
-        self.start = over_seeds(program.start, seeds, shared=(0,), once=True)
-        self.improve = over_seeds(program.improve, seeds, shared=(0, 3, 4), donate=(1,))
-        self.evaluate = over_seeds(program.evaluate, seeds, shared=(0, 3, 4))
+        self.new_model = self._over_rows(Program.new_model, once=True)
+        self.fit = self._over_rows(Program.fit, shared=(3,), donate=(0,))
+        self.new_agent = self._over_rows(Program.new_agent, once=True)
+        self.start = self._over_rows(Program.start, shared=(0,), once=True)
+        self.improve = self._over_rows(Program.improve, shared=(0, 3, 4), donate=(1,))
+        self.evaluate = self._over_rows(Program.evaluate, shared=(0, 3, 4))
+
+    def _over_rows(
+        self,
+        function: Callable[..., Any],
+        shared: tuple[int, ...] = (),
+        donate: tuple[int, ...] = (),
+        once: bool = False,
+    ) -> Callable[..., Any]:
+        """A method of `Program`, compiled over all rows, each with its own values of what varies.
+        Positions count without the program.
+        """
+
+        def one(values: dict[str, jax.Array], *arguments: Any) -> Any:
+            return function(self.program.at(values), *arguments)
+
+        compiled = over_seeds(
+            one,
+            self.config.rows,
+            shared=tuple(at + 1 for at in shared),
+            donate=tuple(at + 1 for at in donate),
+            once=once,
+        )
+        return functools.partial(compiled, self.values)
 
     def complete(self) -> RunFolder:
         """From wherever the folder's checkpoint stands to the summary."""
@@ -209,12 +245,13 @@ class _Run:
             # learning rate of 0.
             steps = self.record.done + jnp.arange(min(FIT_STEPS, total))
             state, losses = self.fit(state, train, self.keys, steps)
-            _finite("the loss of pre-training", np.asarray(losses))
+            self._check_finite("the loss of pre-training", np.asarray(losses))
             self.record.done += len(steps)
             done = min(self.record.done, total)
-            self.watch(Progress("pre-training", done, total, float(losses.mean())))
+            self.watch(Progress("pre-training", done, total, self._mean(losses)))
             self._save(state)
-        self._measure_quality(state, train, held_out)
+        if not self.sweep:
+            self._measure_quality(state, train, held_out)
         return state.model, transitions
 
     def _begin(self, embedding: JointEmbedding | None, transitions: Transition | None) -> SeedState:
@@ -249,7 +286,7 @@ class _Run:
             self.record.done += count
             measures = {name: np.asarray(value) for name, value in measures.items()}
             for name, values in measures.items():
-                _finite(f"{name} after {self._samples()} samples", values)
+                self._check_finite(f"{name} after {self._samples()} samples", values)
             self._add_rows(state, measures, final=self.record.done == epochs)
             news = self._news()
             self._save(state, now=self.record.done == epochs)
@@ -263,15 +300,30 @@ class _Run:
     def _samples(self) -> int:
         return self.program.pretraining_samples + self.record.done * self.config.rollout.epoch
 
-    def _last_return(self) -> float:
-        return float(np.mean([row["return_mean"] for row in self._last_rows()]))
+    def _last_return(self) -> float | None:
+        return self._mean([row["return_mean"] for row in self._last_rows()])
 
-    def _last_rows(self) -> list[dict[str, float | int]]:
-        return self.record.rows[-self.config.seeds :]
+    def _last_rows(self) -> list[dict[str, Any]]:
+        return self.record.rows[-self.config.rows :]
+
+    def _mean(self, values: Any) -> float | None:
+        """Over the rows that have not diverged, if there are any."""
+        left = np.delete(np.asarray(values, np.float64), self.record.diverged)
+        return float(left.mean()) if left.size else None
+
+    def _check_finite(self, what: str, values: np.ndarray) -> None:
+        bad = np.flatnonzero(~np.isfinite(values)).tolist()
+        if self.sweep:
+            self.record.diverged = sorted({*self.record.diverged, *bad})
+        elif bad:
+            raise EmbrlError(
+                f"{what} is no longer finite (seed {', '.join(map(str, bad))}): "
+                "try a smaller learning rate; what was saved before is kept"
+            )
 
     def _news(self) -> tuple[str, ...]:
         """What the last measures say of the embedding that was not known before."""
-        if not self.program.method.embeds:
+        if not self.program.method.embeds or self.sweep:
             return ()
         found, known = complaints(self._last_rows()), self.record.warnings
         news = []
@@ -298,14 +350,18 @@ class _Run:
         )
         columns = {**{name: np.asarray(value) for name, value in found.items()}, **measures}
         for name, values in columns.items():
-            _finite(f"{name} after {self._samples()} samples", values)
-        for seed in range(self.config.seeds):
-            row: dict[str, float | int] = {
+            self._check_finite(f"{name} after {self._samples()} samples", values)
+        for index in range(self.config.rows):
+            point, seed = divmod(index, self.config.seeds)
+            row: dict[str, float | int | None] = {
                 "seed": seed,
                 "samples": self._samples(),
                 "episodes": episodes,
             }
-            row |= {name: float(values[seed]) for name, values in columns.items()}
+            if self.config.vary:
+                row["point"] = point
+            known = index not in self.record.diverged
+            row |= {n: float(values[index]) if known else None for n, values in columns.items()}
             self.record.rows.append(row)
         self.folder.write_metrics(self.record.rows)
 
@@ -338,7 +394,7 @@ class _Run:
         effects = self.env.action_effects()
         reports = []
         everything = jax.device_get((state.model, train, held_out))
-        for seed in range(self.config.seeds):
+        for seed in range(self.config.rows):
             model, mine, others = jax.tree.map(operator.itemgetter(seed), everything)
             observed = np.concatenate([mine.observation, others.observation])
             visited = np.unique(observed.reshape(-1, *observed.shape[2:]), axis=0)
@@ -358,15 +414,10 @@ class _Run:
         self.folder.write_quality(reports)
 
     def _summarise(self) -> None:
-        config, seeds = self.config, self.config.seeds
+        config = self.config
         # What training cost is known now; the references below are no part of it.
         wall = self._wall()
-        curves = self.folder.metrics()
-        returns = curves["return_mean"].reshape(-1, seeds)
-        samples = curves["samples"].reshape(-1, seeds)[:, 0]
-        final = returns[-1]
-        greedy = curves["greedy_return_mean"].reshape(-1, seeds)[-1]
-        _, low, high = bootstrap_mean(final)
+        samples = self._samples()
         key = jax.random.key(0)  # references are the same for every run of an environment
         references = self.env.references(key)
         self.folder.write_summary(
@@ -375,30 +426,38 @@ class _Run:
                 "algorithm": config.algorithm,
                 "env": config.environment,
                 "actions": action_count(self.env.action_space),
-                "seeds": seeds,
-                "samples": int(samples[-1]),
+                "seeds": config.seeds,
+                "samples": samples,
                 "wall_s": wall,
-                "samples_per_s": seeds * int(samples[-1]) / wall,
+                "samples_per_s": config.rows * samples / wall,
                 "machine": _machine(),
-                "final_return_mean": float(final.mean()),
-                "final_return_ci95": None if seeds == 1 else [float(low), float(high)],
-                "final_return_per_seed": final.tolist(),
-                "final_greedy_return_mean": float(greedy.mean()),
-                "auc_mean": float(area_under_curve(samples, returns.T).mean()),
+                **self._returns(),
                 "warnings": self.record.warnings,
                 "random_return": random_return(self.env, key),
                 **references,
             }
         )
 
-
-def _finite(what: str, values: np.ndarray) -> None:
-    if not np.isfinite(values).all():
-        where = ", ".join(str(seed) for seed in np.flatnonzero(~np.isfinite(values)))
-        raise EmbrlError(
-            f"{what} is no longer finite (seed {where}): try a smaller learning rate; "
-            "what was saved before is kept"
-        )
+    def _returns(self) -> dict[str, Any]:
+        """What the seeds came to; for several points, or if a seed diverged, only which rows did:
+        there is no one mean of them.
+        """
+        seeds = self.config.seeds
+        if self.config.vary or self.record.diverged:
+            return {"points": self.config.points, "diverged": self.record.diverged}
+        curves = self.folder.metrics()
+        returns = curves["return_mean"].reshape(-1, seeds)
+        samples = curves["samples"].reshape(-1, seeds)[:, 0]
+        final = returns[-1]
+        greedy = curves["greedy_return_mean"].reshape(-1, seeds)[-1]
+        _, low, high = bootstrap_mean(final)
+        return {
+            "final_return_mean": float(final.mean()),
+            "final_return_ci95": None if seeds == 1 else [float(low), float(high)],
+            "final_return_per_seed": final.tolist(),
+            "final_greedy_return_mean": float(greedy.mean()),
+            "auc_mean": float(area_under_curve(samples, returns.T).mean()),
+        }
 
 
 def _machine() -> str:

@@ -55,9 +55,13 @@ def devices(seeds: int) -> list[Any]:
     return available[:count]
 
 
-def seed_keys(seed: int, seeds: int) -> Key:
-    """A key for each seed, `[seeds]`: the k-th is the same however many there are."""
-    numbers = np.arange(seeds, dtype=np.uint32)
+def seed_keys(seed: int, seeds: int, points: int = 1) -> Key:
+    """A key for each seed, `[seeds]`: the k-th is the same however many there are.
+
+    With several points, `[points * seeds]`: the k-th seed of each has the same key, so that they
+    differ in their settings and not in their luck.
+    """
+    numbers = np.tile(np.arange(seeds, dtype=np.uint32), points)
     return jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(seed), numbers)
 
 

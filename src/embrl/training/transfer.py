@@ -69,7 +69,7 @@ def source(program: Program) -> Source:
     its_program = Program(theirs, observations, actions, program.own)
     shapes = state_shapes(its_program, theirs.env.build(), None)
     state = checkpoint.read(found, Source(shapes.agent, shapes.reference))  # type: ignore[arg-type]
-    chosen = np.arange(config.seeds) % theirs.seeds
+    chosen = np.arange(config.rows) % config.seeds % theirs.rows
     return jax.tree.map(lambda leaf: jnp.asarray(leaf[chosen]), state)
 
 
@@ -105,7 +105,7 @@ def unsettled(learner: Learner, std: float) -> Learner:
 
 def state_shapes(program: Program, env: Environment, source: Source | None) -> SeedState:
     """What a checkpoint of the program's training looks like."""
-    keys = jax.eval_shape(lambda: seed_keys(0, program.config.seeds))
+    keys = jax.eval_shape(lambda: seed_keys(0, program.config.rows))
     agent = jax.eval_shape(jax.vmap(program.untrained), keys)
     found = None
     if program.pretrains:

@@ -1,9 +1,9 @@
-"""What can be said about a method from a handful of seeds."""
+"""Means over seeds, their differences, and percentile bootstrap intervals (Efron 1979)."""
 
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 CONFIDENCE = 0.95
 RESAMPLES = 9_999
@@ -15,6 +15,7 @@ class Interval(NamedTuple):
     """A mean over seeds and how far it may be off."""
 
     mean: Float[np.ndarray, " *points"]
+    """The estimate itself, from all seeds, not from resamples."""
     low: Float[np.ndarray, " *points"]
     high: Float[np.ndarray, " *points"]
 
@@ -26,7 +27,7 @@ def bootstrap_mean(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Interval:
-    """The mean over seeds with its percentile bootstrap interval (Efron 1979).
+    """The mean over seeds with its percentile bootstrap interval.
 
     Whole seeds are resampled: each resample takes the same seeds at every point, since the points
     of a learning curve belong together. The same `seed` gives the same interval.
@@ -39,18 +40,15 @@ def bootstrap_mean(
     seeds, points = values.shape[0], values.shape[1:]
     mean = values.mean(axis=0)
     if seeds == 1:
-        return Interval(mean, np.full(points, np.nan), np.full(points, np.nan))
-    # How often a resample drew each seed: the resampled means are then one matrix product.
-    drawn = np.random.default_rng(seed).multinomial(seeds, np.full(seeds, 1 / seeds), resamples)
-    weights = drawn / seeds
+        return unknown(mean)
+    weights = times_drawn(np.random.default_rng(seed), seeds, resamples) / seeds
     flat = values.reshape(seeds, -1)
-    tail = 100 * (1 - confidence) / 2
     bounds = np.empty((2, flat.shape[1]))
     for start in range(0, flat.shape[1], COLUMNS_AT_ONCE):
         columns = slice(start, start + COLUMNS_AT_ONCE)
         with np.errstate(invalid="ignore"):  # 0 * inf: not finite in, not finite out
             means = weights @ flat[:, columns]
-        bounds[:, columns] = np.percentile(means, [tail, 100 - tail], axis=0)
+        bounds[:, columns] = percentiles(means, confidence)
     low, high = bounds.reshape(2, *points)
     return Interval(mean, low, high)
 
@@ -71,40 +69,34 @@ def bootstrap_difference(
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
     mean = a.mean(axis=0) - b.mean(axis=0)
     if 1 in (len(a), len(b)):
-        nothing = np.full(mean.shape, np.nan)
-        return Interval(mean, nothing, nothing)
+        return unknown(mean)
     draw = np.random.default_rng(seed)
 
     def means(values: np.ndarray) -> np.ndarray:
-        seeds = len(values)
-        drawn = draw.multinomial(seeds, np.full(seeds, 1 / seeds), resamples)
-        return np.tensordot(drawn / seeds, values, axes=1)
+        weights = times_drawn(draw, len(values), resamples) / len(values)
+        with np.errstate(invalid="ignore"):
+            return np.tensordot(weights, values, axes=1)
 
+    with np.errstate(invalid="ignore"):  # inf - inf, likewise
+        return Interval(mean, *percentiles(means(a) - means(b), confidence))
+
+
+def times_drawn(
+    draw: np.random.Generator, seeds: int, resamples: int
+) -> Int[np.ndarray, "resamples seeds"]:
+    """How often each resample drew each seed: the resampled means are then one matrix product."""
+    return draw.multinomial(seeds, np.full(seeds, 1 / seeds), resamples)
+
+
+def percentiles(
+    resampled: Float[np.ndarray, "resamples *points"], confidence: float
+) -> Float[np.ndarray, "2 *points"]:
+    """What leaves the same share of resamples out below and above."""
     tail = 100 * (1 - confidence) / 2
-    low, high = np.percentile(means(a) - means(b), [tail, 100 - tail], axis=0)
-    return Interval(mean, low, high)
+    return np.percentile(resampled, [tail, 100 - tail], axis=0)
 
 
-def area_under_curve(
-    samples: Float[np.ndarray, " E"], returns: Float[np.ndarray, "*seeds E"]
-) -> Float[np.ndarray, " *seeds"]:
-    """The mean return over the curve's own range of samples, by the trapezoid rule.
-
-    Nothing is assumed before the first evaluation: the areas of two curves can be compared where
-    they begin and end at the same number of samples. A single evaluation is its own mean.
-    """
-    samples = np.asarray(samples, np.float64)
-    if samples.size == 1:
-        return returns[..., 0]
-    return np.trapezoid(returns, samples, axis=-1) / (samples[-1] - samples[0])
-
-
-def samples_to(
-    samples: Float[np.ndarray, " E"], returns: Float[np.ndarray, "*seeds E"], level: float
-) -> Float[np.ndarray, " *seeds"]:
-    """The samples at each seed's first evaluation with a return of `level` or more; inf if none.
-
-    A later fall below `level` does not count.
-    """
-    reached = returns >= level
-    return np.where(reached.any(axis=-1), np.asarray(samples)[reached.argmax(axis=-1)], np.inf)
+def unknown(mean: Float[np.ndarray, " *points"]) -> Interval:
+    """An estimate whose interval nothing is known about."""
+    nothing = np.full(np.shape(mean), np.nan)[()]
+    return Interval(mean, nothing, nothing)

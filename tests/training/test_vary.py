@@ -1,0 +1,178 @@
+"""Points of a sweep stand side by side as seeds do; each is the run that it would be alone."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.interpreters.partial_eval import dce_jaxpr
+
+from embrl.errors import EmbrlError
+from embrl.report.curves import read_curve
+from embrl.training.check import check
+from embrl.training.config import as_json, from_json
+from embrl.training.named import replaced, setting, settings, traceable
+from embrl.training.program import Program
+from embrl.training.restore import restore
+from embrl.training.runner import train
+from embrl.training.seeds import seed_keys
+from embrl.training.settings import default_config
+
+
+def small(tiny, method, algorithm):
+    """A run in which every setting that may vary has something to say."""
+    config = default_config("gridworld", tiny().env, method, algorithm)
+    base = tiny(method)
+    hyper = {"updates_per_sample": 0.05, "batch": 16} if algorithm == "sac" else {}
+    if algorithm == "sac":
+        hyper |= {"alpha_lr": 1e-3, "target_entropy": -1.0}
+    if algorithm == "ppo":
+        hyper |= {"target_kl": 0.001, "clip": 0.05}
+    hyper = dataclasses.replace(config.hyper, **hyper)
+    config = dataclasses.replace(
+        base, algorithm=algorithm, hyper=hyper, samples=900 if method != "none" else 400
+    )
+    values = {"fit.samples": 300, "fit.steps": 20, "fit.batch": 32, "evaluation.every": 200}
+    if method != "none":
+        config = dataclasses.replace(config, objectives={"forward": 1.0, "reward": 0.5})
+        values |= {"update.every": 1, "update.steps": 2, "update.batch": 32, "rollout.buffer": 600}
+        if algorithm != "sac":
+            values |= {"f.kind": "softmax"}
+    return replaced(config, {k: v for k, v in values.items() if k in settings(config)})
+
+
+def other(name, value):
+    """Another value of a setting."""
+    return {"rollout.persistence": 0.5, "hyper.gae_lambda": 0.9, "hyper.gamma": 0.95}.get(
+        name, 0.01 if not value else value * 1.5
+    )
+
+
+SILENT = {
+    # Policies over original actions have no std and are not pre-trained.
+    ("none", "ppo"): {"policy.std", "hyper.std_lr", "rollout.persistence"},
+    ("jsae", "vpg"): set(),
+    ("jsae", "sac"): {"f.temperature"},  # it is softmax's, which SAC does not have
+}
+
+
+def whole_run(program, env, key, values):
+    """From the first transition to the last measure, for one row."""
+    program = program.at(values)
+    embedding = found = None
+    if program.pretrains:
+        found = program.collect(env, key)
+        state, _ = program.fit(program.new_model(key), found, key, jnp.arange(2))
+        embedding = state.model
+    state = program.start(env, key, program.new_agent(key, embedding), found)
+    state, measures = program.improve(env, state, key, jnp.int32(0), jnp.int32(2))
+    return measures, program.evaluate(env, state, key, jnp.int32(0), jnp.int32(1))
+
+
+@pytest.mark.parametrize(("method", "algorithm"), SILENT)
+def test_every_setting_that_may_vary_is_traced_and_none_is_ignored(tiny, method, algorithm):
+    config = small(tiny, method, algorithm)
+    env = config.env.build()
+    program = Program(config, env.observation_space, env.action_space)
+    check(program)
+    values = {name: jnp.float32(setting(config, name)) for name in traceable(config)}
+    closed = jax.make_jaxpr(lambda values: whole_run(program, env, jax.random.key(0), values))(
+        values
+    )
+    _, used = dce_jaxpr(closed.jaxpr, [True] * len(closed.jaxpr.outvars))
+    ignored = {name for name, seen in zip(sorted(values), used, strict=True) if not seen}
+    assert ignored == SILENT[method, algorithm]
+
+
+def two_values(config):
+    """Of every setting that may vary."""
+    first = {name: setting(config, name) for name in sorted(traceable(config))}
+    return first, {name: other(name, value) for name, value in first.items()}
+
+
+def test_points_side_by_side_are_the_runs_that_they_are_alone(tiny, tmp_path):
+    config = tiny("none", samples=400)
+    points = two_values(config)
+    vary = {name: tuple(values[name] for values in points) for name in points[0]}
+    folder = train(dataclasses.replace(config, vary=vary), tmp_path / "together")
+    together = folder.metrics()
+    assert together["point"].reshape(-1, 4)[0].tolist() == [0, 0, 1, 1]
+    assert together["seed"].reshape(-1, 4)[0].tolist() == [0, 1, 0, 1]
+    for at, values in enumerate(points):
+        alone = train(replaced(config, values), tmp_path / f"alone{at}").metrics()
+        for name, column in alone.items():
+            np.testing.assert_allclose(
+                together[name].reshape(-1, 2, 2)[:, at], column.reshape(-1, 2), 2e-3, 2e-4, name
+            )
+    # A policy of any row can be had, and the configuration is read as it was written.
+    written = from_json(folder.config(), "here")
+    assert written == dataclasses.replace(config, vary=vary)
+    assert restore(folder, written, seed=3).embedding is None
+    with pytest.raises(EmbrlError, match="holds another run: its vary is"):
+        train(config, folder.path, resume=True)
+    with pytest.raises(EmbrlError, match="holds 2 points of a sweep"):
+        read_curve(folder)
+
+
+def test_embeddings_side_by_side_are_as_they_are_alone(tiny):
+    config = dataclasses.replace(tiny(), objectives={"forward": 1.0, "reward": 0.5})
+    env = config.env.build()
+    program = Program(config, env.observation_space, env.action_space)
+    points = two_values(config)
+
+    def fitted(values, key):
+        mine = program.at(values)
+        state = mine.new_model(key)
+        state, loss = mine.fit(state, mine.collect(env, key), key, jnp.arange(5))
+        return state.model.g.table, loss
+
+    keys = seed_keys(0, 1, points=2)
+    assert jax.random.key_data(keys[0]).tolist() == jax.random.key_data(keys[1]).tolist()
+    stacked = {name: jnp.float32([p[name] for p in points]) for name in points[0]}
+    together = jax.jit(jax.vmap(fitted))(stacked, keys)
+    for at, values in enumerate(points):
+        alone = jax.jit(functools.partial(fitted, values))(keys[at])
+        for one, other_ in zip(together, alone, strict=True):
+            np.testing.assert_allclose(one[at], other_, rtol=1e-4, atol=1e-5)
+
+
+def test_a_row_that_diverges_is_given_up_and_the_others_are_not(tiny, tmp_path):
+    """The others are as they are beside a row that does not."""
+    config = dataclasses.replace(tiny("none", samples=400), seeds=1)
+
+    def run(name, *rates):
+        vary = {"hyper.actor_lr": rates}
+        return train(dataclasses.replace(config, vary=vary), tmp_path / name, sweep=True)
+
+    wild, tame = run("wild", 1e-3, 1e38), run("tame", 1e-3, 1e-3)
+    assert wild.summary()["diverged"] == [1]
+    assert tame.summary()["diverged"] == []
+    rows, usual = wild.metrics(), tame.metrics()
+    assert np.isnan(rows["return_mean"][1::2][1:]).all()
+    np.testing.assert_array_equal(rows["return_mean"][::2], usual["return_mean"][::2])
+    with pytest.raises(EmbrlError, match="no longer finite"):
+        train(replaced(config, {"hyper.actor_lr": 1e38}), tmp_path / "alone")
+
+
+def test_an_ordinary_run_says_nothing_of_points(tiny):
+    assert "vary" not in as_json(tiny())
+    assert from_json(as_json(tiny()), "here") == tiny()
+
+
+@pytest.mark.parametrize(
+    ("vary", "message"),
+    [
+        ({"hyper.actor_rl": (1e-3,)}, "unknown setting 'hyper.actor_rl': did you mean"),
+        ({"fit.held_out": (0.1,)}, "fit.held_out decides what is compiled"),
+        ({"hyper.gamma": (0.9, 0.99), "policy.std": (0.5,)}, "policy.std has 1 values"),
+        ({"policy.std": (0.5, -1.0)}, "policy.std is -1.0: choose more than 0"),
+        ({"f.temperature": (0.5, 0.0)}, "f.temperature is 0.0"),
+        ({"hyper.gamma": (0.5, float("nan"))}, "gamma is nan: choose a finite number"),
+    ],
+)
+def test_points_that_do_not_fit_are_named(tiny, tmp_path, vary, message):
+    with pytest.raises(EmbrlError, match=message):
+        train(dataclasses.replace(tiny(), vary=vary), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
