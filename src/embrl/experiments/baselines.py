@@ -35,10 +35,9 @@ def with_values(config: RunConfig, values: dict[str, Any]) -> RunConfig:
     """
     for name, value in values.items():
         section, _, field = name.partition(".")
-        part = getattr(config, section, None)
+        part: Any = getattr(config, section, None)
         if not dataclasses.is_dataclass(part) or not hasattr(part, field):
             raise EmbrlError(f"{name} is no setting of a run of {config.method}")
-        config = dataclasses.replace(
-            config, **{section: dataclasses.replace(part, **{field: value})}
-        )  # type: ignore[type-var]
+        part = dataclasses.replace(part, **{field: value})  # type: ignore[type-var]
+        config = dataclasses.replace(config, **{section: part})
     return config

@@ -158,6 +158,7 @@ def small(panel: Panel) -> Panel:
         deviations=(
             *panel.deviations,
             f"--quick: 1/{SHORTER} of the samples, at most {QUICK_SEEDS} seeds, fewer lines and "
-            "evaluations. It shows that the code works, and says nothing about the claims.",
+            "evaluations, smaller worlds. It shows that the code works, and says nothing about "
+            "the claims.",
         ),
     )

@@ -103,7 +103,7 @@ def claims_table(claims: Sequence[dict[str, Any]]) -> str:
                 show(claim["difference"], claim["ci95"]),
             ]
         )
-    return _table(["claim", "", "difference [95 %]"], rows)
+    return _table(["claim", "", "by [95 %]"], rows)
 
 
 def plain(value: float, digits: int | None = None) -> str:

@@ -12,7 +12,8 @@ REELS = (
 
 def fig3c(options: Options) -> Panel:
     """VPG without embedding, with RA and with JSAE."""
-    environment, env = "slot_machine", SlotMachineConfig()
+    environment = "slot_machine"
+    env = SlotMachineConfig(fractions=4) if options.quick else SlotMachineConfig()
     published = [
         published_line(environment, env, method, "vpg", options)
         for method in ("none", "ra", "jsae")

@@ -8,10 +8,8 @@ from embrl.experiments.panels.common import NOT_STATED, published_line, tuned_li
 from embrl.experiments.panels.gridworld import WALLS
 from embrl.training.config import RunConfig, TransferConfig
 
-OLD, NEW = (
-    GridworldConfig(actuators=9, walls="released"),
-    GridworldConfig(actuators=11, walls="released"),
-)
+ACTUATORS, QUICK_ACTUATORS = (9, 11), (5, 6)
+"""Of the old world and of the new."""
 OURS_SOURCE = 300_000
 """Samples of our source run: it has long learned its world by then."""
 
@@ -31,11 +29,11 @@ DEVIATIONS = (
 def fig3e(options: Options) -> Panel:
     """From scratch and transferred; the old world's run comes before."""
     environment = "gridworld"
-    old, new = (
-        published_line(environment, env, "jsae", "vpg", options).config for env in (OLD, NEW)
-    )
+    sizes = QUICK_ACTUATORS if options.quick else ACTUATORS
+    envs = [GridworldConfig(actuators=actuators, walls="released") for actuators in sizes]
+    old, new = (published_line(environment, env, "jsae", "vpg", options).config for env in envs)
     published = _three("published", "", old, new)
-    old, new = (tuned_lines(environment, env, options)[-1].config for env in (OLD, NEW))
+    old, new = (tuned_lines(environment, env, options)[-1].config for env in envs)
     old = dataclasses.replace(old, samples=OURS_SOURCE)
     ours = _three("ours", "ours, ", old, new)
     claims = [claim for lines in (published, ours) for claim in _sooner(lines)]
@@ -47,7 +45,9 @@ def fig3e(options: Options) -> Panel:
     ]
     return Panel(
         "fig3e",
-        "Transfer from 512 to 2,048 actions, gridworld with discrete states",
+        "Transfer from {:,} to {:,} actions, gridworld with discrete states".format(
+            *(2**actuators for actuators in sizes)
+        ),
         (*published, *ours),
         tuple(claims),
         DEVIATIONS,
@@ -55,7 +55,7 @@ def fig3e(options: Options) -> Panel:
 
 
 def _three(group: Group, prefix: str, old: RunConfig, new: RunConfig) -> list[Line]:
-    source = f"{prefix}512 actions"
+    source = f"{prefix}{2**old.env.actuators} actions"  # type: ignore[attr-defined]
     colour = "jsae" if group == "published" else "ours"
     moved = dataclasses.replace(new, transfer=TAKEN_OVER)
     return [

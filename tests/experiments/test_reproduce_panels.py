@@ -1,0 +1,186 @@
+"""What each figure is made of, against the paper."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+
+from embrl.cli import main
+from embrl.envs import ENVIRONMENTS
+from embrl.envs.gridworld import GridworldConfig
+from embrl.errors import EmbrlError
+from embrl.experiments.baselines import BASELINES, tuned_baseline, with_values
+from embrl.experiments.geometry import crosses, linear_r2, wall_ratio
+from embrl.experiments.panel import Options
+from embrl.experiments.panels import make_panel
+from embrl.training.check import check
+from embrl.training.paper import PROTOCOLS
+from embrl.training.program import Program
+from embrl.training.settings import default_config
+
+
+def labels(figure: str, group: str, **options) -> list[str]:
+    panel = make_panel(figure, Options(**options))
+    return [line.label for line in panel.lines if line.group == group]
+
+
+def test_the_legends_are_the_papers():
+    nine = [
+        *("32 VPG", "512 VPG", "2048 VPG"),
+        *("32 VPG-RA", "512 VPG-RA", "2048 VPG-RA"),
+        *("32 VPG-JSAE", "512 VPG-JSAE", "2048 VPG-JSAE"),
+    ]
+    assert labels("fig3a", "published") == labels("fig3b", "published") == nine
+    assert labels("fig3c", "published") == ["VPG", "VPG-RA", "VPG-JSAE"]
+    assert labels("fig3e", "published") == ["512 actions", "from scratch", "transferred"]
+    assert labels("fig3g", "published", data="log.csv") == [
+        *("VPG", "PPO", "VPG-RA", "PPO-RA", "SAC-RA", "VPG-JSAE", "PPO-JSAE", "SAC-JSAE"),
+    ]
+
+
+def of(figure: str, label: str, **options) -> Any:
+    lines = make_panel(figure, Options(**options)).lines
+    return next(line.config for line in lines if line.label == label)
+
+
+@pytest.mark.parametrize(
+    ("figure", "label", "actor", "critic", "std"),
+    [
+        ("fig3a", "512 VPG", 1e-3, 3e-4, None),  # Table 1
+        ("fig3b", "2048 VPG", 1e-3, 1e-4, None),
+        ("fig3a", "512 VPG-JSAE", 1e-4, 1e-3, 1.0),  # Table 2
+        ("fig3b", "32 VPG-JSAE", 1e-4, 3e-4, 0.3),
+        ("fig3a", "512 VPG-RA", 3e-4, 1e-3, 0.6),  # Table 3
+        ("fig3b", "512 VPG-RA", 3e-4, 3e-4, 0.8),
+        ("fig3c", "VPG", 3e-4, 1e-3, None),  # Table 4
+        ("fig3c", "VPG-JSAE", 3e-4, 1e-4, 0.6),
+        ("fig3c", "VPG-RA", 3e-4, 1e-3, 1.0),
+        ("fig3g", "PPO", 1e-3, 1e-4, None),  # Table 7
+        ("fig3g", "PPO-JSAE", 1e-3, 1e-3, 0.8),
+        ("fig3g", "SAC-RA", 1e-4, 1e-4, 0.6),
+    ],
+)
+def test_the_tables_of_the_paper(figure, label, actor, critic, std):
+    config = of(figure, label, data="log.csv")
+    assert config.hyper.actor_lr == actor
+    assert config.hyper.critic_lr == critic
+    if std is not None:
+        assert config.policy.std == std
+        assert not config.policy.bounded
+        assert config.f.kind == "nearest"
+
+
+def test_the_protocol_of_the_paper():
+    grid, slot = of("fig3a", "512 VPG-JSAE"), of("fig3c", "VPG-JSAE")
+    shop = of("fig3g", "PPO-JSAE", data="log.csv")
+    assert (grid.rollout.epoch, slot.rollout.epoch, shop.rollout.epoch) == (1500, 200, 1000)
+    assert (grid.samples, slot.samples, shop.samples) == (1_000_000, 500_000, 1_000_000)
+    assert (grid.model.m, grid.model.d, slot.model.m, slot.model.d) == (8, 2, 16, 4)
+    assert grid.fit.samples == slot.fit.samples == 30_000
+    assert shop.fit.samples == 200_000
+    assert (grid.update.every, slot.update.every, shop.update.every) == (0, 0, 1)
+    assert (shop.hyper.actor_steps, shop.hyper.critic_steps, shop.hyper.clip) == (3, 6, 0.2)
+    assert (grid.hyper.actor_steps, grid.hyper.gamma, grid.hyper.gae_lambda) == (3, 0.99, 0.97)
+    assert grid.seeds == 10
+    assert of("fig3g", "SAC-RA", data="log.csv").policy.hidden == (128, 128)
+
+
+def test_sac_takes_fewer_updates_unless_asked_for_all():
+    for full, rate in ((False, 0.1), (True, 1.0)):
+        assert of("fig3g", "SAC-RA", data="l", full_sac=full).hyper.updates_per_sample == rate
+        said = make_panel("fig3g", Options(data="l", full_sac=full)).deviations
+        assert any("SAC takes" in deviation for deviation in said) is not full
+
+
+@pytest.mark.parametrize("quick", [False, True])
+@pytest.mark.parametrize("figure", ["fig2", "fig3a", "fig3b", "fig3c", "fig3e"])
+def test_every_line_has_settings_that_fit_together(figure, quick):
+    panel = make_panel(figure, Options(quick=quick))
+    known = {line.label for line in panel.lines}
+    for claim in panel.claims:
+        assert {claim.better, claim.worse} <= known
+    for line in panel.lines:
+        env = line.config.env.build()
+        check(Program(line.config, env.observation_space, env.action_space))
+        assert line.source == "" or line.source in known
+
+
+def test_groups_can_be_left_out_with_their_claims():
+    panel = make_panel("fig3a", Options(groups=("published",)))
+    assert {line.group for line in panel.lines} == {"published"}
+    assert len(panel.claims) == 3 * 2 * 2
+    with pytest.raises(EmbrlError, match="fig3e has no lines of the groups tuned"):
+        make_panel("fig3e", Options(groups=("tuned",)))
+
+
+def test_every_number_of_a_baseline_is_a_setting():
+    for (environment, method, algorithm), values in BASELINES.items():
+        found = tuned_baseline(environment, ENVIRONMENTS[environment](), method, algorithm)
+        assert found == with_values(found, values)
+    with pytest.raises(EmbrlError, match="speed is no setting"):
+        with_values(default_config("gridworld", GridworldConfig()), {"hyper.speed": 1.0})
+
+
+def test_the_paper_has_no_other_settings():
+    with pytest.raises(EmbrlError, match="not jsae with ppo: choose tuned"):
+        default_config("gridworld", GridworldConfig(), "jsae", "ppo", "paper")
+    for environment, protocol in PROTOCOLS.items():
+        for method, algorithm, size in protocol.cells:
+            env = ENVIRONMENTS[environment]()
+            if size:
+                env = dataclasses.replace(env, actuators=size)
+            default_config(environment, env, method, algorithm, "paper")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "reproduce what? embrl reproduce FIG, where FIG is one of fig2, fig3a"),
+        (["fig3h"], "unknown figure 'fig3h': did you mean fig3"),
+        (["fig3g"], "fig3g needs a purchase log: add --data LOG"),
+        (["fig3a", "--seeds", "0"], "seeds is 0: choose 1 or more"),
+        (["fig3a", "--groups", "theirs"], "--groups"),
+        (["fig3a", "--fast"], "--fast"),
+    ],
+)
+def test_bad_input_is_one_line(capsys, tmp_path, monkeypatch, arguments, said):
+    monkeypatch.chdir(tmp_path)
+    assert main(["reproduce", *arguments]) == 2
+    err = capsys.readouterr().err
+    assert said in err
+    assert err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_linear_r2():
+    truth = np.random.default_rng(0).normal(size=(50, 2))
+    assert linear_r2(truth @ [[0.0, 2.0], [1.0, 1.0]] + 3.0, truth) == pytest.approx(1.0)
+    assert linear_r2(np.ones((50, 1)), truth) == pytest.approx(0.0)
+
+
+def test_crossing_a_wall():
+    walls = np.array([[0.4, 0.4, 0.6, 0.5]])
+    start = np.array([[0.5, 0.3], [0.5, 0.3], [0.1, 0.3], [0.3, 0.45], [0.3, 0.6], [0.5, 0.3]])
+    end = np.array([[0.5, 0.6], [0.5, 0.4], [0.1, 0.6], [0.7, 0.45], [0.7, 0.6], [0.5, 0.2]])
+    assert crosses(start, end, walls).tolist() == [True, False, False, True, False, False]
+
+
+def test_a_wall_shows_where_what_it_parts_lies_twice_as_far_apart():
+    bins, walls = 10, np.array([[0.0, 0.4, 1.0, 0.5]])  # row 4, from side to side
+    row, column = np.divmod(np.arange(100), bins)
+    present = row != 4
+    flat = np.column_stack([column, row]).astype(float)
+    assert wall_ratio(flat, present, bins, walls) == pytest.approx(0.0)
+    apart = flat + np.column_stack([np.zeros(100), 2.0 * (row > 4)])
+    # Offset, how often it crosses the wall, and the squared distances across and in the open.
+    cases = [
+        ((0, 2), 10, 16, 4),
+        ((1, 2), 2 * 9, 17, 5),
+        ((2, 2), 2 * 8, 20, 8),
+        ((0, 3), 2 * 10, 25, 9),
+    ]
+    total = sum(times * np.log(across / near) / 2 for _, times, across, near in cases)
+    expected = total / sum(times for _, times, _, _ in cases)
+    assert wall_ratio(apart, present, bins, walls) == pytest.approx(expected)
+    assert wall_ratio(flat, present, bins, np.array([[2.0, 2.0, 3.0, 3.0]])) is None
