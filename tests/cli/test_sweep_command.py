@@ -27,7 +27,7 @@ def test_a_sweep_ends_in_a_table_a_picture_and_flags_to_train_with(capsys, tmp_p
     program, command, environment, *rest = found["best"]["command"]
     assert (program, command) == ("embrl", "train")
     config, _ = configured(environment, rest, "train")
-    assert config.hyper.actor_lr == found["best"]["settings"]["hyper.actor_lr"]
+    assert setting(config, "hyper.actor_lr") == found["best"]["settings"]["hyper.actor_lr"]
     assert config.policy.hidden == (8,)
     assert (config.seed, config.seeds, config.samples) == (0, 4, 300)
     assert (out / "grid.png").read_bytes().startswith(b"\x89PNG")

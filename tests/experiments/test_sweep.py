@@ -34,7 +34,7 @@ def tiny(method="none", algorithm="vpg", seeds=1, **values):
 
 def outcome(final, auc=None, **settings):
     settings = {name.replace("__", "."): value for name, value in settings.items()}
-    return Outcome(settings, np.float64(final), np.float64(final if auc is None else auc))
+    return Outcome(settings, np.asarray(final), np.asarray(final if auc is None else auc))
 
 
 def test_traced_settings_stand_side_by_side_and_others_one_after_another():

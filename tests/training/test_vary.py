@@ -31,7 +31,7 @@ def small(tiny, method, algorithm):
         hyper |= {"alpha_lr": 1e-3, "target_entropy": -1.0}
     if algorithm == "ppo":
         hyper |= {"target_kl": 0.001, "clip": 0.05}
-    hyper = dataclasses.replace(config.hyper, **hyper)
+    hyper = dataclasses.replace(config.hyper, **hyper)  # type: ignore[type-var]
     config = dataclasses.replace(
         base, algorithm=algorithm, hyper=hyper, samples=900 if method != "none" else 400
     )
@@ -108,7 +108,11 @@ def test_points_side_by_side_are_the_runs_that_they_are_alone(tiny, tmp_path):
     alone = train(replaced(config, points[1]), tmp_path / "alone").metrics()
     for name, column in alone.items():
         np.testing.assert_allclose(
-            together[name].reshape(-1, 2, 2)[:, 1], column.reshape(-1, 2), 2e-3, 2e-4, name
+            together[name].reshape(-1, 2, 2)[:, 1],
+            column.reshape(-1, 2),
+            rtol=2e-3,
+            atol=2e-4,
+            err_msg=name,
         )
     # A policy of any row can be had, and the configuration is read as it was written.
     written = from_json(folder.config(), "here")

@@ -114,7 +114,7 @@ PROTOCOLS: dict[str, Protocol] = {
         pretraining=200_000,
         fit_steps=3000,
         episodes=50,
-        final_episodes=1000,
+        final_episodes=4000,
         update_every=1,
     ),
 }

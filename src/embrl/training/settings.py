@@ -119,10 +119,11 @@ BEST: dict[str, dict[str, Any]] = {
 """Beside what is tuned."""
 
 BEST_NAMING: dict[str, dict[str, Any]] = {
-    "model": {"memory": 32},
+    "model": {"memory": 64},
     "fit": {"samples": 60_000, "steps": 2000},
     "update": {"every": 4, "steps": 100},
     "rollout": {"buffer": 1_000_000},
+    "evaluation": {"final_episodes": 4000},
 }
 """Where actions name what is observed, beside that and what is tuned there: to learn from all that
 was ever seen, early."""
