@@ -15,24 +15,24 @@ from embrl.experiments.summary import (
     half_level,
     judge,
     judged,
-    whole_area,
 )
+from embrl.statistics import budget_area
 
 
 def test_the_area_begins_at_0_with_random_actions_and_ends_at_the_budget():
     samples = np.array([30.0, 50.0])
     returns = np.array([[1.0, 3.0], [0.0, 0.0]])
     # (-1 + 1) / 2 * 30 + (1 + 3) / 2 * 20 + 3 * 50, and (-1 + 0) / 2 * 30, over 100.
-    np.testing.assert_allclose(whole_area(samples, returns, -1.0, 100), [1.9, -0.15])
+    np.testing.assert_allclose(budget_area(samples, returns, -1.0, 100), [1.9, -0.15])
 
 
 def test_an_evaluation_at_0_is_taken_as_it_is():
-    found = whole_area(np.array([0.0, 10.0]), np.array([[2.0, 4.0]]), -100.0, 10)
+    found = budget_area(np.array([0.0, 10.0]), np.array([[2.0, 4.0]]), -100.0, 10)
     np.testing.assert_allclose(found, [3.0])
 
 
 def test_the_area_of_a_single_evaluation():
-    np.testing.assert_allclose(whole_area(np.array([5.0]), np.array([[1.0]]), 0.0, 10), [0.75])
+    np.testing.assert_allclose(budget_area(np.array([5.0]), np.array([[1.0]]), 0.0, 10), [0.75])
 
 
 def test_half_of_the_best():

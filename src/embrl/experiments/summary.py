@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from embrl.experiments.panel import Claim, Line, Measure
-from embrl.statistics import Interval, bootstrap_difference, bootstrap_mean, samples_to
+from embrl.statistics import Interval, bootstrap_difference, bootstrap_mean, budget_area, samples_to
 
 MEASURES: dict[Measure, str] = {
     "final_return": "final return",
@@ -39,9 +39,9 @@ class Result:
 
     @property
     def auc(self) -> Float[np.ndarray, " seeds"]:
-        """See `whole_area`."""
+        """See `budget_area`."""
         budget = self.line.config.samples
-        return whole_area(self.samples, self.returns, self.random_return, budget)
+        return budget_area(self.samples, self.returns, self.random_return, budget)
 
     @property
     def level(self) -> float:
@@ -62,28 +62,6 @@ class Result:
     def measure(self, name: Measure) -> Float[np.ndarray, " seeds"]:
         """One of `MEASURES`."""
         return getattr(self, name)
-
-
-def whole_area(
-    samples: Float[np.ndarray, " E"],
-    returns: Float[np.ndarray, "seeds E"],
-    random_return: float,
-    budget: float,
-) -> Float[np.ndarray, " seeds"]:
-    """The mean return over the whole budget, by the trapezoid rule.
-
-    The curve begins at 0 samples with the return of random actions, so that pre-training counts,
-    and keeps its last value for what is left of the budget.
-    """
-    samples, returns = np.asarray(samples, np.float64), np.asarray(returns, np.float64)
-    x, y = samples, returns
-    if samples[0] > 0:
-        x = np.append(0.0, x)
-        y = np.column_stack([np.full(len(y), random_return), y])
-    if samples[-1] < budget:
-        x = np.append(x, budget)
-        y = np.column_stack([y, y[:, -1]])
-    return np.trapezoid(y, x, axis=1) / x[-1]
 
 
 def half_level(random_return: float, best: float | None) -> float:
