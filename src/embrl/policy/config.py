@@ -1,6 +1,7 @@
 """What the policies of all algorithms have in common."""
 
 import dataclasses
+from typing import Literal
 
 
 @dataclasses.dataclass(frozen=True)
@@ -11,6 +12,10 @@ class PolicyConfig:
     """Hidden layers of both."""
     std: float = 0.6
     """Initial standard deviation of the internal policy, in units of the action embedding
+    (embedding methods only)."""
+    credit: Literal["e", "g(a)"] = "e"
+    """Whose probability VPG and PPO raise after a good action: that of the point which the policy
+    drew, as in the paper's Algorithm 1, or of the place of the action which f made of it
     (embedding methods only)."""
     bounded: bool = True
     """Whether the internal policy's mean ends in a tanh, as embeddings lie in (-1, 1)^d."""

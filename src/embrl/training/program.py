@@ -429,7 +429,10 @@ class Program:
             return _as_steps(policy, steps, u)
 
         lesson = self._with_bonus(state.visits, transitions, index)
-        experience = Experience(_as_steps(policy, lesson, u), draw, table)
+        credited = u
+        if table is not None and self.config.policy.credit == "g(a)":
+            credited = table[transitions.action]
+        experience = Experience(_as_steps(policy, lesson, credited), draw, table)
         key_update = jax.random.fold_in(key, Purpose.UPDATE)
         learner, measures = self.config.hyper.update(state.agent.learner, experience, key_update)
         state = state._replace(agent=state.agent._replace(learner=learner))

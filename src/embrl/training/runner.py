@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import json
 import operator
 import os
 import platform
@@ -28,7 +27,7 @@ from embrl.spaces import action_count
 from embrl.statistics import area_under_curve, bootstrap_mean
 from embrl.training import checkpoint, transfer
 from embrl.training.check import check
-from embrl.training.config import RunConfig, as_json
+from embrl.training.config import RunConfig, as_json, from_json
 from embrl.training.evaluate import random_return
 from embrl.training.program import Program, SeedState
 from embrl.training.run_folder import RunFolder
@@ -131,15 +130,12 @@ def _open(config: RunConfig, path: Path, resume: bool) -> RunFolder:
         return folder
     if not resume:
         raise EmbrlError(f"{path} already holds a run: choose another --out, or add --resume")
-    found = folder.config()
-    # Through JSON and back, as tuples become lists on the way.
-    wanted = json.loads(json.dumps(wanted))
+    # What it means, not what it says: a setting may be younger than the folder.
+    found = as_json(from_json(folder.config(), folder.path / "config.json"))
     for name in dict.fromkeys([*wanted, *found]):
-        value = wanted.get(name)
-        if name != "versions" and found.get(name) != value:
-            raise EmbrlError(
-                f"{path} holds another run: its {name} is {found.get(name)}, this one's is {value}"
-            )
+        mine, its = wanted.get(name), found.get(name)
+        if mine != its:
+            raise EmbrlError(f"{path} holds another run: its {name} is {its}, this one's is {mine}")
     return folder
 
 

@@ -7,7 +7,7 @@ from jaxtyping import Array, Float, Int
 from embrl.envs.recommender.environment import Recommender, RecommenderState
 from embrl.types import Key
 
-EPISODES = 2000
+EPISODES = 8000
 BATCH = 250
 """How many episodes are played at a time, each with a few rows of K floats."""
 
