@@ -22,7 +22,7 @@ from embrl.training.evaluate import play, random_return
 from embrl.training.program import Program
 from embrl.training.restore import restore
 from embrl.training.runner import train
-from embrl.training.settings import default_config
+from embrl.training.settings import Settings, default_config
 
 ITEMS = 8
 
@@ -42,9 +42,15 @@ def log(tmp_path_factory) -> Path:
     return path
 
 
-def small(log: Path, method: str = "jsae", algorithm: str = "vpg", **sections) -> RunConfig:
+def small(
+    log: Path,
+    method: str = "jsae",
+    algorithm: str = "vpg",
+    settings: Settings = "tuned",
+    **sections,
+) -> RunConfig:
     env = RecommenderConfig(data=str(log), top_items=ITEMS, alpha=6.0)
-    config = default_config("recommender", env, method, algorithm)
+    config = default_config("recommender", env, method, algorithm, settings)
     parts: dict[str, dict[str, Any]] = {
         "fit": {"samples": 4_000, "steps": 300, "batch": 128},
         "rollout": {"epoch": 100, "lanes": 10, "buffer": 5_000},
@@ -121,6 +127,7 @@ def test_it_learns_what_to_recommend_and_a_restored_policy_does_the_same(
     "sections",
     [
         {"update": {"every": 1, "steps": 2}},
+        {"update": {"every": 2, "steps": 2}, "model": {"m": 8, "d": 8, "memory": 4}},
         {"model": {"m": 4, "d": 4, "head": "metric"}, "f": {"kind": "wolpertinger", "k": 3}},
     ],
 )
@@ -138,6 +145,36 @@ def test_cut_short_and_resumed_it_comes_to_the_same(log: Path, tmp_path: Path, s
     cut = train(config, tmp_path / "cut", resume=True)
     for name, column in whole.metrics().items():
         np.testing.assert_array_equal(cut.metrics()[name], column, err_msg=name)
+
+
+def test_a_memory_comes_to_more_and_is_restored_with_the_policy(log: Path, tmp_path: Path) -> None:
+    config = small(log, algorithm="ppo", settings="best", fit={"samples": 2_000})
+    config = dataclasses.replace(config, samples=2_600)
+    folder = train(config, tmp_path / "run")
+    policy = restore(folder, config, 1).policy
+    assert isinstance(policy.critic, ModelJudge)
+    assert policy.critic.recall is not None
+    # Every step before the last update of the embedding is there, and no other.
+    chain = policy.critic.recall.memory.chain
+    own = policy.critic.T.own_share
+    assert 2_000 * own < chain.sum() < 2_600
+    env = config.env.build()
+    returns = play(env, lambda key, seen: policy.mode(seen), jax.random.key(0), 500).returns
+    references = env.references(jax.random.key(0))
+    random = random_return(env, jax.random.key(1), 500)
+    assert returns.mean() > random + 0.8 * (references["lookahead_return"] - random)
+
+
+@pytest.mark.parametrize(
+    ("sections", "reason"),
+    [
+        ({"model": {"memory": -1}}, r"^model\.memory is -1"),
+        ({"model": {"memory": 4, "head": "metric"}}, r"^model\.memory: only f\.judge model"),
+    ],
+)
+def test_a_memory_needs_a_head_that_uses_it(log: Path, sections, reason) -> None:
+    with pytest.raises(EmbrlError, match=reason):
+        check(program_of(small(log, **sections)))
 
 
 def test_a_moving_embedding_stays_tied(log: Path) -> None:

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from embrl.policy.vpg import VPG
 from embrl.training import runner
 from embrl.training.evaluate import play
 from embrl.training.program import Program, Purpose, purpose
@@ -99,3 +100,26 @@ def test_final_returns_of_a_policy_are_those_of_a_plain_loop(tiny):
     np.testing.assert_allclose(found.returns, total, rtol=1e-5)
     assert (found.lengths == steps).all()
     assert program.epochs == 6
+
+
+@pytest.mark.parametrize("credit", ["e", "g(a)"])
+def test_the_policy_is_credited_with_its_point_or_with_its_action_s_place(tiny, credit):
+    class Spy(VPG):
+        def update(self, learner, experience, key):
+            steps = experience.fresh
+            assert experience.table is not None
+            off = jnp.abs(steps.u - experience.table[steps.action]).max()
+            return learner, {"off": off}
+
+    config = tiny()
+    policy = dataclasses.replace(config.policy, credit=credit)
+    env, program = prepared(dataclasses.replace(config, policy=policy, hyper=Spy()))
+
+    def run(key):
+        found = program.collect(env, key)
+        agent = program.new_agent(key, program.new_embedding(key))
+        state = program.start(env, key, agent, found)
+        return program.improve(env, state, key, jnp.int32(0), jnp.int32(1))[1]["off"]
+
+    off = jax.jit(run)(jax.random.key(0))
+    assert (off == 0.0) == (credit == "g(a)")
