@@ -156,8 +156,9 @@ def test_a_memory_comes_to_more_and_is_restored_with_the_policy(log: Path, tmp_p
     assert policy.critic.recall is not None
     # Every step before the last update of the embedding is there, and no other.
     chain = policy.critic.recall.memory.chain
-    own = policy.critic.T.own_share
-    assert 2_000 * own < chain.sum() < 2_600
+    T = policy.critic.T
+    assert isinstance(T, EchoTransition)
+    assert 2_000 * T.own_share < chain.sum() < 2_600
     env = config.env.build()
     returns = play(env, lambda key, seen: policy.mode(seen), jax.random.key(0), 500).returns
     references = env.references(jax.random.key(0))
