@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# The panels of the paper's figures, with ours and equally tuned baselines: results/fig*. Hours on 2 cores; cut
+# short, the same command goes on where it stopped. LOG: the purchase log (docs/environments/recommender.md).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+for figure in fig2 fig3a fig3b fig3c fig3e; do
+  .venv/bin/embrl reproduce $figure --out results/$figure
+done
+.venv/bin/embrl reproduce fig3g --data "${LOG:?name a purchase log}" --out results/fig3g
+# Swept walls, with the bonus for novelty.
+.venv/bin/embrl train gridworld --env.actuators 9 --env.walls swept --algorithm ppo --settings best \
+  --seeds 10 --samples 1000000 --resume --out runs/gridworld-512-swept-best
+.venv/bin/embrl plot runs/gridworld-512-swept-best
+.venv/bin/python results/collect.py runs/gridworld-512-swept-best
