@@ -13,6 +13,7 @@ from embrl.errors import EmbrlError
 from embrl.experiments import reproduce as reproducing
 from embrl.experiments.panel import Panel
 from embrl.experiments.reproduce import reproduce
+from embrl.training.config import as_json
 from embrl.training.run_folder import RunFolder
 from embrl.training.runner import Progress, unwatched
 
@@ -124,7 +125,9 @@ def _check_files(out: Path) -> None:
 
 
 def test_other_settings_need_another_folder(panel: Panel, tmp_path: Path) -> None:
+    line = panel.lines[0]
+    other = dataclasses.replace(line.config, seeds=line.config.seeds + 1)
     (tmp_path / "runs/8-vpg").mkdir(parents=True)
-    (tmp_path / "runs/8-vpg/config.json").write_text('{"seeds": 3}')
+    (tmp_path / "runs/8-vpg/config.json").write_text(json.dumps(as_json(other)))
     with pytest.raises(EmbrlError, match="8-vpg holds another run"):
         reproduce(panel, tmp_path, "", quietly)
