@@ -1,0 +1,1 @@
+"""Whole agents: populations of policy networks, and embeddings of them."""
