@@ -4,8 +4,8 @@
 # LOG: the purchase log (docs/environments/recommender.md). ONLY: environments, if not all.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-plain="--over hyper.actor_lr 1e-3 3e-3 1e-2 --over hyper.critic_lr 3e-3 1e-2 3e-2 --over explore.bonus 0 0.1"
-embedded="--over hyper.actor_lr 1e-3 3e-3 1e-2 --over policy.std 0.3 0.6 1.0 --over hyper.entropy_cost 0 0.04"
+plain="--over hyper.actor_lr 3e-3 1e-2 3e-2 --over hyper.critic_lr 3e-3 1e-2 3e-2 --over hyper.gamma 0.95 0.99"
+embedded="--over hyper.actor_lr 1e-3 3e-3 1e-2 --over policy.std 0.3 0.6 1.0 --over hyper.gamma 0.95 0.99"
 
 search() { # environment, samples, flags of the environment
   local env=$1 samples=$2; shift 2
@@ -15,7 +15,7 @@ search() { # environment, samples, flags of the environment
     [ "$method" = none ] && grid=$plain
     [ "$method" = jsae ] && settings=best
     .venv/bin/embrl sweep "$env" "$@" --method $method --algorithm ppo --settings $settings \
-      --explore.until 0.5 $grid --rows 12 --seeds 2 --samples "$samples" --resume --out "results/sweeps/$env-$method"
+      $grid --rows 12 --seeds 2 --samples "$samples" --resume --out "results/sweeps/$env-$method"
   done
 }
 
