@@ -32,7 +32,6 @@ def similarity(
     states: Float[np.ndarray, "states inputs"],
 ) -> Similarity:
     """Compares the agents of each pair on the same states."""
-
     seen = jnp.asarray(states)
 
     @jax.jit
