@@ -39,6 +39,14 @@ def test_the_bonus_falls_to_nothing_on_the_way() -> None:
     np.testing.assert_allclose(bonus, [0.6, 0.3, 0.0, 0.0], rtol=1e-6)
 
 
+def test_what_is_known_pays_nothing() -> None:
+    novelty = Novelty(spaces.Discrete(5), ExploreConfig(bonus=0.6, known=2))
+    visits = novelty.seen(novelty.new(), arrivals(np.array([[1, 2, 2, 3, 3, 3]], np.int32)))
+    states, start = jnp.arange(4, dtype=jnp.int32), jnp.float32(0.0)
+    bonus = novelty.bonus(visits, states, start)
+    np.testing.assert_allclose(bonus, [0.6, 0.6, 0.6 / np.sqrt(2), 0.0], rtol=1e-6)
+
+
 def test_states_have_counters_of_their_own_if_there_are_enough() -> None:
     space = spaces.MultiDiscrete([3, 7, 2])
     states = np.stack(np.meshgrid(*map(np.arange, (3, 7, 2))), -1).reshape(-1, 3).astype(np.int32)

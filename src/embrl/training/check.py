@@ -52,6 +52,8 @@ def _check_rollout(config: RunConfig) -> None:
     _positive("explore.cells", config.explore.cells)
     if config.explore.bonus < 0.0:
         raise EmbrlError(f"explore.bonus is {config.explore.bonus}: choose 0 or more")
+    if config.explore.known < 0:
+        raise EmbrlError(f"explore.known is {config.explore.known}: choose 0 or more")
     if not 0.0 < config.explore.until <= 1.0:
         raise EmbrlError(f"explore.until is {config.explore.until}: choose above 0, to 1")
     if rollout.epoch % rollout.lanes:

@@ -38,6 +38,10 @@ class ExploreConfig:
     until: float = 1.0
     """Share of the training after which no bonus is paid; until then it falls evenly to 0, so that
     in the end the policy is after rewards alone."""
+    known: int = 0
+    """Arrivals after which a state is known, and pays nothing, as in R-max (Brafman and Tennenholtz
+    2002); 0: never. Where random actions already get around, pre-training knows the world by then,
+    and policies are not led on detours."""
     cells: int = 16_384
     """Counters. With more states than these, several share one."""
 
@@ -89,4 +93,5 @@ class Novelty:
         config = self.config
         count = jnp.maximum(visits[self.cell(next_observation)], 1)
         left = jnp.maximum(1.0 - done / config.until, 0.0)
-        return config.bonus * left / jnp.sqrt(count.astype(jnp.float32))
+        bonus = config.bonus * left / jnp.sqrt(count.astype(jnp.float32))
+        return jnp.where(count > config.known, 0.0, bonus) if config.known else bonus
