@@ -27,6 +27,10 @@ EVALUATE = 2**32 - 1
 """Folded into the seed's key where episodes of evaluation come from; lineages have lower ones."""
 
 
+LINEAGES, EPISODES, BLOCK = 2000, 100, 100
+"""When nothing else is said."""
+
+
 @dataclasses.dataclass(frozen=True)
 class CollectConfig:
     """A collection, to the last setting: with this, the same versions and the same kind of machine
@@ -34,11 +38,11 @@ class CollectConfig:
     """
 
     runs: LineageConfig
-    lineages: int = 2000
+    lineages: int = LINEAGES
     """Training runs."""
-    episodes: int = 100
+    episodes: int = EPISODES
     """That each agent is evaluated on, by its likeliest action."""
-    block: int = 100
+    block: int = BLOCK
     """Lineages that are trained at once, and what an interruption can cost. A multiple of the
     number of cores."""
 
@@ -94,7 +98,7 @@ def collect(
     _check(config)
     lineages = Lineages(config.runs, min(config.block, config.lineages))
     _open(config, lineages, out, resume)
-    key = jax.random.fold_in(jax.random.key(config.runs.seed), EVALUATE)
+    key = evaluation_key(config)
     first = _done(config, lineages, out)
     watch(_progress(config, out, min(first, config.lineages)))
     for start in range(first, config.lineages, lineages.block):
@@ -103,6 +107,11 @@ def collect(
         append(out, weights, table, architecture=lineages.architecture)
         watch(_progress(config, out, int(numbers[-1]) + 1, lost))
     return Population(out)
+
+
+def evaluation_key(config: CollectConfig) -> Key:
+    """Where the episodes come from that each agent is evaluated on: they begin alike for all."""
+    return jax.random.fold_in(jax.random.key(config.runs.seed), EVALUATE)
 
 
 def planned(out: str | Path) -> CollectConfig:

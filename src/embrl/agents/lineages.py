@@ -135,9 +135,9 @@ def _improve(
 
 
 def _weights(architecture: Architecture, state: SeedState) -> Float[np.ndarray, "block size"]:
-    network: Any = state.agent.learner.actor
-    layers = [Layer(*map(np.asarray, (own.weight, own.bias))) for own in network.logits.layers]
-    return np.asarray(architecture.flat(layers))
+    actor: Any = state.agent.learner.actor
+    layers = [Layer(layer.weight, layer.bias) for layer in actor.logits.layers]
+    return np.asarray(architecture.flat(jax.device_get(layers)))
 
 
 def _architecture(config: LineageConfig, env: Environment) -> Architecture:
