@@ -11,8 +11,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 SHARPNESS = 3.0
-"""Of the policies that are compared, softmax(SHARPNESS v): decisions are nearly made where an agent's
-logits differ as they usually do, and open near the boundary."""
+"""Of the policies that are compared, softmax(SHARPNESS v): decisions are nearly made where an
+agent's logits differ as they usually do, and open near the boundary."""
 
 LEAST = 1e-30
 """A probability below this counts as this."""

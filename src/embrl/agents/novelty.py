@@ -5,6 +5,7 @@ mixtures of them, and few beat adding noise to training weights when quality is 
 novelty.
 """
 
+import itertools
 from typing import NamedTuple
 
 import jax
@@ -104,7 +105,7 @@ def above(novelty: float, quality: float, others: list[tuple[float, float]]) -> 
     """
     points = sorted(others)
     reached = [value for at, value in points if at >= novelty]
-    for (left, low), (right, high) in zip(points, points[1:], strict=False):
+    for (left, low), (right, high) in itertools.pairwise(points):
         if left <= novelty <= right and right > left:
             reached.append(low + (high - low) * (novelty - left) / (right - left))
     return quality - max(reached, default=0.0)

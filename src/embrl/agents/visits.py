@@ -34,7 +34,7 @@ def visited(
         first, rest = jax.random.split(key)
         state, x = environment.reset(first)
 
-        def step(carry, key):  # noqa: ANN001, ANN202
+        def step(carry, key):
             state, x = carry
             action = jnp.argmax(architecture.logits(w, x[None])[0])
             stepping, resetting = jax.random.split(key)
@@ -46,7 +46,7 @@ def visited(
             )
             return following, x
 
-        def part(carry, key):  # noqa: ANN001, ANN202
+        def part(carry, key):
             drawing, stepping = jax.random.split(key)
             carry, seen = jax.lax.scan(step, carry, jax.random.split(stepping, steps // keep))
             return carry, seen[jax.random.randint(drawing, (), 0, steps // keep)]

@@ -172,8 +172,7 @@ def blank(kind: str, architecture: Architecture, config: FitConfig) -> Any:
 
     def make() -> AgentModel:
         nothing = jnp.zeros((2, architecture.size)), jnp.zeros((2, 2, architecture.inputs))
-        made = KINDS[kind].make(architecture, *nothing, config.k, config.hidden, jax.random.key(0))
-        return made
+        return KINDS[kind].make(architecture, *nothing, config.k, config.hidden, jax.random.key(0))
 
     return eqx.filter_eval_shape(make)
 

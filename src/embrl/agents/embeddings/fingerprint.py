@@ -70,8 +70,8 @@ def choose_probes(
     key: Key,
     count: int = PROBES,
 ) -> Float[Array, "P inputs"]:
-    """Visited states, drawn without replacement (where there are enough) in proportion to how much agents disagree there:
-    to the chance that two agents choose different actions, plus a hundredth.
+    """Visited states, drawn without replacement (where there are enough) in proportion to how much
+    agents disagree there: to the chance that two agents choose different actions, plus a hundredth.
     """
     picking, asking, drawing = jax.random.split(key, 3)
     flat = states.reshape(-1, states.shape[-1])

@@ -1,6 +1,7 @@
 """Fitting an embedding to a population: one loop for all kinds, saved as it goes."""
 
 import dataclasses
+import json
 import os
 import time
 from collections.abc import Callable
@@ -63,7 +64,7 @@ def fit(
     config: FitConfig,
     out: str | os.PathLike[str],
     *,
-    watch: Callable[[Progress], None] = lambda progress: None,
+    watch: Callable[[Progress], None] = lambda _: None,
     resume: bool = False,
     groups: Groups | None = None,
 ) -> AgentEmbedding:
@@ -256,6 +257,4 @@ def _found(out: Path, resume: bool, said: dict[str, object]) -> Path | None:
 
 
 def _as_json(value: dict[str, object]) -> dict[str, object]:
-    import json
-
     return json.loads(json.dumps(value))

@@ -40,7 +40,7 @@ class Prior(eqx.Module):
         return self.mean + spread * (z - self.mean)
 
     def log_density(self, z: Float[Array, "N k"]) -> Float[Array, " N"]:
-        """log p(z), in nats."""
+        """Of each z, in nats."""
         found = _log_joint(
             np.asarray(z, np.float64),
             *(np.asarray(a, np.float64) for a in (self.shares, self.means, self.roots)),
