@@ -1,8 +1,8 @@
 import pytest
+from small_agents import population
 
 from embrl.agents.embeddings.config import FitConfig
 from embrl.agents.embeddings.fit import fit
-from small_agents import population
 
 TINY = FitConfig(k=2, hidden=(8,), steps=8, batch=4, states=8, keep=8, working=8, chunk=4)
 

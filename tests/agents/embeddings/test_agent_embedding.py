@@ -114,7 +114,7 @@ def test_only_fingerprints_have_probes(agents, tmp_path):
 
 def test_bad_input_is_one_line(agents, fitted, tmp_path):
     embedding, out = fitted
-    with pytest.raises(EmbrlError, match="choose a smaller k|choose less"):
+    with pytest.raises(EmbrlError, match="training agents: choose less"):
         fit("vae", agents, FitConfig(k=100), tmp_path / "a")
     with pytest.raises(EmbrlError, match="unknown group 'good': choose all, best, 0 to 3"):
         fit("vae", agents, FitConfig(k=1, group="good"), tmp_path / "a")

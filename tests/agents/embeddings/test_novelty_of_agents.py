@@ -1,3 +1,5 @@
+import itertools
+
 import jax
 import numpy as np
 import pytest
@@ -100,7 +102,7 @@ def test_visited_states_are_those_of_an_episode():
     states = np.asarray(visited(env, SMALL, w, jax.random.key(0), keep=64, steps=64))
     assert states.shape == (4, 64, 4)
     for mine, agent in zip(states, w, strict=True):
-        for now, after in zip(mine, mine[1:], strict=False):
+        for now, after in itertools.pairwise(mine):
             action = np.asarray(SMALL.logits(agent, now[None]))[0].argmax()
             state, _ = env.reset(jax.random.key(0))
             _, seen = env.step(jax.random.key(0), state._replace(observation=now), action)
