@@ -1,6 +1,8 @@
+import dataclasses
 import json
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from conftest import TINY
@@ -60,7 +62,9 @@ def test_a_fit_that_was_interrupted_ends_with_the_same_bits(kind, agents, tmp_pa
 
     with pytest.raises(Stop):
         fit(kind, agents, TINY, tmp_path / "cut", watch=stop)
-    assert checkpoint.latest(tmp_path / "cut" / CHECKPOINTS).name == "00000004"
+    found = checkpoint.latest(tmp_path / "cut" / CHECKPOINTS)
+    assert found is not None
+    assert found.name == "00000004"
     rest = []
     resumed = fit(kind, agents, TINY, tmp_path / "cut", watch=rest.append, resume=True)
     assert [step.done for step in rest] == [8]
@@ -83,7 +87,7 @@ def test_held_out_lineages_are_in_no_training_set(agents):
 
 def test_training_agents_alone_decide_what_is_learned(agents, tmp_path):
     """Other held-out agents, other lengths: the same embedding."""
-    config = FitConfig(**{**vars(TINY), "agents": 6})
+    config = dataclasses.replace(TINY, agents=6)
     one = fit("vae", agents, config, tmp_path / "one")
     assert len(chosen(agents, config).train) == 6
     two = fit("behaviour", agents, config, tmp_path / "two")
@@ -94,8 +98,8 @@ def test_training_agents_alone_decide_what_is_learned(agents, tmp_path):
 def test_a_fingerprint_needs_no_weights(fitted):
     embedding, _ = fitted
     w = pushers(5, seed=3)
-    asked = np.broadcast_to(embedding.probes, (len(w), *embedding.probes.shape))
-    logits = SMALL.logits(w, asked)
+    asked = jnp.broadcast_to(embedding.probes, (len(w), *embedding.probes.shape))
+    logits = SMALL.logits(jnp.asarray(w), asked)
     for sharpness in (1.0, 5.0):  # decisions count, not how sharply they are made
         answers = np.asarray(jax.nn.softmax(sharpness * logits))
         np.testing.assert_allclose(
@@ -135,7 +139,7 @@ def test_bad_input_is_one_line(agents, fitted, tmp_path):
         fit("vae", agents, TINY, tmp_path)
     for name, value in (("k", 0), ("held_out", 1.0), ("learning_rate", -1.0), ("hidden", ())):
         with pytest.raises(EmbrlError, match=name):
-            FitConfig(**{name: value})
+            dataclasses.replace(TINY, **{name: value})
 
 
 @pytest.mark.parametrize(
@@ -153,14 +157,16 @@ def test_bad_input_is_one_line(agents, fitted, tmp_path):
 def test_a_damaged_or_newer_folder_is_one_line(change, message, fitted, tmp_path):
     embedding, _ = fitted
     embedding.save(tmp_path)
-    manifest = checkpoint.latest(tmp_path / FOLDER) / checkpoint.MANIFEST
+    found = checkpoint.latest(tmp_path / FOLDER)
+    assert found is not None
+    manifest = found / checkpoint.MANIFEST
     manifest.write_text(json.dumps({**json.loads(manifest.read_text()), **change}))
     with pytest.raises(EmbrlError, match=message):
         load(tmp_path)
 
 
 def test_a_loss_that_is_not_finite_stops_the_fit(agents, tmp_path):
-    config = FitConfig(**{**vars(TINY), "learning_rate": 1e30})
+    config = dataclasses.replace(TINY, learning_rate=1e30)
     with pytest.raises(EmbrlError, match="no longer finite at step"):
         fit("vae", agents, config, tmp_path / "out")
 

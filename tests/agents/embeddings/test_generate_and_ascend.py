@@ -72,7 +72,7 @@ def test_a_critic_knows_the_way_up_and_a_path_stays_near():
     critic = fit_critic(z, value, jax.random.key(0), steps=300)
     expected, _ = critic(jnp.asarray(z))
     assert np.corrcoef(expected, value)[0, 1] > 0.99
-    path, worth = ascend(critic, z[:20], steps=30, radius=1.0)
+    path, worth = ascend(critic, jnp.asarray(z[:20]), steps=30, radius=1.0)
     np.testing.assert_array_equal(path[0], z[:20])
     assert (worth[-1] > worth[0] + 5).all()
     assert (np.asarray(path[-1])[:, 0] > z[:20, 0]).all()
