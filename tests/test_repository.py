@@ -17,6 +17,7 @@ ROOMS = [
     {"decoding"},
     {"policy"},
     {"training"},
+    {"agents"},
     {"report"},
     {"experiments"},
     {"api", "registration"},

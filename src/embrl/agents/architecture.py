@@ -1,6 +1,7 @@
 """The shape of an agent, and its weights as one vector."""
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import NamedTuple, TypeVar
 
@@ -93,7 +94,7 @@ class Architecture:
                     f"layer {number} of an agent {self} is {wanted}, not {weight.shape[-2:]} "
                     f"with a bias of {bias.shape[-1:]}"
                 )
-            parts += [weight.reshape(*weight.shape[:-2], -1), bias]
+            parts += [weight.reshape(*weight.shape[:-2], math.prod(wanted)), bias]
         concatenate = np.concatenate if isinstance(parts[0], np.ndarray) else jnp.concatenate
         return concatenate(parts, axis=-1)  # type: ignore[return-value]
 

@@ -4,10 +4,8 @@ import dataclasses
 import functools
 import operator
 import os
-import platform
 import time
 from collections.abc import Callable, Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +30,7 @@ from embrl.training.evaluate import random_return
 from embrl.training.program import Program, SeedState
 from embrl.training.run_folder import RunFolder
 from embrl.training.seeds import over_seeds, seed_keys
+from embrl.training.versions import versions
 from embrl.types import Transition
 
 FIT_STEPS = 50
@@ -126,7 +125,7 @@ def _open(config: RunConfig, path: Path, resume: bool) -> RunFolder:
     if not folder.holds_run:
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise EmbrlError(f"{path} is there and holds no run: choose an empty or new folder")
-        folder.write_config({**_versions(), **wanted})
+        folder.write_config({"versions": versions(), **wanted})
         return folder
     if not resume:
         raise EmbrlError(f"{path} already holds a run: choose another --out, or add --resume")
@@ -137,11 +136,6 @@ def _open(config: RunConfig, path: Path, resume: bool) -> RunFolder:
         if mine != its:
             raise EmbrlError(f"{path} holds another run: its {name} is {its}, this one's is {mine}")
     return folder
-
-
-def _versions() -> dict[str, Any]:
-    names = ("embrl", "jax", "equinox", "optax", "numpy")
-    return {"versions": {"python": platform.python_version(), **{n: version(n) for n in names}}}
 
 
 class _Run:
