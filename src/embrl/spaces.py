@@ -1,7 +1,7 @@
 """Gymnasium's spaces, reduced to what encoders and prediction heads need to know.
 
-Observations are discrete (`Discrete`, `MultiDiscrete`: int32 indices) or continuous (a bounded
-`Box` of one dimension: float32).
+Observations are discrete (`Discrete`, `MultiDiscrete`: int32 indices) or continuous (a `Box` of one
+dimension: float32).
 """
 
 import math
@@ -45,7 +45,7 @@ def factors(space: spaces.Space) -> tuple[int, ...]:
         case _:
             raise EmbrlError(
                 f"{space}: observations must be Discrete, (one-dimensional) MultiDiscrete or a "
-                "bounded (one-dimensional) Box"
+                "(one-dimensional) Box"
             )
 
 
@@ -54,9 +54,31 @@ def dimensions(space: spaces.Space) -> int:
 
     Raises:
         EmbrlError: the space is of another kind, has more or fewer axes than one, holds whole
-            numbers, or leaves a coordinate without a finite range of its own.
+            numbers, or leaves a coordinate no room to vary.
     """
-    return len(_bounds(space)[0])
+    return len(bounds(space)[0])
+
+
+def bounds(space: spaces.Space) -> tuple[np.ndarray, np.ndarray]:
+    """The lowest and the highest observation of a `Box`, float32 `[p]` each; infinite where there
+    is no bound, or one beyond float32.
+
+    Raises:
+        EmbrlError: as `dimensions`.
+    """
+    if not isinstance(space, spaces.Box):
+        raise EmbrlError(f"{space} is no Box: its observations must be a vector of numbers here")
+    if len(space.shape) != 1 or not space.shape[0] or space.dtype.kind != "f":
+        raise EmbrlError(f"{space}: a Box of observations must have one axis, of floats")
+    with np.errstate(over="ignore"):  # beyond float32 is infinite
+        low, high = space.low.astype(np.float32), space.high.astype(np.float32)
+    if not (low < high).all():
+        at = int(np.argmin(low < high))
+        raise EmbrlError(
+            f"{space}: coordinate {at} ranges from {low[at]} to {high[at]}: observations must "
+            "have bounds, if any, the lower one below the upper"
+        )
+    return low, high
 
 
 def action_count(space: spaces.Space) -> int:
@@ -89,10 +111,12 @@ def check_observation(space: spaces.Space, observation: ArrayLike) -> np.ndarray
 
 
 def to_json(space: spaces.Space) -> dict[str, Any]:
-    """A space of observations (or discrete actions) in plain values."""
+    """A space of observations (or discrete actions) in plain values; null where a `Box` has no
+    bound, as JSON has no infinity.
+    """
     if is_continuous(space):
-        low, high = _bounds(space)
-        return {"kind": "Box", "low": low.tolist(), "high": high.tolist()}
+        low, high = bounds(space)
+        return {"kind": "Box", "low": _finite(low), "high": _finite(high)}
     kind = "Discrete" if isinstance(space, spaces.Discrete) else "MultiDiscrete"
     return {"kind": kind, "sizes": list(factors(space))}
 
@@ -113,36 +137,22 @@ def from_json(value: dict[str, Any], where: str | Path) -> spaces.Space:
         case {"kind": "Box", "low": [*low], "high": [*high]} if (
             0 < len(low) == len(high)
             and all(
-                isinstance(bound, int | float) and abs(bound) <= LARGEST for bound in low + high
+                bound is None or (isinstance(bound, int | float) and abs(bound) <= LARGEST)
+                for bound in low + high
             )
-            and _is_range(np.asarray(low, np.float32), np.asarray(high, np.float32))
+            and np.all(_bounds(low, -math.inf) < _bounds(high, math.inf))
         ):
-            return spaces.Box(np.asarray(low, np.float32), np.asarray(high, np.float32))
+            return spaces.Box(_bounds(low, -math.inf), _bounds(high, math.inf))
         case _:
             raise EmbrlError(f"{where} describes no space that is known here: {value}")
 
 
-def _bounds(space: spaces.Space) -> tuple[np.ndarray, np.ndarray]:
-    """The lowest and the highest observation of a `Box`, float32 `[p]` each."""
-    if not isinstance(space, spaces.Box):
-        raise EmbrlError(f"{space} is no Box: its observations must be a vector of numbers here")
-    if len(space.shape) != 1 or not space.shape[0] or space.dtype.kind != "f":
-        raise EmbrlError(f"{space}: a Box of observations must have one axis, of floats")
-    with np.errstate(over="ignore"):  # beyond float32 is infinite, and refused below
-        low, high = space.low.astype(np.float32), space.high.astype(np.float32)
-    if not _is_range(low, high):
-        at = int(np.argmin([_is_range(*pair) for pair in zip(low, high, strict=True)]))
-        raise EmbrlError(
-            f"{space}: coordinate {at} ranges from {low[at]} to {high[at]}: observations must "
-            "have finite bounds, the lower one below the upper; clip or rescale them"
-        )
-    return low, high
+def _finite(values: np.ndarray) -> list[float | None]:
+    return [value if math.isfinite(value) else None for value in values.tolist()]
 
 
-def _is_range(low: np.ndarray, high: np.ndarray) -> bool:
-    """Whether a coordinate can be scaled by its bounds, in float32."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        return bool(np.all(np.isfinite(high - low) & (low < high)))
+def _bounds(values: list[float | None], otherwise: float) -> np.ndarray:
+    return np.array([otherwise if value is None else value for value in values], np.float32)
 
 
 def _check_indices(space: spaces.Space, values: np.ndarray) -> np.ndarray:
@@ -157,14 +167,15 @@ def _check_indices(space: spaces.Space, values: np.ndarray) -> np.ndarray:
 
 
 def _check_numbers(space: spaces.Space, values: np.ndarray) -> np.ndarray:
-    low, high = _bounds(space)
+    low, high = bounds(space)
     if values.dtype.kind not in "iuf":
         raise EmbrlError(f"observations of {space} are numbers, not {values.dtype}")
     _check_last_axis(space, values, len(low))
     # Compared in float32, as rounding may move a value across a bound that is not rounded too.
     with np.errstate(over="ignore"):
         rounded = values.astype(np.float32)
-    _refuse(space, values, ~((low <= rounded) & (rounded <= high)))  # and so NaN
+    fits = (low <= rounded) & (rounded <= high) & np.isfinite(rounded)
+    _refuse(space, values, ~fits)  # and so NaN
     return rounded
 
 

@@ -99,6 +99,17 @@ def test_raw_boxes_are_scaled_by_their_bounds() -> None:
     np.testing.assert_allclose(seen, [[-1.0, -1.0], [0.5, -0.5], [1.0, 1.0]])
 
 
+def test_coordinates_without_a_finite_range_are_squashed() -> None:
+    # A bound on one side is none; and -3e38 to 3e38 is no range in float32.
+    low = np.array([-2.0, -np.inf, 0.0, -3e38], np.float32)
+    high = np.array([2.0, np.inf, np.inf, 3e38], np.float32)
+    raw = RawStates(spaces.Box(low, high))
+    seen = raw(jnp.array([[1.0, -3.0, 1.0, 0.0], [-2.0, 0.5, 0.0, 3e38]]))
+    np.testing.assert_allclose(seen, [[0.5, -0.75, 0.5, 0.0], [-1.0, 1 / 3, 0.0, 1.0]], rtol=1e-6)
+    slope = jax.jacobian(raw)(jnp.array([0.0, 1.0, 0.0, 0.0]))
+    np.testing.assert_allclose(slope, np.diag([0.5, 0.25, 1.0, 1.0]))
+
+
 def test_bounds_far_from_zero_cost_no_precision() -> None:
     # Neighbours in float32 stay apart as they are: 2 (observation - low) / (high - low) is exact.
     far = RawStates(spaces.Box(4095.0, 4096.0, (1,)))

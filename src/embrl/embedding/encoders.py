@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int, UInt32
 
 from embrl.errors import EmbrlError
 from embrl.networks import MLP, FactorLinear
-from embrl.spaces import dimensions, factors
+from embrl.spaces import bounds, factors
 from embrl.types import Key, Observation
 
 SPREAD = 0.05
@@ -27,7 +27,8 @@ class RawStates(eqx.Module):
     """No embedding: the observation itself, in the form that networks take in.
 
     Discrete factors stay whole numbers, for networks that look them up; a `Box` is scaled to
-    [-1, 1] by its bounds.
+    [-1, 1] by its bounds. A coordinate s without a finite range becomes s / (1 + |s|): that is
+    between -1 and 1 as well, and neighbours stay neighbours.
     """
 
     features: int | tuple[int, ...] = eqx.field(static=True)
@@ -39,9 +40,9 @@ class RawStates(eqx.Module):
     def __init__(self, space: gymnasium.Space) -> None:
         self.scalar = isinstance(space, gymnasium.spaces.Discrete)
         if isinstance(space, gymnasium.spaces.Box):
-            self.features = dimensions(space)
-            self.low = tuple(float(value) for value in space.low)
-            self.high = tuple(float(value) for value in space.high)
+            low, high = bounds(space)
+            self.features = len(low)
+            self.low, self.high = tuple(low.tolist()), tuple(high.tolist())
         else:
             self.features = factors(space)
             self.low = self.high = ()
@@ -56,9 +57,15 @@ class RawStates(eqx.Module):
         not have, or float32 in [-1, 1].
         """
         if self.low:
-            low, high = jnp.array(self.low, jnp.float32), jnp.array(self.high, jnp.float32)
+            low, high = np.array(self.low, np.float32), np.array(self.high, np.float32)
+            with np.errstate(over="ignore"):
+                ranged = np.isfinite(high - low)
+            low, high = np.where(ranged, low, -1.0), np.where(ranged, high, 1.0)
             # In this order bounds far from 0 cost no precision.
-            return 2.0 * ((observation - low) / (high - low)) - 1.0
+            scaled = 2.0 * ((observation - low) / (high - low)) - 1.0
+            if ranged.all():
+                return scaled
+            return jnp.where(ranged, scaled, observation / (1.0 + jnp.abs(observation)))
         return observation[..., None] if self.scalar else observation
 
     def number(self, observation: Observation) -> UInt32[Array, "*batch"]:

@@ -15,6 +15,7 @@ ENVIRONMENTS = Registry(
         "recommender": "embrl.envs.recommender:RecommenderConfig",
         "continuous_gridworld": "embrl.envs.continuous_gridworld:ContinuousGridworldConfig",
         "slot_machine": "embrl.envs.slot_machine:SlotMachineConfig",
+        "cart_pole": "embrl.envs.cart_pole:CartPoleConfig",
     },
     plugged=True,
 )

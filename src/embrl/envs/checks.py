@@ -1,5 +1,7 @@
 """Checks that the settings of several environments need."""
 
+import math
+
 from embrl.errors import EmbrlError
 
 
@@ -15,3 +17,15 @@ def check_whole(field: str, value: object, low: int, high: int | None = None) ->
     if value < low or (high is not None and value > high):
         choice = f"{low} or more" if high is None else f"{low} to {high:,}"
         raise EmbrlError(f"{flag} is {value}: choose {choice}")
+
+
+def check_positive(field: str, value: object) -> None:
+    """Refuses settings that are no finite number above 0.
+
+    Raises:
+        EmbrlError: in one line that names the flag.
+    """
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not 0.0 < value < math.inf:  # type: ignore[operator]
+        flag = f"env.{field.replace('_', '-')}"
+        raise EmbrlError(f"{flag} is {value!r}: give a finite number above 0")
