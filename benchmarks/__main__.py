@@ -3,14 +3,14 @@
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import environment_steps, nearest_action, training
+from benchmarks import agent_steps, environment_steps, nearest_action, training
 from embrl.training.seeds import prepare_jax
 
 
 def main() -> None:
     prepare_jax()
     table = Table("what", "embrl", "rival", "ratio", title="speed on this machine")
-    for benchmark in (environment_steps, nearest_action, training):
+    for benchmark in (environment_steps, agent_steps, nearest_action, training):
         for row in benchmark.run():
             ratio = row.embrl / row.rival
             table.add_row(
