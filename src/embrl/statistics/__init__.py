@@ -11,6 +11,7 @@ from embrl.statistics.bootstrap import (
 from embrl.statistics.curve import area_under_curve, budget_area, samples_to
 from embrl.statistics.improvement import probability_of_improvement
 from embrl.statistics.interquartile import interquartile_mean
+from embrl.statistics.ratio import bootstrap_ratio
 
 __all__ = [
     "COLUMNS_AT_ONCE",
@@ -20,6 +21,7 @@ __all__ = [
     "area_under_curve",
     "bootstrap_difference",
     "bootstrap_mean",
+    "bootstrap_ratio",
     "budget_area",
     "interquartile_mean",
     "probability_of_improvement",

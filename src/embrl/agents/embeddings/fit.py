@@ -1,0 +1,260 @@
+"""Fitting an embedding to a population: one loop for all kinds, saved as it goes."""
+
+import dataclasses
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from embrl.agents.architecture import Architecture
+from embrl.agents.canonical import canonical
+from embrl.agents.decisions import size
+from embrl.agents.embeddings import KINDS, learning
+from embrl.agents.embeddings.config import FitConfig
+from embrl.agents.embeddings.embedding import FOLDER, AgentEmbedding, blank, load
+from embrl.agents.embeddings.learning import FitState, Material, Plan
+from embrl.agents.embeddings.prior import fit_prior
+from embrl.agents.groups import Groups, split
+from embrl.agents.population import Population
+from embrl.agents.visits import visited
+from embrl.envs.environment import Environment
+from embrl.errors import EmbrlError
+from embrl.training import checkpoint
+from embrl.types import Key
+
+CHECKPOINTS = "checkpoints"
+
+SAVE_EVERY = 20.0
+"""Seconds between two checkpoints."""
+
+WARM = 100
+"""Steps over which the learning rate rises."""
+
+ROWS = 1024
+"""Agents that act at once."""
+
+
+class Progress(NamedTuple):
+    """How far a fit has come."""
+
+    done: int
+    total: int
+    """Gradient steps."""
+    measures: dict[str, float]
+    """The loss and its parts, means over the last chunk."""
+
+
+class Agents(NamedTuple):
+    """Rows of a population."""
+
+    train: Int[np.ndarray, " n"]
+    held_out: Int[np.ndarray, " m"]
+
+
+def fit(
+    kind: str,
+    population: Population,
+    config: FitConfig,
+    out: str | os.PathLike[str],
+    *,
+    watch: Callable[[Progress], None] = lambda _: None,
+    resume: bool = False,
+    groups: Groups | None = None,
+) -> AgentEmbedding:
+    """Fits an embedding of `kind` to the agents of `config.group`, into the folder `out`.
+
+    The same settings give the same embedding, to the last bit, however often it is interrupted.
+
+    Arguments:
+        resume: go on from the folder's last checkpoint; a finished one is returned as it is.
+        groups: of agents by mean return; None: Cart-Pole's, or the quartiles elsewhere.
+
+    Raises:
+        EmbrlError: the population is too small, a group is unknown, `out` holds another fit, or
+            the loss is no longer finite.
+    """
+    model_class, out = KINDS[kind], Path(out)
+    said = {
+        "kind": kind,
+        "config": dataclasses.asdict(config),
+        "agents": population.count,
+        "architecture": dataclasses.asdict(population.architecture),
+        "environment": population.environment,
+        "env": dataclasses.asdict(population.env),
+    }
+    found = _found(out, resume, said)
+    if resume and checkpoint.latest(out / FOLDER) is not None:
+        return load(out)
+    agents = chosen(population, config, groups)
+    if config.k > len(agents.train):
+        raise EmbrlError(
+            f"k is {config.k}, but there are {len(agents.train)} training agents: choose less"
+        )
+    env, root = population.env.build(), jax.random.key(config.seed)
+    visiting, making, learning_key = jax.random.split(root, 3)
+    architecture = population.architecture
+    w = canonical(architecture, population.rows(agents.train))
+    material = gathered(env, architecture, w, visiting, config.keep)
+    if found is None:
+        model = model_class.make(
+            architecture, material.w, material.visited, config.k, config.hidden, making
+        )
+        state = learning.start(model)
+    else:
+        like = jax.eval_shape(learning.start, blank(kind, architecture, config))
+        state = jax.tree.map(jnp.asarray, checkpoint.read(found, like))
+    state = _learn(
+        state, material, env, learning_key, _plan(config, model_class, w), out, said, watch
+    )
+    z = [
+        np.asarray(state.model.posterior(state.model.features(jnp.asarray(w[at : at + ROWS])))[0])
+        for at in range(0, len(w), ROWS)
+    ]
+    prior = fit_prior(np.concatenate(z), config.seed)
+    embedding = AgentEmbedding(
+        kind, config, population.environment, population.env, state.model, prior
+    )
+    embedding.save(out)
+    return embedding
+
+
+def chosen(population: Population, config: FitConfig, groups: Groups | None = None) -> Agents:
+    """Which agents an embedding learns from, and which of its group it never sees: whole lineages,
+    the same ones whatever the group.
+
+    Raises:
+        EmbrlError: the group is unknown, or empty on either side.
+    """
+    table = population.table()
+    train, held_out = split(table["lineage"], config.held_out, config.seed)
+    mine = in_group(population.environment, table["return_mean"], config.group, groups)
+    numbers = np.flatnonzero(mine & train), np.flatnonzero(mine & held_out)
+    if not all(map(len, numbers)):
+        raise EmbrlError(
+            f"{population.path} has {len(numbers[0])} agents to train on and {len(numbers[1])} to "
+            f"hold out in group {config.group!r}: there must be some of both"
+        )
+    if len(numbers[0]) > config.agents:
+        draw = np.random.default_rng(config.seed)
+        numbers = np.sort(draw.choice(numbers[0], config.agents, replace=False)), numbers[1]
+    return Agents(*numbers)
+
+
+def in_group(
+    environment: str,
+    returns: Float[np.ndarray, " N"],
+    group: str,
+    groups: Groups | None = None,
+) -> Bool[np.ndarray, " N"]:
+    """Whether each agent is in the group of that name (`FitConfig.group`).
+
+    Raises:
+        EmbrlError: there is no such group.
+    """
+    if group == "all":
+        return np.ones(len(returns), bool)
+    groups = groups or Groups.default(environment, returns)
+    names = {name: at for at, name in enumerate(groups.names)}
+    names |= {str(at): at for at in range(groups.count)} | {"best": groups.count - 1}
+    if group not in names:
+        raise EmbrlError(
+            f"unknown group {group!r}: choose all, best, 0 to {groups.count - 1}, or one of "
+            f"{', '.join(groups.names)}"
+        )
+    return groups.of(returns) == names[group]
+
+
+def gathered(
+    env: Environment,
+    architecture: Architecture,
+    w: Float[np.ndarray, "N size"],
+    key: Key,
+    keep: int,
+) -> Material:
+    """Agents with the states they visit, and the size of their logits there."""
+    states, sizes = [], []
+    for start in range(0, len(w), ROWS):
+        part = jnp.asarray(w[start : start + ROWS])
+        states.append(visited(env, architecture, part, jax.random.fold_in(key, start), keep=keep))
+        sizes.append(size(architecture.logits(part, states[-1])))
+    return Material(jnp.asarray(w), jnp.concatenate(sizes), jnp.concatenate(states))
+
+
+def _plan(config: FitConfig, model_class: type, w: np.ndarray) -> Plan:
+    return Plan(
+        batch=config.batch,
+        states=config.states,
+        working=min(config.working, len(w)),
+        chunk=min(config.chunk, config.steps),
+        learning_rate=config.learning_rate,
+        beta=model_class.beta if config.beta is None else config.beta,
+        steps=config.steps,
+        warm=min(WARM, config.steps // 10),
+    )
+
+
+def _learn(
+    state: FitState,
+    material: Material,
+    env: Environment,
+    key: Key,
+    plan: Plan,
+    out: Path,
+    said: dict[str, object],
+    watch: Callable[[Progress], None],
+) -> FitState:
+    saved = time.perf_counter()
+    while (done := int(state.step)) < plan.steps:
+        state, found = learning.chunk(state, material, env, key, plan)
+        values = {name: np.asarray(value) for name, value in found.items()}
+        if not np.isfinite(values["loss"]).all():
+            first = done + int(np.argmin(np.isfinite(values["loss"])))
+            raise EmbrlError(
+                f"the loss is no longer finite at step {first}: try a smaller learning rate; "
+                "what was saved before is kept"
+            )
+        done = min(int(state.step), plan.steps)
+        if done == plan.steps or time.perf_counter() - saved > SAVE_EVERY:
+            checkpoint.write(out / CHECKPOINTS, done, state, said)
+            saved = time.perf_counter()
+        watch(Progress(done, plan.steps, {name: float(v.mean()) for name, v in values.items()}))
+    return state
+
+
+def _found(out: Path, resume: bool, said: dict[str, object]) -> Path | None:
+    """The checkpoint to go on from.
+
+    Raises:
+        EmbrlError: there is one but it is not to be gone on from, or it is of another fit.
+    """
+    found = checkpoint.latest(out / CHECKPOINTS)
+    if found is None and checkpoint.latest(out / FOLDER) is None:
+        if out.exists() and (not out.is_dir() or any(out.iterdir())) and not resume:
+            raise EmbrlError(
+                f"{out} is there and holds no embedding: choose an empty or new folder"
+            )
+        return None
+    if not resume:
+        raise EmbrlError(f"{out} holds an embedding already: --resume goes on with it")
+    if found is not None:
+        manifest = checkpoint.read_manifest(found)
+        before = {name: manifest.get(name) for name in said}
+        # Tuples are lists in JSON.
+        now = _as_json(said)
+        different = [name for name in said if before[name] != now[name]]
+        if different:
+            raise EmbrlError(
+                f"{out} is of another fit ({', '.join(different)} differ): choose another folder"
+            )
+    return found
+
+
+def _as_json(value: dict[str, object]) -> dict[str, object]:
+    return json.loads(json.dumps(value))
