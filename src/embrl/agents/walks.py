@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Float, Int
 
 from embrl.agents.architecture import Architecture
 from embrl.agents.canonical import aligned, canonical
@@ -60,9 +60,7 @@ def stored_line(coefficients: Sequence[float] = COEFFICIENTS) -> Line:
     return lambda one, other: line(one, other, c)
 
 
-def aligned_line(
-    architecture: Architecture, coefficients: Sequence[float] = COEFFICIENTS
-) -> Line:
+def aligned_line(architecture: Architecture, coefficients: Sequence[float] = COEFFICIENTS) -> Line:
     """Straight in weights, the other agent's hidden units numbered as those of the one that are
     most like them: weight space at its best.
     """
@@ -84,7 +82,7 @@ def walked(
     other: Float[np.ndarray, "pairs size"],
     key: Key,
     episodes: int,
-    tell: Callable[[int, int], None] = lambda done, of: None,
+    tell: Callable[[int, int], None] = lambda *_: None,
 ) -> Float[np.ndarray, "pairs points episodes"]:
     """The return of every episode of every agent on the way from `one` to `other`.
 
@@ -120,12 +118,7 @@ def drawn(group: Int[np.ndarray, " N"], wanted: int, seed: int) -> Int[np.ndarra
     if len(group) < 2:
         raise EmbrlError(f"{len(group)} agents to walk between: there must be two or more")
     members = {int(name): np.flatnonzero(group == name) for name in np.unique(group)}
-    kinds = [
-        (a, b)
-        for a in members
-        for b in members
-        if a < b or (a == b and len(members[a]) > 1)
-    ]
+    kinds = [(a, b) for a in members for b in members if a < b or (a == b and len(members[a]) > 1)]
     rng, found = np.random.default_rng(seed), []
     for at, (a, b) in enumerate(kinds):
         count = wanted // len(kinds) + (at < wanted % len(kinds))
