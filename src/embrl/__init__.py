@@ -14,7 +14,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from embrl.api import Policy, Run, load, make, train
+    from embrl.api import Policy, Run, collect_agents, load, make, train
     from embrl.errors import EmbrlError
     from embrl.registration import register_environment, register_method, register_objective
 
@@ -22,6 +22,7 @@ __all__ = [
     "EmbrlError",
     "Policy",
     "Run",
+    "collect_agents",
     "load",
     "make",
     "register_environment",

@@ -20,6 +20,7 @@ COMMANDS = Registry(
         "inspect": "embrl.cli.inspect:inspect",
         "reproduce": "embrl.cli.reproduce:reproduce",
         "sweep": "embrl.cli.sweep:sweep",
+        "agents": "embrl.cli.agents:agents",
     },
 )
 """Name to a function of the arguments after it. A new command is one file and one line here."""
@@ -34,6 +35,7 @@ embrl: embeddings for reinforcement learning
   embrl inspect RUN           say how good a run's embedding is, and what is wrong with it
   embrl reproduce FIG         run a figure of the paper: fig2, fig3a, fig3b, fig3c, fig3e, fig3g
   embrl sweep ENV ...         try settings, all points of a grid at once, and say which are best
+  embrl agents COMMAND ...    populations of whole agents, and embeddings of them
 
   embrl --plugin FILE.py COMMAND ...    with environments, objectives and methods of your own, from
                                         a file or a module (docs/extending.md)

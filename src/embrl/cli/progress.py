@@ -15,12 +15,19 @@ LINE_EVERY = 10.0
 """Seconds between two lines where there is no terminal."""
 
 
+VALUES = {"pre-training": "loss", "lineages": "mean survival"}
+"""What the value of a stage is called, where it is no return."""
+
+
 class ProgressBar:
     """Shows each step of a run."""
 
-    def __init__(self, console: Console, config: RunConfig) -> None:
+    def __init__(self, console: Console, of: RunConfig | str) -> None:
+        """`of`: a run, or a title."""
         self.console = console
-        self.title = f"{config.method} + {config.algorithm} on {config.environment}"
+        self.title = (
+            of if isinstance(of, str) else f"{of.method} + {of.algorithm} on {of.environment}"
+        )
         self.bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -61,7 +68,7 @@ class ProgressBar:
         for news in step.news:
             self.console.print(f"{self.title}: {news}", highlight=False, soft_wrap=True)
         stage = self.part + step.stage
-        name = "loss" if step.stage == "pre-training" else "return"
+        name = VALUES.get(step.stage, "return")
         value = "" if step.value is None else f"{name} {step.value:.3f}"
         if self.console.is_terminal:
             if step.stage not in self.tasks:

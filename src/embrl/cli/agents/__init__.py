@@ -1,0 +1,38 @@
+"""`embrl agents COMMAND ...`: one file for each command."""
+
+from collections.abc import Sequence
+
+from embrl.errors import EmbrlError
+from embrl.registry import Registry
+
+COMMANDS = Registry(
+    "agents command",
+    {
+        "collect": "embrl.cli.agents.collect:collect",
+        "import": "embrl.cli.agents.importing:import_",
+    },
+)
+"""Name to a function of the arguments after it. A new command is one file and one line here."""
+
+USAGE = """\
+usage: embrl agents COMMAND ...
+
+Whole agents: populations of small policy networks, and embeddings of them.
+
+  embrl agents collect [ENV] ...         train very many agents of every skill, and evaluate them
+  embrl agents import FILE [FILE ...]    add policies that were trained elsewhere to a population
+
+embrl agents COMMAND --help says more of each."""
+
+
+def agents(arguments: Sequence[str]) -> None:
+    """Runs a command of agents."""
+    if arguments and arguments[0] in ("-h", "--help"):
+        print(USAGE)
+        return
+    if not arguments or arguments[0].startswith("-"):
+        raise EmbrlError(
+            f"agents what? embrl agents COMMAND, where COMMAND is one of {', '.join(COMMANDS)}"
+        )
+    command, *rest = arguments
+    COMMANDS[command](rest)
