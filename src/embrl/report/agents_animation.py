@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 EVERY = 4
 """Steps of the environment to a frame."""
-WIDTH, HEIGHT = 2.35, 2.2
+WIDTH, HEIGHT = 2.35, 1.9
 """Inches of a panel."""
 DPI = 80
 COLOURS = 64

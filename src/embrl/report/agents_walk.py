@@ -59,8 +59,9 @@ def plot_walk(
                 loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=2, fontsize=8.5
             )
         grid[0].set_ylabel(value)
-        low, high = grid[0].get_ylim()
-        grid[0].set_ylim(min(low, 0.0) if limit is not None else low, high)
+        if limit is not None:
+            grid[0].set_ylim(min(grid[0].get_ylim()[0], 0.0), 1.13 * limit)
+            grid[0].set_yticks([tick for tick in grid[0].get_yticks() if 0 <= tick <= limit])
 
 
 def _draw(axes: "Axes", curve: WalkCurve, colour: str) -> None:
@@ -77,7 +78,9 @@ def _draw(axes: "Axes", curve: WalkCurve, colour: str) -> None:
 def _draw_ends(axes: "Axes", ends: Sequence[tuple[str, float]], limit: float | None) -> None:
     axes.axvspan(0, 1, color="#F3F3F3", zorder=0)
     if limit is not None:
-        axes.axhline(limit, color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
+        axes.axhline(
+            limit, color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1, label="the limit"
+        )
     for c, (name, worth) in enumerate(ends):
         axes.plot(
             c, worth, marker="D", markersize=7, markerfacecolor="white", markeredgecolor=INK,
@@ -89,5 +92,5 @@ def _draw_ends(axes: "Axes", ends: Sequence[tuple[str, float]], limit: float | N
             color=INK,
         )  # fmt: skip
     low, high = axes.get_ylim()
-    axes.set_ylim(low, high + 0.12 * (high - low))
+    axes.set_ylim(low, high + 0.12 * (high - low))  # room for the names
     axes.grid(True, axis="y")
