@@ -47,8 +47,8 @@ def test_a_name_like_no_other_is_answered_with_all_of_them() -> None:
         (lambda: method("jsea"), f"unknown method 'jsea': did you mean jsae? {OTHERWISE}"),
         (
             lambda: configure("zzz"),
-            "unknown environment 'zzz': choose from cart_pole, continuous_gridworld, gridworld, "
-            f"recommender, slot_machine. {OTHERWISE}",
+            "unknown environment 'zzz': choose from acrobot, cart_pole, continuous_gridworld, "
+            f"gridworld, mountain_car, recommender, slot_machine. {OTHERWISE}",
         ),
     ],
 )

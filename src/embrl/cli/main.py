@@ -29,7 +29,8 @@ USAGE = """\
 embrl: embeddings for reinforcement learning
 
   embrl train ENV ...         learn an embedding and a policy in it; ENV: gridworld, recommender,
-                              slot_machine, continuous_gridworld, cart_pole
+                              slot_machine, continuous_gridworld, cart_pole, acrobot,
+                              mountain_car
   embrl plot RUN              draw a run's learning curve and its embedding
   embrl compare RUN RUN ...   set runs or panels side by side in a table and two pictures
   embrl inspect RUN           say how good a run's embedding is, and what is wrong with it

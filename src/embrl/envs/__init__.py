@@ -16,6 +16,8 @@ ENVIRONMENTS = Registry(
         "continuous_gridworld": "embrl.envs.continuous_gridworld:ContinuousGridworldConfig",
         "slot_machine": "embrl.envs.slot_machine:SlotMachineConfig",
         "cart_pole": "embrl.envs.cart_pole:CartPoleConfig",
+        "acrobot": "embrl.envs.acrobot:AcrobotConfig",
+        "mountain_car": "embrl.envs.mountain_car:MountainCarConfig",
     },
     plugged=True,
 )

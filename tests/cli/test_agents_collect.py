@@ -1,0 +1,81 @@
+import pytest
+
+from embrl.agents.population import Population
+from embrl.cli import main
+
+SMALL = [
+    *("--lineages", "4", "--block", "2", "--checkpoints", "0", "2", "--hidden", "3"),
+    *("--epoch", "100", "--lanes", "10", "--episodes", "4", "--env.step-limit", "40"),
+]
+
+
+def complaint(capsys, *arguments: str) -> str:
+    """Runs `embrl agents`, which must fail; its one line on standard error."""
+    assert main(["agents", *arguments]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("embrl: ")
+    assert err.count("\n") == 1, err
+    return err
+
+
+def test_a_population_is_collected_and_gone_on_with(capsys, tmp_path):
+    out = str(tmp_path / "population")
+    assert main(["agents", "collect", "cart_pole", *SMALL, "--out", out]) == 0
+    said = capsys.readouterr().out
+    assert "lineages 2/4 mean survival" in said
+    assert "8 agents 4-3-2 tanh, 4 episodes each: mean survival" in said
+    assert "mean return below 50 100%" in said
+    assert Population(out).count == 8
+    # Its settings are the folder's, without being said again.
+    assert main(["agents", "collect", "--resume", "--out", out]) == 0
+    assert "8 agents" in capsys.readouterr().out
+    assert "add --resume" in complaint(capsys, "collect", *SMALL, "--out", out)
+    assert "another collection: its seed is 0, this one's is 5" in complaint(
+        capsys, "collect", "--resume", "--seed", "5", "--out", out
+    )
+    assert "another collection: its environment is cart_pole" in complaint(
+        capsys, "collect", "acrobot", "--resume", "--out", out
+    )
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ([], ["agents what?", "collect, import"]),
+        (["colect"], ["unknown agents command 'colect': did you mean collect?"]),
+        (["collect", "cart_pol"], ["unknown environment 'cart_pol': did you mean cart_pole"]),
+        (["collect", "--lineages", "many"], ["--lineages", "'many'", "INT"]),
+        (["collect", "--lineages", "0"], ["lineages is 0: choose 1 or more"]),
+        (["collect", "--checkpoints", "5", "2"], ["checkpoints are 5 2"]),
+        (["collect", "--hidden", "0"], ["each must be 1 or more"]),
+        (["collect", "--algorithm", "sac"], ["--algorithm", "vpg"]),
+        (["collect", "--speed", "3"], ["Unrecognized options: --speed"]),
+        (["collect", "--env.tau", "0"], ["env.tau is 0.0"]),
+        (["collect", "slot_machine"], ["agents observe a vector of numbers"]),
+        (["import"], ["--out"]),
+        (["import", "--out", "there"], ["import what?"]),
+        (["import", "nothing.txt", "--out", "there"], ["nothing.txt: expected a state dict"]),
+        (["import", "a.zip", "--out", "x", "--environment", "pole"], ["unknown environment"]),
+        (["import", "a.zip", "--out", "x", "--seed", "-1"], ["seed is -1"]),
+    ],
+)
+def test_a_wrong_word_is_named_with_what_would_be_right(capsys, tmp_path, monkeypatch, flags, said):
+    monkeypatch.chdir(tmp_path)
+    message = complaint(capsys, *flags)
+    for part in said:
+        assert part in message
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("command", [["agents"], ["agents", "collect"], ["agents", "import"]])
+def test_help_explains(capsys, command):
+    assert main([*command, "--help"]) == 0
+    assert "usage: embrl agents" in capsys.readouterr().out
+
+
+def test_all_flags_of_an_environment_are_explained(capsys):
+    assert main(["agents", "collect", "cart_pole", "--help"]) == 0
+    said = capsys.readouterr().out
+    for flag in ("--lineages", "--checkpoints", "--learning-rate", "--env.gravity"):
+        assert flag in said
