@@ -63,10 +63,10 @@ def fit_critic(
     """Least squares on the population's embeddings; each member has its own first weights and its
     own batches.
     """
-    z, target = jnp.asarray(z, jnp.float32), jnp.asarray(survival, jnp.float32)
-    centre, width = z.mean(0), jnp.maximum(z.std(0), 1e-6)
+    points, target = jnp.asarray(z, jnp.float32), jnp.asarray(survival, jnp.float32)
+    centre, width = points.mean(0), jnp.maximum(points.std(0), 1e-6)
     mean, deviation = target.mean(), jnp.maximum(target.std(), 1e-6)
-    x, y = (z - centre) / width, (target - mean) / deviation
+    x, y = (points - centre) / width, (target - mean) / deviation
     found = _fit(x, y, jax.random.split(key, members), steps)
     return Critic(found, centre, width, mean, deviation)
 

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -44,6 +45,7 @@ def generate(
         raise EmbrlError(f"n is {n}: choose 1 or more")
     if not (spread > 0 and np.isfinite(spread)):
         raise EmbrlError(f"spread is {spread}: choose a number above 0")
+    out = Path(out)
     create(out, embedding.architecture, embedding.environment, embedding.env, episodes)
     drawing, playing = jax.random.split(jax.random.key(seed))
     w = embedding.decode(embedding.sample(drawing, n, spread))

@@ -17,7 +17,7 @@ from embrl.agents.architecture import Architecture
 from embrl.agents.canonical import canonical
 from embrl.agents.decisions import size
 from embrl.agents.embeddings import KINDS, learning
-from embrl.agents.embeddings.config import FitConfig
+from embrl.agents.embeddings.config import FitConfig, from_json
 from embrl.agents.embeddings.embedding import FOLDER, AgentEmbedding, blank, load
 from embrl.agents.embeddings.learning import FitState, Material, Plan
 from embrl.agents.embeddings.prior import fit_prior
@@ -123,6 +123,19 @@ def fit(
     )
     embedding.save(out)
     return embedding
+
+
+def planned(out: str | os.PathLike[str]) -> tuple[str, FitConfig] | None:
+    """Kind and settings of the fit that was begun in a folder; None where there is none.
+
+    Raises:
+        EmbrlError: its checkpoint is damaged.
+    """
+    found = checkpoint.latest(Path(out) / CHECKPOINTS) or checkpoint.latest(Path(out) / FOLDER)
+    if found is None:
+        return None
+    manifest, where = checkpoint.read_manifest(found), found / checkpoint.MANIFEST
+    return str(manifest.get("kind")), from_json(manifest.get("config"), where)
 
 
 def chosen(population: Population, config: FitConfig, groups: Groups | None = None) -> Agents:

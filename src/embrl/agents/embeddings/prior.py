@@ -82,17 +82,23 @@ def _maximise(
     floor = FLOOR * z.var(0).mean() + 1e-9
     start = z[draw.choice(len(z), components, replace=False)]
     nearest = ((z[:, None] - start) ** 2).sum(-1).argmin(1)
-    mine = np.eye(components)[nearest]
-    for _ in range(ROUNDS if components > 1 else 1):
-        counts = mine.sum(0) + 1e-9
-        shares, means = counts / counts.sum(), mine.T @ z / counts[:, None]
-        apart = z - means[:, None]
-        covariances = np.einsum("nm,mni,mnj->mij", mine, apart, apart, optimize=True)
-        covariances = covariances / counts[:, None, None] + floor * np.eye(z.shape[1])
-        roots = np.linalg.cholesky(covariances)
-        joint = _log_joint(z, shares, means, roots)
-        mine = np.exp(joint - _log_sum(joint)[:, None])
-    return shares, means, roots
+    found = _of(z, np.eye(components)[nearest], floor)
+    for _ in range(ROUNDS if components > 1 else 0):
+        joint = _log_joint(z, *found)
+        found = _of(z, np.exp(joint - _log_sum(joint)[:, None]), floor)
+    return found
+
+
+def _of(
+    z: np.ndarray, mine: Float[np.ndarray, "N M"], floor: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Shares, means and covariances' roots, when the components own so much of each point."""
+    counts = mine.sum(0) + 1e-9
+    means = mine.T @ z / counts[:, None]
+    apart = z - means[:, None]
+    covariances = np.einsum("nm,mni,mnj->mij", mine, apart, apart, optimize=True)
+    covariances = covariances / counts[:, None, None] + floor * np.eye(z.shape[1])
+    return counts / counts.sum(), means, np.linalg.cholesky(covariances)
 
 
 def _log_joint(

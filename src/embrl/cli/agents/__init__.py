@@ -10,6 +10,8 @@ COMMANDS = Registry(
     {
         "collect": "embrl.cli.agents.collect:collect",
         "import": "embrl.cli.agents.importing:import_",
+        "fit": "embrl.cli.agents.fit:fit",
+        "generate": "embrl.cli.agents.generate:generate",
     },
 )
 """Name to a function of the arguments after it. A new command is one file and one line here."""
@@ -21,6 +23,8 @@ Whole agents: populations of small policy networks, and embeddings of them.
 
   embrl agents collect [ENV] ...         train very many agents of every skill, and evaluate them
   embrl agents import FILE [FILE ...]    add policies that were trained elsewhere to a population
+  embrl agents fit POP ...               learn an embedding of a population's agents
+  embrl agents generate EMB ...          draw new agents from an embedding
 
 embrl agents COMMAND --help says more of each."""
 
