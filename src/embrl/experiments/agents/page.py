@@ -146,7 +146,9 @@ def _walks(scope: str, told: dict[str, Any]) -> str:
         ]
         for space, entry in told["spaces"].items()
     ]
-    text = f"### Agents: {scope}\n\nShare of pairs (%), and the mean worth of what lies between.\n\n"
+    text = (
+        f"### Agents: {scope}\n\nShare of pairs (%), and the mean worth of what lies between.\n\n"
+    )
     text += table(["space", *map(str, Pattern), "between"], rows)
     text += "\n\nExtrapolation: gain over the better end (mean), and how often it beats it (%).\n\n"
     rows = [
@@ -173,7 +175,9 @@ def _examples(summary: dict[str, Any]) -> Sequence[str]:
     for pattern in ("slope", "valley", "hill"):
         told = summary["examples"].get(pattern)
         if told is None:
-            found.append(f"### A {pattern}\n\nNo pair was found whose {pattern} new episodes confirm.")
+            found.append(
+                f"### A {pattern}\n\nNo pair was found whose {pattern} new episodes confirm."
+            )
             continue
         text = "\n".join(f"- {line}" for line in told["text"].splitlines())
         shown = "\n\n".join(

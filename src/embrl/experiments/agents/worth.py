@@ -53,6 +53,11 @@ def check_fits(embedding: AgentEmbedding, population: Population, name: str) -> 
                 f"{name} was fitted to other {what} ({mine}) than those of {population.path} "
                 f"({its}): choose an embedding of this population"
             )
+    if embedding.k > population.count:
+        raise EmbrlError(
+            f"{name} has k = {embedding.k} numbers for each agent, more than the "
+            f"{population.count} agents of {population.path}: choose a larger population"
+        )
 
 
 def check_count(population: Population, wanted: int, what: str) -> None:
