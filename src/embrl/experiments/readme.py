@@ -69,7 +69,7 @@ def lines_table(curves: Sequence[dict[str, Any]]) -> str:
             ]
         )
     names = "line, settings, seeds, final return, worst, best, AUC, samples to half, seconds"
-    return _table(names.split(", "), rows)
+    return table(names.split(", "), rows)
 
 
 def differences_table(differences: Sequence[dict[str, Any]]) -> str:
@@ -87,7 +87,7 @@ def differences_table(differences: Sequence[dict[str, Any]]) -> str:
         ]
         for pair in differences
     ]
-    return _table(["difference", "final return", "AUC", "samples to half"], rows)
+    return table(["difference", "final return", "AUC", "samples to half"], rows)
 
 
 def claims_table(claims: Sequence[dict[str, Any]]) -> str:
@@ -103,7 +103,7 @@ def claims_table(claims: Sequence[dict[str, Any]]) -> str:
                 show(claim["difference"], claim["ci95"]),
             ]
         )
-    return _table(["claim", "", "by [95 %]"], rows)
+    return table(["claim", "", "by [95 %]"], rows)
 
 
 def plain(value: float, digits: int | None = None) -> str:
@@ -129,6 +129,7 @@ def short(value: float) -> str:
     return short_count(round(value)).replace("-", MINUS)
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """As Markdown; all columns but the first are aligned to the right."""
     rule = ["---", *["---:"] * (len(header) - 1)]
     return "\n".join(f"| {' | '.join(row)} |" for row in [header, rule, *rows])

@@ -49,6 +49,22 @@ STYLE = {
 def figure(path: str | Path, width: float, height: float) -> Iterator["Figure"]:
     """An empty figure of `width` x `height` inches; it is written to `path` (PNG) at the end.
 
+    Raises:
+        EmbrlError: matplotlib is not installed.
+    """
+    with blank(width, height) as drawn:
+        yield drawn
+        image = io.BytesIO()
+        drawn.savefig(image, format="png")
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    files.write_bytes(path, image.getvalue())
+
+
+@contextlib.contextmanager
+def blank(width: float, height: float, dpi: int = DPI) -> Iterator["Figure"]:
+    """An empty figure that is not written.
+
     The user's matplotlib settings are put aside, so that figures look the same everywhere; no
     window system is touched.
 
@@ -60,11 +76,6 @@ def figure(path: str | Path, width: float, height: float) -> Iterator["Figure"]:
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(STYLE)
-        drawn = make(figsize=(width, height), dpi=DPI, layout="constrained")
+        drawn = make(figsize=(width, height), dpi=dpi, layout="constrained")
         drawn.get_layout_engine().set(w_pad=PAD, h_pad=PAD)
         yield drawn
-        image = io.BytesIO()
-        drawn.savefig(image, format="png")
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    files.write_bytes(path, image.getvalue())

@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import operator
-import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -30,7 +29,7 @@ from embrl.training.evaluate import random_return
 from embrl.training.program import Program, SeedState
 from embrl.training.run_folder import RunFolder
 from embrl.training.seeds import over_seeds, seed_keys
-from embrl.training.versions import versions
+from embrl.training.versions import machine, versions
 from embrl.types import Transition
 
 FIT_STEPS = 50
@@ -420,7 +419,7 @@ class _Run:
                 "samples": samples,
                 "wall_s": wall,
                 "samples_per_s": config.rows * samples / wall,
-                "machine": _machine(),
+                "machine": machine(),
                 **self._returns(),
                 "warnings": self.record.warnings,
                 "random_return": random_return(self.env, key),
@@ -448,8 +447,3 @@ class _Run:
             "final_greedy_return_mean": float(greedy.mean()),
             "auc_mean": float(area_under_curve(samples, returns.T).mean()),
         }
-
-
-def _machine() -> str:
-    device = jax.devices()[0]
-    return f"{device.device_kind} x {len(jax.devices())}, {os.cpu_count()} cores"

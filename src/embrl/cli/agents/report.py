@@ -1,0 +1,141 @@
+"""`embrl agents report POP EMB [EMB ...]`"""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+from rich.console import Console
+
+from embrl.agents.embeddings.embedding import AgentEmbedding, load
+from embrl.agents.population import Population
+from embrl.cli.flags import field
+from embrl.cli.parsing import finish_help, parse
+from embrl.cli.progress import ProgressBar
+from embrl.errors import EmbrlError, require
+from embrl.experiments.agents.evidence import ReportConfig, evidence
+from embrl.training.runner import Progress as Step
+from embrl.training.seeds import prepare_jax
+
+USAGE = """\
+usage: embrl agents report POP EMB [EMB ...] --out DIR [--pairs N] [--agents N] ...
+
+Measures embeddings of a population, and writes DIR/summary.json, DIR/README.md with the tables,
+pictures, and animations of a real slope, valley and hill: what agents keep and new ones reach, new
+agents beside trivial ones, walks between pairs of agents, how alike agents decide and represent.
+The same command again goes on where it stopped (finished parts lie in DIR/parts).
+
+  POP                 a population folder
+  EMB ...             folders that embrl agents fit has made of it, the best one first
+{flags}"""
+
+FLAGS = {
+    "pairs": "walks of each embedding's agents",
+    "walk_episodes": "at each of a walk's 13 points, an even number",
+    "agents": "reconstructed or generated, of each group at most",
+    "episodes": "of these agents, and of the walks that are shown",
+    "margin": "of the rule that tells slopes, valleys and hills, in units of return",
+    "everybody": "walk between all agents, not held-out ones alone",
+    "seed": "where all randomness comes from",
+}
+
+
+def report(arguments: Sequence[str]) -> None:
+    """Measures what is missing, writes it all down, says which claims hold."""
+    finish_help(arguments, USAGE.format(flags=_help()))
+    if not arguments or arguments[0].startswith("-"):
+        raise EmbrlError(
+            "report on what? embrl agents report POP EMB [EMB ...] --out DIR, where POP is a "
+            "population folder and EMB what embrl agents fit has made of it"
+        )
+    given: Any = parse(_flags(), arguments, "embrl agents report")
+    require("matplotlib", "plot")  # before the work, not after it
+    prepare_jax()
+    config = ReportConfig(**{name: getattr(given, name) for name in FLAGS})
+    population = Population(given.population)
+    embeddings = _named(given.embeddings)
+    console = Console()
+    with ProgressBar(console, f"report on {given.population.name}") as bar:
+        summary = evidence(
+            population,
+            embeddings,
+            given.out,
+            config,
+            _command(given, config),
+            lambda stage, done, of: bar.show(Step(stage, done, of, None)),
+        )
+    for claim in [*summary["bars"], *_walks(summary), *summary["likeness"]["claims"]]:
+        mark = "holds         " if claim["holds"] else "does not hold "
+        name = f"{claim['embedding']}: " if "embedding" in claim else ""
+        console.print(
+            f"{mark}{name}{claim['claim']}", highlight=False, soft_wrap=True, markup=False
+        )
+    console.print(f"{summary['wall_s'] / 60:.1f} minutes\n{given.out}", highlight=False)
+
+
+def _flags() -> type:
+    default = ReportConfig()
+    types = {part.name: part.type for part in dataclasses.fields(ReportConfig)}
+    types["everybody"] = tyro.conf.FlagCreatePairsOff[bool]
+    return dataclasses.make_dataclass(
+        "Report",
+        [
+            ("population", Annotated[Path, tyro.conf.Positional]),
+            ("embeddings", Annotated[tuple[Path, ...], tyro.conf.Positional]),
+            ("out", Path),
+            *(
+                field(name, types[name], getattr(default, name), text.capitalize())
+                for name, text in FLAGS.items()
+            ),
+        ],
+        frozen=True,
+    )
+
+
+def _help() -> str:
+    default = ReportConfig()
+    rows = []
+    for name, text in FLAGS.items():
+        value = getattr(default, name)
+        said = {None: "a tenth of the range", False: "off"}.get(value, value)
+        rows.append(f"  {_flag(name):<19} {text} (default: {said if value != 0 else value})")
+    return "\n".join(rows)
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _named(folders: Sequence[Path]) -> dict[str, AgentEmbedding]:
+    """By their folders' names.
+
+    Raises:
+        EmbrlError: two have the same, there is none, or one is no embedding.
+    """
+    if not folders:
+        raise EmbrlError("report on which embedding? embrl agents report POP EMB [EMB ...]")
+    names = [folder.resolve().name for folder in folders]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise EmbrlError(f"two embeddings are called {twice.pop()}: rename one of their folders")
+    return {name: load(folder) for name, folder in zip(names, folders, strict=True)}
+
+
+def _walks(summary: dict[str, Any]) -> list[dict[str, Any]]:
+    return [claim for told in summary["walks"].values() for claim in told["claims"]]
+
+
+def _command(given: Any, config: ReportConfig) -> str:
+    """The command, without the machine's own paths."""
+    places = [given.population, *given.embeddings]
+    parts = ["embrl agents report", *map(_place, places), f"--out {_place(given.out)}"]
+    default = ReportConfig()
+    for name in FLAGS:
+        value = getattr(config, name)
+        if value != getattr(default, name):
+            parts.append(_flag(name) if value is True else f"{_flag(name)} {value}")
+    return " ".join(parts)
+
+
+def _place(path: Path) -> str:
+    return path.name if path.is_absolute() else str(path)

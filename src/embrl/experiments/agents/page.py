@@ -1,0 +1,206 @@
+"""README.md of an evidence folder."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from embrl.agents.walk import Pattern
+from embrl.experiments.readme import claims_table, number, plain, table
+
+HOLDS = """\
+A claim holds if the 95 % interval of its difference lies on its side. Intervals are percentile
+bootstraps: over pairs of agents without a lineage in common for decisions and representations, over
+lineages for what agents keep, over agents for new ones, over pairs for walks.
+"""
+
+
+def markdown(summary: dict[str, Any]) -> str:
+    """The page."""
+    about = summary["population"]
+    groups = ", ".join(f"{count:,} of {name}" for name, count in about["groups"].items())
+    parts = [
+        f"# Agent embeddings: {about['name']}",
+        f"    {summary['command']}",
+        f"{about['agents']:,} agents {about['architecture']} of {about['lineages']:,} lineages in "
+        f"{about['environment']}, evaluated on {about['episodes']} episodes each: {groups}. "
+        f"{summary['wall_s'] / 60:.1f} minutes (what was kept from before not counted) on: "
+        f"{summary['machine']}. All numbers: [summary.json](summary.json).",
+        "## What agents keep, and what new ones reach",
+        _quality(summary),
+        claims_table(summary["bars"]) if summary["bars"] else "",
+        *_shown(summary, "survival-", "map-"),
+        "## Survival and novelty",
+        _novelty(summary),
+        *_shown(summary, "novelty-"),
+        "## Walks",
+        _rule(summary),
+        *(_walks(scope, told) for scope, told in summary["walks"].items()),
+        *_shown(summary, "patterns-"),
+        *_examples(summary),
+        "## Decisions and representations",
+        _likeness(summary["likeness"]),
+        claims_table(summary["likeness"]["claims"]) if summary["likeness"]["claims"] else "",
+        HOLDS,
+    ]
+    return "\n\n".join(part.strip("\n") for part in parts if part) + "\n"
+
+
+def _shown(summary: dict[str, Any], *kinds: str) -> list[str]:
+    return [
+        f"![{picture['text']}]({picture['file']})\n\n{picture['text']}"
+        for picture in summary["pictures"]
+        if picture["file"].startswith(kinds)
+    ]
+
+
+def _of(interval: Mapping[str, Any] | None, digits: int = 1, scale: float = 1.0) -> str:
+    """A mean with its interval, as `as_json` and `_mean` write them."""
+    if interval is None or interval["mean"] is None:
+        return "–"
+    ends = interval.get("ci95", [interval.get("low"), interval.get("high")])
+    if ends is None or None in ends:
+        return plain(scale * interval["mean"], digits)
+    return number(scale * interval["mean"], [scale * end for end in ends], digits)
+
+
+def _quality(summary: dict[str, Any]) -> str:
+    rows = []
+    for name, told in summary["quality"].items():
+        for group, entry in told["groups"].items():
+            held, training = entry.get("held_out"), entry.get("training")
+            generated = entry.get("generated")
+            rows.append(
+                [
+                    f"{name} ({told['kind']}, k = {told['k']})",
+                    group,
+                    _of(training and training["original"]),
+                    _of(held and held["original"]),
+                    _of(held and held["reconstructed"]),
+                    _of(held and held["kept"], 1, 100.0),
+                    _of(held and held["agreement"], 1, 100.0),
+                    _of(generated and generated["survival"]),
+                ]
+            )
+    names = (
+        f"embedding, group, training agents, held-out agents, reconstructed, kept (%), decisions "
+        f"kept (%), generated: {summary['value']}"
+    )
+    header = names.split(", ")
+    header[-1] = header[-1].partition(":")[0]
+    return f"Mean {summary['value']}, with 95 % intervals.\n\n" + table(header, rows)
+
+
+def _novelty(summary: dict[str, Any]) -> str:
+    rows = []
+    for name, told in summary["novelty"].items():
+        for point in told["points"]:
+            above = point.get("above")
+            if above is None:
+                continue
+            rows.append(
+                [
+                    name,
+                    f"{point['setting']:g}",
+                    _of(point["survival"]),
+                    plain(point["weights"], 3),
+                    plain(point["decisions"], 3),
+                    *(plain(above[column], 1) for column in above),
+                ]
+            )
+    columns = ["noise, weights", "noise, decisions", "average, weights", "average, decisions"]
+    text = (
+        "New agents of each embedding, at several spreads of its prior, and by how much they are "
+        "above the best that noise on training agents, or averages of pairs of them, reach at the "
+        "same novelty or more (0 or more: on the frontier or above it).\n\n"
+    )
+    text += table(["embedding", "spread", "worth", "weights", "decisions", *columns], rows)
+    verdicts = []
+    for name, told in summary["novelty"].items():
+        points = [point for point in told["points"] if "above" in point]
+        good = [f"{p['setting']:g}" for p in points if all(v >= 0 for v in p["above"].values())]
+        where = f"at spread {', '.join(good)}" if good else "at no spread"
+        verdicts.append(f"- {name}: on or above the frontier of both, in both novelties, {where}.")
+    return text + "\n\n" + "\n".join(verdicts)
+
+
+def _rule(summary: dict[str, Any]) -> str:
+    config, margin = summary["config"], summary["margin"]
+    who = "all agents" if config["everybody"] else "held-out agents"
+    return (
+        f"{config['pairs']:,} pairs of {who} of each scope, as many of every two groups as of any "
+        f"other; 13 coefficients from {plain(-1, 0)} to 2, {config['walk_episodes']} episodes at "
+        f"each, alike for all. The margin of the rule is {margin:g}: a hill rises above the better "
+        "end by more than that somewhere between the ends, a valley falls below the worse end, a "
+        "slope joins two different ends and hardly falls on the way (`embrl.agents.walk.Rule`). "
+        "In the latent space ends are decoded agents. What extrapolation gains is chosen on half "
+        "of the episodes and measured on the others; *beats* counts gains above the margin among "
+        "pairs whose better end leaves room for that."
+    )
+
+
+def _walks(scope: str, told: dict[str, Any]) -> str:
+    rows = [
+        [
+            space,
+            *(_of(entry["shares"][str(pattern)], 1, 100.0) for pattern in Pattern),
+            _of(entry["between"]),
+        ]
+        for space, entry in told["spaces"].items()
+    ]
+    text = (
+        f"### Agents: {scope}\n\nShare of pairs (%), and the mean worth of what lies between.\n\n"
+    )
+    text += table(["space", *map(str, Pattern), "between"], rows)
+    text += "\n\nExtrapolation: gain over the better end (mean), and how often it beats it (%).\n\n"
+    rows = [
+        [
+            space,
+            pattern,
+            f"{entry['pairs']:,}",
+            _of(entry["gain"]),
+            f"{entry['with_room']:,}",
+            _of(entry["beats"], 1, 100.0),
+        ]
+        for space, of in told["spaces"].items()
+        for pattern, entry in of["extrapolation"].items()
+    ]
+    text += table(["space", "pattern", "pairs", "gain", "with room", "beats (%)"], rows)
+    claims = [
+        {**claim, "claim": f"{claim['embedding']}: {claim['claim']}"} for claim in told["claims"]
+    ]
+    return text + "\n\n" + claims_table(claims)
+
+
+def _examples(summary: dict[str, Any]) -> Sequence[str]:
+    found = []
+    for pattern in ("slope", "valley", "hill"):
+        told = summary["examples"].get(pattern)
+        if told is None:
+            found.append(
+                f"### A {pattern}\n\nNo pair was found whose {pattern} new episodes confirm."
+            )
+            continue
+        text = "\n".join(f"- {line}" for line in told["text"].splitlines())
+        shown = "\n\n".join(
+            f"![a {pattern}]({file})" for file in told["files"] if not file.endswith(".json")
+        )
+        found.append(
+            f"### A {pattern}: agents {told['a']} and {told['b']}, {told['embedding']}\n\n{text}"
+            f"\n\n{shown}"
+        )
+    return found
+
+
+def _likeness(told: dict[str, Any]) -> str:
+    if not told["rows"]:
+        return "No group has two lineages."
+    measures = [name for name in told["rows"][0] if name not in ("group", "pairs")]
+    rows = [
+        [row["group"], str(row["pairs"]), *(_of(row[measure], 3) for measure in measures)]
+        for row in told["rows"]
+    ]
+    text = (
+        f"Pairs of agents of a group, on {told['states']:,} states that agents of all groups visit, "
+        "as many of each group. Agreement: share of states with the same action; kappa: agreement "
+        "beyond chance; CKA: likeness of a hidden layer's activities.\n\n"
+    )
+    return text + table(["group", "pairs", *measures], rows)

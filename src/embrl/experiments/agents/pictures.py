@@ -1,0 +1,92 @@
+"""The pictures of an evidence folder."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from embrl.agents.embeddings.embedding import AgentEmbedding
+from embrl.agents.embeddings.fit import in_group
+from embrl.agents.population import Population
+from embrl.experiments.agents.pair import SPACES
+from embrl.experiments.agents.survivals import COLUMNS
+from embrl.report.agents_map import plot_map
+from embrl.report.agents_novelty import plot_novelty
+from embrl.report.agents_patterns import plot_patterns
+from embrl.report.agents_survival import plot_survival
+
+MAPPED = 10_000
+"""Agents on a map at most."""
+
+
+def draw(
+    out: Path,
+    population: Population,
+    embeddings: Mapping[str, AgentEmbedding],
+    scopes: Mapping[str, list[str]],
+    survivals: Mapping[str, dict[str, Any]],
+    summary: dict[str, Any],
+) -> list[dict[str, str]]:
+    """Writes them. **Returns** the name of each and what it shows, in the order to be shown in."""
+    value, found = summary["value"], []
+
+    def add(file: str, text: str) -> Path:
+        found.append({"file": file, "text": text})
+        return out / file
+
+    for title, rows in _families(embeddings, survivals).items():
+        named = title.replace(" ", "-").replace("(", "").replace(")", "").lower()
+        path = add(f"survival-{named}.png", f"{title}: what agents are worth, by group.")
+        plot_survival(path, f"{title}: agents by group", rows, value)
+    for name, embedding in embeddings.items():
+        if embedding.config.group != "all":
+            continue
+        z, worth = _mapped(population, embedding)
+        path = add(f"map-{name}.png", f"{name}: the population in its latent space.")
+        plot_map(path, f"{name}: z of k = {embedding.k} numbers", z, worth, value)
+    for scope, names in scopes.items():
+        planes = [(name, summary["novelty"][name]) for name in names]
+        path = add(
+            f"novelty-{scope}.png",
+            f"New agents against their novelty, agents: {scope}. Numbers at dots are sizes of "
+            "noise (in deviations of each weight) and spreads of the prior.",
+        )
+        plot_novelty(path, f"New agents: what they are worth, agents: {scope}", planes, value)
+        counts = summary["walks"][scope]["spaces"]
+        path = add(f"patterns-{scope}.png", f"Patterns of walks, agents: {scope}.")
+        plot_patterns(
+            path,
+            f"Walks between two agents, agents: {scope}",
+            [(_space(space), told["patterns"]) for space, told in counts.items()],
+        )
+    return found
+
+
+def _space(name: str) -> str:
+    if name in SPACES:
+        return SPACES[name].replace(", ", ",\n")
+    return f"{name},\nlatent space"
+
+
+def _families(
+    embeddings: Mapping[str, AgentEmbedding], survivals: Mapping[str, dict[str, Any]]
+) -> dict[str, list]:
+    """Rows of groups; embeddings of one kind that each are for a group share a picture."""
+    found: dict[str, list] = {}
+    for name, embedding in embeddings.items():
+        family = name
+        if embedding.config.group != "all":
+            family = f"{embedding.kind} (k = {embedding.k}) of each group".replace("= ", "")
+        for group, kinds in survivals[name].items():
+            row = (group, {COLUMNS[kind]: np.asarray(v) for kind, v in kinds.items()})
+            found.setdefault(family, []).append(row)
+    return found
+
+
+def _mapped(population: Population, embedding: AgentEmbedding) -> tuple[np.ndarray, np.ndarray]:
+    returns = population.table()["return_mean"]
+    rows = np.flatnonzero(in_group(population.environment, returns, embedding.config.group))
+    if len(rows) > MAPPED:
+        rows = np.sort(np.random.default_rng(0).choice(rows, MAPPED, replace=False))
+    return embedding.encode(population.rows(rows)), returns[rows]
