@@ -129,7 +129,7 @@ def test_a_registered_method_is_a_choice_of_the_command_line(folder: Path, capsy
     assert "Cells of the longest walk, 1 to 16." in out
     assert "translation" in out
     assert main([*plugins, "train", "--help"]) == 0
-    assert "slot_machine, corridor." in " ".join(capsys.readouterr().out.split())
+    assert "mountain_car, corridor." in " ".join(capsys.readouterr().out.split())
 
 
 def test_a_setting_out_of_range_is_named(folder: Path, capsys) -> None:

@@ -1,11 +1,10 @@
 """What agents are worth: whole episodes of very many agents, each by its likeliest action.
 
 How it is laid out, by what was measured on 2 cores (4-32-32-2 tanh, Cart-Pole, 100 episodes of 500
-steps, million agent-steps for 2 seconds of CPU time): one agent at a time with its episodes along
-the rows 14, along the columns 17; 4 agents at a time 18 and 18.6; 16 and 32 agents, 19 and 18;
-matrix products written out as sums of columns 13. So agents take turns: no agent then waits for
-another that lives longer, which costs far more than a tenth in a mixed population, and nothing
-depends on who is evaluated beside whom.
+steps, million agent-steps for a second of both, by processor time): one agent at a time with its
+episodes along the rows 14, along the columns 17; 4 agents at a time 18 and 18.6; 16 agents 18.8 and
+19.8; matrix products written out as sums of columns 13. So agents take turns, for a seventh at
+most: none then waits for another that lives longer, and nothing depends on who is beside whom.
 """
 
 import functools
