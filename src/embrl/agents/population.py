@@ -336,7 +336,7 @@ def _tensors(folder: Path, shard: Shard, size: int) -> dict[str, _Tensor]:
             header = json.loads(file.read(length)) if length <= HEADER_BYTES else None
     except OSError as error:
         raise EmbrlError(f"{path} is missing or unreadable: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise EmbrlError(f"{path} is damaged: its header is no JSON") from error
     wanted = {"weights": (np.float32, (shard.count, size))}
     wanted |= {name: (kind, (shard.count,)) for name, kind in COLUMNS.items()}
