@@ -1,4 +1,6 @@
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from embrl.agents.population import Population
 from embrl.cli import main
@@ -36,6 +38,28 @@ def test_a_population_is_collected_and_gone_on_with(capsys, tmp_path):
     )
     assert "another collection: its environment is cart_pole" in complaint(
         capsys, "collect", "acrobot", "--resume", "--out", out
+    )
+
+
+def test_policies_from_elsewhere_are_evaluated_and_join_a_population(capsys, tmp_path):
+    # Against the pole's fall and its spin: balances; pushes left whatever happens: falls.
+    good = np.array([[0, 0, 0, 0], [0.0, 0.0, 10.0, 3.0]], np.float32)
+    save_file({"0.weight": good, "0.bias": np.zeros(2, np.float32)}, tmp_path / "good.safetensors")
+    bias = np.array([1.0, 0.0], np.float32)
+    save_file({"0.weight": 0 * good, "0.bias": bias}, tmp_path / "bad.safetensors")
+    out = str(tmp_path / "population")
+    for name in ("good", "bad"):
+        path = str(tmp_path / f"{name}.safetensors")
+        flags = ["--episodes", "5", "--env.step-limit", "60"] if name == "good" else []
+        assert main(["agents", "import", path, "--out", out, *flags]) == 0
+        assert f"{name}.safetensors: mean return" in capsys.readouterr().out
+    table = Population(out).table()
+    assert table["lineage"].tolist() == [0, 1]
+    assert table["survival_mean"][0] == 60
+    assert table["survival_mean"][1] < 12
+    path = str(tmp_path / "good.safetensors")
+    assert "mountain_car" in complaint(
+        capsys, "import", path, "--out", out, "--environment", "mountain_car"
     )
 
 
