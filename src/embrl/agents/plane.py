@@ -1,5 +1,7 @@
 """Survival against novelty: an embedding's new agents beside those of two trivial generators."""
 
+import dataclasses
+import itertools
 import os
 from pathlib import Path
 from typing import Any
@@ -9,14 +11,18 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from embrl.agents.ascend import fit_critic
 from embrl.agents.canonical import canonical
 from embrl.agents.embeddings.embedding import AgentEmbedding
 from embrl.agents.embeddings.evaluate import EPISODES, as_json
 from embrl.agents.embeddings.fit import chosen
+from embrl.agents.embeddings.prior import fit_prior
+from embrl.agents.guided import expected, guided
 from embrl.agents.novelty import NOISES, above, averaged, noisy, novelty
 from embrl.agents.population import Population
 from embrl.agents.survival import survival
 from embrl.agents.visits import visited
+from embrl.errors import EmbrlError
 from embrl.statistics import bootstrap_ratio
 from embrl.training import files
 
@@ -37,21 +43,30 @@ def plane(
     agents: int = 500,
     episodes: int = EPISODES,
     spreads: tuple[float, ...] = SPREADS,
+    group: str = "best",
     seed: int = 0,
 ) -> dict[str, Any]:
     """Writes `novelty.json` into the embedding's folder: a point for each generator and setting.
 
-    Generators: `embedding` (its prior, at each spread), `noise` (training agents with noise of each
+    Generators: `embedding` (the prior of the group, at each spread), `guided` (of the same draws
+    those of which a critic, fitted to the embedding's training agents, expects as much as of half
+    the group), `noise` (training agents with noise of each
     size), `average` (of pairs of training agents in canonical order); and, to compare with,
     `held_out`, agents that training never saw, and `reconstruction` of these. A point has mean
     survival, the mean novelty in weights and in decisions (`agents/novelty.py`); points of the
-    embedding also how far they stand `above` each trivial generator on both planes, in steps.
+    first two also how far they stand `above` each trivial generator on both planes, in steps.
+
+    Arguments:
+        group: of the agents that are to be matched, where the embedding is of all.
 
     **Returns** what is written.
     """
-    playing, drawing, visiting = jax.random.split(jax.random.key(seed), 3)
+    playing, drawing, visiting, judging = jax.random.split(jax.random.key(seed), 4)
     env, architecture = embedding.env.build(), embedding.architecture
-    rows = chosen(population, embedding.config)
+    everyone = chosen(population, embedding.config)
+    rows = everyone
+    if embedding.config.group == "all":
+        rows = chosen(population, dataclasses.replace(embedding.config, group=group))
     training = canonical(architecture, population.rows(rows.train))
     draw = np.random.default_rng(seed)
     some = training[draw.permutation(len(training))[:VISITORS]]
@@ -74,21 +89,33 @@ def plane(
     again = embedding.decode(embedding.encode(held_out))
     trivial = [point("noise", size, noisy(training, agents, size, seed)) for size in NOISES]
     trivial.append(point("average", None, averaged(training, agents, seed)))
+    table = population.table()["survival_mean"]
+    z = embedding.encode(population.rows(everyone.train))
+    critic = fit_critic(z, table[everyone.train], judging)
+    z = z[np.isin(everyone.train, rows.train)]
+    prior, least = fit_prior(z, embedding.config.seed), float(np.median(expected(critic, z)))
     mine = []
-    for spread in spreads:
-        w = embedding.decode(embedding.sample(drawing, agents, spread))
-        mine.append(point("embedding", spread, w))
+    for generator, spread in itertools.product(("embedding", "guided"), spreads):
+        z = np.asarray(prior.sample(drawing, agents, spread))
+        if generator == "guided":
+            try:
+                z = guided(prior, critic, drawing, agents, least=least, spread=spread)
+            except EmbrlError:
+                continue  # it likes hardly any at this spread: there is no such point
+        mine.append(point(generator, spread, embedding.decode(z)))
         mine[-1]["above"] = {
-            f"{generator}, {axis}": above(
+            f"{other}, {axis}": above(
                 mine[-1][axis],
                 mine[-1]["survival"]["mean"],
-                [(p[axis], p["survival"]["mean"]) for p in trivial if p["generator"] == generator],
+                [(p[axis], p["survival"]["mean"]) for p in trivial if p["generator"] == other],
             )
-            for generator in ("noise", "average")
+            for other in ("noise", "average")
             for axis in ("weights", "decisions")
         }
     others = [point("held_out", None, held_out), point("reconstruction", None, again)]
     report = {"format": 1, "kind": embedding.kind, "group": embedding.config.group}
+    report |= {"matched": group if embedding.config.group == "all" else embedding.config.group}
+    report |= {"least": least}
     report |= {"k": embedding.k, "agents": agents, "points": [*others, *trivial, *mine]}
     files.write_json(Path(out) / PLANE, report)
     return report

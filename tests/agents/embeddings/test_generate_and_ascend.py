@@ -6,7 +6,9 @@ from small_agents import SMALL, pushers
 
 from embrl.agents.ascend import ascend, fit_critic, improve, measured
 from embrl.agents.embeddings.evaluate import SUMMARY, evaluate
+from embrl.agents.embeddings.prior import fit_prior
 from embrl.agents.generate import generate
+from embrl.agents.guided import expected, guided
 from embrl.agents.plane import PLANE, plane
 from embrl.agents.survival import survival
 from embrl.errors import EmbrlError
@@ -59,7 +61,9 @@ def test_the_plane_has_a_point_for_each_setting(fitted, agents, tmp_path):
     found = plane(embedding, agents, tmp_path, agents=4, episodes=2, spreads=(1.0,))
     assert files.read_json(tmp_path / PLANE) == found
     named = [point["generator"] for point in found["points"]]
-    assert {"embedding", "noise", "average", "held_out", "reconstruction"} == set(named)
+    assert {"embedding", "noise", "average", "held_out", "reconstruction"} == set(named) - {
+        "guided"
+    }
     small = next(p for p in found["points"] if p["setting"] == 0.05)
     large = next(p for p in found["points"] if p["setting"] == 2.0)
     assert small["weights"] < large["weights"]
@@ -78,6 +82,20 @@ def test_a_critic_knows_the_way_up_and_a_path_stays_near():
     assert (np.asarray(path[-1])[:, 0] > z[:20, 0]).all()
     away = (np.asarray(path) - z[:20]) / z.std(0)
     assert np.sqrt((away**2).mean(-1)).max() <= 1.0 + 1e-4
+
+
+def test_guided_draws_are_those_that_the_critic_likes():
+    draw = np.random.default_rng(0)
+    z = draw.standard_normal((600, 2)).astype(np.float32)
+    critic = fit_critic(z, 100 + 10 * z[:, 0], jax.random.key(0), steps=300)
+    prior = fit_prior(z)
+    found = guided(prior, critic, jax.random.key(1), 200, least=105.0)
+    assert found.shape == (200, 2)
+    assert (expected(critic, found) >= 105).all()
+    assert (found[:, 0] > 0.2).all()
+    assert len(np.unique(found, axis=0)) == 200
+    with pytest.raises(EmbrlError, match="choose a smaller spread or expect less"):
+        guided(prior, critic, jax.random.key(1), 10, least=1000.0)
 
 
 def test_improved_agents_are_decoded_and_measured(fitted):

@@ -1,17 +1,19 @@
 """What an embedding of agents is worth: what agents keep, and how good new ones are."""
 
+import functools
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Array, Float, Int
 
+from embrl.agents.architecture import Architecture
 from embrl.agents.decisions import agreement
 from embrl.agents.embeddings.embedding import AgentEmbedding
-from embrl.agents.embeddings.fit import chosen, in_group
+from embrl.agents.embeddings.fit import ROWS, chosen
 from embrl.agents.embeddings.prior import fit_prior
 from embrl.agents.groups import Groups
 from embrl.agents.population import Population
@@ -69,70 +71,97 @@ def evaluate(
         "bytes": _bytes(embedding),
         "groups": {},
     }
+    here = groups.of(returns)
     draw = np.random.default_rng(seed)
-    for number, name in enumerate(groups.names):
-        here = in_group(population.environment, returns, str(number), groups)
-        rows = {"training": agents.train, "held_out": agents.held_out}
-        rows = {side: row[here[row]] for side, row in rows.items()}
-        entry: dict[str, Any] = {}
-        for side, row in rows.items():
-            if len(row):
-                some = np.sort(draw.permutation(row)[:most])
-                w, clusters = population.rows(some), lineage[some]
-                entry[side] = kept(embedding, w, clusters, playing, visiting, episodes)
-                entry[side]["agents"] = len(row)
-        if len(rows["training"]) >= 2:
-            z = embedding.encode(population.rows(rows["training"]))
-            new = fit_prior(z, seed).sample(drawing, most)
-            entry["generated"] = generated(embedding, np.asarray(new), playing, episodes)
-            if "training" in entry:
-                share = entry["generated"]["survival"]["mean"]
-                share /= entry["training"]["original"]["mean"]
-                entry["generated"]["of_training"] = share
-        if entry:
-            report["groups"][name] = entry
+    sides = {
+        (number, side): row[here[row] == number]
+        for number in range(groups.count)
+        for side, row in (("training", agents.train), ("held_out", agents.held_out))
+    }
+    some = {at: np.sort(draw.permutation(row)[:most]) for at, row in sides.items() if len(row)}
+    # All at once: what is compiled depends on how many there are.
+    tried = reconstructed(
+        embedding, population.rows(np.concatenate([*some.values()])), playing, visiting, episodes
+    )
+    parts = np.split(np.stack(tried), np.cumsum([len(row) for row in some.values()])[:-1], axis=1)
+    for ((number, side), row), part in zip(some.items(), parts, strict=True):
+        entry = report["groups"].setdefault(groups.names[number], {})
+        entry[side] = {"agents": len(sides[number, side]), **_kept(Tried(*part), lineage[row])}
+    grouped = {
+        number: embedding.encode(population.rows(row))
+        for (number, side), row in sides.items()
+        if side == "training" and len(row) > 1
+    }
+    new = np.zeros((0, embedding.k), np.float32)
+    for number, z in grouped.items():
+        drawn = fit_prior(z, seed).sample(jax.random.fold_in(drawing, number), most)
+        new = np.concatenate([new, np.asarray(drawn)])
+    lengths = survived(embedding, embedding.decode(new), playing, episodes)
+    for number, found in zip(grouped, lengths.reshape(-1, most), strict=True):
+        entry = report["groups"][groups.names[number]]
+        interval = as_json(bootstrap_ratio(found, np.ones(most), np.arange(most)))
+        share = float(found.mean()) / entry["training"]["original"]["mean"]
+        entry["generated"] = {"agents": most, "survival": interval, "of_training": share}
     files.write_json(Path(out) / SUMMARY, report)
     return report
 
 
-def kept(
+class Tried(NamedTuple):
+    """Agents and their reconstructions."""
+
+    before: Float[np.ndarray, " N"]
+    after: Float[np.ndarray, " N"]
+    """Mean survival of both, in steps."""
+    agreement: Float[np.ndarray, " N"]
+    """Share of decisions that are the same, in states that the original visits."""
+
+
+def reconstructed(
     embedding: AgentEmbedding,
     w: Float[np.ndarray, "N size"],
-    lineage: Int[np.ndarray, " N"],
     playing: Key,
     visiting: Key,
     episodes: int = EPISODES,
-) -> dict[str, Any]:
-    """Survival before and after encode and decode, what is kept, and agreement of decisions."""
-    env, architecture = embedding.env.build(), embedding.architecture
+) -> Tried:
+    """Encodes agents, decodes them, and lets both act."""
+    architecture = embedding.architecture
     again = embedding.decode(embedding.encode(w))
-    before, after = (
-        np.asarray(survival(env, architecture, x, playing, episodes).lengths).mean(1)
-        for x in (w, again)
+    agreed = []
+    for start in range(0, len(w), ROWS):
+        one, other = (jnp.asarray(x[start : start + ROWS]) for x in (w, again))
+        key = jax.random.fold_in(visiting, start)
+        states = visited(embedding.env.build(), architecture, one, key)
+        agreed.append(_agreement(architecture, one, other, states))
+    return Tried(
+        survived(embedding, w, playing, episodes),
+        survived(embedding, again, playing, episodes),
+        np.concatenate(agreed),
     )
-    states = visited(env, architecture, jnp.asarray(w), visiting)
-    agreed = agreement(
-        architecture.logits(jnp.asarray(w), states), architecture.logits(jnp.asarray(again), states)
-    )
-    ones = np.ones(len(w))
+
+
+def survived(
+    embedding: AgentEmbedding, w: Float[np.ndarray, "N size"], playing: Key, episodes: int
+) -> Float[np.ndarray, " N"]:
+    """Mean survival of each agent, in steps."""
+    found = survival(embedding.env.build(), embedding.architecture, w, playing, episodes)
+    return np.asarray(found.lengths).mean(1)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _agreement(architecture: Architecture, w: Array, other: Array, states: Array) -> Array:
+    return agreement(architecture.logits(w, states), architecture.logits(other, states))
+
+
+def _kept(tried: Tried, lineage: Int[np.ndarray, " N"]) -> dict[str, Any]:
+    ones = np.ones(len(lineage))
     return {
-        "measured": len(w),
+        "measured": len(lineage),
         "lineages": len(np.unique(lineage)),
-        "original": as_json(bootstrap_ratio(before, ones, lineage)),
-        "reconstructed": as_json(bootstrap_ratio(after, ones, lineage)),
-        "kept": as_json(bootstrap_ratio(after, before, lineage)),
-        "agreement": as_json(bootstrap_ratio(np.asarray(agreed), ones, lineage)),
+        "original": as_json(bootstrap_ratio(tried.before, ones, lineage)),
+        "reconstructed": as_json(bootstrap_ratio(tried.after, ones, lineage)),
+        "kept": as_json(bootstrap_ratio(tried.after, tried.before, lineage)),
+        "agreement": as_json(bootstrap_ratio(tried.agreement, ones, lineage)),
     }
-
-
-def generated(
-    embedding: AgentEmbedding, z: Float[np.ndarray, "N k"], playing: Key, episodes: int = EPISODES
-) -> dict[str, Any]:
-    """Survival of the agents that z are decoded to."""
-    env, w = embedding.env.build(), embedding.decode(z)
-    lengths = np.asarray(survival(env, embedding.architecture, w, playing, episodes).lengths)
-    found = bootstrap_ratio(lengths.mean(1), np.ones(len(z)), np.arange(len(z)))
-    return {"agents": len(z), "survival": as_json(found)}
 
 
 def as_json(interval: Interval) -> dict[str, float | None]:
