@@ -2,6 +2,8 @@
 decide differently despite similar representations, and bad ones alike with dissimilar ones.
 """
 
+from collections.abc import Mapping
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -63,11 +65,11 @@ def likeness(
     w: Float[np.ndarray, "N size"],
     lineage: Int[np.ndarray, " N"],
     group: Int[np.ndarray, " N"],
-    states: Float[np.ndarray, "states inputs"],
+    states: Mapping[int, Float[np.ndarray, "states inputs"]],
     wanted: int,
     seed: int = 0,
 ) -> dict[int, Similarity]:
-    """Pairs of agents within each group, compared on the same states.
+    """Pairs of agents within each group, compared on the states that are given for that group.
 
     Groups of fewer than two lineages are left out.
     """
@@ -76,5 +78,5 @@ def likeness(
         mine = np.flatnonzero(group == name)
         chosen = mine[unrelated_pairs(np.asarray(lineage)[mine], wanted, seed)]
         if len(chosen):
-            found[name] = similarity(architecture, w[chosen[:, 0]], w[chosen[:, 1]], states)
+            found[name] = similarity(architecture, w[chosen[:, 0]], w[chosen[:, 1]], states[name])
     return found

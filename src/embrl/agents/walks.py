@@ -147,6 +147,12 @@ class Walks:
         """Over all episodes."""
         return self.halves.mean(0)
 
+    @property
+    def ends(self) -> Float[np.ndarray, "pairs 2"]:
+        """The mean of either agent: at 0 and at 1."""
+        c = list(self.coefficients)
+        return self.mean[:, [c.index(0.0), c.index(1.0)]]
+
     def patterns(self, rule: Rule) -> list[Pattern]:
         """Of each walk."""
         return [rule.pattern(self.coefficients, walk) for walk in self.mean]
@@ -212,10 +218,8 @@ def clarity(pattern: Pattern, walks: Walks) -> Float[np.ndarray, " pairs"]:
     if pattern is Pattern.VALLEY:
         return lo - inside.min(1)
     if pattern is Pattern.SLOPE:
-        up = np.where((first <= last)[:, None], y, y[:, ::-1])
-        forward = (c >= 0) & (c <= 1)
-        backward = forward[::-1]
-        between = np.where((first <= last)[:, None], up[:, forward], up[:, backward])
+        between = y[:, (c >= 0) & (c <= 1)]
+        between = np.where((first <= last)[:, None], between, between[:, ::-1])
         falls = (np.maximum.accumulate(between, axis=1) - between).max(1)
         after, before = y[:, c >= 1].max(1), y[:, c <= 0].max(1)
         return np.where(first <= last, after, before) - lo - falls

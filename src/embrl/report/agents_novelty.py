@@ -75,10 +75,11 @@ def _draw(
         elinewidth=1.0, label=name, zorder=4 if generator == "embedding" else 3,
         linestyle="-" if len(points) > 1 else "",
     )  # fmt: skip
+    place = (4, -9) if generator == "embedding" else (4, 4)
     for point, at in zip(points, zip(x, y, strict=True), strict=True):
         if point["setting"] is not None:
             axes.annotate(
-                f"{point['setting']:g}", at, (4, 4), textcoords="offset points", fontsize=7,
+                f"{point['setting']:g}", at, place, textcoords="offset points", fontsize=7,
                 color=colour,
             )  # fmt: skip
 

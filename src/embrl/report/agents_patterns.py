@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from embrl.report.drawing import FAINT, INK, MUTED, PALETTE, figure
+from embrl.report.drawing import FAINT, INK, PALETTE, figure
 
 COLOURS = {"slope": PALETTE[0], "valley": PALETTE[1], "hill": PALETTE[2], "none": FAINT}
 WIDTH = 3.4
@@ -46,6 +46,7 @@ def plot_patterns(
             axes.set_title(space, loc="left", fontsize=10.5)
             axes.set(xlim=(0, 1), ylim=(len(rows) - 0.5, -0.5))
             axes.xaxis.set_major_formatter(lambda share, _: f"{100 * share:.0f} %")
+            axes.set_xticks([0, 0.5, 1])
             axes.set_xlabel("share of pairs")
             axes.tick_params(axis="y", length=0)
             for spine in axes.spines.values():
@@ -55,7 +56,6 @@ def plot_patterns(
         for label in grid[0].get_yticklabels():
             label.set_color(INK)
         drawn.legend(handles=_legend(), loc="outside lower center", ncols=4, labelcolor=INK)
-        grid[0].yaxis.label.set_color(MUTED)
 
 
 def _legend() -> list:

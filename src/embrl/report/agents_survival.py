@@ -35,12 +35,12 @@ def plot_survival(
     with figure(path, 0.6 + COLUMN * len(columns), 0.9 + ROW * len(rows)) as drawn:
         drawn.suptitle(title, fontsize=12, fontweight="bold", x=0.01, ha="left")
         grid = drawn.subplots(len(rows), len(columns), sharex=True, sharey="row", squeeze=False)
-        for line, (group, kinds) in zip(grid, rows, strict=True):
+        for row, (line, (group, kinds)) in enumerate(zip(grid, rows, strict=True)):
             for at, (axes, name) in enumerate(zip(line, columns, strict=True)):
                 axes.set_ylim(0, 1)
                 axes.yaxis.set_major_formatter(lambda share, _: f"{100 * share:.0f} %")
                 axes.grid(True, axis="y")
-                if line is grid[0]:
+                if row == 0:
                     axes.set_title(name, fontsize=10.5, loc="left")
                 values = np.asarray(kinds.get(name, ()))
                 if not values.size:

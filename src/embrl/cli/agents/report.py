@@ -68,9 +68,8 @@ def report(arguments: Sequence[str]) -> None:
     for claim in [*summary["bars"], *_walks(summary), *summary["likeness"]["claims"]]:
         mark = "holds         " if claim["holds"] else "does not hold "
         name = f"{claim['embedding']}: " if "embedding" in claim else ""
-        console.print(
-            f"{mark}{name}{claim['claim']}", highlight=False, soft_wrap=True, markup=False
-        )
+        text = f"{mark}{name}{claim['claim']}"
+        console.print(text, highlight=False, soft_wrap=True, markup=False)
     console.print(f"{summary['wall_s'] / 60:.1f} minutes\n{given.out}", highlight=False)
 
 
@@ -98,8 +97,8 @@ def _help() -> str:
     rows = []
     for name, text in FLAGS.items():
         value = getattr(default, name)
-        said = {None: "a tenth of the range", False: "off"}.get(value, value)
-        rows.append(f"  {_flag(name):<19} {text} (default: {said if value != 0 else value})")
+        said = "a tenth of their range" if value is None else value
+        rows.append(f"  {_flag(name):<17} {text}" + f" (default: {said})" * (value is not False))
     return "\n".join(rows)
 
 

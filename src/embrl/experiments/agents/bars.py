@@ -33,7 +33,7 @@ def bars(quality: dict[str, dict[str, Any]], groups: Groups) -> list[dict[str, A
             new = entry["generated"]["survival"]
             found.append(
                 judge(
-                    f"generated agents of {best} reach {GENERATED:.0%} of the training agents' mean",
+                    f"generated agents of {best} reach {GENERATED:.0%} of the trained ones' mean",
                     _beyond(new, GENERATED, mean),
                     embedding=name,
                     value=new["mean"] / mean,

@@ -213,7 +213,10 @@ class _Work:
         def measure() -> dict[str, Any]:
             folder.mkdir(parents=True, exist_ok=True)
             embedding = self.embeddings[name]
-            return plane(embedding, self.population, folder, **settings, seed=config.seed)
+            return plane(
+                embedding, self.population, folder, agents=settings["agents"],
+                episodes=config.episodes, seed=config.seed,
+            )  # fmt: skip
 
         return self.parts.get(f"novelty-{name}", {**self._of(name), **settings}, measure)
 
@@ -235,7 +238,7 @@ class _Work:
                 part = self.parts.get(
                     f"walks-{scope}-{name}",
                     of,
-                    lambda along=along, stage=stage: walking.played(
+                    lambda along=along, stage=stage, pairs=pairs: walking.played(
                         self.population, along, pairs, self.key, self.config.walk_episodes,
                         lambda done, total: self.tell(stage, done, total),
                     ),
@@ -265,7 +268,9 @@ class _Work:
         key = pair_key(self.config.seed)
         for scope, names in self.scopes().items():
             for name in names:
-                candidates = walking.clearest(self.counts[f"{scope}: {name}"], self.rule)
+                candidates = walking.clearest(
+                    self.counts[f"{scope}: {name}"], self.rule, self.returns[self.pairs[scope]]
+                )
                 for pattern, numbers in candidates.items():
                     for at, number in enumerate(numbers):
                         if pattern in found:

@@ -19,28 +19,59 @@ PAIRS = 1000
 Measures = dict[str, Float[np.ndarray, " pairs"]]
 
 
-def measured(population: Population, groups: Groups, seed: int, wanted: int = PAIRS) -> dict:
-    """A table with a row for each group, and the claims. See `embrl.agents.likeness`."""
+def measured(
+    population: Population, groups: Groups, seed: int, wanted: int = PAIRS
+) -> dict[str, Any]:
+    """A table with a row for each group and each set of states, the claims, and what they come to.
+    See `embrl.agents.likeness`.
+    """
     table, architecture = population.table(), population.architecture
     group = groups.of(table["return_mean"])
     w = canonical(architecture, population.weights())
-    env = population.env.build()
-    states = shared_states(env, architecture, w, group, seed)
-    found = likeness(architecture, w, table["lineage"], group, states, wanted, seed)
-    layers = layer_names(architecture.hidden)
-    measures = {name: _measures(similarity, layers) for name, similarity in found.items()}
-    return {
-        "states": len(states),
-        "rows": [
+    env, names = population.env.build(), list(map(int, np.unique(group)))
+    everywhere = shared_states(env, architecture, w, group, seed)
+    own = {name: group == name for name in names}
+    sets = {
+        "all groups": dict.fromkeys(names, everywhere),
+        "their own group": {
+            name: shared_states(env, architecture, w[mine], group[mine], seed)
+            for name, mine in own.items()
+        },
+    }
+    layers, rows, claims = layer_names(architecture.hidden), [], []
+    for on, states in sets.items():
+        found = likeness(architecture, w, table["lineage"], group, states, wanted, seed)
+        measures = {name: _measures(similarity, layers) for name, similarity in found.items()}
+        rows += [
             {
                 "group": groups.names[name],
+                "on": on,
                 "pairs": len(found[name].decisions),
                 **{measure: _entry(values) for measure, values in mine.items()},
             }
             for name, mine in measures.items()
-        ],
-        "claims": _claims(measures, groups, layers),
+        ]
+        claims += _claims(measures, groups, layers, on)
+    return {
+        "states": len(everywhere),
+        "rows": rows,
+        "claims": claims,
+        "verdict": _verdict(claims),
     }
+
+
+def _verdict(claims: list[dict[str, Any]]) -> str:
+    shared = [claim for claim in claims if claim["on"] == "all groups"]
+    cka = [claim["holds"] for claim in shared if claim["measure"].startswith("CKA")]
+    decisions = [claim["holds"] for claim in shared if not claim["measure"].startswith("CKA")]
+    if not cka or not decisions:
+        return "There are too few groups to say whether the paper's finding holds."
+    words = {True: "yes", False: "no"}
+    return (
+        "The paper's finding, on states of all groups: good agents decide differently and bad ones "
+        f"alike: {words[all(decisions)]}; good agents' representations are more alike than those "
+        f"of bad ones: {words[all(cka)]}."
+    )
 
 
 def _measures(found: Similarity, layers: list[str]) -> Measures:
@@ -57,7 +88,9 @@ def _entry(values: Float[np.ndarray, " pairs"]) -> dict[str, Any]:
     return {"mean": float(found.mean), "ci95": ci95(found), "pairs": len(values)}
 
 
-def _claims(measures: dict[int, Measures], groups: Groups, layers: list[str]) -> list[dict]:
+def _claims(
+    measures: dict[int, Measures], groups: Groups, layers: list[str], on: str
+) -> list[dict[str, Any]]:
     """The best group against the worst that there is."""
     if len(measures) < 2:
         return []
@@ -77,5 +110,7 @@ def _claims(measures: dict[int, Measures], groups: Groups, layers: list[str]) ->
         if len(more[measure]) and len(less[measure]):
             found = bootstrap_difference(more[measure], less[measure])
             difference = Difference(float(found.mean), ci95(found))
-            claims.append(judge(text, difference, measure=measure, about=about))
+            claims.append(
+                judge(f"{text}, on states of {on}", difference, measure=measure, on=on, about=about)
+            )
     return claims

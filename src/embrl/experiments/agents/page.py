@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from embrl.agents.walk import Pattern
+from embrl.experiments.agents.pair import SPACES
 from embrl.experiments.readme import claims_table, number, plain, table
 
 HOLDS = """\
@@ -26,7 +27,7 @@ def markdown(summary: dict[str, Any]) -> str:
         f"{summary['machine']}. All numbers: [summary.json](summary.json).",
         "## What agents keep, and what new ones reach",
         _quality(summary),
-        claims_table(summary["bars"]) if summary["bars"] else "",
+        claims_table(_named(summary["bars"])) if summary["bars"] else "",
         *_shown(summary, "survival-", "map-"),
         "## Survival and novelty",
         _novelty(summary),
@@ -140,20 +141,19 @@ def _rule(summary: dict[str, Any]) -> str:
 def _walks(scope: str, told: dict[str, Any]) -> str:
     rows = [
         [
-            space,
+            space_words(space),
             *(_of(entry["shares"][str(pattern)], 1, 100.0) for pattern in Pattern),
             _of(entry["between"]),
         ]
         for space, entry in told["spaces"].items()
     ]
-    text = (
-        f"### Agents: {scope}\n\nShare of pairs (%), and the mean worth of what lies between.\n\n"
-    )
+    text = f"### {scope_words(scope)}\n\n"
+    text += "Share of pairs (%), and the mean worth of what lies between.\n\n"
     text += table(["space", *map(str, Pattern), "between"], rows)
     text += "\n\nExtrapolation: gain over the better end (mean), and how often it beats it (%).\n\n"
     rows = [
         [
-            space,
+            space_words(space),
             pattern,
             f"{entry['pairs']:,}",
             _of(entry["gain"]),
@@ -164,10 +164,21 @@ def _walks(scope: str, told: dict[str, Any]) -> str:
         for pattern, entry in of["extrapolation"].items()
     ]
     text += table(["space", "pattern", "pairs", "gain", "with room", "beats (%)"], rows)
-    claims = [
-        {**claim, "claim": f"{claim['embedding']}: {claim['claim']}"} for claim in told["claims"]
-    ]
-    return text + "\n\n" + claims_table(claims)
+    return text + "\n\n" + claims_table(_named(told["claims"]))
+
+
+def _named(claims: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{**claim, "claim": f"{claim['embedding']}: {claim['claim']}"} for claim in claims]
+
+
+def scope_words(scope: str) -> str:
+    """Which agents, for people."""
+    return "All agents" if scope == "all" else f"Agents of group {scope}"
+
+
+def space_words(name: str) -> str:
+    """Of a line of walks; what is no line of weights is an embedding's."""
+    return SPACES.get(name, f"latent space of {name}")
 
 
 def _examples(summary: dict[str, Any]) -> Sequence[str]:
@@ -175,9 +186,7 @@ def _examples(summary: dict[str, Any]) -> Sequence[str]:
     for pattern in ("slope", "valley", "hill"):
         told = summary["examples"].get(pattern)
         if told is None:
-            found.append(
-                f"### A {pattern}\n\nNo pair was found whose {pattern} new episodes confirm."
-            )
+            found.append(f"### A {pattern}\n\nNo {pattern} was found that new episodes confirm.")
             continue
         text = "\n".join(f"- {line}" for line in told["text"].splitlines())
         shown = "\n\n".join(
@@ -193,14 +202,21 @@ def _examples(summary: dict[str, Any]) -> Sequence[str]:
 def _likeness(told: dict[str, Any]) -> str:
     if not told["rows"]:
         return "No group has two lineages."
-    measures = [name for name in told["rows"][0] if name not in ("group", "pairs")]
+    measures = [name for name in told["rows"][0] if name not in ("group", "on", "pairs")]
     rows = [
-        [row["group"], str(row["pairs"]), *(_of(row[measure], 3) for measure in measures)]
+        [
+            row["group"],
+            row["on"],
+            str(row["pairs"]),
+            *(_of(row[measure], 3) for measure in measures),
+        ]
         for row in told["rows"]
     ]
     text = (
-        f"Pairs of agents of a group, on {told['states']:,} states that agents of all groups visit, "
-        "as many of each group. Agreement: share of states with the same action; kappa: agreement "
-        "beyond chance; CKA: likeness of a hidden layer's activities.\n\n"
+        f"Pairs of agents of a group, on {told['states']:,} states: those that agents of all "
+        "groups visit, as many of each group, and those that agents of their own group visit. "
+        "Agreement: share of states with the same action; kappa: agreement beyond chance; "
+        "CKA: likeness of a hidden layer's activities.\n\n"
     )
-    return text + table(["group", "pairs", *measures], rows)
+    text += table(["group", "states of", "pairs", *measures], rows)
+    return f"{text}\n\n{told['verdict']}"

@@ -9,7 +9,7 @@ import numpy as np
 from embrl.agents.embeddings.embedding import AgentEmbedding
 from embrl.agents.embeddings.fit import in_group
 from embrl.agents.population import Population
-from embrl.experiments.agents.pair import SPACES
+from embrl.experiments.agents.page import scope_words, space_words
 from embrl.experiments.agents.survivals import COLUMNS
 from embrl.report.agents_map import plot_map
 from embrl.report.agents_novelty import plot_novelty
@@ -49,24 +49,22 @@ def draw(
         planes = [(name, summary["novelty"][name]) for name in names]
         path = add(
             f"novelty-{scope}.png",
-            f"New agents against their novelty, agents: {scope}. Numbers at dots are sizes of "
+            f"{scope_words(scope)}: new ones against their novelty. Numbers at dots are sizes of "
             "noise (in deviations of each weight) and spreads of the prior.",
         )
-        plot_novelty(path, f"New agents: what they are worth, agents: {scope}", planes, value)
+        plot_novelty(path, f"{scope_words(scope)}: what new ones are worth", planes, value)
         counts = summary["walks"][scope]["spaces"]
-        path = add(f"patterns-{scope}.png", f"Patterns of walks, agents: {scope}.")
+        path = add(f"patterns-{scope}.png", f"{scope_words(scope)}: patterns of walks between two.")
         plot_patterns(
             path,
-            f"Walks between two agents, agents: {scope}",
-            [(_space(space), told["patterns"]) for space, told in counts.items()],
+            f"{scope_words(scope)}: walks between two (number of pairs in brackets)",
+            [(_two_lines(space), told["patterns"]) for space, told in counts.items()],
         )
     return found
 
 
-def _space(name: str) -> str:
-    if name in SPACES:
-        return SPACES[name].replace(", ", ",\n")
-    return f"{name},\nlatent space"
+def _two_lines(space: str) -> str:
+    return space_words(space).replace(", ", ",\n").replace(" of ", " of\n")
 
 
 def _families(

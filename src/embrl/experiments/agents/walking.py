@@ -57,7 +57,7 @@ def counted(
     """
     found = np.array([str(pattern) for pattern in walks.patterns(rule)])
     kinds = {_kind(groups, *pair): (group == pair).all(1) for pair in np.unique(group, axis=0)}
-    gains, ends = walks.gains(), walks.mean[:, np.isin(walks.coefficients, (0.0, 1.0))].max(1)
+    gains, ends = walks.gains(), walks.ends.max(1)
     room = np.ones(len(ends), bool) if limit is None else ends + rule.margin <= limit
     return {
         "pairs": len(found),
@@ -92,13 +92,18 @@ def smoother(mine: Walks, other: Walks, name: str) -> dict[str, Any]:
     )
 
 
-def clearest(walks: Walks, rule: Rule) -> dict[str, list[int]]:
-    """Pairs that show each pattern best."""
+def clearest(
+    walks: Walks, rule: Rule, trained: Float[np.ndarray, "pairs 2"]
+) -> dict[str, list[int]]:
+    """Pairs that show each pattern best; those first whose ends are worth, to within the margin,
+    what the agents as trained are worth.
+    """
     patterns = np.array([str(pattern) for pattern in walks.patterns(rule)])
+    strange = (np.abs(walks.ends - trained) > rule.margin).any(1)
     found = {}
     for pattern in SHOWN:
         of_it = np.flatnonzero(patterns == str(pattern))
-        order = np.argsort(-clarity(pattern, walks)[of_it], kind="stable")
+        order = np.lexsort((-clarity(pattern, walks)[of_it], strange[of_it]))
         found[str(pattern)] = of_it[order][:CANDIDATES].tolist()
     return found
 
