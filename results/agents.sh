@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# Agent embeddings, everything that results/agents says: a population of 10,000 Cart-Pole agents, embeddings of
+# it, and the evidence. About an hour on 2 cores; cut short, the same command goes on where it stopped.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+population=runs/agents/population
+.venv/bin/embrl agents collect cart_pole --resume --out $population
+
+fitted() { # name, flags
+  local name=$1; shift
+  [ -f "runs/agents/$name/summary.json" ] || .venv/bin/embrl agents fit $population --resume --out "runs/agents/$name" "$@"
+}
+fitted fingerprint-all --kind fingerprint --k 32 --beta 1e-4
+fitted fingerprint-best --kind fingerprint --group best
+fitted behaviour-best --kind behaviour --group best
+for group in 0 1 2 best all; do  # the paper's model: of each group, and of all
+  fitted vae-$group --kind vae --group $group
+done
+.venv/bin/embrl agents report $population \
+  runs/agents/{fingerprint-all,fingerprint-best,behaviour-best,vae-0,vae-1,vae-2,vae-best,vae-all} --out results/agents
