@@ -102,7 +102,7 @@ def ascend(
     *,
     steps: int = 40,
     length: float = 0.1,
-    radius: float = 2.0,
+    radius: float = 1.5,
     caution: float = 1.0,
 ) -> tuple[Float[Array, "points N k"], Float[Array, "points N"]]:
     """Steps of one length up the gradient of mean - `caution` * standard deviation, in units of the
@@ -137,7 +137,7 @@ def improve(
     critic: Critic,
     w: Float[np.ndarray, "N size"],
     *,
-    radius: float = 2.0,
+    radius: float = 1.5,
     caution: float = 1.0,
 ) -> Improvement:
     """Encodes agents, goes uphill, decodes where that leads."""

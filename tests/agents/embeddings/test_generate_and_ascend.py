@@ -58,7 +58,7 @@ def test_a_summary_says_what_is_kept(fitted, agents, tmp_path):
 
 def test_the_plane_has_a_point_for_each_setting(fitted, agents, tmp_path):
     embedding, _ = fitted
-    found = plane(embedding, agents, tmp_path, agents=4, episodes=2, spreads=(1.0,))
+    found = plane(embedding, agents, tmp_path, agents=4, episodes=2, spreads=(1.0,), group="2")
     assert files.read_json(tmp_path / PLANE) == found
     named = [point["generator"] for point in found["points"]]
     assert {"embedding", "noise", "average", "held_out", "reconstruction"} == set(named) - {
