@@ -68,7 +68,7 @@ def _draw(
     colour: str,
     marker: str,
 ) -> None:
-    """A generator's settings in their order, joined by a line; each setting is named at its dot."""
+    """A generator's settings in their order, joined by a line; the first and last are named."""
     points = [point for point in plane["points"] if point["generator"] == generator]
     if not points:
         return
@@ -83,7 +83,7 @@ def _draw(
     )  # fmt: skip
     place = (4, 4) if generator in LOOKS else (4, -9)
     for point, at in zip(points, zip(x, y, strict=True), strict=True):
-        if point["setting"] is not None:
+        if point["setting"] is not None and (point is points[0] or point is points[-1]):
             axes.annotate(
                 f"{point['setting']:g}", at, place, textcoords="offset points", fontsize=7,
                 color=colour,

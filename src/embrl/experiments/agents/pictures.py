@@ -49,8 +49,8 @@ def draw(
         words = f"{scope_words(planes[0][1]['matched'])}, and new ones"
         path = add(
             f"novelty-{matched}.png",
-            f"{words}: survival against novelty. Numbers at dots are sizes of noise (in "
-            "deviations of each weight) and spreads of the prior.",
+            f"{words}: survival against novelty. Numbers at the ends of lines are sizes "
+            "of noise (in deviations of each weight) and spreads of the prior.",
         )
         plot_novelty(path, words, planes, value)
     for scope in scopes:
