@@ -96,7 +96,7 @@ def test_a_report_and_the_same_again(folder, tmp_path, capsys, monkeypatch):
     assert [row["on"] for row in rows] == ["all groups"] * 2 + ["their own group"] * 2
     assert "The paper's finding" in page
     shown = [picture["file"] for picture in summary["pictures"]]
-    assert {"survival-vae.png", "map-behaviour.png", "novelty-all.png", "patterns-all.png"} <= set(
+    assert {"survival-vae.png", "map-behaviour.png", "novelty-1.png", "patterns-all.png"} <= set(
         shown
     )
     shown += [file for told in summary["examples"].values() for file in told["files"]]

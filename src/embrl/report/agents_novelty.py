@@ -22,6 +22,12 @@ LOOKS: dict[str, tuple[str, str, str]] = {
     "held_out": ("held-out agents as trained", PALETTE[5], "D"),
 }
 """Of what is the same for every embedding: name, colour, marker."""
+OWN = {
+    "embedding": ("generated", "o"),
+    "guided": ("generated, guided", "^"),
+    "reconstruction": ("reconstructed", "x"),
+}
+"""Of an embedding: name, marker."""
 
 
 def plot_novelty(
@@ -42,8 +48,8 @@ def plot_novelty(
                 _draw(axes, planes[0][1], generator, axis, name, colour, marker)
             for at, (name, plane) in enumerate(planes):
                 colour = PALETTE[at % 5]
-                _draw(axes, plane, "embedding", axis, f"{name}: generated", colour, "o")
-                _draw(axes, plane, "reconstruction", axis, f"{name}: reconstructed", colour, "x")
+                for generator, (words, marker) in OWN.items():
+                    _draw(axes, plane, generator, axis, f"{name}: {words}", colour, marker)
             axes.set_xlabel(label, fontsize=9)
             axes.set_xlim(left=0.0 - 0.02 * axes.get_xlim()[1])
             axes.set_ylim(bottom=0.0)
@@ -62,7 +68,7 @@ def _draw(
     colour: str,
     marker: str,
 ) -> None:
-    """A generator's settings in their order, joined by a line; each setting is named at its dot."""
+    """A generator's settings in their order, joined by a line; the first and last are named."""
     points = [point for point in plane["points"] if point["generator"] == generator]
     if not points:
         return
@@ -72,12 +78,12 @@ def _draw(
     high = [max(0.0, _end(p, "high", v) - v) for p, v in zip(points, y, strict=True)]
     axes.errorbar(
         x, y, yerr=[low, high], color=colour, marker=marker, markersize=5, linewidth=1.2,
-        elinewidth=1.0, label=name, zorder=4 if generator == "embedding" else 3,
-        linestyle="-" if len(points) > 1 else "",
+        elinewidth=1.0, label=name, zorder=3 if generator in LOOKS else 4,
+        linestyle=("--" if generator == "guided" else "-") if len(points) > 1 else "",
     )  # fmt: skip
-    place = (4, -9) if generator == "embedding" else (4, 4)
+    place = (4, 4) if generator in LOOKS else (4, -9)
     for point, at in zip(points, zip(x, y, strict=True), strict=True):
-        if point["setting"] is not None:
+        if point["setting"] is not None and (point is points[0] or point is points[-1]):
             axes.annotate(
                 f"{point['setting']:g}", at, place, textcoords="offset points", fontsize=7,
                 color=colour,

@@ -208,6 +208,7 @@ class _Work:
 
     def novelty(self, name: str) -> dict[str, Any]:
         config, folder = self.config, self.parts.folder / name
+        group = self._best(name)
         settings = {"agents": min(config.agents, 500), "episodes": config.episodes}
 
         def measure() -> dict[str, Any]:
@@ -215,10 +216,11 @@ class _Work:
             embedding = self.embeddings[name]
             return plane(
                 embedding, self.population, folder, agents=settings["agents"],
-                episodes=config.episodes, seed=config.seed,
+                episodes=config.episodes, group=group, seed=config.seed,
             )  # fmt: skip
 
-        return self.parts.get(f"novelty-{name}", {**self._of(name), **settings}, measure)
+        of = {**self._of(name), **settings, "group": group}
+        return self.parts.get(f"novelty-{name}", of, measure)
 
     def walks(self) -> dict[str, Any]:
         """For every scope (a group of agents, and whom embeddings of it learned from): patterns in
@@ -318,6 +320,13 @@ class _Work:
             for name in names
             for space, words in (("aligned", "hidden units matched"), ("stored", "as trained"))
         ]
+
+    def _best(self, name: str) -> str:
+        """The highest group with agents to train on and to hold out."""
+        rows = chosen(self.population, self.embeddings[name].config, self.groups)
+        both = set(self.group[rows.train]) & set(self.group[rows.held_out])
+        top = self.groups.count - 1
+        return "best" if top in both or not both else str(max(both))
 
     def _split(self, name: str) -> tuple[float, int]:
         config = self.embeddings[name].config

@@ -100,6 +100,7 @@ def _novelty(summary: dict[str, Any]) -> str:
             rows.append(
                 [
                     name,
+                    {"embedding": "prior"}.get(point["generator"], point["generator"]),
                     f"{point['setting']:g}",
                     _of(point["survival"]),
                     plain(point["weights"], 3),
@@ -108,18 +109,27 @@ def _novelty(summary: dict[str, Any]) -> str:
                 ]
             )
     columns = ["noise, weights", "noise, decisions", "average, weights", "average, decisions"]
+    matched = dict.fromkeys(told["matched"] for told in summary["novelty"].values())
     text = (
-        "New agents of each embedding, at several spreads of its prior, and by how much they are "
-        "above the best that noise on training agents, or averages of pairs of them, reach at the "
-        "same novelty or more (0 or more: on the frontier or above it).\n\n"
+        f"New agents that are to be as those of group {', '.join(matched)}: of each embedding, at "
+        "several spreads of its prior, drawn as it is or guided by a critic of survival; and by "
+        "how much they are above the best that noise on training agents, or averages of pairs of "
+        "them, reach at the same novelty or more (0 or more: on the frontier or above it).\n\n"
     )
-    text += table(["embedding", "spread", "worth", "weights", "decisions", *columns], rows)
+    header = ["embedding", "drawn from", "spread", "worth", "weights", "decisions", *columns]
+    text += table(header, rows)
     verdicts = []
     for name, told in summary["novelty"].items():
-        points = [point for point in told["points"] if "above" in point]
-        good = [f"{p['setting']:g}" for p in points if all(v >= 0 for v in p["above"].values())]
+        good = [
+            f"{point['setting']:g}{' (guided)' * (point['generator'] == 'guided')}"
+            for point in told["points"]
+            if "above" in point and all(value >= 0 for value in point["above"].values())
+        ]
         where = f"at spread {', '.join(good)}" if good else "at no spread"
-        verdicts.append(f"- {name}: on or above the frontier of both, in both novelties, {where}.")
+        verdicts.append(
+            f"- {name}: on or above the frontier of both trivial generators, in both novelties, "
+            f"{where}."
+        )
     return text + "\n\n" + "\n".join(verdicts)
 
 

@@ -45,14 +45,15 @@ def draw(
         z, worth = _mapped(population, embedding)
         path = add(f"map-{name}.png", f"{name}: the population in its latent space.")
         plot_map(path, f"{name}: z of k = {embedding.k} numbers", z, worth, value)
-    for scope, names in scopes.items():
-        planes = [(name, summary["novelty"][name]) for name in names]
+    for matched, planes in _planes(embeddings, summary["novelty"]).items():
+        words = f"{scope_words(planes[0][1]['matched'])}, and new ones"
         path = add(
-            f"novelty-{scope}.png",
-            f"{scope_words(scope)}: new ones against their novelty. Numbers at dots are sizes of "
-            "noise (in deviations of each weight) and spreads of the prior.",
+            f"novelty-{matched}.png",
+            f"{words}: survival against novelty. Numbers at the ends of lines are sizes "
+            "of noise (in deviations of each weight) and spreads of the prior.",
         )
-        plot_novelty(path, f"{scope_words(scope)}: what new ones are worth", planes, value)
+        plot_novelty(path, words, planes, value)
+    for scope in scopes:
         counts = summary["walks"][scope]["spaces"]
         path = add(f"patterns-{scope}.png", f"{scope_words(scope)}: patterns of walks between two.")
         plot_patterns(
@@ -65,6 +66,21 @@ def draw(
 
 def _two_lines(space: str) -> str:
     return space_words(space).replace(", ", ",\n").replace(" of ", " of\n")
+
+
+def _planes(
+    embeddings: Mapping[str, AgentEmbedding], novelty: Mapping[str, Any]
+) -> dict[str, list[tuple[str, Any]]]:
+    """Those in which trivial generators have the same training agents share a picture."""
+    found: dict[str, list[tuple[str, Any]]] = {}
+    of: dict[str, Any] = {}
+    for name, told in novelty.items():
+        config = embeddings[name].config
+        key = told["matched"].replace(" ", "-")
+        if of.setdefault(key, (config.held_out, config.seed)) != (config.held_out, config.seed):
+            key += f"-seed-{config.seed}-{config.held_out:g}"
+        found.setdefault(key, []).append((name, told))
+    return found
 
 
 def _families(

@@ -56,7 +56,9 @@ def counted(
             nothing can beat that end.
     """
     found = np.array([str(pattern) for pattern in walks.patterns(rule)])
-    kinds = {_kind(groups, *pair): (group == pair).all(1) for pair in np.unique(group, axis=0)}
+    kinds = {
+        _kind(groups, *pair): np.all(group == pair, axis=1) for pair in np.unique(group, axis=0)
+    }
     gains, ends = walks.gains(), walks.ends.max(1)
     room = np.ones(len(ends), bool) if limit is None else ends + rule.margin <= limit
     return {
@@ -99,7 +101,7 @@ def clearest(
     what the agents as trained are worth.
     """
     patterns = np.array([str(pattern) for pattern in walks.patterns(rule)])
-    strange = (np.abs(walks.ends - trained) > rule.margin).any(1)
+    strange = np.any(np.abs(walks.ends - trained) > rule.margin, axis=1)
     found = {}
     for pattern in SHOWN:
         of_it = np.flatnonzero(patterns == str(pattern))
