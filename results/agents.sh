@@ -17,4 +17,5 @@ for group in 0 1 2 best all; do  # the paper's model: of each group, and of all
   fitted vae-$group --kind vae --group $group
 done
 .venv/bin/embrl agents report $population \
-  runs/agents/{fingerprint-all,fingerprint-best,behaviour-best,vae-0,vae-1,vae-2,vae-best,vae-all} --out results/agents
+  runs/agents/{fingerprint-all,fingerprint-best,behaviour-best,vae-best,vae-all} --out results/agents
+for group in 0 1 2; do cp runs/agents/vae-$group/summary.json results/agents/vae-$group.json; done
