@@ -7,13 +7,14 @@ The defaults take a few minutes and give walks worth looking at; docs/agents/REA
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 import embrl
 
 
-def main(out: Path, lineages: int, steps: int, **smaller: int) -> np.ndarray:
+def main(out: Path, lineages: int, steps: int, **smaller: Any) -> np.ndarray:
     """Mean survival along the walk."""
     runs = {"hidden": (16, 16), "checkpoints": (0, 6, 24)}
     agents = embrl.collect_agents(
