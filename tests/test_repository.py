@@ -20,7 +20,7 @@ ROOMS = [
     {"agents"},
     {"report"},
     {"experiments"},
-    {"api", "registration"},
+    {"api", "api_agents", "registration"},
     {"cli"},
 ]
 """Each may import from those above it, and from itself."""

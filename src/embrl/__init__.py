@@ -14,7 +14,16 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from embrl.api import Policy, Run, collect_agents, load, make, train
+    from embrl.api import Policy, Run, load, make, train
+    from embrl.api_agents import (
+        collect_agents,
+        fit_agents,
+        generate_agents,
+        improve_agents,
+        load_agents,
+        report_agents,
+        walk_agents,
+    )
     from embrl.errors import EmbrlError
     from embrl.registration import register_environment, register_method, register_objective
 
@@ -23,12 +32,18 @@ __all__ = [
     "Policy",
     "Run",
     "collect_agents",
+    "fit_agents",
+    "generate_agents",
+    "improve_agents",
     "load",
+    "load_agents",
     "make",
     "register_environment",
     "register_method",
     "register_objective",
+    "report_agents",
     "train",
+    "walk_agents",
 ]
 
 
@@ -36,5 +51,6 @@ def __getattr__(name: str) -> Any:
     if name in __all__:
         home = "errors" if name == "EmbrlError" else "api"
         home = "registration" if name.startswith("register_") else home
+        home = "api_agents" if name.endswith("_agents") else home
         return getattr(importlib.import_module(f"embrl.{home}"), name)
     raise AttributeError(f"module 'embrl' has no attribute {name!r}")

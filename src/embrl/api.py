@@ -10,9 +10,6 @@ import jax
 import numpy as np
 
 from embrl import envs
-from embrl.agents import collect as collecting
-from embrl.agents.lineages import LineageConfig
-from embrl.agents.population import Population
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.objectives import OwnObjective
 from embrl.envs import Environment
@@ -27,7 +24,7 @@ from embrl.training.runner import train as run_training
 from embrl.training.seeds import prepare_jax
 from embrl.training.settings import Settings, default_config
 
-__all__ = ["Policy", "Run", "collect_agents", "load", "make", "train"]
+__all__ = ["Policy", "Run", "load", "make", "train"]
 
 
 def make(environment: str, **options: Any) -> Environment:
@@ -96,44 +93,6 @@ def load(path: str | Path) -> "Run":
     """
     folder = RunFolder.existing(path)
     return Run(folder, from_json(folder.config(), folder.path / "config.json"))
-
-
-def collect_agents(
-    environment: str = "cart_pole",
-    *,
-    out: str | Path,
-    lineages: int = collecting.LINEAGES,
-    episodes: int = collecting.EPISODES,
-    block: int = collecting.BLOCK,
-    runs: Mapping[str, Any] | None = None,
-    resume: bool = False,
-    watch: collecting.Watcher = collecting.unwatched,
-    **options: Any,
-) -> Population:
-    """Trains very many agents and leaves a population folder, as `embrl agents collect` does.
-
-    Arguments:
-        out: the population folder to write.
-        lineages: training runs.
-        episodes: that each agent is evaluated on.
-        block: lineages that are trained at once.
-        runs: other settings of the training runs, by their names in
-            `embrl.agents.lineages.LineageConfig`: `{"hidden": (16,), "checkpoints": (0, 10)}`.
-        resume: go on with the collection in `out`.
-        watch: called with a `Progress` after each block.
-        options: the environment's.
-
-    Raises:
-        EmbrlError: as `embrl agents collect` would say it.
-    """
-    prepare_jax()
-    known = [field.name for field in dataclasses.fields(LineageConfig)]
-    for name in (runs := dict(runs or {})):
-        if name not in known:
-            raise UnknownNameError("setting of runs", name, known)
-    config = LineageConfig(environment, envs.configure(environment, **options), **runs)
-    config = collecting.CollectConfig(config, lineages, episodes, block)
-    return collecting.collect(config, out, resume=resume, watch=watch)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -92,6 +92,11 @@ def test_a_report_and_the_same_again(folder, tmp_path, capsys, monkeypatch):
         ]
         assert sum(parts) == 6
     assert set(summary["quality"]["vae"]["groups"]) <= set(GROUPS)
+    assert list(summary["ascent"]) == ["behaviour", "vae"]  # both are of all groups
+    for told in summary["ascent"].values():
+        assert 1 <= told["found"] <= 120
+        assert all(entry["agents"] <= 4 for entry in told["groups"].values())
+    assert "## Ascent" in page
     rows = summary["likeness"]["rows"]
     assert [row["on"] for row in rows] == ["all groups"] * 2 + ["their own group"] * 2
     assert "The paper's finding" in page
@@ -111,6 +116,7 @@ def test_a_report_and_the_same_again(folder, tmp_path, capsys, monkeypatch):
     assert main(arguments) == 0
     again = json.loads((out / "summary.json").read_text())
     assert again["walks"] == summary["walks"]
+    assert again["ascent"] == summary["ascent"]
     # Other settings are other walks.
     with pytest.raises(AssertionError, match="measured again"):
         main([*arguments, "--walk-episodes", "4"])

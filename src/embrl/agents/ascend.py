@@ -21,6 +21,8 @@ HIDDEN = (64, 64)
 STEPS = 2_000
 BATCH = 256
 LEARNING_RATE = 2e-3
+RADIUS = 1.5
+"""The best on average of .5, 1, 1.5 and 2, see docs/agents/embeddings.md."""
 
 
 class Critic(eqx.Module):
@@ -102,7 +104,7 @@ def ascend(
     *,
     steps: int = 40,
     length: float = 0.1,
-    radius: float = 1.5,
+    radius: float = RADIUS,
     caution: float = 1.0,
 ) -> tuple[Float[Array, "points N k"], Float[Array, "points N"]]:
     """Steps of one length up the gradient of mean - `caution` * standard deviation, in units of the
@@ -137,7 +139,7 @@ def improve(
     critic: Critic,
     w: Float[np.ndarray, "N size"],
     *,
-    radius: float = 1.5,
+    radius: float = RADIUS,
     caution: float = 1.0,
 ) -> Improvement:
     """Encodes agents, goes uphill, decodes where that leads."""

@@ -12,6 +12,7 @@ COMMANDS = Registry(
         "import": "embrl.cli.agents.importing:import_",
         "fit": "embrl.cli.agents.fit:fit",
         "generate": "embrl.cli.agents.generate:generate",
+        "improve": "embrl.cli.agents.improve:improve",
         "walk": "embrl.cli.agents.walk:walk",
         "report": "embrl.cli.agents.report:report",
     },
@@ -27,6 +28,7 @@ Whole agents: populations of small policy networks, and embeddings of them.
   embrl agents import FILE [FILE ...]    add policies that were trained elsewhere to a population
   embrl agents fit POP ...               learn an embedding of a population's agents
   embrl agents generate EMB ...          draw new agents from an embedding
+  embrl agents improve POP EMB ...       take agents uphill in an embedding, and evaluate them
   embrl agents walk POP EMB A B ...      walk from one agent to another, and watch them balance
   embrl agents report POP EMB ...        all evidence in a folder: tables, pictures, animations
 

@@ -65,7 +65,12 @@ def report(arguments: Sequence[str]) -> None:
             _command(given, config),
             lambda stage, done, of: bar.show(Step(stage, done, of, None)),
         )
-    for claim in [*summary["bars"], *_walks(summary), *summary["likeness"]["claims"]]:
+    for claim in [
+        *summary["bars"],
+        *summary["ascent_claims"],
+        *_walks(summary),
+        *summary["likeness"]["claims"],
+    ]:
         mark = "holds         " if claim["holds"] else "does not hold "
         name = f"{claim['embedding']}: " if "embedding" in claim else ""
         text = f"{mark}{name}{claim['claim']}"

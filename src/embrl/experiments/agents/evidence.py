@@ -10,16 +10,18 @@ from typing import Any
 import jax
 import numpy as np
 
+from embrl.agents.ascend import RADIUS
 from embrl.agents.embeddings.embedding import AgentEmbedding
 from embrl.agents.embeddings.evaluate import evaluate
 from embrl.agents.embeddings.fit import chosen
 from embrl.agents.groups import Groups
+from embrl.agents.improving import improvable
 from embrl.agents.plane import plane
 from embrl.agents.population import Population
 from embrl.agents.walk import Rule
 from embrl.agents.walks import Walks, drawn
 from embrl.errors import EmbrlError
-from embrl.experiments.agents import likeness, page, pictures, walking
+from embrl.experiments.agents import ascent, likeness, page, pictures, walking
 from embrl.experiments.agents.bars import bars
 from embrl.experiments.agents.pair import lines, pair_key, summary_line, walk_pair, write_walk
 from embrl.experiments.agents.parts import Parts, mark_of_embedding, mark_of_population
@@ -105,9 +107,11 @@ def evidence(
         "likeness": work.likeness(),
         "quality": work.each("quality", work.quality),
         "novelty": work.each("novelty", work.novelty),
+        "ascent": work.ascent(),
         "walks": work.walks(),
     }
     summary["bars"] = bars(summary["quality"], work.groups)
+    summary["ascent_claims"] = ascent.claims(summary["ascent"], work.groups)
     summary["examples"] = work.examples()
     summary["pictures"] = work.draw(summary)
     summary["wall_s"] = time.perf_counter() - started
@@ -221,6 +225,24 @@ class _Work:
 
         of = {**self._of(name), **settings, "group": group}
         return self.parts.get(f"novelty-{name}", of, measure)
+
+    def ascent(self) -> dict[str, Any]:
+        """Of embeddings of all groups: a critic of good agents alone knows no way up."""
+        names = [name for name, e in self.embeddings.items() if improvable(e)]
+        settings = {"agents": self.config.agents, "episodes": self.config.episodes}
+        found = {}
+        for at, name in enumerate(names):
+            self.tell("ascent", at, len(names))
+            found[name] = self.parts.get(
+                f"ascent-{name}",
+                {**self._of(name), **settings, "radius": RADIUS},
+                lambda name=name: ascent.ascended(
+                    self.embeddings[name], self.population, self.groups, **settings,
+                    seed=self.config.seed,
+                ),
+            )  # fmt: skip
+            self.tell("ascent", at + 1, len(names))
+        return found
 
     def walks(self) -> dict[str, Any]:
         """For every scope (a group of agents, and whom embeddings of it learned from): patterns in

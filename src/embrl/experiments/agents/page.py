@@ -10,7 +10,7 @@ from embrl.experiments.readme import claims_table, number, plain, table
 HOLDS = """\
 A claim holds if the 95 % interval of its difference lies on its side. Intervals are percentile
 bootstraps: over pairs of agents without a lineage in common for decisions and representations, over
-lineages for what agents keep, over agents for new ones, over pairs for walks.
+lineages for what agents keep and gain, over agents for new ones, over pairs for walks.
 """
 
 
@@ -37,6 +37,7 @@ def markdown(summary: dict[str, Any]) -> str:
         *(_walks(scope, told) for scope, told in summary["walks"].items()),
         *_shown(summary, "patterns-"),
         *_examples(summary),
+        *_ascent(summary),
         "## Decisions and representations",
         _likeness(summary["likeness"]),
         claims_table(summary["likeness"]["claims"]) if summary["likeness"]["claims"] else "",
@@ -131,6 +132,41 @@ def _novelty(summary: dict[str, Any]) -> str:
             f"{where}."
         )
     return text + "\n\n" + "\n".join(verdicts)
+
+
+def _ascent(summary: dict[str, Any]) -> list[str]:
+    if not summary["ascent"]:
+        return []
+    radius = next(iter(summary["ascent"].values()))["radius"]
+    text = (
+        f"Held-out agents, at most {summary['config']['agents']:,} of each group, encoded, taken "
+        "uphill on what a critic (fitted to the agents that the embedding learned from) expects "
+        f"less a standard deviation of its members, no further than {radius:g} standard "
+        "deviations, and decoded. *Decoded* is the same without the way uphill. Better and worse "
+        f"are shares of agents, by mean {summary['value']} over the same episodes. Only for "
+        "embeddings of all groups: a critic that saw good agents alone knows no way up."
+    )
+    rows = [
+        [
+            name,
+            group,
+            f"{entry['agents']:,}",
+            *(_of(entry[side]) for side in ("before", "decoded", "after", "gain")),
+            *(_of(entry[share], 1, 100.0) for share in ("better", "worse")),
+        ]
+        for name, told in summary["ascent"].items()
+        for group, entry in told["groups"].items()
+    ]
+    header = ["embedding", "group", "agents", "before", "decoded", "after", "gain"]
+    found = ["## Ascent", text, table([*header, "better (%)", "worse (%)"], rows)]
+    found += [
+        f"- {name}: where the ascent ends the critic expects {plain(told['expected'], 1)} on "
+        f"average, the decoded agents reach {plain(told['found'], 1)}."
+        for name, told in summary["ascent"].items()
+    ]
+    if summary["ascent_claims"]:
+        found.append(claims_table(_named(summary["ascent_claims"])))
+    return found
 
 
 def _rule(summary: dict[str, Any]) -> str:
