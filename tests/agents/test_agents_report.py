@@ -53,18 +53,19 @@ def test_a_walk(folder, tmp_path, capsys):
     assert (found["a"]["agent"], found["b"]["agent"]) == (2, 4)
     assert found["margin"] == 12.0  # a tenth of the limit on steps
     assert set(found["spaces"]) == {"latent", "aligned", "stored"}
+    c = found["coefficients"]
     for entry in found["spaces"].values():
         assert len(entry["mean"]) == len(entry["ci95"]) == 13
         low, high = np.array(entry["ci95"]).T
         assert ((low <= entry["mean"]) & (entry["mean"] <= high)).all()
-        c = found["coefficients"]
         assert entry["mean"][c.index(entry["best_coefficient"])] == max(entry["mean"])
         assert not 0 <= entry["best_outside"] <= 1
     # The agents themselves are the ends of both weight lines.
-    np.testing.assert_allclose(
-        *([found["spaces"][s]["mean"][c.index(e)] for e in (0, 1)] for s in ("aligned", "stored")),
-        atol=2,
+    aligned, stored = (
+        [found["spaces"][space]["mean"][c.index(end)] for end in (0, 1)]
+        for space in ("aligned", "stored")
     )
+    np.testing.assert_allclose(aligned, stored, atol=2)
     assert len(found["shown"]) == 4
     for name in ("walk.png", "walk.gif"):
         with Image.open(tmp_path / name) as image:

@@ -136,7 +136,7 @@ def test_an_animation_is_in_real_time_and_ends_with_the_last(tmp_path):
     animate(path, "title", actors, config)
     with Image.open(path) as image:
         frames, durations = [], []
-        for at in range(image.n_frames):
+        for at in range(image.n_frames):  # type: ignore[attr-defined]
             image.seek(at)
             durations.append(image.info["duration"])
             frames.append(np.asarray(image.convert("RGB")).astype(int))
