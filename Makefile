@@ -8,7 +8,7 @@ DEMO_FLAGS := --env.actuators 9 --env.walls released --seeds 4 --samples 400000
 RESUME := --resume
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format bench clean
+.PHONY: help setup demo test testall lint format bench clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -28,6 +28,9 @@ demo: $(READY) ## JSAE against plain VPG on 512 actions: tables and pictures, in
 
 test: $(READY) ## Run the tests
 	$(BIN)/pytest -n 2
+
+testall: $(READY) ## Run the slow tests, too
+	$(BIN)/pytest -n 2 -m "slow or not slow"
 
 lint: $(READY) ## Check style and types
 	$(BIN)/ruff check .

@@ -322,4 +322,4 @@ def test_a_name_that_an_installed_plugin_may_have_is_listed_in_the_help(write, t
     write(WORLD, "worlds.py")
     code = "from embrl.cli import main; main(['train', '--help'])"
     found = in_a_new_process(code, tmp_path, {"worlds": "worlds"})
-    assert "slot_machine, meadow." in found.stdout, found.stderr
+    assert " meadow." in " ".join(found.stdout.split()), found.stderr

@@ -60,6 +60,7 @@ def seen() -> tuple:
     return (keys, *over_seeds(pretrained, SEEDS, shared=(0,))(WALLS.build(), keys))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", [WALLS, MIRRORED], ids=["where they were", "mirrored"])
 def test_walls_that_moved_are_noticed_before_anything_is_learned(
     seen: tuple, config: GridworldConfig

@@ -312,6 +312,7 @@ def test_recommending_the_likeliest() -> None:
     np.testing.assert_allclose(oracle, 20 * 9.0)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not REAL_LOG.exists(), reason="the real log is not part of the package")
 def test_returns_at_the_size_of_the_paper() -> None:
     """835 items, against figures measured independently over 300 episodes; their +- is one

@@ -31,6 +31,7 @@ def lasting(out: Path) -> dict[str, Any]:
     return summary
 
 
+@pytest.mark.slow
 def test_an_interrupted_panel_goes_on_to_the_same_summary(panel: Panel, tmp_path: Path) -> None:
     reproduce(panel, tmp_path / "whole", "embrl reproduce figx", quietly)
     seen: list[str] = []

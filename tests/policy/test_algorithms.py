@@ -101,6 +101,7 @@ def test_seeds_side_by_side_learn_what_they_learn_alone(hyper: Any, internal: An
         )
 
 
+@pytest.mark.slow
 @algorithms
 def test_compiled_or_not_it_learns_the_same(hyper: Any) -> None:
     internal = Points(2)

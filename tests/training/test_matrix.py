@@ -91,6 +91,7 @@ RUNS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("environment", "method", "algorithm", "sections"), RUNS)
 def test_runs_to_the_end(tmp_path, environment, method, algorithm, sections):
     folder = train(small(environment, method, algorithm, **sections), tmp_path / "run")
@@ -122,6 +123,7 @@ def test_objectives_that_need_embedded_states_refuse_raw_ones(tmp_path):
         train(config, tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_a_moving_embedding_is_resumed_to_the_same_result(tmp_path):
     # With VPG: tests/training/test_naming.py.
     config = small("gridworld", "jsae", "sac", update={"every": 1, "steps": 2})
@@ -140,6 +142,7 @@ def test_a_moving_embedding_is_resumed_to_the_same_result(tmp_path):
     assert whole.metrics()["g_drift"][-1] > 0.0
 
 
+@pytest.mark.slow
 def test_an_embedding_and_policy_are_carried_over_to_more_actions(tmp_path):
     train(small("gridworld", "jsae", "vpg"), tmp_path / "source")
     more = envs.configure("gridworld", actuators=4, bins=6)

@@ -123,6 +123,7 @@ def test_it_learns_what_to_recommend_and_a_restored_policy_does_the_same(
     assert returns.mean() > random + 0.7 * (oracle - random)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "sections",
     [
@@ -147,6 +148,7 @@ def test_cut_short_and_resumed_it_comes_to_the_same(log: Path, tmp_path: Path, s
         np.testing.assert_array_equal(cut.metrics()[name], column, err_msg=name)
 
 
+@pytest.mark.slow
 def test_a_memory_comes_to_more_and_is_restored_with_the_policy(log: Path, tmp_path: Path) -> None:
     config = small(log, algorithm="ppo", settings="best", fit={"samples": 2_000})
     config = dataclasses.replace(config, samples=2_600)

@@ -88,6 +88,7 @@ def test_policies_see_the_bonus_and_evaluations_do_not(tiny, tmp_path) -> None:
     assert ((bonus > 0.0) & (bonus < 0.5)).all()
 
 
+@pytest.mark.slow
 def test_arrivals_of_pretraining_are_counted(tiny) -> None:
     config = tiny(explore=ExploreConfig(bonus=0.5))
     env = config.env.build()
@@ -100,6 +101,7 @@ def test_arrivals_of_pretraining_are_counted(tiny) -> None:
     assert int(state.visits.sum()) == program.pretraining_samples
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algorithm", ["ppo", "sac"])
 def test_a_run_resumes_with_its_counters(tiny, tmp_path, algorithm: str) -> None:
     from embrl.training.settings import default_config

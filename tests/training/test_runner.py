@@ -33,6 +33,7 @@ def test_the_same_configuration_gives_the_same_run(tiny, tmp_path, method):
     assert outcome(first.path) == outcome(second.path)
 
 
+@pytest.mark.slow
 def test_another_seed_gives_another_run(tiny, tmp_path):
     first = train(tiny(), tmp_path / "a")
     second = train(tiny(seed=1), tmp_path / "b")
@@ -48,6 +49,7 @@ def test_samples_count_pretraining_and_stay_within_the_budget(tiny, tmp_path):
     assert np.isfinite(metrics["actor_loss"][2:]).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["jsae", "none"])
 def test_a_run_stopped_at_any_chunk_goes_on_to_the_same_result(tiny, tmp_path, method):
     whole = train(tiny(method), tmp_path / "whole")
