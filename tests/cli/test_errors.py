@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 
 from embrl.cli import main
@@ -96,3 +99,13 @@ def test_comparing_nothing_says_what_to_give(capsys):
 def test_every_level_has_help(capsys, command):
     assert main([*command, "--help"]) == 0
     assert "embrl" in capsys.readouterr().out
+
+
+def test_a_reader_that_has_had_enough_is_no_error():
+    command = subprocess.Popen(
+        [sys.executable, "-m", "embrl", "--help"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert command.stdout is not None
+    command.stdout.close()
+    _, said = command.communicate()
+    assert (command.returncode, said) == (141, b"")

@@ -1,5 +1,6 @@
 """`embrl COMMAND ...`"""
 
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -56,6 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
         _run(arguments)
+        sys.stdout.flush()
     except EmbrlError as error:
         print(f"embrl: {error}", file=sys.stderr)
         return 2
@@ -64,6 +66,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("embrl: interrupted; --resume goes on from the last checkpoint", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # `embrl ... | head` has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nor fail at exit
+        return 141
     return 0
 
 
