@@ -105,6 +105,7 @@ def test_inspect_knows_the_names_of_what_the_corridor_tells(folder: Path, capsys
     assert "distances in E follow the true ones" in out
 
 
+@pytest.mark.slow
 def test_python_comes_to_the_same(folder: Path, capsys) -> None:
     *_, method, python = blocks("python")
     names: dict = {}

@@ -72,6 +72,7 @@ def test_a_walk(folder, tmp_path, capsys):
             assert image.width > 500
 
 
+@pytest.mark.slow
 def test_a_report_and_the_same_again(folder, tmp_path, capsys, monkeypatch):
     arguments = ["report", folder / "population", folder / "behaviour", folder / "vae", *FEW]
     arguments = ["agents", *map(str, arguments), "--out", str(tmp_path / "out")]

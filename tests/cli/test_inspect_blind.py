@@ -1,5 +1,7 @@
 """A planted case, from training to what the command says: phi learns one coordinate of two."""
 
+import pytest
+
 import embrl
 from embrl.cli import main
 
@@ -10,6 +12,7 @@ def only_x(model, batch):
     return ((model.phi(batch.observation)[..., 0] - x) ** 2).mean()
 
 
+@pytest.mark.slow
 def test_inspect_names_the_feature_that_phi_is_blind_to(tmp_path, capsys):
     run = embrl.train(
         "gridworld",

@@ -338,6 +338,7 @@ def test_returns_at_the_size_of_the_paper() -> None:
     assert returns.mean() == pytest.approx(56.6, abs=2.0)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's account of peak memory")
 def test_peak_memory_at_five_thousand_items(tmp_path: Path) -> None:
     """Well below the 1.5 GB that training on 835 items may take, let alone 4."""

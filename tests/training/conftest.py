@@ -10,7 +10,7 @@ from embrl.training.config import RunConfig
 from embrl.training.settings import default_config
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny() -> Callable[..., RunConfig]:
     """Makes the configuration of a tiny gridworld run."""
 

@@ -99,6 +99,7 @@ def test_settings_go_through_json_and_fit_together(log: Path, algorithm: str) ->
     assert from_json(as_json(config), "here") == config
 
 
+@pytest.mark.slow
 def test_it_learns_what_to_recommend_and_a_restored_policy_does_the_same(
     log: Path, tmp_path: Path
 ) -> None:

@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -26,6 +27,26 @@ def outcome(folder: Path) -> dict[str, object]:
     }
 
 
+@pytest.fixture(scope="module")
+def done(tiny, tmp_path_factory):
+    """A run to the end. Copy it before changing anything."""
+    return train(tiny(), tmp_path_factory.mktemp("done") / "run")
+
+
+@pytest.fixture(scope="module")
+def stopped(tiny, tmp_path_factory):
+    """A run interrupted after pre-training. Copy it before changing anything."""
+    folder = tmp_path_factory.mktemp("stopped") / "run"
+
+    def interrupt(progress):
+        if progress.stage == "training":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny(), folder, watch=interrupt, save_every=0.0)
+    return folder
+
+
 @pytest.mark.parametrize("method", ["jsae", "none"])
 def test_the_same_configuration_gives_the_same_run(tiny, tmp_path, method):
     first = train(tiny(method), tmp_path / "a")
@@ -40,8 +61,8 @@ def test_another_seed_gives_another_run(tiny, tmp_path):
     assert outcome(first.path)["metrics"] != outcome(second.path)["metrics"]
 
 
-def test_samples_count_pretraining_and_stay_within_the_budget(tiny, tmp_path):
-    metrics = train(tiny(), tmp_path / "run").metrics()
+def test_samples_count_pretraining_and_stay_within_the_budget(done):
+    metrics = done.metrics()
     assert metrics["samples"].reshape(-1, 2).tolist() == [[s, s] for s in (600, 800, 1000, 1200)]
     assert metrics["episodes"].reshape(-1, 2)[:, 0].tolist() == [5, 5, 5, 10]
     assert metrics["seed"].reshape(-1, 2).tolist() == [[0, 1]] * 4
@@ -71,6 +92,7 @@ def test_a_run_stopped_at_any_chunk_goes_on_to_the_same_result(tiny, tmp_path, m
         assert outcome(folder) == outcome(whole.path)
 
 
+@pytest.mark.slow
 def test_a_killed_process_leaves_a_run_that_resumes_to_the_same_result(tmp_path):
     flags = [
         *("gridworld", "--env.actuators", "3", "--env.bins", "10", "--seeds", "2"),
@@ -96,15 +118,15 @@ def test_a_killed_process_leaves_a_run_that_resumes_to_the_same_result(tmp_path)
     assert outcome(tmp_path / "killed") == outcome(tmp_path / "whole")
 
 
-def test_resuming_a_complete_run_changes_nothing(tiny, tmp_path):
-    folder = train(tiny(), tmp_path / "run").path
+def test_resuming_a_complete_run_changes_nothing(tiny, done, tmp_path):
+    folder = shutil.copytree(done.path, tmp_path / "run")
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     train(tiny(), folder, resume=True)
     assert before == {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_a_folder_with_another_run_is_refused_and_left_alone(tiny, tmp_path):
-    folder = train(tiny(), tmp_path / "run").path
+def test_a_folder_with_another_run_is_refused_and_left_alone(tiny, done, tmp_path):
+    folder = shutil.copytree(done.path, tmp_path / "run")
     before = outcome(folder)
     with pytest.raises(EmbrlError, match="already holds a run"):
         train(tiny(), folder)
@@ -124,16 +146,6 @@ def test_a_folder_with_something_else_is_refused(tiny, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
-def _stopped(config, folder):
-    def interrupt(progress):
-        if progress.stage == "training":
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        train(config, folder, watch=interrupt, save_every=0.0)
-    return next((folder / "checkpoint").glob("[0-9]*"))
-
-
 @pytest.mark.parametrize(
     ("name", "damage", "message"),
     [
@@ -143,11 +155,12 @@ def _stopped(config, folder):
         ("manifest.json", lambda data: data.replace(b'"format": 1', b'"format": 9'), "format 9"),
     ],
 )
-def test_a_damaged_checkpoint_is_named_in_one_line(tiny, tmp_path, name, damage, message):
-    path = _stopped(tiny(), tmp_path / "run") / name
+def test_a_damaged_checkpoint_is_named_in_one_line(tiny, stopped, tmp_path, name, damage, message):
+    folder = shutil.copytree(stopped, tmp_path / "run")
+    path = next((folder / "checkpoint").glob("[0-9]*")) / name
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(EmbrlError, match=message) as error:
-        train(tiny(), tmp_path / "run", resume=True)
+        train(tiny(), folder, resume=True)
     assert str(path) in str(error.value)
     assert "\n" not in str(error.value)
 

@@ -124,6 +124,7 @@ def test_points_side_by_side_are_the_runs_that_they_are_alone(tiny, tmp_path):
         read_curve(folder)
 
 
+@pytest.mark.slow
 def test_embeddings_side_by_side_are_as_they_are_alone(tiny):
     config = dataclasses.replace(tiny(), objectives={"forward": 1.0, "reward": 0.5})
     env = config.env.build()

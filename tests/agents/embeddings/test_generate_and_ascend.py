@@ -56,6 +56,7 @@ def test_a_summary_says_what_is_kept(fitted, agents, tmp_path):
                 assert 0 <= one["agreement"]["mean"] <= 1
 
 
+@pytest.mark.slow
 def test_the_plane_has_a_point_for_each_setting(fitted, agents, tmp_path):
     embedding, _ = fitted
     found = plane(embedding, agents, tmp_path, agents=4, episodes=2, spreads=(1.0,), group="2")
