@@ -7,10 +7,10 @@ from typing import Annotated, Any, Literal, get_args
 
 import tyro
 
+from embrl import envs
 from embrl.cli.parsing import parse, value_of
 from embrl.embedding.methods import METHODS, method
 from embrl.embedding.objectives import OBJECTIVES
-from embrl.envs import ENVIRONMENTS
 from embrl.policy import ALGORITHMS
 from embrl.training.config import RunConfig
 from embrl.training.settings import Settings, default_config
@@ -40,7 +40,7 @@ def configured(
         extra: flags of this command alone.
     """
     # The flags' defaults depend on these names, so they are read first.
-    env_class = ENVIRONMENTS[environment]
+    env_class = envs.kind(environment)
     method_name = value_of("--method", arguments, "jsae")
     algorithm = value_of("--algorithm", arguments, "vpg")
     settings = value_of("--settings", arguments, "tuned")
@@ -75,7 +75,8 @@ def _parse_env(env_class: type, arguments: Sequence[str], program: str) -> Any:
 
 def _flags(default: RunConfig, settings: str, prefix: str, extra: Sequence[Field]) -> type:
     """A dataclass of the flags for these defaults."""
-    run_name = f"{prefix}{default.environment}-{default.method}-{default.algorithm}"
+    name = default.environment.replace("/", "-")  # Gymnasium's namespaces
+    run_name = f"{prefix}{name}-{default.method}-{default.algorithm}"
     embeds = method(default.method).embeds
     return dataclasses.make_dataclass(
         "Train",

@@ -1,12 +1,12 @@
-"""Pure JAX environments and their registry."""
+"""Environments by name: our own in JAX, and Gymnasium's on the host."""
 
 from typing import Any
 
-from embrl.envs.environment import EnvConfig, Environment
+from embrl.envs.environment import EnvConfig, Environment, is_host
 from embrl.errors import EmbrlError, UnknownNameError
 from embrl.registry import Registry
 
-__all__ = ["ENVIRONMENTS", "EnvConfig", "Environment", "configure"]
+__all__ = ["ENVIRONMENTS", "EnvConfig", "Environment", "configure", "is_host", "kind"]
 
 ENVIRONMENTS = Registry(
     "environment",
@@ -24,13 +24,29 @@ ENVIRONMENTS = Registry(
 """Name to configuration class. A new environment is one file and one line here, or a plugin."""
 
 
+def kind(name: str) -> Any:
+    """The class of settings of environment `name`: of one of ours or a plugin's, or, for an id that
+    Gymnasium knows, a `GymnasiumConfig` with that id.
+
+    Raises:
+        UnknownNameError: there is none; the message offers the nearest of both kinds.
+    """
+    if name in ENVIRONMENTS:
+        return ENVIRONMENTS[name]
+    from embrl.envs.host import config, making  # after plugins, which may register ids
+
+    if making.looks_like_id(name) and making.is_known(name):
+        return config.named(name)
+    raise ENVIRONMENTS.unknown(name, making.nearest(name))
+
+
 def configure(name: str, **options: Any) -> EnvConfig:
     """The configuration of environment `name` with `options` in place of its defaults.
 
     Raises:
         EmbrlError: no such environment or no such option.
     """
-    config_class = ENVIRONMENTS[name]
+    config_class = kind(name)
     known = config_class.__dataclass_fields__
     for option in options:
         if option not in known:

@@ -92,3 +92,10 @@ def named_factor(env: EnvConfig) -> int | None:
     Of the settings, not of the environment, as a trained policy is restored without one.
     """
     return getattr(env, "named_factor", None)
+
+
+def is_host(env: Any) -> bool:
+    """Whether these are settings of an environment that Python steps on the host
+    (`embrl.envs.host`), by their class attribute `host`; else it is compiled.
+    """
+    return getattr(env, "host", False)

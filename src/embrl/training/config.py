@@ -6,10 +6,11 @@ from typing import Any, Literal
 
 import cattrs
 
+from embrl import envs
 from embrl.decoding.config import DecoderConfig
 from embrl.embedding.fit import FitConfig
 from embrl.embedding.shape import ModelConfig
-from embrl.envs import ENVIRONMENTS, EnvConfig
+from embrl.envs import EnvConfig
 from embrl.errors import EmbrlError, UnknownNameError
 from embrl.policy import ALGORITHMS
 from embrl.policy.algorithm import Algorithm
@@ -147,7 +148,7 @@ def from_json(value: dict[str, Any], where: str | Path) -> RunConfig:
     # These two depend on a name that stands beside them. A folder brings no code: what a plugin
     # registered must have been loaded by whoever reads it.
     try:
-        kinds["env"] = ENVIRONMENTS[value["environment"]]
+        kinds["env"] = envs.kind(value["environment"])
         kinds["hyper"] = ALGORITHMS[value["algorithm"]]
     except UnknownNameError as error:
         raise EmbrlError(f"{where}: {error}") from error

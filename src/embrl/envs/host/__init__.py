@@ -1,0 +1,7 @@
+"""Gymnasium's environments, stepped by Python on the host."""
+
+from embrl.envs.host.config import GymnasiumConfig
+from embrl.envs.host.environment import HostEnvironment
+from embrl.envs.host.lanes import HostLanes, HostStep
+
+__all__ = ["GymnasiumConfig", "HostEnvironment", "HostLanes", "HostStep"]

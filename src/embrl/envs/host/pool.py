@@ -1,0 +1,95 @@
+"""Lanes side by side in the threads of envpool, which has its own environments, written in C++."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+
+from embrl.envs.host.actions import Actions
+from embrl.envs.host.lanes import Advance, HostLanes, HostStep
+from embrl.envs.host.observations import Observations
+from embrl.errors import EmbrlError, UnknownNameError, require
+
+
+class PoolLanes(HostLanes):
+    """`envpool.make_gymnasium` with all lanes in each batch.
+
+    envpool resets an ended episode at the next step, whose action it discards (Weng et al. 2022,
+    "EnvPool", and its documentation, "Auto Reset"). So the observation of an ending step is the
+    true last one, and the lane is reset here at once, before an action can be lost.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        observations: Observations,
+        actions: Actions,
+        seeds: Sequence[int],
+        options: dict[str, Any],
+    ) -> None:
+        self._options = options
+        self._pool: Any = None
+        super().__init__(name, observations, actions, seeds)
+
+    def close(self) -> None:
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.close()
+
+    def _open(self, seeds: Sequence[int]) -> np.ndarray:
+        self._pool = _made(
+            self.name, "make_gymnasium", num_envs=self.lanes, seed=list(seeds), **self._options
+        )
+        return self._reset(np.arange(self.lanes), "when it was first reset")
+
+    def _advance(self, actions: Any) -> Advance:
+        try:
+            observations, reward, terminated, truncated, info = self._pool.step(actions)
+        except Exception as error:
+            raise self._broken(error, f"at step {self.steps + 1}") from error
+        # In this order of lanes, whichever came first.
+        order = np.argsort(np.asarray(info["env_id"]))
+        after = self._read(observations)[order]
+        with np.errstate(over="ignore"):
+            rewards = np.asarray(reward)[order].astype(np.float32)
+        terminal = np.asarray(terminated)[order].astype(bool)
+        limit = np.asarray(truncated)[order].astype(bool)
+        ended = np.flatnonzero(terminal | limit)
+        first = after
+        if len(ended):
+            first = after.copy()
+            first[ended] = self._reset(ended, f"when it was reset after step {self.steps + 1}")
+        return Advance(HostStep(after, rewards, terminal, limit), first)
+
+    def _reset(self, lanes: np.ndarray, when: str) -> np.ndarray:
+        """The first observations of new episodes in these lanes, which are in order."""
+        try:
+            observations, info = self._pool.reset(lanes.astype(np.int32))
+        except Exception as error:
+            raise self._broken(error, when) from error
+        return self._read(observations)[np.argsort(np.asarray(info["env_id"]))]
+
+    def _broken(self, error: Exception, when: str) -> EmbrlError:
+        return EmbrlError(f"{self.name}: envpool raised {type(error).__name__} {when}: {error}")
+
+
+def pool_spaces(name: str, options: dict[str, Any]) -> tuple[spaces.Space, spaces.Space]:
+    """The spaces of observations and of actions, for a single lane.
+
+    Raises:
+        EmbrlError: envpool is not installed, has no such environment, or refuses an option.
+    """
+    spec = _made(name, "make_spec", **options)
+    return spec.gymnasium_observation_space, spec.gymnasium_action_space
+
+
+def _made(name: str, function: str, **options: Any) -> Any:
+    envpool = require("envpool", "envpool")
+    known = envpool.list_all_envs()
+    if name not in known:
+        raise UnknownNameError("environment of envpool", name, known)
+    try:
+        return getattr(envpool, function)(name, **options)
+    except Exception as error:
+        raise EmbrlError(f"envpool cannot make {name}: {type(error).__name__}: {error}") from error
