@@ -256,4 +256,4 @@ def test_raw_states_can_be_frozen_too() -> None:
     )
     for one, two in zip(leaves(model.parts), leaves(after.model.parts), strict=True):
         np.testing.assert_array_equal(one, two)
-    assert not np.array_equal(model.g.rows, after.model.g.rows)
+    assert not np.array_equal(model.g.table, after.model.g.table)

@@ -342,6 +342,7 @@ def test_raw_states_have_no_phi_and_nothing_has_no_loss() -> None:
     assert tuple(everything) == MEASURES
 
 
+@pytest.mark.slow
 def test_seeds_side_by_side_are_the_seeds_one_by_one() -> None:
     def one(key: jax.Array) -> dict[str, jax.Array]:
         model = JointEmbedding(STATES, ACTIONS, ModelConfig(m=3), key=key)

@@ -10,7 +10,7 @@ import numpy as np
 from gymnasium import spaces
 
 from embrl.data.segments import Segments, draw_segments
-from embrl.embedding.encoders import StateEncoder
+from embrl.embedding.encoders import ActionEncoder, StateEncoder
 from embrl.embedding.fit import FitConfig, FitState, Weights, fit, learning_rate, start
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.shape import ModelConfig
@@ -171,6 +171,7 @@ def embedded(model: JointEmbedding, observation: Any) -> np.ndarray:
 
 def acted(model: JointEmbedding, action: Any) -> np.ndarray:
     """g."""
+    assert isinstance(model.g, ActionEncoder)
     return np.tanh(np.asarray(model.g.rows, np.float64))[np.asarray(action)]
 
 

@@ -66,6 +66,7 @@ def test_an_interrupted_panel_goes_on_to_the_same_summary(panel: Panel, tmp_path
     assert lasting(out) == lasting(tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_a_line_may_begin_with_the_run_of_another(panel: Panel, tmp_path: Path, monkeypatch):
     runs = {}
 

@@ -27,7 +27,13 @@ SMALL: list[Algorithm] = [
     SAC(batch=8, updates_per_sample=0.25, alpha_lr=1e-3),
 ]
 algorithms = pytest.mark.parametrize("hyper", SMALL, ids=lambda hyper: type(hyper).__name__)
-internals = pytest.mark.parametrize("internal", [Points(2), Indices(4)], ids=["points", "indices"])
+internals = pytest.mark.parametrize(
+    "internal",
+    [
+        pytest.param(Points(2), id="points"),
+        pytest.param(Indices(4), id="indices", marks=pytest.mark.slow),
+    ],
+)
 CONFIG = PolicyConfig(hidden=(8,))
 
 

@@ -73,7 +73,7 @@ def drawn(policy: OverallPolicy, state: int) -> np.ndarray:
     noise = policy.noise(jax.random.key(state + 1), (DRAWS,))
     states = jnp.full(DRAWS, state)
     actions, _ = eqx.filter_jit(policy.act)(states, noise)
-    assert policy.table is not None
+    assert isinstance(policy.table, jax.Array)
     return np.bincount(np.asarray(actions), minlength=len(policy.table))
 
 

@@ -181,6 +181,7 @@ def test_a_memory_needs_a_head_that_uses_it(log: Path, sections, reason) -> None
         check(program_of(small(log, **sections)))
 
 
+@pytest.mark.slow
 def test_a_moving_embedding_stays_tied(log: Path) -> None:
     config = small(log, update={"every": 1, "steps": 2}, fit={"samples": 1_000, "steps": 5})
     program, env = program_of(config), config.env.build()

@@ -97,6 +97,7 @@ def two_values(config):
     return first, {name: other(name, value) for name, value in first.items()}
 
 
+@pytest.mark.slow
 def test_points_side_by_side_are_the_runs_that_they_are_alone(tiny, tmp_path):
     config = replaced(tiny("none", samples=300), {"evaluation.every": 100, "policy.hidden": (8,)})
     points = two_values(config)

@@ -166,6 +166,8 @@ def _run_config(config: LineageConfig, block: int) -> RunConfig:
             "samples": max(1, config.checkpoints[-1]) * config.epoch,
             "seed": config.seed,
             "policy.hidden": config.hidden,
+            # An agent is its weights and no more: what it has seen does not scale its inputs.
+            "policy.normalise": "squash",
             "rollout.epoch": config.epoch,
             "rollout.lanes": config.lanes,
             "evaluation.every": config.epoch,

@@ -31,7 +31,7 @@ def ring_rows(samples: int, lanes: int, block: int) -> int:
 
 def new_replay(like: Transition, rows: int, d: int | None) -> Replay:
     """An empty ring for transitions that look like those of `like`, `[T, B, ...]`."""
-    lanes = like.action.shape[1]
+    lanes = like.reward.shape[1]
     steps = jax.tree.map(lambda column: jnp.zeros((rows, *column.shape[1:]), column.dtype), like)
     return Replay(steps, None if d is None else jnp.zeros((rows, lanes, d)))
 
@@ -46,8 +46,8 @@ def write(
         offset: `[T, B, d]`; None: 0, as of actions that were chosen as themselves.
         written: blocks of this size written before.
     """
-    rows = block.action.shape[0]
-    start = (jnp.int32(written) * rows) % replay.steps.action.shape[0]
+    rows = block.reward.shape[0]
+    start = (jnp.int32(written) * rows) % replay.steps.reward.shape[0]
 
     def put(ring: Array, new: Array) -> Array:
         return jax.lax.dynamic_update_slice_in_dim(ring, new.astype(ring.dtype), start, axis=0)
@@ -62,14 +62,14 @@ def write(
 
 def filled(replay: Replay, block: int, written: Int[Array, ""] | int) -> Int[Array, ""]:
     """Rows that hold transitions after `written` blocks."""
-    return jnp.minimum(jnp.int32(written) * block, replay.steps.action.shape[0])
+    return jnp.minimum(jnp.int32(written) * block, replay.steps.reward.shape[0])
 
 
 def draw(
     replay: Replay, key: Key, count: int, rows: Array | int
 ) -> tuple[Transition, Float[Array, "count d"] | None]:
     """`count` steps and their offsets, drawn with replacement from the first `rows` rows."""
-    lanes = replay.steps.action.shape[1]
+    lanes = replay.steps.reward.shape[1]
     chosen = jax.random.randint(key, (count,), 0, rows * lanes, jnp.int32)
     return jax.tree.map(
         lambda column: column[chosen // lanes, chosen % lanes], (replay.steps, replay.offset)

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from embrl.data.random_actions import hold, random_actions
 from embrl.envs.environment import Environment
-from embrl.spaces import action_count
 from embrl.types import EnvState, Key, Observation, Transition
 
 Extra = TypeVar("Extra")
@@ -76,16 +76,9 @@ def random_transitions(
     """
     steps = -(-samples // lanes)
     key_open, key_act, key_keep, key_step = jax.random.split(key, 4)
-    actions = jax.random.randint(
-        key_act, (steps, lanes), 0, action_count(env.action_space), jnp.int32
-    )
+    actions = random_actions(env.action_space, key_act, (steps, lanes))
     keep = jax.random.uniform(key_keep, (steps, lanes)) < persistence
-
-    def hold(last: Array, now: tuple[Array, Array]) -> tuple[Array, Array]:
-        action = jnp.where(now[1], last, now[0])
-        return action, action
-
-    _, actions = jax.lax.scan(hold, actions[0], (actions, keep))
+    actions = hold(actions, keep)
     _, transitions, _ = rollout(
         env, lambda _, action: (action, None), open_lanes(env, key_open, lanes), key_step, actions
     )

@@ -38,7 +38,7 @@ def draw_segments(
         block: rows that follow on from each other come in blocks of this many; default: all do.
         rows: only the first `rows` are there yet; default: all. May be traced.
     """
-    total, lanes = transitions.action.shape
+    total, lanes = transitions.reward.shape
     block = total if block is None else block
     rows = total if rows is None else rows
     starts = jnp.maximum(rows - horizon + 1, 1)

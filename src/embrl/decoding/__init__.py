@@ -32,6 +32,7 @@ DECODERS = Registry(
         "nearest": "embrl.decoding.nearest_action:NearestAction",
         "wolpertinger": "embrl.decoding.wolpertinger:Wolpertinger",
         "best": "embrl.decoding.best:BestAction",
+        "learned": "embrl.decoding.learned_action:LearnedAction",
         "softmax": "embrl.decoding.softmax_action:SoftmaxAction",
     },
 )

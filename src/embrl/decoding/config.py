@@ -16,9 +16,9 @@ TEMPERATURES = (1e-30, 1e30)
 class DecoderConfig:
     """f, which turns a point of the action embedding into an action."""
 
-    kind: Literal["nearest", "wolpertinger", "best", "softmax"] = "nearest"
-    """The nearest action; of the k nearest, or of all, the one that the judge thinks best; or one
-    drawn by distance."""
+    kind: Literal["nearest", "wolpertinger", "best", "softmax", "learned"] = "nearest"
+    """The nearest action; of the k nearest, or of all, the one that the judge thinks best; one
+    drawn by distance; or, for actions that are numbers, what a network makes of the point."""
     k: int = 16
     """How many of the nearest actions the judge compares (wolpertinger only)."""
     judge: Literal["critic", "model"] = "critic"
@@ -27,6 +27,10 @@ class DecoderConfig:
     temperature: float = 0.05
     """Initial temperature, in units of squared distance; it is learned with the policy (softmax
     only)."""
+    steps: int = 1000
+    """Gradient steps in which the network learns to undo g, once g is trained (learned only)."""
+    learning_rate: float = 3e-3
+    """Adam's, in these steps; it falls to zero (learned only)."""
 
 
 def build(config: DecoderConfig) -> Decoder:
@@ -43,5 +47,7 @@ def build(config: DecoderConfig) -> Decoder:
     traced = isinstance(config.temperature, jax.Array)
     if not traced and not low <= config.temperature <= high:
         raise EmbrlError(f"f.temperature is {config.temperature}: choose {low} to {high}")
+    if config.steps < 1:
+        raise EmbrlError(f"f.steps is {config.steps}: choose 1 or more")
     settings = {"wolpertinger": {"k": config.k}, "softmax": {"temperature": config.temperature}}
     return DECODERS[config.kind](**settings.get(config.kind, {}))

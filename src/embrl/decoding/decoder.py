@@ -2,7 +2,7 @@
 
 import abc
 from collections.abc import Callable
-from typing import ClassVar, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -18,7 +18,8 @@ hand: more is better."""
 
 
 class Decoder(eqx.Module):
-    """f: E -> A, given the table of all g(a).
+    """f: E -> A, given the table of all g(a), `[n, d]`; where actions are numbers, the network that
+    undoes g; None without an action embedding.
 
     The table is an argument, not a part: it belongs to the embedding and may move. What a decoder
     holds as arrays (a temperature) is learned with the policy. Noise is passed in, so that a
@@ -35,21 +36,21 @@ class Decoder(eqx.Module):
     @abc.abstractmethod
     def __call__(
         self,
-        table: Float[Array, "n d"] | None,
+        table: Any,
         u: Array,
         noise: Array | None = None,
         mask: Bool[Array, "*#batch n"] | None = None,
         judge: Judge | None = None,
-    ) -> Int[Array, "*batch"]:
+    ) -> Array:
         """The actions of internal actions u; a masked one is never returned while another is
         allowed. Without noise, a random f returns its likeliest action.
         """
 
     def log_prob(
         self,
-        table: Float[Array, "n d"] | None,
+        table: Any,
         u: Array,
-        action: Int[Array, "*batch"],
+        action: Array,
         mask: Bool[Array, "*#batch n"] | None = None,
     ) -> Float[Array, "*batch"]:
         """Log P(action | u), exactly; 0 where f is a function, of the action it returned."""

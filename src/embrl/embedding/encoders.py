@@ -1,7 +1,7 @@
 """phi and g: states and actions into bounded low-dimensional spaces."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import gymnasium
@@ -10,9 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, UInt32
 
+from embrl.boxes import RawBox, Scale
 from embrl.errors import EmbrlError
 from embrl.networks import MLP, FactorLinear
-from embrl.spaces import bounds, factors
+from embrl.spaces import factors
 from embrl.types import Key, Observation
 
 SPREAD = 0.05
@@ -26,54 +27,57 @@ BOX_HIDDEN = (64,)
 class RawStates(eqx.Module):
     """No embedding: the observation itself, in the form that networks take in.
 
-    Discrete factors stay whole numbers, for networks that look them up; a `Box` is scaled to
-    [-1, 1] by its bounds. A coordinate s without a finite range becomes s / (1 + |s|): that is
-    between -1 and 1 as well, and neighbours stay neighbours.
+    Discrete factors stay whole numbers, for networks that look them up; a `Box` is scaled
+    (`RawBox`).
     """
 
-    features: int | tuple[int, ...] = eqx.field(static=True)
-    """What a network behind this takes in: the length of a vector, or the factors."""
+    sizes: tuple[int, ...] = eqx.field(static=True)
+    """Values of each factor; none for a box."""
     scalar: bool = eqx.field(static=True)
-    low: tuple[float, ...] = eqx.field(static=True)
-    high: tuple[float, ...] = eqx.field(static=True)
+    box: RawBox | None
 
-    def __init__(self, space: gymnasium.Space) -> None:
+    def __init__(self, space: gymnasium.Space, *, scaled: bool = False) -> None:
+        """`scaled`: whether a box's unbounded coordinates are scaled by what is seen."""
         self.scalar = isinstance(space, gymnasium.spaces.Discrete)
-        if isinstance(space, gymnasium.spaces.Box):
-            low, high = bounds(space)
-            self.features = len(low)
-            self.low, self.high = tuple(low.tolist()), tuple(high.tolist())
-        else:
-            self.features = factors(space)
-            self.low = self.high = ()
+        boxed = isinstance(space, gymnasium.spaces.Box)
+        self.box = RawBox(space, scaled=scaled) if boxed else None
+        self.sizes = () if boxed else factors(space)
+
+    @property
+    def features(self) -> int | tuple[int, ...]:
+        """What a network behind this takes in: the length of a vector, or the factors."""
+        return self.sizes if self.box is None else self.box.features
 
     @property
     def points(self) -> tuple[Array, ...]:
         """None: these features are no points of a space."""
         return ()
 
+    def seen(self, observation: Observation) -> "RawStates":
+        """The same, scaled by these observations, if it is scaled by what was seen."""
+        if self.box is None or self.box.scale is None:
+            return self
+        return self.scaled_by(Scale.of(observation))
+
+    def scaled_by(self, scale: Scale) -> "RawStates":
+        """The same with another scale, if it has one."""
+        if self.box is None:
+            return self
+        return eqx.tree_at(lambda raw: raw.box, self, self.box.scaled_by(scale))
+
     def __call__(self, observation: Observation) -> Array:
         """`[..., k]`: int32 factors, on an axis of their own which observations of `Discrete` do
-        not have, or float32 in [-1, 1].
+        not have, or float32, in [-1, 1] where they are bounded.
         """
-        if self.low:
-            low, high = np.array(self.low, np.float32), np.array(self.high, np.float32)
-            with np.errstate(over="ignore"):
-                ranged = np.isfinite(high - low)
-            low, high = np.where(ranged, low, -1.0), np.where(ranged, high, 1.0)
-            # In this order bounds far from 0 cost no precision.
-            scaled = 2.0 * ((observation - low) / (high - low)) - 1.0
-            if ranged.all():
-                return scaled
-            return jnp.where(ranged, scaled, observation / (1.0 + jnp.abs(observation)))
+        if self.box is not None:
+            return self.box(observation)
         return observation[..., None] if self.scalar else observation
 
     def number(self, observation: Observation) -> UInt32[Array, "*batch"]:
         """The number of a discrete state among all, modulo 2^32."""
         values = self(observation).astype(jnp.uint32)
         number = jnp.zeros(values.shape[:-1], jnp.uint32)
-        assert isinstance(self.features, tuple)
-        for at, size in enumerate(self.features):
+        for at, size in enumerate(self.sizes):
             number = number * np.uint32(size) + values[..., at]
         return number
 
@@ -106,7 +110,7 @@ class StateEncoder(eqx.Module):
             EmbrlError: hidden layers over several factors: no value of a factor would have a
                 place of its own in X.
         """
-        self.raw = RawStates(space)
+        self.raw = RawStates(space, scaled=True)
         discrete = isinstance(self.raw.features, tuple)
         if hidden is None:
             hidden = () if discrete else BOX_HIDDEN
@@ -179,6 +183,47 @@ class Standardised(eqx.Module):
 
     def __call__(self, observation: Observation) -> Float[Array, "*batch m"]:
         return (self.encoder(observation) - self.norm.centre) / self.norm.width
+
+
+class ContinuousActions(eqx.Module):
+    """g: A -> E in (-1, 1)^d for actions that are numbers (Pritz et al. 2021, sec. 4.1)."""
+
+    raw: RawBox
+    network: MLP
+
+    def __init__(self, space: gymnasium.Space, d: int, hidden: Sequence[int], *, key: Key) -> None:
+        # It begins wide, unlike rows of discrete actions: numbers bring a geometry with them.
+        self.raw = RawBox(space, scaled=True)
+        self.network = MLP(self.raw.features, hidden, d, key=key)
+
+    @property
+    def table(self) -> Any:
+        """None: these actions cannot be listed."""
+        return None
+
+    def __call__(self, action: Float[Array, "*batch p"]) -> Float[Array, "*batch d"]:
+        return jnp.tanh(self.network(self.raw(action)))
+
+
+class ActionDecoder(eqx.Module):
+    """The network that undoes g where actions are numbers (Pritz et al. 2021, eq. 6)."""
+
+    raw: RawBox
+    network: MLP
+
+    def __init__(self, space: gymnasium.Space, d: int, hidden: Sequence[int], *, key: Key) -> None:
+        self.raw = RawBox(space, scaled=True)
+        self.network = MLP(d, hidden, self.raw.features, last_scale=0.1, key=key)
+
+    def __call__(self, e: Float[Array, "*batch d"]) -> Float[Array, "*batch p"]:
+        """The action in its own units, within its bounds."""
+        return self.raw.original(self.network(e))
+
+    def loss(
+        self, e: Float[Array, "*batch d"], action: Float[Array, "*batch p"]
+    ) -> Float[Array, ""]:
+        """Mean squared error of the scaled action."""
+        return ((self.network(e) - self.raw(action)) ** 2).mean()
 
 
 class ActionEncoder(eqx.Module):

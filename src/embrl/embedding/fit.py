@@ -11,6 +11,7 @@ import optax
 from jaxtyping import Array, Float, Int
 
 from embrl.data.segments import Segments, first
+from embrl.embedding.encoders import ActionDecoder
 from embrl.embedding.model import JointEmbedding
 from embrl.errors import EmbrlError
 from embrl.types import Key
@@ -104,6 +105,39 @@ def fit(
     return jax.lax.scan(step, state, (keys, learning_rates))
 
 
+def start_decoder(model: JointEmbedding) -> optax.OptState:
+    """Adam's state for `fit_decoder`; empty where f has nothing to learn."""
+    return optax.scale_by_adam().init(eqx.filter(model.f, eqx.is_array))
+
+
+def fit_decoder(
+    model: JointEmbedding,
+    optimiser: optax.OptState,
+    draw: Callable[[Key], Segments],
+    keys: Key,
+    learning_rates: Float[Array, " steps"],
+) -> tuple[JointEmbedding, optax.OptState]:
+    """Trains f to undo g, which stays as it is (Pritz et al. 2021, eq. 6): a gradient step for
+    every key. Where actions are discrete f looks them up, and there is nothing to train.
+    """
+    if model.f is None:
+        return model, optimiser
+    adam = optax.scale_by_adam()
+
+    def step(
+        state: tuple[ActionDecoder, optax.OptState], now: tuple[Key, Array]
+    ) -> tuple[tuple[ActionDecoder, optax.OptState], None]:
+        (f, optimiser), (key, learning_rate) = state, now
+        action = first(draw(key)).action
+        gradient = eqx.filter_grad(ActionDecoder.loss)(f, model.g(action), action)
+        direction, optimiser = adam.update(gradient, optimiser)
+        update = jax.tree.map(lambda d: -learning_rate * d, direction)
+        return (eqx.apply_updates(f, update), optimiser), None
+
+    (f, optimiser), _ = jax.lax.scan(step, (model.f, optimiser), (keys, learning_rates))
+    return eqx.tree_at(lambda m: m.f, model, f), optimiser
+
+
 def _at(
     names: tuple[str, ...], change: Callable[[Array], Array], model: JointEmbedding
 ) -> JointEmbedding:
@@ -122,5 +156,10 @@ def horizon(model_config_horizon: int, model: JointEmbedding) -> int:
 
 def learning_rate(config: FitConfig, step: Int[Array, "*steps"]) -> Float[Array, "*steps"]:
     """Half a cosine from `config.learning_rate` down to zero, and zero from there on."""
-    progress = jnp.minimum(step / config.steps, 1.0)
-    return config.learning_rate * 0.5 * (1.0 + jnp.cos(jnp.pi * progress))
+    return falling(config.learning_rate, config.steps, step)
+
+
+def falling(rate: float, steps: int, step: Int[Array, "*steps"]) -> Float[Array, "*steps"]:
+    """Half a cosine from `rate` down to zero after so many steps, and zero from there on."""
+    progress = jnp.minimum(step / steps, 1.0)
+    return rate * 0.5 * (1.0 + jnp.cos(jnp.pi * progress))

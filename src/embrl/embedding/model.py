@@ -6,8 +6,15 @@ from typing import Any
 import equinox as eqx
 import gymnasium
 import jax
+from jaxtyping import Array
 
-from embrl.embedding.encoders import ActionEncoder, RawStates, StateEncoder
+from embrl.embedding.encoders import (
+    ActionDecoder,
+    ActionEncoder,
+    ContinuousActions,
+    RawStates,
+    StateEncoder,
+)
 from embrl.embedding.objectives import (
     OBJECTIVES,
     FunctionObjective,
@@ -20,7 +27,7 @@ from embrl.embedding.observations import Prediction
 from embrl.embedding.shape import ModelConfig, Shape
 from embrl.embedding.transition import TransitionModel
 from embrl.errors import EmbrlError
-from embrl.spaces import action_count
+from embrl.spaces import action_count, is_continuous
 from embrl.types import Key, Observation
 
 
@@ -31,7 +38,9 @@ class JointEmbedding(eqx.Module):
     """
 
     phi: StateEncoder | RawStates
-    g: ActionEncoder
+    g: ActionEncoder | ContinuousActions
+    f: ActionDecoder | None
+    """Undoes g where actions are numbers; None where they are discrete, and f looks them up."""
     parts: dict[str, Objective]
     raw: RawStates
     tie: int | None = eqx.field(static=True)
@@ -60,7 +69,7 @@ class JointEmbedding(eqx.Module):
             EmbrlError: an unknown objective, or one that does not suit the rest.
         """
         key_phi, key_g, key_parts = jax.random.split(key, 3)
-        self.raw = RawStates(observation_space)
+        self.raw = RawStates(observation_space, scaled=True)
         self.phi = (
             StateEncoder(
                 observation_space,
@@ -72,16 +81,45 @@ class JointEmbedding(eqx.Module):
             if states
             else self.raw
         )
-        actions = action_count(action_space)
-        self.g = ActionEncoder(actions, config.d, spread=config.action_spread, key=key_g)
+        self.f, actions = None, 0
+        if is_continuous(action_space):
+            key_f = jax.random.fold_in(key_g, 1)
+            self.g = ContinuousActions(action_space, config.d, config.action_hidden, key=key_g)
+            self.f = ActionDecoder(action_space, config.d, config.decoder_hidden, key=key_f)
+        else:
+            actions = action_count(action_space)
+            self.g = ActionEncoder(actions, config.d, spread=config.action_spread, key=key_g)
         self.tie = named if config.tie else None
-        shape = Shape(observation_space, self.phi.features, actions, config.d, states, named)
+        shape = Shape(
+            observation_space, self.phi.features, actions, config.d, states, named, self.g_inputs
+        )
         self.parts = {}
         for index, name in enumerate(objectives):
             key = jax.random.fold_in(key_parts, index) if index else key_parts
             self.parts[name] = _new_part(name, own or {}, shape, config, key)
         if self.tie is not None:
             self.g = self.tied().g
+
+    @property
+    def g_inputs(self) -> int:
+        """Numbers of a continuous action; 0 of a discrete one."""
+        return self.g.raw.features if isinstance(self.g, ContinuousActions) else 0
+
+    def seen(self, observation: Observation, action: Array) -> "JointEmbedding":
+        """The same, with coordinates that have no bounds scaled by these observations and actions.
+
+        Arguments:
+            observation: `[..., p]`; of discrete ones nothing is to be known.
+        """
+        model = eqx.tree_at(lambda m: m.raw, self, self.raw.seen(observation))
+        if isinstance(model.phi, RawStates):
+            model = eqx.tree_at(lambda m: m.phi, model, model.raw)
+        else:
+            model = eqx.tree_at(lambda m: m.phi.raw, model, model.raw)
+        if isinstance(model.g, ContinuousActions):
+            raw = model.g.raw.seen(action)
+            model = eqx.tree_at(lambda m: (m.g.raw, m.f.raw), model, (raw, raw))
+        return model
 
     def tied(self) -> "JointEmbedding":
         """The same with g's rows where phi has the values that actions name; gradients of them

@@ -106,7 +106,7 @@ def reference(
         ceiling,
         usual_loss,
         model.phi(sample.observation) if isinstance(model.phi, StateEncoder) else None,
-        model.g.table,
+        _places(model, sample),
     )
 
 
@@ -141,10 +141,17 @@ def measure(
     if reference.phi is not None:
         measures["phi_drift"] = _drift(model.phi(held_out.observation), reference.phi)
         measures["phi_rank"] = effective_rank(model.phi(sample.observation))
-    measures["g_drift"] = _drift(model.g.table, reference.g)
-    measures["g_rank"] = effective_rank(model.g.table)
-    measures["dead_share"], measures["colliding_share"] = _crowding(model.g.table)
+    places = _places(model, held_out)
+    measures["g_drift"] = _drift(places, reference.g)
+    measures["g_rank"] = effective_rank(places)
+    if model.g.table is not None:
+        measures["dead_share"], measures["colliding_share"] = _crowding(places)
     return measures
+
+
+def _places(model: JointEmbedding, steps: Transition) -> Float[Array, "n d"]:
+    """G of all actions; of those of the steps, where actions cannot be listed."""
+    return model.g(steps.action) if model.g.table is None else model.g.table
 
 
 def effective_rank(x: Float[Array, "N k"]) -> Float[Array, ""]:
@@ -186,7 +193,7 @@ def _chosen(total: int, count: int) -> Int[np.ndarray, " chosen"]:
 
 def _some(transitions: Transition, count: int) -> Transition:
     """At most `count` of them, `[N, ...]`."""
-    steps, lanes = transitions.action.shape
+    steps, lanes = transitions.reward.shape
     row, lane = np.divmod(_chosen(steps * lanes, count), np.int32(lanes))
     return jax.tree.map(lambda column: column[row, lane], transitions)
 
@@ -195,7 +202,7 @@ def _outputs(model: JointEmbedding) -> int:
     """How many numbers a prediction may take."""
     features = model.raw.features
     states = features if isinstance(features, int) else sum(features)
-    return max(states, model.g.table.shape[0])
+    return max(states, 0 if model.g.table is None else model.g.table.shape[0])
 
 
 def _sample_size(model: JointEmbedding) -> int:
@@ -223,7 +230,7 @@ def _distances(model: JointEmbedding, here: Transition, there: Transition) -> Fl
     encoders = [lambda steps: model.g(steps.action)]
     if isinstance(model.phi, StateEncoder):
         encoders.append(lambda steps: model.phi(steps.observation))
-    square = jnp.zeros((here.action.shape[0], there.action.shape[0]))
+    square = jnp.zeros((here.reward.shape[0], there.reward.shape[0]))
     for encode in encoders:
         place = encode(there)
         spread = ((place - place.mean(0)) ** 2).sum(-1).mean()
@@ -260,6 +267,6 @@ def _own_loss(model: JointEmbedding, weights: Weights, steps: Transition) -> Flo
     if len(judges) == len(weights) and not any(part.segments for part in judges.values()):
         return _losses(model, weights, steps).mean()
     segments = Segments(
-        jax.tree.map(lambda leaf: leaf[None], steps), jnp.ones((1, *steps.action.shape), bool)
+        jax.tree.map(lambda leaf: leaf[None], steps), jnp.ones((1, *steps.reward.shape), bool)
     )
     return loss(model, segments, weights)

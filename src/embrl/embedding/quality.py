@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from embrl.data.segments import Segments, draw_segments
-from embrl.embedding.encoders import StateEncoder
+from embrl.embedding.encoders import ContinuousActions, StateEncoder
 from embrl.embedding.fit import Weights, loss
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.objectives.forward import Forward
@@ -67,7 +67,11 @@ class Quality:
     """Mean distance in E between equal actions, as a share of the mean over all pairs; 0 is
     ideal."""
     action_distance_correlation: float | None
-    """Spearman's, of distances in E with distances between effects."""
+    """Spearman's, of distances in E with distances between effects; between the actions themselves
+    where these are numbers."""
+    action_decoding_r2: float | None = None
+    """Of held-out actions that are numbers, after g and f: R^2, 1 if they come back as they were;
+    None for discrete ones, which f looks up."""
 
 
 def measure(
@@ -106,7 +110,15 @@ def measure(
             truth = np.asarray(model.raw(jnp.asarray(visited)))
         state = _pairs(phi(visited[part]), None if truth is None else truth[part])
         recovered = recovery(phi, observation_space, visited, state_coordinates, coordinate_names)
-    table = np.asarray(model.g.table)
+    flat = _flat(held_out)
+    decoded = None
+    if isinstance(model.g, ContinuousActions) and model.f is not None:
+        some = flat.action[_some(np.random.default_rng(0), len(flat.action))]
+        table = np.asarray(model.g(jnp.asarray(some)))
+        action_effects = np.asarray(model.g.raw(jnp.asarray(some)))
+        decoded = _r2(np.asarray(model.g.raw(model.f(jnp.asarray(table)))), action_effects)
+    else:
+        table = np.asarray(model.g.table)
     part = _some(np.random.default_rng(0), len(table))
     action = _pairs(table[part], None if action_effects is None else action_effects[part])
     accuracy, r2 = _predictions(model, held_out)
@@ -128,7 +140,13 @@ def measure(
         action_pairs_equal=action.equal,
         action_distance_equal=action.distance_equal,
         action_distance_correlation=action.correlation,
+        action_decoding_r2=decoded,
     )
+
+
+def _r2(found: np.ndarray, truth: np.ndarray) -> float | None:
+    around = ((truth - truth.mean(0)) ** 2).sum()
+    return None if around == 0.0 else 1.0 - float(((found - truth) ** 2).sum() / around)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -184,7 +202,7 @@ def _loss(
 ) -> float | None:
     if not weights:
         return None
-    count = held_out.action.size
+    count = held_out.reward.size
     if horizon == 1:
         flat = _flat(held_out)
         segments = Segments(
@@ -208,7 +226,7 @@ def _predictions(model: JointEmbedding, held_out: Transition) -> tuple[float | N
     if not isinstance(model.parts.get("forward"), Forward):
         return None, None
     flat = _flat(held_out)
-    count, right, error = len(flat.action), 0.0, 0.0
+    count, right, error = len(flat.reward), 0.0, 0.0
     for start in range(0, count, CHUNK):
         chunk = jax.tree.map(lambda column, at=start: column[at : at + CHUNK], flat)
         sums = _right_and_error(model, chunk)

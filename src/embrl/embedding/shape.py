@@ -19,6 +19,10 @@ class ModelConfig:
     """Dimensions of the action embedding."""
     state_hidden: tuple[int, ...] | None = None
     """Hidden layers of phi. Left out: none for discrete states, one row a state; 64 for boxes."""
+    action_hidden: tuple[int, ...] = (64,)
+    """Hidden layers of g for actions that are numbers; discrete ones have a row each."""
+    decoder_hidden: tuple[int, ...] = (64,)
+    """Hidden layers of f for actions that are numbers."""
     transition_hidden: tuple[int, ...] = (64,)
     """Hidden layers of T."""
     head: Literal["metric", "softmax", "echo"] = "metric"
@@ -53,11 +57,14 @@ class Shape:
     features: int | tuple[int, ...]
     """Of phi: m, or of raw states: their factors, or the length of a box."""
     actions: int
+    """Discrete ones; 0 if actions are numbers."""
     d: int
     embedded: bool = True
     """Whether states are: if not, phi is the identity."""
     named: int | None = None
     """The factor of observations whose values the actions name; None where they name nothing."""
+    action_length: int = 0
+    """Numbers of an action; 0 if actions are discrete."""
 
     def m(self, objective: str) -> int:
         """Dimensions of X, for an objective that trains phi.
@@ -68,6 +75,19 @@ class Shape:
         if not self.embedded or not isinstance(self.features, int):
             raise EmbrlError(f"objective {objective} needs embedded states: choose another method")
         return self.features
+
+    def choices(self, objective: str) -> int:
+        """Discrete actions, for an objective that tells them apart.
+
+        Raises:
+            EmbrlError: actions are numbers.
+        """
+        if not self.actions:
+            raise EmbrlError(
+                f"objective {objective} needs Discrete actions, and here they are a Box: choose "
+                "another method"
+            )
+        return self.actions
 
     @property
     def pair(self) -> int | tuple[int, ...]:

@@ -9,14 +9,14 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float
 
 from embrl.decoding.decoder import Decoder, Judge
 from embrl.errors import EmbrlError
 from embrl.networks import MLP
 from embrl.policy.actors import Actor, CategoricalActor, GaussianActor
 from embrl.policy.config import PolicyConfig
-from embrl.policy.experience import Experience, Steps
+from embrl.policy.experience import Experience, Places, Steps
 from embrl.policy.internal import Indices, Internal
 from embrl.policy.returns import generalised_advantages
 from embrl.types import Key, Observation
@@ -37,9 +37,7 @@ class Policy(NamedTuple):
     actor: Actor
     f: Decoder
 
-    def log_prob(
-        self, table: Float[Array, "n d"] | None, x: Array, u: Array, action: Int[Array, "*batch"]
-    ) -> Float[Array, "*batch"]:
+    def log_prob(self, table: Places, x: Array, u: Array, action: Array) -> Float[Array, "*batch"]:
         """What both choices add up to: log pi_i(u | x) + log P(a | u)."""
         return self.actor.log_prob(x, u) + self.f.log_prob(table, u, action)
 
@@ -49,7 +47,7 @@ class Lesson(NamedTuple):
 
     x: Array
     u: Array
-    action: Int[Array, "*batch"]
+    action: Array
     advantage: Float[Array, "*batch"]
     before: Float[Array, "*batch"]
     """The log-probability under the policy that took them."""
@@ -253,7 +251,7 @@ class ActorCritic(abc.ABC):
         return advantage, advantage + value
 
     def policy_loss(
-        self, policy: Policy, table: Float[Array, "n d"] | None, lesson: Lesson
+        self, policy: Policy, table: Places, lesson: Lesson
     ) -> tuple[Float[Array, ""], Measures]:
         """The surrogate, plus the cost of entropy."""
         log_prob = policy.log_prob(table, lesson.x, lesson.u, lesson.action)

@@ -19,3 +19,7 @@ class PolicyConfig:
     (embedding methods only)."""
     bounded: bool = True
     """Whether the internal policy's mean ends in a tanh, as embeddings lie in (-1, 1)^d."""
+    normalise: Literal["seen", "squash", "no"] = "seen"
+    """Numbers without bounds that a policy observes as they are (methods that embed no states).
+    seen: scaled by the mean and the deviation of what it has seen so far. squash: s becomes
+    s / (1 + |s|). no: left alone."""

@@ -1,11 +1,15 @@
 """What algorithms learn from: features, not observations, so that they know no environment."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float
 
 from embrl.types import Key
+
+Places: TypeAlias = Float[Array, "n d"] | Callable[[Array], Array] | None
+"""What f goes by: g(a) of every action, or the network that undoes g where actions are numbers;
+None without an action embedding."""
 
 
 class Steps(NamedTuple):
@@ -15,7 +19,7 @@ class Steps(NamedTuple):
     """Features of s_t, `[*batch, ...]`."""
     u: Array
     """Internal actions, `[*batch, ...]`."""
-    action: Int[Array, "*batch"]
+    action: Array
     """The original actions behind which the internal ones stood: f(u)."""
     reward: Float[Array, "*batch"]
     next_x: Array
@@ -31,5 +35,5 @@ class Experience(NamedTuple):
     """The epoch just taken, `[T, B]`."""
     draw: Callable[[Key, int], Steps]
     """That many steps `[n]` from the replay buffer, in terms of the embedding as it is now."""
-    table: Float[Array, "n d"] | None
-    """g(a) of every action as it is now; None without an action embedding."""
+    table: Places
+    """What f goes by, as it is now."""

@@ -5,10 +5,11 @@ from typing import Protocol
 
 import equinox as eqx
 import jax
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool
 
 from embrl.decoding.decoder import Decoder, Judge
 from embrl.policy.actors import Actor
+from embrl.policy.experience import Places
 from embrl.types import Key, Observation
 
 
@@ -29,8 +30,8 @@ class OverallPolicy(eqx.Module):
     phi: Callable[[Observation], Array]
     actor: Actor
     f: Decoder
-    table: Float[Array, "n d"] | None
-    """g(a) of every action; None without an action embedding."""
+    table: Places
+    """What f goes by."""
     critic: Critic | None = None
     """For an f that needs a judge."""
 
@@ -44,15 +45,15 @@ class OverallPolicy(eqx.Module):
         observation: Observation,
         noise: tuple[Array, Array | None],
         mask: Bool[Array, "*#batch n"] | None = None,
-    ) -> tuple[Int[Array, "*batch"], Array]:
-        """Draws an action; also returns u, the internal one behind it."""
+    ) -> tuple[Array, Array]:
+        """Draws an action, int32 `[*batch]` or float32 `[*batch, p]`; also returns u, the internal
+        one behind it.
+        """
         x = self.phi(observation)
         u = self.actor.act(x, noise[0], mask)
         return self.f(self.table, u, noise[1], mask, self._judge(x, observation)), u
 
-    def mode(
-        self, observation: Observation, mask: Bool[Array, "*#batch n"] | None = None
-    ) -> Int[Array, "*batch"]:
+    def mode(self, observation: Observation, mask: Bool[Array, "*#batch n"] | None = None) -> Array:
         """The action of the likeliest u."""
         x = self.phi(observation)
         return self.f(self.table, self.actor.mode(x, mask), None, mask, self._judge(x, observation))

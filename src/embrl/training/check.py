@@ -9,7 +9,7 @@ from embrl.embedding.methods import method
 from embrl.embedding.objectives import OBJECTIVES
 from embrl.envs.environment import named_factor
 from embrl.errors import EmbrlError
-from embrl.spaces import action_count, factors, state_count
+from embrl.spaces import action_count, factors, is_continuous, state_count
 from embrl.training.config import RunConfig, as_json
 from embrl.training.named import check_vary, point
 from embrl.training.program import Program
@@ -32,7 +32,7 @@ def check(program: Program) -> None:
         raise EmbrlError(f"seed is {config.seed}: choose 0 to 4294967295")
     _check_rollout(config)
     _check_objectives(program)
-    _check_decoder(config)
+    _check_decoder(program)
     _check_embedding(program)
     if program.epochs < 1:
         raise EmbrlError(
@@ -88,13 +88,18 @@ def _check_objectives(program: Program) -> None:
         )
 
 
-def _check_decoder(config: RunConfig) -> None:
+def _check_decoder(program: Program) -> None:
+    config = program.config
     kind, algorithm = config.f.kind, config.algorithm
     build(config.f)
     if not method(config.method).actions:
-        if kind != "nearest":
+        if kind not in ("nearest", "learned"):
             raise EmbrlError(f"f.kind is {kind}: method {config.method} embeds no actions")
         return
+    if (kind == "learned") != is_continuous(program.action_space):
+        fitting = "learned" if is_continuous(program.action_space) else "nearest"
+        raise EmbrlError(f"f.kind is {kind}: actions are {program.action_space}: choose {fitting}")
+    _positive("f.learning-rate", config.f.learning_rate)
     if DECODERS[kind].needs_judge and config.f.judge == "model":
         if lacking := {"forward", "outcome"} - config.objectives.keys():
             raise EmbrlError(
@@ -149,7 +154,8 @@ def _check_named(program: Program) -> None:
     """What hangs on actions that name values of what is observed."""
     config, named = program.config, named_factor(program.config.env)
     model = config.model
-    actions = action_count(program.action_space)
+    continuous = is_continuous(program.action_space)
+    actions = None if continuous else action_count(program.action_space)
     if named is not None and (count := factors(program.observation_space)[named]) != actions:
         raise EmbrlError(
             f"env: its {actions} actions cannot name the {count} values of factor {named}"

@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from embrl.data.random_actions import random_actions
 from embrl.data.rollout import Lanes, open_lanes
 from embrl.envs.environment import Environment
-from embrl.spaces import action_count
 from embrl.types import Key, Observation
 
 
@@ -71,8 +71,6 @@ def random_return(env: Environment, key: Key, episodes: int = 10_000) -> float:
     """Mean return of uniformly random actions."""
 
     def act(key: Key, observation: Observation) -> Array:
-        return jax.random.randint(
-            key, (observation.shape[0],), 0, action_count(env.action_space), jnp.int32
-        )
+        return random_actions(env.action_space, key, (observation.shape[0],))
 
     return float(jax.jit(lambda env, key: play(env, act, key, episodes))(env, key).returns.mean())

@@ -33,37 +33,37 @@ class Moving(NamedTuple):
     embedding: JointEmbedding
     norm: Norm | None
     optimiser: optax.OptState
+    f_optimiser: optax.OptState
+    """Of an f that is a network; empty otherwise."""
     memory: Memory | None
 
 
-def offsets(
-    table: Float[Array, "n d"], action: Int[Array, "*batch"], e: Float[Array, "*batch d"]
-) -> Float[Array, "*batch d"]:
+def offsets(embedding: JointEmbedding, action: Array, e: Float[Array, "*batch d"]) -> Array:
     """E - g(a): what the replay buffer keeps of an internal action (docs/decisions/0010).
 
     Where f chose another action than the nearest (it was judged, or drawn), e says nothing of a,
-    and a's own place is kept: 0.
+    and a's own place is kept: 0. Where f is a network, every e stands for just its action.
     """
-    offset = e - table[action]
+    offset = e - embedding.g(action)
+    table = embedding.g.table
+    if table is None:
+        return offset
     return jnp.where((nearest(table, e) == action)[..., None], offset, 0.0)
 
 
 def re_embedded(
-    table: Float[Array, "n d"],
-    action: Int[Array, "*batch"],
-    offset: Float[Array, "*batch d"],
-    *,
-    moves: bool,
+    embedding: JointEmbedding, action: Array, offset: Float[Array, "*batch d"], *, moves: bool
 ) -> Float[Array, "*batch d"]:
     """The internal action behind a replayed one, in terms of the embedding as it is now.
 
     With an embedding that never moved it is e as it was. Otherwise it has moved along with g(a);
     and where f no longer maps that to a, because neighbours came between, it is g(a).
     """
-    e = table[action] + offset
-    if not moves:
+    place, table = embedding.g(action), embedding.g.table
+    e = place + offset
+    if not moves or table is None:
         return e
-    return jnp.where((nearest(table, e) == action)[..., None], e, table[action])
+    return jnp.where((nearest(table, e) == action)[..., None], e, place)
 
 
 def due(config: UpdateConfig, index: Int[Array, ""], epochs: int) -> Array:
@@ -98,7 +98,7 @@ def move(
         remember: what becomes of them, if anything.
     """
     from_fresh = round(config.fresh * config.batch)
-    block = fresh.action.shape[0]
+    block = fresh.reward.shape[0]
     old = functools.partial(draw_segments, replay.steps, horizon=horizon, block=block, rows=rows)
 
     def draw(key: Key) -> Segments:
@@ -113,13 +113,16 @@ def move(
         )
 
     key_fit, key_norm = jax.random.split(key)
+    rates = jnp.full(config.steps, learning_rate)
     (embedding, optimiser), _ = fitting.fit(
         FitState(moving.embedding, moving.optimiser),
         draw,
         jax.random.split(key_fit, config.steps),
-        jnp.full(config.steps, learning_rate),
+        rates,
         weights=weights,
     )
+    keys = jax.random.split(jax.random.fold_in(key, 1), config.steps)
+    embedding, f_optimiser = fitting.fit_decoder(embedding, moving.f_optimiser, draw, keys, rates)
     norm = moving.norm
     if norm is not None and isinstance(embedding.phi, StateEncoder):
         seen = draw_segments(replay.steps, key_norm, NORM_SAMPLE, rows=rows).steps.observation[0]
@@ -127,4 +130,4 @@ def move(
             lambda old, new: old + NORM_PACE * (new - old), norm, Norm.of(embedding.phi(seen))
         )
     memory = None if remember is None else remember(embedding, replay.steps, rows)
-    return Moving(embedding, norm, optimiser, memory)
+    return Moving(embedding, norm, optimiser, f_optimiser, memory)

@@ -19,12 +19,16 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int
 
+from embrl.boxes import RawBox, Seen
 from embrl.data import replay as replays
+from embrl.data.random_actions import hold, random_actions
 from embrl.data.replay import Replay
 from embrl.data.rollout import Lanes, open_lanes, random_transitions, rollout
 from embrl.data.segments import draw_segments
-from embrl.decoding import Identity
 from embrl.decoding.config import build as new_decoder
+from embrl.decoding.decoder import Decoder
+from embrl.decoding.identity import Identity
+from embrl.decoding.rescaled import Rescaled
 from embrl.embedding import fit as fitting
 from embrl.embedding import monitor
 from embrl.embedding.encoders import Norm, RawStates, Standardised, StateEncoder
@@ -40,10 +44,10 @@ from embrl.envs import Environment
 from embrl.envs.environment import named_factor
 from embrl.policy.algorithm import Learner
 from embrl.policy.experience import Experience, Steps
-from embrl.policy.internal import Indices, Points
+from embrl.policy.internal import Indices, Internal, Points
 from embrl.policy.model_judge import ModelJudge
 from embrl.policy.overall import Critic, OverallPolicy
-from embrl.spaces import action_count, state_count
+from embrl.spaces import action_count, is_continuous, state_count
 from embrl.training import moving
 from embrl.training.config import RunConfig, TransferConfig
 from embrl.training.evaluate import play
@@ -64,6 +68,7 @@ class Purpose(enum.IntEnum):
     IMPROVE = 5
     EVALUATE = 6
     UPDATE = 7
+    DECODER = 8
 
 
 def purpose(key: Key, what: Purpose, index: int | Int[Array, ""] = 0) -> Key:
@@ -87,17 +92,22 @@ class Agent(NamedTuple):
     learner: Learner
     memory: Memory | None = None
     """What followed the states that were visited; None where nothing is remembered."""
+    seen: Seen | None = None
+    """Of raw observations without bounds, as far as policies look at them as they are."""
 
 
 class SeedState(NamedTuple):
     """One seed in the middle of its training."""
 
     agent: Agent
-    lanes: Lanes
+    lanes: Lanes | None
+    """None where the environment runs on the host."""
     replay: Replay | None
     """None where nothing is learned from it."""
     optimiser: optax.OptState | None
     """Of an embedding that goes on learning."""
+    f_optimiser: optax.OptState
+    """Of its f, if that is a network; else empty."""
     reference: Reference | None
     """What the embedding was like before the policy; None without one."""
     visits: Visits | None
@@ -140,6 +150,12 @@ class Program:
     def moves(self) -> bool:
         """Whether the embedding goes on learning while the policy does."""
         return self.method.embeds and self.config.update.every > 0
+
+    @property
+    def raw_states(self) -> RawStates:
+        """Observations for a policy that looks at them as they are."""
+        squashed = self.config.policy.normalise == "squash"
+        return RawStates(self.observation_space, scaled=not squashed)
 
     @functools.cached_property
     def novelty(self) -> Novelty | None:
@@ -189,6 +205,14 @@ class Program:
 
     # Pre-training
 
+    def random_actions(self, key: Key) -> Array:
+        """The actions of pre-training, `[T, B, ...]`, for an environment on the host."""
+        rollout = self.config.rollout
+        shape = (self.pretraining_samples // rollout.lanes, rollout.lanes)
+        key_act, key_keep = jax.random.split(purpose(key, Purpose.COLLECT))
+        actions = random_actions(self.action_space, key_act, shape)
+        return hold(actions, jax.random.uniform(key_keep, shape) < rollout.persistence)
+
     def collect(self, env: Environment, key: Key) -> Transition:
         """Random transitions, `[T, B, ...]`."""
         config = self.config
@@ -200,9 +224,21 @@ class Program:
             config.rollout.persistence,
         )
 
+    def transitions_like(self, batch: tuple[int, ...]) -> Transition:
+        """The shapes of transitions here."""
+        columns: dict[str, Any] = {
+            "observation": _like(self.observation_space, batch),
+            "action": _like(self.action_space, batch),
+            "reward": jax.ShapeDtypeStruct(batch, jnp.float32),
+            "next_observation": _like(self.observation_space, batch),
+            "terminated": jax.ShapeDtypeStruct(batch, jnp.bool_),
+            "truncated": jax.ShapeDtypeStruct(batch, jnp.bool_),
+        }
+        return Transition(**columns)
+
     def split(self, transitions: Transition) -> tuple[Transition, Transition]:
         """Transitions to train on, and the first ones, which are held out."""
-        rows = transitions.action.shape[0]
+        rows = transitions.reward.shape[0]
         held_out = max(1, round(self.config.fit.held_out * rows))
         return (
             jax.tree.map(lambda column: column[held_out:], transitions),
@@ -222,9 +258,14 @@ class Program:
             key=purpose(key, Purpose.MODEL),
         )
 
-    def new_model(self, key: Key) -> FitState:
-        """The same, ready to be trained."""
-        return fitting.start(self.new_embedding(key))
+    def new_model(self, key: Key, transitions: Transition | None = None) -> FitState:
+        """The same, ready to be trained; on these transitions, if coordinates without bounds are to
+        be scaled by what was seen of them.
+        """
+        model = self.new_embedding(key)
+        if transitions is not None:
+            model = model.seen(transitions.observation, transitions.action)
+        return fitting.start(model)
 
     def fit(
         self, state: FitState, transitions: Transition, key: Key, steps: Int[Array, " steps"]
@@ -242,14 +283,36 @@ class Program:
         )
         return state, losses.mean()
 
+    def fit_decoder(
+        self, model: JointEmbedding, transitions: Transition, key: Key
+    ) -> JointEmbedding:
+        """Trains f to undo g, once that is trained, where f is a network."""
+        config = self.config
+        steps = jnp.arange(config.f.steps, dtype=jnp.int32)
+        keys = jax.vmap(lambda step: purpose(key, Purpose.DECODER, step))(steps)
+        model, _ = fitting.fit_decoder(
+            model,
+            fitting.start_decoder(model),
+            lambda key: draw_segments(transitions, key, config.fit.batch),
+            keys,
+            fitting.falling(config.f.learning_rate, config.f.steps, steps),
+        )
+        return model
+
     # Policy learning
 
     def start(self, env: Environment, key: Key, agent: Agent, found: Found | None) -> SeedState:
-        """An agent with open lanes, at the beginning of its first epoch.
+        """An agent with open lanes, at the beginning of its first epoch (see `begin`)."""
+        lanes = open_lanes(env, purpose(key, Purpose.LANES), self.config.rollout.lanes)
+        return self.begin(agent, found, lanes)
+
+    def begin(self, agent: Agent, found: Found | None, lanes: Lanes | None) -> SeedState:
+        """An agent at the beginning of its first epoch.
 
         Arguments:
             found: of pre-training, if there was any: its transitions; else what the embedding was
                 like where it comes from.
+            lanes: where it acts; None if that is on the host.
         """
         config = self.config
         replay = reference = None
@@ -262,20 +325,20 @@ class Program:
                 agent = agent._replace(norm=norm)
         else:
             reference = found
-        lanes = open_lanes(env, purpose(key, Purpose.LANES), config.rollout.lanes)
         if config.hyper.off_policy or self.moves:
-            replay = self._new_replay(env, found if isinstance(found, Transition) else None)
+            replay = self._new_replay(found if isinstance(found, Transition) else None)
         if self.remembers:
             agent = agent._replace(memory=self._memory(agent, replay, found))
-        optimiser = None
+        optimiser, f_optimiser = None, ()
         if self.moves and agent.embedding is not None:
             optimiser = fitting.start(agent.embedding).optimiser
+            f_optimiser = fitting.start_decoder(agent.embedding)
         visits = None
         if self.novelty is not None:
             visits = self.novelty.new()
             if isinstance(found, Transition):
                 visits = self.novelty.seen(visits, found)
-        return SeedState(agent, lanes, replay, optimiser, reference, visits)
+        return SeedState(agent, lanes, replay, optimiser, f_optimiser, reference, visits)
 
     def new_agent(self, key: Key, embedding: JointEmbedding | None) -> Agent:
         """A new policy and critic on top of an embedding."""
@@ -285,7 +348,12 @@ class Program:
         memory = None
         if self.remembers:
             memory = Memory.nothing(self.remembers, action_count(self.action_space))
-        return Agent(embedding, norm, learner, memory)
+        seen = None
+        raw = self.raw_states
+        looks = self.config.policy.normalise == "seen" and embedding is None
+        if looks and raw.box is not None and raw.box.scale is not None:
+            seen = Seen.nothing(raw.box.features)
+        return Agent(embedding, norm, learner, memory, seen)
 
     def untrained(self, key: Key) -> Agent:
         """An agent that has learned nothing: it shows how a trained one looks in a checkpoint."""
@@ -293,21 +361,23 @@ class Program:
 
     def policy(self, agent: Agent) -> OverallPolicy:
         """pi_o = f . pi_i . phi as it stands."""
-        embedding, norm, learner, _ = agent
-        phi: Any = RawStates(self.observation_space)
-        if embedding is not None and norm is not None and isinstance(embedding.phi, StateEncoder):
-            phi = Standardised(embedding.phi, norm)
+        embedding, norm, learner, _, seen = agent
+        phi: Any = self.raw_states if embedding is None else embedding.phi
+        if seen is not None:
+            phi = phi.scaled_by(seen.scale)
+        elif isinstance(phi, StateEncoder) and norm is not None:
+            phi = Standardised(phi, norm)
         return OverallPolicy(
             phi,
             learner.actor,
             learner.f,
-            None if embedding is None else embedding.g.table,
+            None if embedding is None else embedding.f or embedding.g.table,
             self._critic(agent) if learner.f.needs_judge else None,
         )
 
     def _critic(self, agent: Agent) -> Critic:
         """Who judges candidates for f."""
-        embedding, norm, learner, memory = agent
+        embedding, norm, learner, memory, _ = agent
         if self.config.f.judge == "critic" or embedding is None or norm is None:
             return learner
         outcome = embedding.parts["outcome"]
@@ -347,11 +417,15 @@ class Program:
             first, first + count, body, Carry(state, sums, fresh)
         )
         measures = jax.tree.map(lambda total: total / count, sums)
-        if state.agent.embedding is not None and state.reference is not None:
-            measures |= monitor.measure(
-                state.agent.embedding, self.config.objectives, state.reference, fresh
-            )
-        return state, measures
+        return state, measures | self.fit_of(state, fresh)
+
+    def fit_of(self, state: SeedState, fresh: Transition) -> dict[str, Float[Array, ""]]:
+        """How well the embedding, if there is one, fits the latest transitions."""
+        if state.agent.embedding is None or state.reference is None:
+            return {}
+        return monitor.measure(
+            state.agent.embedding, self.config.objectives, state.reference, fresh
+        )
 
     def evaluate(
         self, env: Environment, state: SeedState, key: Key, index: Array, rounds: Array
@@ -389,30 +463,76 @@ class Program:
     def _new_learner(self, key: Key, embedding: JointEmbedding | None) -> Learner:
         config = self.config
         if embedding is None:
-            features = RawStates(self.observation_space).features
-            internal, f = Indices(action_count(self.action_space)), Identity()
+            features = self.raw_states.features
+            internal, f = self._raw_actions()
         else:
             features = embedding.phi.features
             internal, f = Points(config.model.d), new_decoder(config.f)
         return config.hyper.start(features, internal, f, config.policy, key=key)
 
+    def _raw_actions(self) -> tuple[Internal, Decoder]:
+        """What a policy without an embedding chooses, and how that becomes an action."""
+        if not is_continuous(self.action_space):
+            return Indices(action_count(self.action_space)), Identity()
+        raw = RawBox(self.action_space, scaled=True)
+        return Points(raw.features), Rescaled(raw)
+
     def _epoch(
         self, env: Environment, state: SeedState, key: Key, index: Int[Array, ""]
     ) -> tuple[SeedState, dict[str, Array], Transition]:
-        """Collects an epoch, improves the policy on it, and then, if it is time, the embedding."""
+        """Collects an epoch and learns from it."""
+        assert state.lanes is not None
         key_noise, key_steps = jax.random.split(key)
-        lanes = self.config.rollout.lanes
         policy = self.policy(state.agent)
-        noise = policy.noise(key_noise, (self.epoch_rows, lanes))
+        noise = policy.noise(key_noise, (self.epoch_rows, self.config.rollout.lanes))
         after, transitions, u = rollout(env, policy.act, state.lanes, key_steps, noise)
-        state = state._replace(lanes=after)
+        state, measures = self.learn(state._replace(lanes=after), transitions, u, key, index)
+        return state, measures, transitions
+
+    def epoch_noise(self, agent: Agent, key: Key, index: Int[Array, ""]) -> Any:
+        """The policy's noise in epoch `index`, `[T, B, ...]`, for an environment on the host."""
+        key_noise, _ = jax.random.split(purpose(key, Purpose.IMPROVE, index))
+        return self.policy(agent).noise(key_noise, (self.epoch_rows, self.config.rollout.lanes))
+
+    def evaluation_key(self, key: Key, index: Int[Array, ""]) -> Key:
+        """For evaluating after epoch `index`."""
+        return purpose(key, Purpose.EVALUATE, index)
+
+    def learn_epoch(
+        self,
+        state: SeedState,
+        transitions: Transition,
+        u: Array,
+        key: Key,
+        index: Int[Array, ""],
+    ) -> tuple[SeedState, dict[str, Array]]:
+        """`learn`, for an epoch that was taken on the host with `epoch_noise`."""
+        return self.learn(state, transitions, u, purpose(key, Purpose.IMPROVE, index), index)
+
+    def learn(
+        self,
+        state: SeedState,
+        transitions: Transition,
+        u: Array,
+        key: Key,
+        index: Int[Array, ""],
+    ) -> tuple[SeedState, dict[str, Array]]:
+        """Improves the policy on an epoch, and then, if it is time, the embedding.
+
+        Arguments:
+            transitions: `[T, B, ...]`, taken by the policy as it stands.
+            u: the internal actions behind them, `[T, B, ...]`.
+            key: of this epoch.
+            index: the epoch's number.
+        """
+        policy, embedding = self.policy(state.agent), state.agent.embedding
         table, replay = policy.table, state.replay
         blocks = self.pretraining_blocks + index
         rows = replays.filled(replay, self.epoch_rows, blocks + 1) if replay else jnp.int32(0)
         if replay is not None:
             offset = None
-            if table is not None and replay.offset is not None:
-                offset = moving.offsets(table, transitions.action, u)
+            if embedding is not None and replay.offset is not None:
+                offset = moving.offsets(embedding, transitions.action, u)
             replay = replays.write(replay, transitions, offset, blocks)
             state = state._replace(replay=replay)
 
@@ -424,24 +544,29 @@ class Program:
             steps, offset = replays.draw(replay, key, count, rows)
             steps = self._with_bonus(state.visits, steps, index)
             u = steps.action
-            if table is not None and offset is not None:
-                u = moving.re_embedded(table, steps.action, offset, moves=self.moves)
+            if embedding is not None and offset is not None:
+                u = moving.re_embedded(embedding, steps.action, offset, moves=self.moves)
+            elif isinstance(policy.f, Rescaled):
+                u = policy.f.raw(steps.action)
             return _as_steps(policy, steps, u)
 
         lesson = self._with_bonus(state.visits, transitions, index)
         credited = u
-        if table is not None and self.config.policy.credit == "g(a)":
-            credited = table[transitions.action]
+        if embedding is not None and self.config.policy.credit == "g(a)":
+            credited = embedding.g(transitions.action)
         experience = Experience(_as_steps(policy, lesson, credited), draw, table)
         key_update = jax.random.fold_in(key, Purpose.UPDATE)
         learner, measures = self.config.hyper.update(state.agent.learner, experience, key_update)
         state = state._replace(agent=state.agent._replace(learner=learner))
+        if state.agent.seen is not None:
+            seen = state.agent.seen.and_then(transitions.observation)
+            state = state._replace(agent=state.agent._replace(seen=seen))
         if self.novelty is not None:
             measures["bonus"] = (lesson.reward - transitions.reward).mean()
         if self.moves and replay is not None:
             key_move = jax.random.fold_in(key, Purpose.FIT)
             state = self._moved(state, transitions, key_move, index, rows)
-        return state, measures, transitions
+        return state, measures
 
     def _with_bonus(
         self, visits: Visits | None, steps: Transition, index: Int[Array, ""]
@@ -455,7 +580,8 @@ class Program:
     def _moved(
         self, state: SeedState, fresh: Transition, key: Key, index: Array, rows: Array
     ) -> SeedState:
-        config, (embedding, norm, *_), replay = self.config.update, state.agent, state.replay
+        config, replay = self.config.update, state.replay
+        embedding, norm, _, memory, _ = state.agent
         assert embedding is not None
         assert replay is not None
         assert state.optimiser is not None
@@ -467,7 +593,7 @@ class Program:
             rows=rows,
             remember=self._remembered if self.remembers else None,
         )
-        now = Moving(embedding, norm, state.optimiser, state.agent.memory)
+        now = Moving(embedding, norm, state.optimiser, state.f_optimiser, memory)
         # The index is the same for all seeds: under a vmap this stays a branch.
         now = jax.lax.cond(
             moving.due(config, index, self.epochs),
@@ -476,7 +602,7 @@ class Program:
             now,
         )
         agent = state.agent._replace(embedding=now.embedding, norm=now.norm, memory=now.memory)
-        return state._replace(agent=agent, optimiser=now.optimiser)
+        return state._replace(agent=agent, optimiser=now.optimiser, f_optimiser=now.f_optimiser)
 
     def _reference(
         self, embedding: JointEmbedding, train: Transition, held_out: Transition
@@ -496,7 +622,7 @@ class Program:
             filled = replays.filled(replay, self.epoch_rows, self.pretraining_blocks)
             return self._remembered(agent.embedding, replay.steps, filled)
         assert isinstance(found, Transition)
-        return self._remembered(agent.embedding, found, jnp.int32(found.action.shape[0]))
+        return self._remembered(agent.embedding, found, jnp.int32(found.reward.shape[0]))
 
     def _remembered(
         self, embedding: JointEmbedding, steps: Transition, rows: Int[Array, ""]
@@ -505,21 +631,16 @@ class Program:
         T, outcome = embedding.T, embedding.parts["outcome"]
         assert isinstance(T, EchoTransition)
         assert isinstance(outcome, Outcome)
-        known = jnp.arange(steps.action.shape[0], dtype=jnp.int32)[:, None] < rows
-        known = jnp.broadcast_to(known, steps.action.shape)
+        known = jnp.arange(steps.reward.shape[0], dtype=jnp.int32)[:, None] < rows
+        known = jnp.broadcast_to(known, steps.reward.shape)
         visits, chain = remember(embedding.raw, T.named, steps, known, T.own_share)
         return Memory(visits, chain, T.promises(chain, outcome))
 
-    def _new_replay(self, env: Environment, transitions: Transition | None) -> Replay:
+    def _new_replay(self, transitions: Transition | None) -> Replay:
         """A buffer with pre-training's transitions in it."""
         config = self.config.rollout
         rows = replays.ring_rows(config.buffer, config.lanes, self.epoch_rows)
-        like = transitions
-        if like is None:
-            like = jax.eval_shape(
-                lambda key: random_transitions(env, key, config.lanes, config.lanes),
-                jax.random.key(0),
-            )
+        like = self.transitions_like((1, config.lanes)) if transitions is None else transitions
         # Only who learns from replayed internal actions needs to know them.
         keeps_e = self.method.actions and self.config.hyper.off_policy
         replay = replays.new_replay(like, rows, self.config.model.d if keeps_e else None)
@@ -539,12 +660,17 @@ class Program:
         return jax.lax.fori_loop(0, self.pretraining_blocks, put, replay)
 
 
+def _like(space: gymnasium.Space, batch: tuple[int, ...]) -> jax.ShapeDtypeStruct:
+    kind = jnp.float32 if is_continuous(space) else jnp.int32
+    return jax.ShapeDtypeStruct((*batch, *(space.shape or ())), kind)
+
+
 def frozen_parts(transfer: TransferConfig) -> tuple[str, ...]:
     """Parts of an embedding taken over that are not trained again."""
     if not transfer.run or transfer.keep == "both":
         return ()
-    kept = {"states": "phi", "actions": "g"}[transfer.keep]
-    return (kept, "parts") if transfer.policy else (kept,)
+    kept = {"states": ("phi",), "actions": ("g", "f")}[transfer.keep]
+    return (*kept, "parts") if transfer.policy else kept
 
 
 def _takes_segments(kind: OwnObjective) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,18 +19,17 @@ from embrl.embedding.complaints import complaints
 from embrl.embedding.fit import FitState
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.objectives import OwnObjective
-from embrl.envs import Environment
 from embrl.errors import EmbrlError
-from embrl.spaces import action_count
 from embrl.statistics import area_under_curve, bootstrap_mean
 from embrl.training import checkpoint, transfer
 from embrl.training.check import check
 from embrl.training.config import RunConfig, as_json, from_json
-from embrl.training.evaluate import random_return
 from embrl.training.program import Program, SeedState
+from embrl.training.rows import Rows
 from embrl.training.run_folder import RunFolder
-from embrl.training.seeds import over_seeds, seed_keys
+from embrl.training.seeds import over_seeds
 from embrl.training.versions import machine, versions
+from embrl.training.world import AnyEnvironment, world
 from embrl.types import Transition
 
 FIT_STEPS = 50
@@ -143,7 +143,7 @@ class _Run:
     def __init__(
         self,
         program: Program,
-        env: Environment,
+        env: AnyEnvironment,
         folder: RunFolder,
         watch: Watcher,
         save_every: float,
@@ -153,50 +153,19 @@ class _Run:
         self.program, self.env, self.folder = program, env, folder
         self.watch, self.save_every, self.started = watch, save_every, started
         self.config, self.sweep = program.config, sweep
-        rows, seeds = self.config.rows, self.config.seeds
-        self.keys = seed_keys(self.config.seed, seeds, self.config.points)
-        self.values = {
-            name: jnp.asarray(np.repeat(values, seeds), jnp.float32)
-            for name, values in self.config.vary.items()
-        }
+        rows = Rows(program)
+        self.keys, self.world = rows.keys, world(rows, env)
         self.record = Record()
         self.saved_at = time.perf_counter()
-        # Rows share the environment and the counters; all else is their own.
         self.source = transfer.source(program) if self.config.transfer.run else None
-        self.collect = self._over_rows(Program.collect, shared=(0,), once=True)
-        self.split = over_seeds(program.split, rows, once=True)
+        self.split = over_seeds(program.split, rows.count, once=True)
         self.renewed = over_seeds(
-            functools.partial(transfer.renewed, self.config.transfer), rows, once=True
+            functools.partial(transfer.renewed, self.config.transfer), rows.count, once=True
         )
-        self.new_model = self._over_rows(Program.new_model, once=True)
-        self.fit = self._over_rows(Program.fit, shared=(3,), donate=(0,))
-        self.new_agent = self._over_rows(Program.new_agent, once=True)
-        self.start = self._over_rows(Program.start, shared=(0,), once=True)
-        self.improve = self._over_rows(Program.improve, shared=(0, 3, 4), donate=(1,))
-        self.evaluate = self._over_rows(Program.evaluate, shared=(0, 3, 4))
-
-    def _over_rows(
-        self,
-        function: Callable[..., Any],
-        shared: tuple[int, ...] = (),
-        donate: tuple[int, ...] = (),
-        once: bool = False,
-    ) -> Callable[..., Any]:
-        """A method of `Program`, compiled over all rows, each with its own values of what varies.
-        Positions count without the program.
-        """
-
-        def one(values: dict[str, jax.Array], *arguments: Any) -> Any:
-            return function(self.program.at(values), *arguments)
-
-        compiled = over_seeds(
-            one,
-            self.config.rows,
-            shared=tuple(at + 1 for at in shared),
-            donate=tuple(at + 1 for at in donate),
-            once=once,
-        )
-        return functools.partial(compiled, self.values)
+        self.new_model = rows.over(Program.new_model, once=True)
+        self.fit = rows.over(Program.fit, shared=(3,), donate=(0,))
+        self.fit_decoder = rows.over(Program.fit_decoder, once=True)
+        self.new_agent = rows.over(Program.new_agent, once=True)
 
     def complete(self) -> RunFolder:
         """From wherever the folder's checkpoint stands to the summary."""
@@ -220,14 +189,14 @@ class _Run:
         if not self.program.pretrains:
             return None, None
         # Not saved: the same keys collect the same transitions again.
-        transitions = self.collect(self.env, self.keys)
+        transitions = self.world.collect()
         train, held_out = self.split(transitions)
         if found is None:
-            state = self.new_model(self.keys)
+            state = self.new_model(self.keys, train)
             if self.source is not None:
                 state = self.renewed(state, self.source.agent.embedding)
         else:
-            state = checkpoint.read(found, jax.eval_shape(self.new_model, self.keys))
+            state = checkpoint.read(found, jax.eval_shape(self.new_model, self.keys, train))
         total = self.config.fit.steps if self.config.objectives else 0
         while self.record.done < total:
             # Always the same number, so that one program serves; steps beyond the last have a
@@ -239,9 +208,12 @@ class _Run:
             done = min(self.record.done, total)
             self.watch(Progress("pre-training", done, total, self._mean(losses)))
             self._save(state)
+        model = state.model
+        if model.f is not None:
+            model = self.fit_decoder(model, train, self.keys)
         if not self.sweep:
-            self._measure_quality(state, train, held_out)
-        return state.model, transitions
+            self._measure_quality(model, train, held_out)
+        return model, transitions
 
     def _begin(self, embedding: JointEmbedding | None, transitions: Transition | None) -> SeedState:
         found: Any = transitions
@@ -255,7 +227,7 @@ class _Run:
             if self.config.transfer.policy:
                 learner = transfer.unsettled(source.agent.learner, self.config.transfer.std)
                 agent = agent._replace(learner=learner)
-        state = self.start(self.env, self.keys, agent, found)
+        state = self.world.begin(agent, found)
         if source is not None and self.config.transfer.policy and source.agent.norm is not None:
             # The policy goes on seeing X as it did.
             state = state._replace(agent=state.agent._replace(norm=source.agent.norm))
@@ -269,9 +241,7 @@ class _Run:
         a_chunk //= self.config.rollout.epoch
         while self.record.done < epochs:
             count = min(a_chunk, epochs - self.record.done)
-            state, measures = self.improve(
-                self.env, state, self.keys, jnp.int32(self.record.done), jnp.int32(count)
-            )
+            state, measures = self.world.improve(state, self.record.done, count)
             self.record.done += count
             measures = {name: np.asarray(value) for name, value in measures.items()}
             for name, values in measures.items():
@@ -334,9 +304,7 @@ class _Run:
         evaluation = self.config.evaluation
         episodes = evaluation.final_episodes if final else evaluation.episodes
         rounds = episodes // evaluation.episodes
-        found = self.evaluate(
-            self.env, state, self.keys, jnp.int32(self.record.done), jnp.int32(rounds)
-        )
+        found = self.world.evaluate(state, self.record.done, rounds)
         columns = {**{name: np.asarray(value) for name, value in found.items()}, **measures}
         for name, values in columns.items():
             self._check_finite(f"{name} after {self._samples()} samples", values)
@@ -373,21 +341,21 @@ class _Run:
         self.saved_at = time.perf_counter()
 
     def _state_shapes(self) -> SeedState:
-        return transfer.state_shapes(self.program, self.env, self.source)
+        return transfer.state_shapes(self.program, self.source, self.world.shapes)
 
     def _wall(self) -> float:
         return self.record.wall_s + time.perf_counter() - self.started
 
-    def _measure_quality(self, state: FitState, train: Transition, held_out: Transition) -> None:
+    def _measure_quality(
+        self, models: JointEmbedding, train: Transition, held_out: Transition
+    ) -> None:
         """Writes quality.json: one report for each seed."""
-        effects = self.env.action_effects()
         reports = []
-        everything = jax.device_get((state.model, train, held_out))
+        everything = jax.device_get((models, train, held_out))
         for seed in range(self.config.rows):
             model, mine, others = jax.tree.map(operator.itemgetter(seed), everything)
             observed = np.concatenate([mine.observation, others.observation])
             visited = np.unique(observed.reshape(-1, *observed.shape[2:]), axis=0)
-            coordinates = self.env.state_coordinates(jnp.asarray(visited))
             report = quality.measure(
                 model,
                 self.config.objectives,
@@ -395,9 +363,7 @@ class _Run:
                 visited,
                 observation_space=self.env.observation_space,
                 horizon=self.program.horizon,
-                state_coordinates=None if coordinates is None else np.asarray(coordinates),
-                coordinate_names=self.env.coordinate_names,
-                action_effects=None if effects is None else np.asarray(effects),
+                **self.world.truth(visited)._asdict(),
             )
             reports.append({"seed": seed, **dataclasses.asdict(report)})
         self.folder.write_quality(reports)
@@ -407,14 +373,12 @@ class _Run:
         # What training cost is known now; the references below are no part of it.
         wall = self._wall()
         samples = self._samples()
-        key = jax.random.key(0)  # references are the same for every run of an environment
-        references = self.env.references(key)
         self.folder.write_summary(
             {
                 "method": config.method,
                 "algorithm": config.algorithm,
                 "env": config.environment,
-                "actions": action_count(self.env.action_space),
+                **_actions(self.env.action_space),
                 "seeds": config.seeds,
                 "samples": samples,
                 "wall_s": wall,
@@ -422,8 +386,7 @@ class _Run:
                 "machine": machine(),
                 **self._returns(),
                 "warnings": self.record.warnings,
-                "random_return": random_return(self.env, key),
-                **references,
+                **self.world.references(),
             }
         )
 
@@ -447,3 +410,10 @@ class _Run:
             "final_greedy_return_mean": float(greedy.mean()),
             "auc_mean": float(area_under_curve(samples, returns.T).mean()),
         }
+
+
+def _actions(space: gymnasium.Space) -> dict[str, int]:
+    """How many there are, or how many numbers one has."""
+    if spaces.is_continuous(space):
+        return {"action_dimensions": spaces.dimensions(space)}
+    return {"actions": spaces.action_count(space)}

@@ -63,6 +63,8 @@ def default_config(
         rollout=RolloutConfig(),
         evaluation=EvaluationConfig(),
     )
+    if getattr(env, "continuous_actions", False):
+        config = _replace(config, {"f": {"kind": "learned"}})
     if settings == "tuned":
         config = _replace(config, _tuned(method, algorithm))
         named = method == "jsae" and named_factor(env) is not None

@@ -1,6 +1,8 @@
 """An embedding, and perhaps a policy, from another run."""
 
-from typing import NamedTuple
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import gymnasium
@@ -12,7 +14,6 @@ from embrl import spaces
 from embrl.embedding.fit import FitState
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.monitor import Reference
-from embrl.envs import Environment
 from embrl.errors import EmbrlError
 from embrl.policy.actors import GaussianActor
 from embrl.policy.algorithm import Learner
@@ -67,7 +68,7 @@ def source(program: Program) -> Source:
             "choose the same"
         )
     its_program = Program(theirs, observations, actions, program.own)
-    shapes = state_shapes(its_program, theirs.env.build(), None)
+    shapes = state_shapes(its_program, None)
     state = checkpoint.read(found, Source(shapes.agent, shapes.reference))  # type: ignore[arg-type]
     chosen = np.arange(config.rows) % config.seeds % theirs.rows
     return jax.tree.map(lambda leaf: jnp.asarray(leaf[chosen]), state)
@@ -75,8 +76,11 @@ def source(program: Program) -> Source:
 
 def renewed(transfer: TransferConfig, state: FitState, kept: JointEmbedding) -> FitState:
     """A new model with the kept part, and with the objectives' networks where they fit."""
-    name = {"states": "phi", "actions": "g"}[transfer.keep]
-    model = eqx.tree_at(lambda m: getattr(m, name), state.model, getattr(kept, name))
+    model = eqx.tree_at(lambda m: m.raw, state.model, kept.raw)
+    if transfer.keep == "states":
+        model = eqx.tree_at(lambda m: m.phi, model, kept.phi)
+    else:
+        model = eqx.tree_at(lambda m: (m.g, m.f), model, (kept.g, kept.f), is_leaf=_is_none)
     new, old = jax.tree.leaves(model.parts), jax.tree.leaves(kept.parts)
     fits = len(new) == len(old) and all(a.shape == b.shape for a, b in zip(new, old, strict=True))
     if fits:
@@ -103,17 +107,32 @@ def unsettled(learner: Learner, std: float) -> Learner:
     )
 
 
-def state_shapes(program: Program, env: Environment, source: Source | None) -> SeedState:
-    """What a checkpoint of the program's training looks like."""
-    keys = jax.eval_shape(lambda: seed_keys(0, program.config.rows))
+def state_shapes(
+    program: Program, source: Source | None, begin: Callable[[Any, Any], SeedState] | None = None
+) -> SeedState:
+    """What a checkpoint of the program's training looks like.
+
+    Arguments:
+        begin: the shapes of what training begins with, for those of agents and of what
+            pre-training found; left out: without lanes.
+    """
+    rows = program.config.rows
+    keys = jax.eval_shape(lambda: seed_keys(0, rows))
     agent = jax.eval_shape(jax.vmap(program.untrained), keys)
     found = None
     if program.pretrains:
-        found = jax.eval_shape(jax.vmap(program.collect, (None, 0)), env, keys)
+        lanes = program.config.rollout.lanes
+        found = program.transitions_like((rows, program.pretraining_samples // lanes, lanes))
     elif source is not None:
         found = source.reference
-    start = jax.vmap(program.start, (None, 0, 0, 0))
-    return jax.eval_shape(start, env, keys, agent, found)
+    if begin is None:
+        alone = jax.vmap(functools.partial(program.begin, lanes=None))
+        return jax.eval_shape(alone, agent, found)
+    return begin(agent, found)
+
+
+def _is_none(node: object) -> bool:
+    return node is None
 
 
 def _same(kind: str, folder: RunFolder, theirs: gymnasium.Space, ours: gymnasium.Space) -> None:

@@ -34,6 +34,7 @@ def improve(agents, fitted, capsys):
     return run
 
 
+@pytest.mark.slow
 def test_improved_agents_are_a_population_of_the_same_lineages(improve, agents, fitted, tmp_path):
     embedding, _ = fitted
     numbers = [17, 3, 8]

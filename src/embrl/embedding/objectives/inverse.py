@@ -23,12 +23,18 @@ class Inverse(Objective):
     h: MLP
 
     def __init__(self, shape: Shape, config: ModelConfig, *, key: Key) -> None:
+        """
+        Raises:
+            EmbrlError: actions are not discrete.
+        """
+        shape.choices("inverse")
         self.h = MLP(shape.pair, config.inverse_hidden, shape.d, key=key)
 
     def __call__(self, model: "JointEmbedding", batch: Transition) -> Float[Array, ""]:
         x, next_x = model.phi(batch.observation), model.phi(batch.next_observation)
         guess = jnp.tanh(self.h(jnp.concatenate([x, next_x], axis=-1)))
         table = model.g.table
+        assert table is not None
         # ||guess||^2 is the same for all actions and falls out of the softmax.
         logits = 2.0 * guess @ table.T - (table**2).sum(-1)
         return -categorical_log_prob(logits, batch.action).mean()

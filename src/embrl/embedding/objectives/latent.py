@@ -50,5 +50,5 @@ class Latent(Objective):
             errors.append(((z - target[t]) ** 2).mean(-1))
         centre = target.mean((0, 1))
         variance = ((target - centre) ** 2).mean() + 1e-6
-        weight = jnp.ones(batch.action.shape) if mask is None else mask.astype(jnp.float32)
+        weight = jnp.ones(batch.reward.shape) if mask is None else mask.astype(jnp.float32)
         return (jnp.stack(errors) * weight).sum() / weight.sum() / variance

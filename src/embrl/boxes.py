@@ -1,0 +1,140 @@
+"""Vectors of numbers within bounds, in the form that networks take in and give out."""
+
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import gymnasium
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from embrl.spaces import bounds
+
+FARTHEST = 10.0
+"""Of coordinates that are scaled by what was seen: what lies beyond so many standard deviations
+counts as there."""
+
+NARROWEST = 1e-6
+"""Standard deviation of a coordinate that did not vary."""
+
+
+class Scale(eqx.Module):
+    """Where the coordinates of a box were seen to lie, and how wide. No gradient reaches it."""
+
+    centre: Float[Array, " p"]
+    width: Float[Array, " p"]
+
+    @classmethod
+    def none(cls, p: int) -> "Scale":
+        """Leaves everything as it is."""
+        return cls(jnp.zeros(p), jnp.ones(p))
+
+    @classmethod
+    def of(cls, seen: Float[Array, "*batch p"]) -> "Scale":
+        """The mean and the standard deviation; a coordinate that does not vary is not scaled."""
+        seen = seen.reshape(-1, seen.shape[-1])
+        width = seen.std(0)
+        return cls(seen.mean(0), jnp.where(width > NARROWEST, width, 1.0))
+
+    def __call__(self, values: Float[Array, "*batch p"]) -> Float[Array, "*batch p"]:
+        centre, width = jax.lax.stop_gradient((self.centre, self.width))
+        return jnp.clip((values - centre) / width, -FARTHEST, FARTHEST)
+
+    def undone(self, values: Float[Array, "*batch p"]) -> Float[Array, "*batch p"]:
+        """Back to the units of the box."""
+        centre, width = jax.lax.stop_gradient((self.centre, self.width))
+        return centre + width * values
+
+
+class Seen(NamedTuple):
+    """What was seen of a box so far, in a form that can go on."""
+
+    steps: Float[Array, ""]
+    scale: Scale
+
+    @classmethod
+    def nothing(cls, p: int) -> "Seen":
+        """Before the first observation: its scale leaves everything as it is."""
+        return cls(jnp.float32(0.0), Scale.none(p))
+
+    def and_then(self, values: Float[Array, "*batch p"]) -> "Seen":
+        """These as well. Means and variances are joined as by Chan et al. (1979)."""
+        values = values.reshape(-1, values.shape[-1])
+        more = jnp.float32(values.shape[0])
+        total = self.steps + more
+        share = more / total
+        apart = values.mean(0) - self.scale.centre
+        before = jnp.where(self.steps > 0.0, self.scale.width**2, 0.0)
+        variance = (1.0 - share) * (before + share * apart**2) + share * values.var(0)
+        width = jnp.where(variance > NARROWEST**2, jnp.sqrt(variance), 1.0)
+        return Seen(total, Scale(self.scale.centre + share * apart, width))
+
+
+class RawBox(eqx.Module):
+    """A `Box` of one axis, scaled: by its bounds to [-1, 1], and where a coordinate s has no finite
+    range, by what was seen of it. As long as nothing is known of it, s becomes s / (1 + |s|): that
+    is between -1 and 1 as well, and neighbours stay neighbours.
+    """
+
+    low: tuple[float, ...] = eqx.field(static=True)
+    high: tuple[float, ...] = eqx.field(static=True)
+    scale: Scale | None
+    """None where all coordinates are bounded, or nothing is to be known."""
+
+    def __init__(self, space: gymnasium.Space, *, scaled: bool = False) -> None:
+        """`scaled`: whether unbounded coordinates are scaled by what is seen; until then, `scale`
+        leaves them as they are.
+        """
+        low, high = bounds(space)
+        self.low, self.high = tuple(low.tolist()), tuple(high.tolist())
+        self.scale = Scale.none(len(low)) if scaled and not self.bounded else None
+
+    @property
+    def features(self) -> int:
+        """Coordinates, p."""
+        return len(self.low)
+
+    @property
+    def bounded(self) -> bool:
+        """Whether every coordinate has a finite range."""
+        return bool(self._limits()[2].all())
+
+    def seen(self, values: Float[Array, "*batch p"]) -> "RawBox":
+        """The same, scaled by these values as far as it is scaled by what was seen."""
+        return self.scaled_by(Scale.of(values))
+
+    def scaled_by(self, scale: Scale) -> "RawBox":
+        """The same with another scale, if it has one."""
+        if self.scale is None:
+            return self
+        return eqx.tree_at(lambda box: box.scale, self, scale)
+
+    def __call__(self, values: Float[Array, "*batch p"]) -> Float[Array, "*batch p"]:
+        """For networks."""
+        low, high, ranged = self._limits()
+        # In this order bounds far from 0 cost no precision.
+        scaled = 2.0 * ((values - low) / (high - low)) - 1.0
+        if ranged.all():
+            return scaled
+        other = values / (1.0 + jnp.abs(values)) if self.scale is None else self.scale(values)
+        return jnp.where(ranged, scaled, other)
+
+    def original(self, features: Float[Array, "*batch p"]) -> Float[Array, "*batch p"]:
+        """Back from what networks give out, and into the bounds. Needs a scale, if there are
+        unbounded coordinates.
+        """
+        low, high, ranged = self._limits()
+        values = low + 0.5 * (features + 1.0) * (high - low)
+        if not ranged.all():
+            other = features if self.scale is None else self.scale.undone(features)
+            values = jnp.where(ranged, values, other)
+        bottom, top = np.array(self.low, np.float32), np.array(self.high, np.float32)
+        return jnp.clip(values, bottom, top)
+
+    def _limits(self) -> tuple[Any, Any, np.ndarray]:
+        """Finite ones, and which coordinates have such."""
+        low, high = np.array(self.low, np.float32), np.array(self.high, np.float32)
+        with np.errstate(over="ignore", invalid="ignore"):
+            ranged = np.isfinite(high - low)
+        return np.where(ranged, low, -1.0), np.where(ranged, high, 1.0), ranged

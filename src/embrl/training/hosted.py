@@ -1,0 +1,189 @@
+"""Training beside an environment that runs on the host (Gymnasium's).
+
+Only collecting differs from what `CompiledWorld` does: Python steps the environments of all rows,
+one program chooses all their actions, and `Program.learn` gets each epoch.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from embrl.data.random_actions import random_actions
+from embrl.envs.host import HostEnvironment, HostLanes
+from embrl.policy.overall import OverallPolicy
+from embrl.training.program import Agent, Found, Program, Purpose, SeedState
+from embrl.training.rows import Rows
+from embrl.training.world import Measures, Truth
+from embrl.types import Key, Transition
+
+RANDOM_EPISODES = 100
+"""Of the return of random actions."""
+
+Choose = Callable[[np.ndarray, int], tuple[Any, Any]]
+"""Actions `[rows, B, ...]`, and what else is to be kept of the choice, for observations like them
+and the number of the step."""
+
+
+class HostWorld:
+    """The lanes of all rows, row by row, in one set.
+
+    Where a run goes on after an interruption, new episodes begin: what is learned is restored to
+    the last bit, and a simulator is not.
+    """
+
+    def __init__(self, rows: Rows, env: HostEnvironment) -> None:
+        self.env, self.program, self.rows, self.keys = env, rows.program, rows.count, rows.keys
+        self.config = rows.program.config
+        self.lanes: HostLanes | None = None
+        self._random = rows.over(Program.random_actions, once=True)
+        self._begin = rows.over(_begin, once=True)
+        self._policy = rows.over(Program.policy)
+        self._noise = rows.over(Program.epoch_noise, shared=(2,))
+        self._learn = rows.over(Program.learn_epoch, shared=(4,), donate=(0,))
+        self._fit_of = rows.over(Program.fit_of)
+        self._keys = rows.over(Program.evaluation_key, shared=(1,), once=True)
+        # A step's choice is too small for more than one device.
+        self._act = jax.jit(jax.vmap(_act, (0, 0, 0, None)))
+        self._act_alone = jax.jit(jax.vmap(_act_alone, (0, 0, None, 0)))
+        self._mode = jax.jit(jax.vmap(OverallPolicy.mode))
+
+    def collect(self) -> Transition:
+        """Random transitions, from lanes of their own."""
+        actions = np.asarray(self._random(self.keys))
+        with self._open(self.config.rollout.lanes, Purpose.COLLECT, 0) as lanes:
+            found, _ = self._roll(lanes, actions.shape[1], lambda _, t: (actions[:, t], None))
+        return found
+
+    def begin(self, agent: Agent, found: Found | None) -> SeedState:
+        return self._begin(agent, found)
+
+    def shapes(self, agent: Any, found: Any) -> Any:
+        begin = jax.vmap(functools.partial(self.program.begin, lanes=None))
+        return jax.eval_shape(begin, agent, found)
+
+    def improve(self, state: SeedState, first: int, count: int) -> tuple[SeedState, Measures]:
+        if self.lanes is None:
+            self.lanes = self._open(self.config.rollout.lanes, Purpose.LANES, first)
+        sums: dict[str, Any] = {}
+        fresh: Transition | None = None
+        for index in range(first, first + count):
+            number = jnp.int32(index)
+            policy = self._here(self._policy(state.agent))
+            noise = self._here(self._noise(state.agent, self.keys, number))
+
+            def act(seen: np.ndarray, t: int, policy: Any = policy, noise: Any = noise) -> Any:
+                return self._act(policy, noise, seen, np.int32(t))
+
+            fresh, u = self._roll(self.lanes, self.program.epoch_rows, act)
+            state, measures = self._learn(state, fresh, u, self.keys, number)
+            for name, value in measures.items():
+                sums[name] = sums.get(name, 0.0) + np.asarray(value)
+        means = {name: total / count for name, total in sums.items()}
+        return state, means | self._fit_of(state, fresh)
+
+    def evaluate(self, state: SeedState, index: int, rounds: int) -> Measures:
+        policy = self._here(self._policy(state.agent))
+        keys = self._here(self._keys(self.keys, jnp.int32(index)))
+        episodes = self.config.evaluation.episodes
+
+        def act(seen: np.ndarray, t: int) -> Any:
+            return self._act_alone(policy, keys, np.int32(t), seen)
+
+        def likeliest(seen: np.ndarray, t: int) -> Any:
+            del t
+            return self._mode(policy, seen)
+
+        sampled, lengths = self._play(act, episodes, rounds, Purpose.EVALUATE, index)
+        greedy, _ = self._play(likeliest, episodes, rounds, Purpose.EVALUATE, index)
+        return {
+            "return_mean": sampled.mean(1),
+            "greedy_return_mean": greedy.mean(1),
+            "length_mean": lengths.mean(1),
+            "return_std": sampled.std(1),
+        }
+
+    def truth(self, observations: np.ndarray) -> Truth:
+        del observations
+        return Truth()
+
+    def references(self) -> dict[str, float | None]:
+        draw = jax.jit(random_actions, static_argnums=(0, 2))
+        space, key = self.program.action_space, jax.random.key(0)
+
+        def act(seen: np.ndarray, t: int) -> Any:
+            return draw(space, jax.random.fold_in(key, t), seen.shape[:2])
+
+        episodes = -(-RANDOM_EPISODES // self.rows)
+        returns, _ = self._play(act, min(episodes, 10), -(-episodes // 10), Purpose.COLLECT, 1)
+        return {"random_return": float(returns.mean())}
+
+    def _open(self, lanes: int, what: Purpose, index: int) -> HostLanes:
+        """For each row as many lanes, with random numbers for just this."""
+        seed = np.random.SeedSequence((self.config.seed, what, index)).generate_state(1)[0]
+        return self.env.open(self.rows * lanes, int(seed))
+
+    def _roll(self, lanes: HostLanes, steps: int, choose: Choose) -> tuple[Transition, Any]:
+        """So many steps: transitions and what else was kept, `[rows, T, B, ...]`."""
+        kept: list[Any] = []
+        columns: list[tuple[np.ndarray, ...]] = []
+        for t in range(steps):
+            seen = lanes.observations
+            action, extra = choose(self._by_row(seen), t)
+            action = np.asarray(action)
+            after = lanes.step(action.reshape(-1, *action.shape[2:]))
+            flat = (seen, after.reward, after.observation, after.terminated, after.truncated)
+            observation, *others = (self._by_row(column) for column in flat)
+            columns.append((observation, action, *others))
+            kept.append(None if extra is None else np.asarray(extra))
+        stacked = [np.stack(column, axis=1) for column in zip(*columns, strict=True)]
+        extras = None if kept[0] is None else np.stack(kept, axis=1)
+        return Transition(*stacked), extras  # type: ignore[arg-type]
+
+    def _play(
+        self, act: Callable[[np.ndarray, int], Any], lanes: int, rounds: int, *seed: Any
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Returns and lengths of the first `rounds` episodes of every lane, `[rows, episodes]`."""
+        what, index = seed
+        returns: list[list[float]] = [[] for _ in range(self.rows * lanes)]
+        lengths: list[list[int]] = [[] for _ in range(self.rows * lanes)]
+        total = np.zeros(self.rows * lanes)
+        length = np.zeros(self.rows * lanes, int)
+        with self._open(lanes, what, index) as opened:
+            t = 0
+            while min(map(len, returns)) < rounds:
+                action = np.asarray(act(self._by_row(opened.observations), t))
+                after = opened.step(action.reshape(-1, *action.shape[2:]))
+                total += after.reward
+                length += 1
+                for lane in np.flatnonzero(after.terminated | after.truncated):
+                    returns[lane].append(total[lane])
+                    lengths[lane].append(length[lane])
+                    total[lane], length[lane] = 0.0, 0
+                t += 1
+        first = [np.array([mine[:rounds] for mine in of]) for of in (returns, lengths)]
+        return first[0].reshape(self.rows, -1), first[1].reshape(self.rows, -1)
+
+    def _by_row(self, values: np.ndarray) -> np.ndarray:
+        return values.reshape(self.rows, -1, *values.shape[1:])
+
+    def _here(self, tree: Any) -> Any:
+        return jax.device_put(tree, jax.devices()[0])
+
+
+def _begin(program: Program, agent: Agent, found: Found | None) -> SeedState:
+    return program.begin(agent, found, None)
+
+
+def _act(policy: OverallPolicy, noise: Any, seen: jax.Array, t: jax.Array) -> Any:
+    """With the noise of step t of an epoch."""
+    return policy.act(seen, jax.tree.map(lambda all_of_it: all_of_it[t], noise))
+
+
+def _act_alone(policy: OverallPolicy, key: Key, t: jax.Array, seen: jax.Array) -> jax.Array:
+    """With noise of its own."""
+    noise = policy.noise(jax.random.fold_in(key, t), seen.shape[:1])
+    return policy.act(seen, noise)[0]
