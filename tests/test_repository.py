@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[1]
 ROOMS = [
     {"errors", "plugins", "registry", "types", "statistics"},
     {"spaces", "networks", "distributions"},
+    {"boxes"},
     {"envs"},
     {"data"},
     {"embedding"},

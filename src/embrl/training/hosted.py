@@ -111,11 +111,11 @@ class HostWorld:
         return Truth()
 
     def references(self) -> dict[str, float | None]:
-        draw = jax.jit(random_actions, static_argnums=(0, 2))
         space, key = self.program.action_space, jax.random.key(0)
+        draw = jax.jit(functools.partial(random_actions, space), static_argnums=1)
 
         def act(seen: np.ndarray, t: int) -> Any:
-            return draw(space, jax.random.fold_in(key, t), seen.shape[:2])
+            return draw(jax.random.fold_in(key, t), seen.shape[:2])
 
         episodes = -(-RANDOM_EPISODES // self.rows)
         returns, _ = self._play(act, min(episodes, 10), -(-episodes // 10), Purpose.COLLECT, 1)
