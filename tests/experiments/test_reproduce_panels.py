@@ -127,7 +127,7 @@ def test_the_paper_has_no_other_settings():
         default_config("gridworld", GridworldConfig(), "jsae", "ppo", "paper")
     for environment, protocol in PROTOCOLS.items():
         for method, algorithm, size in protocol.cells:
-            env = ENVIRONMENTS[environment]()
+            env = kind(environment)()
             if size:
                 env = dataclasses.replace(env, actuators=size)
             default_config(environment, env, method, algorithm, "paper")

@@ -11,7 +11,9 @@ FIGURES = Registry(
         "fig3a": "embrl.experiments.panels.gridworld:fig3a",
         "fig3b": "embrl.experiments.panels.gridworld:fig3b",
         "fig3c": "embrl.experiments.panels.slot_machine:fig3c",
+        "fig3d": "embrl.experiments.panels.robots:fig3d",
         "fig3e": "embrl.experiments.panels.transfer:fig3e",
+        "fig3f": "embrl.experiments.panels.robots:fig3f",
         "fig3g": "embrl.experiments.panels.recommender:fig3g",
     },
 )

@@ -63,6 +63,12 @@ def _run(config: RunConfig, options: Options) -> RunConfig:
     )
 
 
+def level(better: str, other: str, margin: float) -> Claim:
+    """Final returns that differ by less than `margin`."""
+    text = f"{better} level with {other}, final return within {margin:g}"
+    return Claim(text, better, other, "final_return", "level", margin)
+
+
 def ahead(better: str, others: Sequence[str], *, final: bool = True) -> list[Claim]:
     """`better` above each of the others by the area under the curve and perhaps at the end."""
     claims = []

@@ -1,0 +1,87 @@
+"""Figures 3d and 3f: robots of MuJoCo, whose observations and actions are numbers."""
+
+import dataclasses
+
+from embrl import envs
+from embrl.experiments.panel import Line, Options, Panel
+from embrl.experiments.panels.common import NOT_STATED, ahead, paper_name, published_line
+from embrl.experiments.panels.common import level as as_good_as
+from embrl.training.config import RunConfig
+
+CHEETAH, ANT = "HalfCheetah-v5", "Ant-v5"
+CHEETAH_STEPS, ANT_STEPS = 250, 1000
+"""The paper's limits of an episode."""
+SAC_SAMPLES = 1_000_000
+QUICK = 4
+"""Epochs of a quick version, beside pre-training."""
+LEVEL = 300.0
+"""Final returns of half-cheetahs that count as the same; those of 250 steps reach about 1,000."""
+
+VERSION = (
+    "Gymnasium's {} stands in for the paper's v2, which can no longer be had: the simulator and "
+    "some constants differ, so that levels of return cannot be compared with the paper's, only "
+    "their order."
+)
+NORMALISED = (
+    "Observations have no bounds, and are scaled: with an embedding by the mean and the deviation "
+    "of pre-training's, without one by those of all that the policy has seen. The paper says "
+    "nothing of it."
+)
+UPDATES = (
+    "Continuous updates of the embedding: 4 gradient steps on 512 transitions after every epoch; "
+    "the paper does not say how many."
+)
+SAC = "SAC has {:,} samples, the paper 6,000,000."
+
+
+def fig3d(options: Options) -> Panel:
+    """VPG with and without JSAE."""
+    env = envs.configure(CHEETAH, max_episode_steps=CHEETAH_STEPS)
+    lines = [published_line(CHEETAH, env, method, "vpg", options) for method in ("none", "jsae")]
+    claims = [
+        as_good_as(paper_name("jsae", "vpg"), paper_name("none", "vpg"), LEVEL),
+        *ahead(paper_name("jsae", "vpg"), [paper_name("none", "vpg")]),
+    ]
+    deviations = (VERSION.format(CHEETAH), NORMALISED, *NOT_STATED)
+    return Panel("fig3d", "Half-cheetah", tuple(lines), tuple(claims), deviations, brief=_brief)
+
+
+def fig3f(options: Options) -> Panel:
+    """VPG, PPO and SAC, each with and without JSAE."""
+    env = envs.configure(ANT, max_episode_steps=ANT_STEPS)
+    lines, claims = [], []
+    for algorithm in ("vpg", "ppo") if options.quick else ("vpg", "ppo", "sac"):
+        for method in ("none", "jsae"):
+            line = published_line(ANT, env, method, algorithm, options)
+            lines.append(_affordable(line))
+        claims += ahead(paper_name("jsae", algorithm), [paper_name("none", algorithm)])
+    deviations = (
+        VERSION.format(ANT),
+        NORMALISED,
+        UPDATES,
+        SAC.format(SAC_SAMPLES),
+        *NOT_STATED,
+    )
+    return Panel("fig3f", "Ant", tuple(lines), tuple(claims), deviations, brief=_brief)
+
+
+def _affordable(line: Line) -> Line:
+    """SAC, with an update for every sample, takes longest."""
+    if line.config.algorithm != "sac":
+        return line
+    return dataclasses.replace(line, config=dataclasses.replace(line.config, samples=SAC_SAMPLES))
+
+
+def _brief(config: RunConfig) -> RunConfig:
+    """A few epochs: simulators are slow."""
+    epoch = config.rollout.epoch
+    pretraining = epoch if config.method != "none" else 0
+    return dataclasses.replace(
+        config,
+        seeds=min(config.seeds, 2),
+        samples=pretraining + QUICK * epoch,
+        fit=dataclasses.replace(config.fit, samples=max(pretraining, 1), steps=100),
+        evaluation=dataclasses.replace(
+            config.evaluation, every=2 * epoch, episodes=2, final_episodes=2
+        ),
+    )
