@@ -87,7 +87,9 @@ class _Index:
         wrong = (actions < 0) | (actions >= self.space.n)
         if wrong.any():
             raise EmbrlError(f"action {actions[wrong][0]} is not in {self.space}")
-        digits = np.unravel_index(actions, self._sizes) if len(self._sizes) > 1 else [actions]
+        if isinstance(self._leaves[0].space, spaces.Discrete) and len(self._leaves) == 1:
+            return [(actions.astype(np.int64) + self._parts[0][1])[()]]  # as below, but quick
+        digits = np.unravel_index(actions, self._sizes)
         values, begin = [], 0
         for leaf, (shape, start), end in zip(self._leaves, self._parts, self._ends, strict=True):
             value = np.stack(digits[begin:end], -1).reshape(*actions.shape, *shape) + start
@@ -160,8 +162,9 @@ def _checked_box(leaf: Leaf) -> spaces.Box:
     assert isinstance(box, spaces.Box)
     if box.dtype.kind not in "iuf":
         raise EmbrlError(f"actions of {leaf} are no numbers")
-    if box.dtype.kind in "iu" and box.shape is not None:
-        most = max(np.abs(box.low.astype(np.float64)).max(initial=0.0), np.abs(box.high).max())
+    if box.dtype.kind in "iu":
+        bounds = np.abs(np.stack([box.low, box.high]).astype(np.float64))
+        most = bounds.max(initial=0.0)
         if most > EXACT:
             raise EmbrlError(
                 f"actions of {leaf} are whole numbers of up to {most:.3g}: embrl's, in float32, "
