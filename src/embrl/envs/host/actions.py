@@ -92,7 +92,7 @@ class _Index:
         digits = np.unravel_index(actions, self._sizes)
         values, begin = [], 0
         for leaf, (shape, start), end in zip(self._leaves, self._parts, self._ends, strict=True):
-            value = np.stack(digits[begin:end], -1).reshape(*actions.shape, *shape) + start
+            value = np.stack(digits[begin:end], -1).reshape((*actions.shape, *shape)) + start
             values.append(value.astype(leaf.space.dtype)[()])
             begin = end
         return values
@@ -102,7 +102,7 @@ class _Index:
         for leaf, (shape, start) in zip(self._leaves, self._parts, strict=True):
             value = np.asarray(leaf.of(actions)).astype(np.int64) - start
             lead = value.shape[: value.ndim - len(shape)]
-            digits += list(np.moveaxis(value.reshape(*lead, -1), -1, 0))
+            digits += list(np.moveaxis(value.reshape((*lead, -1)), -1, 0))
         return np.asarray(np.ravel_multi_index(tuple(digits), self._sizes)).astype(np.int32)
 
 
@@ -126,7 +126,7 @@ class _Vector:
             )
         values, begin = [], 0
         for box, end in zip(self._boxes, self._ends, strict=True):
-            value = actions[..., begin:end].reshape(*actions.shape[:-1], *box.shape)
+            value = actions[..., begin:end].reshape((*actions.shape[:-1], *box.shape))
             value = np.rint(value) if box.dtype.kind in "iu" else value.astype(np.float64)
             values.append(np.clip(value, box.low, box.high).astype(box.dtype))
             begin = end
@@ -137,7 +137,7 @@ class _Vector:
         for leaf, box in zip(self._leaves, self._boxes, strict=True):
             value = np.asarray(leaf.of(actions))
             lead = value.shape[: value.ndim - len(box.shape)]
-            values.append(value.reshape(*lead, math.prod(box.shape)).astype(np.float32))
+            values.append(value.reshape((*lead, math.prod(box.shape))).astype(np.float32))
         return np.concatenate(values, -1)
 
 

@@ -1,5 +1,7 @@
 """Lanes side by side, a process each."""
 
+import copy
+import functools
 import multiprocessing
 import warnings
 from collections.abc import Callable, Sequence
@@ -16,6 +18,23 @@ from embrl.errors import EmbrlError
 
 GONE = (EOFError, ConnectionError)
 """What is raised where a process has ended."""
+
+
+class _Quiet(gymnasium.Wrapper):
+    """What comes back from a process: no information, which nobody reads and which takes time to
+    send; and observations that stay as they are when the environment goes on.
+    """
+
+    def step(self, action: Any) -> Any:
+        observation, reward, terminated, truncated, _ = self.env.step(action)
+        return copy.deepcopy(observation), reward, terminated, truncated, {}
+
+    def reset(self, **options: Any) -> Any:
+        return self.env.reset(**options)[0], {}
+
+
+def _quiet(make: Callable[[], gymnasium.Env]) -> gymnasium.Env:
+    return _Quiet(make())
 
 
 class AsyncLanes(HostLanes):
@@ -48,10 +67,10 @@ class AsyncLanes(HostLanes):
         if "forkserver" in multiprocessing.get_all_start_methods():
             context = "forkserver"
             # Imported once, not in every process; no effect where a server runs already.
-            multiprocessing.set_forkserver_preload(["__main__", "embrl.envs.host.config"])
+            multiprocessing.set_forkserver_preload(["__main__", __name__])
         try:
             self._vector = AsyncVectorEnv(
-                [self._make] * self.lanes,
+                [functools.partial(_quiet, self._make)] * self.lanes,
                 context=context,
                 autoreset_mode=AutoresetMode.SAME_STEP,
             )
