@@ -26,6 +26,12 @@ def test_a_cheetah_runs():
             assert np.array_equal(step.observation, lanes.observations) == (t % 4 != 0)
 
 
+def test_no_notices_for_every_lane(tmp_path, capfd):
+    configured("HalfCheetah-v5", max_episode_steps=7).build().open(3, 0).close()
+    assert list(tmp_path.iterdir()) == []
+    assert capfd.readouterr().err == ""
+
+
 def test_an_ant_ends_where_it_is_told_to():
     config = configured("Ant-v5", kwargs={"healthy_z_range": (0.2, 0.3)})
     with config.build().open(1, 0) as lanes:
