@@ -1,6 +1,7 @@
 """Lanes: what they give, how they reset, and what they say when an environment fails."""
 
 import functools
+import sys
 
 import gymnasium
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from counting import Counting, configured, failing
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
+from embrl import plugins
 from embrl.envs.host import HostEnvironment
 from embrl.envs.host.environment import Vector
 from embrl.envs.host.lanes import lane_seeds
@@ -158,7 +160,7 @@ def test_pictures():
         HostEnvironment.of(failing).render_lanes(1, 0)
 
 
-def test_processes_give_what_the_loop_gives_and_say_who_fails():
+def test_processes_give_what_the_loop_gives_and_say_who_fails(tmp_path):
     actions = np.random.default_rng(0).integers(0, 4, (7, 2))
     loop, processes = (
         rollout(opened(2, "sync", 3), actions),
@@ -167,6 +169,13 @@ def test_processes_give_what_the_loop_gives_and_say_who_fails():
     for one, two in zip(loop, processes, strict=True):
         assert one.dtype == two.dtype
         assert np.array_equal(one, two)
+    # Defined in a plugin's file, of which other processes know nothing.
+    file = tmp_path / "plug.py"
+    file.write_text("from counting import Counting\nclass Own(Counting): pass\n")
+    plugins.load(str(file))
+    own = sys.modules[next(name for name in sys.modules if name.startswith("embrl_plugin_plug"))]
+    with HostEnvironment.of(own.Own, vector="async").open(1, 0) as lanes:
+        assert lanes.step(np.array([1])).observation[0, 1] == 1
     with HostEnvironment.of(failing, vector="async").open(2, 0) as lanes:
         lanes.step(np.array([1, 1]))
         with pytest.raises(

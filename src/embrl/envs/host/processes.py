@@ -3,10 +3,12 @@
 import copy
 import functools
 import multiprocessing
+import sys
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import cloudpickle
 import gymnasium
 import numpy as np
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode
@@ -42,7 +44,7 @@ class AsyncLanes(HostLanes):
     that processes take to talk.
 
     Processes are started anew, not forked, as a fork of a process in which JAX runs may hang. What
-    makes an environment must therefore be importable: a function of a module, not of a notebook.
+    makes an environment must therefore be importable, or defined in a plugin file or a notebook.
     """
 
     def __init__(
@@ -68,6 +70,10 @@ class AsyncLanes(HostLanes):
             context = "forkserver"
             # Imported once, not in every process; no effect where a server runs already.
             multiprocessing.set_forkserver_preload(["__main__", __name__])
+        # A plugin file is a module that no other process finds: what it defines travels whole.
+        for name, module in list(sys.modules.items()):
+            if name.startswith("embrl_plugin_"):
+                cloudpickle.register_pickle_by_value(module)
         try:
             self._vector = AsyncVectorEnv(
                 [functools.partial(_quiet, self._make)] * self.lanes,
