@@ -23,8 +23,8 @@ usage: embrl train ENV [--method M] [--algorithm A] [--seeds N] [--samples N] [-
        embrl train --resume --out RUN
 
 Learns an embedding of states and actions from random experience, trains a policy inside it and
-writes a run folder. ENV: {names};
-or the id of one of Gymnasium's, as CartPole-v1 or Ant-v5.
+writes a run folder. ENV: {names}.
+Or the id of one of Gymnasium's, as CartPole-v1 or Ant-v5.
 
 embrl train ENV --help lists all flags of an environment."""
 
