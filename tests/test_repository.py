@@ -3,6 +3,7 @@
 import ast
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,25 @@ def test_imports_point_one_way(path):
     room = path.relative_to(ROOT / "src/embrl").parts[0].removesuffix(".py")
     for other in imports(path):
         assert level(other) <= level(room), f"{room} imports {other}, which stands below it"
+
+
+def test_environments_on_the_host_know_no_jax():
+    allowed = {
+        "cloudpickle",
+        "gymnasium",
+        "numpy",
+        "embrl.errors",
+        "embrl.spaces",
+        "embrl.envs.checks",
+    }
+    for path in (ROOT / "src/embrl/envs/host").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [str(node.module)] if isinstance(node, ast.ImportFrom) else []
+            for name in names:
+                ours = name in allowed or name.startswith("embrl.envs.host")
+                top = name.partition(".")[0]
+                assert ours or top in allowed | sys.stdlib_module_names, f"{path.name}: {name}"
 
 
 def test_every_make_target_explains_itself():

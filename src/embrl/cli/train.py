@@ -24,6 +24,7 @@ usage: embrl train ENV [--method M] [--algorithm A] [--seeds N] [--samples N] [-
 
 Learns an embedding of states and actions from random experience, trains a policy inside it and
 writes a run folder. ENV: {names}.
+Or the id of one of Gymnasium's, as CartPole-v1 or Ant-v5.
 
 embrl train ENV --help lists all flags of an environment."""
 
@@ -56,7 +57,8 @@ class _Resume:
 def _resumed(arguments: Sequence[str]) -> tuple[RunConfig, Path, bool]:
     if "--resume" not in arguments:
         raise EmbrlError(
-            f"train what? embrl train ENV, where ENV is one of {', '.join(ENVIRONMENTS)}"
+            f"train what? embrl train ENV, where ENV is one of {', '.join(ENVIRONMENTS)}, or the "
+            "id of one of Gymnasium's"
         )
     given = parse(_Resume, arguments, "embrl train")
     folder = RunFolder.existing(given.out)

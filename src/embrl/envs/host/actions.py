@@ -87,10 +87,12 @@ class _Index:
         wrong = (actions < 0) | (actions >= self.space.n)
         if wrong.any():
             raise EmbrlError(f"action {actions[wrong][0]} is not in {self.space}")
-        digits = np.unravel_index(actions, self._sizes) if len(self._sizes) > 1 else [actions]
+        if isinstance(self._leaves[0].space, spaces.Discrete) and len(self._leaves) == 1:
+            return [(actions.astype(np.int64) + self._parts[0][1])[()]]  # as below, but quick
+        digits = np.unravel_index(actions, self._sizes)
         values, begin = [], 0
         for leaf, (shape, start), end in zip(self._leaves, self._parts, self._ends, strict=True):
-            value = np.stack(digits[begin:end], -1).reshape(*actions.shape, *shape) + start
+            value = np.stack(digits[begin:end], -1).reshape((*actions.shape, *shape)) + start
             values.append(value.astype(leaf.space.dtype)[()])
             begin = end
         return values
@@ -100,7 +102,7 @@ class _Index:
         for leaf, (shape, start) in zip(self._leaves, self._parts, strict=True):
             value = np.asarray(leaf.of(actions)).astype(np.int64) - start
             lead = value.shape[: value.ndim - len(shape)]
-            digits += list(np.moveaxis(value.reshape(*lead, -1), -1, 0))
+            digits += list(np.moveaxis(value.reshape((*lead, -1)), -1, 0))
         return np.asarray(np.ravel_multi_index(tuple(digits), self._sizes)).astype(np.int32)
 
 
@@ -124,7 +126,7 @@ class _Vector:
             )
         values, begin = [], 0
         for box, end in zip(self._boxes, self._ends, strict=True):
-            value = actions[..., begin:end].reshape(*actions.shape[:-1], *box.shape)
+            value = actions[..., begin:end].reshape((*actions.shape[:-1], *box.shape))
             value = np.rint(value) if box.dtype.kind in "iu" else value.astype(np.float64)
             values.append(np.clip(value, box.low, box.high).astype(box.dtype))
             begin = end
@@ -135,7 +137,7 @@ class _Vector:
         for leaf, box in zip(self._leaves, self._boxes, strict=True):
             value = np.asarray(leaf.of(actions))
             lead = value.shape[: value.ndim - len(box.shape)]
-            values.append(value.reshape(*lead, math.prod(box.shape)).astype(np.float32))
+            values.append(value.reshape((*lead, math.prod(box.shape))).astype(np.float32))
         return np.concatenate(values, -1)
 
 
@@ -160,8 +162,9 @@ def _checked_box(leaf: Leaf) -> spaces.Box:
     assert isinstance(box, spaces.Box)
     if box.dtype.kind not in "iuf":
         raise EmbrlError(f"actions of {leaf} are no numbers")
-    if box.dtype.kind in "iu" and box.shape is not None:
-        most = max(np.abs(box.low.astype(np.float64)).max(initial=0.0), np.abs(box.high).max())
+    if box.dtype.kind in "iu":
+        bounds = np.abs(np.stack([box.low, box.high]).astype(np.float64))
+        most = bounds.max(initial=0.0)
         if most > EXACT:
             raise EmbrlError(
                 f"actions of {leaf} are whole numbers of up to {most:.3g}: embrl's, in float32, "

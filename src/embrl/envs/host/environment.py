@@ -88,7 +88,7 @@ class HostEnvironment:
             name = name or _name(source)
         elif callable(source):
             maker = functools.partial(_from_factory, source)
-            name = name or getattr(source, "__name__", type(source).__name__)
+            name = name or str(getattr(source, "__name__", type(source).__name__))
         else:
             raise EmbrlError(
                 f"{source!r} is no environment: pass a gymnasium.Env, or a function that makes one"
@@ -161,7 +161,7 @@ def _copies(env: gymnasium.Env) -> Maker:
 
 
 def _from_spec(spec: Any, render_mode: str | None) -> gymnasium.Env:
-    options = {} if render_mode is None else {"render_mode": render_mode}
+    options: dict[str, Any] = {} if render_mode is None else {"render_mode": render_mode}
     return gymnasium.make(spec, **options)
 
 

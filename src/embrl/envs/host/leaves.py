@@ -5,6 +5,7 @@ of them put together again.
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+import numpy as np
 from gymnasium import spaces
 
 
@@ -47,7 +48,9 @@ def unstacked(space: spaces.Space, values: Any, lanes: int) -> list[Any]:
     """Of values with a leading axis of `lanes` in each leaf, a value for each lane."""
     parts = _parts(space)
     if parts is None:
-        return list(values)
+        # Rows of one number each come out as scalars, which a Box without axes does not take.
+        scalars = isinstance(space, spaces.Box) and not space.shape
+        return [np.asarray(value) for value in values] if scalars else list(values)
     columns = [unstacked(part, values[key], lanes) for key, part in parts]
     if isinstance(space, spaces.Dict):
         keys = [key for key, _ in parts]

@@ -1,7 +1,11 @@
 """One of Gymnasium's environments, by id; what goes wrong on the way is one line."""
 
+import contextlib
 import difflib
+import importlib
+import sys
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import gymnasium
@@ -69,7 +73,7 @@ def make(
     if render_mode is not None:
         kwargs = {**kwargs, "render_mode": render_mode}
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _without_notices(spec):
             # The version was named on purpose.
             warnings.filterwarnings("ignore", ".*is out of date", DeprecationWarning)
             return gymnasium.make(
@@ -79,6 +83,31 @@ def make(
         raise EmbrlError(_lacking(spec, error)) from error
     except Exception as error:  # whatever the environment's own code raises
         raise EmbrlError(f"{spec.id} cannot be made: {type(error).__name__}: {error}") from error
+
+
+@contextlib.contextmanager
+def _without_notices(spec: EnvSpec) -> Iterator[None]:
+    """Without MuJoCo's notices that a model is written in an old way, which it gives for every
+    lane, on the screen and in a file MUJOCO_LOG.TXT where one stands (HalfCheetah-v5, MuJoCo 4).
+    """
+    if "mujoco" in str(spec.entry_point):
+        with contextlib.suppress(ImportError):  # which says more where it is made
+            importlib.import_module("mujoco")
+    mujoco = sys.modules.get("mujoco")
+    if not hasattr(mujoco, "get_mju_user_warning"):
+        yield
+        return
+    before = mujoco.get_mju_user_warning()  # type: ignore[union-attr]
+
+    def show(message: str) -> None:
+        if "is deprecated" not in message:
+            before(message) if before else print(f"MuJoCo: {message}", file=sys.stderr)
+
+    mujoco.set_mju_user_warning(show)  # type: ignore[union-attr]
+    try:
+        yield
+    finally:
+        mujoco.set_mju_user_warning(before)  # type: ignore[union-attr]
 
 
 def _lacking(spec: EnvSpec, error: Exception) -> str:

@@ -52,6 +52,10 @@ class Observations:
         self.space = _space(forms, sizes, self._mixed, self._single)
         self.dtype = np.dtype(np.float32 if isinstance(self.space, spaces.Box) else np.int32)
         self.shape: tuple[int, ...] = self.space.shape or ()
+        plain = len(found) == 1 and not found[0].path and isinstance(original, spaces.Box)
+        self.plain: tuple[int, ...] | None = (original.shape or ()) if plain else None
+        """The axes of an original observation that is one array of numbers: rows of such, float32,
+        may be collected and converted at once."""
         self._top = np.array(sizes[0] if self._single else sizes, np.int64)
 
     def __call__(self, observation: Any) -> np.ndarray:

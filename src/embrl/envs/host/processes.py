@@ -1,10 +1,14 @@
 """Lanes side by side, a process each."""
 
+import copy
+import functools
 import multiprocessing
+import sys
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import cloudpickle
 import gymnasium
 import numpy as np
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode
@@ -18,12 +22,29 @@ GONE = (EOFError, ConnectionError)
 """What is raised where a process has ended."""
 
 
+class _Quiet(gymnasium.Wrapper):
+    """What comes back from a process: no information, which nobody reads and which takes time to
+    send; and observations that stay as they are when the environment goes on.
+    """
+
+    def step(self, action: Any) -> Any:
+        observation, reward, terminated, truncated, _ = self.env.step(action)
+        return copy.deepcopy(observation), reward, terminated, truncated, {}
+
+    def reset(self, **options: Any) -> Any:
+        return self.env.reset(**options)[0], {}
+
+
+def _quiet(make: Callable[[], gymnasium.Env]) -> gymnasium.Env:
+    return _Quiet(make())
+
+
 class AsyncLanes(HostLanes):
     """`gymnasium.vector.AsyncVectorEnv`: worth it where a step takes longer than the milliseconds
     that processes take to talk.
 
     Processes are started anew, not forked, as a fork of a process in which JAX runs may hang. What
-    makes an environment must therefore be importable: a function of a module, not of a notebook.
+    makes an environment must therefore be importable, or defined in a plugin file or a notebook.
     """
 
     def __init__(
@@ -48,10 +69,14 @@ class AsyncLanes(HostLanes):
         if "forkserver" in multiprocessing.get_all_start_methods():
             context = "forkserver"
             # Imported once, not in every process; no effect where a server runs already.
-            multiprocessing.set_forkserver_preload(["__main__", "embrl.envs.host.config"])
+            multiprocessing.set_forkserver_preload(["__main__", __name__])
+        # A plugin file is a module that no other process finds: what it defines travels whole.
+        for name, module in list(sys.modules.items()):
+            if name.startswith("embrl_plugin_"):
+                cloudpickle.register_pickle_by_value(module)
         try:
             self._vector = AsyncVectorEnv(
-                [self._make] * self.lanes,
+                [functools.partial(_quiet, self._make)] * self.lanes,
                 context=context,
                 autoreset_mode=AutoresetMode.SAME_STEP,
             )

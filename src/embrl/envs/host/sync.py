@@ -46,19 +46,32 @@ class SyncLanes(HostLanes):
         return first
 
     def _advance(self, actions: Any) -> Advance:
-        after, ended = self._empty(), []
-        rewards = np.empty(self.lanes, np.float32)
-        terminated, truncated = np.zeros(self.lanes, bool), np.zeros(self.lanes, bool)
+        plain = self._read.plain
+        after = self._empty()
+        rows = after if plain is None else after.reshape(self.lanes, *plain)
+        rewards, terminated, truncated, ended = [], [], [], []
         each = unstacked(self._actions.original, actions, self.lanes)
         lane = 0
         try:
             for lane, env in enumerate(self._envs):
                 observation, reward, terminal, limit, _ = env.step(each[lane])
-                after[lane] = self._converted(observation)
-                rewards[lane] = reward
+                # At once, as an environment may write its next one into the same array.
+                if plain is not None and getattr(observation, "shape", None) == plain:
+                    rows[lane] = observation
+                else:
+                    after[lane] = self._converted(observation)
+                rewards.append(reward)
+                terminated.append(terminal)
+                truncated.append(limit)
                 if terminal or limit:
-                    terminated[lane], truncated[lane] = terminal, limit
                     ended.append(lane)
+            lane = 0
+            step = HostStep(
+                after,
+                np.array(rewards, np.float32),
+                np.array(terminated, bool),
+                np.array(truncated, bool),
+            )
         except Exception as error:
             raise self._raised(lane, error, f"at step {self.steps + 1}") from error
         first = after
@@ -66,7 +79,7 @@ class SyncLanes(HostLanes):
             first = after.copy()
             for lane in ended:
                 self._reset(lane, first, f"when it was reset after step {self.steps + 1}")
-        return Advance(HostStep(after, rewards, terminated, truncated), first)
+        return Advance(step, first)
 
     def _reset(self, lane: int, into: np.ndarray, when: str, seed: int | None = None) -> None:
         env = self._envs[lane]
