@@ -95,10 +95,12 @@ def averaged(w: Float[np.ndarray, "M size"], n: int, seed: int = 0) -> Float[np.
     return ((w[one] + w[other]) / 2).astype(np.float32)
 
 
-def above(novelty: float, quality: float, others: list[tuple[float, float]]) -> float:
+def above(
+    novelty: float, quality: float, others: list[tuple[float, float]], floor: float = 0.0
+) -> float:
     """How far a generator stands above a trivial one: `quality` less the best quality among the
     points and the lines between neighbours of `others` that are at least as new. Where `others`
-    reaches no such novelty there is nothing to be above, and the answer is `quality` itself.
+    reaches no such novelty there is nothing to be above but `floor`.
 
     Arguments:
         others: (novelty, quality) of the trivial generator at several settings.
@@ -108,7 +110,7 @@ def above(novelty: float, quality: float, others: list[tuple[float, float]]) -> 
     for (left, low), (right, high) in itertools.pairwise(points):
         if left <= novelty <= right and right > left:
             reached.append(low + (high - low) * (novelty - left) / (right - left))
-    return quality - max(reached, default=0.0)
+    return quality - max(reached, default=floor)
 
 
 def _one_hot(

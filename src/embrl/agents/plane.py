@@ -22,6 +22,7 @@ from embrl.agents.novelty import NOISES, above, averaged, noisy, novelty
 from embrl.agents.population import Population
 from embrl.agents.survival import survival
 from embrl.agents.visits import visited
+from embrl.agents.worth import worth_of
 from embrl.errors import EmbrlError
 from embrl.statistics import bootstrap_ratio
 from embrl.training import files
@@ -89,7 +90,7 @@ def plane(
     again = embedding.decode(embedding.encode(held_out))
     trivial = [point("noise", size, noisy(training, agents, size, seed)) for size in NOISES]
     trivial.append(point("average", None, averaged(training, agents, seed)))
-    table = population.table()["return_mean"]
+    table, floor = population.table()["return_mean"], worth_of(population).floor
     z = embedding.encode(population.rows(everyone.train))
     critic = fit_critic(z, table[everyone.train], judging)
     z = z[np.isin(everyone.train, rows.train)]
@@ -108,6 +109,7 @@ def plane(
                 mine[-1][axis],
                 mine[-1]["survival"]["mean"],
                 [(p[axis], p["survival"]["mean"]) for p in trivial if p["generator"] == other],
+                floor,
             )
             for other in ("noise", "average")
             for axis in ("weights", "decisions")

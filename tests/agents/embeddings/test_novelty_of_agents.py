@@ -66,6 +66,7 @@ def test_how_far_above_the_frontier(novelty, expected):
 
 def test_a_better_and_newer_point_dominates():
     assert nv.above(0.1, 450.0, [(0.05, 100.0), (0.5, 480.0)]) == pytest.approx(-30)
+    assert nv.above(0.6, -80.0, [(0.5, -480.0)], floor=-500.0) == pytest.approx(420)
 
 
 def test_votes_know_no_sharpness():
