@@ -52,7 +52,8 @@ def plot_novelty(
                     _draw(axes, plane, generator, axis, f"{name}: {words}", colour, marker)
             axes.set_xlabel(label, fontsize=9)
             axes.set_xlim(left=0.0 - 0.02 * axes.get_xlim()[1])
-            axes.set_ylim(bottom=0.0)
+            if axes.get_ylim()[1] > 0.0:  # returns may be negative
+                axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
             axes.grid(True)
         grid[0].set_ylabel(value)
         handles, labels = grid[0].get_legend_handles_labels()
