@@ -19,7 +19,7 @@ class ObjectConfig:
     host: ClassVar[bool] = True
     """Tells such settings from those of compiled environments (`embrl.envs.is_host`)."""
 
-    name: str
+    name: str = ""
     """Of the object: Gymnasium's id, or that of its class or function."""
     continuous_actions: bool = False
     """Whether actions are vectors, not indices."""
@@ -34,8 +34,9 @@ class ObjectConfig:
         Raises:
             EmbrlError: always.
         """
+        which = f" ({self.name})" if self.name else ""
         raise EmbrlError(
-            f"this run's environment, {self.name}, is an object in Python: pass it again, as in "
-            "embrl.train(environment, out=RUN, resume=True) or embrl.play(RUN, "
+            f"the environment is an object in Python{which}, which no name brings back: pass it, "
+            "as in embrl.train(environment, out=RUN, resume=True) or embrl.play(RUN, "
             "environment=environment)"
         )
