@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from embrl.cli import main
-from embrl.envs import ENVIRONMENTS
+from embrl.envs import ENVIRONMENTS, kind
 from embrl.envs.gridworld import GridworldConfig
 from embrl.errors import EmbrlError
 from embrl.experiments.baselines import BASELINES, tuned_baseline, with_values

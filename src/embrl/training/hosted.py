@@ -39,6 +39,7 @@ class HostWorld:
         self.env, self.program, self.rows, self.keys = env, rows.program, rows.count, rows.keys
         self.config = rows.program.config
         self.lanes: HostLanes | None = None
+        self._stages: dict[int, HostLanes] = {}
         self._random = rows.over(Program.random_actions, once=True)
         self._begin = rows.over(_begin, once=True)
         self._policy = rows.over(Program.policy)
@@ -123,8 +124,19 @@ class HostWorld:
 
     def _open(self, lanes: int, what: Purpose, index: int) -> HostLanes:
         """For each row as many lanes, with random numbers for just this."""
-        seed = np.random.SeedSequence((self.config.seed, what, index)).generate_state(1)[0]
-        return self.env.open(self.rows * lanes, int(seed))
+        return self.env.open(self.rows * lanes, self._seed(what, index))
+
+    def _seed(self, what: Purpose, index: int) -> int:
+        sequence = np.random.SeedSequence((self.config.seed, what, index))
+        return int(sequence.generate_state(1)[0])
+
+    def _stage(self, lanes: int, seed: int) -> HostLanes:
+        """Lanes to play whole episodes in; kept, as making environments takes time."""
+        if lanes not in self._stages:
+            self._stages[lanes] = self.env.open(self.rows * lanes, seed)
+        else:
+            self._stages[lanes].restart(seed)
+        return self._stages[lanes]
 
     def _roll(self, lanes: HostLanes, steps: int, choose: Choose) -> tuple[Transition, Any]:
         """So many steps: transitions and what else was kept, `[rows, T, B, ...]`."""
@@ -152,18 +164,17 @@ class HostWorld:
         lengths: list[list[int]] = [[] for _ in range(self.rows * lanes)]
         total = np.zeros(self.rows * lanes)
         length = np.zeros(self.rows * lanes, int)
-        with self._open(lanes, what, index) as opened:
-            t = 0
-            while min(map(len, returns)) < rounds:
-                action = np.asarray(act(self._by_row(opened.observations), t))
-                after = opened.step(action.reshape(-1, *action.shape[2:]))
-                total += after.reward
-                length += 1
-                for lane in np.flatnonzero(after.terminated | after.truncated):
-                    returns[lane].append(total[lane])
-                    lengths[lane].append(length[lane])
-                    total[lane], length[lane] = 0.0, 0
-                t += 1
+        stage, t = self._stage(lanes, self._seed(what, index)), 0
+        while min(map(len, returns)) < rounds:
+            action = np.asarray(act(self._by_row(stage.observations), t))
+            after = stage.step(action.reshape(-1, *action.shape[2:]))
+            total += after.reward
+            length += 1
+            for lane in np.flatnonzero(after.terminated | after.truncated):
+                returns[lane].append(total[lane])
+                lengths[lane].append(length[lane])
+                total[lane], length[lane] = 0.0, 0
+            t += 1
         first = [np.array([mine[:rounds] for mine in of]) for of in (returns, lengths)]
         return first[0].reshape(self.rows, -1), first[1].reshape(self.rows, -1)
 

@@ -12,12 +12,12 @@ from embrl.decoding.config import DecoderConfig
 from embrl.embedding.fit import FitConfig
 from embrl.embedding.methods import method as get_method
 from embrl.embedding.shape import ModelConfig
-from embrl.envs import EnvConfig
+from embrl.envs import EnvConfig, is_host
 from embrl.envs.environment import named_factor
 from embrl.errors import EmbrlError, UnknownNameError
 from embrl.policy import ALGORITHMS
 from embrl.policy.config import PolicyConfig
-from embrl.training import paper
+from embrl.training import continuous, paper
 from embrl.training.config import (
     EvaluationConfig,
     RolloutConfig,
@@ -63,10 +63,13 @@ def default_config(
         rollout=RolloutConfig(),
         evaluation=EvaluationConfig(),
     )
-    if getattr(env, "continuous_actions", False):
-        config = _replace(config, {"f": {"kind": "learned"}})
     if settings == "tuned":
         config = _replace(config, _tuned(method, algorithm))
+        if is_host(env):
+            changes = continuous.on_the_host(config.hyper.off_policy)
+            config = dataclasses.replace(_replace(config, changes), seeds=1)
+        if getattr(env, "continuous_actions", False):
+            config = _replace(config, continuous.of_numbers(env, algorithm))
         named = method == "jsae" and named_factor(env) is not None
         return _naming(config) if named else config
     if settings == "best":

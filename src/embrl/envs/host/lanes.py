@@ -86,6 +86,17 @@ class HostLanes(abc.ABC):
         self.observations = first
         return step
 
+    def restart(self, seed: int) -> None:
+        """Begins anew in every lane, as if just opened with this seed.
+
+        Raises:
+            EmbrlError: an environment cannot be reset.
+        """
+        first = self._restart(lane_seeds(self.lanes, seed))
+        self.steps = 0
+        self._check_observations(first, "when it was reset")
+        self.observations = first
+
     def render(self) -> list[Any]:
         """A picture of each lane as it stands now.
 
@@ -111,6 +122,11 @@ class HostLanes(abc.ABC):
     @abc.abstractmethod
     def _advance(self, actions: Any) -> Advance:
         """Takes the step; `actions` are the environment's own, lanes first in each leaf."""
+
+    def _restart(self, seeds: Sequence[int]) -> np.ndarray:
+        """Resets every environment; the first observations."""
+        self.close()
+        return self._open(seeds)
 
     def _converted(self, observation: Any) -> np.ndarray:
         """The observation of one lane.

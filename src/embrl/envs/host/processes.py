@@ -90,6 +90,10 @@ class AsyncLanes(HostLanes):
         first, _ = self._asked("when it was first reset", lambda v: v.reset(seed=list(seeds)))
         return self._read(first)
 
+    def _restart(self, seeds: Sequence[int]) -> np.ndarray:
+        first, _ = self._asked("when it was reset", lambda v: v.reset(seed=list(seeds)))
+        return self._read(first)
+
     def _advance(self, actions: Any) -> Advance:
         when = f"at step {self.steps + 1}"
         observations, rewards, terminated, truncated, info = self._asked(

@@ -45,6 +45,12 @@ class SyncLanes(HostLanes):
             self._reset(lane, first, "when it was first reset", seed)
         return first
 
+    def _restart(self, seeds: Sequence[int]) -> np.ndarray:
+        first = self._empty()
+        for lane, seed in enumerate(seeds):
+            self._reset(lane, first, "when it was reset", seed)
+        return first
+
     def _advance(self, actions: Any) -> Advance:
         plain = self._read.plain
         after = self._empty()
