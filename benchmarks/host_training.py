@@ -57,7 +57,9 @@ def main() -> None:
             continue
         env = envs.configure(name, max_episode_steps=limit)
         algorithm_ = "vpg" if method == "jsae" and "Cheetah" in name else algorithm
-        config = default_config(name, env, method, algorithm_, "paper" if algorithm == "vpg" else "tuned")
+        config = default_config(
+            name, env, method, algorithm_, "paper" if algorithm == "vpg" else "tuned"
+        )
         paper = default_config(name, env, method, "vpg", "paper")
         config = replaced(
             config,
@@ -75,7 +77,10 @@ def main() -> None:
         )
         rates = [bare(config, 1000), trained(config), bare(config, 1000)]
         base = (rates[0] + rates[2]) / 2
-        print(f"{name} {method} {algorithm}: {rates[1]:,.0f} of {base:,.0f} a second: {rates[1] / base:.2f}", flush=True)
+        print(
+            f"{name} {method} {algorithm}: {rates[1]:,.0f} of {base:,.0f} a second: {rates[1] / base:.2f}",
+            flush=True,
+        )
 
 
 main()

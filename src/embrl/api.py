@@ -87,7 +87,7 @@ def train(
     """
     prepare_jax()
     name, env, found = _environment(environment, options)
-    config = default_config(name, env, method, algorithm, settings)
+    config = default_config(name, env, method, algorithm, settings, found)
     config = dataclasses.replace(config, seeds=seeds, samples=samples, seed=seed)
     for section, changes in (overrides or {}).items():
         config = _override(config, section, changes)
