@@ -36,7 +36,7 @@ def test_what_is_bounded_comes_back_from_between_its_bounds(found, scaled):
     assert raw.scale is None
     features = np.asarray(raw(points))
     assert (np.abs(features) <= 1.0 + 1e-5).all()
-    again = np.asarray(raw.original(features))
+    again = np.asarray(raw.original(jnp.asarray(features)))
     assert (again >= space.low).all()
     assert (again <= space.high).all()
     room = np.abs(space.low) + np.abs(space.high)
@@ -48,13 +48,13 @@ def test_what_is_bounded_comes_back_from_between_its_bounds(found, scaled):
 def test_whatever_a_network_says_becomes_something_within_bounds(found, said):
     space, _ = found
     raw = RawBox(space)
-    action = np.asarray(raw.original(np.array(said, np.float32)))
+    action = np.asarray(raw.original(jnp.array(said, jnp.float32)))
     assert space.contains(action)
 
 
 def test_bounds_become_minus_one_and_one():
     raw = RawBox(Box(np.array([-2.0, 10.0]), np.array([2.0, 30.0]), dtype=np.float64))
-    ends = np.array([[-2.0, 10.0], [2.0, 30.0], [0.0, 15.0]], np.float32)
+    ends = jnp.array([[-2.0, 10.0], [2.0, 30.0], [0.0, 15.0]])
     np.testing.assert_allclose(raw(ends), [[-1, -1], [1, 1], [0, -0.5]], atol=1e-7)
     np.testing.assert_allclose(raw.original(jnp.array([0.5, 0.5])), [1.0, 25.0])
 
@@ -67,7 +67,7 @@ def test_unbounded_coordinates_are_squashed_as_long_as_nothing_is_known():
 
 
 def test_unbounded_coordinates_are_scaled_by_what_was_seen_and_come_back():
-    values = np.array([[0.0, 10.0, 1.0], [1.0, 30.0, 1.0], [2.0, 20.0, 1.0]], np.float32)
+    values = jnp.array([[0.0, 10.0, 1.0], [1.0, 30.0, 1.0], [2.0, 20.0, 1.0]])
     raw = RawBox(FREE, scaled=True).seen(values)
     width = np.sqrt(200 / 3)
     np.testing.assert_allclose(
@@ -94,7 +94,7 @@ def test_bounds_too_far_apart_for_float32_count_as_none():
 
 
 def test_a_scale_gets_no_gradient():
-    raw = RawBox(FREE, scaled=True).seen(np.random.default_rng(0).normal(size=(9, 3)))
+    raw = RawBox(FREE, scaled=True).seen(jax.random.normal(jax.random.key(0), (9, 3)))
     gradient = jax.grad(lambda raw: raw(jnp.ones(3)).sum() + raw.original(jnp.ones(3)).sum())(raw)
     assert all(not leaf.any() for leaf in jax.tree.leaves(gradient))
 

@@ -13,13 +13,15 @@ from PIL import Image
 
 import embrl
 from embrl.cli.main import main
-from embrl.training import runner
+from embrl.envs.acrobot import Acrobot
+from embrl.envs.host import GymnasiumConfig, HostEnvironment
+from embrl.report.rendering import prepare_mujoco
 
 SMALL = {
     "model": {"action_hidden": (8,), "decoder_hidden": (8,), "transition_hidden": (8,)},
     "hyper": {"minibatches": 2, "actor_steps": 2, "critic_steps": 2},
-    "fit": {"samples": 300, "steps": 50, "batch": 32},
-    "f": {"steps": 50},
+    "fit": {"samples": 300, "steps": 20, "batch": 32},
+    "f": {"steps": 20},
     "rollout": {"epoch": 100, "lanes": 5},
     "evaluation": {"every": 100, "episodes": 2, "final_episodes": 2},
 }
@@ -78,43 +80,46 @@ def test_a_run_says_that_its_environment_was_an_object(run):
     assert run.summary["env"] == "object:Walk"
 
 
-class Stop(Exception):
-    pass
-
-
-def test_resuming_needs_the_object_and_gives_the_same_embedding(run, tmp_path):
-    def stop(progress):
-        if progress.stage == "training":
-            raise Stop
-
+def test_going_on_needs_the_object(run, tmp_path, capsys):
     out = tmp_path / "run"
-    with pytest.raises(Stop):
-        embrl.train(Walk, out=out, watch=stop, **HOW)  # type: ignore[arg-type]
-    again = embrl.load(out)
-    with pytest.raises(embrl.EmbrlError, match=r"object in Python \(Walk\).*pass it"):
-        runner.train(again.config, out, resume=True)
+    shutil.copytree(run.folder.path, out)
+    (out / "summary.json").unlink()
     assert main(["train", "--resume", "--out", str(out)]) == 2
+    assert "object in Python (Walk)" in capsys.readouterr().err
     again = embrl.train(Walk, out=out, resume=True, **HOW)  # type: ignore[arg-type]
-    np.testing.assert_array_equal(again.embedding(1).g(FLAT[:2]), run.embedding(1).g(FLAT[:2]))
-    assert again.summary["samples"] == 500
+    assert again.summary["final_return_per_seed"] == run.summary["final_return_per_seed"]
+    with pytest.raises(embrl.EmbrlError, match="holds another run: its environment is object:Walk"):
+        embrl.train(without_pictures, out=out, resume=True, **HOW)  # type: ignore[arg-type]
 
 
-def test_a_function_that_makes_one_names_the_run(tmp_path):
-    def stop(progress):
+def test_without_the_object_there_is_still_a_policy(run):
+    again = embrl.load(run.folder.path)
+    np.testing.assert_array_equal(
+        again.policy(1).act(FLAT, seed=0), run.policy(1).act(FLAT, seed=0)
+    )
+
+
+@pytest.mark.parametrize(
+    ("environment", "name", "handed_over"),
+    [
+        (without_pictures, "object:without_pictures", True),
+        (HostEnvironment.of(Walk, name="mine"), "object:mine", True),
+        ("Pendulum-v1", "Pendulum-v1", False),
+    ],
+)
+def test_names_and_objects_are_told_apart(monkeypatch, tmp_path, environment, name, handed_over):
+    class Stop(Exception):
+        pass
+
+    def train(config, out, *, env, **options):
+        assert config.environment == name
+        assert (env is not None) == handed_over
+        assert config.env.continuous_actions
         raise Stop
 
+    monkeypatch.setattr("embrl.api.run_training", train)
     with pytest.raises(Stop):
-        embrl.train(without_pictures, out=tmp_path / "run", watch=stop, **HOW)  # type: ignore[arg-type]
-    assert embrl.load(tmp_path / "run").config.environment == "object:without_pictures"
-
-
-def test_gymnasiums_ids_are_names(tmp_path):
-    def stop(progress):
-        raise Stop
-
-    with pytest.raises(Stop):
-        embrl.train("Pendulum-v1", out=tmp_path / "run", watch=stop, **HOW)  # type: ignore[arg-type]
-    assert embrl.load(tmp_path / "run").config.environment == "Pendulum-v1"
+        embrl.train(environment, out=tmp_path / "run", **HOW)
 
 
 @pytest.mark.parametrize(
@@ -291,23 +296,15 @@ def test_carts_are_drawn(carts, tmp_path, capsys):
         assert image.n_frames > 1  # type: ignore[attr-defined]
 
 
-def test_environments_without_a_film_are_named_before_anything_is_played(tmp_path, capsys):
-    out = tmp_path / "run"
-    embrl.train(
-        "mountain_car",
-        method="none",
-        seeds=1,
-        samples=200,
-        out=out,
-        overrides={
-            "rollout": {"epoch": 100, "lanes": 10},
-            "evaluation": {"every": 100, "episodes": 1, "final_episodes": 1},
-        },
-    )
-    assert main(["play", str(out), "--gif", str(tmp_path / "it.gif")]) == 2
+def test_environments_without_a_film_are_named_before_anything_is_played(
+    carts, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr("embrl.experiments.playing.CartPole", Acrobot)  # this one can be drawn
+    path = str(carts.folder.path)
+    assert main(["play", path, "--gif", str(tmp_path / "it.gif")]) == 2
     said = capsys.readouterr()
     assert said.out == ""
-    assert said.err.startswith("embrl: mountain_car has no film: cart_pole has")
+    assert said.err.startswith("embrl: cart_pole has no film: ")
 
 
 def test_wrong_arguments_are_one_line(run, capsys):
@@ -336,8 +333,6 @@ def test_an_unfinished_run_has_no_policy_to_play(run, tmp_path):
 
 def test_the_camera_follows_a_robot():
     pytest.importorskip("mujoco", reason="pip install 'embrl[gymnasium]'")
-    from embrl.envs.host import GymnasiumConfig
-
     for config, camera in (
         (GymnasiumConfig("HalfCheetah-v5"), 0),
         (GymnasiumConfig("Reacher-v5"), -1),
@@ -350,9 +345,6 @@ def test_the_camera_follows_a_robot():
 
 def test_a_robot_is_drawn():
     pytest.importorskip("mujoco", reason="pip install 'embrl[gymnasium]'")
-    from embrl.envs.host import GymnasiumConfig
-    from embrl.report.rendering import prepare_mujoco
-
     env = GymnasiumConfig("HalfCheetah-v5").build()
     assert "mujoco" in sys.modules
     try:

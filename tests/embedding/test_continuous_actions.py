@@ -29,7 +29,7 @@ CONFIG = ModelConfig(m=2, d=3, action_hidden=(16,), decoder_hidden=(32,), transi
 
 def some_actions(count: int) -> jax.Array:
     share = jax.random.uniform(KEY, (count, 2))
-    return ACTIONS.low + share * (ACTIONS.high - ACTIONS.low)
+    return jnp.asarray(ACTIONS.low + share * (ACTIONS.high - ACTIONS.low))
 
 
 def transitions() -> Transition:

@@ -14,7 +14,7 @@ def following(env: gymnasium.Env) -> gymnasium.Env:
     nobody has chosen another. Gymnasium's own view stands still, and robots walk out of it.
     """
     bare: Any = env.unwrapped
-    renderer = getattr(bare, "mujoco_renderer", None)
+    renderer: Any = getattr(bare, "mujoco_renderer", None)
     chosen = (getattr(bare, name, None) for name in ("camera_id", "camera_name"))
     mujoco = sys.modules.get("mujoco")
     if mujoco is None or not hasattr(renderer, "camera_id") or any(c is not None for c in chosen):
