@@ -19,3 +19,11 @@ done
 .venv/bin/embrl agents report $population \
   runs/agents/{fingerprint-all,fingerprint-best,behaviour-best,vae-best,vae-all} --out results/agents
 for group in 0 1 2; do cp runs/agents/vae-$group/summary.json results/agents/vae-$group.json; done
+
+# A second population: nothing is tied to Cart-Pole.
+acrobot=runs/agents/acrobot
+.venv/bin/embrl agents collect acrobot --lineages 400 --checkpoints 0 24 48 96 192 --resume --out $acrobot
+[ -f $acrobot-fingerprint/summary.json ] || .venv/bin/embrl agents fit $acrobot --kind fingerprint --k 16 \
+  --beta 1e-4 --steps 4000 --resume --out $acrobot-fingerprint
+.venv/bin/embrl agents report $acrobot $acrobot-fingerprint --pairs 200 --agents 200 --walk-episodes 4 \
+  --episodes 20 --out results/agents-acrobot

@@ -61,7 +61,7 @@ class Progress:
     of: int
     agents: int
     """In the population."""
-    survival: float | None
+    value: float | None
     """Their mean, in steps."""
     news: tuple[str, ...] = ()
     """What a person should know: lineages that were left out."""
@@ -177,10 +177,10 @@ def _block(
 
 
 def _progress(config: CollectConfig, out: Path, done: int, lost: Sequence[int] = ()) -> Progress:
-    survived = Population(out).table()["survival_mean"]
-    mean = float(survived.mean(dtype=np.float64)) if survived.size else None
+    returns = Population(out).table()["return_mean"]
+    mean = float(returns.mean(dtype=np.float64)) if returns.size else None
     news = tuple(f"lineage {number} diverged: it is left out" for number in lost)
-    return Progress(done, config.lineages, len(survived), mean, news)
+    return Progress(done, config.lineages, len(returns), mean, news)
 
 
 def _check(config: CollectConfig) -> None:

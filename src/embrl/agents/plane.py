@@ -50,11 +50,11 @@ def plane(
 
     Generators: `embedding` (the prior of the group, at each spread), `guided` (of the same draws
     those of which a critic, fitted to the embedding's training agents, expects as much as of half
-    the group), `noise` (training agents with noise of each
-    size), `average` (of pairs of training agents in canonical order); and, to compare with,
-    `held_out`, agents that training never saw, and `reconstruction` of these. A point has mean
-    survival, the mean novelty in weights and in decisions (`agents/novelty.py`); points of the
-    first two also how far they stand `above` each trivial generator on both planes, in steps.
+    the group), `noise` (training agents with noise of each size), `average` (of pairs of training
+    agents in canonical order); and, to compare with, `held_out`, agents that training never saw,
+    and `reconstruction` of these. A point has its mean return (called survival, which it is in
+    Cart-Pole), the mean novelty in weights and in decisions (`agents/novelty.py`); points of the
+    first two also how far they stand `above` each trivial generator on both planes.
 
     Arguments:
         group: of the agents that are to be matched, where the embedding is of all.
@@ -75,12 +75,12 @@ def plane(
 
     def point(generator: str, setting: float | None, w: Float[np.ndarray, "N size"]) -> dict:
         w = canonical(architecture, np.asarray(w, np.float32))
-        lengths = np.asarray(survival(env, architecture, w, playing, episodes).lengths).mean(1)
+        returns = np.asarray(survival(env, architecture, w, playing, episodes).returns).mean(1)
         new = novelty(architecture, w, training, probes)
         return {
             "generator": generator,
             "setting": setting,
-            "survival": as_json(bootstrap_ratio(lengths, np.ones(len(w)), np.arange(len(w)))),
+            "survival": as_json(bootstrap_ratio(returns, np.ones(len(w)), np.arange(len(w)))),
             "weights": float(new.weights.mean()),
             "decisions": float(new.decisions.mean()),
         }
@@ -89,7 +89,7 @@ def plane(
     again = embedding.decode(embedding.encode(held_out))
     trivial = [point("noise", size, noisy(training, agents, size, seed)) for size in NOISES]
     trivial.append(point("average", None, averaged(training, agents, seed)))
-    table = population.table()["survival_mean"]
+    table = population.table()["return_mean"]
     z = embedding.encode(population.rows(everyone.train))
     critic = fit_critic(z, table[everyone.train], judging)
     z = z[np.isin(everyone.train, rows.train)]

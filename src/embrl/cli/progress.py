@@ -15,7 +15,7 @@ LINE_EVERY = 10.0
 """Seconds between two lines where there is no terminal."""
 
 
-VALUES = {"pre-training": "loss", "fitting": "loss", "lineages": "mean survival"}
+VALUES = {"pre-training": "loss", "fitting": "loss", "lineages": "mean return"}
 """What the value of a stage is called, where it is no return."""
 
 

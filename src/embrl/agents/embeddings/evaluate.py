@@ -19,6 +19,7 @@ from embrl.agents.groups import Groups
 from embrl.agents.population import Population
 from embrl.agents.survival import survival
 from embrl.agents.visits import visited
+from embrl.agents.worth import worth_of
 from embrl.statistics import Interval, bootstrap_ratio
 from embrl.training import files
 from embrl.types import Key
@@ -45,11 +46,12 @@ def evaluate(
     """Measures an embedding on the population it was fitted to and writes `summary.json` into its
     folder.
 
-    For every group of agents that the embedding is for: mean survival, in steps, of original and
-    reconstructed agents, of training lineages and held-out ones, over the same episodes; the share
-    of survival kept; the share of the original's decisions, in states it visits, that its
-    reconstruction takes too; and the survival of new agents, drawn from a prior that is fitted to
-    the group's training agents. Intervals resample lineages (new agents: agents).
+    For every group of agents that the embedding is for: mean return (in Cart-Pole, survival in
+    steps) of original and reconstructed agents, of training lineages and held-out ones, over the
+    same episodes; the share of it that is kept, measured from `Worth.floor`; the share of the
+    original's decisions, in states it visits, that its reconstruction takes too; and the return of
+    new agents, drawn from a prior that is fitted to the group's training agents. Intervals resample
+    lineages (new agents: agents).
 
     **Returns** what is written.
     """
@@ -59,6 +61,7 @@ def evaluate(
     lineage = population.table()["lineage"]
     groups = groups or Groups.default(population.environment, returns)
     agents = chosen(population, embedding.config, groups)
+    worth = worth_of(population)
     report: dict[str, Any] = {
         "format": FORMAT,
         "kind": embedding.kind,
@@ -68,6 +71,8 @@ def evaluate(
         "training_agents": len(agents.train),
         "held_out_agents": len(agents.held_out),
         "episodes": episodes,
+        "value": worth.name,
+        "floor": worth.floor,
         "bytes": _bytes(embedding),
         "groups": {},
     }
@@ -86,7 +91,10 @@ def evaluate(
     parts = np.split(np.stack(tried), np.cumsum([len(row) for row in some.values()])[:-1], axis=1)
     for ((number, side), row), part in zip(some.items(), parts, strict=True):
         entry = report["groups"].setdefault(groups.names[number], {})
-        entry[side] = {"agents": len(sides[number, side]), **_kept(Tried(*part), lineage[row])}
+        entry[side] = {
+            "agents": len(sides[number, side]),
+            **_kept(Tried(*part), lineage[row], worth.floor),
+        }
     grouped = {
         number: embedding.encode(population.rows(row))
         for (number, side), row in sides.items()
@@ -96,11 +104,13 @@ def evaluate(
     for number, z in grouped.items():
         drawn = fit_prior(z, seed).sample(jax.random.fold_in(drawing, number), most)
         new = np.concatenate([new, np.asarray(drawn)])
-    lengths = survived(embedding, embedding.decode(new), playing, episodes)
-    for number, found in zip(grouped, lengths.reshape(-1, most), strict=True):
+    returns = returned(embedding, embedding.decode(new), playing, episodes)
+    for number, found in zip(grouped, returns.reshape(-1, most), strict=True):
         entry = report["groups"][groups.names[number]]
         interval = as_json(bootstrap_ratio(found, np.ones(most), np.arange(most)))
-        share = float(found.mean()) / entry["training"]["original"]["mean"]
+        trained = entry["training"]["original"]["mean"] - worth.floor
+        share = (float(found.mean()) - worth.floor) / trained if trained else float("nan")
+        share = share if np.isfinite(share) else None
         entry["generated"] = {"agents": most, "survival": interval, "of_training": share}
     files.write_json(Path(out) / SUMMARY, report)
     return report
@@ -111,7 +121,7 @@ class Tried(NamedTuple):
 
     before: Float[np.ndarray, " N"]
     after: Float[np.ndarray, " N"]
-    """Mean survival of both, in steps."""
+    """Mean return of both."""
     agreement: Float[np.ndarray, " N"]
     """Share of decisions that are the same, in states that the original visits."""
 
@@ -133,18 +143,18 @@ def reconstructed(
         states = visited(embedding.env.build(), architecture, one, key)
         agreed.append(_agreement(architecture, one, other, states))
     return Tried(
-        survived(embedding, w, playing, episodes),
-        survived(embedding, again, playing, episodes),
+        returned(embedding, w, playing, episodes),
+        returned(embedding, again, playing, episodes),
         np.concatenate(agreed),
     )
 
 
-def survived(
+def returned(
     embedding: AgentEmbedding, w: Float[np.ndarray, "N size"], playing: Key, episodes: int
 ) -> Float[np.ndarray, " N"]:
-    """Mean survival of each agent, in steps."""
+    """Mean return of each agent."""
     found = survival(embedding.env.build(), embedding.architecture, w, playing, episodes)
-    return np.asarray(found.lengths).mean(1)
+    return np.asarray(found.returns).mean(1)
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -152,14 +162,14 @@ def _agreement(architecture: Architecture, w: Array, other: Array, states: Array
     return agreement(architecture.logits(w, states), architecture.logits(other, states))
 
 
-def _kept(tried: Tried, lineage: Int[np.ndarray, " N"]) -> dict[str, Any]:
+def _kept(tried: Tried, lineage: Int[np.ndarray, " N"], floor: float) -> dict[str, Any]:
     ones = np.ones(len(lineage))
     return {
         "measured": len(lineage),
         "lineages": len(np.unique(lineage)),
         "original": as_json(bootstrap_ratio(tried.before, ones, lineage)),
         "reconstructed": as_json(bootstrap_ratio(tried.after, ones, lineage)),
-        "kept": as_json(bootstrap_ratio(tried.after, tried.before, lineage)),
+        "kept": as_json(bootstrap_ratio(tried.after - floor, tried.before - floor, lineage)),
         "agreement": as_json(bootstrap_ratio(tried.agreement, ones, lineage)),
     }
 

@@ -160,7 +160,7 @@ def _flags(default: CollectConfig, out: Path) -> type:
 
 
 def _step(now: Progress) -> Step:
-    return Step("lineages", now.lineages, now.of, now.survival, now.news)
+    return Step("lineages", now.lineages, now.of, now.value, now.news)
 
 
 def _report(population: Population, console: Console, seconds: float) -> None:

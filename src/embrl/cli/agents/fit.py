@@ -75,8 +75,8 @@ def fit(arguments: Sequence[str]) -> None:
 
 
 def table(summary: dict[str, Any]) -> Table:
-    """Mean survival of each group, in steps, as people read it."""
-    shown = Table(title=f"mean survival, {summary['kind']}, k = {summary['k']}")
+    """What agents of each group are worth, as people read it."""
+    shown = Table(title=f"mean {summary['value']}, {summary['kind']}, k = {summary['k']}")
     for column in ("group", "agents", "original", "reconstructed", "kept", "new"):
         shown.add_column(column, justify="left" if column == "group" else "right")
     for name, group in summary["groups"].items():
@@ -89,7 +89,7 @@ def table(summary: dict[str, Any]) -> Table:
                     f"{one['agents']:,}",
                     f"{one['original']['mean']:.1f}",
                     f"{one['reconstructed']['mean']:.1f}",
-                    f"{one['kept']['mean']:.1%}",
+                    "" if one["kept"]["mean"] is None else f"{one['kept']['mean']:.1%}",
                     f"{new['mean']:.1f}" if new and side == "training" else "",
                 )
     return shown

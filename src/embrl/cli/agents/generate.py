@@ -57,10 +57,10 @@ def generate(arguments: Sequence[str]) -> None:
             episodes=given.episodes,
             watch=lambda done, of: bar.show(Step("new agents", done, of, None)),
         )
-    survived = made.table()["survival_mean"]
+    returns = made.table()["return_mean"]
     console.print(
-        f"{made.count:,} new agents {made.architecture}: mean survival {survived.mean():.1f} steps "
-        f"(worst {survived.min():.1f}, best {survived.max():.1f})\n{made.path}",
+        f"{made.count:,} new agents {made.architecture}: mean return {returns.mean():.1f} "
+        f"(worst {returns.min():.1f}, best {returns.max():.1f})\n{made.path}",
         highlight=False,
         soft_wrap=True,
     )

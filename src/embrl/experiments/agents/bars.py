@@ -21,7 +21,7 @@ def bars(quality: dict[str, dict[str, Any]], groups: Groups) -> list[dict[str, A
             kept = entry["held_out"]["kept"]
             found.append(
                 judge(
-                    f"held-out agents of {best} keep {KEPT:.0%} of their survival",
+                    f"held-out agents of {best} keep {KEPT:.0%} of their worth",
                     _beyond(kept, KEPT, 1.0),
                     embedding=name,
                     value=kept["mean"],
@@ -29,14 +29,19 @@ def bars(quality: dict[str, dict[str, Any]], groups: Groups) -> list[dict[str, A
                 )
             )
         if "generated" in entry and "training" in entry:
-            mean = entry["training"]["original"]["mean"]
-            new = entry["generated"]["survival"]
+            # Of an older summary without a floor: Cart-Pole's, 0.
+            floor = told.get("floor", 0.0)
+            mean = entry["training"]["original"]["mean"] - floor
+            new = {
+                name: None if value is None else value - floor
+                for name, value in entry["generated"]["survival"].items()
+            }
             found.append(
                 judge(
                     f"generated agents of {best} reach {GENERATED:.0%} of the trained ones' mean",
                     _beyond(new, GENERATED, mean),
                     embedding=name,
-                    value=new["mean"] / mean,
+                    value=(new["mean"] or 0.0) / mean,
                     k=told["k"],
                 )
             )

@@ -88,7 +88,9 @@ def _quality(summary: dict[str, Any]) -> str:
     )
     header = names.split(", ")
     header[-1] = header[-1].partition(":")[0]
-    return f"Mean {summary['value']}, with 95 % intervals.\n\n" + table(header, rows)
+    floors = {told.get("floor", 0.0) for told in summary["quality"].values()}
+    kept = "".join(f" Shares are measured from {plain(floor)}." for floor in floors if floor)
+    return f"Mean {summary['value']}, with 95 % intervals.{kept}\n\n" + table(header, rows)
 
 
 def _novelty(summary: dict[str, Any]) -> str:
@@ -113,7 +115,7 @@ def _novelty(summary: dict[str, Any]) -> str:
     matched = dict.fromkeys(told["matched"] for told in summary["novelty"].values())
     text = (
         f"New agents that are to be as those of group {', '.join(matched)}: of each embedding, at "
-        "several spreads of its prior, drawn as it is or guided by a critic of survival; and by "
+        "several spreads of its prior, drawn as it is or guided by a critic of it; and by "
         "how much they are above the best that noise on training agents, or averages of pairs of "
         "them, reach at the same novelty or more (0 or more: on the frontier or above it).\n\n"
     )

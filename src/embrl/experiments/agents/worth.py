@@ -1,36 +1,13 @@
-"""What agents are worth in an environment, and what it is called."""
-
-from typing import NamedTuple
-
-import numpy as np
+"""What walks are judged by, and whether embeddings and populations belong together."""
 
 from embrl.agents.embeddings.embedding import AgentEmbedding
 from embrl.agents.population import Population
 from embrl.agents.walk import Rule
-from embrl.envs.cart_pole import CartPoleConfig
+from embrl.agents.worth import worth_of
 from embrl.errors import EmbrlError
 
 MARGIN = 0.1
 """Of a walk's rule, as a share of the range of returns."""
-
-
-class Worth(NamedTuple):
-    """Of agents: their mean return."""
-
-    name: str
-    limit: float | None
-    """The most there can be, where that is known."""
-    range: float
-    """Between the worst and the best there can be, or else that there are."""
-
-
-def worth_of(population: Population) -> Worth:
-    """In Cart-Pole a return is survival in steps; elsewhere it is what it is."""
-    if isinstance(population.env, CartPoleConfig):
-        limit = float(population.env.step_limit)
-        return Worth("survival (steps)", limit, limit)
-    returns = population.table()["return_mean"]
-    return Worth("mean return", None, float(np.ptp(returns)) or 1.0)
 
 
 def rule_of(population: Population, margin: float | None) -> Rule:
