@@ -14,7 +14,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from embrl.api import Policy, Run, load, make, train
+    from embrl.api import Episode, Policy, Run, load, make, play, train
     from embrl.api_agents import (
         collect_agents,
         fit_agents,
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EmbrlError",
+    "Episode",
     "Policy",
     "Run",
     "collect_agents",
@@ -38,6 +39,7 @@ __all__ = [
     "load",
     "load_agents",
     "make",
+    "play",
     "register_environment",
     "register_method",
     "register_objective",

@@ -1,33 +1,42 @@
 """The Python interface: what `import embrl` offers."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import equinox as eqx
+import gymnasium
 import jax
 import numpy as np
 
 from embrl import envs
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.objectives import OwnObjective
-from embrl.envs import Environment
+from embrl.envs import EnvConfig
 from embrl.errors import EmbrlError, UnknownNameError
 from embrl.policy.overall import OverallPolicy
-from embrl.spaces import action_count, check_observation
+from embrl.spaces import action_count, check_observation, is_continuous
 from embrl.training.config import RunConfig, from_json
+from embrl.training.playing import Episode
 from embrl.training.restore import restore
 from embrl.training.run_folder import RunFolder
 from embrl.training.runner import Watcher, unwatched
 from embrl.training.runner import train as run_training
 from embrl.training.seeds import prepare_jax
 from embrl.training.settings import Settings, default_config
+from embrl.training.world import AnyEnvironment
 
-__all__ = ["Policy", "Run", "load", "make", "train"]
+if TYPE_CHECKING:
+    from embrl.envs.host import HostEnvironment
+
+__all__ = ["Episode", "Policy", "Run", "load", "make", "play", "train"]
+
+AnObject: TypeAlias = "gymnasium.Env | Callable[..., gymnasium.Env] | HostEnvironment"
+"""An environment of Gymnasium's: itself, what makes one, or what `HostEnvironment.of` says."""
 
 
-def make(environment: str, **options: Any) -> Environment:
+def make(environment: str, **options: Any) -> AnyEnvironment:
     """An environment by name, with `options` in place of its defaults.
 
     Raises:
@@ -37,7 +46,7 @@ def make(environment: str, **options: Any) -> Environment:
 
 
 def train(
-    environment: str,
+    environment: "str | AnObject",
     *,
     out: str | Path,
     method: str = "jsae",
@@ -56,6 +65,9 @@ def train(
     """Trains a policy and leaves a run folder, as `embrl train` does.
 
     Arguments:
+        environment: a name, one of ours or Gymnasium's id; or an object: a `gymnasium.Env`, which
+            is copied and itself never stepped, or a function that makes one. To go on with an
+            object's run, pass the object again.
         out: the run folder to write.
         method: a name in `embrl.embedding.methods.METHODS`: `jsae`, or `none` for the same
             algorithm on raw states and actions.
@@ -68,21 +80,61 @@ def train(
         overrides: other settings by section and name, as on the command line:
             `{"model": {"m": 2}, "hyper": {"actor_lr": 1e-3}}`.
         watch: called with a `Progress` between chunks.
-        options: the environment's.
+        options: the environment's, of one that has a name.
 
     Raises:
         EmbrlError: as `embrl train` would say it.
     """
     prepare_jax()
-    env = envs.configure(environment, **options)
-    config = default_config(environment, env, method, algorithm, settings)
+    name, env, found = _environment(environment, options)
+    config = default_config(name, env, method, algorithm, settings, found)
     config = dataclasses.replace(config, seeds=seeds, samples=samples, seed=seed)
     for section, changes in (overrides or {}).items():
         config = _override(config, section, changes)
     if objectives is not None:
         config = dataclasses.replace(config, objectives=dict(objectives))
-    run_training(config, out, resume=resume, watch=watch, own=own)
+    run_training(config, out, resume=resume, watch=watch, own=own, env=found)
     return load(out)
+
+
+def play(
+    run: "str | Path | Run",
+    *,
+    seed: int = 0,
+    episodes: int = 10,
+    greedy: bool = False,
+    steps: int | None = None,
+    gif: str | Path | None = None,
+    fps: float = 15.0,
+    width: int = 240,
+    environment: "AnObject | None" = None,
+) -> list[Episode]:
+    """Plays whole episodes with a trained policy, the same ones each time, as `embrl play` does.
+
+    Arguments:
+        run: the run, or its folder.
+        seed: whose policy.
+        greedy: the likeliest internal action instead of a draw.
+        steps: where an episode is cut; None: it is played to its end.
+        gif: a file to write pictures to.
+        fps: of these: frames a second, at most.
+        width: of these, in pixels, at most.
+        environment: where the run's was an object, that one.
+
+    Raises:
+        EmbrlError: as `embrl play` would say it.
+    """
+    from embrl.experiments import playing  # with it come pictures
+    from embrl.report.film import FilmConfig
+
+    prepare_jax()
+    film = None if gif is None else FilmConfig(Path(gif), fps, width)
+    path = run.folder.path if isinstance(run, Run) else run
+    env = None if environment is None else _host(environment)
+    played = playing.play(
+        path, seed=seed, episodes=episodes, greedy=greedy, steps=steps, film=film, env=env
+    )
+    return list(played)
 
 
 def load(path: str | Path) -> "Run":
@@ -116,10 +168,32 @@ class Run:
         """phi, g and T of one seed; None if the method has no embedding."""
         return self._restored(seed)[0]
 
-    def policy(self, seed: int = 0) -> "Policy":
-        """The overall policy of one seed."""
+    def policy(self, seed: int = 0, environment: "AnObject | str | None" = None) -> "Policy":
+        """The overall policy of one seed.
+
+        Arguments:
+            environment: one of Gymnasium's, whose own observations and actions, as `Dict` and
+                `Tuple`, the policy is to take and give; an object or an id. None: those of embrl,
+                a vector of numbers, or indices.
+
+        Raises:
+            EmbrlError: there is no such seed or no policy yet, or the environment is another one.
+        """
         _, policy, space, actions = self._restored(seed)
-        return Policy(policy, space, actions)
+        if environment is None:
+            return Policy(policy, space, actions)
+        if isinstance(environment, str):
+            built = envs.configure(environment).build()
+            if not envs.is_host(built):
+                raise EmbrlError(f"{environment} has no other observations: leave it out")
+            environment = cast("HostEnvironment", built)
+        host = _host(environment)
+        if (host.observation_space, host.action_space) != (space, actions):
+            raise EmbrlError(
+                f"{self.folder.path} is of {space} and {actions}, {host.name} of "
+                f"{host.observation_space} and {host.action_space}: it is another one"
+            )
+        return Policy(policy, space, actions, host)
 
     def _restored(self, seed: int) -> Any:
         if not 0 <= seed < self.config.rows:
@@ -132,8 +206,19 @@ class Run:
 class Policy:
     """The overall policy pi_o = f . pi_i . phi: raw observations in, original actions out."""
 
-    def __init__(self, policy: OverallPolicy, observation_space: Any, action_space: Any) -> None:
+    def __init__(
+        self,
+        policy: OverallPolicy,
+        observation_space: Any,
+        action_space: Any,
+        host: "HostEnvironment | None" = None,
+    ) -> None:
+        """
+        Arguments:
+            host: an environment in whose own observations and actions to speak.
+        """
         self.overall = policy
+        self.host = host
         self.observation_space = observation_space
         self.action_space = action_space
         self._sample = eqx.filter_jit(_sample)
@@ -153,18 +238,21 @@ class Policy:
 
         Arguments:
             observation: as the observation space says, with any number of leading axes.
-            mask: True where an action may be chosen, `[n]` or with the leading axes.
+            mask: True where an action may be chosen, `[n]` or with the leading axes; of discrete
+                actions only.
             deterministic: the likeliest internal action instead of a draw. (On the gridworld it
                 can walk in a circle where the noise of a draw would lead out.)
             seed: of the draw; None draws anew each time.
 
-        **Returns** an int for one observation, else int32 `[...]`.
+        **Returns** an int for one observation, else int32 `[...]`; of actions that are numbers,
+        float32 `[p]` or `[..., p]`, within their bounds.
 
         Raises:
-            EmbrlError: an observation is not in the space, or a mask has another shape or allows
-                nothing.
+            EmbrlError: an observation is not in the space, or a mask has another shape, allows
+                nothing, or is given where actions are numbers.
         """
-        values = check_observation(self.observation_space, observation)
+        values = observation if self.host is None else self.host.observations(observation)
+        values = check_observation(self.observation_space, values)
         mask = self._checked(mask)
         if deterministic:
             action = self._mode(self.overall, values, mask)
@@ -172,11 +260,18 @@ class Policy:
             number = np.random.SeedSequence().entropy if seed is None else seed
             key = jax.random.key(int(number) % 2**32)  # type: ignore[arg-type]
             action = self._sample(self.overall, values, mask, key)
+        if self.host is not None:
+            return self.host.actions.to_original(np.asarray(action))
         return int(action) if action.ndim == 0 else np.asarray(action)
 
     def _checked(self, mask: Any) -> np.ndarray | None:
         if mask is None:
             return None
+        if is_continuous(self.action_space):
+            raise EmbrlError(
+                f"actions of {self.action_space} are numbers, not a list that a mask could pick "
+                "from: leave the mask out"
+            )
         mask = np.asarray(mask)
         count = action_count(self.action_space)
         if mask.dtype != bool or mask.shape[-1:] != (count,):
@@ -186,6 +281,30 @@ class Policy:
         if not mask.any(-1).all():
             raise EmbrlError("the mask allows no action")
         return mask
+
+
+def _environment(
+    environment: "str | AnObject", options: dict[str, Any]
+) -> "tuple[str, EnvConfig, AnyEnvironment | None]":
+    """Its name, its settings, and itself where these do not say all."""
+    if isinstance(environment, str):
+        return environment, envs.configure(environment, **options), None
+    from embrl.envs.host.objects import PREFIX, ObjectConfig
+
+    host = _host(environment)
+    if options:
+        raise EmbrlError(
+            f"{', '.join(options)}: {host.name} is an object, its options are set where it is made"
+        )
+    return PREFIX + host.name, ObjectConfig.of(host), host
+
+
+def _host(environment: AnObject) -> "HostEnvironment":
+    from embrl.envs.host import HostEnvironment
+
+    if isinstance(environment, HostEnvironment):
+        return environment
+    return HostEnvironment.of(environment)
 
 
 def _sample(policy: OverallPolicy, observation: Any, mask: Any, key: Any) -> Any:

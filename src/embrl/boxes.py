@@ -34,8 +34,14 @@ class Scale(eqx.Module):
     def of(cls, seen: Float[Array, "*batch p"]) -> "Scale":
         """The mean and the standard deviation; a coordinate that does not vary is not scaled."""
         seen = seen.reshape(-1, seen.shape[-1])
-        width = seen.std(0)
-        return cls(seen.mean(0), jnp.where(width > NARROWEST, width, 1.0))
+        return cls.spread(seen.mean(0), seen.var(0))
+
+    @classmethod
+    def spread(cls, centre: Float[Array, " p"], variance: Float[Array, " p"]) -> "Scale":
+        """The same of coordinates with this mean and variance."""
+        varies = variance > NARROWEST**2
+        # No root of 0, whose gradient would be infinite.
+        return cls(centre, jnp.sqrt(jnp.where(varies, variance, 1.0)))
 
     def __call__(self, values: Float[Array, "*batch p"]) -> Float[Array, "*batch p"]:
         centre, width = jax.lax.stop_gradient((self.centre, self.width))
@@ -51,12 +57,19 @@ class Seen(NamedTuple):
     """What was seen of a box so far, in a form that can go on."""
 
     steps: Float[Array, ""]
-    scale: Scale
+    centre: Float[Array, " p"]
+    variance: Float[Array, " p"]
+    """Not the width of the scale, which is 1 as long as nothing varies."""
 
     @classmethod
     def nothing(cls, p: int) -> "Seen":
         """Before the first observation: its scale leaves everything as it is."""
-        return cls(jnp.float32(0.0), Scale.none(p))
+        return cls(jnp.float32(0.0), jnp.zeros(p), jnp.zeros(p))
+
+    @property
+    def scale(self) -> Scale:
+        """What follows from it."""
+        return Scale.spread(self.centre, self.variance)
 
     def and_then(self, values: Float[Array, "*batch p"]) -> "Seen":
         """These as well. Means and variances are joined as by Chan et al. (1979)."""
@@ -64,11 +77,9 @@ class Seen(NamedTuple):
         more = jnp.float32(values.shape[0])
         total = self.steps + more
         share = more / total
-        apart = values.mean(0) - self.scale.centre
-        before = jnp.where(self.steps > 0.0, self.scale.width**2, 0.0)
-        variance = (1.0 - share) * (before + share * apart**2) + share * values.var(0)
-        width = jnp.where(variance > NARROWEST**2, jnp.sqrt(variance), 1.0)
-        return Seen(total, Scale(self.scale.centre + share * apart, width))
+        apart = values.mean(0) - self.centre
+        variance = (1.0 - share) * (self.variance + share * apart**2) + share * values.var(0)
+        return Seen(total, self.centre + share * apart, variance)
 
 
 class RawBox(eqx.Module):

@@ -19,6 +19,7 @@ COMMANDS = Registry(
         "plot": "embrl.cli.plot:plot",
         "compare": "embrl.cli.compare:compare",
         "inspect": "embrl.cli.inspect:inspect",
+        "play": "embrl.cli.play:play",
         "reproduce": "embrl.cli.reproduce:reproduce",
         "sweep": "embrl.cli.sweep:sweep",
         "agents": "embrl.cli.agents:agents",
@@ -35,6 +36,7 @@ embrl: embeddings for reinforcement learning
   embrl plot RUN              draw a run's learning curve and its embedding
   embrl compare RUN RUN ...   set runs or panels side by side in a table and two pictures
   embrl inspect RUN           say how good a run's embedding is, and what is wrong with it
+  embrl play RUN              play whole episodes with a run's policy, and film them
   embrl reproduce FIG         run a figure of the paper: fig2, fig3a, fig3b, fig3c, fig3e, fig3g
   embrl sweep ENV ...         try settings, all points of a grid at once, and say which are best
   embrl agents COMMAND ...    populations of whole agents, and embeddings of them

@@ -22,7 +22,13 @@ def random_actions(space: gymnasium.Space, key: Key, batch: tuple[int, ...]) -> 
         return jax.random.randint(key, batch, 0, action_count(space), jnp.int32)
     low, high = bounds(space)
     shape = (*batch, len(low))
+    with np.errstate(over="ignore", invalid="ignore"):  # the largest float32 stands for no bound
+        narrow = np.isfinite(high - low)
     from_below, from_above = np.isfinite(low), np.isfinite(high)
+    from_below, from_above = (
+        from_below & (narrow | ~from_above),
+        from_above & (narrow | ~from_below),
+    )
     bottom, top = np.where(from_below, low, 0.0), np.where(from_above, high, 0.0)
     if (from_below & from_above).all():
         return jax.random.uniform(key, shape, minval=bottom, maxval=top)

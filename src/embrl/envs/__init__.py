@@ -26,15 +26,18 @@ ENVIRONMENTS = Registry(
 
 def kind(name: str) -> Any:
     """The class of settings of environment `name`: of one of ours or a plugin's, or, for an id that
-    Gymnasium knows, a `GymnasiumConfig` with that id.
+    Gymnasium knows, a `GymnasiumConfig` with that id. In a run folder, `object:...` stands for one
+    that was an object in Python.
 
     Raises:
         UnknownNameError: there is none; the message offers the nearest of both kinds.
     """
     if name in ENVIRONMENTS:
         return ENVIRONMENTS[name]
-    from embrl.envs.host import config, making  # after plugins, which may register ids
+    from embrl.envs.host import config, making, objects  # after plugins, which may register ids
 
+    if name.startswith(objects.PREFIX):
+        return objects.ObjectConfig
     if making.looks_like_id(name) and making.is_known(name):
         return config.named(name)
     raise ENVIRONMENTS.unknown(name, making.nearest(name))

@@ -1,6 +1,5 @@
 """Several agents balancing side by side from the same start: a GIF."""
 
-import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ from jaxtyping import Float
 from embrl.envs.cart_pole import CartPoleConfig
 from embrl.errors import require
 from embrl.report.drawing import FAINT, INK, MUTED, PALE, PALETTE, blank
-from embrl.training import files
+from embrl.report.gif import write_gif
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,8 +23,6 @@ WIDTH, HEIGHT = 2.35, 1.9
 DPI = 80
 COLOURS = 64
 """Of a frame."""
-HOLD = 1.0
-"""Seconds that the last frame stands."""
 CART = (0.7, 0.3)
 """Width and height of a cart, m; its physics has none."""
 
@@ -69,15 +66,7 @@ def animate(path: str | Path, title: str, actors: Sequence[Actor], config: CartP
                 stage.show(step)
             image = pillow.fromarray(np.asarray(canvas.buffer_rgba())[..., :3].copy())
             images.append(image.quantize(COLOURS, dither=pillow.Dither.NONE))
-    frame = round(1000 * config.tau * EVERY)
-    stream = io.BytesIO()
-    images[0].save(
-        stream, "GIF", save_all=True, append_images=images[1:], loop=0, disposal=1,
-        duration=[*[frame] * (len(images) - 1), round(1000 * HOLD)],
-    )  # fmt: skip
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    files.write_bytes(path, stream.getvalue())
+    write_gif(path, images, config.tau * EVERY)
 
 
 class _Stage:

@@ -9,6 +9,7 @@ from typing import Any
 
 from embrl.envs import EnvConfig, is_host
 from embrl.spaces import dimensions, is_continuous
+from embrl.training.world import AnyEnvironment
 
 Changes = dict[str, dict[str, Any]]
 """By section."""
@@ -48,9 +49,13 @@ def on_the_host(off_policy: bool) -> Changes:
     return OFF_POLICY if off_policy else ON_POLICY
 
 
-def of_numbers(env: EnvConfig, algorithm: str) -> Changes:
-    """What suits actions that are vectors."""
-    built = env.build()
+def of_numbers(env: EnvConfig, algorithm: str, built: "AnyEnvironment | None" = None) -> Changes:
+    """What suits actions that are vectors.
+
+    Arguments:
+        built: the environment, where `env` cannot build it (`ObjectConfig`).
+    """
+    built = env.build() if built is None else built
     observations, actions = built.observation_space, built.action_space
     m = dimensions(observations) if is_continuous(observations) else SMALLEST_M
     changes: Changes = {

@@ -69,6 +69,7 @@ class Purpose(enum.IntEnum):
     EVALUATE = 6
     UPDATE = 7
     DECODER = 8
+    PLAY = 9
 
 
 def purpose(key: Key, what: Purpose, index: int | Int[Array, ""] = 0) -> Key:

@@ -89,6 +89,7 @@ def train(
     save_every: float = SAVE_EVERY,
     started: float | None = None,
     own: Mapping[str, OwnObjective] | None = None,
+    env: "AnyEnvironment | None" = None,
     sweep: bool = False,
 ) -> RunFolder:
     """Runs `config` in the folder `out`.
@@ -100,6 +101,7 @@ def train(
         save_every: seconds between checkpoints.
         started: when the command began (`time.perf_counter`), for honest samples per second.
         own: objectives of the caller's, by the names that `config.objectives` has for them.
+        env: the environment, where `config.env` cannot build it (`ObjectConfig`).
         sweep: the run is a part of a sweep. Rows whose numbers stop being finite are given up, in
             place of the run: from there on they have no measures. What only a person would look
             at, `quality.json` and warnings, is left out.
@@ -109,7 +111,7 @@ def train(
             numbers stopped being finite; what was saved before stays as it is.
     """
     started = time.perf_counter() if started is None else started
-    env = config.env.build()
+    env = config.env.build() if env is None else env
     program = Program(config, env.observation_space, env.action_space, own or {})
     check(program)
     folder = _open(config, Path(out), resume)

@@ -25,6 +25,7 @@ from embrl.training.config import (
     TransferConfig,
     UpdateConfig,
 )
+from embrl.training.world import AnyEnvironment
 
 Settings = Literal["tuned", "best", "paper"]
 
@@ -35,8 +36,12 @@ def default_config(
     method: str = "jsae",
     algorithm: str = "vpg",
     settings: Settings = "tuned",
+    built: "AnyEnvironment | None" = None,
 ) -> RunConfig:
     """The configuration that a run has when nothing else is said.
+
+    Arguments:
+        built: the environment, where `env` cannot build it (`ObjectConfig`).
 
     Raises:
         EmbrlError: an unknown name, or one that has no such settings.
@@ -69,7 +74,7 @@ def default_config(
             changes = continuous.on_the_host(config.hyper.off_policy)
             config = dataclasses.replace(_replace(config, changes), seeds=1)
         if getattr(env, "continuous_actions", False):
-            config = _replace(config, continuous.of_numbers(env, algorithm))
+            config = _replace(config, continuous.of_numbers(env, algorithm, built))
         named = method == "jsae" and named_factor(env) is not None
         return _naming(config) if named else config
     if settings == "best":

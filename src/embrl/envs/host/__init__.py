@@ -3,5 +3,6 @@
 from embrl.envs.host.config import GymnasiumConfig
 from embrl.envs.host.environment import HostEnvironment
 from embrl.envs.host.lanes import HostLanes, HostStep
+from embrl.envs.host.objects import ObjectConfig
 
-__all__ = ["GymnasiumConfig", "HostEnvironment", "HostLanes", "HostStep"]
+__all__ = ["GymnasiumConfig", "HostEnvironment", "HostLanes", "HostStep", "ObjectConfig"]

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal
 import gymnasium
 
 from embrl.envs.host.actions import Actions
+from embrl.envs.host.camera import following
 from embrl.envs.host.lanes import HostLanes, lane_seeds
 from embrl.envs.host.observations import Observations
 from embrl.envs.host.pool import PoolLanes, pool_spaces
@@ -52,6 +53,8 @@ class HostEnvironment:
         self.vector: Vector = vector
         self._maker = maker
         self._pool = pool
+        self.metadata: dict[str, Any] = {}
+        """The environment's own: `render_modes`, `render_fps`. envpool's have none."""
         if pool is not None:
             observations, actions = pool_spaces(name, pool)
         elif vector == "envpool":
@@ -59,6 +62,7 @@ class HostEnvironment:
         else:
             env = maker(None)
             observations, actions = env.observation_space, env.action_space
+            self.metadata = dict(env.metadata)
             env.close()
         try:
             self.observations = Observations(observations)
@@ -112,7 +116,8 @@ class HostEnvironment:
 
     def make(self, render_mode: str | None = None) -> gymnasium.Env:
         """A fresh environment of Gymnasium's, in its own spaces."""
-        return self._maker(render_mode)
+        env = self._maker(render_mode)
+        return env if render_mode is None else following(env)
 
     def open(self, lanes: int, seed: int, render_mode: str | None = None) -> HostLanes:
         """Environments side by side, each reset with a seed of its own from `seed`.
@@ -128,7 +133,10 @@ class HostEnvironment:
         if kind == "envpool":
             assert self._pool is not None
             return PoolLanes(self.name, self.observations, self.actions, seeds, self._pool)
-        make = functools.partial(self._maker, render_mode)
+        if render_mode is None:
+            make = functools.partial(self._maker, None)
+        else:
+            make = functools.partial(self.make, render_mode)
         opened: type[SyncLanes] | type[AsyncLanes] = SyncLanes if kind == "sync" else AsyncLanes
         return opened(self.name, self.observations, self.actions, seeds, make)
 
