@@ -34,7 +34,7 @@ class Plane(NamedTuple):
 def plot_embedding(
     path: str | Path,
     *,
-    environment: Environment,
+    environment: Environment | None,
     phi: Float[np.ndarray, "states m"],
     g: Float[np.ndarray, "n d"],
     visited: Bool[np.ndarray, " states"] | None = None,
@@ -47,7 +47,7 @@ def plot_embedding(
 
     Arguments:
         path: of the PNG.
-        environment: what the embedding is of.
+        environment: what the embedding is of; None: nothing is known of it but phi and g.
         phi: where each state lies. More than two dimensions are projected on the two principal
             components of the states that are shown in colour.
         g: where each action lies; projected likewise.
@@ -60,10 +60,10 @@ def plot_embedding(
         EmbrlError: arrays that do not fit the environment or each other, or are not finite.
     """
     phi, g = _matrix("phi", phi), _matrix("g", g)
-    picture = picture_of(environment)
+    picture = None if environment is None else picture_of(environment)
     if picture is not None:
         _check_rows("phi", phi, len(picture.positions), "states")
-    known = environment.action_effects()
+    known = None if environment is None else environment.action_effects()
     effects = None if known is None else _matrix("action_effects", known)
     if effects is not None:
         _check_rows("g", g, len(effects), "actions")

@@ -17,12 +17,14 @@ from embrl.spaces import factors, is_continuous
 from embrl.training.config import RunConfig, TransferConfig, from_json
 from embrl.training.program import Program
 from embrl.training.restore import restore
+from embrl.training.rows import Rows
 from embrl.training.run_folder import RunFolder
 from embrl.training.seeds import seed_keys
+from embrl.training.world import AnyEnvironment, world
 from embrl.types import Transition
 
 SHOWN = 1600
-"""States of a box that are drawn, where its environment has no picture to choose them."""
+"""States and actions of boxes that are drawn, where no picture says which."""
 
 
 def draw_run(path: str | Path, seed: int = 0) -> Iterator[Path]:
@@ -51,10 +53,13 @@ def draw_embedding(
     """Draws one seed's embedding, as `plot_embedding` does, and writes a PNG."""
     embedding = restore(folder, config, seed).embedding
     assert embedding is not None
-    env = config.env.build()
+    env: AnyEnvironment = config.env.build()
+    known = env if isinstance(env, Environment) else None
+    picture = None if known is None else picture_of(known)
     if is_continuous(env.observation_space):
-        picture = picture_of(env)
-        shown = _some_seen(config, env, seed) if picture is None else picture.observations
+        shown = (
+            _some_seen(config, env, seed).observation if picture is None else picture.observations
+        )
         points, visited = np.asarray(embedding.phi(jnp.asarray(shown))), None
     elif len(factors(env.observation_space)) == 1:
         points = np.asarray(embedding.phi.points[0])
@@ -62,17 +67,20 @@ def draw_embedding(
     else:
         # Too many combinations to show: the values of the last factor (the last item bought).
         points, visited = np.asarray(embedding.phi.points[-1]), None
+    table = embedding.g.table
+    if table is None:  # actions cannot be listed: some that were taken
+        table = embedding.g(jnp.asarray(_some_seen(config, env, seed).action))
     plot_embedding(
         path,
-        environment=env,
+        environment=known,
         phi=points,
-        g=np.asarray(embedding.g.table),
+        g=np.asarray(table),
         visited=visited,
         title=title,
     )
 
 
-def visited_states(config: RunConfig, env: Environment, seed: int) -> np.ndarray:
+def visited_states(config: RunConfig, env: AnyEnvironment, seed: int) -> np.ndarray:
     """Which states of a `Discrete` space one seed's pre-training met, bool `[states]`."""
     visited = np.zeros(factors(env.observation_space)[0], bool)
     seen = _seen(config, env, seed)
@@ -81,15 +89,22 @@ def visited_states(config: RunConfig, env: Environment, seed: int) -> np.ndarray
     return visited
 
 
-def _seen(config: RunConfig, env: Environment, seed: int) -> Transition:
+def _seen(config: RunConfig, env: AnyEnvironment, seed: int) -> Transition:
     """The transitions of pre-training, `[T, B, ...]`."""
     program = Program(config, env.observation_space, env.action_space)
-    return jax.jit(program.collect)(env, seed_keys(config.seed, config.seeds)[seed])
+    if isinstance(env, Environment):
+        return jax.jit(program.collect)(env, seed_keys(config.seed, config.seeds)[seed])
+    found = world(Rows(program), env).collect()
+    return jax.tree.map(lambda column: column[seed], found)
 
 
-def _some_seen(config: RunConfig, env: Environment, seed: int) -> np.ndarray:
+def _some_seen(config: RunConfig, env: AnyEnvironment, seed: int) -> Transition:
+    """Some of them, `[N, ...]`."""
     # Where the embedding came from another run, there was no pre-training: as if there had been.
     config = dataclasses.replace(config, transfer=TransferConfig())
-    observations = np.asarray(_seen(config, env, seed).observation)
-    observations = observations.reshape(-1, observations.shape[-1])
-    return observations[:: -(-len(observations) // SHOWN)]
+    if not isinstance(env, Environment):  # others as good, as its steps are dear
+        few = dataclasses.replace(config.fit, samples=SHOWN)
+        config, seed = dataclasses.replace(config, fit=few, seeds=1, vary={}), 0
+    seen = _seen(config, env, seed)
+    flat = jax.tree.map(lambda column: np.asarray(column).reshape(-1, *column.shape[2:]), seen)
+    return jax.tree.map(lambda column: column[:: -(-len(column) // SHOWN)], flat)

@@ -78,6 +78,8 @@ def default_config(
         named = method == "jsae" and named_factor(env) is not None
         return _naming(config) if named else config
     if settings == "best":
+        if getattr(env, "continuous_actions", False):
+            raise EmbrlError("settings best is for Discrete actions: choose settings tuned")
         if (method, algorithm) != ("jsae", "ppo"):
             raise EmbrlError(
                 f"settings best is for method jsae with algorithm ppo, not {method} with "
