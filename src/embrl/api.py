@@ -36,8 +36,9 @@ AnObject: TypeAlias = "gymnasium.Env | Callable[..., gymnasium.Env] | HostEnviro
 """An environment of Gymnasium's: itself, what makes one, or what `HostEnvironment.of` says."""
 
 
-def make(environment: str, **options: Any) -> AnyEnvironment:
-    """An environment by name, with `options` in place of its defaults.
+def make(environment: str, **options: Any) -> Any:
+    """An environment by name, with `options` in place of its defaults: an `Environment` of ours,
+    or a `HostEnvironment` of Gymnasium's.
 
     Raises:
         EmbrlError: no such environment or option, or a value is out of range.

@@ -1,0 +1,191 @@
+"""Training on the host: the same program, beside an environment that Python steps."""
+
+import dataclasses
+
+import gymnasium
+import jax
+import numpy as np
+import pytest
+
+from embrl import envs
+from embrl.envs.host import HostEnvironment
+from embrl.errors import EmbrlError
+from embrl.training import checkpoint
+from embrl.training.config import RunConfig
+from embrl.training.hosted import HostWorld
+from embrl.training.named import replaced
+from embrl.training.program import Program
+from embrl.training.restore import restore
+from embrl.training.rows import Rows
+from embrl.training.runner import train
+from embrl.training.settings import default_config
+
+
+class Nudge(gymnasium.Env):
+    """A number between -1 and 1, moved by a tenth of the action; the reward is how near to 0."""
+
+    observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (2,), np.float32)
+    action_space = gymnasium.spaces.Box(-2.0, 2.0, (1,), np.float32)
+
+    def __init__(self, end: int = 10) -> None:
+        self.end = end
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.at, self.steps = float(self.np_random.uniform(-1, 1)), 0
+        return self._seen(), {}
+
+    def step(self, action):
+        assert self.action_space.contains(action), action
+        self.at += 0.1 * float(action[0])
+        self.steps += 1
+        return self._seen(), 1.0 - abs(self.at), False, self.steps >= self.end, {}
+
+    def _seen(self):
+        return np.array([self.at, 100.0 + self.steps], np.float32)
+
+
+NUDGE = HostEnvironment.of(Nudge)
+
+
+def small(method: str = "jsae", algorithm: str = "vpg", **changes) -> RunConfig:
+    config = default_config("Pendulum-v1", envs.configure("Pendulum-v1"), method, algorithm)
+    values = {
+        "seeds": 2,
+        "samples": 360 if method != "none" else 160,
+        "policy.hidden": (8,),
+        "rollout.epoch": 40,
+        "rollout.lanes": 4,
+        "rollout.buffer": 400,
+        "evaluation.every": 80,
+        "evaluation.episodes": 2,
+        "evaluation.final_episodes": 4,
+    }
+    if method != "none":
+        values |= {"fit.samples": 200, "fit.steps": 20, "f.steps": 20, "model.m": 3, "model.d": 1}
+    if algorithm == "ppo":
+        values |= {"hyper.minibatches": 2, "hyper.actor_steps": 2, "hyper.critic_steps": 2}
+    if algorithm == "sac":
+        values |= {"hyper.updates_per_sample": 0.1, "hyper.batch": 16}
+    return replaced(config, values | changes)
+
+
+def run(config: RunConfig, out, **options):
+    return train(config, out, env=NUDGE, **options)
+
+
+def world(config: RunConfig) -> HostWorld:
+    program = Program(config, NUDGE.observation_space, NUDGE.action_space)
+    return HostWorld(Rows(program), NUDGE)
+
+
+def test_collecting_goes_on_from_step_to_step_with_the_actions_that_were_taken():
+    found = world(small()).collect()
+    assert found.observation.shape == (2, 50, 4, 2)
+    assert found.action.shape == (2, 50, 4, 1)
+    assert ((found.action >= -2.0) & (found.action <= 2.0)).all()
+    moved = found.observation[..., 0] + 0.1 * found.action[..., 0]
+    np.testing.assert_allclose(found.next_observation[..., 0], moved, atol=1e-6)
+    # Where an episode ends, the next observation is its true last one, and then it begins anew.
+    ended = found.truncated
+    assert ended[:, 9].all()
+    assert ended.sum() == 2 * 4 * 5
+    np.testing.assert_array_equal(found.next_observation[:, 9, :, 1], 110.0)
+    np.testing.assert_array_equal(found.observation[:, 10, :, 1], 100.0)
+    going_on = ~ended[:, :-1]
+    np.testing.assert_array_equal(
+        found.next_observation[:, :-1][going_on], found.observation[:, 1:][going_on]
+    )
+
+
+def test_a_row_s_data_do_not_depend_on_how_many_rows_there_are():
+    two, three = world(small()).collect(), world(small(seeds=3)).collect()
+    for mine, other in zip(two, three, strict=True):
+        np.testing.assert_array_equal(mine, other[:2])
+    np.testing.assert_array_equal(two.action, world(small()).collect().action)
+
+
+def test_episodes_are_played_whole_and_each_lane_counts_alike():
+    config = small("none")
+    here = world(config)
+
+    def still(seen, t):
+        return np.zeros((*seen.shape[:2], 1), np.float32)
+
+    returns, lengths = here._play(still, 3, 2, 6, 0)
+    assert returns.shape == lengths.shape == (2, 6)
+    assert (lengths == 10).all()
+    assert ((returns >= 0.0) & (returns <= 10.0)).all()
+    again, _ = here._play(still, 3, 2, 6, 0)
+    np.testing.assert_array_equal(returns, again)
+    other, _ = here._play(still, 3, 2, 6, 1)
+    assert not np.array_equal(returns, other)
+
+
+@pytest.mark.parametrize(
+    ("method", "algorithm"),
+    [
+        ("jsae", "vpg"),
+        pytest.param("none", "ppo", marks=pytest.mark.slow),
+        pytest.param("jsae", "sac", marks=pytest.mark.slow),
+    ],
+)
+def test_the_same_configuration_gives_the_same_run(tmp_path, method, algorithm):
+    values = {"update.every": 1, "update.steps": 2} if method == "jsae" else {}
+    config = small(method, algorithm, **values)
+    first, second = run(config, tmp_path / "a"), run(config, tmp_path / "b")
+    assert (first.path / "metrics.csv").read_bytes() == (second.path / "metrics.csv").read_bytes()
+    summary = first.summary()
+    assert summary["action_dimensions"] == 1
+    assert np.isfinite(summary["final_return_mean"])
+    assert first.metrics()["samples"][-1] == config.samples
+    # Samples count pre-training; every epoch was learned from.
+    restored = restore(first, config, seed=1)
+    action, _ = restored.policy.act(
+        np.zeros((5, 2), np.float32), restored.policy.noise(jax.random.key(0), (5,))
+    )
+    assert action.shape == (5, 1)
+    assert (np.abs(action) <= 2.0).all()
+
+
+def test_a_run_goes_on_with_what_it_had_learned_and_new_episodes(tmp_path):
+    config, seen = small(), []
+
+    def interrupt(progress):
+        seen.append(progress)
+        if progress.stage == "training":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(config, tmp_path, watch=interrupt, save_every=0.0)
+    assert seen[-1].done == 280  # 200 of pre-training, and two epochs
+    before = checkpoint.latest(tmp_path / "checkpoint")
+    assert before is not None
+    folder = run(config, tmp_path, resume=True)
+    assert folder.metrics()["samples"].tolist() == [200] * 2 + [280] * 2 + [360] * 2
+
+
+def test_observations_without_bounds_are_scaled_by_what_was_seen(tmp_path):
+    folder = run(small(), tmp_path / "embedded")
+    embedding = restore(folder, small(), seed=0).embedding
+    assert embedding is not None
+    box = embedding.phi.raw.box  # type: ignore[union-attr]
+    assert box is not None
+    assert box.scale is not None
+    assert box.scale.centre[1] == pytest.approx(104.5, abs=0.5)
+    config = small("none")
+    policy = restore(run(config, tmp_path / "raw"), config, seed=0).policy
+    features = np.asarray(policy.phi(np.array([[0.0, 104.5]], np.float32)))
+    assert np.abs(features).max() < 1.0
+
+
+def test_an_environment_that_fails_stops_the_run_with_the_reason(tmp_path):
+    class Breaks(Nudge):
+        def step(self, action):
+            if self.steps == 7:
+                raise ValueError("no more steps")
+            return super().step(action)
+
+    config = dataclasses.replace(small("none"), seeds=1)
+    with pytest.raises(EmbrlError, match=r"Breaks: lane 0 of 2 raised ValueError.*no more steps"):
+        train(config, tmp_path / "run", env=HostEnvironment.of(Breaks))
