@@ -4,6 +4,7 @@ import dataclasses
 
 import gymnasium
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -142,7 +143,7 @@ def test_the_same_configuration_gives_the_same_run(tmp_path, method, algorithm):
     # Samples count pre-training; every epoch was learned from.
     restored = restore(first, config, seed=1)
     action, _ = restored.policy.act(
-        np.zeros((5, 2), np.float32), restored.policy.noise(jax.random.key(0), (5,))
+        jnp.zeros((5, 2)), restored.policy.noise(jax.random.key(0), (5,))
     )
     assert action.shape == (5, 1)
     assert (np.abs(action) <= 2.0).all()
@@ -175,7 +176,7 @@ def test_observations_without_bounds_are_scaled_by_what_was_seen(tmp_path):
     assert box.scale.centre[1] == pytest.approx(104.5, abs=0.5)
     config = small("none")
     policy = restore(run(config, tmp_path / "raw"), config, seed=0).policy
-    features = np.asarray(policy.phi(np.array([[0.0, 104.5]], np.float32)))
+    features = np.asarray(policy.phi(jnp.array([[0.0, 104.5]])))
     assert np.abs(features).max() < 1.0
 
 
