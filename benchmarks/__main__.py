@@ -5,14 +5,21 @@ import importlib.util
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import agent_steps, environment_steps, host_training, nearest_action, training
+from benchmarks import (
+    agent_steps,
+    environment_steps,
+    host_training,
+    nearest_action,
+    sac_updates,
+    training,
+)
 from embrl.training.seeds import prepare_jax
 
 
 def main() -> None:
     prepare_jax()
     table = Table("what", "embrl", "rival", "ratio", title="speed on this machine")
-    benchmarks = [environment_steps, agent_steps, nearest_action, training]
+    benchmarks = [environment_steps, agent_steps, nearest_action, training, sac_updates]
     if importlib.util.find_spec("mujoco"):
         benchmarks.append(host_training)
     for benchmark in benchmarks:

@@ -1,0 +1,96 @@
+"""Updates of SAC a second, against Stable-Baselines3's and SBX's, same networks and batch."""
+
+import importlib.util
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import gymnasium
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from benchmarks.timing import Row, compare
+from embrl.data import replay as replays
+from embrl.decoding.identity import Identity
+from embrl.policy.config import PolicyConfig
+from embrl.policy.experience import Experience, Steps
+from embrl.policy.internal import Points
+from embrl.policy.sac import SAC
+from embrl.types import Transition
+
+OBSERVATIONS, ACTIONS = 105, 8
+"""Ant-v5's."""
+HIDDEN, BATCH, UPDATES, STORED = (256, 256), 256, 200, 10_000
+
+
+def ours(seeds: int) -> Callable[[], object]:
+    """`UPDATES` updates of that many learners side by side, from replay buffers."""
+    hyper = SAC(actor_lr=3e-4, critic_lr=3e-4, alpha_lr=3e-4, batch=BATCH)
+    config = PolicyConfig(hidden=HIDDEN)
+
+    def filled(key: Any) -> Any:
+        one, two, three = jax.random.split(key, 3)
+        seen = jax.random.normal(one, (STORED, 1, OBSERVATIONS))
+        action = jax.random.uniform(two, (STORED, 1, ACTIONS), minval=-1.0)
+        reward = jax.random.normal(three, (STORED, 1))
+        no = jnp.zeros((STORED, 1), bool)
+        return Transition(seen, action, reward, seen[::-1], no, no)
+
+    def start(key: Any) -> Any:
+        return hyper.start(OBSERVATIONS, Points(ACTIONS), Identity(), config, key=key)
+
+    @jax.jit
+    @jax.vmap
+    def update(learner: Any, stored: Any, key: Any) -> Any:
+        replay = replays.Replay(stored, None)
+
+        def draw(key: Any, count: int) -> Steps:
+            steps, _ = replays.draw(replay, key, count, STORED)
+            return Steps(
+                steps.observation, steps.action, steps.action, steps.reward,
+                steps.next_observation, steps.terminated, steps.truncated,
+            )  # fmt: skip
+
+        fresh = jax.tree.map(lambda column: column[:UPDATES], stored)
+        fresh = Steps(*fresh[:1], *fresh[1:2], *fresh[1:2], *fresh[2:])
+        return hyper.update(learner, Experience(fresh, draw, None), key)[0]
+
+    keys = jax.random.split(jax.random.key(0), seeds)
+    learners, stored = jax.vmap(start)(keys), jax.vmap(filled)(keys)
+    return lambda: jax.block_until_ready(update(learners, stored, keys))
+
+
+class Box(gymnasium.Env):
+    """Ant's shapes, and nothing in it."""
+
+    observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (OBSERVATIONS,), np.float32)
+    action_space = gymnasium.spaces.Box(-1.0, 1.0, (ACTIONS,), np.float32)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        del options
+        super().reset(seed=seed)
+        return self.np_random.normal(size=OBSERVATIONS).astype(np.float32), {}
+
+    def step(self, action: Any) -> Any:
+        seen = self.np_random.normal(size=OBSERVATIONS).astype(np.float32)
+        return seen, float(action[0]), False, False, {}
+
+
+def theirs(package: str) -> Callable[[], object]:
+    """As many updates of another library's, with its defaults: these networks and this batch."""
+    kind: Any = importlib.import_module(package).SAC
+    model = kind("MlpPolicy", Box(), learning_starts=STORED, buffer_size=STORED)
+    model.learn(STORED)  # fills the buffer
+    return lambda: model.train(gradient_steps=UPDATES, batch_size=BATCH)
+
+
+def run() -> Iterator[Row]:
+    for package in ("stable_baselines3", "sbx"):
+        if importlib.util.find_spec(package) is None:
+            continue
+        rival = theirs(package)
+        for seeds in (1, 4):
+            yield compare(
+                f"SAC updates, {seeds} seed{'s' * (seeds > 1)}", ours(seeds), seeds * UPDATES,
+                package, rival, UPDATES,
+            )  # fmt: skip
