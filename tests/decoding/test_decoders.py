@@ -19,15 +19,18 @@ from embrl.decoding import (
     Wolpertinger,
     build,
 )
+from embrl.decoding.learned_action import LearnedAction
 from embrl.errors import EmbrlError, UnknownNameError
 
-KINDS = list(DECODERS)
 CLASSES = {
     "nearest": NearestAction,
     "wolpertinger": Wolpertinger,
     "best": BestAction,
+    "learned": LearnedAction,
     "softmax": SoftmaxAction,
 }
+KINDS = [kind for kind in DECODERS if kind != "learned"]
+"""Of discrete actions; tests/embedding/test_continuous_actions.py has the other."""
 
 
 def norm(points: jax.Array, actions: jax.Array) -> jax.Array:
@@ -101,9 +104,9 @@ def test_identity_gives_back_the_action_without_a_table() -> None:
     np.testing.assert_array_equal(f.log_prob(None, actions, actions), 0.0)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", DECODERS)
 def test_a_name_gives_its_class(kind: str) -> None:
-    assert list(CLASSES) == KINDS
+    assert list(CLASSES) == list(DECODERS)
     decoder = made(kind)
     assert type(decoder) is DECODERS[kind] is CLASSES[kind]
     assert decoder.needs_judge == (kind in ("wolpertinger", "best"))
