@@ -8,7 +8,8 @@ import pytest
 from embrl.policy.vpg import VPG
 from embrl.training import rows, runner
 from embrl.training.evaluate import play
-from embrl.training.program import Program, Purpose, purpose
+from embrl.training.program import Program
+from embrl.training.purpose import Purpose, purpose
 from embrl.training.seeds import over_seeds, seed_keys
 
 SEEDS = 3

@@ -18,9 +18,10 @@ from embrl.spaces import action_count, dimensions, is_continuous
 from embrl.training.check import check
 from embrl.training.config import RunConfig
 from embrl.training.named import check_name, replaced
-from embrl.training.program import Program, SeedState
+from embrl.training.program import Program
 from embrl.training.seeds import over_seeds
 from embrl.training.settings import default_config
+from embrl.training.state import SeedState
 from embrl.types import Key
 
 RATE = "hyper.actor_lr"

@@ -14,7 +14,7 @@ from embrl.report.rendering import prepare_mujoco
 from embrl.training import playing
 from embrl.training.config import RunConfig, from_json
 from embrl.training.playing import Episode
-from embrl.training.program import Purpose, purpose
+from embrl.training.purpose import Purpose, purpose
 from embrl.training.restore import restore
 from embrl.training.run_folder import RunFolder
 from embrl.training.world import AnyEnvironment

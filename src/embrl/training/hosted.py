@@ -15,8 +15,10 @@ import numpy as np
 from embrl.data.random_actions import random_actions
 from embrl.envs.host import HostEnvironment, HostLanes
 from embrl.policy.overall import OverallPolicy
-from embrl.training.program import Agent, Found, Program, Purpose, SeedState
+from embrl.training.program import Program
+from embrl.training.purpose import Purpose
 from embrl.training.rows import Rows
+from embrl.training.state import Agent, Found, SeedState
 from embrl.training.world import Measures, Truth
 from embrl.types import Key, Transition
 

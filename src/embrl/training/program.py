@@ -1,47 +1,35 @@
-r"""The pure functions that a run is made of, each for one seed.
+r"""The pure functions that a policy is trained by, each for one seed.
 
-    collect -> new_model -> fit ... fit -> new_agent -> start -> improve ... improve
-                                                              \-> evaluate
+    pretraining -> new_agent -> start -> improve ... improve
+                                               \-> evaluate
 
-Every function takes its key as `purpose(key, ...)`: no two share random numbers, and evaluating
-changes nothing about training.
+On the host `begin` stands in for `start`, and `learn_epoch` for `improve` (`hosted`).
 """
 
-import dataclasses
-import enum
 import functools
-from collections.abc import Mapping
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
-import gymnasium
 import jax
 import jax.numpy as jnp
-import optax
 from jaxtyping import Array, Float, Int
 
 from embrl.boxes import RawBox, Seen
 from embrl.data import replay as replays
-from embrl.data.random_actions import hold, random_actions
 from embrl.data.replay import Replay
-from embrl.data.rollout import Lanes, open_lanes, random_transitions, rollout
-from embrl.data.segments import draw_segments
+from embrl.data.rollout import Lanes, open_lanes, rollout
 from embrl.decoding.config import build as new_decoder
 from embrl.decoding.decoder import Decoder
 from embrl.decoding.identity import Identity
 from embrl.decoding.rescaled import Rescaled
 from embrl.embedding import fit as fitting
 from embrl.embedding import monitor
-from embrl.embedding.encoders import Norm, RawStates, Standardised, StateEncoder
-from embrl.embedding.fit import FitState
+from embrl.embedding.encoders import Norm, Standardised, StateEncoder
 from embrl.embedding.memory import Memory, Recall, remember
-from embrl.embedding.methods import Method, method
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.monitor import Reference
-from embrl.embedding.objectives import OBJECTIVES, OwnObjective
 from embrl.embedding.objectives.outcome import Outcome
 from embrl.embedding.transition import EchoTransition
 from embrl.envs import Environment
-from embrl.envs.environment import named_factor
 from embrl.policy.algorithm import Learner
 from embrl.policy.experience import Experience, Steps
 from embrl.policy.internal import Indices, Internal, Points
@@ -49,258 +37,22 @@ from embrl.policy.model_judge import ModelJudge
 from embrl.policy.overall import Critic, OverallPolicy
 from embrl.spaces import action_count, is_continuous, state_count
 from embrl.training import moving
-from embrl.training.config import RunConfig, TransferConfig
 from embrl.training.evaluate import play
 from embrl.training.moving import Moving
-from embrl.training.named import replaced
-from embrl.training.novelty import Novelty, Visits
+from embrl.training.novelty import Visits
+from embrl.training.pretraining import Pretraining
+from embrl.training.purpose import Purpose, purpose
+from embrl.training.state import Agent, Found, SeedState
 from embrl.types import Key, Observation, Transition
-
-
-class Purpose(enum.IntEnum):
-    """What random numbers are for."""
-
-    COLLECT = 0
-    MODEL = 1
-    FIT = 2
-    LEARNER = 3
-    LANES = 4
-    IMPROVE = 5
-    EVALUATE = 6
-    UPDATE = 7
-    DECODER = 8
-    PLAY = 9
-
-
-def purpose(key: Key, what: Purpose, index: int | Int[Array, ""] = 0) -> Key:
-    """The key for the `index`-th use of `what`."""
-    return jax.random.fold_in(jax.random.fold_in(key, what), index)
-
-
-Found: TypeAlias = Transition | Reference
-
 
 SOME = 2**16
 """Observations that X is centred and scaled by."""
 
 
-class Agent(NamedTuple):
-    """What is learned."""
-
-    embedding: JointEmbedding | None
-    norm: Norm | None
-    """Of X, as the policy sees it; None where states are not embedded."""
-    learner: Learner
-    memory: Memory | None = None
-    """What followed the states that were visited; None where nothing is remembered."""
-    seen: Seen | None = None
-    """Of raw observations without bounds, as far as policies look at them as they are."""
-
-
-class SeedState(NamedTuple):
-    """One seed in the middle of its training."""
-
-    agent: Agent
-    lanes: Lanes | None
-    """None where the environment runs on the host."""
-    replay: Replay | None
-    """None where nothing is learned from it."""
-    optimiser: optax.OptState | None
-    """Of an embedding that goes on learning."""
-    f_optimiser: optax.OptState
-    """Of its f, if that is a network; else empty."""
-    reference: Reference | None
-    """What the embedding was like before the policy; None without one."""
-    visits: Visits | None
-    """How often states were reached; None where nothing is paid for novelty."""
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Program:
-    """A configuration and the spaces it meets. The environment is an argument, not a part: its
-    arrays may be large, and as constants they would be compiled into the program.
+class Program(Pretraining):
+    """The environment is an argument, not a part: its arrays may be large, and as constants they
+    would be compiled into the program.
     """
-
-    config: RunConfig
-    observation_space: gymnasium.Space
-    action_space: gymnasium.Space
-    own: Mapping[str, OwnObjective] = dataclasses.field(default_factory=dict)
-    """A user's objectives, by name."""
-
-    def at(self, point: Mapping[str, Array | float]) -> "Program":
-        """The same with other values of some settings, by dotted name; they may be traced."""
-        if not point:
-            return self
-        config = dataclasses.replace(self.config, vary={})
-        return dataclasses.replace(self, config=replaced(config, point))
-
-    @property
-    def method(self) -> Method:
-        """What is embedded, and to what end."""
-        return method(self.config.method)
-
-    @property
-    def pretrains(self) -> bool:
-        """Whether there is a stage before the policy's training: not with an embedding that is
-        taken over whole.
-        """
-        transfer = self.config.transfer
-        return self.method.embeds and not (transfer.run and transfer.keep == "both")
-
-    @property
-    def moves(self) -> bool:
-        """Whether the embedding goes on learning while the policy does."""
-        return self.method.embeds and self.config.update.every > 0
-
-    @property
-    def raw_states(self) -> RawStates:
-        """Observations for a policy that looks at them as they are."""
-        squashed = self.config.policy.normalise == "squash"
-        return RawStates(self.observation_space, scaled=not squashed)
-
-    @functools.cached_property
-    def novelty(self) -> Novelty | None:
-        """What is paid for reaching what was seldom reached."""
-        config = self.config.explore
-        return Novelty(self.observation_space, config) if config.bonus else None
-
-    @property
-    def remembers(self) -> int:
-        """Visits of states that there is room to remember."""
-        config = self.config
-        if not (self.method.embeds and config.model.memory):
-            return 0
-        if not (config.hyper.off_policy or self.moves):
-            return self.pretraining_samples
-        rollout = config.rollout
-        return replays.ring_rows(rollout.buffer, rollout.lanes, self.epoch_rows) * rollout.lanes
-
-    @property
-    def pretraining_samples(self) -> int:
-        """Environment steps taken before the first epoch."""
-        if not self.pretrains:
-            return 0
-        lanes = self.config.rollout.lanes
-        return -(-self.config.fit.samples // lanes) * lanes
-
-    @property
-    def epochs(self) -> int:
-        """Epochs that the budget of samples pays for after pre-training."""
-        return (self.config.samples - self.pretraining_samples) // self.config.rollout.epoch
-
-    @property
-    def epoch_rows(self) -> int:
-        """Steps of each lane in an epoch."""
-        return self.config.rollout.epoch // self.config.rollout.lanes
-
-    @property
-    def pretraining_blocks(self) -> int:
-        """Blocks of that many rows, of pre-training's transitions, that go into the buffer."""
-        return self.pretraining_samples // self.config.rollout.lanes // self.epoch_rows
-
-    @property
-    def horizon(self) -> int:
-        """Steps of the segments that objectives are trained on."""
-        kinds = [self.own.get(name) or OBJECTIVES[name] for name in self.config.objectives]
-        return self.config.model.horizon if any(map(_takes_segments, kinds)) else 1
-
-    # Pre-training
-
-    def random_actions(self, key: Key) -> Array:
-        """The actions of pre-training, `[T, B, ...]`, for an environment on the host."""
-        rollout = self.config.rollout
-        shape = (self.pretraining_samples // rollout.lanes, rollout.lanes)
-        key_act, key_keep = jax.random.split(purpose(key, Purpose.COLLECT))
-        actions = random_actions(self.action_space, key_act, shape)
-        return hold(actions, jax.random.uniform(key_keep, shape) < rollout.persistence)
-
-    def collect(self, env: Environment, key: Key) -> Transition:
-        """Random transitions, `[T, B, ...]`."""
-        config = self.config
-        return random_transitions(
-            env,
-            purpose(key, Purpose.COLLECT),
-            self.pretraining_samples,
-            config.rollout.lanes,
-            config.rollout.persistence,
-        )
-
-    def transitions_like(self, batch: tuple[int, ...]) -> Transition:
-        """The shapes of transitions here."""
-        columns: dict[str, Any] = {
-            "observation": _like(self.observation_space, batch),
-            "action": _like(self.action_space, batch),
-            "reward": jax.ShapeDtypeStruct(batch, jnp.float32),
-            "next_observation": _like(self.observation_space, batch),
-            "terminated": jax.ShapeDtypeStruct(batch, jnp.bool_),
-            "truncated": jax.ShapeDtypeStruct(batch, jnp.bool_),
-        }
-        return Transition(**columns)
-
-    def split(self, transitions: Transition) -> tuple[Transition, Transition]:
-        """Transitions to train on, and the first ones, which are held out."""
-        rows = transitions.reward.shape[0]
-        held_out = max(1, round(self.config.fit.held_out * rows))
-        return (
-            jax.tree.map(lambda column: column[held_out:], transitions),
-            jax.tree.map(lambda column: column[:held_out], transitions),
-        )
-
-    def new_embedding(self, key: Key) -> JointEmbedding:
-        """An embedding before its first gradient step."""
-        return JointEmbedding(
-            self.observation_space,
-            self.action_space,
-            self.config.model,
-            states=self.method.states,
-            objectives=tuple(self.config.objectives),
-            own=self.own,
-            named=named_factor(self.config.env),
-            key=purpose(key, Purpose.MODEL),
-        )
-
-    def new_model(self, key: Key, transitions: Transition | None = None) -> FitState:
-        """The same, ready to be trained; on these transitions, if coordinates without bounds are to
-        be scaled by what was seen of them.
-        """
-        model = self.new_embedding(key)
-        if transitions is not None:
-            model = model.seen(transitions.observation, transitions.action)
-        return fitting.start(model)
-
-    def fit(
-        self, state: FitState, transitions: Transition, key: Key, steps: Int[Array, " steps"]
-    ) -> tuple[FitState, Float[Array, ""]]:
-        """The gradient steps with the given numbers; also their mean loss."""
-        config = self.config
-        keys = jax.vmap(lambda step: purpose(key, Purpose.FIT, step))(steps)
-        state, losses = fitting.fit(
-            state,
-            lambda key: draw_segments(transitions, key, config.fit.batch, self.horizon),
-            keys,
-            fitting.learning_rate(config.fit, steps),
-            weights=config.objectives,
-            frozen=frozen_parts(config.transfer),
-        )
-        return state, losses.mean()
-
-    def fit_decoder(
-        self, model: JointEmbedding, transitions: Transition, key: Key
-    ) -> JointEmbedding:
-        """Trains f to undo g, once that is trained, where f is a network."""
-        config = self.config
-        steps = jnp.arange(config.f.steps, dtype=jnp.int32)
-        keys = jax.vmap(lambda step: purpose(key, Purpose.DECODER, step))(steps)
-        model, _ = fitting.fit_decoder(
-            model,
-            fitting.start_decoder(model),
-            lambda key: draw_segments(transitions, key, config.fit.batch),
-            keys,
-            fitting.falling(config.f.learning_rate, config.f.steps, steps),
-        )
-        return model
-
-    # Policy learning
 
     def start(self, env: Environment, key: Key, agent: Agent, found: Found | None) -> SeedState:
         """An agent with open lanes, at the beginning of its first epoch (see `begin`)."""
@@ -659,23 +411,6 @@ class Program:
             return replays.write(replay, block, None, number)
 
         return jax.lax.fori_loop(0, self.pretraining_blocks, put, replay)
-
-
-def _like(space: gymnasium.Space, batch: tuple[int, ...]) -> jax.ShapeDtypeStruct:
-    kind = jnp.float32 if is_continuous(space) else jnp.int32
-    return jax.ShapeDtypeStruct((*batch, *(space.shape or ())), kind)
-
-
-def frozen_parts(transfer: TransferConfig) -> tuple[str, ...]:
-    """Parts of an embedding taken over that are not trained again."""
-    if not transfer.run or transfer.keep == "both":
-        return ()
-    kept = {"states": ("phi",), "actions": ("g", "f")}[transfer.keep]
-    return (*kept, "parts") if transfer.policy else kept
-
-
-def _takes_segments(kind: OwnObjective) -> bool:
-    return isinstance(kind, type) and kind.segments
 
 
 def _as_steps(policy: OverallPolicy, transitions: Transition, u: Array) -> Steps:

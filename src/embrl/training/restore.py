@@ -14,8 +14,9 @@ from embrl.errors import EmbrlError
 from embrl.policy.overall import OverallPolicy
 from embrl.training import checkpoint
 from embrl.training.config import RunConfig
-from embrl.training.program import Agent, Program
+from embrl.training.program import Program
 from embrl.training.run_folder import RunFolder
+from embrl.training.state import Agent
 
 
 class AgentOnly(NamedTuple):

@@ -24,10 +24,11 @@ from embrl.statistics import area_under_curve, bootstrap_mean
 from embrl.training import checkpoint, transfer
 from embrl.training.check import check
 from embrl.training.config import RunConfig, as_json, from_json
-from embrl.training.program import Program, SeedState
+from embrl.training.program import Program
 from embrl.training.rows import Rows
 from embrl.training.run_folder import RunFolder
 from embrl.training.seeds import over_seeds
+from embrl.training.state import SeedState
 from embrl.training.versions import machine, versions
 from embrl.training.world import AnyEnvironment, world
 from embrl.types import Transition

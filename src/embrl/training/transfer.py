@@ -19,9 +19,10 @@ from embrl.policy.actors import GaussianActor
 from embrl.policy.algorithm import Learner
 from embrl.training import checkpoint
 from embrl.training.config import TransferConfig, from_json
-from embrl.training.program import Agent, Program, SeedState
+from embrl.training.program import Program
 from embrl.training.run_folder import RunFolder
 from embrl.training.seeds import seed_keys
+from embrl.training.state import Agent, SeedState
 
 
 class Source(NamedTuple):

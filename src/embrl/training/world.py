@@ -8,8 +8,9 @@ import numpy as np
 
 from embrl.envs import Environment
 from embrl.training.evaluate import random_return
-from embrl.training.program import Agent, Found, Program, SeedState
+from embrl.training.program import Program
 from embrl.training.rows import Rows
+from embrl.training.state import Agent, Found, SeedState
 from embrl.types import Transition
 
 if TYPE_CHECKING:
