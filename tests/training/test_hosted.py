@@ -11,11 +11,12 @@ import pytest
 from embrl import envs
 from embrl.envs.host import HostEnvironment
 from embrl.errors import EmbrlError
-from embrl.training import checkpoint
+from embrl.training import checkpoint, hosted
 from embrl.training.config import RunConfig
 from embrl.training.hosted import HostWorld
 from embrl.training.named import replaced
 from embrl.training.program import Program
+from embrl.training.purpose import Purpose
 from embrl.training.restore import restore
 from embrl.training.rows import Rows
 from embrl.training.runner import train
@@ -113,13 +114,13 @@ def test_episodes_are_played_whole_and_each_lane_counts_alike():
     def still(seen, t):
         return np.zeros((*seen.shape[:2], 1), np.float32)
 
-    returns, lengths = here._play(still, 3, 2, 6, 0)
+    returns, lengths = here._play(still, 3, 2, Purpose.EVALUATE, 0)
     assert returns.shape == lengths.shape == (2, 6)
     assert (lengths == 10).all()
     assert ((returns >= 0.0) & (returns <= 10.0)).all()
-    again, _ = here._play(still, 3, 2, 6, 0)
+    again, _ = here._play(still, 3, 2, Purpose.EVALUATE, 0)
     np.testing.assert_array_equal(returns, again)
-    other, _ = here._play(still, 3, 2, 6, 1)
+    other, _ = here._play(still, 3, 2, Purpose.EVALUATE, 1)
     assert not np.array_equal(returns, other)
 
 
@@ -190,3 +191,11 @@ def test_an_environment_that_fails_stops_the_run_with_the_reason(tmp_path):
     config = dataclasses.replace(small("none"), seeds=1)
     with pytest.raises(EmbrlError, match=r"Breaks: lane 0 of 2 raised ValueError.*no more steps"):
         train(config, tmp_path / "run", env=HostEnvironment.of(Breaks))
+
+
+def test_an_episode_without_an_end_is_not_waited_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(hosted, "LONGEST", 30)
+    config = dataclasses.replace(small("none"), seeds=1)
+    endless = HostEnvironment.of(lambda: Nudge(end=10**9), "Endless")
+    with pytest.raises(EmbrlError, match=r"Endless: an episode has not ended after 30 steps"):
+        train(config, tmp_path / "run", env=endless)

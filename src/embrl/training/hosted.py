@@ -14,6 +14,7 @@ import numpy as np
 
 from embrl.data.random_actions import random_actions
 from embrl.envs.host import HostEnvironment, HostLanes
+from embrl.errors import EmbrlError
 from embrl.policy.overall import OverallPolicy
 from embrl.training.program import Program
 from embrl.training.purpose import Purpose
@@ -24,6 +25,9 @@ from embrl.types import Key, Transition
 
 RANDOM_EPISODES = 100
 """Of the return of random actions."""
+
+LONGEST = 100_000
+"""Steps of an episode that is played to its end."""
 
 Choose = Callable[[np.ndarray, int], tuple[Any, Any]]
 """Actions `[rows, B, ...]`, and what else is to be kept of the choice, for observations like them
@@ -124,6 +128,11 @@ class HostWorld:
         returns, _ = self._play(act, min(episodes, 10), -(-episodes // 10), Purpose.COLLECT, 1)
         return {"random_return": float(returns.mean())}
 
+    def close(self) -> None:
+        for lanes in (self.lanes, *self._stages.values()):
+            if lanes is not None:
+                lanes.close()
+
     def _open(self, lanes: int, what: Purpose, index: int) -> HostLanes:
         """For each row as many lanes, with random numbers for just this."""
         return self.env.open(self.rows * lanes, self._seed(what, index))
@@ -158,10 +167,18 @@ class HostWorld:
         return Transition(*stacked), extras  # type: ignore[arg-type]
 
     def _play(
-        self, act: Callable[[np.ndarray, int], Any], lanes: int, rounds: int, *seed: Any
+        self,
+        act: Callable[[np.ndarray, int], Any],
+        lanes: int,
+        rounds: int,
+        what: Purpose,
+        index: int,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Returns and lengths of the first `rounds` episodes of every lane, `[rows, episodes]`."""
-        what, index = seed
+        """Returns and lengths of the first `rounds` episodes of every lane, `[rows, episodes]`.
+
+        Raises:
+            EmbrlError: an episode does not end.
+        """
         returns: list[list[float]] = [[] for _ in range(self.rows * lanes)]
         lengths: list[list[int]] = [[] for _ in range(self.rows * lanes)]
         total = np.zeros(self.rows * lanes)
@@ -177,6 +194,11 @@ class HostWorld:
                 lengths[lane].append(length[lane])
                 total[lane], length[lane] = 0.0, 0
             t += 1
+            if length.max() >= LONGEST:
+                raise EmbrlError(
+                    f"{self.env.name}: an episode has not ended after {LONGEST:,} steps: give it a "
+                    "limit, --env.max-episode-steps"
+                )
         first = [np.array([mine[:rounds] for mine in of]) for of in (returns, lengths)]
         return first[0].reshape(self.rows, -1), first[1].reshape(self.rows, -1)
 

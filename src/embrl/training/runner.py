@@ -118,7 +118,11 @@ def train(
     folder = _open(config, Path(out), resume)
     if (folder.path / "summary.json").exists():
         return folder  # complete: there is nothing to resume
-    return _Run(program, env, folder, watch, save_every, started, sweep).complete()
+    run = _Run(program, env, folder, watch, save_every, started, sweep)
+    try:
+        return run.complete()
+    finally:
+        run.world.close()
 
 
 def _open(config: RunConfig, path: Path, resume: bool) -> RunFolder:

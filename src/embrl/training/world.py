@@ -61,6 +61,10 @@ class World(Protocol):
         """Returns to compare with, at least `random_return`."""
         ...
 
+    def close(self) -> None:
+        """Ends what runs beside this process's program."""
+        ...
+
 
 AnyEnvironment: TypeAlias = "Environment | HostEnvironment"
 
@@ -112,3 +116,6 @@ class CompiledWorld:
     def references(self) -> dict[str, float | None]:
         key = jax.random.key(0)  # the same for every run of an environment
         return {"random_return": random_return(self.env, key), **self.env.references(key)}
+
+    def close(self) -> None:
+        pass
