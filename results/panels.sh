@@ -7,6 +7,9 @@ for figure in fig2 fig3a fig3b fig3c fig3e; do
   .venv/bin/embrl reproduce $figure --out results/$figure
 done
 .venv/bin/embrl reproduce fig3g --data "${LOG:?name a purchase log}" --out results/fig3g
+# Robots: these need mujoco, pip install 'embrl[gymnasium]'. fig3f takes a night.
+.venv/bin/embrl reproduce fig3d --seeds 5 --out results/fig3d
+.venv/bin/embrl reproduce fig3f --seeds 3 --out results/fig3f
 # Swept walls, with the bonus for novelty.
 .venv/bin/embrl train gridworld --env.actuators 9 --env.walls swept --algorithm ppo --settings best \
   --seeds 10 --samples 1000000 --resume --out runs/gridworld-512-swept-best
