@@ -83,7 +83,7 @@ def differences_table(differences: Sequence[dict[str, Any]]) -> str:
                 number(pair[name]["mean"], pair[name]["ci95"], digits)
                 for name in ("final_return", "auc")
             ),
-            counted(pair["samples_to_half"]["mean"], pair["samples_to_half"]["ci95"]),
+            "–" if pair["samples_to_half"] is None else counted(*pair["samples_to_half"].values()),
         ]
         for pair in differences
     ]

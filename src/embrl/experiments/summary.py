@@ -130,7 +130,9 @@ def judged(claims: Sequence[Claim], results: Sequence[Result]) -> list[dict[str,
 
 
 def differences(claims: Sequence[Claim], results: Sequence[Result]) -> list[dict[str, Any]]:
-    """Every pair of lines that some claim compares, in every measure."""
+    """Every pair of lines that some claim compares, in every measure; null for samples to half of
+    a best return that is not known.
+    """
     by_label = {result.line.label: result for result in results}
     pairs = dict.fromkeys((claim.better, claim.worse) for claim in claims)
     return [
@@ -139,6 +141,8 @@ def differences(claims: Sequence[Claim], results: Sequence[Result]) -> list[dict
             "worse": worse,
             **{
                 measure: difference(by_label[better], by_label[worse], measure)._asdict()
+                if measure != "samples_to_half" or np.isfinite(by_label[better].level)
+                else None
                 for measure in MEASURES
             },
         }
