@@ -15,7 +15,9 @@ from embrl.training.named import replaced
 from embrl.training.runner import Progress, train
 from embrl.training.settings import default_config
 
-SEEDS, EPOCHS, FIT, STEPS = 3, 40, 6000, 1000
+SEEDS, EPOCHS, FIT, STEPS = 3, 24, 6000, 1000
+ENVIRONMENTS = ("HalfCheetah-v5", 250), ("Ant-v5", 1000)
+"""And the paper's limits of steps."""
 
 
 def bare(config: RunConfig) -> float:
@@ -32,7 +34,9 @@ def bare(config: RunConfig) -> float:
 
 
 def trained(config: RunConfig) -> float:
-    """Steps a second of training, once everything is compiled; without evaluating."""
+    """Steps a second of the second half of training: the first compiled everything. Of two
+    evaluations of an episode one is in it.
+    """
     marks: list[tuple[float, int]] = []
 
     def watch(progress: Progress) -> None:
@@ -41,14 +45,14 @@ def trained(config: RunConfig) -> float:
 
     with TemporaryDirectory() as folder:
         train(config, Path(folder) / "run", watch=watch)
-    (start, first), (end, last) = marks[0], marks[-2]
+    (start, first), (end, last) = marks
     return SEEDS * (last - first) / (end - start)
 
 
 def cases() -> Iterator[tuple[str, str, RunConfig]]:
     """Environments of both speeds, with the paper's settings of VPG and our PPO's."""
-    for name, limit in (("HalfCheetah-v5", 250), ("Ant-v5", 1000)):
-        env = envs.configure(name, max_episode_steps=limit)
+    for (name, limit), vector in itertools.product(ENVIRONMENTS, ("sync", "threads")):
+        env = envs.configure(name, max_episode_steps=limit, vector=vector)
         for method, algorithm in itertools.product(("none", "jsae"), ("vpg", "ppo")):
             paper = default_config(name, env, method, "vpg", "paper")
             config = paper if algorithm == "vpg" else default_config(name, env, method, "ppo")
@@ -56,18 +60,18 @@ def cases() -> Iterator[tuple[str, str, RunConfig]]:
             changes = {
                 "seeds": SEEDS,
                 "samples": EPOCHS * epoch + (FIT if method == "jsae" else 0),
-                "evaluation.every": 4 * epoch,
+                "evaluation.every": EPOCHS // 2 * epoch,
                 "evaluation.episodes": 1,
                 "evaluation.final_episodes": 1,
             }
             if method == "jsae":
                 changes["fit.samples"] = FIT
-            yield name, f"{method} + {algorithm}", replaced(config, changes)
+            yield name, f"{method} + {algorithm}, {vector}", replaced(config, changes)
 
 
 def run(only: str = "") -> Iterator[Row]:
-    """Rates with three seeds side by side; evaluations of an episode now and then included."""
+    """Rates with three seeds side by side, beside the same lanes with random actions."""
     for name, what, config in cases():
-        if only in name:
+        if only in f"{name}, {what}":
             before, rate, after = bare(config), trained(config), bare(config)
             yield Row(f"{name}, {what}", rate, "bare simulator", (before + after) / 2)

@@ -182,3 +182,32 @@ def test_processes_give_what_the_loop_gives_and_say_who_fails(tmp_path):
             EmbrlError, match=r"^failing: lane \d of 2 raised ZeroDivisionError at step 2: of"
         ):
             lanes.step(np.array([1, 1]))
+
+
+def test_threads_give_what_the_loop_gives_and_say_who_fails():
+    actions = np.random.default_rng(0).integers(0, 4, (7, 5))
+    loop = rollout(opened(5, "sync", 3), actions)
+    threads = rollout(opened(5, "threads", 3), actions)
+    for one, two in zip(loop, threads, strict=True):
+        assert one.dtype == two.dtype
+        assert np.array_equal(one, two)
+    with HostEnvironment.of(failing, vector="threads").open(3, 0) as lanes:
+        lanes.step(np.array([1, 1, 1]))
+        with pytest.raises(
+            EmbrlError, match=r"^failing: lane \d of 3 raised ZeroDivisionError at step 2: of"
+        ):
+            lanes.step(np.array([1, 1, 1]))
+
+
+@pytest.mark.parametrize("vector", ["sync", "threads", "async"])
+def test_restarted_lanes_are_as_just_opened(vector):
+    actions = np.random.default_rng(1).integers(0, 4, (3, 2))
+    with opened(2, vector, 3) as lanes:
+        fresh = lanes.observations.copy()
+        for row in actions:
+            lanes.step(row)
+        lanes.restart(3)
+        assert np.array_equal(lanes.observations, fresh)
+        assert lanes.steps == 0
+        lanes.restart(4)
+        assert not np.array_equal(lanes.observations, fresh)

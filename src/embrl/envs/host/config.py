@@ -33,7 +33,8 @@ class GymnasiumConfig:
     max_episode_steps: int | None = None
     """Steps until an episode is truncated; None: the environment's own limit."""
     vector: Vector = "sync"
-    """How environments side by side are stepped. sync: one after another. async: a process each.
+    """How environments side by side are stepped. sync: one after another. threads: a part of them
+    on each core, for simulators that spend their time outside of Python. async: a process each.
     envpool: in threads, by that package's own environments of these names."""
     kwargs: tuple[tuple[str, str], ...] = ()
     """The environment's own arguments, names and values, as in healthy_reward 2.0 frame_skip 4.

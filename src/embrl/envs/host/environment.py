@@ -15,10 +15,12 @@ from embrl.envs.host.observations import Observations
 from embrl.envs.host.pool import PoolLanes, pool_spaces
 from embrl.envs.host.processes import AsyncLanes
 from embrl.envs.host.sync import SyncLanes
+from embrl.envs.host.threads import ThreadLanes
 from embrl.errors import EmbrlError
 
-Vector = Literal["sync", "async", "envpool"]
-"""How lanes are stepped: one after another, a process each, or in envpool's threads."""
+Vector = Literal["sync", "threads", "async", "envpool"]
+"""How lanes are stepped: one after another, in a thread for each core, a process each, or in
+envpool's threads."""
 
 Maker = Callable[[str | None], gymnasium.Env]
 """From a render mode, or None, to a fresh environment."""
@@ -137,8 +139,8 @@ class HostEnvironment:
             make = functools.partial(self._maker, None)
         else:
             make = functools.partial(self.make, render_mode)
-        opened: type[SyncLanes] | type[AsyncLanes] = SyncLanes if kind == "sync" else AsyncLanes
-        return opened(self.name, self.observations, self.actions, seeds, make)
+        kinds = {"sync": SyncLanes, "threads": ThreadLanes, "async": AsyncLanes}
+        return kinds[kind](self.name, self.observations, self.actions, seeds, make)
 
     def render_lanes(self, lanes: int, seed: int) -> HostLanes:
         """Lanes whose pictures (`HostLanes.render`) are RGB arrays, uint8 `[H, W, 3]` each."""

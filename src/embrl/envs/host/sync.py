@@ -1,7 +1,7 @@
 """Lanes one after another, in this process."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import gymnasium
 import numpy as np
@@ -10,6 +10,9 @@ from embrl.envs.host.actions import Actions
 from embrl.envs.host.lanes import Advance, HostLanes, HostStep
 from embrl.envs.host.leaves import unstacked
 from embrl.envs.host.observations import Observations
+
+Outcome: TypeAlias = tuple[Any, Any, Any]
+"""Reward, terminated, truncated, as an environment gives them."""
 
 
 class SyncLanes(HostLanes):
@@ -52,26 +55,11 @@ class SyncLanes(HostLanes):
         return first
 
     def _advance(self, actions: Any) -> Advance:
-        plain = self._read.plain
         after = self._empty()
-        rows = after if plain is None else after.reshape(self.lanes, *plain)
-        rewards, terminated, truncated, ended = [], [], [], []
         each = unstacked(self._actions.original, actions, self.lanes)
-        lane = 0
+        outcomes = self._step_all(after, each)
+        rewards, terminated, truncated = zip(*outcomes, strict=True)
         try:
-            for lane, env in enumerate(self._envs):
-                observation, reward, terminal, limit, _ = env.step(each[lane])
-                # At once, as an environment may write its next one into the same array.
-                if plain is not None and getattr(observation, "shape", None) == plain:
-                    rows[lane] = observation
-                else:
-                    after[lane] = self._converted(observation)
-                rewards.append(reward)
-                terminated.append(terminal)
-                truncated.append(limit)
-                if terminal or limit:
-                    ended.append(lane)
-            lane = 0
             step = HostStep(
                 after,
                 np.array(rewards, np.float32),
@@ -79,13 +67,38 @@ class SyncLanes(HostLanes):
                 np.array(truncated, bool),
             )
         except Exception as error:
-            raise self._raised(lane, error, f"at step {self.steps + 1}") from error
-        first = after
-        if ended:
+            raise self._raised(0, error, f"at step {self.steps + 1}") from error
+        first, ended = after, np.flatnonzero(step.terminated | step.truncated)
+        if len(ended):
             first = after.copy()
-            for lane in ended:
+            for lane in ended.tolist():
                 self._reset(lane, first, f"when it was reset after step {self.steps + 1}")
         return Advance(step, first)
+
+    def _step_all(self, into: np.ndarray, actions: Sequence[Any]) -> list[Outcome]:
+        """A step of every lane; observations go `into` their places."""
+        return self._step_some(range(self.lanes), into, actions)
+
+    def _step_some(
+        self, lanes: Sequence[int], into: np.ndarray, actions: Sequence[Any]
+    ) -> list[Outcome]:
+        """A step of some, one after another."""
+        plain = self._read.plain
+        rows = into if plain is None else into.reshape(self.lanes, *plain)
+        outcomes: list[Outcome] = []
+        lane = 0
+        try:
+            for lane in lanes:
+                observation, reward, terminal, limit, _ = self._envs[lane].step(actions[lane])
+                # At once, as an environment may write its next one into the same array.
+                if plain is not None and getattr(observation, "shape", None) == plain:
+                    rows[lane] = observation
+                else:
+                    into[lane] = self._converted(observation)
+                outcomes.append((reward, terminal, limit))
+        except Exception as error:
+            raise self._raised(lane, error, f"at step {self.steps + 1}") from error
+        return outcomes
 
     def _reset(self, lane: int, into: np.ndarray, when: str, seed: int | None = None) -> None:
         env = self._envs[lane]

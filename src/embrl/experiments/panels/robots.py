@@ -48,7 +48,7 @@ def fig3d(options: Options) -> Panel:
 
 def fig3f(options: Options) -> Panel:
     """VPG, PPO and SAC, each with and without JSAE."""
-    env = envs.configure(ANT, max_episode_steps=ANT_STEPS)
+    env = envs.configure(ANT, max_episode_steps=ANT_STEPS, vector="threads")
     lines, claims = [], []
     for algorithm in ("vpg",) if options.quick else ("vpg", "ppo", "sac"):
         for method in ("none", "jsae"):
