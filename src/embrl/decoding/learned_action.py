@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from embrl.decoding.decoder import Decoder, Judge
+from embrl.decoding.decoder import Judge
+from embrl.decoding.numbers import NumberDecoder
 
 
-class LearnedAction(Decoder):
+class LearnedAction(NumberDecoder):
     """f(e): what a network trained to undo g makes of e (Pritz et al. 2021, eq. 6). The network
     belongs to the embedding, as the table of discrete actions does, and comes in its place.
     """
@@ -28,14 +28,3 @@ class LearnedAction(Decoder):
         del noise, mask, judge
         assert callable(table)
         return table(u)
-
-    def log_prob(
-        self,
-        table: Callable[[Array], Array] | Array | None,
-        u: Float[Array, "*batch d"],
-        action: Float[Array, "*batch p"],
-        mask: Array | None = None,
-    ) -> Float[Array, "*batch"]:
-        """0: it is a function."""
-        del table, action, mask
-        return jnp.zeros(u.shape[:-1])

@@ -1,13 +1,13 @@
 """f where actions are numbers and not embedded."""
 
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from embrl.boxes import RawBox
-from embrl.decoding.decoder import Decoder, Judge
+from embrl.decoding.decoder import Judge
+from embrl.decoding.numbers import NumberDecoder
 
 
-class Rescaled(Decoder):
+class Rescaled(NumberDecoder):
     """The internal action, -1 to 1 between an action's bounds, in the action's own units. What lies
     beyond the bounds counts as there.
     """
@@ -24,14 +24,3 @@ class Rescaled(Decoder):
     ) -> Float[Array, "*batch p"]:
         del table, noise, mask, judge
         return self.raw.original(u)
-
-    def log_prob(
-        self,
-        table: Array | None,
-        u: Float[Array, "*batch p"],
-        action: Float[Array, "*batch p"],
-        mask: Array | None = None,
-    ) -> Float[Array, "*batch"]:
-        """0: it is a function."""
-        del table, action, mask
-        return jnp.zeros(u.shape[:-1])

@@ -55,9 +55,7 @@ class RawStates(eqx.Module):
 
     def seen(self, observation: Observation) -> "RawStates":
         """The same, scaled by these observations, if it is scaled by what was seen."""
-        if self.box is None or self.box.scale is None:
-            return self
-        return self.scaled_by(Scale.of(observation))
+        return self if self.box is None else self.scaled_by(Scale.of(observation))
 
     def scaled_by(self, scale: Scale) -> "RawStates":
         """The same with another scale, if it has one."""

@@ -61,7 +61,6 @@ def of_numbers(env: EnvConfig, algorithm: str, built: "AnyEnvironment | None" = 
     changes: Changes = {
         "model": {"m": min(LARGEST_M, max(SMALLEST_M, m)), "d": dimensions(actions)},
         "fit": {"samples": 10_000, "steps": 1000},
-        "f": {"kind": "learned"},
         "policy": {"std": 1.0},
     }
     if algorithm == "ppo" and is_host(env):

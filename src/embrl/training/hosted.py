@@ -50,7 +50,7 @@ class HostWorld:
         self._begin = rows.over(_begin, once=True)
         self._policy = rows.over(Program.policy)
         self._noise = rows.over(Program.epoch_noise, shared=(2,))
-        self._learn = rows.over(Program.learn_epoch, shared=(4,), donate=(0,))
+        self._learn = rows.over(Program.learn, shared=(4,), donate=(0,))
         self._fit_of = rows.over(Program.fit_of)
         self._keys = rows.over(Program.evaluation_key, shared=(1,), once=True)
         # A step's choice is too small for more than one device.

@@ -196,7 +196,6 @@ def published(
             "learning_rate": 0.01,
         },
         "policy": {"std": cell.std, "bounded": False, "hidden": cell.hidden},
-        "f": {"kind": "learned" if getattr(env, "continuous_actions", False) else "nearest"},
         "hyper": _hyper(algorithm, cell),
     }
     if protocol.update_every and method != "none":

@@ -3,7 +3,7 @@ r"""The pure functions that a policy is trained by, each for one seed.
     pretraining -> new_agent -> start -> improve ... improve
                                                \-> evaluate
 
-On the host `begin` stands in for `start`, and `learn_epoch` for `improve` (`hosted`).
+On the host `begin` stands in for `start`, and `learn` for `improve` (`hosted`).
 """
 
 import functools
@@ -159,9 +159,7 @@ class Program(Pretraining):
             fresh: Transition
 
         def body(index: Int[Array, ""], carry: Carry) -> Carry:
-            state, measures, fresh = self._epoch(
-                env, carry.state, purpose(key, Purpose.IMPROVE, index), index
-            )
+            state, measures, fresh = self._epoch(env, carry.state, key, index)
             return Carry(state, jax.tree.map(jnp.add, carry.sums, measures), fresh)
 
         shapes = jax.eval_shape(lambda: self._epoch(env, state, key, first)[1:])
@@ -235,32 +233,20 @@ class Program(Pretraining):
     ) -> tuple[SeedState, dict[str, Array], Transition]:
         """Collects an epoch and learns from it."""
         assert state.lanes is not None
-        key_noise, key_steps = jax.random.split(key)
-        policy = self.policy(state.agent)
-        noise = policy.noise(key_noise, (self.epoch_rows, self.config.rollout.lanes))
+        policy, noise = self.policy(state.agent), self.epoch_noise(state.agent, key, index)
+        _, key_steps = jax.random.split(purpose(key, Purpose.IMPROVE, index))
         after, transitions, u = rollout(env, policy.act, state.lanes, key_steps, noise)
         state, measures = self.learn(state._replace(lanes=after), transitions, u, key, index)
         return state, measures, transitions
 
     def epoch_noise(self, agent: Agent, key: Key, index: Int[Array, ""]) -> Any:
-        """The policy's noise in epoch `index`, `[T, B, ...]`, for an environment on the host."""
+        """The policy's noise in epoch `index`, `[T, B, ...]`."""
         key_noise, _ = jax.random.split(purpose(key, Purpose.IMPROVE, index))
         return self.policy(agent).noise(key_noise, (self.epoch_rows, self.config.rollout.lanes))
 
     def evaluation_key(self, key: Key, index: Int[Array, ""]) -> Key:
         """For evaluating after epoch `index`."""
         return purpose(key, Purpose.EVALUATE, index)
-
-    def learn_epoch(
-        self,
-        state: SeedState,
-        transitions: Transition,
-        u: Array,
-        key: Key,
-        index: Int[Array, ""],
-    ) -> tuple[SeedState, dict[str, Array]]:
-        """`learn`, for an epoch that was taken on the host with `epoch_noise`."""
-        return self.learn(state, transitions, u, purpose(key, Purpose.IMPROVE, index), index)
 
     def learn(
         self,
@@ -275,9 +261,9 @@ class Program(Pretraining):
         Arguments:
             transitions: `[T, B, ...]`, taken by the policy as it stands.
             u: the internal actions behind them, `[T, B, ...]`.
-            key: of this epoch.
             index: the epoch's number.
         """
+        key = purpose(key, Purpose.IMPROVE, index)
         policy, embedding = self.policy(state.agent), state.agent.embedding
         table, replay = policy.table, state.replay
         blocks = self.pretraining_blocks + index

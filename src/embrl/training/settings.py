@@ -49,6 +49,7 @@ def default_config(
     get_method(method)
     if settings not in get_args(Settings):
         raise UnknownNameError("settings", settings, get_args(Settings))
+    continuous_actions = getattr(env, "continuous_actions", False)
     config = RunConfig(
         environment=environment,
         env=env,
@@ -63,7 +64,7 @@ def default_config(
         update=UpdateConfig(),
         transfer=TransferConfig(),
         policy=PolicyConfig(),
-        f=DecoderConfig(),
+        f=DecoderConfig(kind="learned" if continuous_actions else "nearest"),
         hyper=ALGORITHMS[algorithm](),
         rollout=RolloutConfig(),
         evaluation=EvaluationConfig(),
@@ -73,12 +74,12 @@ def default_config(
         if is_host(env):
             changes = continuous.on_the_host(config.hyper.off_policy)
             config = dataclasses.replace(_replace(config, changes), seeds=1)
-        if getattr(env, "continuous_actions", False):
+        if continuous_actions:
             config = _replace(config, continuous.of_numbers(env, algorithm, built))
         named = method == "jsae" and named_factor(env) is not None
         return _naming(config) if named else config
     if settings == "best":
-        if getattr(env, "continuous_actions", False):
+        if continuous_actions:
             raise EmbrlError("settings best is for Discrete actions: choose settings tuned")
         if (method, algorithm) != ("jsae", "ppo"):
             raise EmbrlError(
