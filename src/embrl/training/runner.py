@@ -6,7 +6,7 @@ import operator
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import gymnasium
 import jax
@@ -16,12 +16,13 @@ import numpy as np
 from embrl import spaces
 from embrl.embedding import quality
 from embrl.embedding.complaints import complaints
+from embrl.embedding.feature_actions import with_features, without_features
 from embrl.embedding.fit import FitState
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.objectives import OwnObjective
 from embrl.errors import EmbrlError
 from embrl.statistics import area_under_curve, bootstrap_mean
-from embrl.training import checkpoint, transfer
+from embrl.training import action_inputs, checkpoint, transfer
 from embrl.training.check import check
 from embrl.training.config import RunConfig, as_json, from_json
 from embrl.training.program import Program
@@ -35,6 +36,8 @@ from embrl.types import Transition
 
 FIT_STEPS = 50
 """Gradient steps of pre-training between two looks from the host."""
+
+State = TypeVar("State")
 
 SAVE_EVERY = 15.0
 """Seconds between two checkpoints, at least; the end of a stage is saved in any case."""
@@ -113,9 +116,11 @@ def train(
     """
     started = time.perf_counter() if started is None else started
     env = config.env.build() if env is None else env
-    program = Program(config, env.observation_space, env.action_space, own or {})
+    inputs = action_inputs.gathered(config, env, RunFolder(out))
+    program = Program(config, env.observation_space, env.action_space, own or {}, inputs)
     check(program)
     folder = _open(config, Path(out), resume)
+    inputs.write(folder)
     if (folder.path / "summary.json").exists():
         return folder  # complete: there is nothing to resume
     run = _Run(program, env, folder, watch, save_every, started, sweep)
@@ -169,7 +174,7 @@ class _Run:
         self.renewed = over_seeds(
             functools.partial(transfer.renewed, self.config.transfer), rows.count, once=True
         )
-        self.new_model = rows.over(Program.new_model, once=True)
+        self.new_model = rows.over(Program.new_model, shared=(2,), once=True)
         self.fit = rows.over(Program.fit, shared=(3,), donate=(0,))
         self.fit_decoder = rows.over(Program.fit_decoder, once=True)
         self.new_agent = rows.over(Program.new_agent, once=True)
@@ -187,7 +192,7 @@ class _Run:
             state = self._begin(*self._pretrain(found))
         else:
             assert found is not None
-            state = checkpoint.read(found, self._state_shapes())
+            state = self._read(found, self._state_shapes())
         state = self._learn(state)
         self._summarise()
         return self.folder
@@ -198,12 +203,13 @@ class _Run:
         # Not saved: the same keys collect the same transitions again.
         transitions = self.world.collect()
         train, held_out = self.split(transitions)
+        features = self.program.inputs.features
         if found is None:
-            state = self.new_model(self.keys, train)
+            state = self.new_model(self.keys, train, features)
             if self.source is not None:
                 state = self.renewed(state, self.source.agent.embedding)
         else:
-            state = checkpoint.read(found, jax.eval_shape(self.new_model, self.keys, train))
+            state = self._read(found, jax.eval_shape(self.new_model, self.keys, train, features))
         total = self.config.fit.steps if self.config.objectives else 0
         while self.record.done < total:
             # Always the same number, so that one program serves; steps beyond the last have a
@@ -338,7 +344,7 @@ class _Run:
         checkpoint.write(
             self.folder.checkpoint,
             number,
-            state,
+            without_features(state),
             {
                 "record": dataclasses.asdict(record),
                 "observation_space": spaces.to_json(self.env.observation_space),
@@ -346,6 +352,11 @@ class _Run:
             },
         )
         self.saved_at = time.perf_counter()
+
+    def _read(self, found: Path, like: State) -> State:
+        """The state of a checkpoint, and the features of actions, which the folder has once."""
+        state = checkpoint.read(found, without_features(like))
+        return with_features(state, self.program.inputs.features)
 
     def _state_shapes(self) -> SeedState:
         return transfer.state_shapes(self.program, self.source, self.world.shapes)

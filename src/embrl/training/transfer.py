@@ -11,13 +11,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from embrl import spaces
+from embrl.embedding.feature_actions import with_features, without_features
 from embrl.embedding.fit import FitState
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.monitor import Reference
 from embrl.errors import EmbrlError
 from embrl.policy.actors import GaussianActor
 from embrl.policy.algorithm import Learner
-from embrl.training import checkpoint
+from embrl.training import action_inputs, checkpoint
 from embrl.training.config import TransferConfig, from_json
 from embrl.training.program import Program
 from embrl.training.run_folder import RunFolder
@@ -68,9 +69,10 @@ def source(program: Program) -> Source:
             f"transfer.policy: {folder.path} has {theirs.algorithm} and {theirs.policy}: "
             "choose the same"
         )
-    its_program = Program(theirs, observations, actions, program.own)
-    shapes = state_shapes(its_program, None)
-    state = checkpoint.read(found, Source(shapes.agent, shapes.reference))  # type: ignore[arg-type]
+    inputs = action_inputs.of_run(theirs, actions, folder)
+    shapes = state_shapes(Program(theirs, observations, actions, program.own, inputs), None)
+    like = without_features(Source(shapes.agent, shapes.reference))  # type: ignore[arg-type]
+    state = with_features(checkpoint.read(found, like), inputs.features)
     chosen = np.arange(config.rows) % config.seeds % theirs.rows
     return jax.tree.map(lambda leaf: jnp.asarray(leaf[chosen]), state)
 
