@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 ROOMS = [
     {"errors", "plugins", "registry", "types", "statistics"},
-    {"spaces", "networks", "distributions"},
+    {"spaces", "networks", "distributions", "portable"},
     {"boxes"},
     {"envs"},
     {"data"},
@@ -19,6 +19,9 @@ ROOMS = [
     {"decoding"},
     {"policy"},
     {"training"},
+    {"fitting"},
+    {"deploy"},
+    {"interop"},
     {"agents"},
     {"report"},
     {"experiments"},
@@ -70,6 +73,12 @@ def test_environments_on_the_host_know_no_jax():
                 ours = name in allowed or name.startswith("embrl.envs.host")
                 top = name.partition(".")[0]
                 assert ours or top in allowed | sys.stdlib_module_names, f"{path.name}: {name}"
+
+
+def test_portable_functions_know_no_jax():
+    modules = "embrl.portable.nearest, embrl.portable.scaling, embrl.portable.layers"
+    code = f"import sys, {modules}; assert 'jax' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_every_make_target_explains_itself():

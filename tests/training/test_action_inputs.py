@@ -242,7 +242,7 @@ def test_where_there_is_nothing_to_embed(tiny, tmp_path):
     shutil.move(tmp_path / "two.npz", tmp_path / "bad.npy")
     assert "holds several arrays" in bad(tiny, tmp_path, None, names=FEATURES)
     config = replaced(tiny(), {"model.action_features": "env"})
-    with pytest.raises(EmbrlError, match="this environment has no action_features"):
+    with pytest.raises(EmbrlError, match="nothing here has action_features"):
         action_inputs.gathered(config, Nothing(), RunFolder(tmp_path / "run"))
 
 

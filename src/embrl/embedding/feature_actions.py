@@ -144,6 +144,20 @@ def longer(
     return jnp.concatenate([table, g.embed(features)])
 
 
+def extended(g: FeatureActions, features: Float[Array, "k q"]) -> FeatureActions:
+    """The same g with new actions behind the others. Their features are standardised like those
+    that it was trained with, and they have no rows of their own.
+    """
+    assert g.features.bits is not None
+    new = Fixed.of(features)
+    bits = jnp.concatenate([jnp.asarray(g.features.bits), jnp.asarray(new.bits)])
+    g = eqx.tree_at(lambda g: g.features, g, Fixed(bits))
+    if g.rows is None:
+        return g
+    rows = jnp.concatenate([g.rows, jnp.zeros((len(features), g.rows.shape[1]))])
+    return eqx.tree_at(lambda g: g.rows, g, rows)
+
+
 def with_more(allowed: Bool[Array, " n"] | None, count: int) -> Bool[Array, " n+k"] | None:
     """Which actions may be chosen, with so many new ones that may; None: all."""
     return None if allowed is None else jnp.concatenate([allowed, jnp.ones(count, bool)])

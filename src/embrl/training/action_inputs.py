@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import io
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 import gymnasium
 import numpy as np
@@ -18,9 +18,6 @@ from embrl.spaces import action_count, is_continuous
 from embrl.training import files
 from embrl.training.config import RunConfig
 from embrl.training.run_folder import RunFolder
-
-if TYPE_CHECKING:
-    from embrl.training.world import AnyEnvironment
 
 FEATURES = "action-features.npy"
 CLOSED = "closed-actions.npy"
@@ -55,8 +52,24 @@ class ActionInputs:
 NONE = ActionInputs()
 
 
-def gathered(config: RunConfig, env: "AnyEnvironment", folder: RunFolder) -> ActionInputs:
-    """What the settings name; the folder's copies, where a run was begun there.
+class Source(Protocol):
+    """Where actions are from: an environment, for one."""
+
+    @property
+    def action_space(self) -> gymnasium.Space:
+        """In embrl's form."""
+        ...
+
+    def action_features(self) -> Any:
+        """What it says of each action; None: nothing."""
+        ...
+
+
+def gathered(config: RunConfig, source: Source, folder: RunFolder | None = None) -> ActionInputs:
+    """What the settings name.
+
+    Arguments:
+        folder: where a run was begun, its copies are what counts.
 
     Raises:
         EmbrlError: a file is missing or holds something else, the environment has no features, or
@@ -64,19 +77,18 @@ def gathered(config: RunConfig, env: "AnyEnvironment", folder: RunFolder) -> Act
     """
     if not _wanted(config):
         return NONE
-    if is_continuous(env.action_space):
-        raise EmbrlError(f"{_flag(config)}: actions are {env.action_space}, not Discrete")
+    if is_continuous(source.action_space):
+        raise EmbrlError(f"{_flag(config)}: actions are {source.action_space}, not Discrete")
     if not method(config.method).actions:
         raise EmbrlError(f"{_flag(config)}: method {config.method} embeds no actions")
-    actions = action_count(env.action_space)
-    features = closed = None
+    actions = action_count(source.action_space)
+    features = allowed = None
     if config.model.action_features:
-        features = _features(config.model.action_features, env, actions, folder)
+        features = _features(config.model.action_features, source, actions, folder)
     if config.rollout.closed:
-        copy = folder.path / CLOSED
-        path = copy if copy.exists() else Path(config.rollout.closed)
-        closed = _allowed(path, actions, "rollout.closed")
-    return ActionInputs(features, closed)
+        path = _copy(folder, CLOSED) or Path(config.rollout.closed)
+        allowed = _allowed(path, actions, "rollout.closed")
+    return ActionInputs(features, allowed)
 
 
 def of_run(config: RunConfig, action_space: gymnasium.Space, folder: RunFolder) -> ActionInputs:
@@ -104,18 +116,23 @@ def _flag(config: RunConfig) -> str:
     return "model.action-features" if config.model.action_features else "rollout.closed"
 
 
-def _features(named: str, env: "AnyEnvironment", actions: int, folder: RunFolder) -> np.ndarray:
+def _copy(folder: RunFolder | None, name: str) -> Path | None:
+    if folder is None or not folder.holds_run:
+        return None
+    path = folder.path / name
+    return path if path.exists() else None
+
+
+def _features(named: str, source: Source, actions: int, folder: RunFolder | None) -> np.ndarray:
     what = f"model.action-features {named}"
-    copy = folder.path / FEATURES
-    if copy.exists():
+    if copy := _copy(folder, FEATURES):
         return checked_features(_array(copy, what), str(copy), rows=actions)
     if named != FROM_ENVIRONMENT:
         return checked_features(_array(Path(named), what), what, rows=actions)
-    found = env.action_features()
+    found = source.action_features()
     if found is None:
         raise EmbrlError(
-            "model.action-features is env, and this environment has no action_features: name a "
-            ".npy file"
+            "model.action-features is env, and nothing here has action_features: name a .npy file"
         )
     return checked_features(found, what, rows=actions)
 
