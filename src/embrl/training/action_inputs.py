@@ -149,7 +149,8 @@ def _array(path: Path, what: str) -> np.ndarray:
     except FileNotFoundError as error:
         raise EmbrlError(f"{what}: there is no file {path}") from error
     except (OSError, ValueError, EOFError) as error:
-        raise EmbrlError(f"{what}: {path} is no whole .npy file of numbers: {error}") from error
+        # Not NumPy's own words: they say how to run what is in a pickle.
+        raise EmbrlError(f"{what}: {path} is no whole .npy file of numbers") from error
     if not isinstance(found, np.ndarray):
         found.close()
         raise EmbrlError(f"{what}: {path} holds several arrays: give a .npy file of one")
