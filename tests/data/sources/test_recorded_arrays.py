@@ -1,5 +1,7 @@
 """Arrays as transitions: what is made of them, and what is refused, by hand."""
 
+from typing import Any
+
 import gymnasium
 import numpy as np
 import pytest
@@ -147,23 +149,24 @@ def test_what_cannot_be_used_is_named_with_its_place(changes, given, said):
 
 def test_a_rollout_keeps_its_lanes_and_its_places():
     steps, lanes = 3, 2
-    rollout = Transition(
-        observation=np.arange(6).reshape(steps, lanes),
-        action=np.zeros((steps, lanes), int),
-        reward=np.zeros((steps, lanes)),
-        next_observation=np.arange(6).reshape(steps, lanes) + lanes,
-        terminated=np.zeros((steps, lanes), bool),
-        truncated=np.zeros((steps, lanes), bool),
-    )  # type: ignore[arg-type]
+    columns: dict[str, Any] = {
+        "observation": np.arange(6).reshape(steps, lanes),
+        "action": np.zeros((steps, lanes), int),
+        "reward": np.zeros((steps, lanes)),
+        "next_observation": np.arange(6).reshape(steps, lanes) + lanes,
+        "terminated": np.zeros((steps, lanes), bool),
+        "truncated": np.zeros((steps, lanes), bool),
+    }
+    rollout = Transition(**columns)
     found = from_transition(rollout)
     assert found.transitions.reward.shape == (3, 2)
     assert found.observation_space == spaces.Discrete(8)
     assert not found.transitions.truncated.any()
-    broken = rollout._replace(reward=np.array([[0, 0], [0, np.nan], [0, 0]]))  # type: ignore[arg-type]
+    broken = {**columns, "reward": np.array([[0, 0], [0, np.nan], [0, 0]])}
     with pytest.raises(EmbrlError, match="reward nan in step 1 of lane 1"):
-        from_transition(broken)
+        from_transition(Transition(**broken))
     with pytest.raises(EmbrlError, match="must begin with the same axes"):
-        from_transition(rollout._replace(action=np.zeros((2, 2), int)))  # type: ignore[arg-type]
+        from_transition(Transition(**{**columns, "action": np.zeros((2, 2), int)}))
 
 
 @settings(max_examples=30, deadline=None)

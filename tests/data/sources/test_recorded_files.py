@@ -117,12 +117,11 @@ def minari_folder(tmp_path, monkeypatch):
     """Two episodes of a data set with composite observations."""
     minari = pytest.importorskip("minari")
     pytest.importorskip("h5py")
-    from minari.data_collector import EpisodeBuffer
-
+    episode = pytest.importorskip("minari.data_collector").EpisodeBuffer
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
     space = spaces.Dict({"at": spaces.Discrete(9), "speed": spaces.Discrete(4)})
     episodes = [
-        EpisodeBuffer(
+        episode(
             id=number,
             observations={"at": list(range(length + 1)), "speed": [1] * (length + 1)},
             actions=[number + 1] * length,
