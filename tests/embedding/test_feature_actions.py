@@ -1,3 +1,5 @@
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -35,22 +37,20 @@ def by_hand(g: FeatureActions, features: np.ndarray, rows: np.ndarray | float = 
     """tanh(W2 tanh(W1 z + b1) + b2 + row) in float64, z standardised over TABLE."""
     whole = TABLE.astype(np.float64)
     z = (features - whole.mean(0)) / whole.std(0)
-    one, two = (
-        [np.asarray(a, np.float64) for a in (layer.weight, layer.bias)]
-        for layer in g.network.layers
-    )
+    layers: Any = g.network.layers
+    one, two = ([np.asarray(a, np.float64) for a in (x.weight, x.bias)] for x in layers)
     return np.tanh(np.tanh(z @ one[0] + one[1]) @ two[0] + two[1] + rows)
 
 
 def test_an_action_lies_where_its_features_say():
-    g = FeatureActions(TABLE, 2, (8,), key=KEY)
+    g = FeatureActions(jnp.asarray(TABLE), 2, (8,), key=KEY)
     np.testing.assert_allclose(g.table, by_hand(g, TABLE), rtol=1e-4, atol=1e-5)
-    some = np.array([[3, 29], [0, 3]], np.int32)
+    some = jnp.array([[3, 29], [0, 3]])
     np.testing.assert_allclose(g(some), by_hand(g, TABLE)[some], rtol=1e-4, atol=1e-5)
 
 
 def test_rows_come_on_top_and_new_actions_have_none():
-    g = FeatureActions(TABLE, 2, (8,), rows=True, key=KEY)
+    g = FeatureActions(jnp.asarray(TABLE), 2, (8,), rows=True, key=KEY)
     np.testing.assert_array_equal(g.rows, np.zeros((30, 2)))
     rows = RANDOM.normal(size=(30, 2))
     g = eqx.tree_at(lambda g: g.rows, g, jnp.asarray(rows, jnp.float32))
@@ -60,7 +60,7 @@ def test_rows_come_on_top_and_new_actions_have_none():
 
 @pytest.mark.parametrize("rows", [False, True])
 def test_a_table_in_parts_is_the_table(monkeypatch, rows):
-    g = FeatureActions(TABLE, 2, (8,), rows=rows, key=KEY)
+    g = FeatureActions(jnp.asarray(TABLE), 2, (8,), rows=rows, key=KEY)
     whole = np.asarray(g.table)
     monkeypatch.setattr(feature_actions, "AT_ONCE", 8)  # three of these, and 6 more
     np.testing.assert_allclose(g.table, whole, rtol=1e-6, atol=1e-7)
@@ -72,19 +72,21 @@ def test_units_do_not_matter(shift, scale):
     plain = np.arange(12.0).reshape(6, 2)
     with np.errstate(over="ignore"):
         moved = (plain * scale + (shift if abs(shift) < 100 * scale else 0.0)).astype(np.float32)
-    here, there = (FeatureActions(f, 2, (), key=KEY) for f in (plain, moved))
+    here, there = (FeatureActions(jnp.asarray(f), 2, (), key=KEY) for f in (plain, moved))
     np.testing.assert_allclose(here.table, there.table, atol=1e-3)
 
 
 def test_a_column_that_does_not_vary_says_nothing():
-    g = FeatureActions(np.full((5, 2), 1e6), 2, (4,), key=KEY)
+    g = FeatureActions(jnp.full((5, 2), 1e6), 2, (4,), key=KEY)
     np.testing.assert_array_equal(g.width(), [1.0, 1.0])
     assert np.ptp(np.asarray(g.table), axis=0).max() == 0.0
 
 
 def test_fixed_numbers_come_back_to_the_bit():
     numbers = np.array([0.1, -0.0, 3e38, 1e-40], np.float32)
-    np.testing.assert_array_equal(np.asarray(Fixed.of(numbers)()).view(int), numbers.view(int))
+    np.testing.assert_array_equal(
+        np.asarray(Fixed.of(jnp.asarray(numbers))()).view(int), numbers.view(int)
+    )
 
 
 def batch(actions: int, count: int = 64) -> Transition:
@@ -144,7 +146,7 @@ def test_features_are_left_out_of_checkpoints_and_put_back():
 
 
 def test_longer_tables():
-    g = FeatureActions(TABLE, 2, (8,), key=KEY)
+    g = FeatureActions(jnp.asarray(TABLE), 2, (8,), key=KEY)
     new = TABLE[[4, 7]]
     table = longer(g.table, g, jnp.asarray(new))
     assert table.shape == (32, 2)

@@ -3,8 +3,10 @@
 import dataclasses
 import json
 import shutil
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from gymnasium.spaces import Box, Discrete
@@ -47,6 +49,10 @@ def done(tiny, tmp_path_factory):
     return found
 
 
+def policy_of(run, seed=0) -> Any:
+    return embrl.load(run.path).policy(seed)
+
+
 def outcome(folder):
     return [
         (folder.path / "metrics.csv").read_bytes(),
@@ -68,10 +74,10 @@ def test_closed_actions_are_never_drawn():
 
 def test_f_never_returns_what_is_not_allowed():
     actor = GaussianActor(1, 1, (), std=0.1, bounded=False, key=jax.random.key(0))
-    table = np.array([[0.0], [0.01], [0.9]], np.float32)
+    table = jnp.array([[0.0], [0.01], [0.9]])
     allowed = np.array([False, True, True])
-    policy = OverallPolicy(
-        lambda s: s, actor, NearestAction(), table, None, jax.numpy.array(allowed)
+    policy: Any = OverallPolicy(
+        lambda s: s, actor, NearestAction(), table, None, jnp.array(allowed)
     )
     at = np.zeros((1,), np.float32)
     noise = (np.zeros(1, np.float32), None)
@@ -81,7 +87,7 @@ def test_f_never_returns_what_is_not_allowed():
 
 
 def test_a_run_needs_its_folder_alone(done):
-    policy = embrl.load(done.path).policy(seed=1)
+    policy = policy_of(done, 1)
     actions = np.concatenate([policy.act(np.arange(100), seed=seed) for seed in range(20)])
     assert not np.isin(actions, CLOSED).any()
     assert len(np.unique(actions)) > 1
@@ -148,7 +154,7 @@ def test_closed_actions_with_other_algorithms(tiny, tmp_path, changes):
 
 
 def test_new_actions_are_chosen_where_they_lie(done):
-    policy = embrl.load(done.path).policy()
+    policy = policy_of(done)
     more = policy.with_actions(100.0 * BITS[CLOSED] - 7.0)
     assert more.action_space == Discrete(10)
     assert policy.action_space == Discrete(8)
@@ -165,7 +171,7 @@ def test_new_actions_are_chosen_where_they_lie(done):
 
 
 def test_what_cannot_be_added_or_removed(done):
-    policy = embrl.load(done.path).policy()
+    policy = policy_of(done)
     with pytest.raises(EmbrlError, match="2 features an action, and 3 are needed"):
         policy.with_actions(np.zeros((1, 2)))
     with pytest.raises(EmbrlError, match="entry 0 is 8: there are actions 0 to 7"):
@@ -232,7 +238,7 @@ def test_where_there_is_nothing_to_embed(tiny, tmp_path):
     none = np.array([1])
     said = bad(tiny, tmp_path, none, names=("rollout.closed",), method="none")
     assert "method none embeds no actions" in said
-    box = Nothing()
+    box: Any = Nothing()
     box.action_space = Box(-1.0, 1.0, (2,))
     assert "not Discrete" in bad(tiny, tmp_path, none, names=("rollout.closed",), env=box)
     (tmp_path / "bad.npy").write_bytes(b"\x93NUMPY\x01\x00")
