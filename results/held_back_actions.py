@@ -4,7 +4,7 @@
 
 Gridworld with 2,048 actions, of which a tenth is held back (`rollout.closed`): neither tried in
 pre-training nor returned by f. Then all are masked but these. Beside it: training on just these,
-drawing among them, and the same with a row for each action, which leaves new ones where they began.
+drawing among them, as many actions that were tried, and the same with a row for each action, which leaves new ones where they began.
 
 Writes results/held-back-actions: summary.json and README.md.
 """
@@ -96,8 +96,9 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
     order = np.random.default_rng(given.choice).permutation(actions)
     held_back = np.sort(order[: round(SHARE * actions)])
     others = np.setdiff1d(np.arange(actions), held_back)
-    new, old = np.zeros((2, actions), bool)
+    new, old, few = np.zeros((3, actions), bool)
     new[held_back], old[others] = True, True
+    few[order[-len(held_back) :]] = True
     lines: dict[str, Any] = {}
 
     def run(closed: np.ndarray, features: str) -> list[OverallPolicy]:
@@ -110,6 +111,7 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
     for name, features in (("features", "env"), ("rows", "")):
         policies = run(held_back, features)
         lines[f"{name}, old actions"] = summary(returns(env, policies, old))
+        lines[f"{name}, as many old actions"] = summary(returns(env, policies, few))
         lines[f"{name}, new actions alone"] = summary(returns(env, policies, new))
         lines[f"{name}, trained on the new actions"] = summary(
             returns(env, run(others, features), new)
@@ -127,8 +129,10 @@ TEXT = {
     "rows, new actions alone": "a row each: trained without them, then these alone",
     "rows, trained on the new actions": "a row each: trained on these alone",
     "drawn among the new actions": "drawn among these",
-    "features, old actions": "features: trained without them, the other actions alone",
-    "rows, old actions": "a row each: trained without them, the other actions alone",
+    "features, as many old actions": "features: as many actions that were tried, these alone",
+    "rows, as many old actions": "a row each: as many actions that were tried, these alone",
+    "features, old actions": "features: all actions that were tried",
+    "rows, old actions": "a row each: all actions that were tried",
 }
 
 

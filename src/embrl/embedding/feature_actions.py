@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from embrl.embedding.encoders import SPREAD
 from embrl.errors import EmbrlError
 from embrl.networks import MLP
 from embrl.types import Key
@@ -74,11 +75,13 @@ class FeatureActions(eqx.Module):
         hidden: Sequence[int],
         *,
         rows: bool = False,
+        spread: float = SPREAD,
         key: Key,
     ) -> None:
         """
         Arguments:
             features: what is known of each action.
+            spread: how wide actions lie apart in the beginning, in each dimension, or about that.
             rows: whether actions have a row of their own beside them; they begin with zeros, which
                 are what new actions get.
         """
@@ -86,8 +89,7 @@ class FeatureActions(eqx.Module):
         self.features = Fixed.of(features)
         centre, width = _standard(features)
         self.centre, self.width = Fixed.of(centre), Fixed.of(width)
-        # Wide from the start, as of actions that are numbers: features bring a geometry with them.
-        self.network = MLP(features.shape[1], hidden, d, key=key)
+        self.network = MLP(features.shape[1], hidden, d, last_scale=spread, key=key)
         self.rows = jnp.zeros((features.shape[0], d)) if rows else None
 
     @property

@@ -155,8 +155,14 @@ def _new_g(
     actions: int, features: Array | None, config: ModelConfig, key: Key
 ) -> ActionEncoder | FeatureActions:
     if features is not None:
-        rows = config.action_rows
-        return FeatureActions(features, config.d, config.action_hidden, rows=rows, key=key)
+        return FeatureActions(
+            features,
+            config.d,
+            config.action_hidden,
+            rows=config.action_rows,
+            spread=config.action_spread,
+            key=key,
+        )
     if config.action_features:
         raise EmbrlError(
             f"model.action-features is {config.action_features}, and the features were not passed: "
