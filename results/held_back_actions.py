@@ -4,7 +4,8 @@
 
 Gridworld with 2,048 actions, of which a tenth is held back (`rollout.closed`): neither tried in
 pre-training nor returned by f. Then all are masked but these. Beside it: training on just these,
-drawing among them, as many actions that were tried, and the same with a row for each action, which leaves new ones where they began.
+drawing among them, as many actions that were tried, and the same with a row for each action, which
+leaves new ones where they began.
 
 Writes results/held-back-actions: summary.json and README.md.
 """
