@@ -93,7 +93,7 @@ def _learned(
         reference=reference,
         allowed=program.inputs.allowed,
         named=origin.named,
-        quality=dataclasses.asdict(quality),
+        quality=_said(dataclasses.asdict(quality)),
         source={
             "name": origin.name,
             "samples": int(transitions.reward[0].size),
@@ -102,3 +102,15 @@ def _learned(
             **origin.about,
         },
     )
+
+
+def _said(measures: dict[str, Any]) -> dict[str, Any]:
+    """Without numbers that are not finite, which JSON has no word for: nothing was measured."""
+    return {
+        name: _said(value)
+        if isinstance(value, dict)
+        else None
+        if isinstance(value, float) and not np.isfinite(value)
+        else value
+        for name, value in measures.items()
+    }
