@@ -210,7 +210,9 @@ def checked_indices(indices: Any, actions: int, what: str) -> np.ndarray:
     return values.astype(np.int32)
 
 
-def checked_features(features: Any, what: str, *, rows: int | None, columns: int | None = None):
+def checked_features(
+    features: Any, what: str, *, rows: int | None, columns: int | None = None
+) -> np.ndarray:
     """Features of actions as float32 `[n, q]`.
 
     Arguments:
