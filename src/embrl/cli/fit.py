@@ -137,7 +137,8 @@ def _discrete(flag: str, text: str) -> gymnasium.spaces.Discrete | None:
 def _environment(source: str, arguments: Sequence[str]) -> Origin:
     settings = parse_env(envs.kind(source), arguments, f"embrl fit {source}")
     policy = value_of("--policy", arguments, "")
-    options = {name: getattr(settings, name) for name in settings.__dataclass_fields__}
+    names = [setting.name for setting in dataclasses.fields(settings)]
+    options = {name: getattr(settings, name) for name in names}
     return origin(source, policy=policy or None, options=options)
 
 
