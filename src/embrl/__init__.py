@@ -24,6 +24,8 @@ if TYPE_CHECKING:
         report_agents,
         walk_agents,
     )
+    from embrl.deploy.exported import load_policy
+    from embrl.deploy.exporting import export
     from embrl.errors import EmbrlError
     from embrl.registration import register_environment, register_method, register_objective
 
@@ -33,11 +35,13 @@ __all__ = [
     "Policy",
     "Run",
     "collect_agents",
+    "export",
     "fit_agents",
     "generate_agents",
     "improve_agents",
     "load",
     "load_agents",
+    "load_policy",
     "make",
     "play",
     "register_environment",
@@ -54,5 +58,7 @@ def __getattr__(name: str) -> Any:
         home = "errors" if name == "EmbrlError" else "api"
         home = "registration" if name.startswith("register_") else home
         home = "api_agents" if name.endswith("_agents") else home
+        home = "deploy.exporting" if name == "export" else home
+        home = "deploy.exported" if name == "load_policy" else home
         return getattr(importlib.import_module(f"embrl.{home}"), name)
     raise AttributeError(f"module 'embrl' has no attribute {name!r}")

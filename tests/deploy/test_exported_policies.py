@@ -188,7 +188,7 @@ def test_bad_observations_and_noise_are_named(folder: Path) -> None:
         (lambda text: text[:200], "is damaged"),
         (lambda text: text.replace('"Affine"', '"Afine"'), "'Afine' is no step that this"),
         (lambda text: text.replace('"bias":', '"bios":'), "Affine has weight, bias"),
-        (lambda text: text.replace("1.bias", "9.bias"), r"its weights have no parameters\.9\.bias"),
+        (lambda text: text.replace("2.bias", "9.bias"), r"its weights have no parameters\.9\.bias"),
         (lambda text: text.replace('"int64"', '"ont64"'), "describes no space"),
         (lambda text: text.replace('"leave":', '"live":'), "is damaged: KeyError 'leave'"),
     ],
