@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from gymnasium import spaces
@@ -26,16 +27,25 @@ from embrl.portable.nearest import Nearest
 
 ROWS = 10_000
 
+
+def f32(values: Any) -> np.ndarray:
+    return np.array(values, np.float32)
+
+
+def i64(values: Any) -> np.ndarray:
+    return np.array(values, np.int64)
+
+
 RAW = RawStates(spaces.Discrete(40))
 ACTOR = GaussianActor((40,), 2, (4,), std=0.5, bounded=True, key=jax.random.key(0))
-TABLE = np.zeros((3, 2), np.float32)
+TABLE = jnp.zeros((3, 2))
 FORMS = Forms.of(spaces.Discrete(40), spaces.Discrete(3))
 
 CASES: dict[str, tuple[spaces.Space, spaces.Space, dict[str, Any]]] = {
     "discrete": (spaces.Discrete(40, start=3), spaces.Discrete(90, start=-1), {}),
     "factors": (
         spaces.MultiDiscrete([3, 5, 2]),
-        spaces.MultiDiscrete([[3, 4], [2, 2]], start=[[1, 0], [0, 5]]),
+        spaces.MultiDiscrete(i64([[3, 4], [2, 2]]), start=i64([[1, 0], [0, 5]])),
         {"algorithm": "ppo", "f": "softmax"},
     ),
     "numbers": (
@@ -49,8 +59,8 @@ CASES: dict[str, tuple[spaces.Space, spaces.Space, dict[str, Any]]] = {
         {"method": "none", "algorithm": "sac"},
     ),
     "raw numbers": (
-        spaces.Box(np.float32([-1, -inf, 0]), np.float32([3, inf, inf])),
-        spaces.Box(np.int64([-3, 0]), np.int64([3, 9]), dtype=np.int64),
+        spaces.Box(f32([-1, -inf, 0]), f32([3, inf, inf])),
+        spaces.Box(i64([-3, 0]), i64([3, 9]), dtype=np.int64),
         {"method": "none", "algorithm": "ppo"},
     ),
     "squashed": (
@@ -59,7 +69,7 @@ CASES: dict[str, tuple[spaces.Space, spaces.Space, dict[str, Any]]] = {
         {"method": "none", "normalise": "squash"},
     ),
     "reinforced actions": (
-        spaces.Box(np.float32([-1, -2]), np.float32([3, 2])),
+        spaces.Box(f32([-1, -2]), f32([3, 2])),
         spaces.MultiBinary([2, 2]),
         {"method": "ra", "bounded": False},
     ),

@@ -24,7 +24,11 @@ from embrl.portable.policy import PortablePolicy
 
 KINDS = ("npy", "npz", "csv", "jsonl", "parquet")
 ABOUT = {"run": "run", "seed": 0, "environment": "mine", "versions": {}}
-TABLE = np.float32([[0.0], [1.0], [2.0], [3.0]])
+TABLE = np.arange(4, dtype=np.float32)[:, None]
+
+
+def f32(values: Any) -> np.ndarray:
+    return np.array(values, np.float32)
 
 
 def box(low: float, high: float, *shape: int) -> spaces.Box:
@@ -47,7 +51,7 @@ def summing(tmp_path: Path) -> Path:
 def twofold(tmp_path: Path) -> Path:
     """Of vectors of two, the same vector twice over, as two rows."""
     forms = Forms.of(box(-9, 9, 2), box(-9, 9, 4), None, box(-9, 9, 2, 2))
-    twice = Affine(np.float32([[1, 0, 1, 0], [0, 1, 0, 1]]), np.zeros(4, np.float32))
+    twice = Affine(f32([[1, 0, 1, 0], [0, 1, 0, 1]]), np.zeros(4, np.float32))
     draw = Gaussian(np.ones(4, np.float32), bounded=False)
     policy = PortablePolicy(Chain((twice,)), Chain(()), draw, Chain(()), None, forms.leave)
     ExportedPolicy(policy, forms.observation, forms.action, ABOUT).write(tmp_path / "twofold")

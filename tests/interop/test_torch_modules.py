@@ -37,26 +37,34 @@ inf = np.inf
 RNG = np.random.default_rng(0)
 
 
+def f32(values: Any) -> np.ndarray:
+    return np.array(values, np.float32)
+
+
+def i32(values: Any) -> np.ndarray:
+    return np.array(values, np.int32)
+
+
 def normal(*shape: int) -> np.ndarray:
     return RNG.normal(size=shape).astype(np.float32)
 
 
-BOUNDED = Limits(np.float32([-2, 0, 1]), np.float32([2, 5, 3]), None, None, FARTHEST)
-SEEN = Limits(np.float32([-2, -inf, 0]), np.float32([2, inf, inf]), normal(3), abs(normal(3)), 1.5)
+BOUNDED = Limits(f32([-2, 0, 1]), f32([2, 5, 3]), None, None, FARTHEST)
+SEEN = Limits(f32([-2, -inf, 0]), f32([2, inf, inf]), normal(3), abs(normal(3)), 1.5)
 SQUASHED = dataclasses.replace(SEEN, centre=None, width=None)
 POINTS = normal(40, 3)
 
 CHAINS = {
     "phi of indices": (
-        Chain((Column(), FactorRows(normal(9, 5), normal(5), np.int32([0])), Tanh())),
+        Chain((Column(), FactorRows(normal(9, 5), normal(5), i32([0])), Tanh())),
         RNG.integers(0, 9, 40),
     ),
     "phi of factors": (
-        Chain((FactorRows(normal(9, 5), normal(5), np.int32([0, 4, 7])), Relu())),
+        Chain((FactorRows(normal(9, 5), normal(5), i32([0, 4, 7])), Relu())),
         RNG.integers(0, 2, (40, 3)),
     ),
     "looked up": (Chain((Rows(normal(9, 5)),)), RNG.integers(0, 9, (4, 10))),
-    "standardised": (Chain((Standardised(normal(3), np.float32(0.3)),)), POINTS),
+    "standardised": (Chain((Standardised(normal(3), f32(0.3)),)), POINTS),
     "bounded": (Chain((Scaled(BOUNDED), Affine(normal(3, 2), normal(2)), Tanh())), POINTS),
     "seen": (Chain((Scaled(SEEN),)), 5 * POINTS),
     "squashed": (Chain((Scaled(SQUASHED),)), POINTS),
@@ -132,7 +140,7 @@ def test_a_policy_is_the_same_in_pytorch(name: str, random_f: bool) -> None:
         spaces.Box(-9, 9, (6,)),
         spaces.Discrete(12),
         spaces.Box(-9, 9, (2, 3), np.float64),
-        spaces.MultiDiscrete([[3], [4]], start=[[1], [0]]),
+        spaces.MultiDiscrete(np.array([[3], [4]]), start=np.array([[1], [0]])),
     )
     likeliest = Chain((First(3), Tanh())) if points else Chain((Likeliest(),))
     policy = PortablePolicy(

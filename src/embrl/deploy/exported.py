@@ -155,18 +155,20 @@ class ExportedPolicy:
         arrays = _weights(Path(path) / WEIGHTS, found.get("sha256"))
         try:
             parts = found["parts"]
-            policy = PortablePolicy(
+            read: dict[str, Any] = {
                 **{name: chain_from_json(parts[name], arrays, where) for name in CHAINS},
                 **{
                     name: None if parts[name] is None else from_json(parts[name], arrays, where)
                     for name in DRAWS
                 },
+            }
+            observation, action = (
+                Form.from_json(found[name], where) for name in ("observation", "action")
             )
-            forms = [Form.from_json(found[name], where) for name in ("observation", "action")]
         except FAULTY as error:
             raise EmbrlError(f"{where} is damaged: {type(error).__name__} {error}") from error
         about = {name: found.get(name) for name in ("run", "seed", "environment", "versions")}
-        return cls(policy, *forms, about)
+        return cls(PortablePolicy(**read), observation, action, about)
 
 
 def check_free(path: Path) -> None:

@@ -78,11 +78,12 @@ def _npz(path: Path, form: Form) -> Iterator[Part]:
             if version[0] not in read:
                 raise EmbrlError(f"{name} has version {version} of the npy format")
             shape, fortran, dtype = read[version[0]](file)
-            if dtype.hasobject or not shape or (fortran and len(shape) > 1):
+            if dtype.hasobject or len(shape) < 1 or (fortran and len(shape) > 1):
                 raise EmbrlError(f"{name} is no array of rows: save it in C order, without objects")
             size = int(np.prod(shape[1:])) * dtype.itemsize
-            for first in range(0, shape[0], ROWS):
-                rows = min(ROWS, shape[0] - first)
+            count = int(np.prod(shape[:1]))
+            for first in range(0, count, ROWS):
+                rows = min(ROWS, count - first)
                 data = file.read(rows * size)
                 yield first, np.frombuffer(data, dtype).reshape(rows, *shape[1:])
 

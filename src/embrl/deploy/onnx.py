@@ -1,6 +1,7 @@
 """Plain steps in ONNX: one function for each."""
 
 import functools
+from typing import Any
 
 import numpy as np
 
@@ -30,7 +31,7 @@ from embrl.portable.nearest import Nearest
 from embrl.portable.policy import PortablePolicy
 from embrl.portable.scaling import Limits, Original, Scaled, Standardised
 
-LAST = np.int64([-1])
+LAST = np.array([-1], np.int64)
 
 
 def policy_model(
@@ -96,7 +97,7 @@ def _(one: Affine, graph: Graph, value: str) -> str:
 def _(one: FactorRows, graph: Graph, value: str) -> str:
     places = graph.add("Add", value, graph.constant(one.offsets, np.int32))
     rows = graph.add("Gather", graph.constant(one.table), places, axis=0)
-    total = graph.add("ReduceSum", rows, graph.constant(np.int64([-2])), keepdims=0)
+    total = graph.add("ReduceSum", rows, graph.constant([-2], np.int64), keepdims=0)
     return graph.add("Add", total, graph.constant(one.bias))
 
 
@@ -308,6 +309,6 @@ def _columns(graph: Graph, value: str, begin: int, end: int) -> str:
     )
 
 
-def _clipped(graph: Graph, value: str, low: np.ndarray, high: np.ndarray) -> str:
+def _clipped(graph: Graph, value: str, low: Any, high: Any) -> str:
     above = graph.add("Max", value, graph.constant(low))
     return graph.add("Min", above, graph.constant(high))
