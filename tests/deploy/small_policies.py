@@ -44,6 +44,7 @@ def policy(
     method: str = "jsae",
     algorithm: str = "vpg",
     f: str | None = None,
+    k: int = 16,
     **policy: Any,
 ) -> Policy:
     """One that nobody trained, with noise in all its weights."""
@@ -51,7 +52,10 @@ def policy(
     continuous = isinstance(host.action_space, spaces.Box)
     config = default_config("cart_pole", envs.configure("cart_pole"), method, algorithm)
     kind: Any = f or ("learned" if continuous else "nearest")
-    changes = {"f": DecoderConfig(kind=kind), "policy": PolicyConfig(hidden=(16, 16), **policy)}
+    changes = {
+        "f": DecoderConfig(kind=kind, k=k),
+        "policy": PolicyConfig(hidden=(16, 16), **policy),
+    }
     program = Program(
         dataclasses.replace(config, **changes),
         host.observation_space,

@@ -18,9 +18,10 @@ from embrl.deploy.exported import ExportedPolicy
 from embrl.deploy.exporting import onnx_model
 from embrl.deploy.forms import Forms
 from embrl.deploy.policy import portable_policy
-from embrl.embedding.encoders import RawStates
+from embrl.embedding.encoders import Norm, RawStates
 from embrl.errors import EmbrlError
 from embrl.policy.actors import GaussianActor
+from embrl.policy.model_judge import ModelJudge
 from embrl.policy.overall import OverallPolicy
 from embrl.portable import Chain
 from embrl.portable.nearest import Nearest
@@ -57,6 +58,16 @@ CASES: dict[str, tuple[spaces.Space, spaces.Space, dict[str, Any]]] = {
         spaces.MultiBinary([2, 2]),
         spaces.MultiBinary(4),
         {"method": "none", "algorithm": "sac"},
+    ),
+    "judged": (
+        spaces.Box(np.float64(-1), np.float64(1), (3,), np.float64),
+        spaces.Discrete(30),
+        {"algorithm": "sac", "f": "wolpertinger", "k": 5},
+    ),
+    "judged of all": (
+        spaces.MultiDiscrete([7, 6]),
+        spaces.Discrete(30),
+        {"method": "ra", "algorithm": "sac", "f": "best"},
     ),
     "raw numbers": (
         spaces.Box(f32([-1, -inf, 0]), f32([3, inf, inf])),
@@ -158,9 +169,10 @@ def test_the_nearest_of_allowed_actions_in_onnx_and_in_a_program(
 
 
 @pytest.mark.parametrize("f", [Wolpertinger(4), BestAction()])
-def test_a_policy_that_asks_a_judge_is_refused(f: Any) -> None:
-    with pytest.raises(EmbrlError, match="asks a critic before each action"):
-        portable_policy(OverallPolicy(RAW, ACTOR, f, TABLE), FORMS)
+def test_a_policy_that_asks_the_learned_model_is_refused(f: Any) -> None:
+    model: Any = ModelJudge(None, None, (), Norm.none(2))  # type: ignore[arg-type]
+    with pytest.raises(EmbrlError, match="asks the learned model before each action"):
+        portable_policy(OverallPolicy(RAW, ACTOR, f, TABLE, model), FORMS)
 
 
 def test_an_actor_of_ones_own_is_refused() -> None:
@@ -198,7 +210,7 @@ def test_bad_observations_and_noise_are_named(folder: Path) -> None:
         (lambda text: text[:200], "is damaged"),
         (lambda text: text.replace('"Affine"', '"Afine"'), "'Afine' is no step that this"),
         (lambda text: text.replace('"bias":', '"bios":'), "Affine has weight, bias"),
-        (lambda text: text.replace("2.bias", "9.bias"), r"its weights have no parameters\.9\.bias"),
+        (lambda text: text.replace("0.bias", "9.bias"), r"its weights have no parameters\.9\.bias"),
         (lambda text: text.replace('"int64"', '"ont64"'), "describes no space"),
         (lambda text: text.replace('"leave":', '"live":'), "is damaged: KeyError 'leave'"),
     ],

@@ -42,7 +42,7 @@ def summing(tmp_path: Path) -> Path:
     sum_ = Affine(np.ones((2, 1), np.float32), np.zeros(1, np.float32))
     f = Chain((Nearest(TABLE),))
     draw = Gaussian(np.ones(1, np.float32), bounded=False)
-    policy = PortablePolicy(Chain((sum_,)), Chain(()), draw, f, None, forms.leave)
+    policy = PortablePolicy(Chain(()), Chain((sum_,)), Chain(()), draw, f, None, None, forms.leave)
     ExportedPolicy(policy, forms.observation, forms.action, ABOUT).write(tmp_path / "summing")
     return tmp_path / "summing"
 
@@ -51,9 +51,10 @@ def summing(tmp_path: Path) -> Path:
 def twofold(tmp_path: Path) -> Path:
     """Of vectors of two, the same vector twice over, as two rows."""
     forms = Forms.of(box(-9, 9, 2), box(-9, 9, 4), None, box(-9, 9, 2, 2))
+    none = Chain(())
     twice = Affine(f32([[1, 0, 1, 0], [0, 1, 0, 1]]), np.zeros(4, np.float32))
     draw = Gaussian(np.ones(4, np.float32), bounded=False)
-    policy = PortablePolicy(Chain((twice,)), Chain(()), draw, Chain(()), None, forms.leave)
+    policy = PortablePolicy(Chain((twice,)), none, none, draw, none, None, None, forms.leave)
     ExportedPolicy(policy, forms.observation, forms.action, ABOUT).write(tmp_path / "twofold")
     return tmp_path / "twofold"
 

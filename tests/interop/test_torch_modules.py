@@ -16,6 +16,7 @@ from embrl.deploy.forms import Forms
 from embrl.errors import EmbrlError
 from embrl.portable import Chain
 from embrl.portable.draws import ByDistance, Categorical, Gaussian, SquashedGaussian
+from embrl.portable.judged import Judged
 from embrl.portable.layers import (
     Affine,
     Column,
@@ -144,11 +145,13 @@ def test_a_policy_is_the_same_in_pytorch(name: str, random_f: bool) -> None:
     )
     likeliest = Chain((First(3), Tanh())) if points else Chain((Likeliest(),))
     policy = PortablePolicy(
-        Chain((*forms.enter.steps, Affine(normal(6, outputs), normal(outputs)))),
+        forms.enter,
+        Chain((Affine(normal(6, outputs), normal(outputs)),)),
         likeliest,
         draw,
         Chain((Nearest(table),) if points else ()),
         ByDistance(table, 0.7) if random_f and points else None,
+        None,
         forms.leave,
     )
     made = module(policy)
@@ -156,6 +159,34 @@ def test_a_policy_is_the_same_in_pytorch(name: str, random_f: bool) -> None:
     noise = RNG.random((500, len(policy.noise))).astype(np.float32)
     same(made(torch.from_numpy(seen)), policy(seen))
     same(made(torch.from_numpy(seen), torch.from_numpy(noise)), policy(seen, noise))
+
+
+@pytest.mark.parametrize("k", [1, 4, 99, None])
+def test_a_critic_is_asked_in_pytorch_as_in_numpy(k: int | None) -> None:
+    table, d, h = normal(12, 3), 3, 8
+    first = [Chain((Affine(normal(5, h), normal(h)),)) for _ in range(2)]
+    rest = [Chain((Relu(), Affine(normal(h, 1), normal(1)))) for _ in range(2)]
+    judged = Judged(table, k, (first[0], first[1]), normal(2, d, h), (rest[0], rest[1]))
+    draw = SquashedGaussian(d, -20.0, 2.0)
+    head = Affine(normal(5, 2 * d), normal(2 * d))
+    none = Chain(())
+    likeliest = Chain((First(d), Tanh()))
+    policy = PortablePolicy(none, Chain((head,)), likeliest, draw, none, None, judged, none)
+    seen, noise = normal(200, 5), normal(200, d)
+    found = policy(seen, noise)
+    same(module(policy)(torch.from_numpy(seen), torch.from_numpy(noise)), found)
+    same(module(policy)(torch.from_numpy(seen)), policy(seen))
+    u = policy.draw(head(seen), noise)
+    for x, point, action in zip(seen, u, found, strict=True):  # said again, action by action
+        near = np.argsort(((table - point) ** 2).sum(-1))[: k or 12]
+        values = [
+            min(
+                float(above(below(x) + table[a] @ weights)[0])
+                for below, weights, above in zip(first, judged.beside, rest, strict=True)
+            )
+            for a in near
+        ]
+        assert action == near[np.argmax(values)]
 
 
 @pytest.mark.parametrize("continuous", [False, True])

@@ -31,8 +31,8 @@ MANIFEST = "policy.json"
 WEIGHTS = "weights.npz"
 PROGRAM = "policy.py"
 ONNX = "policy.onnx"
-CHAINS = ("parameters", "likeliest", "f", "leave")
-DRAWS = ("draw", "f_draw")
+CHAINS = ("features", "parameters", "likeliest", "f", "leave")
+OTHERS = ("draw", "f_draw", "judged")
 
 FAULTY = (KeyError, TypeError, ValueError, IndexError, AttributeError)
 """What a damaged file may lead to."""
@@ -100,7 +100,7 @@ class ExportedPolicy:
         parts: dict[str, Any] = {
             name: chain_to_json(getattr(self.policy, name), name, arrays) for name in CHAINS
         }
-        for name in DRAWS:
+        for name in OTHERS:
             one = getattr(self.policy, name)
             parts[name] = None if one is None else to_json(one, name, arrays)
         weights = io.BytesIO()
@@ -159,7 +159,7 @@ class ExportedPolicy:
                 **{name: chain_from_json(parts[name], arrays, where) for name in CHAINS},
                 **{
                     name: None if parts[name] is None else from_json(parts[name], arrays, where)
-                    for name in DRAWS
+                    for name in OTHERS
                 },
             }
             observation, action = (

@@ -17,6 +17,7 @@ from embrl.portable.draws import (
     block_side,
 )
 from embrl.portable.forms import Cast, Clipped, Digits, Reshaped, Rounded, Shifted
+from embrl.portable.judged import Judged
 from embrl.portable.layers import (
     Affine,
     Column,
@@ -50,18 +51,20 @@ def policy_model(
     """
     graph = Graph()
     value = graph.input("observation", observation.dtype, observation.shape)
-    value = chain(policy.parameters, graph, value)
-    if not stochastic:
-        value = chain(policy.f, graph, chain(policy.likeliest, graph, value))
-    else:
-        width = len(policy.noise)
+    x = chain(policy.features, graph, value)
+    value = chain(policy.parameters, graph, x)
+    noise, first, width = "", policy.draw.normal + policy.draw.uniform, len(policy.noise)
+    if stochastic:
         noise = graph.input("noise", "float32", (width,))
-        first = policy.draw.normal + policy.draw.uniform
         value = draw(policy.draw, graph, value, _columns(graph, noise, 0, first))
-        if policy.f_draw is None:
-            value = chain(policy.f, graph, value)
-        else:
-            value = draw(policy.f_draw, graph, value, _columns(graph, noise, first, width))
+    else:
+        value = chain(policy.likeliest, graph, value)
+    if policy.judged is not None:
+        value = judged(policy.judged, graph, x, value)
+    elif policy.f_draw is None or not stochastic:
+        value = chain(policy.f, graph, value)
+    else:
+        value = draw(policy.f_draw, graph, value, _columns(graph, noise, first, width))
     value = graph.cast(chain(policy.leave, graph, value), action.dtype)
     return graph.finished(value, "action", action.dtype, action.shape, notes)
 
@@ -248,6 +251,27 @@ def _(one: ByDistance, graph: Graph, value: str, noise: str) -> str:
 @draw.register
 def _(one: Categorical, graph: Graph, value: str, noise: str) -> str:
     return _drawn(graph, value, noise, one.count)
+
+
+def judged(one: Judged, graph: Graph, x: str, u: str) -> str:
+    """Adds an f that asks a critic about the points near `u`."""
+    candidates, near = graph.constant(one.table), ""
+    if one.k is not None:
+        count = graph.constant([min(one.k, len(one.table))], np.int64)
+        near = graph.add("TopK", _distances(graph, one.table, u), count, outputs=2, largest=0)
+        candidates = graph.add("Gather", candidates, near, axis=0)
+    values = []
+    for below, weights, above in zip(one.below, one.beside, one.above, strict=True):
+        first = graph.add("Unsqueeze", chain(below, graph, x), graph.constant([-2], np.int64))
+        point = graph.add("MatMul", candidates, graph.constant(weights))
+        value = chain(above, graph, graph.add("Add", first, point))
+        values.append(graph.add("Squeeze", value, graph.constant(LAST)))
+    lower = graph.add("Min", *values)
+    if not near:
+        return graph.add("ArgMax", lower, axis=-1, keepdims=0)
+    best = graph.add("ArgMax", lower, axis=-1, keepdims=1)
+    chosen = graph.add("GatherElements", near, best, axis=-1)
+    return graph.add("Squeeze", chosen, graph.constant(LAST))
 
 
 def _drawn(graph: Graph, logits: str, noise: str, n: int) -> str:

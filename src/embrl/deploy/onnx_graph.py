@@ -43,11 +43,12 @@ class Graph:
         self._constants.append(self.onnx.numpy_helper.from_array(values, name))
         return name
 
-    def add(self, operator: str, *inputs: str, **attributes: Any) -> str:
-        """A node's only output."""
-        name = f"v{len(self._nodes)}"
-        self._nodes.append(self.onnx.helper.make_node(operator, list(inputs), [name], **attributes))
-        return name
+    def add(self, operator: str, *inputs: str, outputs: int = 1, **attributes: Any) -> str:
+        """A node's last output, of so many."""
+        names = [f"v{len(self._nodes)}_{number}" for number in range(outputs)]
+        node = self.onnx.helper.make_node(operator, list(inputs), names, **attributes)
+        self._nodes.append(node)
+        return names[-1]
 
     def cast(self, value: str, dtype: Any) -> str:
         """The same as other numbers."""

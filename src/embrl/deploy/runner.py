@@ -10,6 +10,7 @@ from embrl.errors import EmbrlError
 from embrl.portable import Chain
 from embrl.portable.draws import ByDistance, Categorical, Gaussian, SquashedGaussian, block_side
 from embrl.portable.forms import Cast, Clipped, Digits, Reshaped, Rounded, Shifted
+from embrl.portable.judged import Judged
 from embrl.portable.layers import (
     Affine,
     Column,
@@ -86,12 +87,18 @@ def program(policy: PortablePolicy, observation: Form, title: str, noise: str) -
         random += lines(policy.f, "f")
     else:
         random.append(draw(policy.f_draw, f"noise[..., {count}:]", "f_draw"))
+    if policy.judged is not None:
+        text += judge(policy.judged)
+        greedy.append("judged(seen, x)")
+        random.append("judged(seen, x)")
     body = [
         "",
         "",
         '@np.errstate(over="ignore", invalid="ignore")',
         "def act(observation, noise=None):",
         f'    x = np.asarray(observation, "{observation.dtype}")',
+        *(f"    x = {line}" for line in lines(policy.features, "features")),
+        *(["    seen = x"] if policy.judged is not None else []),
         *(f"    x = {line}" for line in lines(policy.parameters, "parameters")),
         "    if noise is None:",
         *(f"        x = {line}" for line in greedy or ["x"]),
@@ -111,6 +118,33 @@ def lines(chain: Chain, name: str) -> list[str]:
         inside = found.pop() if isinstance(one, Tanh | Relu) and found else "x"
         found.append(line(one, inside, f"{name}.{number}"))
     return found
+
+
+def judge(one: Judged) -> str:
+    """The source of a function that asks a critic."""
+    body = ["", "", "def judged(seen, u):"]
+    points = 'W["judged.table"]'
+    if one.k is None:
+        body += ['    """The action that the lower value of two critics is highest of."""']
+    else:
+        body += [
+            f'    """Of the {one.k} nearest actions, that which the lower value of two critics is '
+            'highest of."""',
+            f"    near = {_distances(points, one.table, 'u')}",
+            f'    near = near.argsort(-1, kind="stable")[..., :{one.k}]',
+        ]
+        points += "[near]"
+    body += [f"    e = {points}", "    values = []"]
+    for number in range(2):
+        below = lines(one.below[number], f"judged.below.{number}.steps")
+        above = lines(one.above[number], f"judged.above.{number}.steps")
+        point = f'x[..., None, :] + e @ W["judged.beside"][{number}]'
+        body += [f"    x = {line}" for line in ("seen", *below, point, *above)]
+        body.append("    values.append(x[..., 0])")
+    body.append("    best = np.minimum(*values).argmax(-1)")
+    chosen = "np.take_along_axis(near, best[..., None], -1)[..., 0]"
+    body.append(f"    return {'best' if one.k is None else chosen}")
+    return "\n".join(body) + "\n"
 
 
 @functools.singledispatch

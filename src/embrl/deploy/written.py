@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from embrl.errors import EmbrlError
-from embrl.portable import Chain, draws, forms, layers, nearest, scaling
+from embrl.portable import Chain, draws, forms, judged, layers, nearest, scaling
 
 KINDS: dict[str, type] = {
     kind.__name__: kind
     for kind in (
+        Chain,
         draws.ByDistance,
         draws.Categorical,
         draws.Gaussian,
@@ -31,6 +32,7 @@ KINDS: dict[str, type] = {
         layers.Relu,
         layers.Rows,
         layers.Tanh,
+        judged.Judged,
         nearest.Nearest,
         scaling.Limits,
         scaling.Original,
@@ -51,15 +53,19 @@ def to_json(step: Any, name: str, arrays: dict[str, np.ndarray]) -> dict[str, An
     written: dict[str, Any] = {"step": type(step).__name__}
     for field in dataclasses.fields(step):
         value = getattr(step, field.name)
-        if isinstance(value, np.ndarray | np.generic):
-            arrays[f"{name}.{field.name}"] = np.asarray(value)
-            value = {"array": f"{name}.{field.name}"}
-        elif dataclasses.is_dataclass(value):
-            value = to_json(value, f"{name}.{field.name}", arrays)
-        elif isinstance(value, tuple):
-            value = list(value)
-        written[field.name] = value
+        written[field.name] = _plain(value, f"{name}.{field.name}", arrays)
     return written
+
+
+def _plain(value: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
+    if isinstance(value, np.ndarray | np.generic):
+        arrays[name] = np.asarray(value)
+        return {"array": name}
+    if dataclasses.is_dataclass(value):
+        return to_json(value, name, arrays)
+    if isinstance(value, tuple):
+        return [_plain(part, f"{name}.{number}", arrays) for number, part in enumerate(value)]
+    return value
 
 
 def chain_from_json(value: Any, arrays: Mapping[str, np.ndarray], where: Path) -> Chain:
@@ -98,6 +104,6 @@ def _field(value: Any, arrays: Mapping[str, np.ndarray], where: Path) -> Any:
         case dict():
             return from_json(value, arrays, where)
         case list():
-            return tuple(value)
+            return tuple(_field(part, arrays, where) for part in value)
         case _:
             return value

@@ -19,6 +19,7 @@ from embrl.portable.draws import (
     block_side,
 )
 from embrl.portable.forms import Cast, Clipped, Digits, Reshaped, Rounded, Shifted
+from embrl.portable.judged import Judged
 from embrl.portable.layers import (
     Affine,
     Column,
@@ -65,11 +66,13 @@ class PolicyModule(torch.nn.Module):
 
     def __init__(self, policy: PortablePolicy) -> None:
         super().__init__()
+        self.features = chain_module(policy.features)
         self.parameters_of = chain_module(policy.parameters)
         self.likeliest = chain_module(policy.likeliest)
         self.draw = _draw(policy.draw)
         self.f = chain_module(policy.f)
         self.f_draw = None if policy.f_draw is None else _draw(policy.f_draw)
+        self.judged = None if policy.judged is None else _Judged(policy.judged)
         self.leave = chain_module(policy.leave)
         self.noise = policy.noise
         self._first = policy.draw.normal + policy.draw.uniform
@@ -81,11 +84,13 @@ class PolicyModule(torch.nn.Module):
             noise: float32 `[..., len(self.noise)]`, standard normal or uniform as `self.noise`
                 says, number by number; None: the action of the likeliest internal one.
         """
-        values = self.parameters_of(observation)
-        if noise is None:
-            return self.leave(self.f(self.likeliest(values)))
-        u = self.draw(values, noise[..., : self._first])
-        if self.f_draw is None:
+        x = self.features(observation)
+        values = self.parameters_of(x)
+        drawn = () if noise is None else (noise[..., : self._first],)
+        u = self.draw(values, *drawn) if drawn else self.likeliest(values)
+        if self.judged is not None:
+            return self.leave(self.judged(x, u))
+        if self.f_draw is None or noise is None:
             return self.leave(self.f(u))
         return self.leave(self.f_draw(u, noise[..., self._first :]))
 
@@ -416,6 +421,27 @@ class _ByDistance(_Step):
 @_draw.register
 def _(draw: ByDistance) -> Any:
     return _ByDistance(draw)
+
+
+class _Judged(_Step):
+    def __init__(self, judged: Judged) -> None:
+        super().__init__(table=judged.table, beside=judged.beside)
+        self.k = None if judged.k is None else min(judged.k, len(judged.table))
+        self.below = torch.nn.ModuleList(map(chain_module, judged.below))
+        self.above = torch.nn.ModuleList(map(chain_module, judged.above))
+
+    def forward(self, x: Any, u: Any) -> Any:
+        e, near = self.table, None
+        if self.k is not None:
+            # Stable, unlike topk: among equal points the lowest index comes first.
+            near = _distances(self.table, u).sort(-1, stable=True).indices[..., : self.k]
+            e = self.table[near]
+        one, other = (
+            above(below(x)[..., None, :] + e @ weights)[..., 0]
+            for below, weights, above in zip(self.below, self.beside, self.above, strict=True)
+        )
+        best = torch.minimum(one, other).argmax(-1)
+        return best if near is None else near.gather(-1, best[..., None])[..., 0]
 
 
 def _distances(table: Any, x: Any) -> Any:

@@ -6,6 +6,7 @@ import numpy as np
 
 from embrl.portable.chain import Chain
 from embrl.portable.draws import Draw
+from embrl.portable.judged import Judged
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -14,8 +15,10 @@ class PortablePolicy:
     from these, the action from it.
     """
 
+    features: Chain
+    """From observations to x."""
     parameters: Chain
-    """From observations to what pi_i's distribution follows from: a mean, or logits."""
+    """From x to what pi_i's distribution follows from: a mean, or logits."""
     likeliest: Chain
     """From there to the likeliest internal action."""
     draw: Draw
@@ -24,6 +27,8 @@ class PortablePolicy:
     """From internal actions to actions."""
     f_draw: Draw | None
     """The same where f is random, and f its likeliest action; None where it is not."""
+    judged: Judged | None
+    """In place of f where f asks a critic; else None."""
     leave: Chain
     """From embrl's actions to those of the environment."""
 
@@ -43,10 +48,14 @@ class PortablePolicy:
         Arguments:
             noise: float32 `[..., len(self.noise)]`; None: the action of the likeliest internal one.
         """
-        values = self.parameters(np.asarray(observation))
-        if noise is None:
-            return np.asarray(self.leave(self.f(self.likeliest(values))))
+        x = self.features(np.asarray(observation))
+        values = self.parameters(x)
         first = self.draw.normal + self.draw.uniform
-        u = self.draw(values, noise[..., :first])
-        action = self.f(u) if self.f_draw is None else self.f_draw(u, noise[..., first:])
+        u = self.likeliest(values) if noise is None else self.draw(values, noise[..., :first])
+        if self.judged is not None:
+            action = self.judged(x, u)
+        elif self.f_draw is None or noise is None:
+            action = self.f(u)
+        else:
+            action = self.f_draw(u, noise[..., first:])
         return np.asarray(self.leave(action))
