@@ -434,7 +434,7 @@ class _Judged(_Step):
         e, near = self.table, None
         if self.k is not None:
             # Stable, unlike topk: among equal points the lowest index comes first.
-            near = _distances(self.table, u).sort(-1, stable=True).indices[..., : self.k]
+            near = _distances(self.table, u).argsort(dim=-1, stable=True)[..., : self.k]
             e = self.table[near]
         one, other = (
             above(below(x)[..., None, :] + e @ weights)[..., 0]
