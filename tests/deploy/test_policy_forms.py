@@ -124,6 +124,22 @@ def test_another_environment_is_not_taken_for_the_run_s():
     assert "mine has other spaces by now than the run had" in note
 
 
+def test_a_run_of_an_object_is_exported_with_the_object():
+    class Mine(gymnasium.Env):
+        observation_space = spaces.MultiBinary(2)
+        action_space = spaces.Discrete(3, start=5)
+
+    config: Any = SimpleNamespace(environment="object:Mine", env=None)
+    restored: Any = SimpleNamespace(
+        observation_space=spaces.MultiDiscrete([2, 2]), action_space=spaces.Discrete(3)
+    )
+    forms, notes = exporting._forms(config, restored, Mine)
+    assert (forms.observation.kind, forms.action.low, notes) == ("MultiBinary", 5, ())
+    restored.action_space = spaces.Discrete(4)
+    with pytest.raises(EmbrlError, match=r"Mine of .* and Discrete\(3\): it is another one"):
+        exporting._forms(config, restored, Mine)
+
+
 def test_an_environment_that_cannot_be_made_is_named():
     def build() -> None:
         raise EmbrlError("the environment is an object")

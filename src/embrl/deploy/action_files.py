@@ -32,8 +32,11 @@ def actions_into(path: Path, form: Form) -> Iterator[Put]:
         raise EmbrlError(f"{path}: there is no folder {path.parent}")
     if path.suffix == ".parquet":
         require("polars", "data")
-    with files.replacing(path) as file, WRITERS[path.suffix](file, form) as put:
-        yield put
+    try:
+        with files.replacing(path) as file, WRITERS[path.suffix](file, form) as put:
+            yield put
+    except OSError as error:
+        raise EmbrlError(f"{path} cannot be written: {error.strerror or error}") from error
 
 
 def as_line(action: np.ndarray) -> str:

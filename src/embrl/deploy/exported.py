@@ -92,7 +92,7 @@ class ExportedPolicy:
         """Makes a folder of it, which is there whole or not at all; an earlier export gives way.
 
         Raises:
-            EmbrlError: something else is there.
+            EmbrlError: something else is there, or it cannot be written.
         """
         path = Path(path)
         check_free(path)
@@ -116,17 +116,19 @@ class ExportedPolicy:
             "sha256": hashlib.sha256(weights.getvalue()).hexdigest(),
         }
         program = runner.program(self.policy, self.observation, self.title, self.noise)
-        path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir()
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(temporary, ignore_errors=True)
+            temporary.mkdir()
             files.write_bytes(temporary / WEIGHTS, weights.getvalue())
             files.write_text(temporary / PROGRAM, program)
             if onnx is not None:
                 files.write_bytes(temporary / ONNX, onnx)
             files.write_json(temporary / MANIFEST, manifest)
             _put(temporary, path)
+        except OSError as error:
+            raise EmbrlError(f"{path} cannot be written: {error.strerror or error}") from error
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 

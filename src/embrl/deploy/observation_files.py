@@ -4,6 +4,7 @@ import csv
 import json
 import sys
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -17,6 +18,9 @@ ROWS = 4096
 """At a time."""
 
 STDIN = "-"
+
+FAULTY = (OSError, ValueError, EOFError, csv.Error, zipfile.BadZipFile, zlib.error)
+"""What a damaged file may lead to."""
 
 Part = tuple[int, np.ndarray]
 """The number of the first row, and rows `[B, ...]`."""
@@ -48,7 +52,7 @@ def observations(source: str | Path, form: Form) -> Iterator[np.ndarray]:
     except EmbrlError as error:
         where = "standard input" if str(source) == STDIN else source
         raise EmbrlError(f"{where}: {error}") from error
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+    except FAULTY as error:
         raise EmbrlError(f"{source} is damaged: {error}") from error
 
 
