@@ -11,7 +11,7 @@ from embrl.deploy.exported import ExportedPolicy, check_free
 from embrl.deploy.forms import Forms, is_plain
 from embrl.deploy.policy import portable_policy
 from embrl.envs.host import HostEnvironment
-from embrl.errors import EmbrlError, require
+from embrl.errors import EmbrlError
 from embrl.training.config import RunConfig, from_json
 from embrl.training.restore import Restored, restore
 from embrl.training.run_folder import RunFolder
@@ -98,8 +98,6 @@ def export_with_notes(
     if stochastic and not onnx:
         raise EmbrlError("stochastic says what the ONNX file does, and there is to be none")
     check_free(path)
-    if onnx:
-        require("onnx", "export")
     found = ported(run, seed, environment)
     found.policy.write(path, onnx_model(found.policy, stochastic=stochastic) if onnx else None)
     return path, found
