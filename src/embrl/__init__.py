@@ -27,20 +27,25 @@ if TYPE_CHECKING:
     from embrl.deploy.exported import load_policy
     from embrl.deploy.exporting import export
     from embrl.errors import EmbrlError
+    from embrl.fitting.embedding import Embedding, load_embedding
+    from embrl.fitting.fit import fit
     from embrl.registration import register_environment, register_method, register_objective
 
 __all__ = [
+    "Embedding",
     "EmbrlError",
     "Episode",
     "Policy",
     "Run",
     "collect_agents",
     "export",
+    "fit",
     "fit_agents",
     "generate_agents",
     "improve_agents",
     "load",
     "load_agents",
+    "load_embedding",
     "load_policy",
     "make",
     "play",
@@ -60,5 +65,7 @@ def __getattr__(name: str) -> Any:
         home = "api_agents" if name.endswith("_agents") else home
         home = "deploy.exporting" if name == "export" else home
         home = "deploy.exported" if name == "load_policy" else home
+        home = "fitting.fit" if name == "fit" else home
+        home = "fitting.embedding" if name in ("Embedding", "load_embedding") else home
         return getattr(importlib.import_module(f"embrl.{home}"), name)
     raise AttributeError(f"module 'embrl' has no attribute {name!r}")

@@ -219,6 +219,17 @@ def test_an_embedding(continuous: bool) -> None:
         assert min(found) > 2
 
 
+@pytest.mark.slow
+def test_a_fitted_embedding() -> None:
+    import embrl
+
+    fitted = embrl.fit("FrozenLake-v1", samples=200, overrides={"fit": {"steps": 3}})
+    made = module(fitted)
+    same(made.phi(torch.arange(16)), fitted.phi(np.arange(16)))
+    same(made.g(torch.arange(4)), fitted.g(np.arange(4)))
+    same(made.f(torch.from_numpy(POINTS[:, : fitted.d].copy())), fitted.f(POINTS[:, : fitted.d]))
+
+
 def test_what_is_none_of_these_is_named() -> None:
     with pytest.raises(EmbrlError, match=r"int is no module: pass an embrl\.Embedding"):
         module(3)
