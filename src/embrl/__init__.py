@@ -24,6 +24,8 @@ if TYPE_CHECKING:
         report_agents,
         walk_agents,
     )
+    from embrl.deploy.exported import load_policy
+    from embrl.deploy.exporting import export
     from embrl.errors import EmbrlError
     from embrl.fitting.embedding import Embedding, load_embedding
     from embrl.fitting.fit import fit
@@ -36,6 +38,7 @@ __all__ = [
     "Policy",
     "Run",
     "collect_agents",
+    "export",
     "fit",
     "fit_agents",
     "generate_agents",
@@ -43,6 +46,7 @@ __all__ = [
     "load",
     "load_agents",
     "load_embedding",
+    "load_policy",
     "make",
     "play",
     "register_environment",
@@ -59,6 +63,8 @@ def __getattr__(name: str) -> Any:
         home = "errors" if name == "EmbrlError" else "api"
         home = "registration" if name.startswith("register_") else home
         home = "api_agents" if name.endswith("_agents") else home
+        home = "deploy.exporting" if name == "export" else home
+        home = "deploy.exported" if name == "load_policy" else home
         home = "fitting.fit" if name == "fit" else home
         home = "fitting.embedding" if name in ("Embedding", "load_embedding") else home
         return getattr(importlib.import_module(f"embrl.{home}"), name)

@@ -1,0 +1,1 @@
+"""Embeddings and policies in other libraries."""
