@@ -264,7 +264,8 @@ def main() -> None:
             given.out / "README.md",
             "# A million actions with features\n\n"
             "    python -m benchmarks.many_actions --out results/many-actions\n\n"
-            f"{FEATURES} features an action; JSAE with PPO, tuned settings, one seed, "
+            f"{FEATURES} features an action; JSAE with PPO, tuned settings but for a short "
+            "pre-training (300 steps on 6,000 samples), one seed, "
             f"{given.samples:,} samples. {machine()}{note}.\n\n{page(found)}",
         )
 
