@@ -125,12 +125,13 @@ class ActionSide:
         Raises:
             EmbrlError: the action has another length, or a mask allows nothing.
         """
-        e = self._half * np.asarray(action, np.float32) + self._centre
-        if e.shape[-1:] != self._half.shape or np.ndim(action) == 0:
+        points = np.asarray(action, np.float32)
+        if points.shape[-1:] != self._half.shape:
             raise EmbrlError(
-                f"an action is {list(np.shape(action))}: it must be a point of E, "
+                f"an action is {list(points.shape)}: it must be a point of E, "
                 f"[..., {len(self._half)}]"
             )
+        e = self._half * points + self._centre
         if mask is None or self.count is None:
             return self._last(self._f(e))
         return self._last(self._f(e, self._checked(mask)))

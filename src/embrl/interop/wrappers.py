@@ -182,7 +182,7 @@ def wrap(env: Any, embedding: Any, **options: Any) -> Any:
 
 def _wanted(embedding: Any, states: bool | None, actions: bool | None) -> tuple[bool, bool]:
     """Which sides to embed."""
-    has = embedding.m > 0
+    has = embedding.states
     if states and not has:
         raise EmbrlError(
             f"this embedding, by method {embedding.method}, has none of states: leave states out"

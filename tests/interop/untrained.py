@@ -1,0 +1,40 @@
+"""Embeddings that nobody trained, for the spaces of an environment."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from embrl.embedding.encoders import Norm, StateEncoder
+from embrl.embedding.model import JointEmbedding
+from embrl.embedding.shape import ModelConfig
+from embrl.envs.host.actions import Actions
+from embrl.envs.host.observations import Observations
+
+
+def embedding_of(env: Any, *, states: bool = True, m: int = 3, d: int = 2) -> Any:
+    """Wide enough that f tells actions apart."""
+    observations = Observations(env.observation_space)
+    actions = Actions(env.action_space).space
+    config = ModelConfig(m=m, d=d, state_spread=0.7, action_spread=0.7)
+    model = JointEmbedding(
+        observations.space, actions, config, states=states, objectives=(), key=jax.random.key(1)
+    )
+    seen = np.stack([observations(env.observation_space.sample()) for _ in range(50)])
+    model = model.seen(jnp.asarray(seen), jnp.stack([actions.sample() for _ in range(50)]))
+    embeds = isinstance(model.phi, StateEncoder)
+    table = model.g.table
+    return SimpleNamespace(
+        model=model,
+        norm=Norm.of(model.phi(jnp.asarray(seen))) if embeds else None,
+        table=None if table is None else np.asarray(table),
+        allowed=None,
+        states=embeds,
+        m=m,
+        d=d,
+        method="jsae" if states else "ra",
+        observation_space=observations.space,
+        action_space=actions,
+    )
