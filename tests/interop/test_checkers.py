@@ -1,0 +1,58 @@
+"""Wrapped environments under the checkers of Gymnasium and of Stable-Baselines3."""
+
+import importlib.util
+import sys
+import warnings
+from pathlib import Path
+
+import gymnasium
+import pytest
+from gymnasium.utils.env_checker import check_env
+
+from embrl.interop.wrappers import wrap
+from tests.interop.untrained import embedding_of
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def inventory():
+    if str(EXAMPLES) not in sys.path:
+        sys.path.insert(0, str(EXAMPLES))
+    from inventory import Inventory  # type: ignore[import-not-found]
+
+    return Inventory()
+
+
+NAMES = ("CartPole-v1", "FrozenLake-v1", "Taxi-v3", "Pendulum-v1", "Ant-v5", "inventory")
+
+
+@pytest.fixture(params=NAMES)
+def wrapped(request):
+    if request.param == "inventory":
+        env = inventory()
+    else:
+        if request.param == "Ant-v5":
+            pytest.importorskip("mujoco", reason="pip install 'embrl[gymnasium]'")
+        env = gymnasium.make(request.param)
+    env.observation_space.seed(0)
+    yield wrap(env, embedding_of(env))
+    env.close()
+
+
+def test_gymnasiums_checker_passes(wrapped):
+    with warnings.catch_warnings():
+        # It would look at what is inside of a wrapper.
+        warnings.filterwarnings("ignore", ".*different from the unwrapped version")
+        # What phi of a box without bounds keeps to is a Box with bounds; where there are none, or
+        # no picture can be drawn, it says so of the environment itself.
+        warnings.filterwarnings("ignore", ".*render_mode|.*render modes|.*render_fps|.*No render")
+        check_env(wrapped, skip_render_check=True)
+
+
+def test_stable_baselines_checker_passes(wrapped):
+    name = "stable_baselines3"
+    if importlib.util.find_spec(name) is None:
+        pytest.skip("pip install 'embrl[interop]'")
+    from stable_baselines3.common.env_checker import check_env as check
+
+    check(wrapped, warn=True)
