@@ -25,19 +25,24 @@ if TYPE_CHECKING:
         walk_agents,
     )
     from embrl.errors import EmbrlError
+    from embrl.fitting.embedding import Embedding, load_embedding
+    from embrl.fitting.fit import fit
     from embrl.registration import register_environment, register_method, register_objective
 
 __all__ = [
+    "Embedding",
     "EmbrlError",
     "Episode",
     "Policy",
     "Run",
     "collect_agents",
+    "fit",
     "fit_agents",
     "generate_agents",
     "improve_agents",
     "load",
     "load_agents",
+    "load_embedding",
     "make",
     "play",
     "register_environment",
@@ -54,5 +59,7 @@ def __getattr__(name: str) -> Any:
         home = "errors" if name == "EmbrlError" else "api"
         home = "registration" if name.startswith("register_") else home
         home = "api_agents" if name.endswith("_agents") else home
+        home = "fitting.fit" if name == "fit" else home
+        home = "fitting.embedding" if name in ("Embedding", "load_embedding") else home
         return getattr(importlib.import_module(f"embrl.{home}"), name)
     raise AttributeError(f"module 'embrl' has no attribute {name!r}")

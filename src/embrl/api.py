@@ -14,7 +14,7 @@ from embrl import envs
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.objectives import OwnObjective
 from embrl.envs import EnvConfig
-from embrl.errors import EmbrlError, UnknownNameError
+from embrl.errors import EmbrlError
 from embrl.policy.overall import OverallPolicy
 from embrl.spaces import action_count, check_observation, is_continuous
 from embrl.training.config import RunConfig, from_json
@@ -24,7 +24,7 @@ from embrl.training.run_folder import RunFolder
 from embrl.training.runner import Watcher, unwatched
 from embrl.training.runner import train as run_training
 from embrl.training.seeds import prepare_jax
-from embrl.training.settings import Settings, default_config
+from embrl.training.settings import Settings, default_config, overridden
 from embrl.training.world import AnyEnvironment
 
 if TYPE_CHECKING:
@@ -90,8 +90,7 @@ def train(
     name, env, found = _environment(environment, options)
     config = default_config(name, env, method, algorithm, settings, found)
     config = dataclasses.replace(config, seeds=seeds, samples=samples, seed=seed)
-    for section, changes in (overrides or {}).items():
-        config = _override(config, section, changes)
+    config = overridden(config, overrides)
     if objectives is not None:
         config = dataclasses.replace(config, objectives=dict(objectives))
     run_training(config, out, resume=resume, watch=watch, own=own, env=found)
@@ -311,26 +310,3 @@ def _host(environment: AnObject) -> "HostEnvironment":
 def _sample(policy: OverallPolicy, observation: Any, mask: Any, key: Any) -> Any:
     batch = policy.phi(observation).shape[:-1]
     return policy.act(observation, policy.noise(key, batch), mask)[0]
-
-
-def _override(config: RunConfig, section: str, changes: dict[str, Any]) -> RunConfig:
-    sections = (
-        "model",
-        "fit",
-        "update",
-        "transfer",
-        "policy",
-        "f",
-        "hyper",
-        "rollout",
-        "evaluation",
-        "explore",
-    )
-    if section not in sections:
-        raise UnknownNameError("section of settings", section, sections)
-    part = getattr(config, section)
-    known = [field.name for field in dataclasses.fields(part)]
-    for name in changes:
-        if name not in known:
-            raise UnknownNameError(f"setting of {section}", name, known)
-    return dataclasses.replace(config, **{section: dataclasses.replace(part, **changes)})

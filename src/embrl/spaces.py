@@ -110,6 +110,34 @@ def check_observation(space: spaces.Space, observation: ArrayLike) -> np.ndarray
     return _check_numbers(space, values) if is_continuous(space) else _check_indices(space, values)
 
 
+def difference(has: spaces.Space, needs: spaces.Space) -> str | None:
+    """Where two spaces differ: which dimension, what it is, and what it would have to be; None if
+    they are the same.
+    """
+    if has == needs:
+        return None
+    if type(has) is not type(needs):
+        return f"it is {has}, and must be {needs}"
+    if is_continuous(has):
+        mine, other = bounds(has), bounds(needs)
+        if len(mine[0]) != len(other[0]):
+            return f"it has {len(mine[0])} numbers, and must have {len(other[0])}"
+        differ = (mine[0] != other[0]) | (mine[1] != other[1])
+        if not differ.any():
+            return f"it is of {has.dtype}, and must be of {needs.dtype}"
+        at = int(np.argmax(differ))
+        return (
+            f"number {at} is {mine[0][at]:g} to {mine[1][at]:g}, and must be "
+            f"{other[0][at]:g} to {other[1][at]:g}"
+        )
+    here, there = factors(has), factors(needs)
+    if len(here) != len(there):
+        return f"it has {len(here)} factors, and must have {len(there)}"
+    at = next(index for index, (a, b) in enumerate(zip(here, there, strict=True)) if a != b)
+    what = "it" if isinstance(has, spaces.Discrete) else f"factor {at}"
+    return f"{what} has {here[at]} values, and must have {there[at]}"
+
+
 def to_json(space: spaces.Space) -> dict[str, Any]:
     """A space of observations (or discrete actions) in plain values; null where a `Box` has no
     bound, as JSON has no infinity.

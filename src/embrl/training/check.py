@@ -27,9 +27,7 @@ def check(program: Program) -> None:
         check_vary(config)
         for index in range(config.points):
             check(program.at(point(config, index)))
-    _all_finite(as_json(config))
-    if not 0 <= config.seed < 2**32:
-        raise EmbrlError(f"seed is {config.seed}: choose 0 to 4294967295")
+    _check_numbers(config)
     _check_rollout(config)
     _check_objectives(program)
     _check_decoder(program)
@@ -41,10 +39,39 @@ def check(program: Program) -> None:
         )
 
 
+def check_fit(program: Program) -> None:
+    """Looks at those settings that an embedding alone hangs on.
+
+    Raises:
+        EmbrlError: some do not fit; the message names the flag and the reason.
+    """
+    config = program.config
+    if not method(config.method).embeds:
+        raise EmbrlError(f"method {config.method} has no embedding to fit: choose another method")
+    _check_numbers(config)
+    _check_collecting(config)
+    _check_objectives(program)
+    _check_decoder(program)
+    _check_embedding(program)
+
+
+def _check_numbers(config: RunConfig) -> None:
+    _all_finite(as_json(config))
+    if not 0 <= config.seed < 2**32:
+        raise EmbrlError(f"seed is {config.seed}: choose 0 to 4294967295")
+
+
+def _check_collecting(config: RunConfig) -> None:
+    rollout = config.rollout
+    _positive("rollout.lanes", rollout.lanes)
+    if not 0.0 <= rollout.persistence < 1.0:
+        raise EmbrlError(f"rollout.persistence is {rollout.persistence}: choose 0 to below 1")
+
+
 def _check_rollout(config: RunConfig) -> None:
     rollout, evaluation = config.rollout, config.evaluation
     _positive("seeds", config.seeds)
-    _positive("rollout.lanes", rollout.lanes)
+    _check_collecting(config)
     _positive("rollout.epoch", rollout.epoch)
     _positive("rollout.buffer", rollout.buffer)
     _positive("evaluation.episodes", evaluation.episodes)
@@ -60,8 +87,6 @@ def _check_rollout(config: RunConfig) -> None:
         raise EmbrlError(
             f"rollout.lanes is {rollout.lanes}: it must divide rollout.epoch, {rollout.epoch}"
         )
-    if not 0.0 <= rollout.persistence < 1.0:
-        raise EmbrlError(f"rollout.persistence is {rollout.persistence}: choose 0 to below 1")
     if evaluation.every % rollout.epoch or evaluation.every < 1:
         raise EmbrlError(
             f"evaluation.every is {evaluation.every}: "

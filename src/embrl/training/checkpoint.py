@@ -3,6 +3,7 @@
 import hashlib
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -33,7 +34,7 @@ def write(folder: Path, number: int, state: Any, manifest: dict[str, Any]) -> No
     final = folder / f"{number:08d}"
     temporary = folder / f".{final.name}.{os.getpid()}.tmp"
     temporary.mkdir()
-    tensors = save(_named_arrays(state))
+    tensors = packed(state)
     files.write_bytes(temporary / TENSORS, tensors)
     files.write_json(
         temporary / MANIFEST,
@@ -77,28 +78,62 @@ def read(checkpoint: Path, like: Tree) -> Tree:
         EmbrlError: the file is damaged, or holds something else.
     """
     path = checkpoint / TENSORS
+    arrays = unpacked(path, lambda: read_manifest(checkpoint).get("sha256"))
+    return shaped(path, arrays, like)
+
+
+def packed(state: Any) -> bytes:
+    """The arrays of a pytree as safetensors, by their places in it."""
+    return save(_named_arrays(state))
+
+
+def unpacked(path: Path, checksum: Callable[[], Any]) -> dict[str, np.ndarray]:
+    """The arrays that `packed` wrote into the file `path`, by their places.
+
+    Arguments:
+        checksum: what the SHA-256 of the file should be.
+
+    Raises:
+        EmbrlError: the file is missing or damaged.
+    """
     try:
         data = path.read_bytes()
     except OSError as error:
         raise EmbrlError(f"{path} is missing or unreadable: {error.strerror}") from error
-    if hashlib.sha256(data).hexdigest() != read_manifest(checkpoint).get("sha256"):
+    if hashlib.sha256(data).hexdigest() != checksum():
         raise EmbrlError(f"{path} is damaged: it is not what was written (checksum)")
     try:
-        arrays = load(data)
+        return load(data)
     except SafetensorError as error:
         raise EmbrlError(f"{path} is damaged: {error}") from error
+
+
+def shaped(
+    path: Path, arrays: dict[str, np.ndarray], like: Tree, under: str = "", of: str = "run"
+) -> Tree:
+    """A pytree of these arrays.
+
+    Arguments:
+        path: where they were read, for messages.
+        like: a pytree with the shapes and dtypes to expect.
+        under: where in what was packed it stands, as `['model']`.
+        of: what it must fit, for messages.
+
+    Raises:
+        EmbrlError: an array is missing, or has another shape or dtype.
+    """
     leaves, structure = jax.tree_util.tree_flatten_with_path(like)
-    return jax.tree.unflatten(structure, [_leaf(path, arrays, *entry) for entry in leaves])
+    found = [_leaf(path, arrays, under + jax.tree_util.keystr(at), leaf, of) for at, leaf in leaves]
+    return jax.tree.unflatten(structure, found)
 
 
-def _leaf(path: Path, arrays: dict[str, np.ndarray], at: Any, like: Any) -> Any:
-    name = jax.tree_util.keystr(at)
+def _leaf(path: Path, arrays: dict[str, np.ndarray], name: str, like: Any, of: str) -> Any:
     if name not in arrays:
-        raise EmbrlError(f"{path} does not fit this run: it lacks {name}")
+        raise EmbrlError(f"{path} does not fit this {of}: it lacks {name}")
     array = arrays[name]
     if array.shape != like.shape or array.dtype != like.dtype:
         raise EmbrlError(
-            f"{path} does not fit this run: {name} is {array.dtype}{list(array.shape)}, "
+            f"{path} does not fit this {of}: {name} is {array.dtype}{list(array.shape)}, "
             f"expected {like.dtype}{list(like.shape)}"
         )
     return array

@@ -71,11 +71,8 @@ class Program(Pretraining):
         replay = reference = None
         if isinstance(found, Transition):
             assert agent.embedding is not None
-            train, held_out = self.split(found)
-            reference = self._reference(agent.embedding, train, held_out)
-            if isinstance(agent.embedding.phi, StateEncoder):
-                norm = Norm.of(agent.embedding.phi(_some(train.observation)))
-                agent = agent._replace(norm=norm)
+            reference, norm = self.met(agent.embedding, found)
+            agent = agent if norm is None else agent._replace(norm=norm)
         else:
             reference = found
         if config.hyper.off_policy or self.moves:
@@ -343,16 +340,21 @@ class Program(Pretraining):
         agent = state.agent._replace(embedding=now.embedding, norm=now.norm, memory=now.memory)
         return state._replace(agent=agent, optimiser=now.optimiser, f_optimiser=now.f_optimiser)
 
-    def _reference(
-        self, embedding: JointEmbedding, train: Transition, held_out: Transition
-    ) -> Reference:
-        return monitor.reference(
+    def met(self, embedding: JointEmbedding, found: Transition) -> tuple[Reference, Norm | None]:
+        """What the embedding is like once it is trained on these transitions, `[T, B, ...]`; and
+        where they lie in X, if states are embedded.
+        """
+        train, held_out = self.split(found)
+        reference = monitor.reference(
             embedding,
             self.config.objectives,
             train,
             held_out,
             states=state_count(self.observation_space),
         )
+        if not isinstance(embedding.phi, StateEncoder):
+            return reference, None
+        return reference, Norm.of(embedding.phi(_some(train.observation)))
 
     def _memory(self, agent: Agent, replay: Replay | None, found: Found | None) -> Memory:
         """Of pre-training's transitions, as far as they are kept."""

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import operator
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,11 +9,9 @@ from typing import Any
 
 import gymnasium
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from embrl import spaces
-from embrl.embedding import quality
 from embrl.embedding.complaints import complaints
 from embrl.embedding.fit import FitState
 from embrl.embedding.model import JointEmbedding
@@ -24,6 +21,7 @@ from embrl.statistics import area_under_curve, bootstrap_mean
 from embrl.training import checkpoint, transfer
 from embrl.training.check import check
 from embrl.training.config import RunConfig, as_json, from_json
+from embrl.training.embedding_rows import EmbeddingRows
 from embrl.training.program import Program
 from embrl.training.rows import Rows
 from embrl.training.run_folder import RunFolder
@@ -32,9 +30,6 @@ from embrl.training.state import SeedState
 from embrl.training.versions import machine, versions
 from embrl.training.world import AnyEnvironment, world
 from embrl.types import Transition
-
-FIT_STEPS = 50
-"""Gradient steps of pre-training between two looks from the host."""
 
 SAVE_EVERY = 15.0
 """Seconds between two checkpoints, at least; the end of a stage is saved in any case."""
@@ -165,13 +160,10 @@ class _Run:
         self.record = Record()
         self.saved_at = time.perf_counter()
         self.source = transfer.source(program) if self.config.transfer.run else None
-        self.split = over_seeds(program.split, rows.count, once=True)
+        self.embeddings = EmbeddingRows(rows)
         self.renewed = over_seeds(
             functools.partial(transfer.renewed, self.config.transfer), rows.count, once=True
         )
-        self.new_model = rows.over(Program.new_model, once=True)
-        self.fit = rows.over(Program.fit, shared=(3,), donate=(0,))
-        self.fit_decoder = rows.over(Program.fit_decoder, once=True)
         self.new_agent = rows.over(Program.new_agent, once=True)
 
     def complete(self) -> RunFolder:
@@ -197,27 +189,21 @@ class _Run:
             return None, None
         # Not saved: the same keys collect the same transitions again.
         transitions = self.world.collect()
-        train, held_out = self.split(transitions)
+        embeddings = self.embeddings
+        train, held_out = embeddings.split(transitions)
         if found is None:
-            state = self.new_model(self.keys, train)
+            state = embeddings.new_model(self.keys, train)
             if self.source is not None:
                 state = self.renewed(state, self.source.agent.embedding)
         else:
-            state = checkpoint.read(found, jax.eval_shape(self.new_model, self.keys, train))
-        total = self.config.fit.steps if self.config.objectives else 0
-        while self.record.done < total:
-            # Always the same number, so that one program serves; steps beyond the last have a
-            # learning rate of 0.
-            steps = self.record.done + jnp.arange(min(FIT_STEPS, total))
-            state, losses = self.fit(state, train, self.keys, steps)
+            state = checkpoint.read(found, jax.eval_shape(embeddings.new_model, self.keys, train))
+        for now, losses, steps in embeddings.fit(state, train, self.record.done):
+            state, self.record.done = now, steps
             self._check_finite("the loss of pre-training", np.asarray(losses))
-            self.record.done += len(steps)
-            done = min(self.record.done, total)
-            self.watch(Progress("pre-training", done, total, self._mean(losses)))
+            done = min(steps, embeddings.steps)
+            self.watch(Progress("pre-training", done, embeddings.steps, self._mean(losses)))
             self._save(state)
-        model = state.model
-        if model.f is not None:
-            model = self.fit_decoder(model, train, self.keys)
+        model = embeddings.finished(state.model, train)
         if not self.sweep:
             self._measure_quality(model, train, held_out)
         return model, transitions
@@ -357,22 +343,8 @@ class _Run:
         self, models: JointEmbedding, train: Transition, held_out: Transition
     ) -> None:
         """Writes quality.json: one report for each seed."""
-        reports = []
-        everything = jax.device_get((models, train, held_out))
-        for seed in range(self.config.rows):
-            model, mine, others = jax.tree.map(operator.itemgetter(seed), everything)
-            observed = np.concatenate([mine.observation, others.observation])
-            visited = np.unique(observed.reshape(-1, *observed.shape[2:]), axis=0)
-            report = quality.measure(
-                model,
-                self.config.objectives,
-                others,
-                visited,
-                observation_space=self.env.observation_space,
-                horizon=self.program.horizon,
-                **self.world.truth(visited)._asdict(),
-            )
-            reports.append({"seed": seed, **dataclasses.asdict(report)})
+        found = self.embeddings.qualities(models, train, held_out, self.world.truth)
+        reports = [{"seed": row, **dataclasses.asdict(each)} for row, each in enumerate(found)]
         self.folder.write_quality(reports)
 
     def _summarise(self) -> None:

@@ -6,6 +6,7 @@ Pritz et al. (2021), A.4.2, and its plain form of the method (`embrl.training.pa
 """
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
 from embrl.decoding.config import DecoderConfig
@@ -90,6 +91,39 @@ def default_config(
         return config if named_factor(env) is None else _replace(_naming(config), BEST_NAMING)
     samples, published = paper.published(environment, env, method, algorithm)
     return _replace(dataclasses.replace(config, samples=samples), published)
+
+
+SECTIONS = (
+    "model",
+    "fit",
+    "update",
+    "transfer",
+    "policy",
+    "f",
+    "hyper",
+    "rollout",
+    "evaluation",
+    "explore",
+)
+"""Of a `RunConfig`, those whose settings can be given by name."""
+
+
+def overridden(config: RunConfig, overrides: Mapping[str, Mapping[str, Any]] | None) -> RunConfig:
+    """The same with other settings, by section and name: `{"model": {"m": 2}}`.
+
+    Raises:
+        UnknownNameError: there is no such section or setting.
+    """
+    for section, changes in (overrides or {}).items():
+        if section not in SECTIONS:
+            raise UnknownNameError("section of settings", section, SECTIONS)
+        part = getattr(config, section)
+        known = [field.name for field in dataclasses.fields(part)]
+        for name in changes:
+            if name not in known:
+                raise UnknownNameError(f"setting of {section}", name, known)
+        config = dataclasses.replace(config, **{section: dataclasses.replace(part, **changes)})
+    return config
 
 
 def _tuned(method: str, algorithm: str) -> dict[str, dict[str, Any]]:

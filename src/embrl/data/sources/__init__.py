@@ -1,0 +1,5 @@
+"""Transitions that somebody has recorded."""
+
+from embrl.data.sources.recorded import Recorded
+
+__all__ = ["Recorded"]

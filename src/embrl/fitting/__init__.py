@@ -1,0 +1,1 @@
+"""Embeddings on their own: from any transitions, without a policy."""

@@ -1,0 +1,207 @@
+"""A fitted embedding as its users meet it: NumPy in, NumPy out."""
+
+import dataclasses
+import functools
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+from numpy.typing import ArrayLike
+
+from embrl.errors import EmbrlError
+from embrl.portable.nearest import Nearest
+from embrl.spaces import action_count, check_observation, dimensions, is_continuous
+from embrl.training import fitted
+from embrl.training.fitted import Fitted
+
+ROWS = 1024
+"""Embedded at a time. Parts are filled up to this, so that one program serves."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Embedding(Fitted):
+    """phi, g and f: x = phi(s), e = g(a), a = f(e).
+
+    All of them take any number of leading axes, and check what they get.
+    """
+
+    @property
+    def m(self) -> int:
+        """Dimensions of X. Where states are not embedded, numbers of an observation."""
+        features = self.model.phi.features
+        return features if isinstance(features, int) else len(features)
+
+    @property
+    def d(self) -> int:
+        """Dimensions of E."""
+        return self.settings.model.d
+
+    @property
+    def continuous(self) -> bool:
+        """Whether actions are vectors, not indices."""
+        return is_continuous(self.action_space)
+
+    @property
+    def action_count(self) -> int | None:
+        """Discrete actions, n; None where actions are vectors."""
+        return None if self.continuous else action_count(self.action_space)
+
+    @functools.cached_property
+    def table(self) -> Float[np.ndarray, "n d"] | None:
+        """g(a) of every discrete action; None where actions are vectors."""
+        return None if self.continuous else np.asarray(self.model.g.table, np.float32)
+
+    def phi(self, observation: ArrayLike) -> Float[np.ndarray, "... m"]:
+        """Where states lie in X. Where states are not embedded: the observations, as networks take
+        them in.
+
+        Raises:
+            EmbrlError: an observation is not in the space.
+        """
+        values = check_observation(self.observation_space, observation)
+        axes = len(self.observation_space.shape or ())
+        return _in_rows(self.model.phi, values, axes)
+
+    def g(self, action: ArrayLike) -> Float[np.ndarray, "... d"]:
+        """Where actions lie in E.
+
+        Raises:
+            EmbrlError: an action is not in the space.
+        """
+        values = check_action(self.action_space, action)
+        if self.table is not None:
+            return self.table[values]
+        return _in_rows(self.model.g, values, 1)
+
+    def f(self, e: ArrayLike, mask: ArrayLike | None = None) -> np.ndarray:
+        """The actions of points of E: of discrete ones the nearest, int32 `[...]`; where actions
+        are vectors, what the network that undoes g makes of them, float32 `[..., p]`.
+
+        Arguments:
+            e: `[..., d]`.
+            mask: True where an action may be chosen, bool `[n]` or with e's leading axes.
+
+        Raises:
+            EmbrlError: points have another length or are not finite, or a mask does not fit or
+                allows nothing.
+        """
+        points = np.asarray(e)
+        if points.dtype.kind not in "iuf" or points.shape[-1:] != (self.d,):
+            raise EmbrlError(
+                f"points of E are numbers [..., {self.d}], not {points.dtype}{list(points.shape)}"
+            )
+        points = points.astype(np.float32)
+        if not np.isfinite(points).all():
+            at = np.argwhere(~np.isfinite(points))[0].tolist()
+            raise EmbrlError(f"e is {points[tuple(at)]} at {at}: points of E must be finite")
+        choices = self._choices(mask)
+        if self.continuous:
+            assert self.model.f is not None
+            return _in_rows(self.model.f, points, 1)
+        try:
+            return self._nearest(points, choices)
+        except ValueError as error:  # axes that cannot be broadcast
+            raise EmbrlError(
+                f"the mask's leading axes must be e's, {list(points.shape[:-1])}, not "
+                f"{[] if choices is None else list(choices.shape[:-1])}"
+            ) from error
+
+    @functools.cached_property
+    def _nearest(self) -> Nearest:
+        assert self.table is not None
+        return Nearest(self.table, self.allowed)
+
+    def save(self, folder: str | Path) -> None:
+        """Writes a folder, which is there whole or not at all (docs/fitting.md).
+
+        Raises:
+            EmbrlError: something is there already.
+        """
+        fitted.write(folder, self)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "Embedding":
+        """The embedding in a folder.
+
+        Raises:
+            EmbrlError: there is none, it is of a newer format, or a file is damaged.
+        """
+        return cls.of(fitted.read(folder))
+
+    @classmethod
+    def of(cls, what: Fitted) -> "Embedding":
+        """What a fit has left, with phi, g and f."""
+        return cls(**{field.name: getattr(what, field.name) for field in dataclasses.fields(what)})
+
+    def _choices(self, mask: ArrayLike | None) -> np.ndarray | None:
+        """The mask, looked at."""
+        if mask is None:
+            return None
+        if self.continuous:
+            raise EmbrlError(
+                f"actions of {self.action_space} are numbers, not a list that a mask could pick "
+                "from: leave the mask out"
+            )
+        choices = np.asarray(mask)
+        if choices.dtype != bool or choices.shape[-1:] != (self.action_count,):
+            raise EmbrlError(
+                f"the mask is {choices.dtype}{list(choices.shape)}: it must be "
+                f"bool[..., {self.action_count}]"
+            )
+        left = choices if self.allowed is None else choices & self.allowed
+        if not left.any(-1).all():
+            raise EmbrlError("the mask allows no action")
+        return choices
+
+
+def load_embedding(path: str | Path) -> Embedding:
+    """The embedding in a folder that `embrl fit`, `embrl.fit` or `Embedding.save` wrote.
+
+    Raises:
+        EmbrlError: there is none, it is of a newer format, or a file is damaged.
+    """
+    return Embedding.load(path)
+
+
+def check_action(space: Any, action: ArrayLike) -> np.ndarray:
+    """Actions of embrl's spaces with any number of leading axes: int32 `[...]` or float32
+    `[..., p]`.
+
+    Raises:
+        EmbrlError: the shape does not fit or a value is out of range; the message says which.
+    """
+    values = np.asarray(action)
+    if is_continuous(space):
+        wanted = f"numbers [..., {dimensions(space)}]"
+        fits = values.dtype.kind in "iuf" and values.shape[-1:] == (dimensions(space),)
+    else:
+        wanted, fits = "whole numbers", values.dtype.kind in "iu"
+    if not fits:
+        raise EmbrlError(f"actions of {space} are {wanted}, not {values.dtype}{list(values.shape)}")
+    try:
+        return check_observation(space, values)
+    except EmbrlError as error:
+        raise EmbrlError(str(error).replace("observation", "action", 1)) from error
+
+
+@eqx.filter_jit
+def _called(module: Any, values: Array) -> Array:
+    return module(values)
+
+
+def _in_rows(module: Any, values: np.ndarray, axes: int) -> np.ndarray:
+    """A part of the model at values with any leading axes before the last `axes`."""
+    lead = values.shape[: values.ndim - axes]
+    rows = values.reshape(-1, *values.shape[values.ndim - axes :])
+    size = 1 if len(rows) == 1 else ROWS
+    found = []
+    for start in range(0, max(len(rows), 1), size):
+        part = rows[start : start + size]
+        filled = np.zeros((size, *rows.shape[1:]), rows.dtype)
+        filled[: len(part)] = part
+        found.append(np.asarray(_called(module, jnp.asarray(filled)))[: len(part)])
+    out = np.concatenate(found).astype(np.float32, copy=False)
+    return out.reshape(*lead, *out.shape[1:])

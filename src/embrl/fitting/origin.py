@@ -1,0 +1,174 @@
+"""Where the transitions of a fit come from."""
+
+import abc
+import dataclasses
+from typing import Any, ClassVar, NoReturn, Protocol, cast
+
+import gymnasium
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from embrl.data.sources.recorded import Recorded
+from embrl.envs import EnvConfig
+from embrl.envs.environment import named_factor
+from embrl.errors import EmbrlError
+from embrl.spaces import is_continuous
+from embrl.training.config import RunConfig
+from embrl.training.rows import Rows
+from embrl.training.settings import Settings, default_config
+from embrl.training.world import AnyEnvironment, Truth, world
+from embrl.types import Transition
+
+DATA = "data"
+"""What a configuration calls the environment where there is none."""
+
+
+class Opened(Protocol):
+    """What a fit needs of it: a part of a `World`."""
+
+    def collect(self) -> Transition:
+        """`[1, T, B, ...]`."""
+        ...
+
+    def truth(self, observations: np.ndarray) -> Truth:
+        """What is known of these observations, and of actions."""
+        ...
+
+    def close(self) -> None:
+        """Ends what runs beside this process's program."""
+        ...
+
+
+class Origin(abc.ABC):
+    """Spaces, and transitions once it is opened. One of: `Data`, `Played`."""
+
+    name: str
+    """For messages, and for the record."""
+
+    @property
+    @abc.abstractmethod
+    def observation_space(self) -> gymnasium.Space:
+        """In embrl's form."""
+
+    @property
+    @abc.abstractmethod
+    def action_space(self) -> gymnasium.Space:
+        """In embrl's form."""
+
+    @property
+    def named(self) -> int | None:
+        """The factor of observations whose values the actions name, if they do."""
+        return None
+
+    @property
+    @abc.abstractmethod
+    def about(self) -> dict[str, Any]:
+        """For the record."""
+
+    @abc.abstractmethod
+    def config(self, method: str, settings: Settings) -> RunConfig:
+        """The settings that a fit has when nothing else is said."""
+
+    @abc.abstractmethod
+    def open(self, rows: Rows) -> Opened:
+        """Ready to collect."""
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig:
+    """Settings in place of an environment's, where there is none."""
+
+    host: ClassVar[bool] = True
+    """No compiled program takes steps in it."""
+
+    name: str = ""
+    """Of the file or data set."""
+    continuous_actions: bool = False
+    """Whether actions are vectors, not indices."""
+
+    def build(self) -> NoReturn:
+        """
+        Raises:
+            EmbrlError: always.
+        """
+        raise EmbrlError(f"{self.name} is recorded: there is no environment to take steps in")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Data(Origin):
+    """Transitions that were recorded."""
+
+    recorded: Recorded
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        return self.recorded.name
+
+    @property
+    def observation_space(self) -> gymnasium.Space:
+        return self.recorded.observation_space
+
+    @property
+    def action_space(self) -> gymnasium.Space:
+        return self.recorded.action_space
+
+    @property
+    def about(self) -> dict[str, Any]:
+        return {"kind": "data", **self.recorded.about}
+
+    def config(self, method: str, settings: Settings) -> RunConfig:
+        env = DataConfig(self.name, is_continuous(self.action_space))
+        built = cast(AnyEnvironment, self)  # for its spaces
+        config = default_config(DATA, cast(EnvConfig, env), method, "vpg", settings, built)
+        samples = dataclasses.replace(config.fit, samples=self.recorded.samples)
+        return dataclasses.replace(config, fit=samples)
+
+    def open(self, rows: Rows) -> Opened:
+        return _Recorded(self.recorded.first(rows.program.config.fit.samples))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Recorded:
+    recorded: Recorded
+
+    def collect(self) -> Transition:
+        return jax.tree.map(lambda column: jnp.asarray(column)[None], self.recorded.transitions)
+
+    def truth(self, observations: np.ndarray) -> Truth:
+        del observations
+        return Truth()
+
+    def close(self) -> None:
+        pass
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Played(Origin):
+    """An environment in which steps are taken."""
+
+    name: str
+    env_config: EnvConfig
+    env: AnyEnvironment
+
+    @property
+    def observation_space(self) -> gymnasium.Space:
+        return self.env.observation_space
+
+    @property
+    def action_space(self) -> gymnasium.Space:
+        return self.env.action_space
+
+    @property
+    def named(self) -> int | None:
+        return named_factor(self.env_config)
+
+    @property
+    def about(self) -> dict[str, Any]:
+        return {"kind": "environment", "policy": "random"}
+
+    def config(self, method: str, settings: Settings) -> RunConfig:
+        return default_config(self.name, self.env_config, method, "vpg", settings, self.env)
+
+    def open(self, rows: Rows) -> Opened:
+        return world(rows, self.env)
