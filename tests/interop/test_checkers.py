@@ -23,7 +23,8 @@ def inventory():
     return Inventory()
 
 
-NAMES = ("CartPole-v1", "FrozenLake-v1", "Taxi-v3", "Pendulum-v1", "Ant-v5", "inventory")
+TAXI = "Taxi-v3" if "Taxi-v3" in gymnasium.registry else "Taxi-v4"  # from Gymnasium 1.4 on
+NAMES = ("CartPole-v1", "FrozenLake-v1", TAXI, "Pendulum-v1", "Ant-v5", "inventory")
 
 
 @pytest.fixture(params=NAMES)
@@ -43,9 +44,6 @@ def test_gymnasiums_checker_passes(wrapped):
     with warnings.catch_warnings():
         # It would look at what is inside of a wrapper.
         warnings.filterwarnings("ignore", ".*different from the unwrapped version")
-        # What phi of a box without bounds keeps to is a Box with bounds; where there are none, or
-        # no picture can be drawn, it says so of the environment itself.
-        warnings.filterwarnings("ignore", ".*render_mode|.*render modes|.*render_fps|.*No render")
         check_env(wrapped, skip_render_check=True)
 
 

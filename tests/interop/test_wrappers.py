@@ -1,6 +1,7 @@
 """Wrapped environments against the same done by hand."""
 
 import copy
+import dataclasses
 from typing import Any, ClassVar
 
 import gymnasium
@@ -192,8 +193,8 @@ def test_a_method_action_masks_is_asked_at_each_step():
 
 def test_removed_actions_are_never_chosen():
     env = Echo(spaces.Discrete(5), spaces.Discrete(9))
-    embedding = embedding_of(env)
-    embedding.allowed = np.isin(np.arange(9), [1, 4, 8])
+    allowed = np.isin(np.arange(9), [1, 4, 8])
+    embedding = dataclasses.replace(embedding_of(env), allowed=allowed)
     wrapped = EmbeddedEnv(env, embedding)
     wrapped.reset()
     wrapped.action_space.seed(0)
@@ -247,32 +248,24 @@ def test_masks_of_a_vector_are_each_ones_own():
 
 
 NOT_FITTING = [
-    (spaces.Discrete(5), spaces.Discrete(6), "observations of Echo have 5 values, .*needs 6"),
+    (spaces.Discrete(5), spaces.Discrete(6), "it has 5 values, and must have 6"),
     (
         spaces.MultiDiscrete([3, 4]),
         spaces.MultiDiscrete([3, 5]),
-        "observations of Echo have 4 values in factor 1, and the embedding needs 5",
+        "factor 1 has 4 values, and must have 5",
     ),
     (
         spaces.MultiDiscrete([3, 4]),
         spaces.MultiDiscrete([3]),
-        "observations of Echo have 2 factors, and the embedding needs 1",
+        "it has 2 factors, and must have 1",
     ),
-    (
-        spaces.Box(-1, 1, (3,)),
-        spaces.Box(-1, 1, (4,)),
-        "observations of Echo have 3 numbers, and the embedding needs 4",
-    ),
+    (spaces.Box(-1, 1, (3,)), spaces.Box(-1, 1, (4,)), "it has 3 numbers, and must have 4"),
     (
         spaces.Box(np.float32([-1, -2]), np.float32([1, 1])),
         spaces.Box(-1, 1, (2,)),
-        "range from -2 to 1 in coordinate 1, and the embedding needs -1 to 1",
+        "number 1 is -2 to 1, and must be -1 to 1",
     ),
-    (
-        spaces.Discrete(5),
-        spaces.Box(-1, 1, (4,)),
-        "are one of 5 values, and the embedding needs vectors of 4 numbers",
-    ),
+    (spaces.Discrete(5), spaces.Box(-1, 1, (4,)), r"it is Discrete\(5\), and must be Box"),
 ]
 
 
@@ -280,10 +273,13 @@ NOT_FITTING = [
 def test_an_embedding_that_does_not_fit_is_refused(has, needs, message):
     three = spaces.Discrete(3)
     embedding = embedding_of(Echo(needs, three))
-    with pytest.raises(EmbrlError, match=message) as error:
+    said = "observations of Echo do not fit the embedding: " + message
+    with pytest.raises(EmbrlError, match=said) as error:
         wrap(Echo(has, three), embedding)
     assert "\n" not in str(error.value)
-    with pytest.raises(EmbrlError, match=r"actions of Echo have 4 values, and the .* needs 3"):
+    with pytest.raises(
+        EmbrlError, match="actions of Echo do not fit .*: it has 4 values, and must have 3"
+    ):
         wrap(Echo(needs, spaces.Discrete(4)), embedding)
 
 

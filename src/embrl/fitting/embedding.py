@@ -109,6 +109,11 @@ class Embedding(Fitted):
                 f"{[] if choices is None else list(choices.shape[:-1])}"
             ) from error
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Embedding":
+        """Itself, as it never changes: specs of Gymnasium's environments are copied often."""
+        del memo
+        return self
+
     @functools.cached_property
     def _nearest(self) -> Nearest:
         assert self.table is not None

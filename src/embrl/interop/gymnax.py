@@ -201,12 +201,12 @@ class ToGymnax(_environment.Environment):
         return state.truncated
 
     def observation_space(self, params: Any = None) -> Any:
-        """gymnax's `Discrete` or `Box`; of several factors, an int32 `Box`."""
+        """Gymnax's `Discrete` or `Box`; of several factors, an int32 `Box`."""
         del params
         return _gymnax_space(self.env.observation_space)
 
     def action_space(self, params: Any = None) -> Any:
-        """gymnax's `Discrete` or `Box`."""
+        """Gymnax's `Discrete` or `Box`."""
         del params
         return _gymnax_space(self.env.action_space)
 

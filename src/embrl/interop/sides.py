@@ -12,7 +12,7 @@ from gymnasium import spaces
 from embrl.envs.host.actions import Actions
 from embrl.envs.host.observations import Observations
 from embrl.errors import EmbrlError
-from embrl.interop.matching import check_actions, check_observations
+from embrl.interop.matching import check_fits
 from embrl.portable import Chain
 from embrl.portable.layers import Rows
 from embrl.portable.nearest import Nearest
@@ -45,7 +45,7 @@ class StateSide:
         from embrl.embedding.portable import phi_chain  # with it comes JAX, as the model is JAX's
 
         self._convert = Observations(original)
-        check_observations(name, self._convert.space, embedding.observation_space)
+        check_fits(f"observations of {name}", self._convert.space, embedding.observation_space)
         self._phi = phi_chain(embedding.model.phi, embedding.norm if norm else None)
         low, high = self._range(embedding.m)
         self.space = spaces.Box(low, high, dtype=np.float32)
@@ -102,7 +102,7 @@ class ActionSide:
         from embrl.embedding.portable import f_chain
 
         self._convert = Actions(original)
-        check_actions(name, self._convert.space, embedding.action_space)
+        check_fits(f"actions of {name}", self._convert.space, embedding.action_space)
         model, table = embedding.model, embedding.table
         if table is None:
             self._f: Any = f_chain(model.g, model.f)
