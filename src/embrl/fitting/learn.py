@@ -7,6 +7,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from embrl.embedding.encoders import ActionEncoder
+from embrl.embedding.model import JointEmbedding
 from embrl.embedding.objectives import OwnObjective
 from embrl.errors import EmbrlError
 from embrl.fitting.embedding import Embedding
@@ -18,6 +20,7 @@ from embrl.training.fitted import EmbeddingSettings
 from embrl.training.program import Program
 from embrl.training.rows import Rows
 from embrl.training.runner import Progress, Watcher, unwatched
+from embrl.types import Transition
 
 LEAST = 2
 """Rows of transitions: one to train on, one to measure on."""
@@ -89,6 +92,7 @@ def _learned(
         action_space=program.action_space,
         norm=norm,
         reference=reference,
+        allowed=_tried(model, train),
         named=origin.named,
         quality=dataclasses.asdict(quality),
         source={
@@ -99,3 +103,13 @@ def _learned(
             **origin.about,
         },
     )
+
+
+def _tried(model: JointEmbedding, train: Transition) -> np.ndarray | None:
+    """Which actions were tried, bool `[n]`: rows of others lie where they began, and f is to leave
+    them alone. None where there are no rows, or all of them were learned.
+    """
+    if not isinstance(model.g, ActionEncoder):
+        return None
+    counts = np.bincount(np.asarray(train.action).ravel(), minlength=len(model.g.rows))
+    return None if counts.all() else counts > 0
