@@ -15,6 +15,8 @@ from embrl.embedding.model import JointEmbedding
 from embrl.embedding.objectives import OwnObjective
 from embrl.envs import EnvConfig
 from embrl.errors import EmbrlError
+from embrl.fitting.embedding import Embedding
+from embrl.fitting.from_run import embedding_of_run
 from embrl.policy.overall import OverallPolicy
 from embrl.spaces import action_count, check_observation, is_continuous
 from embrl.training.config import RunConfig, from_json
@@ -167,6 +169,14 @@ class Run:
     def embedding(self, seed: int = 0) -> JointEmbedding | None:
         """phi, g and T of one seed; None if the method has no embedding."""
         return self._restored(seed)[0]
+
+    def fitted(self, seed: int = 0) -> Embedding:
+        """The same as an embedding that stands alone, to use from NumPy and to save.
+
+        Raises:
+            EmbrlError: there is no such seed or no policy yet, or the method has no embedding.
+        """
+        return embedding_of_run(self.folder.path, seed)
 
     def policy(self, seed: int = 0, environment: "AnObject | str | None" = None) -> "Policy":
         """The overall policy of one seed.

@@ -110,6 +110,26 @@ def check_observation(space: spaces.Space, observation: ArrayLike) -> np.ndarray
     return _check_numbers(space, values) if is_continuous(space) else _check_indices(space, values)
 
 
+def check_action(space: spaces.Space, action: ArrayLike) -> np.ndarray:
+    """Actions with any number of leading axes: int32 `[...]` or float32 `[..., p]`.
+
+    Raises:
+        EmbrlError: the shape does not fit or a value is out of range; the message says which.
+    """
+    values = np.asarray(action)
+    if is_continuous(space):
+        wanted = f"numbers [..., {dimensions(space)}]"
+        fits = values.dtype.kind in "iuf" and values.shape[-1:] == (dimensions(space),)
+    else:
+        wanted, fits = "whole numbers", values.dtype.kind in "iu"
+    if not fits:
+        raise EmbrlError(f"actions of {space} are {wanted}, not {values.dtype}{list(values.shape)}")
+    try:
+        return check_observation(space, values)
+    except EmbrlError as error:
+        raise EmbrlError(str(error).replace("observation", "action", 1)) from error
+
+
 def difference(has: spaces.Space, needs: spaces.Space) -> str | None:
     """Where two spaces differ: which dimension, what it is, and what it would have to be; None if
     they are the same.

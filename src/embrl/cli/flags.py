@@ -45,7 +45,7 @@ def configured(
     algorithm = value_of("--algorithm", arguments, "vpg")
     settings = value_of("--settings", arguments, "tuned")
     program = f"embrl {command} {environment}"
-    env = _parse_env(env_class, arguments, program)
+    env = parse_env(env_class, arguments, program)
     default = default_config(environment, env, method_name, algorithm, settings)  # type: ignore[arg-type]
     default = dataclasses.replace(default, seed=seed)
     kind = _flags(default, settings, "" if command == "train" else f"{command}-", extra)
@@ -60,7 +60,7 @@ def configured(
     return dataclasses.replace(default, **parts), given
 
 
-def _parse_env(env_class: type, arguments: Sequence[str], program: str) -> Any:
+def parse_env(env_class: type, arguments: Sequence[str], program: str) -> Any:
     """The environment's own flags alone, which the paper's settings depend on."""
     kind = dataclasses.make_dataclass("Env", [("env", env_class, env_class())], frozen=True)
     mine: list[str] = []

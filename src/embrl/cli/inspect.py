@@ -9,14 +9,17 @@ import tyro
 from rich.console import Console
 
 from embrl.cli.parsing import finish_help, parse
+from embrl.errors import EmbrlError
 
 USAGE = """\
 usage: embrl inspect RUN [--seed K]
+       embrl inspect FOLDER
 
 Says how good a run's embedding was after pre-training, whether it still fits what the agent sees,
-and what is wrong with it, if anything is.
+and what is wrong with it, if anything is. Of an embedding that embrl fit has left, also draws it.
 
   RUN         a run folder, complete or in progress
+  FOLDER      the folder of an embedding
   --seed K    only this seed (default: all)"""
 
 
@@ -33,11 +36,23 @@ def inspect(arguments: Sequence[str]) -> None:
     finish_help(arguments, USAGE)
     given = parse(_Inspect, arguments, "embrl inspect")
     from embrl.report import inspection
+    from embrl.training.fitted import is_fitted
 
-    found = inspection.inspect(given.run, given.seed)
+    alone = is_fitted(given.run)
+    if alone and given.seed is not None:
+        raise EmbrlError(f"--seed is {given.seed}: {given.run} holds one embedding: leave it out")
+    if alone:
+        found = inspection.inspect_embedding(given.run)
+    else:
+        found = inspection.inspect(given.run, given.seed)
     console = Console(highlight=False)
     console.print(found.title, soft_wrap=True, markup=False)
     for table in inspection.to_rich(found):
         console.print(table)
     for sentence in inspection.sentences(found):
         console.print(sentence, soft_wrap=True, markup=False)
+    if alone:
+        from embrl.report.fitted_figure import draw_fitted
+
+        picture = draw_fitted(given.run)
+        console.print(str(picture), soft_wrap=True, markup=False)

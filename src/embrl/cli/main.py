@@ -16,6 +16,7 @@ COMMANDS = Registry(
     "command",
     {
         "train": "embrl.cli.train:train",
+        "fit": "embrl.cli.fit:fit",
         "plot": "embrl.cli.plot:plot",
         "compare": "embrl.cli.compare:compare",
         "inspect": "embrl.cli.inspect:inspect",
@@ -33,9 +34,12 @@ embrl: embeddings for reinforcement learning
   embrl train ENV ...         learn an embedding and a policy in it; ENV: gridworld, recommender,
                               slot_machine, continuous_gridworld, cart_pole, acrobot,
                               mountain_car
+  embrl fit SOURCE ...        learn an embedding alone: of an environment, a file of transitions or
+                              a Minari data set
   embrl plot RUN              draw a run's learning curve and its embedding
   embrl compare RUN RUN ...   set runs or panels side by side in a table and two pictures
-  embrl inspect RUN           say how good a run's embedding is, and what is wrong with it
+  embrl inspect RUN           say how good a run's embedding is, or one that embrl fit has left,
+                              and what is wrong with it
   embrl play RUN              play whole episodes with a run's policy, and film them
   embrl reproduce FIG         run a figure of the paper: fig2, fig3a, fig3b, fig3c, fig3e, fig3g
   embrl sweep ENV ...         try settings, all points of a grid at once, and say which are best

@@ -3,22 +3,18 @@
 import dataclasses
 import functools
 from pathlib import Path
-from typing import Any
 
-import equinox as eqx
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
 from numpy.typing import ArrayLike
 
+from embrl.embedding.portable import f_chain, g_chain, phi_chain
 from embrl.errors import EmbrlError
+from embrl.portable import Chain
 from embrl.portable.nearest import Nearest
-from embrl.spaces import action_count, check_observation, dimensions, is_continuous
+from embrl.spaces import action_count, check_action, check_observation, is_continuous
 from embrl.training import fitted
 from embrl.training.fitted import Fitted
-
-ROWS = 1024
-"""Embedded at a time. Parts are filled up to this, so that one program serves."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -62,8 +58,7 @@ class Embedding(Fitted):
             EmbrlError: an observation is not in the space.
         """
         values = check_observation(self.observation_space, observation)
-        axes = len(self.observation_space.shape or ())
-        return _in_rows(self.model.phi, values, axes)
+        return self._phi(values).astype(np.float32, copy=False)
 
     def g(self, action: ArrayLike) -> Float[np.ndarray, "... d"]:
         """Where actions lie in E.
@@ -71,10 +66,7 @@ class Embedding(Fitted):
         Raises:
             EmbrlError: an action is not in the space.
         """
-        values = check_action(self.action_space, action)
-        if self.table is not None:
-            return self.table[values]
-        return _in_rows(self.model.g, values, 1)
+        return self._g(check_action(self.action_space, action))
 
     def f(self, e: ArrayLike, mask: ArrayLike | None = None) -> np.ndarray:
         """The actions of points of E: of discrete ones the nearest, int32 `[...]`; where actions
@@ -99,8 +91,7 @@ class Embedding(Fitted):
             raise EmbrlError(f"e is {points[tuple(at)]} at {at}: points of E must be finite")
         choices = self._choices(mask)
         if self.continuous:
-            assert self.model.f is not None
-            return _in_rows(self.model.f, points, 1)
+            return self._f(points)
         try:
             return self._nearest(points, choices)
         except ValueError as error:  # axes that cannot be broadcast
@@ -113,6 +104,18 @@ class Embedding(Fitted):
         """Itself, as it never changes: specs of Gymnasium's environments are copied often."""
         del memo
         return self
+
+    @functools.cached_property
+    def _phi(self) -> Chain:
+        return phi_chain(self.model.phi)
+
+    @functools.cached_property
+    def _g(self) -> Chain:
+        return g_chain(self.model.g)
+
+    @functools.cached_property
+    def _f(self) -> Chain:
+        return f_chain(self.model.g, self.model.f)
 
     @functools.cached_property
     def _nearest(self) -> Nearest:
@@ -169,44 +172,3 @@ def load_embedding(path: str | Path) -> Embedding:
         EmbrlError: there is none, it is of a newer format, or a file is damaged.
     """
     return Embedding.load(path)
-
-
-def check_action(space: Any, action: ArrayLike) -> np.ndarray:
-    """Actions of embrl's spaces with any number of leading axes: int32 `[...]` or float32
-    `[..., p]`.
-
-    Raises:
-        EmbrlError: the shape does not fit or a value is out of range; the message says which.
-    """
-    values = np.asarray(action)
-    if is_continuous(space):
-        wanted = f"numbers [..., {dimensions(space)}]"
-        fits = values.dtype.kind in "iuf" and values.shape[-1:] == (dimensions(space),)
-    else:
-        wanted, fits = "whole numbers", values.dtype.kind in "iu"
-    if not fits:
-        raise EmbrlError(f"actions of {space} are {wanted}, not {values.dtype}{list(values.shape)}")
-    try:
-        return check_observation(space, values)
-    except EmbrlError as error:
-        raise EmbrlError(str(error).replace("observation", "action", 1)) from error
-
-
-@eqx.filter_jit
-def _called(module: Any, values: Array) -> Array:
-    return module(values)
-
-
-def _in_rows(module: Any, values: np.ndarray, axes: int) -> np.ndarray:
-    """A part of the model at values with any leading axes before the last `axes`."""
-    lead = values.shape[: values.ndim - axes]
-    rows = values.reshape(-1, *values.shape[values.ndim - axes :])
-    size = 1 if len(rows) == 1 else ROWS
-    found = []
-    for start in range(0, max(len(rows), 1), size):
-        part = rows[start : start + size]
-        filled = np.zeros((size, *rows.shape[1:]), rows.dtype)
-        filled[: len(part)] = part
-        found.append(np.asarray(_called(module, jnp.asarray(filled)))[: len(part)])
-    out = np.concatenate(found).astype(np.float32, copy=False)
-    return out.reshape(*lead, *out.shape[1:])

@@ -2,11 +2,13 @@
 
 import dataclasses
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import gymnasium
 
-from embrl.data.sources.arrays import Given
+from embrl.data.sources import Given
+from embrl.data.sources.playing import Behaviour
 from embrl.embedding.objectives import OwnObjective
 from embrl.fitting.embedding import Embedding
 from embrl.fitting.learn import learn
@@ -28,14 +30,18 @@ def fit(
     overrides: Mapping[str, Mapping[str, Any]] | None = None,
     observation_space: gymnasium.Space | None = None,
     action_space: gymnasium.Space | None = None,
+    policy: Behaviour | str | Path | None = None,
     watch: Watcher = unwatched,
     **options: Any,
 ) -> Embedding:
     """Learns an embedding of states and actions, as `embrl fit` does, and measures it.
 
     Arguments:
-        source: where transitions come from. A `Transition` of arrays `[T, B, ...]` or `[N, ...]`,
-            as a JAX rollout gives; or the name of an environment.
+        source: where transitions come from. An environment: the name of one of ours or an id of
+            Gymnasium's, a `gymnasium.Env`, a function that makes one, or an `Environment`. Or
+            recorded ones: a `Transition` of arrays `[T, B, ...]` or `[N, ...]`, as a JAX rollout
+            gives; the path of a `.npz` or `.parquet` file; a Minari data set's folder or
+            `minari:ID`.
         method: a name in `embrl.embedding.methods.METHODS` that embeds something.
         samples: transitions to take, or to use of those that are recorded; None: as `settings`
             say, or all.
@@ -47,6 +53,8 @@ def fit(
         observation_space: what recorded observations are of, in Gymnasium's own form; None: as
             they tell themselves.
         action_space: likewise.
+        policy: who acts in the environment: a function of one observation, which gives an action,
+            both as Gymnasium's environment has them; or a run's folder. None: chance.
         watch: called with a `Progress` between chunks.
         options: the environment's, of one that has a name.
 
@@ -54,7 +62,7 @@ def fit(
         EmbrlError: as `embrl fit` would say it.
     """
     prepare_jax()
-    where = origin(source, Given(observation_space, action_space), options)
+    where = origin(source, Given(observation_space, action_space), policy, options)
     config = where.config(method, settings)
     if samples is not None:
         config = overridden(config, {"fit": {"samples": samples}})

@@ -9,19 +9,25 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from embrl.data.sources.playing import Behaviour, play_compiled, play_host
 from embrl.data.sources.recorded import Recorded
-from embrl.envs import EnvConfig
+from embrl.envs import EnvConfig, Environment
 from embrl.envs.environment import named_factor
 from embrl.errors import EmbrlError
+from embrl.fitting.run_policy import RunPolicy
 from embrl.spaces import is_continuous
 from embrl.training.config import RunConfig
+from embrl.training.purpose import Purpose, purpose
 from embrl.training.rows import Rows
 from embrl.training.settings import Settings, default_config
-from embrl.training.world import AnyEnvironment, Truth, world
+from embrl.training.world import AnyEnvironment, Truth, World, world
 from embrl.types import Transition
 
 DATA = "data"
 """What a configuration calls the environment where there is none."""
+
+NEEDS = {"reward": ("reward",), "termination": ("terminated",), "outcome": ("reward", "terminated")}
+"""Objectives that look at columns which recorded data may lack."""
 
 
 class Opened(Protocol):
@@ -125,6 +131,15 @@ class Data(Origin):
         return dataclasses.replace(config, fit=samples)
 
     def open(self, rows: Rows) -> Opened:
+        for column in self.recorded.lacks:
+            needy = [
+                name for name in rows.program.config.objectives if column in NEEDS.get(name, ())
+            ]
+            if needy:
+                raise EmbrlError(
+                    f"{self.name} has no column {column}, and objective {needy[0]} needs it: "
+                    "choose another method, or other objectives"
+                )
         return _Recorded(self.recorded.first(rows.program.config.fit.samples))
 
 
@@ -150,6 +165,8 @@ class Played(Origin):
     name: str
     env_config: EnvConfig
     env: AnyEnvironment
+    policy: "Behaviour | RunPolicy | None" = None
+    """Who chooses actions; None: chance."""
 
     @property
     def observation_space(self) -> gymnasium.Space:
@@ -165,10 +182,42 @@ class Played(Origin):
 
     @property
     def about(self) -> dict[str, Any]:
-        return {"kind": "environment", "policy": "random"}
+        who = "random" if self.policy is None else getattr(self.policy, "__name__", "a function")
+        settings = dataclasses.asdict(cast(Any, self.env_config))
+        return {"kind": "environment", "policy": who, "env": settings}
 
     def config(self, method: str, settings: Settings) -> RunConfig:
         return default_config(self.name, self.env_config, method, "vpg", settings, self.env)
 
     def open(self, rows: Rows) -> Opened:
-        return world(rows, self.env)
+        there = world(rows, self.env)
+        return there if self.policy is None else _Behaved(rows, self.env, self.policy, there)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Behaved:
+    """Steps of a policy; all else as in `world`."""
+
+    rows: Rows
+    env: AnyEnvironment
+    policy: "Behaviour | RunPolicy"
+    world: World
+
+    def collect(self) -> Transition:
+        program = self.rows.program
+        key = purpose(self.rows.keys[0], Purpose.COLLECT)
+        samples, lanes = program.pretraining_samples, program.config.rollout.lanes
+        env, seed = self.env, program.config.seed
+        if isinstance(self.policy, RunPolicy):
+            found = self.policy.steps(env, key, samples // lanes, lanes, seed)
+        elif isinstance(env, Environment):
+            found = play_compiled(env, self.policy, samples, key)
+        else:
+            found = play_host(env, self.policy, samples, seed)
+        return jax.tree.map(lambda column: jnp.asarray(column)[None], found)
+
+    def truth(self, observations: np.ndarray) -> Truth:
+        return self.world.truth(observations)
+
+    def close(self) -> None:
+        self.world.close()

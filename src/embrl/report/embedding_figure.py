@@ -84,8 +84,35 @@ def plot_embedding(
         unit = "" if picture is None else picture.effects_unit
         panels.append(functools.partial(_draw_effects, effects=effects, unit=unit))
     panels.append(functools.partial(_draw_actions, g=g, effects=effects))
+    _draw(path, panels, title)
 
-    columns = 3 if len(panels) == 3 else 2
+
+def plot_actions(
+    path: str | Path,
+    *,
+    environment: Environment | None,
+    g: Float[np.ndarray, "n d"],
+    title: str = "",
+) -> None:
+    """The same of an embedding of actions alone: displacements, where they are known, and actions.
+
+    Raises:
+        EmbrlError: as `plot_embedding`.
+    """
+    g = _matrix("g", g)
+    known = None if environment is None else environment.action_effects()
+    effects = None if known is None else _matrix("action_effects", known)
+    panels: list[Callable[[Axes], None]] = []
+    if effects is not None:
+        _check_rows("g", g, len(effects), "actions")
+        panels.append(functools.partial(_draw_effects, effects=effects, unit=""))
+    panels.append(functools.partial(_draw_actions, g=g, effects=effects))
+    _draw(path, panels, title)
+
+
+def _draw(path: str | Path, panels: "list[Callable[[Axes], None]]", title: str) -> None:
+    """Panels side by side, with letters."""
+    columns = 3 if len(panels) == 3 else min(2, len(panels))
     rows = -(-len(panels) // columns)
     height = (PANEL + HEADING) * rows + (HEADING if title else 0)
     with figure(path, PANEL * columns, height) as drawn:

@@ -15,6 +15,7 @@ from embrl.embedding.monitor import MEASURES
 from embrl.embedding.recovery import LOST
 from embrl.errors import EmbrlError
 from embrl.report.numbers import short_count
+from embrl.training import fitted
 from embrl.training.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -79,6 +80,8 @@ class Inspection:
     """What is wrong."""
     notes: tuple[str, ...]
     """What could not be looked at."""
+    after: str = "pre-training"
+    """What the measures of quality were taken after."""
 
 
 def inspect(path: str | Path, seed: int | None = None) -> Inspection:
@@ -117,6 +120,39 @@ def inspect(path: str | Path, seed: int | None = None) -> Inspection:
         findings=tuple(_findings(seeds, old, new)),
         notes=tuple(_notes(old, new)),
     )
+
+
+def inspect_embedding(path: str | Path) -> Inspection:
+    """Looks at an embedding that stands alone, in the folder `path`.
+
+    Raises:
+        EmbrlError: there is none, or its `embedding.json` is damaged.
+    """
+    manifest = fitted.read_manifest(path)
+    source, report = manifest["source"], manifest["quality"]
+    seed = int(source.get("seed") or 0)
+    samples = int(source.get("samples") or 0)
+    return Inspection(
+        title=(
+            f"{manifest['method']} on {source.get('name')}, {samples:,} transitions, "
+            f"{_space(manifest['observation_space'])}, {_space(manifest['action_space'])}, {path}"
+        ),
+        seeds=(seed,),
+        quality=tuple(_quality_lines([report])) if report else (),
+        monitoring=(),
+        samples=None,
+        findings=tuple(_findings([seed], [report], [{}])),
+        notes=() if report else ("There are no measures of quality: its run had taken none.",),
+        after="the fit",
+    )
+
+
+def _space(space: Mapping[str, Any]) -> str:
+    """In few words."""
+    if space.get("kind") == "Box":
+        return f"Box({len(space.get('low') or ())})"
+    sizes = space.get("sizes") or ()
+    return f"{space.get('kind')}({', '.join(map(str, sizes))})"
 
 
 def _quality(folder: RunFolder) -> dict[int, Seed]:
@@ -253,7 +289,7 @@ def to_rich(inspection: Inspection) -> "list[Table]":
     """The tables; they fit 80 columns."""
     tables = []
     if inspection.quality:
-        tables.append(_table("After pre-training", inspection.seeds, inspection.quality))
+        tables.append(_table(f"After {inspection.after}", inspection.seeds, inspection.quality))
     if inspection.monitoring:
         heading = f"Now, after {short_count(inspection.samples or 0)} samples"
         tables.append(_table(heading, inspection.seeds, inspection.monitoring))

@@ -55,10 +55,11 @@ class UpdateConfig:
 
 @dataclasses.dataclass(frozen=True)
 class TransferConfig:
-    """What to take over from another run."""
+    """What to take over from another run, or from an embedding that stands alone."""
 
     run: str = ""
-    """A run folder whose embedding to begin with; left out: begin anew."""
+    """A run folder, or the folder of an embedding (`embrl fit`), to begin with; left out: begin
+    anew."""
     keep: Literal["both", "states", "actions"] = "both"
     """both: the embedding as it is, without pre-training. states: phi as it is, where actions
     differ; g is trained anew. actions: g as it is, where states differ."""

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from embrl.data.host_rollout import host_rollout
 from embrl.data.random_actions import random_actions
 from embrl.envs.host import HostEnvironment, HostLanes
 from embrl.errors import EmbrlError
@@ -28,10 +29,6 @@ RANDOM_EPISODES = 100
 
 LONGEST = 100_000
 """Steps of an episode that is played to its end."""
-
-Choose = Callable[[np.ndarray, int], tuple[Any, Any]]
-"""Actions `[rows, B, ...]`, and what else is to be kept of the choice, for observations like them
-and the number of the step."""
 
 
 class HostWorld:
@@ -62,7 +59,9 @@ class HostWorld:
         """Random transitions, from lanes of their own."""
         actions = np.asarray(self._random(self.keys))
         with self._open(self.config.rollout.lanes, Purpose.COLLECT, 0) as lanes:
-            found, _ = self._roll(lanes, actions.shape[1], lambda _, t: (actions[:, t], None))
+            found, _ = host_rollout(
+                lanes, actions.shape[1], lambda _, t: (actions[:, t], None), self.rows
+            )
         return found
 
     def begin(self, agent: Agent, found: Found | None) -> SeedState:
@@ -85,7 +84,7 @@ class HostWorld:
             def act(seen: np.ndarray, t: int, policy: Any = policy, noise: Any = noise) -> Any:
                 return self._act(policy, noise, seen, np.int32(t))
 
-            fresh, u = self._roll(self.lanes, self.program.epoch_rows, act)
+            fresh, u = host_rollout(self.lanes, self.program.epoch_rows, act, self.rows)
             state, measures = self._learn(state, fresh, u, self.keys, number)
             for name, value in measures.items():
                 sums[name] = sums.get(name, 0.0) + np.asarray(value)
@@ -148,23 +147,6 @@ class HostWorld:
         else:
             self._stages[lanes].restart(seed)
         return self._stages[lanes]
-
-    def _roll(self, lanes: HostLanes, steps: int, choose: Choose) -> tuple[Transition, Any]:
-        """So many steps: transitions and what else was kept, `[rows, T, B, ...]`."""
-        kept: list[Any] = []
-        columns: list[tuple[np.ndarray, ...]] = []
-        for t in range(steps):
-            seen = lanes.observations
-            action, extra = choose(self._by_row(seen), t)
-            action = np.asarray(action)
-            after = lanes.step(action.reshape(-1, *action.shape[2:]))
-            flat = (seen, after.reward, after.observation, after.terminated, after.truncated)
-            observation, *others = (self._by_row(column) for column in flat)
-            columns.append((observation, action, *others))
-            kept.append(None if extra is None else np.asarray(extra))
-        stacked = [np.stack(column, axis=1) for column in zip(*columns, strict=True)]
-        extras = None if kept[0] is None else np.stack(kept, axis=1)
-        return Transition(*stacked), extras  # type: ignore[arg-type]
 
     def _play(
         self,

@@ -1,8 +1,10 @@
-"""An embedding, and perhaps a policy, from another run."""
+"""An embedding, and perhaps a policy, from another run; or an embedding that stands alone."""
 
+import dataclasses
 import functools
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol, cast
 
 import equinox as eqx
 import gymnasium
@@ -14,10 +16,12 @@ from embrl import spaces
 from embrl.embedding.fit import FitState
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.monitor import Reference
+from embrl.embedding.objectives import OBJECTIVES, OwnObjective
+from embrl.embedding.shape import ModelConfig
 from embrl.errors import EmbrlError
 from embrl.policy.actors import GaussianActor
 from embrl.policy.algorithm import Learner
-from embrl.training import checkpoint
+from embrl.training import checkpoint, fitted
 from embrl.training.config import TransferConfig, from_json
 from embrl.training.program import Program
 from embrl.training.run_folder import RunFolder
@@ -35,44 +39,111 @@ class Source(NamedTuple):
 
 
 def source(program: Program) -> Source:
-    """What `transfer.run` left, of the parts that are to be kept.
+    """What `transfer.run` left, of the parts that are to be kept: a run, or an embedding alone.
 
     Raises:
-        EmbrlError: there is no such run, it is not complete enough, or its spaces or networks do
+        EmbrlError: there is neither, the run is not complete enough, or its spaces or networks do
             not fit; the message says which.
     """
+    if fitted.is_fitted(program.config.transfer.run):
+        return _embedding(program)
     config = program.config
-    folder = RunFolder.existing(config.transfer.run)
-    theirs = from_json(folder.config(), folder.path / "config.json")
-    found = checkpoint.latest(folder.checkpoint)
-    manifest = {} if found is None else checkpoint.read_manifest(found)
-    if found is None or manifest.get("record", {}).get("stage") != "training":
-        raise EmbrlError(f"transfer.run: {folder.path} has no policy yet: finish it first")
-    if theirs.method != config.method:
-        raise EmbrlError(
-            f"transfer.run: {folder.path} has method {theirs.method}, this run {config.method}"
-        )
-    where = found / checkpoint.MANIFEST
-    observations = spaces.from_json(manifest.get("observation_space", {}), where)
-    actions = spaces.from_json(manifest.get("action_space", {}), where)
-    keep = config.transfer.keep
-    if keep in ("both", "states"):
-        _same("state", folder, observations, program.observation_space)
-    if keep in ("both", "actions"):
-        _same("action", folder, actions, program.action_space)
-    if theirs.model != config.model:
-        raise EmbrlError(f"transfer.run: {folder.path} has model {theirs.model}: choose the same")
+    left = run_left(RunFolder.existing(config.transfer.run), program.own)
+    path, theirs = left.folder.path, left.program.config
+    _check(program, path, left.program, theirs.method, theirs.model)
     policy = config.transfer.policy
     if policy and (theirs.algorithm, theirs.policy) != (config.algorithm, config.policy):
         raise EmbrlError(
-            f"transfer.policy: {folder.path} has {theirs.algorithm} and {theirs.policy}: "
-            "choose the same"
+            f"transfer.policy: {path} has {theirs.algorithm} and {theirs.policy}: choose the same"
         )
-    its_program = Program(theirs, observations, actions, program.own)
-    shapes = state_shapes(its_program, None)
-    state = checkpoint.read(found, Source(shapes.agent, shapes.reference))  # type: ignore[arg-type]
     chosen = np.arange(config.rows) % config.seeds % theirs.rows
-    return jax.tree.map(lambda leaf: jnp.asarray(leaf[chosen]), state)
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf[chosen]), left.state)
+
+
+class RunLeft(NamedTuple):
+    """What a finished run holds."""
+
+    folder: RunFolder
+    program: Program
+    state: Source
+    """With an axis of its own rows in front."""
+
+
+def run_left(folder: RunFolder, own: Mapping[str, OwnObjective]) -> RunLeft:
+    """
+    Arguments:
+        own: objectives of the user's own, as far as they are at hand: it does without others.
+
+    Raises:
+        EmbrlError: it has no policy yet, or a file is damaged.
+    """
+    config = from_json(folder.config(), folder.path / "config.json")
+    weights = config.objectives.items()
+    known = {name: weight for name, weight in weights if name in own or name in OBJECTIVES}
+    config = dataclasses.replace(config, objectives=known)
+    found = checkpoint.latest(folder.checkpoint)
+    manifest = {} if found is None else checkpoint.read_manifest(found)
+    if found is None or manifest.get("record", {}).get("stage") != "training":
+        raise EmbrlError(f"{folder.path} has no policy yet: finish it first")
+    where = found / checkpoint.MANIFEST
+    program = Program(
+        config,
+        spaces.from_json(manifest.get("observation_space", {}), where),
+        spaces.from_json(manifest.get("action_space", {}), where),
+        own,
+    )
+    shapes = state_shapes(program, None)
+    state = checkpoint.read(found, Source(shapes.agent, shapes.reference))  # type: ignore[arg-type]
+    return RunLeft(folder, program, state)
+
+
+def _embedding(program: Program) -> Source:
+    """The same embedding for all rows, and no policy."""
+    config = program.config
+    path = Path(config.transfer.run)
+    if config.transfer.policy:
+        raise EmbrlError(f"transfer.policy: {path} holds an embedding and no policy: leave it out")
+    theirs = fitted.read(path)
+    _check(program, path, theirs, theirs.method, theirs.settings.model)
+    objectives = theirs.settings.objectives
+    if config.transfer.keep == "both" and objectives.keys() != config.objectives.keys():
+        raise EmbrlError(
+            f"transfer.run: {path} has objectives {', '.join(objectives) or 'none'}, this "
+            f"run {', '.join(config.objectives) or 'none'}: choose the same"
+        )
+    agent = Agent(theirs.model, theirs.norm, cast(Learner, None))
+    return jax.tree.map(
+        lambda leaf: jnp.repeat(leaf[None], config.rows, axis=0),
+        Source(agent, cast(Reference, theirs.reference)),
+    )
+
+
+class _Spaces(Protocol):
+    @property
+    def observation_space(self) -> gymnasium.Space: ...
+
+    @property
+    def action_space(self) -> gymnasium.Space: ...
+
+
+def _check(program: Program, path: Path, of: _Spaces, method: str, model: ModelConfig) -> None:
+    """Whether what is there fits this run."""
+    config = program.config
+    if method != config.method:
+        raise EmbrlError(f"transfer.run: {path} has method {method}, this run {config.method}")
+    keep = config.transfer.keep
+    if keep in ("both", "states"):
+        _same("state", path, of.observation_space, program.observation_space)
+    if keep in ("both", "actions"):
+        _same("action", path, of.action_space, program.action_space)
+    mine, other = dataclasses.asdict(config.model), dataclasses.asdict(model)
+    for name in mine:
+        if mine[name] != other[name]:
+            flag = name.replace("_", "-")
+            raise EmbrlError(
+                f"transfer.run: {path} has model.{flag} {other[name]}, this run {mine[name]}: "
+                "choose the same"
+            )
 
 
 def renewed(transfer: TransferConfig, state: FitState, kept: JointEmbedding) -> FitState:
@@ -136,9 +207,10 @@ def _is_none(node: object) -> bool:
     return node is None
 
 
-def _same(kind: str, folder: RunFolder, theirs: gymnasium.Space, ours: gymnasium.Space) -> None:
-    if theirs != ours:
+def _same(kind: str, path: Path, theirs: gymnasium.Space, ours: gymnasium.Space) -> None:
+    if differs := spaces.difference(theirs, ours):
         raise EmbrlError(
-            f"transfer.run: {folder.path} has the {kind} space {theirs}, this environment {ours}: "
-            f"choose --transfer.keep {'actions' if kind == 'state' else 'states'}, or another run"
+            f"transfer.run: the {kind} space of {path} is another one than this environment's: "
+            f"{differs}: choose --transfer.keep {'actions' if kind == 'state' else 'states'}, or "
+            "another one"
         )

@@ -1,0 +1,198 @@
+"""`embrl fit SOURCE`"""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import gymnasium
+import numpy as np
+from rich.console import Console
+
+from embrl import envs, plugins
+from embrl.cli.flags import Field, field, parse_env
+from embrl.cli.parsing import finish_help, parse, value_of
+from embrl.cli.progress import ProgressBar
+from embrl.data.sources import Given
+from embrl.embedding.methods import METHODS
+from embrl.embedding.objectives import OBJECTIVES
+from embrl.envs import ENVIRONMENTS
+from embrl.errors import EmbrlError
+from embrl.fitting.embedding import Embedding
+from embrl.fitting.from_run import embedding_of_run
+from embrl.fitting.learn import learn
+from embrl.fitting.origin import Origin
+from embrl.fitting.sources import is_recorded, origin
+from embrl.training.config import RunConfig
+from embrl.training.fitted import check_free
+from embrl.training.seeds import prepare_jax
+from embrl.training.settings import Settings
+from embrl.types import Transition
+
+USAGE = """\
+usage: embrl fit ENV [--policy RUN] [--fit.samples N] [--out FOLDER] ...
+       embrl fit DATA [--actions N] [--states N] [--spaces ENV] [--out FOLDER] ...
+       embrl fit --from-run RUN [--seed K] --out FOLDER
+
+Learns an embedding of states and actions, without a policy, and writes it into a folder.
+
+  ENV     {names},
+          or the id of one of Gymnasium's, as CartPole-v1: actions are random, or a run's policy's
+  DATA    a file of transitions, .npz or .parquet; a Minari data set's folder, or minari:ID for one
+          of this machine's
+  RUN     a run folder
+
+embrl fit ENV --help and embrl fit DATA --help list all flags."""
+
+FROM_RUN = "--from-run"
+
+
+@dataclasses.dataclass(frozen=True)
+class _Collecting:
+    lanes: int
+    """Environments side by side."""
+    persistence: float
+    """The probability that a random action repeats the one before."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _FromRun:
+    from_run: Path
+    """The run."""
+    out: Path
+    """The folder to write."""
+    seed: int = 0
+    """Which of its seeds."""
+
+
+def fit(arguments: Sequence[str]) -> None:
+    """Parses, fits, saves, says what was learned."""
+    prepare_jax()
+    if not arguments or not {"-h", "--help"}.isdisjoint(arguments):
+        plugins.load_installed()  # to be named
+    console = Console(highlight=False)
+    if any(argument.partition("=")[0] == FROM_RUN for argument in arguments):
+        run = parse(_FromRun, arguments, "embrl fit")
+        check_free(run.out)
+        _keep(embedding_of_run(run.from_run, run.seed), run.out, console)
+        return
+    if not arguments or arguments[0].startswith("-"):
+        finish_help(arguments, USAGE.format(names=", ".join(ENVIRONMENTS)))
+        raise EmbrlError(
+            "fit on what? embrl fit SOURCE, an environment, a .npz or .parquet file, or a Minari "
+            "data set"
+        )
+    where, config, out = _configured(arguments[0], arguments[1:])
+    check_free(out)
+    with ProgressBar(console, f"{config.method} on {where.name}") as bar:
+        found = learn(config, where, watch=bar.show)
+    _keep(found, out, console)
+
+
+def _configured(source: str, arguments: Sequence[str]) -> tuple[Origin, RunConfig, Path]:
+    recorded = is_recorded(source)
+    where = _data(source, arguments) if recorded else _environment(source, arguments)
+    # The flags' defaults depend on these names, and on the spaces, so they are read first.
+    method, settings = (
+        value_of("--method", arguments, "jsae"),
+        value_of("--settings", arguments, "tuned"),
+    )
+    default = where.config(method, settings)  # type: ignore[arg-type]
+    extra = _of_data() if recorded else _of_environments(default)
+    kind = _flags(where, default, settings, extra)
+    given: Any = parse(kind, arguments, f"embrl fit {source}")
+    parts = {name: getattr(given, name) for name in ("seed", "model", "fit", "f")}
+    config = dataclasses.replace(default, **parts, objectives=dict(given.objectives))
+    if not recorded:
+        rollout = dataclasses.replace(config.rollout, **dataclasses.asdict(given.rollout))
+        config = dataclasses.replace(config, rollout=rollout)
+    return where, config, given.out
+
+
+def _data(source: str, arguments: Sequence[str]) -> Origin:
+    if "--help" in arguments:
+        nothing = np.zeros(2, np.int32)  # no need to read it
+        return origin(Transition(*[nothing] * 6))  # type: ignore[list-item]
+    like = value_of("--spaces", arguments, "")
+    counts = {flag: value_of(flag, arguments, "") for flag in ("--states", "--actions")}
+    if like and any(counts.values()):
+        raise EmbrlError("--spaces says all: leave --states and --actions out")
+    if like:
+        env: Any = envs.configure(like).build()
+        if isinstance(env, envs.Environment):
+            return origin(source, Given(env.observation_space, env.action_space))
+        return origin(source, Given(env.observations.original, env.actions.original))
+    states, actions = (_discrete(flag, text) for flag, text in counts.items())
+    return origin(source, Given(states, actions))
+
+
+def _discrete(flag: str, text: str) -> gymnasium.spaces.Discrete | None:
+    if not text:
+        return None
+    if not text.isdecimal() or int(text) < 1:
+        raise EmbrlError(f"{flag} is {text}: choose a whole number from 1")
+    return gymnasium.spaces.Discrete(int(text))
+
+
+def _environment(source: str, arguments: Sequence[str]) -> Origin:
+    settings = parse_env(envs.kind(source), arguments, f"embrl fit {source}")
+    policy = value_of("--policy", arguments, "")
+    options = {name: getattr(settings, name) for name in settings.__dataclass_fields__}
+    return origin(source, policy=policy or None, options=options)
+
+
+def _of_data() -> list[Field]:
+    return [
+        field("states", int | None, None, "Discrete states; left out: as many as are in the data."),
+        field("actions", int | None, None, "Discrete actions; left out: likewise."),
+        field("spaces", str | None, None, "An environment whose spaces the data are of."),
+    ]
+
+
+def _of_environments(default: RunConfig) -> list[Field]:
+    rollout = _Collecting(default.rollout.lanes, default.rollout.persistence)
+    return [
+        field("policy", str | None, None, "A run whose policy acts; left out: random actions."),
+        ("env", type(default.env), default.env),
+        ("rollout", _Collecting, rollout),
+    ]
+
+
+def _flags(where: Origin, default: RunConfig, settings: str, extra: list[Field]) -> type:
+    name = Path(where.name).stem.replace("/", "-").replace(":", "-")
+    return dataclasses.make_dataclass(
+        "Fit",
+        [
+            field("method", Literal[tuple(METHODS)], default.method, "What is embedded, and how."),
+            field("settings", Literal[get_args(Settings)], settings, "Where defaults come from."),
+            field("seed", int, default.seed, "Where all randomness comes from."),
+            field(
+                "out", Path, Path("embeddings") / f"{name}-{default.method}", "The folder to write."
+            ),
+            field(
+                "objectives",
+                tuple[tuple[str, float], ...],
+                tuple(default.objectives.items()),
+                "What the embedding is trained to do: names and weights, as in forward 1 "
+                f"reward 0.1. Names: {', '.join(OBJECTIVES)}.",
+            ),
+            *extra,
+            ("model", type(default.model), default.model),
+            ("fit", type(default.fit), default.fit),
+            ("f", type(default.f), default.f),
+        ],
+        frozen=True,
+    )
+
+
+def _keep(found: Embedding, out: Path, console: Console) -> None:
+    from embrl.report import inspection
+
+    found.save(out)
+    seen = inspection.inspect_embedding(out)
+    console.print(seen.title, soft_wrap=True, markup=False)
+    for table in inspection.to_rich(seen):
+        console.print(table)
+    for sentence in inspection.sentences(seen):
+        console.print(sentence, soft_wrap=True, markup=False)
+    console.print(str(out), soft_wrap=True, markup=False)

@@ -1,0 +1,106 @@
+"""Transitions from Minari data sets that lie on this machine's disk."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from embrl.data.sources.arrays import UNSAID, Given, converted
+from embrl.data.sources.checks import Where
+from embrl.data.sources.recorded import Recorded
+from embrl.envs.host.leaves import assembled, leaves
+from embrl.errors import EmbrlError, require
+
+PREFIX = "minari:"
+"""Before a data set's id."""
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a folder is a Minari data set: itself, or the `data` in it."""
+    return _data(path) is not None
+
+
+def read(source: str | Path, given: Given = UNSAID) -> Recorded:
+    """All episodes, one after another, in the data set's own spaces.
+
+    Arguments:
+        source: a folder, or `minari:` and the id of a data set among this machine's.
+        given: spaces in place of the data set's.
+
+    Raises:
+        EmbrlError: Minari is not installed, there is no such data set here, or what it holds
+            cannot be used.
+    """
+    minari = require("minari", "minari")
+    require("h5py", "minari")
+    name = str(source).removeprefix(PREFIX)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what its environments were made with
+        try:
+            dataset = _opened(minari, source)
+            return _read(dataset, name, given)
+        except EmbrlError:
+            raise
+        except Exception as error:  # whatever Minari and h5py raise
+            raise EmbrlError(
+                f"{name} cannot be read as a Minari data set: {type(error).__name__}: {error}"
+            ) from error
+
+
+def _opened(minari: Any, source: str | Path) -> Any:
+    if isinstance(source, str) and source.startswith(PREFIX):
+        name = source.removeprefix(PREFIX)
+        known = sorted(minari.list_local_datasets())
+        if name not in known:
+            here = ", ".join(known[:8]) or "none"
+            raise EmbrlError(
+                f"{source}: this machine has no such Minari data set: it has {here} (minari "
+                "download gets others)"
+            )
+        return minari.load_dataset(name)
+    data = _data(Path(source))
+    if data is None:
+        raise EmbrlError(f"{source} is no Minari data set: it has no metadata.json")
+    return minari.MinariDataset(data)
+
+
+def _data(path: Path) -> Path | None:
+    for folder in (path, path / "data"):
+        if (folder / "metadata.json").is_file():
+            return folder
+    return None
+
+
+def _read(dataset: Any, name: str, given: Given) -> Recorded:
+    observed = given.observation_space or dataset.observation_space
+    acted = given.action_space or dataset.action_space
+    episodes = [episode for episode in dataset.iterate_episodes() if len(episode.rewards)]
+    if not episodes:
+        raise EmbrlError(f"{name} has no transitions")
+    lengths = np.array([len(episode.rewards) for episode in episodes])
+    ends = lengths.cumsum()
+
+    def row(at: int) -> str:
+        number = int(np.searchsorted(ends, at, "right"))
+        return f"step {at - (ends[number] - lengths[number])} of episode {episodes[number].id}"
+
+    columns = {
+        "observation": _joined(observed, [e.observations for e in episodes], slice(None, -1)),
+        "next_observation": _joined(observed, [e.observations for e in episodes], slice(1, None)),
+        "action": _joined(acted, [e.actions for e in episodes], slice(None)),
+        "reward": np.concatenate([e.rewards for e in episodes]),
+        "terminated": np.concatenate([e.terminations for e in episodes]),
+        "truncated": np.concatenate([e.truncations for e in episodes]),
+    }
+    found = Given(observed, acted)
+    return converted(Where(name, row), columns, found)
+
+
+def _joined(space: Any, values: list[Any], steps: slice) -> Any:
+    """Values of all episodes, `[N, ...]` in each leaf."""
+    parts = [
+        np.concatenate([np.asarray(leaf.of(value))[steps] for value in values])
+        for leaf in leaves(space)
+    ]
+    return assembled(space, iter(parts))
