@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from embrl.errors import EmbrlError
     from embrl.fitting.embedding import Embedding, load_embedding
     from embrl.fitting.fit import fit
+    from embrl.interop.wrappers import wrap
     from embrl.registration import register_environment, register_method, register_objective
 
 __all__ = [
@@ -51,6 +52,7 @@ __all__ = [
     "report_agents",
     "train",
     "walk_agents",
+    "wrap",
 ]
 
 
@@ -60,6 +62,7 @@ def __getattr__(name: str) -> Any:
         home = "registration" if name.startswith("register_") else home
         home = "api_agents" if name.endswith("_agents") else home
         home = "fitting.fit" if name == "fit" else home
+        home = "interop.wrappers" if name == "wrap" else home
         home = "fitting.embedding" if name in ("Embedding", "load_embedding") else home
         return getattr(importlib.import_module(f"embrl.{home}"), name)
     raise AttributeError(f"module 'embrl' has no attribute {name!r}")

@@ -2,6 +2,7 @@
 of E, for any library that knows a `Box`. A step is plain NumPy.
 """
 
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -168,6 +169,10 @@ def wrap(env: Any, embedding: Any, **options: Any) -> Any:
     Raises:
         EmbrlError: there is no such environment or embedding, or the two do not fit.
     """
+    if isinstance(embedding, str | Path):
+        from embrl.fitting.embedding import load_embedding  # with it comes JAX
+
+        embedding = load_embedding(embedding)
     if isinstance(env, str):
         try:
             env = gymnasium.make(env)
