@@ -51,15 +51,16 @@ class StateSide:
         self.space = spaces.Box(low, high, dtype=np.float32)
         plain = isinstance(original, spaces.Discrete)
         self._table = self._phi.steps[0].table if plain and self._tabled else None
-        self._start = int(original.start) if plain else 0
+        self._start, self._states = (int(original.start), int(original.n)) if plain else (0, 0)
 
     def __call__(self, observation: Any) -> np.ndarray:
         """float32 `[m]`, or `[..., m]` where each part has leading axes."""
         if self._table is None:
             return self._phi(self._convert(observation))
-        index = observation - self._start
-        if np.ndim(index) == 0 and 0 <= index < len(self._table):
-            return self._table[index].copy()
+        if isinstance(observation, int | np.integer):
+            index = observation - self._start
+            if 0 <= index < self._states:
+                return self._table[index].copy()
         values = self._convert(np.asarray(observation))
         if fault := self._convert.fault(values.reshape(-1)):
             raise EmbrlError(f"there is {fault[1]}")
