@@ -6,6 +6,8 @@ Only the lines marked <- know of the embedding.
 Needs `pip install 'embrl[interop]'`.
 """
 
+# pyright: reportMissingImports=false
+
 import sys
 
 import gymnasium
@@ -74,7 +76,7 @@ def main(steps: int = 30_000, samples: int = 10_000) -> float:
                 following = np.array(seen)
                 for lane in np.flatnonzero(ended):
                     following[lane] = infos["final_obs"][lane]
-                    returns.append(float(infos["final_info"]["episode"]["r"][lane]))
+                    returns.append(float(infos["episode"]["r"][lane]))
                 after[t] = agent.critic(torch.as_tensor(following))[:, 0]
                 after[t] *= torch.as_tensor(~terminated)
                 last[t] = torch.as_tensor(ended)

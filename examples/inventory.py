@@ -23,7 +23,7 @@ class Inventory(gymnasium.Env):
         self.action_space = spaces.MultiDiscrete([MOST + 1] * products)
 
     def reset(self, *, seed=None, options=None):
-        super().reset(seed=seed)
+        super().reset(seed=seed, options=options)
         self.stock = self.np_random.integers(0, ROOM + 1, len(self.demand))
         self.coming = self.np_random.integers(0, MOST + 1, len(self.demand))
         self.day = 0

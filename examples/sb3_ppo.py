@@ -5,6 +5,8 @@
 Needs `pip install 'embrl[interop]'`.
 """
 
+# pyright: reportMissingImports=false
+
 import sys
 
 from inventory import Inventory

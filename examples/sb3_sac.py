@@ -1,10 +1,12 @@
-"""Stable-Baselines3's SAC, which knows no discrete actions, with discrete actions: it chooses points
-of E, and f the joint orders.
+"""Stable-Baselines3's SAC, which knows no discrete actions, with discrete actions: it chooses
+points of E, and f the joint orders.
 
     python examples/sb3_sac.py [STEPS]
 
 Needs `pip install 'embrl[interop]'`.
 """
+
+# pyright: reportMissingImports=false
 
 import sys
 

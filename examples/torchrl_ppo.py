@@ -5,19 +5,25 @@
 Needs `pip install 'embrl[interop]'`.
 """
 
+# pyright: reportMissingImports=false
+
 import sys
 
 import torch
 from inventory import Inventory
 from tensordict.nn import TensorDictModule
 from torch import nn
-from torchrl.collectors import SyncDataCollector
 from torchrl.envs import GymWrapper, RewardSum, TransformedEnv
 from torchrl.modules import MLP, NormalParamExtractor, ProbabilisticActor, TanhNormal, ValueOperator
 from torchrl.objectives import ClipPPOLoss
 from torchrl.objectives.value import GAE
 
 import embrl
+
+try:
+    from torchrl.collectors import Collector
+except ImportError:  # an older TorchRL's name for it
+    from torchrl.collectors import SyncDataCollector as Collector
 
 
 def shop() -> Inventory:
@@ -46,14 +52,14 @@ def main(steps: int = 30_000, samples: int = 10_000) -> float:
     optimiser = torch.optim.Adam(loss.parameters(), lr=1e-3)
     batch = min(1000, steps)
     returns: list[float] = []
-    for data in SyncDataCollector(env, actor, frames_per_batch=batch, total_frames=steps):
+    for data in Collector(env, actor, frames_per_batch=batch, total_frames=steps):
         for _ in range(10):
             advantage(data)
             for rows in torch.randperm(batch).chunk(8):
                 values = loss(data[rows])
-                total = sum(value for name, value in values.items() if name.startswith("loss_"))
+                parts = [value for name, value in values.items() if name.startswith("loss_")]
                 optimiser.zero_grad()
-                total.backward()
+                torch.stack(parts).sum().backward()
                 nn.utils.clip_grad_norm_(loss.parameters(), 0.5)
                 optimiser.step()
         after = data["next"]

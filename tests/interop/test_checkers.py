@@ -51,6 +51,8 @@ def test_stable_baselines_checker_passes(wrapped):
     name = "stable_baselines3"
     if importlib.util.find_spec(name) is None:
         pytest.skip("pip install 'embrl[interop]'")
-    from stable_baselines3.common.env_checker import check_env as check
+    from stable_baselines3.common.env_checker import (  # type: ignore[import-not-found]
+        check_env as check,
+    )
 
     check(wrapped, warn=True)

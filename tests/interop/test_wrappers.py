@@ -2,7 +2,7 @@
 
 import copy
 import dataclasses
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -14,15 +14,16 @@ from embrl.decoding.nearest import nearest
 from embrl.envs.host.actions import Actions
 from embrl.envs.host.observations import Observations
 from embrl.errors import EmbrlError
+from embrl.interop import wrappers
 from embrl.interop.sides import quick
-from embrl.interop.wrappers import EmbeddedEnv, EmbeddedVectorEnv, wrap
+from embrl.interop.wrappers import EmbeddedVectorEnv, wrap
 from tests.interop.untrained import embedding_of
+
+EmbeddedEnv: Any = wrappers.EmbeddedEnv  # with parts that may be None
 
 
 class Echo(gymnasium.Env):
     """Remembers what it was asked to do, and shows what it is told to."""
-
-    metadata: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, observations: spaces.Space, actions: spaces.Space, mask: Any = None):
         self.observation_space, self.action_space, self.mask = observations, actions, mask
@@ -242,7 +243,8 @@ def test_masks_of_a_vector_are_each_ones_own():
     vector.action_space.seed(0)
     for _ in range(20):
         vector.step(vector.action_space.sample())
-    done = [set(lane.done) for lane in env.envs]
+    lanes: Any = env.envs
+    done = [set(lane.done) for lane in lanes]
     assert done[:2] == [{1}, {3}]
     assert len(done[2]) > 1
 
@@ -261,7 +263,7 @@ NOT_FITTING = [
     ),
     (spaces.Box(-1, 1, (3,)), spaces.Box(-1, 1, (4,)), "it has 3 numbers, and must have 4"),
     (
-        spaces.Box(np.float32([-1, -2]), np.float32([1, 1])),
+        spaces.Box(np.array([-1, -2], np.float32), np.array([1, 1], np.float32)),
         spaces.Box(-1, 1, (2,)),
         "number 1 is -2 to 1, and must be -1 to 1",
     ),
@@ -278,7 +280,7 @@ def test_an_embedding_that_does_not_fit_is_refused(has, needs, message):
         wrap(Echo(has, three), embedding)
     assert "\n" not in str(error.value)
     with pytest.raises(
-        EmbrlError, match="actions of Echo do not fit .*: it has 4 values, and must have 3"
+        EmbrlError, match=r"actions of Echo do not fit .*: it has 4 values, and must have 3"
     ):
         wrap(Echo(needs, spaces.Discrete(4)), embedding)
 

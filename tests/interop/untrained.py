@@ -17,7 +17,7 @@ from embrl.fitting.embedding import Embedding
 from embrl.training.fitted import EmbeddingSettings
 
 
-def embedding_of(env: Any, *, states: bool = True, m: int = 3, d: int = 2) -> Embedding:
+def embedding_of(env: Any, *, states: bool = True, m: int = 3, d: int = 2) -> Any:
     """Wide enough that f tells actions apart."""
     observations = Observations(env.observation_space)
     actions = Actions(env.action_space).space

@@ -1,4 +1,1 @@
-"""Embeddings in other libraries: wrappers of Gymnasium's environments, PyTorch, gymnax.
-
-Each module imports only what it is about: `wrappers` needs no JAX, `torch` and `gymnax` are extras.
-"""
+"""Embeddings and policies in other libraries."""

@@ -19,7 +19,7 @@ from embrl.envs import Environment
 from embrl.envs.host.actions import Actions
 from embrl.envs.host.observations import Observations
 from embrl.errors import EmbrlError, require
-from embrl.spaces import is_continuous
+from embrl.spaces import dimensions, is_continuous
 from embrl.types import Action, EnvState, Key, Observation, TimeStep
 
 _gymnax: Any = require("gymnax", "gymnax")
@@ -177,7 +177,7 @@ class ToGymnax(_environment.Environment):
     def num_actions(self) -> int:
         """Choices, or the numbers of a vector."""
         space = self.env.action_space
-        return int(space.n) if isinstance(space, spaces.Discrete) else space.shape[0]
+        return int(space.n) if isinstance(space, spaces.Discrete) else dimensions(space)
 
     def reset_env(self, key: Key, params: Any) -> tuple[Observation, GymnaxState]:
         """Starts an episode."""

@@ -26,7 +26,8 @@ def check_fits(what: str, has: spaces.Space, needs: spaces.Space) -> None:
 
 
 def _within(has: spaces.Space, needs: spaces.Space) -> bool:
-    boxes = isinstance(has, spaces.Box) and isinstance(needs, spaces.Box)
-    if not boxes or has.shape != needs.shape:
+    if not (isinstance(has, spaces.Box) and isinstance(needs, spaces.Box)):
+        return False
+    if has.shape != needs.shape:
         return False
     return bool(np.all((needs.low <= has.low) & (has.high <= needs.high)))

@@ -13,8 +13,7 @@ from embrl.envs.host.actions import Actions
 from embrl.envs.host.observations import Observations
 from embrl.errors import EmbrlError
 from embrl.interop.matching import check_fits
-from embrl.portable import Chain
-from embrl.portable.layers import Rows
+from embrl.portable.layers import Rows, Tanh
 from embrl.portable.nearest import Nearest
 
 TABLED = 2**22
@@ -50,7 +49,7 @@ class StateSide:
         low, high = self._range(embedding.m)
         self.space = spaces.Box(low, high, dtype=np.float32)
         plain = isinstance(original, spaces.Discrete)
-        self._table = self._phi.steps[0].table if plain and self._tabled else None
+        self._table = self._rows if plain else None
         self._start, self._states = (int(original.start), int(original.n)) if plain else (0, 0)
 
     def __call__(self, observation: Any) -> np.ndarray:
@@ -67,19 +66,17 @@ class StateSide:
         return self._table[values]
 
     @property
-    def _tabled(self) -> bool:
-        return len(self._phi.steps) == 1 and isinstance(self._phi.steps[0], Rows)
+    def _rows(self) -> np.ndarray | None:
+        """Phi of every state, if it is looked up."""
+        first = self._phi.steps[0]
+        return first.table if isinstance(first, Rows) and len(self._phi.steps) == 1 else None
 
     def _range(self, m: int) -> Vectors:
         """Where X lies: between the images of -1 and 1, which tanh keeps to, or the table's."""
-        if self._tabled:
-            table = self._phi.steps[0].table
+        if (table := self._rows) is not None:
             return table.min(0), table.max(0)
-        last = Chain(self._phi.steps[-1:])
-        corner = np.ones(m, np.float32)
-        if type(self._phi.steps[-1]).__name__ == "Tanh":
-            return -corner, corner
-        return last(-corner), last(corner)
+        corner, last = np.ones(m, np.float32), self._phi.steps[-1]
+        return (-corner, corner) if isinstance(last, Tanh) else (last(-corner), last(corner))
 
 
 class ActionSide:
@@ -150,7 +147,7 @@ class ActionSide:
         return mask
 
 
-def quick(actions: Actions) -> Callable[[np.ndarray], Any]:
+def quick(actions: Actions) -> Callable[[Any], Any]:
     """`actions.to_original` for indices that are known to be in range, in a microsecond or two.
 
     **Returns** a function of int32 `[...]`.
@@ -165,6 +162,7 @@ def quick(actions: Actions) -> Callable[[np.ndarray], Any]:
             sizes, start, dtype = np.full(space.shape, 2), np.zeros(space.shape, int), space.dtype
         case _:
             return actions.to_original
+    assert isinstance(actions.space, spaces.Discrete)
     places = np.array([1, *itertools.accumulate(sizes.ravel()[:0:-1].tolist(), int.__mul__)])
     places = places[::-1].reshape(sizes.shape)
     axes = (...,) + (None,) * sizes.ndim

@@ -62,7 +62,8 @@ class EmbeddedEnv(gymnasium.Wrapper, RecordConstructorArgs):
         gymnasium.Wrapper.__init__(self, env)
         name = _name(env)
         wanted = _wanted(embedding, states, actions)
-        self.states = self.actions = None
+        self.states: StateSide | None = None
+        self.actions: ActionSide | None = None
         if wanted[0]:
             self.states = StateSide(env.observation_space, embedding, name, norm)
             self.observation_space = self.states.space
@@ -119,7 +120,8 @@ class EmbeddedVectorEnv(VectorWrapper):
         super().__init__(env)
         name = _name(env)
         wanted = _wanted(embedding, states, actions)
-        self.states = self.actions = None
+        self.states: StateSide | None = None
+        self.actions: ActionSide | None = None
         if wanted[0]:
             self.states = StateSide(env.single_observation_space, embedding, name, norm)
             self.single_observation_space = self.states.space
