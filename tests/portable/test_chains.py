@@ -11,19 +11,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from embrl.decoding.nearest import nearest
-from embrl.embedding.encoders import Norm, Standardised
+from embrl.embedding.encoders import Norm, Standardised, StateEncoder
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.portable import f_chain, g_chain, phi_chain
 from embrl.embedding.shape import ModelConfig
 from embrl.portable import nearest as near
 
 inf = np.float32(np.inf)
-SPACES = {
+SPACES: dict[str, gymnasium.Space] = {
     "discrete": spaces.Discrete(12),
     "factors": spaces.MultiDiscrete([3, 5, 2]),
-    "bounded": spaces.Box(np.float32([-1, 0]), np.float32([3, 5])),
+    "bounded": spaces.Box(np.array([-1, 0], np.float32), np.array([3, 5], np.float32)),
     "free": spaces.Box(-inf, inf, (3,)),
-    "half": spaces.Box(np.float32([-2, 0]), np.float32([2, inf])),
+    "half": spaces.Box(np.array([-2, 0], np.float32), np.array([2, inf], np.float32)),
 }
 
 
@@ -56,9 +56,10 @@ def test_phi_is_the_models(name):
 def test_phi_as_a_policy_sees_it():
     embedding = model(SPACES["discrete"], spaces.Discrete(7))
     seen = draw(SPACES["discrete"])
+    assert isinstance(embedding.phi, StateEncoder)
     norm = Norm.of(embedding.phi(jnp.asarray(seen)))
-    found = phi_chain(embedding.phi, norm)(seen)
-    np.testing.assert_allclose(found, Standardised(embedding.phi, norm)(seen), atol=2e-5)
+    truth = Standardised(embedding.phi, norm)(jnp.asarray(seen))
+    np.testing.assert_allclose(phi_chain(embedding.phi, norm)(seen), truth, atol=2e-5)
 
 
 @pytest.mark.parametrize("name", ["bounded", "free", "half"])
@@ -94,7 +95,7 @@ def test_nearest_among_equal_points_and_under_masks(table, tree, data):
     masks = hnp.arrays(bool, n).filter(lambda mask: bool(mask.any()))
     allowed = data.draw(st.none() | masks)
     # Points of no tie but between equal points.
-    e = (table + np.float32([0.05, 0.02]))[:, :]
+    e = table + np.array([0.05, 0.02], np.float32)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(near, "FEW", 0 if tree else 4096)
         found = near.Nearest(table, allowed)

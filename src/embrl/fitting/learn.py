@@ -31,6 +31,7 @@ def learn(
     origin: Origin,
     *,
     own: Mapping[str, OwnObjective] | None = None,
+    tried_only: bool = False,
     watch: Watcher = unwatched,
 ) -> Embedding:
     """Trains an embedding on what `origin` has, with the settings in `config` (of which those of
@@ -41,6 +42,7 @@ def learn(
 
     Arguments:
         own: objectives of the caller's, by the names that `config.objectives` has for them.
+        tried_only: whether f is to leave alone what no transition tells of.
         watch: called between chunks of gradient steps.
 
     Raises:
@@ -54,7 +56,11 @@ def learn(
     source = origin.open(rows)
     try:
         transitions = source.collect()
-        return _learned(rows, transitions, origin, source.truth, watch)
+        embedding = _learned(rows, transitions, origin, source.truth, watch)
+        if not tried_only:
+            return embedding
+        train, _ = EmbeddingRows(rows).split(transitions)
+        return dataclasses.replace(embedding, allowed=_tried(embedding.model, train))
     finally:
         source.close()
 
@@ -92,9 +98,8 @@ def _learned(
         action_space=program.action_space,
         norm=norm,
         reference=reference,
-        allowed=_tried(model, train),
         named=origin.named,
-        quality=dataclasses.asdict(quality),
+        quality=_said(dataclasses.asdict(quality)),
         source={
             "name": origin.name,
             "samples": int(transitions.reward[0].size),
@@ -106,10 +111,22 @@ def _learned(
 
 
 def _tried(model: JointEmbedding, train: Transition) -> np.ndarray | None:
-    """Which actions were tried, bool `[n]`: rows of others lie where they began, and f is to leave
-    them alone. None where there are no rows, or all of them were learned.
+    """Which actions were tried, bool `[n]`: rows of others lie where they began. None where there
+    are no rows, or all of them were learned.
     """
     if not isinstance(model.g, ActionEncoder):
         return None
     counts = np.bincount(np.asarray(train.action).ravel(), minlength=len(model.g.rows))
     return None if counts.all() else counts > 0
+
+
+def _said(measures: dict[str, Any]) -> dict[str, Any]:
+    """Without numbers that are not finite, which JSON has no word for: nothing was measured."""
+    return {
+        name: _said(value)
+        if isinstance(value, dict)
+        else None
+        if isinstance(value, float) and not np.isfinite(value)
+        else value
+        for name, value in measures.items()
+    }

@@ -65,7 +65,7 @@ class Nearest:
 
     @functools.cached_property
     def _tree(self) -> Any:
-        from scipy.spatial import cKDTree
+        from scipy.spatial import cKDTree  # type: ignore[attr-defined]
 
         return cKDTree(self.table[self._names])
 

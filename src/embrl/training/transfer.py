@@ -105,6 +105,11 @@ def _embedding(program: Program) -> Source:
         raise EmbrlError(f"transfer.policy: {path} holds an embedding and no policy: leave it out")
     theirs = fitted.read(path)
     _check(program, path, theirs, theirs.method, theirs.settings.model)
+    if theirs.allowed is not None and not theirs.allowed.all():
+        raise EmbrlError(
+            f"transfer.run: {path} leaves out some actions, and a run trains with all of them: "
+            "choose the embedding that it was made of"
+        )
     objectives = theirs.settings.objectives
     if config.transfer.keep == "both" and objectives.keys() != config.objectives.keys():
         raise EmbrlError(

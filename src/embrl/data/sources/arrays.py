@@ -173,7 +173,7 @@ def _followed(where: Where, columns: dict[str, np.ndarray]) -> dict[str, np.ndar
 
 def _cuts(transitions: Transition) -> np.ndarray:
     """Where the next row does not go on from a row, though nothing has ended, bool `[T, B]`."""
-    differ = transitions.next_observation[:-1] != transitions.observation[1:]
-    differ = np.asarray(differ).reshape(*differ.shape[:2], -1).any(-1)
+    differ = np.asarray(transitions.next_observation[:-1] != transitions.observation[1:])
+    differ = differ.any(axis=tuple(range(2, differ.ndim)))
     ended = np.asarray(transitions.terminated | transitions.truncated)
     return np.concatenate([differ, np.zeros_like(ended[:1])]) & ~ended

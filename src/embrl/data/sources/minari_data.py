@@ -16,11 +16,6 @@ PREFIX = "minari:"
 """Before a data set's id."""
 
 
-def is_folder(path: Path) -> bool:
-    """Whether a folder is a Minari data set: itself, or the `data` in it."""
-    return _data(path) is not None
-
-
 def read(source: str | Path, given: Given = UNSAID) -> Recorded:
     """All episodes, one after another, in the data set's own spaces.
 
@@ -32,6 +27,9 @@ def read(source: str | Path, given: Given = UNSAID) -> Recorded:
         EmbrlError: Minari is not installed, there is no such data set here, or what it holds
             cannot be used.
     """
+    by_id = isinstance(source, str) and source.startswith(PREFIX)
+    if not by_id and _data(Path(source)) is None:
+        raise EmbrlError(f"{source} is no Minari data set: it has no metadata.json")
     minari = require("minari", "minari")
     require("h5py", "minari")
     name = str(source).removeprefix(PREFIX)
@@ -59,10 +57,7 @@ def _opened(minari: Any, source: str | Path) -> Any:
                 "download gets others)"
             )
         return minari.load_dataset(name)
-    data = _data(Path(source))
-    if data is None:
-        raise EmbrlError(f"{source} is no Minari data set: it has no metadata.json")
-    return minari.MinariDataset(data)
+    return minari.MinariDataset(_data(Path(source)))
 
 
 def _data(path: Path) -> Path | None:

@@ -17,8 +17,9 @@ def read(path: Path, given: Given = UNSAID) -> Recorded:
         EmbrlError: the file cannot be read, or `from_columns` refuses what it holds.
     """
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            if not hasattr(arrays, "files"):
+        with path.open("rb") as file:
+            arrays = np.load(file, allow_pickle=False)
+            if not isinstance(arrays, np.lib.npyio.NpzFile):
                 raise EmbrlError(f"{path} is a single array: numpy.savez writes several by name")
             columns = {name: arrays[name] for name in arrays.files}
     except EmbrlError:

@@ -1,6 +1,8 @@
 """Lanes side by side in the threads of envpool, which has its own environments, written in C++."""
 
-from collections.abc import Sequence
+import contextlib
+import warnings
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,7 +43,8 @@ class PoolLanes(HostLanes):
         self._pool = _made(
             self.name, "make_gymnasium", num_envs=self.lanes, seed=list(seeds), **self._options
         )
-        return self._reset(np.arange(self.lanes), "when it was first reset")
+        with _without_notices():  # it looks at its spaces again
+            return self._reset(np.arange(self.lanes), "when it was first reset")
 
     def _advance(self, actions: Any) -> Advance:
         try:
@@ -81,7 +84,16 @@ def pool_spaces(name: str, options: dict[str, Any]) -> tuple[spaces.Space, space
         EmbrlError: envpool is not installed, has no such environment, or refuses an option.
     """
     spec = _made(name, "make_spec", **options)
-    return spec.gymnasium_observation_space, spec.gymnasium_action_space
+    with _without_notices():
+        return spec.gymnasium_observation_space, spec.gymnasium_action_space
+
+
+@contextlib.contextmanager
+def _without_notices() -> Iterator[None]:
+    """Its boxes have float64 bounds, which Gymnasium makes float32, and says so."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*precision lowered by casting", UserWarning)
+        yield
 
 
 def _made(name: str, function: str, **options: Any) -> Any:
@@ -90,6 +102,7 @@ def _made(name: str, function: str, **options: Any) -> Any:
     if name not in known:
         raise UnknownNameError("environment of envpool", name, known)
     try:
-        return getattr(envpool, function)(name, **options)
+        with _without_notices():
+            return getattr(envpool, function)(name, **options)
     except Exception as error:
         raise EmbrlError(f"envpool cannot make {name}: {type(error).__name__}: {error}") from error

@@ -1,0 +1,32 @@
+"""One small embedding, and a run beside it, for all tests that only look at them."""
+
+import dataclasses
+
+import pytest
+from small_fits import SMALL, WORLD
+
+import embrl
+from embrl.envs import configure
+from embrl.training.runner import train
+from embrl.training.settings import default_config, overridden
+
+
+@pytest.fixture(scope="session")
+def gridworld_embedding():
+    """Of a gridworld with 100 states and 8 actions."""
+    return embrl.fit("gridworld", samples=600, overrides=SMALL, **WORLD)
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory):
+    """The folder of a run of two seeds in the same world."""
+    config = default_config("gridworld", configure("gridworld", **WORLD))
+    config = overridden(
+        dataclasses.replace(config, seeds=2, samples=800),
+        {
+            "fit": {**SMALL["fit"], "samples": 600},
+            "rollout": {"lanes": 10, "epoch": 100},
+            "evaluation": {"every": 200, "episodes": 5, "final_episodes": 5},
+        },
+    )
+    return train(config, tmp_path_factory.mktemp("fits") / "run").path
