@@ -305,3 +305,15 @@ def test_what_is_no_point_or_no_state_is_refused():
         wrap(3, embedding_of(env))
     with pytest.raises(EmbrlError, match="NoSuchThing-v0"):
         wrap("NoSuchThing-v0", embedding_of(env))
+
+
+def test_wrap_takes_an_id_and_a_folder(tmp_path):
+    embedding = embedding_of(gymnasium.make("FrozenLake-v1"))
+    embedding.save(tmp_path / "lake")
+    env = wrap("FrozenLake-v1", tmp_path / "lake", masks=False)
+    seen, _ = env.reset(seed=0)
+    np.testing.assert_allclose(
+        seen, (embedding.phi(0) - embedding.norm.centre) / embedding.norm.width, rtol=1e-5
+    )
+    with pytest.raises(EmbrlError, match="holds no embedding"):
+        wrap("FrozenLake-v1", tmp_path)
