@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from embrl.errors import EmbrlError
 from embrl.spaces import (
     action_count,
+    check_action,
     check_observation,
+    difference,
     dimensions,
     factors,
     from_json,
@@ -262,3 +264,35 @@ def test_a_space_that_is_written_in_lines_is_refused_in_one_line(space: spaces.S
     with pytest.raises(EmbrlError) as caught:
         factors(space)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("has", "needs", "said"),
+    [
+        (spaces.Discrete(8), spaces.Discrete(16), "it has 8 values, and must have 16"),
+        (PAIR, spaces.MultiDiscrete([3, 7]), "factor 1 has 5 values, and must have 7"),
+        (PAIR, spaces.MultiDiscrete([3]), "it has 2 factors, and must have 1"),
+        (SQUARE, UNEVEN, "it has 2 numbers, and must have 3"),
+        (SQUARE, box([0.0, -1.0], [1.0, 1.0]), "number 1 is 0 to 1, and must be -1 to 1"),
+        (OPEN, SQUARE, "number 0 is -inf to inf, and must be 0 to 1"),
+        (SQUARE, PAIR, "it is Box"),
+    ],
+)
+def test_two_spaces_differ_in_one_thing_that_is_named(has, needs, said) -> None:
+    found = difference(has, needs)
+    assert found is not None
+    assert said in found
+    assert difference(has, has) is None
+
+
+def test_actions_are_checked_as_observations_are() -> None:
+    assert check_action(spaces.Discrete(4), [[0, 3]]).tolist() == [[0, 3]]
+    assert check_action(SQUARE, [0, 1]).dtype == np.float32
+    for space, action, said in [
+        (spaces.Discrete(4), 4, r"action 4 is not in Discrete\(4\)"),
+        (spaces.Discrete(4), 1.0, "are whole numbers, not float64"),
+        (SQUARE, [0.5], r"are numbers \[..., 2\], not float64\[1\]"),
+        (SQUARE, [[0.5, 2.0]], r"action 2.0 at \[0, 1\] is not in"),
+    ]:
+        with pytest.raises(EmbrlError, match=said):
+            check_action(space, action)

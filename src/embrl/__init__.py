@@ -24,6 +24,8 @@ if TYPE_CHECKING:
         report_agents,
         walk_agents,
     )
+    from embrl.deploy.exported import load_policy
+    from embrl.deploy.exporting import export
     from embrl.errors import EmbrlError
     from embrl.fitting.embedding import Embedding, load_embedding
     from embrl.fitting.fit import fit
@@ -37,6 +39,7 @@ __all__ = [
     "Policy",
     "Run",
     "collect_agents",
+    "export",
     "fit",
     "fit_agents",
     "generate_agents",
@@ -44,6 +47,7 @@ __all__ = [
     "load",
     "load_agents",
     "load_embedding",
+    "load_policy",
     "make",
     "play",
     "register_environment",
@@ -61,6 +65,8 @@ def __getattr__(name: str) -> Any:
         home = "errors" if name == "EmbrlError" else "api"
         home = "registration" if name.startswith("register_") else home
         home = "api_agents" if name.endswith("_agents") else home
+        home = "deploy.exporting" if name == "export" else home
+        home = "deploy.exported" if name == "load_policy" else home
         home = "fitting.fit" if name == "fit" else home
         home = "interop.wrappers" if name == "wrap" else home
         home = "fitting.embedding" if name in ("Embedding", "load_embedding") else home

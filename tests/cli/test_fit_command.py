@@ -77,6 +77,7 @@ def test_wrong_flags_are_named(capsys, log, tmp_path, flags, said):
         (["gridwrold"], "did you mean gridworld"),
         (["nowhere.npz"], "nowhere.npz is not there"),
         (["gridworld", "--policy", "nowhere"], "nowhere holds no run"),
+        (["CartPole-v1", "--policy", "nowhere"], "nowhere holds no run"),
         (["gridworld", "--env.actuators", "0"], "env.actuators is 0"),
         (["--from-run", "nowhere", "--out", "there"], "nowhere holds no run"),
     ],

@@ -1,5 +1,6 @@
 """What an embedding does, and that its folder brings it back to the last bit or says why not."""
 
+import dataclasses
 import json
 
 import jax
@@ -127,3 +128,29 @@ def test_damaged_files_are_refused(folder):
     (folder / "embedding.json").unlink()
     with pytest.raises(EmbrlError, match="holds no embedding"):
         embrl.load_embedding(folder)
+
+
+def test_what_cannot_be_written_leaves_nothing(gridworld_embedding, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(EmbrlError, match=r"cannot be written: Not a directory"):
+        gridworld_embedding.save(tmp_path / "file" / "embedding")
+
+    def full(path, value):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("embrl.training.files.write_json", full)
+    with pytest.raises(EmbrlError, match=r"embedding cannot be written: No space left on device"):
+        gridworld_embedding.save(tmp_path / "embedding")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_actions_that_are_left_out_stay_so(gridworld_embedding, tmp_path):
+    allowed = np.array([True, False] * 4)
+    dataclasses.replace(gridworld_embedding, allowed=allowed).save(tmp_path / "some")
+    some = embrl.load_embedding(tmp_path / "some")
+    np.testing.assert_array_equal(some.allowed, allowed)
+    points = np.random.default_rng(1).uniform(-1, 1, (50, 2))
+    assert (some.f(points) % 2 == 0).all()
+    assert (some.f(points, np.arange(8) > 3) > 3).all()
+    with pytest.raises(EmbrlError, match="allows no action"):
+        some.f(points, ~allowed)

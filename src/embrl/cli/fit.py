@@ -13,7 +13,7 @@ from embrl import envs, plugins
 from embrl.cli.flags import Field, field, parse_env
 from embrl.cli.parsing import finish_help, parse, value_of
 from embrl.cli.progress import ProgressBar
-from embrl.data.sources import Given
+from embrl.data.sources import Given, from_transition
 from embrl.embedding.methods import METHODS
 from embrl.embedding.objectives import OBJECTIVES
 from embrl.envs import ENVIRONMENTS
@@ -112,7 +112,8 @@ def _configured(source: str, arguments: Sequence[str]) -> tuple[Origin, RunConfi
 def _data(source: str, arguments: Sequence[str]) -> Origin:
     if "--help" in arguments:
         nothing = np.zeros(2, np.int32)  # no need to read it
-        return origin(Transition(*[nothing] * 6))  # type: ignore[list-item]
+        columns: Any = [nothing] * 6
+        return origin(from_transition(Transition(*columns), name=Path(source).name))
     like = value_of("--spaces", arguments, "")
     counts = {flag: value_of(flag, arguments, "") for flag in ("--states", "--actions")}
     if like and any(counts.values()):
@@ -137,7 +138,8 @@ def _discrete(flag: str, text: str) -> gymnasium.spaces.Discrete | None:
 def _environment(source: str, arguments: Sequence[str]) -> Origin:
     settings = parse_env(envs.kind(source), arguments, f"embrl fit {source}")
     policy = value_of("--policy", arguments, "")
-    options = {name: getattr(settings, name) for name in settings.__dataclass_fields__}
+    names = [setting.name for setting in dataclasses.fields(settings)]
+    options = {name: getattr(settings, name) for name in names}
     return origin(source, policy=policy or None, options=options)
 
 

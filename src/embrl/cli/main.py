@@ -21,6 +21,8 @@ COMMANDS = Registry(
         "compare": "embrl.cli.compare:compare",
         "inspect": "embrl.cli.inspect:inspect",
         "play": "embrl.cli.play:play",
+        "export": "embrl.cli.export:export",
+        "predict": "embrl.cli.predict:predict",
         "reproduce": "embrl.cli.reproduce:reproduce",
         "sweep": "embrl.cli.sweep:sweep",
         "agents": "embrl.cli.agents:agents",
@@ -41,6 +43,8 @@ embrl: embeddings for reinforcement learning
   embrl inspect RUN           say how good a run's embedding is, or one that embrl fit has left,
                               and what is wrong with it
   embrl play RUN              play whole episodes with a run's policy, and film them
+  embrl export RUN            write a run's policy as ONNX and as plain NumPy
+  embrl predict POLICY OBS    say what a policy does in each state of a file
   embrl reproduce FIG         run a figure of the paper: fig2, fig3a, fig3b, fig3c, fig3e, fig3g
   embrl sweep ENV ...         try settings, all points of a grid at once, and say which are best
   embrl agents COMMAND ...    populations of whole agents, and embeddings of them

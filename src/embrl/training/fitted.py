@@ -113,7 +113,7 @@ def write(path: str | Path, fitted: Fitted) -> None:
     """Makes a folder of it, which is there whole or not at all.
 
     Raises:
-        EmbrlError: something is there already.
+        EmbrlError: something is there already, or it cannot be written.
     """
     path = Path(path)
     check_free(path)
@@ -139,16 +139,17 @@ def write(path: str | Path, fitted: Fitted) -> None:
         "quality": fitted.quality,
         "source": fitted.source,
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
     try:
+        temporary.mkdir(parents=True)
         files.write_bytes(temporary / TENSORS, tensors)
         files.write_json(temporary / MANIFEST, manifest)
         temporary.replace(path)
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(temporary, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise EmbrlError(f"{path} cannot be written: {error.strerror}") from error
         raise
 
 

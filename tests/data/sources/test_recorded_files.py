@@ -143,6 +143,7 @@ def test_minari_by_folder_and_by_id(minari_folder):
     for mine, other in zip(one.transitions, two.transitions, strict=True):
         np.testing.assert_array_equal(mine, other)
     found = one.transitions
+    assert one.name == two.name == "embrl/test-v0"
     assert one.observation_space == spaces.MultiDiscrete([9, 4])
     assert one.action_space == spaces.Discrete(3)
     assert found.observation[:, 0, 0].tolist() == [0, 1, 2, 0, 1, 2, 3, 4]

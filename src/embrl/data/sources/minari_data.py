@@ -37,7 +37,7 @@ def read(source: str | Path, given: Given = UNSAID) -> Recorded:
         warnings.simplefilter("ignore")  # of what its environments were made with
         try:
             dataset = _opened(minari, source)
-            return _read(dataset, name, given)
+            return _read(dataset, str(dataset.id), given)
         except EmbrlError:
             raise
         except Exception as error:  # whatever Minari and h5py raise

@@ -1,0 +1,121 @@
+"""A trained policy in JAX as plain steps (`embrl.portable`)."""
+
+import operator
+from typing import Any
+
+import equinox as eqx
+import jax
+import numpy as np
+
+from embrl.decoding import BestAction, Identity, NearestAction, SoftmaxAction, Wolpertinger
+from embrl.decoding.learned_action import LearnedAction
+from embrl.decoding.rescaled import Rescaled
+from embrl.decoding.softmax_action import LIMIT
+from embrl.deploy.forms import Forms
+from embrl.embedding.encoders import ActionDecoder, Standardised
+from embrl.embedding.portable import limits, mlp_steps, phi_chain
+from embrl.errors import EmbrlError
+from embrl.policy.actors import LOG_STD, CategoricalActor, GaussianActor, SquashedGaussianActor
+from embrl.policy.critics import PointCritic
+from embrl.policy.model_judge import ModelJudge
+from embrl.policy.overall import OverallPolicy
+from embrl.portable import Chain
+from embrl.portable.draws import ByDistance, Categorical, Draw, Gaussian, SquashedGaussian
+from embrl.portable.judged import Judged
+from embrl.portable.layers import First, Likeliest, Tanh
+from embrl.portable.nearest import Nearest
+from embrl.portable.policy import PortablePolicy
+from embrl.portable.scaling import Original
+
+
+def portable_policy(policy: OverallPolicy, forms: Forms) -> PortablePolicy:
+    """The policy in plain steps.
+
+    Arguments:
+        forms: of the observations and actions that it is to take and give.
+
+    Raises:
+        EmbrlError: its f asks the learned model, or it has parts of a user's own; the message
+            says which.
+    """
+    phi: Any = policy.phi
+    encoder, norm = (phi.encoder, phi.norm) if isinstance(phi, Standardised) else (phi, None)
+    features = phi_chain(encoder, norm)
+    f, f_draw = _f(policy)
+    network, likeliest, draw = _actor(policy.actor)
+    return PortablePolicy(
+        features=forms.enter.then(features),
+        parameters=network,
+        likeliest=likeliest,
+        draw=draw,
+        f=f,
+        f_draw=f_draw,
+        judged=_judged(policy),
+        leave=forms.leave,
+    )
+
+
+def _actor(actor: Any) -> tuple[Chain, Chain, Draw]:
+    """Its network, the likeliest internal action of what that says, and how one is drawn."""
+    match actor:
+        case GaussianActor():
+            ending = (Tanh(),) if actor.bounded else ()
+            std = np.exp(np.asarray(actor.log_std))
+            return Chain(mlp_steps(actor.mean)), Chain(ending), Gaussian(std, actor.bounded)
+        case SquashedGaussianActor():
+            d = actor.network.layers[-1].bias.shape[-1] // 2
+            draw = SquashedGaussian(d, *LOG_STD)
+            return Chain(mlp_steps(actor.network)), Chain((First(d), Tanh())), draw
+        case CategoricalActor():
+            return Chain(mlp_steps(actor.logits)), Chain((Likeliest(),)), Categorical(actor.actions)
+        case _:
+            raise EmbrlError(
+                f"{type(actor).__name__} has no form outside of JAX: policies of vpg, ppo and sac "
+                "have one"
+            )
+
+
+def _f(policy: OverallPolicy) -> tuple[Chain, Draw | None]:
+    table: Any = policy.table
+    match policy.f:
+        case Identity():
+            return Chain(()), None
+        case NearestAction():
+            return Chain((Nearest(np.asarray(table)),)), None
+        case SoftmaxAction() as f:
+            cold = np.exp(-np.clip(np.asarray(f.log_temperature), -LIMIT, LIMIT))
+            table = np.asarray(table)
+            return Chain((Nearest(table),)), ByDistance(table, float(np.float32(cold)))
+        case LearnedAction() if isinstance(table, ActionDecoder):
+            return Chain((*mlp_steps(table.network), Original(limits(table.raw)))), None
+        case Rescaled() as f:
+            return Chain((Original(limits(f.raw)),)), None
+        case Wolpertinger() | BestAction():
+            return Chain(()), None  # `_judged`
+        case f:
+            raise EmbrlError(
+                f"{type(f).__name__} has no form outside of JAX: embrl's own decoders have one"
+            )
+
+
+def _judged(policy: OverallPolicy) -> Judged | None:
+    f, judge = policy.f, policy.critic
+    if not isinstance(f, Wolpertinger | BestAction):
+        return None
+    critic = getattr(judge, "critic", None)
+    if not isinstance(critic, PointCritic):
+        who = "the learned model" if isinstance(judge, ModelJudge) else type(judge).__name__
+        raise EmbrlError(
+            f"this policy asks {who} before each action (f.judge model), which has no form outside "
+            "of JAX: train with f.kind nearest or softmax, or with sac and f.judge critic, or act "
+            "with embrl.load(RUN).policy()"
+        )
+    twins = [jax.tree.map(operator.itemgetter(at), critic.networks) for at in range(2)]
+    steps = [mlp_steps(eqx.tree_at(lambda twin: twin.beside, twin, None)) for twin in twins]
+    return Judged(
+        table=np.asarray(policy.table),
+        k=f.k if isinstance(f, Wolpertinger) else None,
+        below=(Chain(steps[0][:1]), Chain(steps[1][:1])),
+        beside=np.asarray(critic.networks.beside),
+        above=(Chain(steps[0][1:]), Chain(steps[1][1:])),
+    )

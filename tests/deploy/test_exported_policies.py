@@ -1,0 +1,243 @@
+"""Exported policies against the policies in JAX that they were made of."""
+
+import dataclasses
+import runpy
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from gymnasium import spaces
+from small_policies import batch, exported, inf, policy
+
+from embrl.api import Policy
+from embrl.decoding import BestAction, NearestAction, Wolpertinger
+from embrl.deploy.exported import ExportedPolicy
+from embrl.deploy.exporting import onnx_model
+from embrl.deploy.forms import Forms
+from embrl.deploy.policy import portable_policy
+from embrl.embedding.encoders import Norm, RawStates
+from embrl.errors import EmbrlError
+from embrl.policy.actors import GaussianActor
+from embrl.policy.model_judge import ModelJudge
+from embrl.policy.overall import OverallPolicy
+from embrl.portable import Chain
+from embrl.portable.nearest import Nearest
+
+ROWS = 10_000
+
+
+def f32(values: Any) -> np.ndarray:
+    return np.array(values, np.float32)
+
+
+def i64(values: Any) -> np.ndarray:
+    return np.array(values, np.int64)
+
+
+RAW = RawStates(spaces.Discrete(40))
+ACTOR = GaussianActor((40,), 2, (4,), std=0.5, bounded=True, key=jax.random.key(0))
+TABLE = jnp.zeros((3, 2))
+FORMS = Forms.of(spaces.Discrete(40), spaces.Discrete(3))
+
+CASES: dict[str, tuple[spaces.Space, spaces.Space, dict[str, Any]]] = {
+    "discrete": (spaces.Discrete(40, start=3), spaces.Discrete(90, start=-1), {}),
+    "factors": (
+        spaces.MultiDiscrete([3, 5, 2]),
+        spaces.MultiDiscrete(i64([[3, 4], [2, 2]]), start=i64([[1, 0], [0, 5]])),
+        {"algorithm": "ppo", "f": "softmax"},
+    ),
+    "numbers": (
+        spaces.Box(-inf, inf, (2, 3), np.float64),
+        spaces.Box(-2, 2, (2, 2), np.float64),
+        {"algorithm": "sac"},
+    ),
+    "raw": (
+        spaces.MultiBinary([2, 2]),
+        spaces.MultiBinary(4),
+        {"method": "none", "algorithm": "sac"},
+    ),
+    "judged": (
+        spaces.Box(np.float64(-1), np.float64(1), (3,), np.float64),
+        spaces.Discrete(30),
+        {"algorithm": "sac", "f": "wolpertinger", "k": 5},
+    ),
+    "judged of all": (
+        spaces.MultiDiscrete([7, 6]),
+        spaces.Discrete(30),
+        {"method": "ra", "algorithm": "sac", "f": "best"},
+    ),
+    "raw numbers": (
+        spaces.Box(f32([-1, -inf, 0]), f32([3, inf, inf])),
+        spaces.Box(i64([-3, 0]), i64([3, 9]), dtype=np.int64),
+        {"method": "none", "algorithm": "ppo"},
+    ),
+    "squashed": (
+        spaces.Box(-inf, inf, ()),
+        spaces.Discrete(30),
+        {"method": "none", "normalise": "squash"},
+    ),
+    "reinforced actions": (
+        spaces.Box(f32([-1, -2]), f32([3, 2])),
+        spaces.MultiBinary([2, 2]),
+        {"method": "ra", "bounded": False},
+    ),
+}
+
+
+@pytest.fixture(scope="module", params=CASES)
+def case(request: pytest.FixtureRequest) -> tuple[Policy, ExportedPolicy, np.ndarray]:
+    observations, actions, options = CASES[request.param]
+    jaxs = policy(observations, actions, **options)
+    return jaxs, exported(jaxs), batch(observations, ROWS)
+
+
+def same(found: np.ndarray, truth: np.ndarray, form: Any) -> None:
+    """Equal; numbers, within 1e-5 of the range."""
+    assert found.dtype == form.dtype
+    assert found.shape == (ROWS, *form.shape)
+    if not form.dtype.startswith("float"):
+        np.testing.assert_array_equal(found, truth)
+    else:
+        np.testing.assert_allclose(found, truth, atol=1e-5 * np.ptp(truth), rtol=0)
+
+
+def noises(policy: Policy, seen: np.ndarray) -> tuple[np.ndarray, Any]:
+    """Noise of as many actions, in one array, and the actions that it makes."""
+    host: Any = policy.host
+    noise = policy.overall.noise(jax.random.key(5), (ROWS,))
+    act = jax.jit(lambda policy, seen, noise: policy.act(seen, noise)[0])
+    action = np.asarray(act(policy.overall, host.observations(seen), noise))
+    columns = [np.asarray(part).reshape(ROWS, -1) for part in noise if part is not None]
+    return np.concatenate(columns, -1), host.actions.to_original(action)
+
+
+def test_the_folder_and_its_program_act_as_the_policy_does(case, tmp_path: Path) -> None:
+    jaxs, plain, seen = case
+    plain.write(tmp_path / "policy")
+    read = ExportedPolicy.read(tmp_path / "policy")
+    program: Any = runpy.run_path(str(tmp_path / "policy" / "policy.py"))["act"]
+    truth = jaxs.act(seen, deterministic=True)
+    for act in (read.act, program):
+        same(act(seen), truth, plain.action)
+        np.testing.assert_allclose(act(seen[7]), truth[7], rtol=2e-5, atol=1e-5)
+    noise, truth = noises(jaxs, seen)
+    for act in (read.act, program):
+        same(act(seen, noise), truth, plain.action)
+
+
+def test_the_onnx_file_acts_as_the_policy_does(case) -> None:
+    pytest.importorskip("onnx", reason="pip install 'embrl[export]'")
+    runtime = pytest.importorskip("onnxruntime", reason="pip install 'embrl[dev]'")
+    jaxs, plain, seen = case
+
+    def run(stochastic: bool, **inputs: np.ndarray) -> np.ndarray:
+        model = onnx_model(plain, stochastic=stochastic)
+        session = runtime.InferenceSession(model, providers=["CPUExecutionProvider"])
+        assert [one.name for one in session.get_inputs()] == list(inputs)
+        notes = session.get_modelmeta().custom_metadata_map
+        assert ("noise" in notes) == stochastic
+        assert notes["run"] == "run"
+        return session.run(["action"], inputs)[0]
+
+    seen = seen.astype(plain.observation.dtype)
+    same(run(False, observation=seen), jaxs.act(seen, deterministic=True), plain.action)
+    noise, truth = noises(jaxs, seen)
+    same(run(True, observation=seen, noise=noise), truth, plain.action)
+
+
+def test_the_nearest_of_allowed_actions_in_onnx_and_in_a_program(
+    folder: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("onnx", reason="pip install 'embrl[export]'")
+    runtime = pytest.importorskip("onnxruntime", reason="pip install 'embrl[dev]'")
+    plain = ExportedPolicy.read(folder)
+    (nearest,) = plain.policy.f.steps
+    assert isinstance(nearest, Nearest)
+    allowed = np.arange(12) % 3 == 1
+    f = Chain((Nearest(nearest.table, allowed),))
+    plain = dataclasses.replace(plain, policy=dataclasses.replace(plain.policy, f=f))
+    plain.write(tmp_path / "policy")
+    found = ExportedPolicy.read(tmp_path / "policy").act(np.arange(40))
+    assert set(found) <= {1, 4, 7, 10}
+    program: Any = runpy.run_path(str(tmp_path / "policy" / "policy.py"))["act"]
+    np.testing.assert_array_equal(program(np.arange(40)), found)
+    session = runtime.InferenceSession(onnx_model(plain), providers=["CPUExecutionProvider"])
+    np.testing.assert_array_equal(session.run(None, {"observation": np.arange(40)})[0], found)
+
+
+@pytest.mark.parametrize("f", [Wolpertinger(4), BestAction()])
+def test_a_policy_that_asks_the_learned_model_is_refused(f: Any) -> None:
+    model: Any = ModelJudge(None, None, (), Norm.none(2))  # type: ignore[arg-type]
+    with pytest.raises(EmbrlError, match="asks the learned model before each action"):
+        portable_policy(OverallPolicy(RAW, ACTOR, f, TABLE, model), FORMS)
+
+
+def test_an_actor_of_ones_own_is_refused() -> None:
+    class Own:
+        pass
+
+    with pytest.raises(EmbrlError, match="Own has no form outside of JAX"):
+        portable_policy(OverallPolicy(RAW, Own(), NearestAction(), TABLE), FORMS)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("exported") / "policy"
+    exported(policy(spaces.Discrete(40), spaces.Discrete(12))).write(path)
+    return path
+
+
+def test_bad_observations_and_noise_are_named(folder: Path) -> None:
+    plain = ExportedPolicy.read(folder)
+    with pytest.raises(EmbrlError, match=r"row 2 has 40, expected 0 to 39"):
+        plain.act([1, 2, 40])
+    with pytest.raises(EmbrlError, match=r"row 0 has nan"):
+        plain.act(np.nan)
+    with pytest.raises(EmbrlError, match=r"row 1 has 1.5"):
+        plain.act([1.0, 1.5])
+    with pytest.raises(EmbrlError, match=r"the noise is \[3\], expected \[2\]: float32"):
+        plain.act(4, np.zeros(3))
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda text: text.replace('"format": 1', '"format": 2'), "reads 1: install a newer one"),
+        (lambda text: text.replace('"kind": "policy"', '"kind": "x"'), "describes no policy"),
+        (lambda text: text[:200], "is damaged"),
+        (lambda text: text.replace('"Affine"', '"Afine"'), "'Afine' is no step that this"),
+        (lambda text: text.replace('"bias":', '"bios":'), "Affine has weight, bias"),
+        (lambda text: text.replace("0.bias", "9.bias"), r"its weights have no parameters\.9\.bias"),
+        (lambda text: text.replace('"int64"', '"ont64"'), "describes no space"),
+        (lambda text: text.replace('"leave":', '"live":'), "is damaged: KeyError 'leave'"),
+    ],
+)
+def test_a_damaged_folder_is_named(folder: Path, tmp_path: Path, damage, said: str) -> None:
+    (tmp_path / "weights.npz").write_bytes((folder / "weights.npz").read_bytes())
+    (tmp_path / "policy.json").write_text(damage((folder / "policy.json").read_text()))
+    with pytest.raises(EmbrlError, match=said):
+        ExportedPolicy.read(tmp_path)
+
+
+def test_truncated_weights_are_named(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "weights.npz").write_bytes((folder / "weights.npz").read_bytes()[:-20])
+    (tmp_path / "policy.json").write_text((folder / "policy.json").read_text())
+    with pytest.raises(EmbrlError, match="its checksum is another one"):
+        ExportedPolicy.read(tmp_path)
+    (tmp_path / "weights.npz").unlink()
+    with pytest.raises(EmbrlError, match=r"weights\.npz is missing"):
+        ExportedPolicy.read(tmp_path)
+
+
+def test_an_earlier_export_gives_way_and_nothing_else(folder: Path, tmp_path: Path) -> None:
+    plain = ExportedPolicy.read(folder)
+    plain.write(tmp_path / "policy")
+    plain.write(tmp_path / "policy", onnx=b"a model")
+    assert (tmp_path / "policy" / "policy.onnx").read_bytes() == b"a model"
+    assert [path.name for path in tmp_path.iterdir()] == ["policy"]
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(EmbrlError, match="mine is there already"):
+        plain.write(tmp_path / "mine")
