@@ -8,7 +8,7 @@ DEMO_FLAGS := --env.actuators 9 --env.walls released --seeds 4 --samples 400000
 RESUME := --resume
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test testall lint format bench clean
+.PHONY: help setup demo test testall interop lint format bench clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -31,6 +31,10 @@ test: $(READY) ## Run the tests
 
 testall: $(READY) ## Run the slow tests, too
 	$(BIN)/pytest -n 2 -m "slow or not slow"
+
+interop: $(READY) ## Install Stable-Baselines3, TorchRL and gymnax, and run what needs them
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,interop,gymnax]'
+	$(BIN)/pytest tests/interop tests/test_examples_interop.py tests/test_tutorial.py
 
 lint: $(READY) ## Check style and types
 	$(BIN)/ruff check .

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from embrl.errors import EmbrlError
     from embrl.fitting.embedding import Embedding, load_embedding
     from embrl.fitting.fit import fit
+    from embrl.interop.wrappers import wrap
     from embrl.registration import register_environment, register_method, register_objective
 
 __all__ = [
@@ -55,6 +56,7 @@ __all__ = [
     "report_agents",
     "train",
     "walk_agents",
+    "wrap",
 ]
 
 
@@ -66,6 +68,7 @@ def __getattr__(name: str) -> Any:
         home = "deploy.exporting" if name == "export" else home
         home = "deploy.exported" if name == "load_policy" else home
         home = "fitting.fit" if name == "fit" else home
+        home = "interop.wrappers" if name == "wrap" else home
         home = "fitting.embedding" if name in ("Embedding", "load_embedding") else home
         return getattr(importlib.import_module(f"embrl.{home}"), name)
     raise AttributeError(f"module 'embrl' has no attribute {name!r}")

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 from pathlib import Path
+from typing import Any
 
 import equinox as eqx
 import gymnasium
@@ -113,6 +114,11 @@ class Embedding(Fitted):
                 f"the mask's leading axes must be e's, {list(points.shape[:-1])}, not "
                 f"{[] if choices is None else list(choices.shape[:-1])}"
             ) from error
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Embedding":
+        """Itself, as it never changes: specs of Gymnasium's environments are copied often."""
+        del memo
+        return self
 
     @functools.cached_property
     def _phi(self) -> Chain:

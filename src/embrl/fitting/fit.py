@@ -31,6 +31,7 @@ def fit(
     observation_space: gymnasium.Space | None = None,
     action_space: gymnasium.Space | None = None,
     policy: Behaviour | str | Path | None = None,
+    tried_only: bool = False,
     watch: Watcher = unwatched,
     **options: Any,
 ) -> Embedding:
@@ -55,6 +56,9 @@ def fit(
         action_space: likewise.
         policy: who acts in the environment: a function of one observation, which gives an action,
             both as Gymnasium's environment has them; or a run's folder. None: chance.
+        tried_only: whether f is never to choose a discrete action of which no transition tells
+            (`Embedding.allowed`), as where the actions are too many to try them all: g has learned
+            no place for it.
         watch: called with a `Progress` between chunks.
         options: the environment's, of one that has a name.
 
@@ -69,4 +73,4 @@ def fit(
     config = dataclasses.replace(overridden(config, overrides), seed=seed)
     if objectives is not None:
         config = dataclasses.replace(config, objectives=dict(objectives))
-    return learn(config, where, own=own, watch=watch)
+    return learn(config, where, own=own, tried_only=tried_only, watch=watch)

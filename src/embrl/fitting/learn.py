@@ -7,6 +7,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from embrl.embedding.encoders import ActionEncoder
+from embrl.embedding.model import JointEmbedding
 from embrl.embedding.objectives import OwnObjective
 from embrl.errors import EmbrlError
 from embrl.fitting.embedding import Embedding
@@ -19,6 +21,7 @@ from embrl.training.fitted import EmbeddingSettings
 from embrl.training.program import Program
 from embrl.training.rows import Rows
 from embrl.training.runner import Progress, Watcher, unwatched
+from embrl.types import Transition
 
 LEAST = 2
 """Rows of transitions: one to train on, one to measure on."""
@@ -29,6 +32,7 @@ def learn(
     origin: Origin,
     *,
     own: Mapping[str, OwnObjective] | None = None,
+    tried_only: bool = False,
     watch: Watcher = unwatched,
 ) -> Embedding:
     """Trains an embedding on what `origin` has, with the settings in `config` (of which those of
@@ -39,6 +43,7 @@ def learn(
 
     Arguments:
         own: objectives of the caller's, by the names that `config.objectives` has for them.
+        tried_only: whether f is to leave alone what no transition tells of.
         watch: called between chunks of gradient steps.
 
     Raises:
@@ -53,7 +58,11 @@ def learn(
     source = origin.open(rows)
     try:
         transitions = source.collect()
-        return _learned(rows, transitions, origin, source.truth, watch)
+        embedding = _learned(rows, transitions, origin, source.truth, watch)
+        if not tried_only:
+            return embedding
+        train, _ = EmbeddingRows(rows).split(transitions)
+        return dataclasses.replace(embedding, allowed=_tried(embedding.model, train))
     finally:
         source.close()
 
@@ -102,6 +111,16 @@ def _learned(
             **origin.about,
         },
     )
+
+
+def _tried(model: JointEmbedding, train: Transition) -> np.ndarray | None:
+    """Which actions were tried, bool `[n]`: rows of others lie where they began. None where there
+    are no rows, or all of them were learned.
+    """
+    if not isinstance(model.g, ActionEncoder):
+        return None
+    counts = np.bincount(np.asarray(train.action).ravel(), minlength=len(model.g.rows))
+    return None if counts.all() else counts > 0
 
 
 def _said(measures: dict[str, Any]) -> dict[str, Any]:

@@ -39,7 +39,10 @@ class Nearest:
         if mask is not None:
             return self._compared(values, mask)
         if len(self._names) > FEW:
-            found = self._tree.query(np.nan_to_num(values))[1]
+            try:
+                found = self._tree.query(values)[1]
+            except ValueError:  # not finite, which is looked for only now as that takes as long
+                found = self._tree.query(np.nan_to_num(values))[1]
             return self._names[found]
         if values.ndim == 1:
             return self._names[self._one(values)]

@@ -1,0 +1,96 @@
+"""What a wrapper's own work takes of a step: a wrapped environment less the bare one.
+
+    python -m benchmarks.wrapper_step
+
+Not among the rates of `python -m benchmarks`, as there is no rival here but the limit of 20
+microseconds.
+"""
+
+import dataclasses
+import time
+from typing import Any
+
+import equinox as eqx
+import gymnasium
+import jax
+import numpy as np
+from gymnasium import spaces
+
+from embrl.decoding.config import DecoderConfig
+from embrl.embedding.encoders import Norm
+from embrl.embedding.fit import FitConfig
+from embrl.embedding.model import JointEmbedding
+from embrl.embedding.shape import ModelConfig
+from embrl.fitting.embedding import Embedding
+from embrl.interop.wrappers import EmbeddedEnv
+from embrl.training.fitted import EmbeddingSettings
+
+STATES, STEPS, REPETITIONS = 1600, 200, 100
+
+
+class Bare(gymnasium.Env):
+    """Does nothing, as fast as it can."""
+
+    def __init__(self, actions: spaces.Space) -> None:
+        self.observation_space, self.action_space = spaces.Discrete(STATES), actions
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        super().reset(seed=seed, options=options)
+        return 0, {}
+
+    def step(self, action: Any) -> Any:
+        del action
+        return 7, 0.0, False, False, {}
+
+
+def embedding(actions: spaces.Space, n: int, d: int) -> Embedding:
+    """Actions all over E; of several factors, in their order."""
+    states = spaces.Discrete(STATES)
+    config = ModelConfig(m=8, d=d, action_spread=0.6)
+    model = JointEmbedding(states, spaces.Discrete(n), config, objectives=(), key=jax.random.key(0))
+    settings = EmbeddingSettings(config, {}, FitConfig(), DecoderConfig())
+    found = Embedding(model, "random", settings, states, spaces.Discrete(n), Norm.none(8))
+    if isinstance(actions, spaces.MultiDiscrete):
+        digits = np.stack(np.unravel_index(np.arange(n), actions.nvec), -1)
+        table = 1.8 * digits[:, :d] / (actions.nvec[:d] - 1) - 0.9
+        table += np.random.default_rng(0).normal(0.0, 0.02, table.shape)
+        rows = np.arctanh(np.clip(table, -0.99, 0.99)).astype(np.float32)
+        model = eqx.tree_at(lambda m: m.g.rows, model, jax.numpy.asarray(rows))
+        found = dataclasses.replace(found, model=model)
+    return found
+
+
+def microseconds(env: gymnasium.Env, actions: list[Any]) -> float:
+    """Of a step."""
+    env.reset(seed=0)
+    start = time.perf_counter()
+    for action in actions:
+        env.step(action)
+    return (time.perf_counter() - start) / len(actions) * 1e6
+
+
+def own(actions: spaces.Space, n: int, d: int) -> float:
+    """Microseconds, the least of several times; a random point of the `Box` each."""
+    bare = Bare(actions)
+    wrapped = EmbeddedEnv(bare, embedding(actions, n, d))
+    wrapped.action_space.seed(0)
+    points = [wrapped.action_space.sample() for _ in range(STEPS)]
+    plain = [actions.sample() for _ in range(STEPS)]
+    microseconds(wrapped, points)  # what is made once
+    ours = min(microseconds(wrapped, points) for _ in range(REPETITIONS))
+    return ours - min(microseconds(bare, plain) for _ in range(REPETITIONS))
+
+
+def main() -> None:
+    orders = spaces.MultiDiscrete([11] * 5)
+    for n, d, actions in (
+        (512, 2, spaces.Discrete(512)),
+        (2048, 2, spaces.Discrete(2048)),
+        (161_051, 2, spaces.Discrete(161_051)),
+        (161_051, 5, orders),
+    ):
+        print(f"{n:>8,} actions, d = {d}, {actions}: {own(actions, n, d):5.1f} us")
+
+
+if __name__ == "__main__":
+    main()

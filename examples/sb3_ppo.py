@@ -1,0 +1,48 @@
+"""Stable-Baselines3's PPO in an embedding: a shop with three products, 1,331 joint orders.
+
+    python examples/sb3_ppo.py [STEPS]
+
+Needs `pip install 'embrl[interop]'`.
+"""
+
+# pyright: reportMissingImports=false
+
+import sys
+
+from inventory import Inventory
+from stable_baselines3 import PPO
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.evaluation import evaluate_policy
+
+import embrl
+
+
+def shop() -> Inventory:
+    return Inventory(products=3)
+
+
+def main(steps: int = 30_000, samples: int = 10_000) -> float:
+    """The mean return after so many steps."""
+    embedding = embrl.fit(shop, samples=samples, tried_only=True, overrides={"model": {"d": 3}})
+    env = make_vec_env(lambda: embrl.wrap(shop(), embedding), 8, seed=0)
+    print(f"{shop().action_space} -> {env.action_space}")
+    model = PPO(
+        "MlpPolicy",
+        env,
+        n_steps=128,
+        batch_size=128,
+        gamma=0.9,
+        learning_rate=1e-3,
+        policy_kwargs={"log_std_init": -1.0},
+        seed=0,
+        device="cpu",
+    )
+    before = evaluate_policy(model, env, 40)[0]
+    model.learn(steps)
+    after = evaluate_policy(model, env, 40)[0]
+    print(f"mean return {before:.1f} -> {after:.1f} after {steps:,} steps")
+    return float(after)
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))

@@ -1,0 +1,319 @@
+"""Wrapped environments against the same done by hand."""
+
+import copy
+import dataclasses
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium import spaces
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
+
+from embrl.decoding.nearest import nearest
+from embrl.envs.host.actions import Actions
+from embrl.envs.host.observations import Observations
+from embrl.errors import EmbrlError
+from embrl.interop import wrappers
+from embrl.interop.sides import quick
+from embrl.interop.wrappers import EmbeddedVectorEnv, wrap
+from tests.interop.untrained import embedding_of
+
+EmbeddedEnv: Any = wrappers.EmbeddedEnv  # with parts that may be None
+
+
+class Echo(gymnasium.Env):
+    """Remembers what it was asked to do, and shows what it is told to."""
+
+    def __init__(self, observations: spaces.Space, actions: spaces.Space, mask: Any = None):
+        self.observation_space, self.action_space, self.mask = observations, actions, mask
+        self.done: list[Any] = []
+        self.shown: Any = None
+
+    def info(self):
+        return {} if self.mask is None else {"action_mask": self.mask}
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        if seed is not None:
+            self.observation_space.seed(seed)
+        self.shown = self.observation_space.sample()
+        return self.shown, self.info()
+
+    def step(self, action):
+        assert self.action_space.contains(action), action
+        self.done.append(action)
+        self.shown = self.observation_space.sample()
+        return self.shown, 0.0, False, len(self.done) % 3 == 0, self.info()
+
+
+OBSERVATIONS = {
+    "discrete": spaces.Discrete(12),
+    "from 3": spaces.Discrete(5, start=3),
+    "factors": spaces.MultiDiscrete([3, 4]),
+    "bits": spaces.MultiBinary((2, 2)),
+    "box": spaces.Box(-1, 2, (2, 2), np.float32),
+    "free": spaces.Box(-np.inf, np.inf, (3,), np.float64),
+    "dict": spaces.Dict({"a": spaces.Box(0, 1, (2,), np.float32), "b": spaces.Discrete(3)}),
+}
+ACTIONS = {
+    "discrete": spaces.Discrete(7),
+    "from 3": spaces.Discrete(7, start=3),
+    "factors": spaces.MultiDiscrete([2, 3, 4]),
+    "factors from 1": spaces.MultiDiscrete([2, 3], start=[1, -1]),
+    "bits": spaces.MultiBinary((2, 3)),
+    "dict": spaces.Dict({"a": spaces.Discrete(3), "b": spaces.MultiBinary(2)}),
+    "box": spaces.Box(-2, 2, (2,), np.float32),
+    "free": spaces.Box(-np.inf, np.inf, (2,), np.float32),
+}
+KINDS = [(o, "discrete") for o in OBSERVATIONS] + [("discrete", a) for a in ACTIONS]
+
+
+@pytest.mark.parametrize(("observations", "actions"), KINDS)
+def test_a_step_is_phi_after_and_f_before(observations, actions):
+    env = Echo(OBSERVATIONS[observations], ACTIONS[actions])
+    embedding = embedding_of(env)
+    wrapped = EmbeddedEnv(env, embedding)
+    forms = Observations(env.observation_space), Actions(env.action_space)
+    seen, _ = wrapped.reset(seed=0)
+    wrapped.action_space.seed(0)
+    low, high = wrapped.actions.reach
+    for _ in range(20):
+        x = embedding.model.phi(forms[0](env.shown))
+        expected = (x - embedding.norm.centre) / embedding.norm.width
+        np.testing.assert_allclose(seen, expected, rtol=1e-4, atol=1e-5)
+        assert seen.dtype == np.float32
+        assert wrapped.observation_space.contains(seen)
+        action = wrapped.action_space.sample()
+        seen, *_ = wrapped.step(action)
+        e = (low + high) / 2 + action * (high - low) / 2
+        if embedding.table is None:
+            chosen = embedding.model.f(e)
+            np.testing.assert_allclose(forms[1].from_original(env.done[-1]), chosen, atol=1e-4)
+        else:
+            chosen = nearest(embedding.model.g.table, e)
+            assert forms[1].from_original(env.done[-1]) == chosen
+
+
+@pytest.mark.parametrize("name", [name for name in ACTIONS if "box" not in name])
+def test_quick_actions_are_those_of_the_tables(name, monkeypatch):
+    actions = Actions(ACTIONS[name])
+    if isinstance(actions.space, spaces.Box):
+        pytest.skip("numbers have no table")
+    every = np.arange(actions.space.n, dtype=np.int32)
+    for most in (2**22, 0):
+        monkeypatch.setattr("embrl.interop.sides.TABLED", most)
+        fast = quick(actions)
+        for index in every:
+            assert actions.original.contains(fast(index))
+            assert actions.from_original(fast(index)) == index
+        np.testing.assert_array_equal(actions.from_original(fast(every)), every)
+
+
+def test_an_action_that_is_kept_and_changed_does_not_change_the_next():
+    fast = quick(Actions(spaces.MultiDiscrete([2, 3])))
+    fast(np.int32(4))[:] = 0
+    np.testing.assert_array_equal(fast(np.int32(4)), [1, 1])
+    env = Echo(spaces.Discrete(3), spaces.Discrete(2))
+    wrapped = EmbeddedEnv(env, embedding_of(env))
+    first = wrapped.states(1)
+    kept = first.copy()
+    first[:] = 9.0
+    np.testing.assert_array_equal(wrapped.states(1), kept)
+
+
+def test_either_side_can_be_left_as_it_is():
+    env = Echo(spaces.Discrete(5), spaces.Discrete(7))
+    embedding = embedding_of(env)
+    states = EmbeddedEnv(env, embedding, actions=False)
+    assert states.action_space == env.action_space
+    assert states.observation_space.shape == (3,)
+    states.reset()
+    states.step(4)
+    assert env.done[-1] == 4
+    actions = EmbeddedEnv(env, embedding, states=False)
+    assert actions.observation_space == env.observation_space
+    assert actions.reset()[0] == env.shown
+    with pytest.raises(EmbrlError, match="neither states nor actions"):
+        EmbeddedEnv(env, embedding, states=False, actions=False)
+    ra = embedding_of(env, states=False)
+    assert EmbeddedEnv(env, ra).observation_space == env.observation_space
+    with pytest.raises(EmbrlError, match="by method ra, has none of states"):
+        EmbeddedEnv(env, ra, states=True)
+
+
+def test_the_corners_of_the_box_are_where_actions_lie():
+    env = Echo(spaces.Discrete(5), spaces.Discrete(40))
+    embedding = embedding_of(env)
+    wrapped = EmbeddedEnv(env, embedding)
+    low, high = wrapped.actions.reach
+    np.testing.assert_array_equal(low, embedding.table.min(0))
+    np.testing.assert_array_equal(high, embedding.table.max(0))
+    for action in range(40):  # every one can be chosen, from within the box
+        e = (embedding.table[action] - low) / (high - low) * 2 - 1
+        assert wrapped.original_action(e.astype(np.float32)) == action
+    fewer = EmbeddedEnv(env, embedding, reach=(low - 1, high + 1))
+    assert fewer.original_action(np.zeros(2)) == wrapped.original_action(np.zeros(2))
+
+
+def test_a_mask_in_info_restricts_f():
+    mask = np.zeros(9, np.int8)
+    mask[[2, 5]] = 1
+    env = Echo(spaces.Discrete(5), spaces.Discrete(9), mask)
+    wrapped = EmbeddedEnv(env, embedding_of(env))
+    wrapped.reset(seed=0)
+    wrapped.action_space.seed(0)
+    for _ in range(30):
+        wrapped.step(wrapped.action_space.sample())
+    assert set(env.done) == {2, 5}
+    env.mask = np.zeros(9, bool)
+    wrapped.step(np.zeros(2))
+    with pytest.raises(EmbrlError, match="leaves no action"):
+        wrapped.step(np.zeros(2))
+    env.mask = np.ones(4, bool)
+    wrapped.reset()
+    with pytest.raises(EmbrlError, match=r"is \[4\]: it must end in \[9\]"):
+        wrapped.step(np.zeros(2))
+    heedless = EmbeddedEnv(env, embedding_of(env), masks=False)
+    heedless.reset()
+    heedless.step(np.zeros(2))
+
+
+def test_a_method_action_masks_is_asked_at_each_step():
+    class Asked(Echo):
+        def action_masks(self):
+            return np.arange(6) == len(self.done)
+
+    env = Asked(spaces.Discrete(5), spaces.Discrete(6))
+    wrapped = EmbeddedEnv(env, embedding_of(env))
+    wrapped.reset()
+    for _ in range(6):
+        wrapped.step(np.zeros(2))
+    assert env.done == list(range(6))
+
+
+def test_removed_actions_are_never_chosen():
+    env = Echo(spaces.Discrete(5), spaces.Discrete(9))
+    allowed = np.isin(np.arange(9), [1, 4, 8])
+    embedding = dataclasses.replace(embedding_of(env), allowed=allowed)
+    wrapped = EmbeddedEnv(env, embedding)
+    wrapped.reset()
+    wrapped.action_space.seed(0)
+    for _ in range(40):
+        wrapped.step(wrapped.action_space.sample())
+    assert set(env.done) == {1, 4, 8}
+
+
+@pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP])
+@pytest.mark.parametrize("kind", ["dict", "discrete", "free"])
+def test_a_vector_of_environments_is_each_of_them(kind, mode):
+    def make():
+        return Echo(copy.deepcopy(OBSERVATIONS[kind]), spaces.MultiDiscrete([3, 4]))
+
+    embedding = embedding_of(make())
+    vector = EmbeddedVectorEnv(SyncVectorEnv([make] * 3, autoreset_mode=mode), embedding)
+    single = SyncVectorEnv([lambda: EmbeddedEnv(make(), embedding)] * 3, autoreset_mode=mode)
+    assert vector.single_observation_space == single.single_observation_space
+    assert vector.action_space == single.action_space
+    ours, _ = vector.reset(seed=7)
+    theirs, _ = single.reset(seed=7)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+    vector.action_space.seed(0)
+    for _ in range(7):
+        actions = vector.action_space.sample()
+        ours, *_, infos = vector.step(actions)
+        theirs, *_, expected = single.step(actions)
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+        assert ("final_obs" in infos) == ("final_obs" in expected)
+        for lane in np.flatnonzero(expected.get("_final_obs", ())):
+            np.testing.assert_allclose(
+                infos["final_obs"][lane], expected["final_obs"][lane], rtol=1e-5, atol=1e-6
+            )
+
+
+def test_masks_of_a_vector_are_each_ones_own():
+    masks = iter([np.arange(5) == 1, np.arange(5) == 3, None])
+
+    def make():
+        return Echo(spaces.Discrete(4), spaces.Discrete(5), next(masks))
+
+    env = SyncVectorEnv([make] * 3)
+    vector = wrap(env, embedding_of(Echo(spaces.Discrete(4), spaces.Discrete(5))))
+    vector.reset(seed=0)
+    vector.action_space.seed(0)
+    for _ in range(20):
+        vector.step(vector.action_space.sample())
+    lanes: Any = env.envs
+    done = [set(lane.done) for lane in lanes]
+    assert done[:2] == [{1}, {3}]
+    assert len(done[2]) > 1
+
+
+NOT_FITTING = [
+    (spaces.Discrete(5), spaces.Discrete(6), "it has 5 values, and must have 6"),
+    (
+        spaces.MultiDiscrete([3, 4]),
+        spaces.MultiDiscrete([3, 5]),
+        "factor 1 has 4 values, and must have 5",
+    ),
+    (
+        spaces.MultiDiscrete([3, 4]),
+        spaces.MultiDiscrete([3]),
+        "it has 2 factors, and must have 1",
+    ),
+    (spaces.Box(-1, 1, (3,)), spaces.Box(-1, 1, (4,)), "it has 3 numbers, and must have 4"),
+    (
+        spaces.Box(np.array([-1, -2], np.float32), np.array([1, 1], np.float32)),
+        spaces.Box(-1, 1, (2,)),
+        "number 1 is -2 to 1, and must be -1 to 1",
+    ),
+    (spaces.Discrete(5), spaces.Box(-1, 1, (4,)), r"it is Discrete\(5\), and must be Box"),
+]
+
+
+@pytest.mark.parametrize(("has", "needs", "message"), NOT_FITTING)
+def test_an_embedding_that_does_not_fit_is_refused(has, needs, message):
+    three = spaces.Discrete(3)
+    embedding = embedding_of(Echo(needs, three))
+    said = "observations of Echo do not fit the embedding: " + message
+    with pytest.raises(EmbrlError, match=said) as error:
+        wrap(Echo(has, three), embedding)
+    assert "\n" not in str(error.value)
+    with pytest.raises(
+        EmbrlError, match=r"actions of Echo do not fit .*: it has 4 values, and must have 3"
+    ):
+        wrap(Echo(needs, spaces.Discrete(4)), embedding)
+
+
+def test_a_narrower_box_fits_one_without_bounds():
+    embedding = embedding_of(Echo(spaces.Box(-np.inf, np.inf, (2,)), spaces.Discrete(3)))
+    wrap(Echo(spaces.Box(-1, 1, (2,)), spaces.Discrete(3)), embedding).reset()
+
+
+def test_what_is_no_point_or_no_state_is_refused():
+    env = Echo(spaces.Discrete(4), spaces.Discrete(5))
+    wrapped = EmbeddedEnv(env, embedding_of(env))
+    wrapped.reset()
+    with pytest.raises(EmbrlError, match=r"an action is \[3\]: it must be a point of E"):
+        wrapped.step(np.zeros(3))
+    with pytest.raises(EmbrlError, match=r"an action is \[\]"):
+        wrapped.step(np.float32(1.0))
+    for state in (-1, 4):
+        with pytest.raises(EmbrlError, match=f"there is {state} of its observation"):
+            wrapped.states(state)
+    with pytest.raises(EmbrlError, match="is no environment"):
+        wrap(3, embedding_of(env))
+    with pytest.raises(EmbrlError, match="NoSuchThing-v0"):
+        wrap("NoSuchThing-v0", embedding_of(env))
+
+
+def test_wrap_takes_an_id_and_a_folder(tmp_path):
+    embedding = embedding_of(gymnasium.make("FrozenLake-v1"))
+    embedding.save(tmp_path / "lake")
+    env = wrap("FrozenLake-v1", tmp_path / "lake", masks=False)
+    seen, _ = env.reset(seed=0)
+    np.testing.assert_allclose(
+        seen, (embedding.phi(0) - embedding.norm.centre) / embedding.norm.width, rtol=1e-5
+    )
+    with pytest.raises(EmbrlError, match="holds no embedding"):
+        wrap("FrozenLake-v1", tmp_path)

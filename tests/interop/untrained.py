@@ -1,0 +1,38 @@
+"""Embeddings that nobody trained, for the spaces of an environment."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from embrl.decoding.config import DecoderConfig
+from embrl.embedding.encoders import Norm, StateEncoder
+from embrl.embedding.fit import FitConfig
+from embrl.embedding.model import JointEmbedding
+from embrl.embedding.shape import ModelConfig
+from embrl.envs.host.actions import Actions
+from embrl.envs.host.observations import Observations
+from embrl.fitting.embedding import Embedding
+from embrl.training.fitted import EmbeddingSettings
+
+
+def embedding_of(env: Any, *, states: bool = True, m: int = 3, d: int = 2) -> Any:
+    """Wide enough that f tells actions apart."""
+    observations = Observations(env.observation_space)
+    actions = Actions(env.action_space).space
+    config = ModelConfig(m=m, d=d, state_spread=0.7, action_spread=0.7)
+    model = JointEmbedding(
+        observations.space, actions, config, states=states, objectives=(), key=jax.random.key(1)
+    )
+    seen = np.stack([observations(env.observation_space.sample()) for _ in range(50)])
+    model = model.seen(jnp.asarray(seen), jnp.stack([actions.sample() for _ in range(50)]))
+    embeds = isinstance(model.phi, StateEncoder)
+    return Embedding(
+        model=model,
+        method="jsae" if states else "ra",
+        settings=EmbeddingSettings(config, {}, FitConfig(), DecoderConfig()),
+        observation_space=observations.space,
+        action_space=actions,
+        norm=Norm.of(model.phi(jnp.asarray(seen))) if embeds else None,
+    )
