@@ -1,4 +1,5 @@
-"""A million actions with features beside a thousand: fitting, f, and PPO, in time and memory.
+"""A million actions with features beside a thousand: fitting, f, a wrapper, and PPO, in time and
+memory.
 
     python -m benchmarks.many_actions --out results/many-actions
 
@@ -24,6 +25,7 @@ import numpy as np
 from gymnasium import spaces
 from jaxtyping import Array, Float
 
+from benchmarks.wrapper_step import own
 from embrl.decoding import nearest
 from embrl.embedding.feature_actions import FeatureActions
 from embrl.envs.environment import Environment
@@ -42,7 +44,7 @@ from embrl.types import TimeStep
 FEATURES = 16
 STEP_LIMIT = 20
 CLOSE = 0.1
-PARTS = ("fit", "f", "ppo")
+PARTS = ("fit", "f", "wrapper", "ppo")
 STEPS = 50
 """Gradient steps, or decisions, that are timed at once."""
 
@@ -169,6 +171,13 @@ def f(actions: int, samples: int) -> dict[str, float]:
     }
 
 
+def wrapper(actions: int, samples: int) -> dict[str, float]:
+    """Microseconds that the wrapper of a Gymnasium environment adds to a step."""
+    del samples
+    features = np.asarray(ReachConfig(actions).build().features)
+    return {"wrapper_us": own(spaces.Discrete(actions), actions, 2, features)}
+
+
 def ppo(actions: int, samples: int) -> dict[str, float]:
     """Milliseconds of a training sample, updates and evaluations included; returns."""
     config, looks = settings(actions, samples), []
@@ -211,6 +220,8 @@ def page(found: dict[str, Any]) -> str:
         ("g of all actions, ms", "f", "table_ms"),
         ("one decision of f, ms", "f", "decision_ms"),
         ("... peak of memory, MB", "f", "peak_mb"),
+        ("a wrapper's own work in a step, microseconds", "wrapper", "wrapper_us"),
+        ("... peak of memory, MB", "wrapper", "peak_mb"),
         ("PPO, a sample with its share of updates and evaluations, ms", "ppo", "sample_ms"),
         ("... peak of memory, MB", "ppo", "peak_mb"),
         ("... final return", "ppo", "return"),
@@ -241,7 +252,8 @@ def main() -> None:
     given = parser.parse_args()
     if given.part:
         prepare_jax()
-        found = {"fit": fit, "f": f, "ppo": ppo}[given.part](given.actions[0], given.samples)
+        part = {"fit": fit, "f": f, "wrapper": wrapper, "ppo": ppo}[given.part]
+        found = part(given.actions[0], given.samples)
         print(json.dumps({**found, "peak_mb": peak()}))
         return
     found = {

@@ -43,11 +43,19 @@ class Bare(gymnasium.Env):
         return 7, 0.0, False, False, {}
 
 
-def embedding(actions: spaces.Space, n: int, d: int) -> Embedding:
-    """Actions all over E; of several factors, in their order."""
+def embedding(
+    actions: spaces.Space, n: int, d: int, features: np.ndarray | None = None
+) -> Embedding:
+    """Actions all over E: by their features, if they have any; of several factors, in their order;
+    else anywhere.
+    """
     states = spaces.Discrete(STATES)
-    config = ModelConfig(m=8, d=d, action_spread=0.6)
-    model = JointEmbedding(states, spaces.Discrete(n), config, objectives=(), key=jax.random.key(0))
+    named = "" if features is None else "given"
+    config = ModelConfig(m=8, d=d, action_spread=0.6, action_features=named)
+    key = jax.random.key(0)
+    model = JointEmbedding(
+        states, spaces.Discrete(n), config, objectives=(), features=features, key=key
+    )
     settings = EmbeddingSettings(config, {}, FitConfig(), DecoderConfig())
     found = Embedding(model, "random", settings, states, spaces.Discrete(n), Norm.none(8))
     if isinstance(actions, spaces.MultiDiscrete):
@@ -69,10 +77,10 @@ def microseconds(env: gymnasium.Env, actions: list[Any]) -> float:
     return (time.perf_counter() - start) / len(actions) * 1e6
 
 
-def own(actions: spaces.Space, n: int, d: int) -> float:
+def own(actions: spaces.Space, n: int, d: int, features: np.ndarray | None = None) -> float:
     """Microseconds, the least of several times; a random point of the `Box` each."""
     bare = Bare(actions)
-    wrapped = EmbeddedEnv(bare, embedding(actions, n, d))
+    wrapped = EmbeddedEnv(bare, embedding(actions, n, d, features))
     wrapped.action_space.seed(0)
     points = [wrapped.action_space.sample() for _ in range(STEPS)]
     plain = [actions.sample() for _ in range(STEPS)]
