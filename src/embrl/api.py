@@ -8,9 +8,18 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 import equinox as eqx
 import gymnasium
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from embrl import envs
+from embrl.embedding.encoders import ActionEncoder, ContinuousActions
+from embrl.embedding.feature_actions import (
+    FeatureActions,
+    checked_features,
+    longer,
+    with_more,
+    without,
+)
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.objectives import OwnObjective
 from embrl.envs import EnvConfig
@@ -189,9 +198,10 @@ class Run:
         Raises:
             EmbrlError: there is no such seed or no policy yet, or the environment is another one.
         """
-        _, policy, space, actions = self._restored(seed)
+        embedding, policy, space, actions = self._restored(seed)
+        g = None if embedding is None else embedding.g
         if environment is None:
-            return Policy(policy, space, actions)
+            return Policy(policy, space, actions, g=g)
         if isinstance(environment, str):
             built = envs.configure(environment).build()
             if not envs.is_host(built):
@@ -203,7 +213,7 @@ class Run:
                 f"{self.folder.path} is of {space} and {actions}, {host.name} of "
                 f"{host.observation_space} and {host.action_space}: it is another one"
             )
-        return Policy(policy, space, actions, host)
+        return Policy(policy, space, actions, host, g)
 
     def _restored(self, seed: int) -> Any:
         if not 0 <= seed < self.config.rows:
@@ -222,13 +232,16 @@ class Policy:
         observation_space: Any,
         action_space: Any,
         host: "HostEnvironment | None" = None,
+        g: ActionEncoder | FeatureActions | ContinuousActions | None = None,
     ) -> None:
         """
         Arguments:
             host: an environment in whose own observations and actions to speak.
+            g: the embedding of actions; None where there is none.
         """
         self.overall = policy
         self.host = host
+        self.g = g
         self.observation_space = observation_space
         self.action_space = action_space
         self._sample = eqx.filter_jit(_sample)
@@ -274,6 +287,58 @@ class Policy:
             return self.host.actions.to_original(np.asarray(action))
         return int(action) if action.ndim == 0 else np.asarray(action)
 
+    def with_actions(self, features: Any) -> "Policy":
+        """A policy that can choose new actions, too: they are numbered from n on, lie where g puts
+        what has such features, and may be chosen at once. Nothing is trained.
+
+        Arguments:
+            features: `[k, q]`, in the units of those that the embedding was trained with.
+
+        Raises:
+            EmbrlError: this policy's actions have no features, or these are other ones.
+        """
+        if not isinstance(self.g, FeatureActions):
+            raise EmbrlError(
+                "new actions are embedded by their features, and this policy's actions have none: "
+                "train with --model.action-features"
+            )
+        if self.host is not None:
+            raise EmbrlError(
+                f"{self.host.name} has no more actions than it has: load the policy without "
+                "environment"
+            )
+        new = checked_features(features, "new actions", rows=None, columns=self.g.columns)
+        table: Any = self.overall.table
+        overall = dataclasses.replace(
+            self.overall,
+            table=longer(table, self.g, jnp.asarray(new)),
+            allowed=with_more(self.overall.allowed, len(new)),
+        )
+        actions = gymnasium.spaces.Discrete(action_count(self.action_space) + len(new))
+        return Policy(overall, self.observation_space, actions, None, self.g)
+
+    def without(self, actions: Any) -> "Policy":
+        """A policy that never chooses these; the others keep their numbers. Nothing is trained.
+
+        Arguments:
+            actions: indices.
+
+        Raises:
+            EmbrlError: this policy's actions are not embedded, or numbers; an index is none of
+                theirs; or no action would be left.
+        """
+        if self.g is None or is_continuous(self.action_space):
+            raise EmbrlError(
+                "removing actions needs an embedding of Discrete actions, and this policy has none"
+                ": pass a mask to act instead"
+            )
+        before = self.overall.allowed
+        left = without(
+            None if before is None else np.asarray(before), action_count(self.action_space), actions
+        )
+        overall = dataclasses.replace(self.overall, allowed=jnp.asarray(left))
+        return Policy(overall, self.observation_space, self.action_space, self.host, self.g)
+
     def _checked(self, mask: Any) -> np.ndarray | None:
         if mask is None:
             return None
@@ -288,7 +353,8 @@ class Policy:
             raise EmbrlError(
                 f"the mask is {mask.dtype}{list(mask.shape)}: it must be bool[..., {count}]"
             )
-        if not mask.any(-1).all():
+        allowed = self.overall.allowed
+        if not (mask if allowed is None else mask & np.asarray(allowed)).any(-1).all():
             raise EmbrlError("the mask allows no action")
         return mask
 

@@ -10,14 +10,25 @@ from embrl.spaces import action_count, bounds, is_continuous
 from embrl.types import Key
 
 
-def random_actions(space: gymnasium.Space, key: Key, batch: tuple[int, ...]) -> Array:
+def random_actions(
+    space: gymnasium.Space,
+    key: Key,
+    batch: tuple[int, ...],
+    allowed: np.ndarray | None = None,
+) -> Array:
     """Every action of a space is as likely as any other.
 
     Numbers without a finite range are drawn as Gymnasium does: from the standard normal
     distribution, or, with one bound, at an exponentially distributed distance from it.
 
+    Arguments:
+        allowed: bool `[n]`, the discrete actions to draw from; None: all.
+
     **Returns** int32 `[*batch]`, or float32 `[*batch, p]` for a `Box`.
     """
+    if allowed is not None:
+        places = np.flatnonzero(allowed).astype(np.int32)
+        return jnp.asarray(places)[jax.random.randint(key, batch, 0, len(places), jnp.int32)]
     if not is_continuous(space):
         return jax.random.randint(key, batch, 0, action_count(space), jnp.int32)
     low, high = bounds(space)

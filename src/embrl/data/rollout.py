@@ -5,6 +5,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array
 
 from embrl.data.random_actions import hold, random_actions
@@ -66,17 +67,23 @@ def rollout(
 
 
 def random_transitions(
-    env: Environment, key: Key, samples: int, lanes: int, persistence: float = 0.0
+    env: Environment,
+    key: Key,
+    samples: int,
+    lanes: int,
+    persistence: float = 0.0,
+    allowed: np.ndarray | None = None,
 ) -> Transition:
     """At least `samples` transitions of uniformly random actions, `[T, B, ...]`: the fewest
     steps of all lanes that make as many.
 
     Arguments:
         persistence: the probability of repeating the lane's last action. 0 is plain random.
+        allowed: bool `[n]`, the discrete actions that are tried; None: all.
     """
     steps = -(-samples // lanes)
     key_open, key_act, key_keep, key_step = jax.random.split(key, 4)
-    actions = random_actions(env.action_space, key_act, (steps, lanes))
+    actions = random_actions(env.action_space, key_act, (steps, lanes), allowed)
     keep = jax.random.uniform(key_keep, (steps, lanes)) < persistence
     actions = hold(actions, keep)
     _, transitions, _ = rollout(

@@ -77,11 +77,17 @@ def _actor(actor: Any) -> tuple[Chain, Chain, Draw]:
 
 def _f(policy: OverallPolicy) -> tuple[Chain, Draw | None]:
     table: Any = policy.table
+    allowed = None if policy.allowed is None else np.asarray(policy.allowed)
+    if allowed is not None and not isinstance(policy.f, NearestAction):
+        raise EmbrlError(
+            f"{type(policy.f).__name__} has no form outside of JAX where actions are closed: train "
+            "with f.kind nearest, or act with embrl.load(RUN).policy()"
+        )
     match policy.f:
         case Identity():
             return Chain(()), None
         case NearestAction():
-            return Chain((Nearest(np.asarray(table)),)), None
+            return Chain((Nearest(np.asarray(table), allowed),)), None
         case SoftmaxAction() as f:
             cold = np.exp(-np.clip(np.asarray(f.log_temperature), -LIMIT, LIMIT))
             table = np.asarray(table)

@@ -46,7 +46,7 @@ Weights = Mapping[str, float]
 
 def start(model: JointEmbedding) -> FitState:
     """Before the first gradient step."""
-    return FitState(model, optax.scale_by_adam().init(eqx.filter(model, eqx.is_array)))
+    return FitState(model, optax.scale_by_adam().init(eqx.filter(model, eqx.is_inexact_array)))
 
 
 def loss(model: JointEmbedding, batch: Segments, weights: Weights) -> Float[Array, ""]:

@@ -15,6 +15,7 @@ from embrl.embedding.encoders import (
     RawStates,
     StateEncoder,
 )
+from embrl.embedding.feature_actions import FeatureActions
 from embrl.embedding.objectives import (
     OBJECTIVES,
     FunctionObjective,
@@ -38,7 +39,7 @@ class JointEmbedding(eqx.Module):
     """
 
     phi: StateEncoder | RawStates
-    g: ActionEncoder | ContinuousActions
+    g: ActionEncoder | FeatureActions | ContinuousActions
     f: ActionDecoder | None
     """Undoes g where actions are numbers; None where they are discrete, and f looks them up."""
     parts: dict[str, Objective]
@@ -56,6 +57,7 @@ class JointEmbedding(eqx.Module):
         objectives: tuple[str, ...] = ("forward",),
         own: Mapping[str, OwnObjective] | None = None,
         named: int | None = None,
+        features: Array | None = None,
         key: Key,
     ) -> None:
         """
@@ -64,9 +66,11 @@ class JointEmbedding(eqx.Module):
             objectives: names in `OBJECTIVES` or `own`.
             own: a user's objectives, by name.
             named: the factor of observations whose values the actions name, if they do.
+            features: of discrete actions, `[n, q]`; None: each has a row of its own instead.
 
         Raises:
-            EmbrlError: an unknown objective, or one that does not suit the rest.
+            EmbrlError: an unknown objective, or one that does not suit the rest; or
+                `config.action_features` are not passed on.
         """
         key_phi, key_g, key_parts = jax.random.split(key, 3)
         self.raw = RawStates(observation_space, scaled=True)
@@ -88,7 +92,7 @@ class JointEmbedding(eqx.Module):
             self.f = ActionDecoder(action_space, config.d, config.decoder_hidden, key=key_f)
         else:
             actions = action_count(action_space)
-            self.g = ActionEncoder(actions, config.d, spread=config.action_spread, key=key_g)
+            self.g = _new_g(actions, features, config, key_g)
         self.tie = named if config.tie else None
         shape = Shape(
             observation_space, self.phi.features, actions, config.d, states, named, self.g_inputs
@@ -127,6 +131,7 @@ class JointEmbedding(eqx.Module):
         """
         if self.tie is None or not isinstance(self.phi, StateEncoder):
             return self
+        assert isinstance(self.g, ActionEncoder)
         return eqx.tree_at(lambda model: model.g.rows, self, self.phi.rows[self.tie])
 
     @property
@@ -144,6 +149,26 @@ class JointEmbedding(eqx.Module):
     def predict(self, observation: Observation, action: jax.Array) -> Prediction:
         """T's prediction of the next observation: logits for each factor, or a scaled box."""
         return self.T(self.phi(observation), self.g(action), self.phi.points, action)
+
+
+def _new_g(
+    actions: int, features: Array | None, config: ModelConfig, key: Key
+) -> ActionEncoder | FeatureActions:
+    if features is not None:
+        return FeatureActions(
+            features,
+            config.d,
+            config.action_hidden,
+            rows=config.action_rows,
+            spread=config.action_spread,
+            key=key,
+        )
+    if config.action_features:
+        raise EmbrlError(
+            f"model.action-features is {config.action_features}, and the features were not passed: "
+            "JointEmbedding(..., features=...)"
+        )
+    return ActionEncoder(actions, config.d, spread=config.action_spread, key=key)
 
 
 def _new_part(

@@ -13,6 +13,7 @@ from embrl.embedding.encoders import (
     RawStates,
     StateEncoder,
 )
+from embrl.embedding.feature_actions import FeatureActions
 from embrl.errors import EmbrlError
 from embrl.networks import MLP, FactorLinear
 from embrl.portable import Chain, Step
@@ -43,19 +44,26 @@ def phi_chain(phi: StateEncoder | RawStates, norm: Norm | None = None) -> Chain:
     return chain
 
 
-def g_chain(g: ActionEncoder | ContinuousActions) -> Chain:
+def g_chain(g: ActionEncoder | FeatureActions | ContinuousActions) -> Chain:
     """From actions, int `[...]` or float32 `[..., p]`, to float32 `[..., d]`."""
     if isinstance(g, ContinuousActions):
         return Chain((Scaled(limits(g.raw)), *mlp_steps(g.network), Tanh()))
     return Chain((Rows(_plain(g.table)),))
 
 
-def f_chain(g: ActionEncoder | ContinuousActions, f: ActionDecoder | None) -> Chain:
+def f_chain(
+    g: ActionEncoder | FeatureActions | ContinuousActions,
+    f: ActionDecoder | None,
+    allowed: np.ndarray | None = None,
+) -> Chain:
     """From points, float32 `[..., d]`, to actions: the nearest one, or what the network makes of a
     point.
+
+    Arguments:
+        allowed: bool `[n]`, the discrete actions that may be returned; None: all.
     """
     if f is None:
-        return Chain((Nearest(_plain(g.table)),))
+        return Chain((Nearest(_plain(g.table), allowed),))
     return Chain((*mlp_steps(f.network), Original(limits(f.raw))))
 
 

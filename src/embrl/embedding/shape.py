@@ -20,7 +20,13 @@ class ModelConfig:
     state_hidden: tuple[int, ...] | None = None
     """Hidden layers of phi. Left out: none for discrete states, one row a state; 64 for boxes."""
     action_hidden: tuple[int, ...] = (64,)
-    """Hidden layers of g for actions that are numbers; discrete ones have a row each."""
+    """Hidden layers of g for actions that are numbers, or have features; other discrete ones have
+    a row each."""
+    action_features: str = ""
+    """What is known of each discrete action, for g to go by in place of a row for each: a .npy file
+    of numbers, a row an action; or env: what the environment says. Left out: nothing."""
+    action_rows: bool = False
+    """Whether actions with features have a row of their own beside them."""
     decoder_hidden: tuple[int, ...] = (64,)
     """Hidden layers of f for actions that are numbers."""
     transition_hidden: tuple[int, ...] = (64,)

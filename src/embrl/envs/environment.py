@@ -5,6 +5,7 @@ from typing import Any, ClassVar, Protocol
 
 import equinox as eqx
 import gymnasium
+import numpy as np
 from jaxtyping import Array, Float
 
 from embrl.types import Action, EnvState, Key, Observation, TimeStep
@@ -43,6 +44,13 @@ class Environment(eqx.Module):
         """What each action does, as a vector, where the environment knows it; else None.
 
         Quality reports measure action embeddings against it; learning never sees it.
+        """
+        return None
+
+    def action_features(self) -> np.ndarray | None:
+        """What may be known of each action beforehand, `[n, q]`; None: nothing but its number.
+
+        Unlike `action_effects`, learning may see it: `model.action-features env`.
         """
         return None
 

@@ -162,6 +162,11 @@ class Square(Environment):
         """The displacement of a free step, as a fraction of the longest one."""
         return self.motions
 
+    def action_features(self) -> np.ndarray:
+        """The bits of the mask: which actuators are active, float32 `[n, actuators]`."""
+        count = self.motions.shape[0]
+        return masks(count.bit_length() - 1).astype(np.float32)
+
     def references(self, key: Key) -> dict[str, float]:
         """`best_known_return`, from a search (see `embrl.envs.gridworld_search`)."""
         del key
@@ -184,9 +189,13 @@ def motions(actuators: int) -> np.ndarray:
     """
     angles = 2 * math.pi * np.arange(actuators) / actuators
     directions = np.rint(1000 * np.stack([np.cos(angles), np.sin(angles)], axis=1)).astype(int)
-    masks = np.arange(2**actuators)[:, None] >> np.arange(actuators)[::-1] & 1
-    sums = masks @ directions
+    sums = masks(actuators) @ directions
     return sums / np.sqrt((sums**2).sum(axis=1).max())
+
+
+def masks(actuators: int) -> np.ndarray:
+    """The bits of every action, 0 or 1, `[2^actuators, actuators]`."""
+    return np.arange(2**actuators)[:, None] >> np.arange(actuators)[::-1] & 1
 
 
 def _contains(box: Rectangle, point: tuple[float, float]) -> bool:

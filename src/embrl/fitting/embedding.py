@@ -5,10 +5,21 @@ import functools
 from pathlib import Path
 from typing import Any
 
+import equinox as eqx
+import gymnasium
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 
+from embrl.embedding.feature_actions import (
+    FeatureActions,
+    checked_features,
+    extended,
+    longer,
+    with_more,
+    without,
+)
 from embrl.embedding.portable import f_chain, g_chain, phi_chain
 from embrl.errors import EmbrlError
 from embrl.portable import Chain
@@ -16,6 +27,9 @@ from embrl.portable.nearest import Nearest
 from embrl.spaces import action_count, check_action, check_observation, is_continuous
 from embrl.training import fitted
 from embrl.training.fitted import Fitted
+
+LISTS_ACTIONS = "action"
+"""The objective whose network has an output for each action."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -116,12 +130,65 @@ class Embedding(Fitted):
 
     @functools.cached_property
     def _f(self) -> Chain:
-        return f_chain(self.model.g, self.model.f)
+        return f_chain(self.model.g, self.model.f, self.allowed)
 
     @functools.cached_property
     def _nearest(self) -> Nearest:
         assert self.table is not None
         return Nearest(self.table, self.allowed)
+
+    def with_actions(self, features: ArrayLike) -> "Embedding":
+        """One with new actions behind the others: they lie where g puts what has such features,
+        and f may return them at once. Nothing is trained, and quality says nothing of them.
+
+        Arguments:
+            features: `[k, q]`, in the units of those that the embedding was fitted with.
+
+        Raises:
+            EmbrlError: actions have no features here, or these are other ones.
+        """
+        if not isinstance(self.model.g, FeatureActions):
+            raise EmbrlError(
+                "new actions are embedded by their features, and this embedding's actions have "
+                "none: fit it with --model.action-features"
+            )
+        g = self.model.g
+        new = jnp.asarray(checked_features(features, "new actions", rows=None, columns=g.columns))
+        # What tells actions from one another, one by one, knows nothing of new ones.
+        parts = {name: part for name, part in self.model.parts.items() if name != LISTS_ACTIONS}
+        weights = {
+            name: weight
+            for name, weight in self.settings.objectives.items()
+            if name != LISTS_ACTIONS
+        }
+        reference = self.reference
+        if reference is not None:
+            reference = reference._replace(g=longer(reference.g, g, new))
+        allowed = with_more(None if self.allowed is None else jnp.asarray(self.allowed), len(new))
+        return dataclasses.replace(
+            self,
+            model=eqx.tree_at(lambda m: (m.g, m.parts), self.model, (extended(g, new), parts)),
+            settings=dataclasses.replace(self.settings, objectives=weights),
+            action_space=gymnasium.spaces.Discrete(action_count(self.action_space) + len(new)),
+            reference=reference,
+            allowed=None if allowed is None else np.asarray(allowed),
+        )
+
+    def without(self, actions: ArrayLike) -> "Embedding":
+        """One in which f never returns these; the others keep their numbers.
+
+        Arguments:
+            actions: indices.
+
+        Raises:
+            EmbrlError: actions are vectors, an index is none of theirs, or no action would be left.
+        """
+        if self.continuous:
+            raise EmbrlError(
+                f"actions of {self.action_space} are numbers, not a list to remove some from"
+            )
+        left = without(self.allowed, action_count(self.action_space), actions)
+        return dataclasses.replace(self, allowed=left)
 
     def save(self, folder: str | Path) -> None:
         """Writes a folder, which is there whole or not at all (docs/fitting.md).

@@ -42,6 +42,7 @@ def embedding_of_run(path: str | Path, seed: int = 0) -> Embedding:
         action_space=left.program.action_space,
         norm=agent.norm,
         reference=reference,
+        allowed=left.program.inputs.allowed,
         named=named_factor(config.env),
         quality={name: value for name, value in quality.items() if name != "seed"},
         source={

@@ -13,6 +13,7 @@ from embrl.embedding.objectives import OwnObjective
 from embrl.errors import EmbrlError
 from embrl.fitting.embedding import Embedding
 from embrl.fitting.origin import Origin
+from embrl.training import action_inputs
 from embrl.training.check import check_fit
 from embrl.training.config import RunConfig
 from embrl.training.embedding_rows import EmbeddingRows
@@ -50,7 +51,8 @@ def learn(
             finite.
     """
     config = dataclasses.replace(config, seeds=1, vary={})
-    program = Program(config, origin.observation_space, origin.action_space, own or {})
+    inputs = action_inputs.gathered(config, origin)
+    program = Program(config, origin.observation_space, origin.action_space, own or {}, inputs)
     check_fit(program)
     rows = Rows(program)
     source = origin.open(rows)
@@ -98,6 +100,7 @@ def _learned(
         action_space=program.action_space,
         norm=norm,
         reference=reference,
+        allowed=program.inputs.allowed,
         named=origin.named,
         quality=_said(dataclasses.asdict(quality)),
         source={

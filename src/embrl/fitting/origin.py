@@ -67,6 +67,10 @@ class Origin(abc.ABC):
         """The factor of observations whose values the actions name, if they do."""
         return None
 
+    def action_features(self) -> Any:
+        """What is known of each discrete action (`model.action_features env`); None: nothing."""
+        return None
+
     @property
     @abc.abstractmethod
     def about(self) -> dict[str, Any]:
@@ -179,6 +183,9 @@ class Played(Origin):
     @property
     def named(self) -> int | None:
         return named_factor(self.env_config)
+
+    def action_features(self) -> Any:
+        return self.env.action_features()
 
     @property
     def about(self) -> dict[str, Any]:

@@ -37,9 +37,16 @@ class Policy(NamedTuple):
     actor: Actor
     f: Decoder
 
-    def log_prob(self, table: Places, x: Array, u: Array, action: Array) -> Float[Array, "*batch"]:
-        """What both choices add up to: log pi_i(u | x) + log P(a | u)."""
-        return self.actor.log_prob(x, u) + self.f.log_prob(table, u, action)
+    def log_prob(
+        self,
+        table: Places,
+        x: Array,
+        u: Array,
+        action: Array,
+        allowed: Bool[Array, " n"] | None = None,
+    ) -> Float[Array, "*batch"]:
+        """What both choices add up to: log pi_i(u | x) + log P(a | u), among allowed actions."""
+        return self.actor.log_prob(x, u) + self.f.log_prob(table, u, action, allowed)
 
 
 class Lesson(NamedTuple):
@@ -171,7 +178,7 @@ class ActorCritic(abc.ABC):
         Raises:
             EmbrlError: the epoch cannot be split evenly into minibatches.
         """
-        steps, table = experience.fresh, experience.table
+        steps, table, allowed = experience.fresh, experience.table, experience.allowed
         policy, critic, policy_optimiser, critic_optimiser = learner
         advantage, target = self.advantages(critic, steps)
         lesson = Lesson(
@@ -179,7 +186,7 @@ class ActorCritic(abc.ABC):
             steps.u,
             steps.action,
             (advantage - advantage.mean()) / (advantage.std() + 1e-8),
-            policy.log_prob(table, steps.x, steps.u, steps.action),
+            policy.log_prob(table, steps.x, steps.u, steps.action, allowed),
         )
         # Once an epoch: all its steps are as long as the first.
         actor_lr = self.actor_lr * (policy.actor.width() if self.scale_by_std else 1.0)
@@ -189,7 +196,7 @@ class ActorCritic(abc.ABC):
         ) -> tuple[tuple[Policy, optax.OptState, Array], Measures]:
             policy, optimiser, going = state
             (loss, measures), gradient = eqx.filter_value_and_grad(self.policy_loss, has_aux=True)(
-                policy, table, part
+                policy, table, part, allowed
             )
             going = going & self.goes_on(measures)
             direction, after = ADAM.update(gradient, optimiser)
@@ -251,10 +258,14 @@ class ActorCritic(abc.ABC):
         return advantage, advantage + value
 
     def policy_loss(
-        self, policy: Policy, table: Places, lesson: Lesson
+        self,
+        policy: Policy,
+        table: Places,
+        lesson: Lesson,
+        allowed: Bool[Array, " n"] | None = None,
     ) -> tuple[Float[Array, ""], Measures]:
         """The surrogate, plus the cost of entropy."""
-        log_prob = policy.log_prob(table, lesson.x, lesson.u, lesson.action)
+        log_prob = policy.log_prob(table, lesson.x, lesson.u, lesson.action, allowed)
         loss, measures = self.surrogate(log_prob, lesson.before, lesson.advantage)
         if isinstance(self.entropy_cost, float) and self.entropy_cost == 0.0:
             return loss, measures  # XLA keeps 0 * entropy, a quarter of the time of many actions

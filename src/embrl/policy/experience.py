@@ -37,3 +37,5 @@ class Experience(NamedTuple):
     """That many steps `[n]` from the replay buffer, in terms of the embedding as it is now."""
     table: Places
     """What f goes by, as it is now."""
+    allowed: Bool[Array, " n"] | None = None
+    """Actions that f may return; None: all."""

@@ -34,6 +34,8 @@ class OverallPolicy(eqx.Module):
     """What f goes by."""
     critic: Critic | None = None
     """For an f that needs a judge."""
+    allowed: Bool[Array, " n"] | None = None
+    """Discrete actions that f may return at all; None: all."""
 
     def noise(self, key: Key, batch: tuple[int, ...]) -> tuple[Array, Array | None]:
         """The randomness of `batch` actions, for `act`: pi_i's and f's."""
@@ -49,14 +51,20 @@ class OverallPolicy(eqx.Module):
         """Draws an action, int32 `[*batch]` or float32 `[*batch, p]`; also returns u, the internal
         one behind it.
         """
-        x = self.phi(observation)
+        x, mask = self.phi(observation), self._masked(mask)
         u = self.actor.act(x, noise[0], mask)
         return self.f(self.table, u, noise[1], mask, self._judge(x, observation)), u
 
     def mode(self, observation: Observation, mask: Bool[Array, "*#batch n"] | None = None) -> Array:
         """The action of the likeliest u."""
-        x = self.phi(observation)
+        x, mask = self.phi(observation), self._masked(mask)
         return self.f(self.table, self.actor.mode(x, mask), None, mask, self._judge(x, observation))
+
+    def _masked(self, mask: Array | None) -> Array | None:
+        """What is allowed at all and by this mask."""
+        if self.allowed is None:
+            return mask
+        return self.allowed if mask is None else mask & self.allowed
 
     def _judge(self, x: Array, observation: Observation) -> Judge | None:
         return None if self.critic is None else self.critic.judge(x, observation)

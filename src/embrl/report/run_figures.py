@@ -14,6 +14,7 @@ from embrl.report.curves import plot_curves, read_curve
 from embrl.report.embedding_figure import plot_embedding
 from embrl.report.environment_pictures import picture_of
 from embrl.spaces import factors, is_continuous
+from embrl.training import action_inputs
 from embrl.training.config import RunConfig, TransferConfig, from_json
 from embrl.training.program import Program
 from embrl.training.restore import restore
@@ -58,18 +59,20 @@ def draw_embedding(
     picture = None if known is None else picture_of(known)
     if is_continuous(env.observation_space):
         shown = (
-            _some_seen(config, env, seed).observation if picture is None else picture.observations
+            _some_seen(folder, config, env, seed).observation
+            if picture is None
+            else picture.observations
         )
         points, visited = np.asarray(embedding.phi(jnp.asarray(shown))), None
     elif len(factors(env.observation_space)) == 1:
         points = np.asarray(embedding.phi.points[0])
-        visited = visited_states(config, env, seed)
+        visited = visited_states(folder, config, env, seed)
     else:
         # Too many combinations to show: the values of the last factor (the last item bought).
         points, visited = np.asarray(embedding.phi.points[-1]), None
     table = embedding.g.table
     if table is None:  # actions cannot be listed: some that were taken
-        table = embedding.g(jnp.asarray(_some_seen(config, env, seed).action))
+        table = embedding.g(jnp.asarray(_some_seen(folder, config, env, seed).action))
     plot_embedding(
         path,
         environment=known,
@@ -80,31 +83,34 @@ def draw_embedding(
     )
 
 
-def visited_states(config: RunConfig, env: AnyEnvironment, seed: int) -> np.ndarray:
+def visited_states(
+    folder: RunFolder, config: RunConfig, env: AnyEnvironment, seed: int
+) -> np.ndarray:
     """Which states of a `Discrete` space one seed's pre-training met, bool `[states]`."""
     visited = np.zeros(factors(env.observation_space)[0], bool)
-    seen = _seen(config, env, seed)
+    seen = _seen(folder, config, env, seed)
     visited[np.asarray(seen.observation)] = True
     visited[np.asarray(seen.next_observation)] = True
     return visited
 
 
-def _seen(config: RunConfig, env: AnyEnvironment, seed: int) -> Transition:
+def _seen(folder: RunFolder, config: RunConfig, env: AnyEnvironment, seed: int) -> Transition:
     """The transitions of pre-training, `[T, B, ...]`."""
-    program = Program(config, env.observation_space, env.action_space)
+    inputs = action_inputs.of_run(config, env.action_space, folder)
+    program = Program(config, env.observation_space, env.action_space, inputs=inputs)
     if isinstance(env, Environment):
         return jax.jit(program.collect)(env, seed_keys(config.seed, config.seeds)[seed])
     found = world(Rows(program), env).collect()
     return jax.tree.map(lambda column: column[seed], found)
 
 
-def _some_seen(config: RunConfig, env: AnyEnvironment, seed: int) -> Transition:
+def _some_seen(folder: RunFolder, config: RunConfig, env: AnyEnvironment, seed: int) -> Transition:
     """Some of them, `[N, ...]`."""
     # Where the embedding came from another run, there was no pre-training: as if there had been.
     config = dataclasses.replace(config, transfer=TransferConfig())
     if not isinstance(env, Environment):  # others as good, as its steps are dear
         few = dataclasses.replace(config.fit, samples=SHOWN)
         config, seed = dataclasses.replace(config, fit=few, seeds=1, vary={}), 0
-    seen = _seen(config, env, seed)
+    seen = _seen(folder, config, env, seed)
     flat = jax.tree.map(lambda column: np.asarray(column).reshape(-1, *column.shape[2:]), seen)
     return jax.tree.map(lambda column: column[:: -(-len(column) // SHOWN)], flat)

@@ -200,6 +200,8 @@ def _check_named(program: Program) -> None:
     _positive("model.memory-weight", model.memory_weight)
     if not model.tie:
         return
+    if model.action_features:
+        raise EmbrlError("model.tie: actions with features have places of their own: leave one out")
     if named is None:
         raise EmbrlError("model.tie: here actions do not name what is observed: leave it out")
     if not program.method.states:

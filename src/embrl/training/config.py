@@ -31,6 +31,9 @@ class RolloutConfig:
     embedding."""
     persistence: float = 0.0
     """Pre-training: the probability that a random action repeats the one before."""
+    closed: str = ""
+    """A .npy file of actions, by index, that are never chosen: neither tried in pre-training nor
+    returned by f. Left out: none."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,7 +16,7 @@ from embrl.training.program import Program
 from embrl.training.rows import Rows
 from embrl.training.seeds import over_seeds
 from embrl.training.world import Truth
-from embrl.types import Transition
+from embrl.types import Key, Transition
 
 FIT_STEPS = 50
 """Gradient steps between two looks from the host."""
@@ -30,7 +30,7 @@ class EmbeddingRows:
     def __init__(self, rows: Rows) -> None:
         self.program, self.rows, self.keys = rows.program, rows.count, rows.keys
         self.split = over_seeds(rows.program.split, rows.count, once=True)
-        self.new_model = rows.over(Program.new_model, once=True)
+        self._new_model = rows.over(Program.new_model, shared=(2,), once=True)
         self._fit = rows.over(Program.fit, shared=(3,), donate=(0,))
         self._fit_decoder = rows.over(Program.fit_decoder, once=True)
 
@@ -39,6 +39,11 @@ class EmbeddingRows:
         """Gradient steps of the whole fit."""
         config = self.program.config
         return config.fit.steps if config.objectives else 0
+
+    def new_model(self, keys: Key, train: Transition) -> FitState:
+        """Before the first gradient step (`Pretraining.new_model`)."""
+        # An argument, not a part of the program, as it may be large.
+        return self._new_model(keys, train, self.program.inputs.features)
 
     def fit(
         self, state: FitState, train: Transition, done: int = 0

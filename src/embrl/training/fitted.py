@@ -36,6 +36,9 @@ KIND = "embedding"
 MANIFEST = "embedding.json"
 TENSORS = "embedding.safetensors"
 
+FEATURES = "['model'].g.features.bits"
+"""Where the features of actions stand among the tensors."""
+
 KEYS = (
     "sha256",
     "method",
@@ -168,7 +171,8 @@ def read(path: str | Path) -> Fitted:
     actions = spaces.from_json(manifest["action_space"], where)
     settings = _settings(manifest["settings"], where)
     arrays = checkpoint.unpacked(path / TENSORS, lambda: manifest["sha256"])
-    like = jax.eval_shape(lambda: _model(manifest, settings, observations, actions))
+    features = arrays.get(FEATURES)
+    like = jax.eval_shape(lambda: _model(manifest, settings, observations, actions, features))
     model = checkpoint.shaped(path / TENSORS, arrays, like, "['model']", "embedding")
     parts = _Parts(path / TENSORS, arrays)
     return Fitted(
@@ -221,8 +225,12 @@ def _model(
     settings: EmbeddingSettings,
     observations: gymnasium.Space,
     actions: gymnasium.Space,
+    features: np.ndarray | None,
 ) -> JointEmbedding:
     """One of the same shape. Objectives of the user's own may not be at hand: it does without."""
+    # Without them where they should be, what is read will say what it lacks.
+    lacks = features is None and settings.model.action_features
+    shape = (1, 1) if lacks else () if features is None else features.shape
     return JointEmbedding(
         observations,
         actions,
@@ -230,6 +238,7 @@ def _model(
         states=bool(manifest["states"]),
         objectives=tuple(name for name in settings.objectives if name in OBJECTIVES),
         named=manifest["named"],
+        features=jnp.zeros(shape) if shape else None,
         key=jax.random.key(0),
     )
 

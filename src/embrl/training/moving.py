@@ -7,7 +7,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from embrl.data.replay import Replay
 from embrl.data.segments import Segments, draw_segments, join
@@ -38,21 +38,34 @@ class Moving(NamedTuple):
     memory: Memory | None
 
 
-def offsets(embedding: JointEmbedding, action: Array, e: Float[Array, "*batch d"]) -> Array:
+def offsets(
+    embedding: JointEmbedding,
+    action: Array,
+    e: Float[Array, "*batch d"],
+    allowed: Bool[Array, " n"] | None = None,
+) -> Array:
     """E - g(a): what the replay buffer keeps of an internal action (docs/decisions/0010).
 
     Where f chose another action than the nearest (it was judged, or drawn), e says nothing of a,
     and a's own place is kept: 0. Where f is a network, every e stands for just its action.
+
+    Arguments:
+        allowed: actions that f may return; None: all.
     """
     offset = e - embedding.g(action)
     table = embedding.g.table
     if table is None:
         return offset
-    return jnp.where((nearest(table, e) == action)[..., None], offset, 0.0)
+    return jnp.where((nearest(table, e, allowed) == action)[..., None], offset, 0.0)
 
 
 def re_embedded(
-    embedding: JointEmbedding, action: Array, offset: Float[Array, "*batch d"], *, moves: bool
+    embedding: JointEmbedding,
+    action: Array,
+    offset: Float[Array, "*batch d"],
+    allowed: Bool[Array, " n"] | None = None,
+    *,
+    moves: bool,
 ) -> Float[Array, "*batch d"]:
     """The internal action behind a replayed one, in terms of the embedding as it is now.
 
@@ -63,7 +76,7 @@ def re_embedded(
     e = place + offset
     if not moves or table is None:
         return e
-    return jnp.where((nearest(table, e) == action)[..., None], e, place)
+    return jnp.where((nearest(table, e, allowed) == action)[..., None], e, place)
 
 
 def due(config: UpdateConfig, index: Int[Array, ""], epochs: int) -> Array:

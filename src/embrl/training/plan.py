@@ -15,6 +15,7 @@ from embrl.embedding.encoders import RawStates
 from embrl.embedding.methods import Method, method
 from embrl.embedding.objectives import OBJECTIVES, OwnObjective
 from embrl.spaces import is_continuous
+from embrl.training.action_inputs import NONE, ActionInputs
 from embrl.training.config import RunConfig
 from embrl.training.named import replaced
 from embrl.training.novelty import Novelty
@@ -30,6 +31,8 @@ class Plan:
     action_space: gymnasium.Space
     own: Mapping[str, OwnObjective] = dataclasses.field(default_factory=dict)
     """A user's objectives, by name."""
+    inputs: ActionInputs = NONE
+    """What is told of discrete actions."""
 
     def at(self, point: Mapping[str, Array | float]) -> Self:
         """The same with other values of some settings, by dotted name; they may be traced."""

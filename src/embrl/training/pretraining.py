@@ -28,7 +28,7 @@ class Pretraining(Plan):
         rollout = self.config.rollout
         shape = (self.pretraining_samples // rollout.lanes, rollout.lanes)
         key_act, key_keep = jax.random.split(purpose(key, Purpose.COLLECT))
-        actions = random_actions(self.action_space, key_act, shape)
+        actions = random_actions(self.action_space, key_act, shape, self.inputs.allowed)
         return hold(actions, jax.random.uniform(key_keep, shape) < rollout.persistence)
 
     def collect(self, env: Environment, key: Key) -> Transition:
@@ -40,6 +40,7 @@ class Pretraining(Plan):
             self.pretraining_samples,
             config.rollout.lanes,
             config.rollout.persistence,
+            self.inputs.allowed,
         )
 
     def split(self, transitions: Transition) -> tuple[Transition, Transition]:
@@ -51,8 +52,15 @@ class Pretraining(Plan):
             jax.tree.map(lambda column: column[:held_out], transitions),
         )
 
-    def new_embedding(self, key: Key) -> JointEmbedding:
-        """An embedding before its first gradient step."""
+    def new_embedding(self, key: Key, features: Array | None = None) -> JointEmbedding:
+        """An embedding before its first gradient step.
+
+        Arguments:
+            features: of actions, if they have any; an argument where this is compiled, as a table
+                of millions should be no constant of the program.
+        """
+        if features is None and self.inputs.features is not None:
+            features = jnp.asarray(self.inputs.features)
         return JointEmbedding(
             self.observation_space,
             self.action_space,
@@ -61,14 +69,17 @@ class Pretraining(Plan):
             objectives=tuple(self.config.objectives),
             own=self.own,
             named=named_factor(self.config.env),
+            features=features,
             key=purpose(key, Purpose.MODEL),
         )
 
-    def new_model(self, key: Key, transitions: Transition | None = None) -> FitState:
+    def new_model(
+        self, key: Key, transitions: Transition | None = None, features: Array | None = None
+    ) -> FitState:
         """The same, ready to be trained; on these transitions, if coordinates without bounds are to
         be scaled by what was seen of them.
         """
-        model = self.new_embedding(key)
+        model = self.new_embedding(key, features)
         if transitions is not None:
             model = model.seen(transitions.observation, transitions.action)
         return fitting.start(model)

@@ -123,6 +123,7 @@ class Program(Pretraining):
             learner.f,
             None if embedding is None else embedding.f or embedding.g.table,
             self._critic(agent) if learner.f.needs_judge else None,
+            None if self.inputs.allowed is None else jnp.asarray(self.inputs.allowed),
         )
 
     def _critic(self, agent: Agent) -> Critic:
@@ -268,7 +269,7 @@ class Program(Pretraining):
         if replay is not None:
             offset = None
             if embedding is not None and replay.offset is not None:
-                offset = moving.offsets(embedding, transitions.action, u)
+                offset = moving.offsets(embedding, transitions.action, u, policy.allowed)
             replay = replays.write(replay, transitions, offset, blocks)
             state = state._replace(replay=replay)
 
@@ -281,7 +282,9 @@ class Program(Pretraining):
             steps = self._with_bonus(state.visits, steps, index)
             u = steps.action
             if embedding is not None and offset is not None:
-                u = moving.re_embedded(embedding, steps.action, offset, moves=self.moves)
+                u = moving.re_embedded(
+                    embedding, steps.action, offset, policy.allowed, moves=self.moves
+                )
             elif isinstance(policy.f, Rescaled):
                 u = policy.f.raw(steps.action)
             return _as_steps(policy, steps, u)
@@ -290,7 +293,7 @@ class Program(Pretraining):
         credited = u
         if embedding is not None and self.config.policy.credit == "g(a)":
             credited = embedding.g(transitions.action)
-        experience = Experience(_as_steps(policy, lesson, credited), draw, table)
+        experience = Experience(_as_steps(policy, lesson, credited), draw, table, policy.allowed)
         key_update = jax.random.fold_in(key, Purpose.UPDATE)
         learner, measures = self.config.hyper.update(state.agent.learner, experience, key_update)
         state = state._replace(agent=state.agent._replace(learner=learner))

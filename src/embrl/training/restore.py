@@ -8,11 +8,12 @@ import jax
 import jax.numpy as jnp
 
 from embrl import spaces
+from embrl.embedding.feature_actions import with_features, without_features
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.objectives import OBJECTIVES
 from embrl.errors import EmbrlError
 from embrl.policy.overall import OverallPolicy
-from embrl.training import checkpoint
+from embrl.training import action_inputs, checkpoint
 from embrl.training.config import RunConfig
 from embrl.training.program import Program
 from embrl.training.run_folder import RunFolder
@@ -49,16 +50,19 @@ def restore(folder: RunFolder, config: RunConfig, seed: int) -> Restored:
         raise EmbrlError(f"{folder.path} has no policy yet: go on with embrl train --resume")
     # A policy needs no objectives; those of the user's own may not be at hand.
     known = {name: config.objectives[name] for name in config.objectives if name in OBJECTIVES}
+    action_space = spaces.from_json(manifest.get("action_space", {}), where)
     program = Program(
         dataclasses.replace(config, objectives=known),
         spaces.from_json(manifest.get("observation_space", {}), where),
-        spaces.from_json(manifest.get("action_space", {}), where),
+        action_space,
+        inputs=action_inputs.of_run(config, action_space, folder),
     )
     keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), config.rows))
     shapes = jax.eval_shape(jax.vmap(program.untrained), keys)
     # Named as in a SeedState, whose lanes only the environment could tell the shape of.
-    agents = checkpoint.read(found, AgentOnly(shapes)).agent
+    agents = checkpoint.read(found, without_features(AgentOnly(shapes))).agent
     agent = jax.tree.map(lambda leaf: jnp.asarray(leaf[seed]), agents)
+    agent = with_features(agent, program.inputs.features)
     return Restored(
         agent.embedding,
         program.policy(agent),

@@ -5,7 +5,7 @@ import functools
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import gymnasium
 import jax
@@ -13,12 +13,13 @@ import numpy as np
 
 from embrl import spaces
 from embrl.embedding.complaints import complaints
+from embrl.embedding.feature_actions import with_features, without_features
 from embrl.embedding.fit import FitState
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.objectives import OwnObjective
 from embrl.errors import EmbrlError
 from embrl.statistics import area_under_curve, bootstrap_mean
-from embrl.training import checkpoint, transfer
+from embrl.training import action_inputs, checkpoint, transfer
 from embrl.training.check import check
 from embrl.training.config import RunConfig, as_json, from_json
 from embrl.training.embedding_rows import EmbeddingRows
@@ -30,6 +31,8 @@ from embrl.training.state import SeedState
 from embrl.training.versions import machine, versions
 from embrl.training.world import AnyEnvironment, world
 from embrl.types import Transition
+
+State = TypeVar("State")
 
 SAVE_EVERY = 15.0
 """Seconds between two checkpoints, at least; the end of a stage is saved in any case."""
@@ -108,9 +111,11 @@ def train(
     """
     started = time.perf_counter() if started is None else started
     env = config.env.build() if env is None else env
-    program = Program(config, env.observation_space, env.action_space, own or {})
+    inputs = action_inputs.gathered(config, env, RunFolder(out))
+    program = Program(config, env.observation_space, env.action_space, own or {}, inputs)
     check(program)
     folder = _open(config, Path(out), resume)
+    inputs.write(folder)
     if (folder.path / "summary.json").exists():
         return folder  # complete: there is nothing to resume
     run = _Run(program, env, folder, watch, save_every, started, sweep)
@@ -179,7 +184,7 @@ class _Run:
             state = self._begin(*self._pretrain(found))
         else:
             assert found is not None
-            state = checkpoint.read(found, self._state_shapes())
+            state = self._read(found, self._state_shapes())
         state = self._learn(state)
         self._summarise()
         return self.folder
@@ -196,7 +201,7 @@ class _Run:
             if self.source is not None:
                 state = self.renewed(state, self.source.agent.embedding)
         else:
-            state = checkpoint.read(found, jax.eval_shape(embeddings.new_model, self.keys, train))
+            state = self._read(found, jax.eval_shape(embeddings.new_model, self.keys, train))
         for now, losses, steps in embeddings.fit(state, train, self.record.done):
             state, self.record.done = now, steps
             self._check_finite("the loss of pre-training", np.asarray(losses))
@@ -324,7 +329,7 @@ class _Run:
         checkpoint.write(
             self.folder.checkpoint,
             number,
-            state,
+            without_features(state),
             {
                 "record": dataclasses.asdict(record),
                 "observation_space": spaces.to_json(self.env.observation_space),
@@ -332,6 +337,11 @@ class _Run:
             },
         )
         self.saved_at = time.perf_counter()
+
+    def _read(self, found: Path, like: State) -> State:
+        """The state of a checkpoint, and the features of actions, which the folder has once."""
+        state = checkpoint.read(found, without_features(like))
+        return with_features(state, self.program.inputs.features)
 
     def _state_shapes(self) -> SeedState:
         return transfer.state_shapes(self.program, self.source, self.world.shapes)

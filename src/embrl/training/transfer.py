@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from embrl import spaces
+from embrl.embedding.feature_actions import with_features, without_features
 from embrl.embedding.fit import FitState
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.monitor import Reference
@@ -21,7 +22,7 @@ from embrl.embedding.shape import ModelConfig
 from embrl.errors import EmbrlError
 from embrl.policy.actors import GaussianActor
 from embrl.policy.algorithm import Learner
-from embrl.training import checkpoint, fitted
+from embrl.training import action_inputs, checkpoint, fitted
 from embrl.training.config import TransferConfig, from_json
 from embrl.training.program import Program
 from embrl.training.run_folder import RunFolder
@@ -86,14 +87,18 @@ def run_left(folder: RunFolder, own: Mapping[str, OwnObjective]) -> RunLeft:
     if found is None or manifest.get("record", {}).get("stage") != "training":
         raise EmbrlError(f"{folder.path} has no policy yet: finish it first")
     where = found / checkpoint.MANIFEST
+    actions = spaces.from_json(manifest.get("action_space", {}), where)
+    inputs = action_inputs.of_run(config, actions, folder)
     program = Program(
         config,
         spaces.from_json(manifest.get("observation_space", {}), where),
-        spaces.from_json(manifest.get("action_space", {}), where),
+        actions,
         own,
+        inputs,
     )
     shapes = state_shapes(program, None)
-    state = checkpoint.read(found, Source(shapes.agent, shapes.reference))  # type: ignore[arg-type]
+    like = without_features(Source(shapes.agent, shapes.reference))  # type: ignore[arg-type]
+    state = with_features(checkpoint.read(found, like), inputs.features)
     return RunLeft(folder, program, state)
 
 

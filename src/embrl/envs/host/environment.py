@@ -121,6 +121,20 @@ class HostEnvironment:
         env = self._maker(render_mode)
         return env if render_mode is None else following(env)
 
+    def action_features(self) -> Any:
+        """What the environment itself says of each of its discrete actions: the attribute
+        `action_features` of the unwrapped one, a table or a function that returns it; None where
+        there is none. An environment is made to find out.
+        """
+        if self._pool is not None:
+            return None
+        env = self._maker(None)
+        try:
+            found = getattr(env.unwrapped, "action_features", None)
+            return found() if callable(found) else found
+        finally:
+            env.close()
+
     def open(self, lanes: int, seed: int, render_mode: str | None = None) -> HostLanes:
         """Environments side by side, each reset with a seed of its own from `seed`.
 

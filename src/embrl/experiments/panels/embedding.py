@@ -123,7 +123,7 @@ def measure(folder: RunFolder, config: RunConfig) -> Measures:
         embedding = restore(folder, config, seed).embedding
         assert embedding is not None
         x = np.asarray(embedding.phi.points[0], np.float64)
-        present = picture.reachable & visited_states(config, env, seed)
+        present = picture.reachable & visited_states(folder, config, env, seed)
         found.actions.append(linear_r2(np.asarray(embedding.g.table, np.float64), effects))
         found.states.append(linear_r2(x[present], picture.positions[present]))
         ratio = wall_ratio(x, present, env.bins, np.asarray(env.obstacles))

@@ -1,0 +1,274 @@
+"""A million actions with features beside a thousand: fitting, f, and PPO, in time and memory.
+
+    python -m benchmarks.many_actions --out results/many-actions
+
+Each size and each part runs in a process of its own, so that its peak of memory is its own.
+"""
+
+import argparse
+import dataclasses
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from gymnasium import spaces
+from jaxtyping import Array, Float
+
+from embrl.decoding import nearest
+from embrl.embedding.feature_actions import FeatureActions
+from embrl.envs.environment import Environment
+from embrl.training.action_inputs import ActionInputs
+from embrl.training.config import RunConfig
+from embrl.training.files import write_json, write_text
+from embrl.training.program import Program
+from embrl.training.rows import Rows
+from embrl.training.runner import Progress
+from embrl.training.runner import train as run_training
+from embrl.training.seeds import prepare_jax
+from embrl.training.settings import default_config
+from embrl.training.versions import machine
+from embrl.types import TimeStep
+
+FEATURES = 16
+STEP_LIMIT = 20
+CLOSE = 0.1
+PARTS = ("fit", "f", "ppo")
+STEPS = 50
+"""Gradient steps, or decisions, that are timed at once."""
+
+
+class Place(NamedTuple):
+    """Where the agent is, and since when."""
+
+    position: Float[Array, "2"]
+    steps: Array
+
+
+class Reach(Environment):
+    """A point is to be brought to the middle of a square. An action moves it by a linear function
+    of the action's features, which nobody is told.
+    """
+
+    features: Float[Array, "n 16"]
+    effect: Float[Array, "16 2"]
+
+    def __init__(self, config: "ReachConfig") -> None:
+        random = np.random.default_rng(0)
+        self.features = jnp.asarray(random.normal(size=(config.actions, FEATURES)), jnp.float32)
+        self.effect = jnp.asarray(
+            0.2 / FEATURES**0.5 * random.normal(size=(FEATURES, 2)), jnp.float32
+        )
+
+    @property
+    def observation_space(self) -> spaces.Box:
+        """The position."""
+        return spaces.Box(-1.0, 1.0, (2,))
+
+    @property
+    def action_space(self) -> spaces.Discrete:
+        """All of them."""
+        return spaces.Discrete(self.features.shape[0])
+
+    def action_features(self) -> np.ndarray:
+        """Random numbers."""
+        return np.asarray(self.features)
+
+    def reset(self, key: Array) -> tuple[Place, Array]:
+        """Somewhere."""
+        place = Place(jax.random.uniform(key, (2,), minval=-1.0, maxval=1.0), jnp.int32(0))
+        return place, place.position
+
+    def step(self, key: Array, state: Place, action: Array) -> tuple[Place, TimeStep]:
+        """Each step costs the distance that is left."""
+        del key
+        moved = state.position + self.features[action] @ self.effect
+        place = Place(jnp.clip(moved, -1.0, 1.0), state.steps + 1)
+        distance = jnp.linalg.norm(place.position)
+        close = distance < CLOSE
+        late = (place.steps >= STEP_LIMIT) & ~close
+        return place, TimeStep(place.position, -distance, close, late)
+
+
+@dataclasses.dataclass(frozen=True)
+class ReachConfig:
+    """See `Reach`."""
+
+    actions: int = 1000
+
+    def build(self) -> Reach:
+        """Makes it."""
+        return Reach(self)
+
+
+def settings(actions: int, samples: int) -> RunConfig:
+    """The tuned ones of JSAE with PPO, one seed."""
+    config = default_config("reach", ReachConfig(actions), "jsae", "ppo")
+    return dataclasses.replace(
+        config,
+        seeds=1,
+        samples=samples,
+        model=dataclasses.replace(config.model, action_features="env"),
+        fit=dataclasses.replace(config.fit, samples=6000, steps=300),
+        evaluation=dataclasses.replace(
+            config.evaluation, every=3000, episodes=10, final_episodes=50
+        ),
+    )
+
+
+def timed(function: Callable[[], Any], repetitions: int = 3) -> float:
+    """Seconds, the best of a few after a warm-up."""
+    jax.block_until_ready(function())
+    best = float("inf")
+    for _ in range(repetitions):
+        start = time.perf_counter()
+        jax.block_until_ready(function())
+        best = min(best, time.perf_counter() - start)
+    return best
+
+
+def fit(actions: int, samples: int) -> dict[str, float]:
+    """Milliseconds of a gradient step of 512 transitions."""
+    del samples
+    config = settings(actions, 10_000)
+    env = config.env.build()
+    inputs = ActionInputs(env.action_features())  # type: ignore[attr-defined]
+    program = Program(config, env.observation_space, env.action_space, inputs=inputs)
+    rows = Rows(program)
+    seen = rows.over(Program.collect, shared=(0,), once=True)(env, rows.keys)
+    state = rows.over(Program.new_model, shared=(2,), once=True)(rows.keys, seen, inputs.features)
+    step = rows.over(Program.fit, shared=(3,))
+    steps = jnp.arange(STEPS, dtype=jnp.int32)
+    return {"fit_ms": 1e3 * timed(lambda: step(state, seen, rows.keys, steps)) / STEPS}
+
+
+def f(actions: int, samples: int) -> dict[str, float]:
+    """Milliseconds of all g(a), and of one decision: the nearest of all actions."""
+    del samples
+    features = ReachConfig(actions).build().features
+    g = eqx.filter_jit(lambda features: FeatureActions(features, 2, (64,), key=jax.random.key(0)))
+    embedded = eqx.filter_jit(lambda g: g.table)
+    model = g(features)
+    table = embedded(model)
+    points = jax.random.uniform(jax.random.key(1), (STEPS, 2), minval=-1.0, maxval=1.0)
+    one_by_one = jax.jit(
+        lambda table, points: jax.lax.scan(lambda _, e: (None, nearest(table, e)), None, points)[1]
+    )
+    return {
+        "table_ms": 1e3 * timed(lambda: embedded(model)),
+        "decision_ms": 1e3 * timed(lambda: one_by_one(table, points)) / STEPS,
+    }
+
+
+def ppo(actions: int, samples: int) -> dict[str, float]:
+    """Milliseconds of a training sample, updates and evaluations included; returns."""
+    config, looks = settings(actions, samples), []
+
+    def watch(progress: Progress) -> None:
+        if progress.stage == "training":
+            looks.append((progress.done, time.perf_counter()))
+
+    with tempfile.TemporaryDirectory() as folder:
+        run = run_training(config, Path(folder) / "run", watch=watch, save_every=1e9)
+        summary = run.summary()
+    # The first part compiles, and the last is evaluated at length.
+    (first, start), (last, end) = looks[0], looks[-2]
+    return {
+        "sample_ms": 1e3 * (end - start) / (last - first),
+        "return": summary["final_return_mean"],
+        "random_return": summary["random_return"],
+    }
+
+
+def peak() -> float:
+    """Megabytes that this process had in memory at most."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def measured(part: str, actions: int, samples: int) -> dict[str, float]:
+    """One part in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.many_actions", "--part", part]
+    command += ["--actions", str(actions), "--samples", str(samples)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def page(found: dict[str, Any]) -> str:
+    """The table, in Markdown."""
+    sizes = found["actions"]
+    rows = [
+        ("a gradient step of fitting, 512 transitions, ms", "fit", "fit_ms"),
+        ("... peak of memory, MB", "fit", "peak_mb"),
+        ("g of all actions, ms", "f", "table_ms"),
+        ("one decision of f, ms", "f", "decision_ms"),
+        ("... peak of memory, MB", "f", "peak_mb"),
+        ("PPO, a sample with its share of updates and evaluations, ms", "ppo", "sample_ms"),
+        ("... peak of memory, MB", "ppo", "peak_mb"),
+        ("... final return", "ppo", "return"),
+        ("... of random actions", "ppo", "random_return"),
+    ]
+    lines = [
+        "| | " + " | ".join(f"{size:,} actions" for size in sizes) + " |",
+        "|---|" + "---:|" * len(sizes),
+    ]
+    for text, part, name in rows:
+        values = [found["measured"][str(size)][part][name] for size in sizes]
+        lines.append(f"| {text} | " + " | ".join(_shown(value) for value in values) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _shown(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def main() -> None:
+    """Prints the table; with --out, also writes it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--actions", type=int, nargs="+", default=[1_000, 1_000_000])
+    parser.add_argument("--samples", type=int, default=21_000, help="of PPO's run")
+    parser.add_argument("--part", choices=PARTS)
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--note", default="", help="what else the machine did")
+    given = parser.parse_args()
+    if given.part:
+        prepare_jax()
+        found = {"fit": fit, "f": f, "ppo": ppo}[given.part](given.actions[0], given.samples)
+        print(json.dumps({**found, "peak_mb": peak()}))
+        return
+    found = {
+        "actions": given.actions,
+        "features": FEATURES,
+        "samples": given.samples,
+        "machine": machine(),
+        "note": given.note,
+        "measured": {
+            str(size): {part: measured(part, size, given.samples) for part in PARTS}
+            for size in given.actions
+        },
+    }
+    print(page(found))
+    if given.out:
+        given.out.mkdir(parents=True, exist_ok=True)
+        write_json(given.out / "summary.json", found)
+        note = f" ({given.note})" if given.note else ""
+        write_text(
+            given.out / "README.md",
+            "# A million actions with features\n\n"
+            "    python -m benchmarks.many_actions --out results/many-actions\n\n"
+            f"{FEATURES} features an action; JSAE with PPO, tuned settings but for a short "
+            "pre-training (300 steps on 6,000 samples), one seed, "
+            f"{given.samples:,} samples. {machine()}{note}.\n\n{page(found)}",
+        )
+
+
+if __name__ == "__main__":
+    main()

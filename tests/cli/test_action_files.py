@@ -1,0 +1,46 @@
+"""Files of what is known of actions, as a person gets them wrong."""
+
+import gymnasium
+import numpy as np
+import pytest
+
+from embrl.cli import main
+from embrl.envs.host import HostEnvironment
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--model.action-features", "x.npy"], "x.npy: there is no file x.npy"),
+        (["--model.action-features", "few.npy"], "few.npy: 3 rows for 512 actions"),
+        (["--model.action-features", "pickle.npy"], "pickle.npy is no whole .npy file of numbers"),
+        (["--rollout.closed", "few.npy"], "rollout.closed: float64[3, 2] is no list of indices"),
+        (["--rollout.closed", "x.npy", "--method", "none"], "method none embeds no actions"),
+    ],
+)
+def test_one_line(capsys, tmp_path, monkeypatch, flags, said):
+    monkeypatch.chdir(tmp_path)
+    np.save("few.npy", np.zeros((3, 2)))
+    np.save("pickle.npy", np.array([{}], object), allow_pickle=True)
+    assert main(["train", "gridworld", *flags, "--out", "run"]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert said in err
+    assert not (tmp_path / "run").exists()
+
+
+class Known(gymnasium.Env):
+    observation_space = gymnasium.spaces.Discrete(2)
+    action_space = gymnasium.spaces.Discrete(3)
+    action_features = ((0.0,), (1.0,), (5.0,))
+
+
+class Asked(Known):
+    def action_features(self):  # type: ignore[override]
+        return [[1.0]] * 3
+
+
+def test_an_environment_of_gymnasiums_may_know_its_actions():
+    assert HostEnvironment.of(Known).action_features() == Known.action_features
+    assert HostEnvironment.of(Asked).action_features() == [[1.0]] * 3
+    assert HostEnvironment.of(lambda: gymnasium.make("CartPole-v1")).action_features() is None
