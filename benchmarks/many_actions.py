@@ -175,7 +175,7 @@ def wrapper(actions: int, samples: int) -> dict[str, float]:
     """Microseconds that the wrapper of a Gymnasium environment adds to a step."""
     del samples
     features = np.asarray(ReachConfig(actions).build().features)
-    return {"wrapper_us": own(spaces.Discrete(actions), actions, 2, features)}
+    return {"wrapper_us": own(spaces.Discrete(actions), actions, 2, features=features)}
 
 
 def ppo(actions: int, samples: int) -> dict[str, float]:

@@ -77,10 +77,24 @@ def microseconds(env: gymnasium.Env, actions: list[Any]) -> float:
     return (time.perf_counter() - start) / len(actions) * 1e6
 
 
-def own(actions: spaces.Space, n: int, d: int, features: np.ndarray | None = None) -> float:
-    """Microseconds, the least of several times; a random point of the `Box` each."""
+def own(
+    actions: spaces.Space,
+    n: int,
+    d: int,
+    allowed: int | None = None,
+    features: np.ndarray | None = None,
+) -> float:
+    """Microseconds, the least of several times; a random point of the `Box` each.
+
+    Arguments:
+        allowed: so many of the actions, any of them; None: all.
+    """
     bare = Bare(actions)
-    wrapped = EmbeddedEnv(bare, embedding(actions, n, d, features))
+    found = embedding(actions, n, d, features)
+    if allowed is not None:
+        chosen = np.random.default_rng(1).permutation(n) < allowed
+        found = dataclasses.replace(found, allowed=chosen)
+    wrapped = EmbeddedEnv(bare, found)
     wrapped.action_space.seed(0)
     points = [wrapped.action_space.sample() for _ in range(STEPS)]
     plain = [actions.sample() for _ in range(STEPS)]
@@ -91,13 +105,15 @@ def own(actions: spaces.Space, n: int, d: int, features: np.ndarray | None = Non
 
 def main() -> None:
     orders = spaces.MultiDiscrete([11] * 5)
-    for n, d, actions in (
-        (512, 2, spaces.Discrete(512)),
-        (2048, 2, spaces.Discrete(2048)),
-        (161_051, 2, spaces.Discrete(161_051)),
-        (161_051, 5, orders),
+    for n, d, actions, allowed in (
+        (512, 2, spaces.Discrete(512), 512),
+        (2048, 2, spaces.Discrete(2048), 2048),
+        (161_051, 2, spaces.Discrete(161_051), 161_051),
+        (161_051, 5, orders, 161_051),
+        (161_051, 5, orders, 4444),
     ):
-        print(f"{n:>8,} actions, d = {d}, {actions}: {own(actions, n, d):5.1f} us")
+        taken = own(actions, n, d, allowed)
+        print(f"{n:>8,} {actions}, {allowed:,} of them allowed, d = {d}: {taken:5.1f} us")
 
 
 if __name__ == "__main__":
