@@ -215,3 +215,15 @@ def test_the_first_step_of_every_spread_is_as_long_as_its_own_rate() -> None:
 
 def test_its_critic_judges_no_actions() -> None:
     assert new_learner(VPG()).judge(jnp.ones((3, 2))) is None
+
+
+def test_the_std_falls_to_its_floor_and_no_further() -> None:
+    # What a nat of entropy costs here drives it down, by std_lr a step.
+    narrowing = {"entropy_cost": 100.0, "std_lr": 0.1, "actor_steps": 5}
+    learner, steps = new_learner(VPG(**narrowing)), random_steps()
+    free, held = (
+        update(VPG(**narrowing, least_std=least))(learner, steps)[0].actor.log_std
+        for least in (0.0, 0.4)
+    )
+    np.testing.assert_allclose(free, np.log(0.5) - 0.5, rtol=1e-3)
+    np.testing.assert_allclose(held, np.log(0.4), rtol=1e-6)

@@ -101,6 +101,9 @@ class ActorCritic(abc.ABC):
     entropy_cost: float = 0.0
     """What a nat of entropy costs, in units of (normalised) advantage. A little narrows policies
     whose noise neither helps nor harms; negative, it is the usual entropy bonus."""
+    least_std: float = 0.0
+    """The std falls no further, on any axis of E (embedding methods only). A policy without noise
+    can neither follow an embedding that still moves, nor leave a way that leads nowhere."""
     critic_lr: float = 1e-2
     """Adam's learning rate of the critic."""
     gamma: float = 0.99
@@ -227,6 +230,12 @@ class ActorCritic(abc.ABC):
             self.actor_steps,
             key_policy,
         )
+        if isinstance(policy.actor, GaussianActor):
+            policy = eqx.tree_at(
+                lambda policy: policy.actor.log_std,
+                policy,
+                jnp.maximum(policy.actor.log_std, jnp.log(self.least_std)),
+            )
         (critic, critic_optimiser), critic_measures = self._passes(
             improve_critic,
             (critic, critic_optimiser),

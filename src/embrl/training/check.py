@@ -76,6 +76,8 @@ def _check_rollout(config: RunConfig) -> None:
     _positive("rollout.buffer", rollout.buffer)
     _positive("evaluation.episodes", evaluation.episodes)
     _positive("policy.std", config.policy.std)
+    if getattr(config.hyper, "least_std", 0.0) < 0.0:
+        raise EmbrlError(f"{config.algorithm}.least-std is below 0: choose 0 or more")
     _positive("explore.cells", config.explore.cells)
     if config.explore.bonus < 0.0:
         raise EmbrlError(f"explore.bonus is {config.explore.bonus}: choose 0 or more")
