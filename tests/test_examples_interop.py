@@ -5,7 +5,7 @@ import warnings
 
 import pytest
 
-from tests.test_examples import EXAMPLES, load
+from test_examples import EXAMPLES, load
 
 CASES = {
     "sb3_ppo": ("stable_baselines3", 2_048),

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.test_examples import load
+from test_examples import load
 
 ROOT = Path(__file__).parents[1]
 SIZES = "SEEDS, STEPS, SAMPLES, EPISODES = 1, 3_072, 1_000, 2"

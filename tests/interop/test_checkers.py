@@ -10,7 +10,7 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 from embrl.interop.wrappers import wrap
-from tests.interop.untrained import embedding_of
+from untrained import embedding_of
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 

@@ -17,7 +17,7 @@ from embrl.errors import EmbrlError
 from embrl.interop import wrappers
 from embrl.interop.sides import quick
 from embrl.interop.wrappers import EmbeddedVectorEnv, wrap
-from tests.interop.untrained import embedding_of
+from untrained import embedding_of
 
 EmbeddedEnv: Any = wrappers.EmbeddedEnv  # with parts that may be None
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from embrl.policy.vpg import VPG
-from embrl.training import rows, runner
+from embrl.training import embedding_rows, rows, runner
 from embrl.training.evaluate import play
 from embrl.training.program import Program
 from embrl.training.purpose import Purpose, purpose
@@ -66,7 +66,7 @@ def test_nothing_is_compiled_twice_in_a_run(tiny, tmp_path, monkeypatch, method)
         made.append(over_seeds(*arguments, **options))
         return made[-1]
 
-    for module in (runner, rows):
+    for module in (runner, rows, embedding_rows):
         monkeypatch.setattr(module, "over_seeds", remember)
     runner.train(tiny(method, samples=1_300 if method == "jsae" else 700), tmp_path / "run")
     assert len(made) == 10
