@@ -53,8 +53,9 @@ def embedding(
     named = "" if features is None else "given"
     config = ModelConfig(m=8, d=d, action_spread=0.6, action_features=named)
     key = jax.random.key(0)
+    known = None if features is None else jax.numpy.asarray(features)
     model = JointEmbedding(
-        states, spaces.Discrete(n), config, objectives=(), features=features, key=key
+        states, spaces.Discrete(n), config, objectives=(), features=known, key=key
     )
     settings = EmbeddingSettings(config, {}, FitConfig(), DecoderConfig())
     found = Embedding(model, "random", settings, states, spaces.Discrete(n), Norm.none(8))

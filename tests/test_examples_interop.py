@@ -4,7 +4,6 @@ import sys
 import warnings
 
 import pytest
-
 from test_examples import EXAMPLES, load
 
 CASES = {

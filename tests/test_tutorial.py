@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from test_examples import load
 
 ROOT = Path(__file__).parents[1]

@@ -8,9 +8,9 @@ from pathlib import Path
 import gymnasium
 import pytest
 from gymnasium.utils.env_checker import check_env
+from untrained import embedding_of
 
 from embrl.interop.wrappers import wrap
-from untrained import embedding_of
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from untrained import embedding_of
 
 from embrl.decoding.nearest import nearest
 from embrl.envs.host.actions import Actions
@@ -17,7 +18,6 @@ from embrl.errors import EmbrlError
 from embrl.interop import wrappers
 from embrl.interop.sides import quick
 from embrl.interop.wrappers import EmbeddedVectorEnv, wrap
-from untrained import embedding_of
 
 EmbeddedEnv: Any = wrappers.EmbeddedEnv  # with parts that may be None
 
