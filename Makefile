@@ -32,8 +32,8 @@ test: $(READY) ## Run the tests
 testall: $(READY) ## Run the slow tests, too
 	$(BIN)/pytest -n 2 -m "slow or not slow"
 
-interop: $(READY) ## Install Stable-Baselines3, TorchRL and gymnax, and run what needs them
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,interop,gymnax]'
+interop: $(READY) ## Install Stable-Baselines3 and TorchRL, and run what needs them
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,interop]'
 	$(BIN)/pytest tests/interop tests/test_examples_interop.py tests/test_tutorial.py
 
 lint: $(READY) ## Check style and types
