@@ -41,8 +41,12 @@ def inspect(arguments: Sequence[str]) -> None:
     alone = is_fitted(given.run)
     if alone and given.seed is not None:
         raise EmbrlError(f"--seed is {given.seed}: {given.run} holds one embedding: leave it out")
+    picture = None
     if alone:
+        from embrl.report.fitted_figure import draw_fitted
+
         found = inspection.inspect_embedding(given.run)
+        picture = draw_fitted(given.run)  # which also sees whether it is whole
     else:
         found = inspection.inspect(given.run, given.seed)
     console = Console(highlight=False)
@@ -51,8 +55,5 @@ def inspect(arguments: Sequence[str]) -> None:
         console.print(table)
     for sentence in inspection.sentences(found):
         console.print(sentence, soft_wrap=True, markup=False)
-    if alone:
-        from embrl.report.fitted_figure import draw_fitted
-
-        picture = draw_fitted(given.run)
+    if picture is not None:
         console.print(str(picture), soft_wrap=True, markup=False)
