@@ -65,6 +65,8 @@ def trained(
         "model.action_features": features,
         "rollout.closed": str(folder / "closed.npy"),
         "evaluation.every": 30_000,
+        "explore.bonus": given.bonus,
+        "explore.known": 10,
     }
     run = embrl.load(train(replaced(config, changes), folder / "run").path)
     return [run.policy(seed).overall for seed in range(given.seeds)]
@@ -137,8 +139,8 @@ TEXT = {
 }
 
 
-def page(found: dict[str, Any]) -> str:
-    """The README."""
+def page(found: dict[str, Any], folder: str) -> str:
+    """The README of a folder in results/."""
     rows = []
     for name, text in TEXT.items():
         line = found["lines"][name]
@@ -148,14 +150,16 @@ def page(found: dict[str, Any]) -> str:
             f"{min(line['per_seed']):.3f} | {max(line['per_seed']):.3f} |"
         )
     note = f" ({found['note']})" if found["note"] else ""
+    flag = f" --bonus {found['bonus']} --out results/{folder}" if found["bonus"] else ""
+    bonus = f" with a bonus for novelty of {found['bonus']}" if found["bonus"] else ""
     return (
         "# Held-back actions\n\n"
         f"    python results/held_back_actions.py --seeds {found['seeds']} "
-        f"--samples {found['samples']}\n\n"
+        f"--samples {found['samples']}{flag}\n\n"
         f"Gridworld, {found['actions']:,} actions; {found['held_back']} of them, chosen by seed "
         f"{found['choice']}, are held back: never tried in training. JSAE with PPO, tuned "
-        f"settings, {found['samples']:,} samples, {found['seeds']} seeds. An action's features are "
-        "the bits of its actuators (`--model.action-features env`). Returns of the policy as it "
+        f"settings{bonus}, {found['samples']:,} samples, {found['seeds']} seeds. An action's "
+        "features are the bits of its actuators (`--model.action-features env`). Returns of the policy as it "
         f"acts, {EPISODES} episodes a seed; means with 95 % intervals (bootstrap over seeds). Best "
         f"known: {found['best_known_return']:.2f}.\n\n"
         "| | return [95 % interval] | worst seed | best seed |\n|---|---:|---:|---:|\n"
@@ -171,18 +175,21 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=150_000)
     parser.add_argument("--actuators", type=int, default=ACTUATORS)
     parser.add_argument("--choice", type=int, default=0, help="which tenth is held back")
+    parser.add_argument("--bonus", type=float, default=0.0, help="for novelty, explore.bonus")
     parser.add_argument("--out", type=Path, default=OUT)
     parser.add_argument("--note", default="", help="what else the machine did")
     given = parser.parse_args()
     prepare_jax()
     start = time.perf_counter()
     found = measure(given)
-    found |= {name: getattr(given, name) for name in ("seeds", "samples", "choice", "note")}
+    found |= {
+        name: getattr(given, name) for name in ("seeds", "samples", "choice", "bonus", "note")
+    }
     found |= {"machine": machine(), "wall_s": time.perf_counter() - start}
     given.out.mkdir(parents=True, exist_ok=True)
     write_json(given.out / "summary.json", found)
-    write_text(given.out / "README.md", page(found))
-    print(page(found))
+    write_text(given.out / "README.md", page(found, given.out.name))
+    print(page(found, given.out.name))
 
 
 if __name__ == "__main__":
