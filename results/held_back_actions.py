@@ -160,8 +160,9 @@ def page(found: dict[str, Any], folder: str) -> str:
         f"{found['choice']}, are held back: never tried in training. JSAE with PPO, tuned "
         f"settings{bonus}, {found['samples']:,} samples, {found['seeds']} seeds. An action's "
         "features are the bits of its actuators (`--model.action-features env`). Returns of the "
-        f"policy as it acts, {EPISODES} episodes a seed; means with 95 % intervals (bootstrap over seeds). Best "
-        f"known: {found['best_known_return']:.2f}.\n\n"
+        f"policy as it acts, {EPISODES} episodes a seed; means with 95 % intervals (bootstrap over "
+        "seeds). Best known: "
+        f"{found['best_known_return']:.2f}.\n\n"
         "| | return [95 % interval] | worst seed | best seed |\n|---|---:|---:|---:|\n"
         + "\n".join(rows)
         + f"\n\n{found['machine']}, {found['wall_s'] / 60:.0f} minutes{note}.\n"
