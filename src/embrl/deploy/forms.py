@@ -48,7 +48,7 @@ class Forms:
             _form(seen, observations),
             _form(chosen, chosen),
             Chain(_enter(seen)),
-            Chain(_leave(chosen)),
+            leaving(chosen),
         )
 
 
@@ -91,9 +91,12 @@ def _enter(space: spaces.Space) -> tuple[Step, ...]:
     return (*shifted, *_cast(before, "int32"), *_reshaped(sizes.shape, factors))
 
 
-def _leave(space: spaces.Space) -> tuple[Step, ...]:
-    if isinstance(space, spaces.Box):
-        return _leave_box(space)
+def leaving(space: spaces.Space) -> Chain:
+    """From embrl's form of an action to this one, of a single array (`is_plain`)."""
+    return Chain(_leave_box(space) if isinstance(space, spaces.Box) else _leave_indices(space))
+
+
+def _leave_indices(space: spaces.Space) -> tuple[Step, ...]:
     sizes, start = _counted(space)
     digits: tuple[Step, ...] = ()
     if not isinstance(space, spaces.Discrete):

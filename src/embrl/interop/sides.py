@@ -2,13 +2,14 @@
 a `Box` by way of E to the environment's actions.
 """
 
-import itertools
+import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from gymnasium import spaces
 
+from embrl.deploy.forms import is_plain, leaving
 from embrl.envs.host.actions import Actions
 from embrl.envs.host.observations import Observations
 from embrl.errors import EmbrlError
@@ -152,25 +153,13 @@ def quick(actions: Actions) -> Callable[[Any], Any]:
 
     **Returns** a function of int32 `[...]`.
     """
-    match actions.original:
-        case spaces.Discrete() as space:
-            start = np.int64(space.start)
-            return lambda index: index + start
-        case spaces.MultiDiscrete() as space:
-            sizes, start, dtype = space.nvec, space.start, space.dtype
-        case spaces.MultiBinary() as space:
-            sizes, start, dtype = np.full(space.shape, 2), np.zeros(space.shape, int), space.dtype
-        case _:
-            return actions.to_original
-    assert isinstance(actions.space, spaces.Discrete)
-    places = np.array([1, *itertools.accumulate(sizes.ravel()[:0:-1].tolist(), int.__mul__)])
-    places = places[::-1].reshape(sizes.shape)
-    axes = (...,) + (None,) * sizes.ndim
-    if actions.space.n * sizes.size <= TABLED:
-        every = np.arange(actions.space.n)[axes]
-        table = (every // places % sizes + start).astype(dtype)
-        return lambda index: table[index].copy()
-    return lambda index: (np.asarray(index)[axes] // places % sizes + start).astype(dtype)
+    if not (is_plain(actions.original) and isinstance(actions.space, spaces.Discrete)):
+        return actions.to_original
+    leave, size = leaving(actions.original), math.prod(actions.original.shape or ())
+    if actions.space.n * size > TABLED:
+        return leave
+    table = leave(np.arange(actions.space.n))
+    return lambda index: table[index].copy()
 
 
 def _reach(embedding: Any, space: spaces.Space) -> Vectors:
