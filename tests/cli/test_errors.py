@@ -109,3 +109,20 @@ def test_a_reader_that_has_had_enough_is_no_error():
     command.stdout.close()
     _, said = command.communicate()
     assert (command.returncode, said) == (141, b"")
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("train", "embrl: interrupted; --resume goes on from the last checkpoint\n"),
+        ("reproduce", "embrl: interrupted; the same command goes on from the last checkpoint\n"),
+        ("fit", "embrl: interrupted\n"),
+    ],
+)
+def test_an_interruption_says_how_to_go_on(capsys, monkeypatch, command, said):
+    def interrupted(arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("embrl.cli.main._run", interrupted)
+    assert main([command]) == 130
+    assert capsys.readouterr().err == said

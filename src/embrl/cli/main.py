@@ -45,7 +45,7 @@ embrl: embeddings for reinforcement learning
   embrl play RUN              play whole episodes with a run's policy, and film them
   embrl export RUN            write a run's policy as ONNX and as plain NumPy
   embrl predict POLICY OBS    say what a policy does in each state of a file
-  embrl reproduce FIG         run a figure of the paper: fig2, fig3a, fig3b, fig3c, fig3e, fig3g
+  embrl reproduce FIG         run a figure of the paper: fig2, fig3a to fig3g
   embrl sweep ENV ...         try settings, all points of a grid at once, and say which are best
   embrl agents COMMAND ...    populations of whole agents, and embeddings of them
 
@@ -53,6 +53,14 @@ embrl: embeddings for reinforcement learning
                                         a file or a module (docs/extending.md)
 
 embrl COMMAND --help says more of each."""
+
+GOES_ON = {
+    "train": "; --resume goes on from the last checkpoint",
+    "sweep": "; --resume goes on from the last checkpoint",
+    "agents": "; with --resume, collect and fit go on from what is saved",
+    "reproduce": "; the same command goes on from the last checkpoint",
+}
+"""What is said of commands that save themselves, once they are interrupted."""
 
 FLAG = "--plugin"
 """The one flag that stands before the command."""
@@ -74,12 +82,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SystemExit as exit_:  # help was asked for
         return int(exit_.code or 0)
     except KeyboardInterrupt:
-        print("embrl: interrupted; --resume goes on from the last checkpoint", file=sys.stderr)
+        print(f"embrl: interrupted{GOES_ON.get(_command(arguments), '')}", file=sys.stderr)
         return 130
     except BrokenPipeError:  # `embrl ... | head` has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nor fail at exit
         return 141
     return 0
+
+
+def _command(arguments: list[str]) -> str:
+    return _without_plugins(arguments)[1][0]
 
 
 def _run(arguments: list[str]) -> None:
