@@ -123,6 +123,6 @@ def test_an_interruption_says_how_to_go_on(capsys, monkeypatch, command, said):
     def interrupted(arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("embrl.cli.main._run", interrupted)
+    monkeypatch.setattr(sys.modules["embrl.cli.main"], "_run", interrupted)
     assert main([command]) == 130
     assert capsys.readouterr().err == said
