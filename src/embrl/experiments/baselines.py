@@ -8,17 +8,33 @@ from embrl.errors import EmbrlError
 from embrl.training.config import RunConfig
 from embrl.training.settings import default_config
 
-BASELINES: dict[tuple[str, str, str], dict[str, Any]] = {
-    ("gridworld", "none", "ppo"): {"hyper.actor_lr": 3e-3},
-    ("gridworld", "ra", "ppo"): {"hyper.actor_lr": 3e-3, "hyper.entropy_cost": 0.04},
-    ("continuous_gridworld", "none", "ppo"): {"hyper.actor_lr": 3e-3},
-    ("continuous_gridworld", "ra", "ppo"): {"hyper.actor_lr": 3e-3, "hyper.entropy_cost": 0.04},
-    ("slot_machine", "none", "ppo"): {"hyper.actor_lr": 3e-3},
-    ("slot_machine", "ra", "ppo"): {"hyper.actor_lr": 3e-3, "hyper.entropy_cost": 0.04},
-    ("recommender", "none", "ppo"): {"hyper.actor_lr": 3e-3},
-    ("recommender", "ra", "ppo"): {"hyper.actor_lr": 3e-3, "hyper.entropy_cost": 0.04},
+GRIDWORLD = {
+    "none": {"hyper.actor_lr": 1e-2, "hyper.critic_lr": 3e-2, "hyper.gamma": 0.99},
+    "ra": {"hyper.actor_lr": 1e-2, "policy.std": 0.6, "hyper.gamma": 0.99},
 }
-"""Environment, method and algorithm to settings by section and name."""
+
+BASELINES: dict[tuple[str, str, str], dict[str, Any]] = {
+    ("gridworld", "none", "ppo"): GRIDWORLD["none"],
+    ("gridworld", "ra", "ppo"): GRIDWORLD["ra"],
+    # The same world: not searched again.
+    ("continuous_gridworld", "none", "ppo"): GRIDWORLD["none"],
+    ("continuous_gridworld", "ra", "ppo"): GRIDWORLD["ra"],
+    ("slot_machine", "none", "ppo"): {
+        "hyper.actor_lr": 1e-2,
+        "hyper.critic_lr": 1e-2,
+        "hyper.gamma": 0.95,
+    },
+    ("slot_machine", "ra", "ppo"): {
+        "hyper.actor_lr": 1e-2,
+        "policy.std": 1.0,
+        "hyper.gamma": 0.95,
+    },
+    # Not searched yet.
+    ("recommender", "none", "ppo"): {"hyper.actor_lr": 3e-3},
+    ("recommender", "ra", "ppo"): {"hyper.actor_lr": 3e-3},
+}
+"""Environment, method and algorithm to settings by section and name, the best of results/sweeps
+(by area under the curve)."""
 
 
 def tuned_baseline(environment: str, env: EnvConfig, method: str, algorithm: str) -> RunConfig:
