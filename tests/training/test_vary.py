@@ -53,7 +53,7 @@ def other(name, value):
 
 SILENT = {
     # Policies over original actions have no std and are not pre-trained.
-    ("none", "ppo"): {"policy.std", "hyper.std_lr", "rollout.persistence"},
+    ("none", "ppo"): {"policy.std", "hyper.std_lr", "hyper.least_std", "rollout.persistence"},
     ("jsae", "vpg"): set(),
     ("jsae", "sac"): {"f.temperature"},  # it is softmax's, which SAC does not have
 }
