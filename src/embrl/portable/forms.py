@@ -3,6 +3,7 @@ begin elsewhere, arrays of other axes, other kinds of numbers.
 """
 
 import dataclasses
+import functools
 
 import numpy as np
 
@@ -49,7 +50,7 @@ class Digits:
     sizes: np.ndarray
     """How many values each digit has, int64 `[k]`."""
 
-    @property
+    @functools.cached_property
     def strides(self) -> np.ndarray:
         """What each digit counts, int64 `[k]`."""
         return np.append(np.cumprod(self.sizes[:0:-1])[::-1], 1).astype(np.int64)

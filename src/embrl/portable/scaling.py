@@ -1,6 +1,7 @@
 """Numbers in units that networks like, and back."""
 
 import dataclasses
+import functools
 
 import numpy as np
 
@@ -34,13 +35,13 @@ class Limits:
     farthest: float
     """Widths from the centre, at most, that are told apart."""
 
-    @property
+    @functools.cached_property
     def ranged(self) -> np.ndarray:
         """Coordinates with a finite range, bool `[p]`."""
         with np.errstate(over="ignore", invalid="ignore"):
             return np.isfinite(self.high - self.low)
 
-    @property
+    @functools.cached_property
     def finite(self) -> tuple[np.ndarray, np.ndarray]:
         """Both sides, -1 and 1 in place of what is not finite."""
         ranged = self.ranged
