@@ -27,7 +27,7 @@ from embrl.errors import EmbrlError
 from embrl.fitting.embedding import Embedding
 from embrl.fitting.from_run import embedding_of_run
 from embrl.policy.overall import OverallPolicy
-from embrl.spaces import action_count, check_observation, is_continuous
+from embrl.spaces import action_count, check_mask, check_observation, is_continuous
 from embrl.training.config import RunConfig, from_json
 from embrl.training.playing import Episode
 from embrl.training.restore import restore
@@ -216,10 +216,6 @@ class Run:
         return Policy(policy, space, actions, host, g)
 
     def _restored(self, seed: int) -> Any:
-        if not 0 <= seed < self.config.rows:
-            raise EmbrlError(
-                f"seed {seed}: {self.folder.path} has seeds 0 to {self.config.rows - 1}"
-            )
         return restore(self.folder, self.config, seed)
 
 
@@ -342,21 +338,7 @@ class Policy:
     def _checked(self, mask: Any) -> np.ndarray | None:
         if mask is None:
             return None
-        if is_continuous(self.action_space):
-            raise EmbrlError(
-                f"actions of {self.action_space} are numbers, not a list that a mask could pick "
-                "from: leave the mask out"
-            )
-        mask = np.asarray(mask)
-        count = action_count(self.action_space)
-        if mask.dtype != bool or mask.shape[-1:] != (count,):
-            raise EmbrlError(
-                f"the mask is {mask.dtype}{list(mask.shape)}: it must be bool[..., {count}]"
-            )
-        allowed = self.overall.allowed
-        if not (mask if allowed is None else mask & np.asarray(allowed)).any(-1).all():
-            raise EmbrlError("the mask allows no action")
-        return mask
+        return check_mask(self.action_space, mask, self.overall.allowed)
 
 
 def _environment(

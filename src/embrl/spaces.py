@@ -130,6 +130,34 @@ def check_action(space: spaces.Space, action: ArrayLike) -> np.ndarray:
         raise EmbrlError(str(error).replace("observation", "action", 1)) from error
 
 
+def check_mask(
+    space: spaces.Space, mask: ArrayLike, allowed: ArrayLike | None = None
+) -> np.ndarray:
+    """Which actions may be chosen, bool `[..., n]`, as it is.
+
+    Arguments:
+        space: of the actions.
+        allowed: which may be chosen at all, bool `[n]`; None: all of them.
+
+    Raises:
+        EmbrlError: actions are numbers, or the mask has another form or leaves nothing.
+    """
+    if is_continuous(space):
+        raise EmbrlError(
+            f"actions of {space} are numbers, not a list that a mask could pick from: leave the "
+            "mask out"
+        )
+    choices, count = np.asarray(mask), action_count(space)
+    if choices.dtype != bool or choices.shape[-1:] != (count,):
+        raise EmbrlError(
+            f"the mask is {choices.dtype}{list(choices.shape)}: it must be bool[..., {count}]"
+        )
+    left = choices if allowed is None else choices & np.asarray(allowed)
+    if not left.any(-1).all():
+        raise EmbrlError("the mask allows no action")
+    return choices
+
+
 def difference(has: spaces.Space, needs: spaces.Space) -> str | None:
     """Where two spaces differ: which dimension, what it is, and what it would have to be; None if
     they are the same.

@@ -42,8 +42,6 @@ def ported(run: str | Path, seed: int = 0, environment: AnObject | None = None) 
     """
     folder = RunFolder.existing(run)
     config = from_json(folder.config(), folder.path / "config.json")
-    if not 0 <= seed < config.rows:
-        raise EmbrlError(f"seed {seed}: {folder.path} has seeds 0 to {config.rows - 1}")
     restored = restore(folder, config, seed)
     forms, notes = _forms(config, restored, environment)
     about = {

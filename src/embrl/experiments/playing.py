@@ -15,7 +15,7 @@ from embrl.training import playing
 from embrl.training.config import RunConfig, from_json
 from embrl.training.playing import Episode
 from embrl.training.purpose import Purpose, purpose
-from embrl.training.restore import restore
+from embrl.training.restore import check_seed, restore
 from embrl.training.run_folder import RunFolder
 from embrl.training.world import AnyEnvironment
 
@@ -51,8 +51,7 @@ def play(
         raise EmbrlError(f"steps is {steps}: choose 1 or more")
     folder = RunFolder.existing(run)
     config = from_json(folder.config(), folder.path / "config.json")
-    if not 0 <= seed < config.rows:
-        raise EmbrlError(f"seed {seed}: {folder.path} has seeds 0 to {config.rows - 1}")
+    check_seed(folder, config, seed)
     if film is not None:
         prepare_mujoco()
     env = config.env.build() if env is None else env

@@ -24,7 +24,13 @@ from embrl.embedding.portable import f_chain, g_chain, phi_chain
 from embrl.errors import EmbrlError
 from embrl.portable import Chain
 from embrl.portable.nearest import Nearest
-from embrl.spaces import action_count, check_action, check_observation, is_continuous
+from embrl.spaces import (
+    action_count,
+    check_action,
+    check_mask,
+    check_observation,
+    is_continuous,
+)
 from embrl.training import fitted
 from embrl.training.fitted import Fitted
 
@@ -216,21 +222,7 @@ class Embedding(Fitted):
         """The mask, looked at."""
         if mask is None:
             return None
-        if self.continuous:
-            raise EmbrlError(
-                f"actions of {self.action_space} are numbers, not a list that a mask could pick "
-                "from: leave the mask out"
-            )
-        choices = np.asarray(mask)
-        if choices.dtype != bool or choices.shape[-1:] != (self.action_count,):
-            raise EmbrlError(
-                f"the mask is {choices.dtype}{list(choices.shape)}: it must be "
-                f"bool[..., {self.action_count}]"
-            )
-        left = choices if self.allowed is None else choices & self.allowed
-        if not left.any(-1).all():
-            raise EmbrlError("the mask allows no action")
-        return choices
+        return check_mask(self.action_space, mask, self.allowed)
 
 
 def load_embedding(path: str | Path) -> Embedding:

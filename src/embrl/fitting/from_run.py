@@ -11,6 +11,7 @@ from embrl.errors import EmbrlError
 from embrl.fitting.embedding import Embedding
 from embrl.training import transfer
 from embrl.training.fitted import EmbeddingSettings
+from embrl.training.restore import check_seed
 from embrl.training.run_folder import RunFolder
 from embrl.training.seeds import prepare_jax
 
@@ -26,8 +27,7 @@ def embedding_of_run(path: str | Path, seed: int = 0) -> Embedding:
     folder = RunFolder.existing(path)
     left = transfer.run_left(folder, {})
     config = left.program.config
-    if not 0 <= seed < config.rows:
-        raise EmbrlError(f"seed {seed}: {path} has seeds 0 to {config.rows - 1}")
+    check_seed(folder, config, seed)
     agent, reference = jax.tree.map(lambda leaf: jnp.asarray(leaf[seed]), left.state)
     if agent.embedding is None:
         raise EmbrlError(f"{path}: method {config.method} embeds nothing")

@@ -38,8 +38,6 @@ class RunPolicy:
         """
         folder = RunFolder.existing(path)
         config = from_json(folder.config(), folder.path / "config.json")
-        if not 0 <= seed < config.rows:
-            raise EmbrlError(f"seed {seed}: {path} has seeds 0 to {config.rows - 1}")
         left = restore(folder, config, seed)
         return cls(folder.path, left.policy, left.observation_space, left.action_space)
 

@@ -35,12 +35,22 @@ class Restored(NamedTuple):
     action_space: gymnasium.Space
 
 
+def check_seed(folder: RunFolder, config: RunConfig, seed: int) -> None:
+    """
+    Raises:
+        EmbrlError: the run has no seed with this index.
+    """
+    if not 0 <= seed < config.rows:
+        raise EmbrlError(f"seed {seed}: {folder.path} has seeds 0 to {config.rows - 1}")
+
+
 def restore(folder: RunFolder, config: RunConfig, seed: int) -> Restored:
     """The policy of the seed with the given index, as the newest checkpoint has it.
 
     Raises:
-        EmbrlError: there is no checkpoint yet, none with a policy, or it is damaged.
+        EmbrlError: there is no such seed, no checkpoint yet, none with a policy, or it is damaged.
     """
+    check_seed(folder, config, seed)
     found = checkpoint.latest(folder.checkpoint)
     if found is None:
         raise EmbrlError(f"{folder.path} has no checkpoint yet: train it with embrl train")
