@@ -10,12 +10,11 @@ import numpy as np
 from rich.console import Console
 
 from embrl import envs, plugins
-from embrl.cli.flags import Field, field, parse_env
+from embrl.cli.flags import Field, field, objectives, parse_env
 from embrl.cli.parsing import finish_help, parse, value_of
 from embrl.cli.progress import ProgressBar
 from embrl.data.sources import Given, from_transition
 from embrl.embedding.methods import METHODS
-from embrl.embedding.objectives import OBJECTIVES
 from embrl.envs import ENVIRONMENTS
 from embrl.errors import EmbrlError
 from embrl.fitting.embedding import Embedding
@@ -171,13 +170,7 @@ def _flags(where: Origin, default: RunConfig, settings: str, extra: list[Field])
             field(
                 "out", Path, Path("embeddings") / f"{name}-{default.method}", "The folder to write."
             ),
-            field(
-                "objectives",
-                tuple[tuple[str, float], ...],
-                tuple(default.objectives.items()),
-                "What the embedding is trained to do: names and weights, as in forward 1 "
-                f"reward 0.1. Names: {', '.join(OBJECTIVES)}.",
-            ),
+            objectives(default),
             *extra,
             ("model", type(default.model), default.model),
             ("fit", type(default.fit), default.fit),

@@ -73,6 +73,17 @@ def parse_env(env_class: type, arguments: Sequence[str], program: str) -> Any:
     return parse(kind, mine, program).env  # type: ignore[attr-defined]
 
 
+def objectives(default: RunConfig) -> Field:
+    """What an embedding is trained to do."""
+    return field(
+        "objectives",
+        tuple[tuple[str, float], ...],
+        tuple(default.objectives.items()),
+        "What the embedding is trained to do: names and weights, as in forward 1 "
+        f"reward 0.1. Names: {', '.join(OBJECTIVES)}.",
+    )
+
+
 def _flags(default: RunConfig, settings: str, prefix: str, extra: Sequence[Field]) -> type:
     """A dataclass of the flags for these defaults."""
     name = default.environment.replace("/", "-")  # Gymnasium's namespaces
@@ -108,19 +119,7 @@ def _flags(default: RunConfig, settings: str, prefix: str, extra: Sequence[Field
                 False,
                 "Go on from the last checkpoint in that folder.",
             ),
-            *(
-                [
-                    field(
-                        "objectives",
-                        tuple[tuple[str, float], ...],
-                        tuple(default.objectives.items()),
-                        "What the embedding is trained to do: names and weights, as in forward 1 "
-                        f"reward 0.1. Names: {', '.join(OBJECTIVES)}.",
-                    )
-                ]
-                if embeds
-                else []
-            ),
+            *([objectives(default)] if embeds else []),
             ("env", type(default.env), default.env),
             *([("model", type(default.model), default.model)] if embeds else []),
             *([("fit", type(default.fit), default.fit)] if embeds else []),

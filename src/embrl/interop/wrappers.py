@@ -60,17 +60,14 @@ class EmbeddedEnv(gymnasium.Wrapper, RecordConstructorArgs):
             reach=reach,
         )
         gymnasium.Wrapper.__init__(self, env)
-        name = _name(env)
-        wanted = _wanted(embedding, states, actions)
-        self.states: StateSide | None = None
-        self.actions: ActionSide | None = None
-        if wanted[0]:
-            self.states = StateSide(env.observation_space, embedding, name, norm)
+        name, wanted = _name(env), _wanted(embedding, states, actions)
+        given = env.observation_space, env.action_space
+        self.states, self.actions = _sides(embedding, name, given, wanted, norm, reach)
+        if self.states is not None:
             self.observation_space = self.states.space
-        if wanted[1]:
-            self.actions = ActionSide(env.action_space, embedding, name, reach)
+        if self.actions is not None:
             self.action_space = self.actions.space
-        self._heeds = masks and self.actions is not None and self.actions.count is not None
+        self._heeds = masks and _listed(self.actions)
         self._ask = _own_method(env, "action_masks") if self._heeds else None
         self._mask: Any = None
 
@@ -118,19 +115,16 @@ class EmbeddedVectorEnv(VectorWrapper):
             EmbrlError: as there.
         """
         super().__init__(env)
-        name = _name(env)
-        wanted = _wanted(embedding, states, actions)
-        self.states: StateSide | None = None
-        self.actions: ActionSide | None = None
-        if wanted[0]:
-            self.states = StateSide(env.single_observation_space, embedding, name, norm)
+        name, wanted = _name(env), _wanted(embedding, states, actions)
+        given = env.single_observation_space, env.single_action_space
+        self.states, self.actions = _sides(embedding, name, given, wanted, norm, reach)
+        if self.states is not None:
             self.single_observation_space = self.states.space
             self.observation_space = batch_space(self.states.space, env.num_envs)
-        if wanted[1]:
-            self.actions = ActionSide(env.single_action_space, embedding, name, reach)
+        if self.actions is not None:
             self.single_action_space = self.actions.space
             self.action_space = batch_space(self.actions.space, env.num_envs)
-        self._heeds = masks and self.actions is not None and self.actions.count is not None
+        self._heeds = masks and _listed(self.actions)
         self._mask: np.ndarray | None = None
 
     def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> Any:
@@ -198,6 +192,25 @@ def _wanted(embedding: Any, states: bool | None, actions: bool | None) -> tuple[
     if not any(wanted):
         raise EmbrlError("neither states nor actions are to be embedded: nothing is left to wrap")
     return wanted
+
+
+def _sides(
+    embedding: Any,
+    name: str,
+    given: tuple[gymnasium.Space, gymnasium.Space],
+    wanted: tuple[bool, bool],
+    norm: bool,
+    reach: Vectors | None,
+) -> tuple[StateSide | None, ActionSide | None]:
+    """Those of the two that are wanted, of a single environment's observations and actions."""
+    states = StateSide(given[0], embedding, name, norm) if wanted[0] else None
+    actions = ActionSide(given[1], embedding, name, reach) if wanted[1] else None
+    return states, actions
+
+
+def _listed(actions: ActionSide | None) -> bool:
+    """Whether there is a list of actions that a mask could pick from."""
+    return actions is not None and actions.count is not None
 
 
 def _masks(infos: dict[str, Any]) -> np.ndarray | None:
