@@ -9,8 +9,6 @@ policy.onnx      the same for ONNX's runtimes; if it was asked for
 import dataclasses
 import hashlib
 import io
-import os
-import shutil
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -116,21 +114,15 @@ class ExportedPolicy:
             "sha256": hashlib.sha256(weights.getvalue()).hexdigest(),
         }
         program = runner.program(self.policy, self.observation, self.title, self.noise)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            shutil.rmtree(temporary, ignore_errors=True)
-            temporary.mkdir()
-            files.write_bytes(temporary / WEIGHTS, weights.getvalue())
-            files.write_text(temporary / PROGRAM, program)
-            if onnx is not None:
-                files.write_bytes(temporary / ONNX, onnx)
-            files.write_json(temporary / MANIFEST, manifest)
-            _put(temporary, path)
+            with files.replacing_folder(path) as new:
+                files.write_bytes(new / WEIGHTS, weights.getvalue())
+                files.write_text(new / PROGRAM, program)
+                if onnx is not None:
+                    files.write_bytes(new / ONNX, onnx)
+                files.write_json(new / MANIFEST, manifest)
         except OSError as error:
             raise EmbrlError(f"{path} cannot be written: {error.strerror or error}") from error
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
 
     @property
     def title(self) -> str:
@@ -189,16 +181,6 @@ def load_policy(path: str | Path) -> ExportedPolicy:
         EmbrlError: there is none, it is of a newer format, or a file is damaged.
     """
     return ExportedPolicy.read(path)
-
-
-def _put(temporary: Path, path: Path) -> None:
-    if not path.exists():
-        temporary.replace(path)
-        return
-    before = path.with_name(f".{path.name}.{os.getpid()}.old")
-    path.replace(before)
-    temporary.replace(path)
-    shutil.rmtree(before)
 
 
 def _weights(path: Path, sha256: Any) -> Mapping[str, np.ndarray]:

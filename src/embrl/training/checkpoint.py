@@ -1,7 +1,6 @@
 """A pytree of arrays on disk: safetensors for the numbers, JSON for the rest, never a pickle."""
 
 import hashlib
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -31,18 +30,13 @@ def write(folder: Path, number: int, state: Any, manifest: dict[str, Any]) -> No
     folder.mkdir(parents=True, exist_ok=True)
     for leftover in folder.glob(".*.tmp"):
         shutil.rmtree(leftover, ignore_errors=True)
-    final = folder / f"{number:08d}"
-    temporary = folder / f".{final.name}.{os.getpid()}.tmp"
-    temporary.mkdir()
     tensors = packed(state)
-    files.write_bytes(temporary / TENSORS, tensors)
-    files.write_json(
-        temporary / MANIFEST,
-        {"format": FORMAT, "sha256": hashlib.sha256(tensors).hexdigest(), **manifest},
-    )
-    if final.exists():
-        shutil.rmtree(final)
-    temporary.replace(final)
+    with files.replacing_folder(folder / f"{number:08d}") as new:
+        files.write_bytes(new / TENSORS, tensors)
+        files.write_json(
+            new / MANIFEST,
+            {"format": FORMAT, "sha256": hashlib.sha256(tensors).hexdigest(), **manifest},
+        )
     for older in _complete(folder)[:-1]:
         shutil.rmtree(older)
 

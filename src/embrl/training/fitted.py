@@ -5,8 +5,6 @@ docs/fitting.md has the format. `embrl fit` writes such folders, and `transfer.r
 
 import dataclasses
 import hashlib
-import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -142,18 +140,12 @@ def write(path: str | Path, fitted: Fitted) -> None:
         "quality": fitted.quality,
         "source": fitted.source,
     }
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
     try:
-        temporary.mkdir(parents=True)
-        files.write_bytes(temporary / TENSORS, tensors)
-        files.write_json(temporary / MANIFEST, manifest)
-        temporary.replace(path)
-    except BaseException as error:
-        shutil.rmtree(temporary, ignore_errors=True)
-        if isinstance(error, OSError):
-            raise EmbrlError(f"{path} cannot be written: {error.strerror}") from error
-        raise
+        with files.replacing_folder(path) as new:
+            files.write_bytes(new / TENSORS, tensors)
+            files.write_json(new / MANIFEST, manifest)
+    except OSError as error:
+        raise EmbrlError(f"{path} cannot be written: {error.strerror}") from error
 
 
 def read(path: str | Path) -> Fitted:
