@@ -244,6 +244,25 @@ def test_state_coordinates_close_the_circle(machine: SlotMachine) -> None:
     assert machine.coordinate_names[:3] == ("reel 1 cos", "reel 1 sin", "reel 2 cos")
 
 
+def test_joint_observations_number_the_states() -> None:
+    reels = ((1, 2, 3, 4), (1, 2), (5, 6, 7))
+    apart = SlotMachineConfig(reels).build()
+    joint = SlotMachineConfig(reels, observed="joint").build()
+    assert joint.observation_space == spaces.Discrete(24)
+    state, seen = joint.reset(KEY)
+    assert seen.shape == ()
+    assert seen == 0
+    for action in (7, 500, 63, 300):
+        state, after = step(joint, state, jnp.int32(action))
+        a, b, c = np.asarray(state.pointers).tolist()
+        assert after.observation == (a * 2 + b) * 3 + c
+    everywhere = np.stack(np.unravel_index(np.arange(24), (4, 2, 3)), axis=-1)
+    np.testing.assert_array_equal(
+        joint.state_coordinates(jnp.arange(24)), apart.state_coordinates(jnp.asarray(everywhere))
+    )
+    assert joint.references(KEY) == apart.references(KEY)
+
+
 def test_turning_moves_a_state_by_the_effect_of_its_action(machine: SlotMachine) -> None:
     # Coordinates and effects agree: as complex numbers, one times the other is the next state.
     played = jax.jit(lambda: random_transitions(machine, KEY, 100, 5))()
@@ -315,6 +334,10 @@ def test_it_has_no_picture(machine: SlotMachine) -> None:
         ({"reels": (1, 2, 3)}, r"reels\.0 is 1: give whole numbers"),
         ({"reels": ("12", "12", "12")}, r"reels\.0 is '12': give whole numbers"),
         ({"reels": ((1, 2),) * 7}, "fractions 8 on 7 reels make 2,097,152 actions: .* 1,048,576"),
+        (
+            {"reels": ((1, 2, 3),) * 13, "fractions": 2, "observed": "joint"},
+            "observed is joint, and these reels have 1,594,323 states: 1,048,576 at most",
+        ),
         ({"reels": ((1, 2),) * 21, "fractions": 2}, "fractions 2 on 21 reels make 2,097,152"),
     ],
     ids=lambda value: str(value)[:40],

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -47,6 +47,9 @@ class SlotMachineConfig:
     rounded down."""
     step_limit: int = 20
     """Steps until an episode is truncated."""
+    observed: Literal["reels", "joint"] = "reels"
+    """reels: a number for each reel. joint: one number for where all of them stand, so that a
+    model of the next state tells states apart as wholes."""
 
     def build(self) -> "SlotMachine":
         """Makes the environment.
@@ -71,6 +74,11 @@ class SlotMachineConfig:
                 f"{self.fractions ** len(self.reels):,} actions: take fewer of either, "
                 f"for {MOST_ACTIONS:,} at most"
             )
+        if self.observed == "joint" and (states := math.prod(map(len, self.reels))) > MOST_STATES:
+            raise EmbrlError(
+                f"env.observed is joint, and these reels have {states:,} states: {MOST_STATES:,} "
+                "at most; choose reels"
+            )
         return SlotMachine(self)
 
 
@@ -92,6 +100,8 @@ class SlotMachine(Environment):
     """The places that each fraction turns each reel by."""
     lengths: tuple[int, ...] = eqx.field(static=True)
     step_limit: int = eqx.field(static=True)
+    joint: bool = eqx.field(static=True)
+    """Whether an observation is one number."""
 
     def __init__(self, config: SlotMachineConfig) -> None:
         self.lengths = tuple(len(reel) for reel in config.reels)
@@ -101,10 +111,15 @@ class SlotMachine(Environment):
         turns = np.outer(self.lengths, np.arange(config.fractions)) // PARTS
         self.advances = jnp.asarray(turns, jnp.int32)
         self.step_limit = config.step_limit
+        self.joint = config.observed == "joint"
 
     @property
-    def observation_space(self) -> spaces.MultiDiscrete:
-        """Which place of each reel is in front."""
+    def observation_space(self) -> spaces.MultiDiscrete | spaces.Discrete:
+        """Which place of each reel is in front; or the number of that state, the first reel's place
+        its most significant digit.
+        """
+        if self.joint:
+            return spaces.Discrete(math.prod(self.lengths))
         return spaces.MultiDiscrete(list(self.lengths))
 
     @property
@@ -122,11 +137,11 @@ class SlotMachine(Environment):
             for part in ("cos", "sin")
         )
 
-    def reset(self, key: Key) -> tuple[SlotMachineState, Int[Array, " reels"]]:
+    def reset(self, key: Key) -> tuple[SlotMachineState, Int[Array, "*reels"]]:
         """The first value of each reel is in front; `key` is not used."""
         del key
         pointers = jnp.zeros(len(self.lengths), jnp.int32)
-        return SlotMachineState(pointers, jnp.int32(0)), pointers
+        return SlotMachineState(pointers, jnp.int32(0)), self._observe(pointers)
 
     def step(
         self, key: Key, state: SlotMachineState, action: Action
@@ -137,7 +152,7 @@ class SlotMachine(Environment):
         pointers = (state.pointers + self.turns(action)) % lengths
         steps = state.steps + 1
         return SlotMachineState(pointers, steps), TimeStep(
-            observation=pointers,
+            observation=self._observe(pointers),
             reward=self.payout(pointers),
             terminated=jnp.bool_(False),
             truncated=steps >= self.step_limit,
@@ -164,9 +179,11 @@ class SlotMachine(Environment):
         return self._on_circles(self.turns(jnp.arange(self.action_space.n, dtype=jnp.int32)))
 
     def state_coordinates(
-        self, observation: Int[Array, "*batch reels"]
+        self, observation: Int[Array, "*observations"]
     ) -> Float[Array, "*batch 2*reels"]:
         """The angle that each reel stands at, as its cosine and sine."""
+        if self.joint:
+            observation = jnp.stack(jnp.unravel_index(observation, self.lengths), axis=-1)
         return self._on_circles(observation)
 
     def references(self, key: Key) -> dict[str, float]:
@@ -174,6 +191,12 @@ class SlotMachine(Environment):
         del key
         best = best_return(self)
         return {} if best is None else {"best_known_return": best}
+
+    def _observe(self, pointers: Int[Array, " reels"]) -> Int[Array, "*reels"]:
+        if not self.joint:
+            return pointers
+        weights = np.cumprod((1, *self.lengths[:0:-1]))[::-1]
+        return (pointers * jnp.asarray(weights, jnp.int32)).sum()
 
     def _on_circles(self, places: Int[Array, "*batch reels"]) -> Float[Array, "*batch 2*reels"]:
         """Places as points on a circle for each reel: neighbours are near, the last and the first
