@@ -162,9 +162,9 @@ BEST: dict[str, dict[str, Any]] = {
     "model": {"m": 16, "d": 8},
     "fit": {"samples": 15_000, "steps": 700},
     "update": {"every": 2, "steps": 25, "learning_rate": 3e-3, "until": 0.3},
-    "hyper": {"actor_lr": 3e-3, "entropy_cost": 0.01, "gamma": 0.95},
+    "hyper": {"actor_lr": 3e-3, "entropy_cost": 0.01},
     "rollout": {"epoch": 750},
-    "explore": {"bonus": 0.1, "until": 0.5, "known": 10},
+    "explore": {"bonus": 0.1, "until": 0.05, "known": 3},
 }
 """Beside what is tuned."""
 
