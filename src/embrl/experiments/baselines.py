@@ -30,9 +30,17 @@ BASELINES: dict[tuple[str, str, str], dict[str, Any]] = {
         "policy.std": 1.0,
         "hyper.gamma": 0.95,
     },
-    # Not searched yet.
-    ("recommender", "none", "ppo"): {"hyper.actor_lr": 3e-3},
-    ("recommender", "ra", "ppo"): {"hyper.actor_lr": 3e-3},
+    # In the recommender all points are at random: the best of them by chance.
+    ("recommender", "none", "ppo"): {
+        "hyper.actor_lr": 3e-3,
+        "hyper.critic_lr": 3e-2,
+        "hyper.gamma": 0.95,
+    },
+    ("recommender", "ra", "ppo"): {
+        "hyper.actor_lr": 1e-3,
+        "policy.std": 0.3,
+        "hyper.gamma": 0.99,
+    },
 }
 """Environment, method and algorithm to settings by section and name: the best of results/sweeps by
 area under the curve, of those that keep to the end what they have learned. Where there is a second
