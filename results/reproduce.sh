@@ -11,7 +11,7 @@ grid --env.actuators 9 --method jsae --out runs/gridworld-512
 grid --env.actuators 11 --method jsae --out runs/gridworld-2048
 grid --env.actuators 5 --method jsae --out runs/gridworld-32
 train gridworld --env.actuators 9 --env.walls swept --method jsae --seeds 10 --samples 1000000 --out runs/gridworld-512-swept
-train gridworld --env.actuators 9 --model.m 2 --model.d 2 --fit.steps 5000 --seeds 4 --samples 100000 --out runs/fig2
+train gridworld --env.actuators 9 --model.m 2 --model.d 2 --fit.steps 5000 --seeds 4 --samples 100000 --out runs/gridworld-512-plane
 shop --out runs/recommender
 shop --env.added-probability 0.05 --out runs/recommender-added
 grid --env.actuators 9 --method none --out runs/gridworld-512-none
@@ -19,7 +19,7 @@ grid --env.actuators 9 --method none --out runs/gridworld-512-none
 for run in gridworld-512 gridworld-2048 gridworld-32 gridworld-512-none gridworld-512-swept recommender recommender-added; do
   .venv/bin/embrl plot "runs/$run"
 done
-.venv/bin/embrl plot runs/fig2 --seed 2
+.venv/bin/embrl plot runs/gridworld-512-plane --seed 2
 .venv/bin/embrl compare runs/gridworld-{512,2048,32,512-none} --level 0.5 --out runs/all
 .venv/bin/embrl compare runs/gridworld-512 runs/gridworld-512-none --level 0.5 --out runs/comparison
-.venv/bin/python results/collect.py runs/{gridworld-512,gridworld-2048,gridworld-32,gridworld-512-none,gridworld-512-swept,recommender,recommender-added,fig2,comparison,all}
+.venv/bin/python results/collect.py runs/{gridworld-512,gridworld-2048,gridworld-32,gridworld-512-none,gridworld-512-swept,recommender,recommender-added,gridworld-512-plane,comparison,all}

@@ -164,7 +164,7 @@ BEST: dict[str, dict[str, Any]] = {
     "update": {"every": 2, "steps": 25, "learning_rate": 3e-3, "until": 0.3},
     "hyper": {"actor_lr": 3e-3, "entropy_cost": 0.01},
     "rollout": {"epoch": 750},
-    "explore": {"bonus": 0.1, "until": 0.05, "known": 3},
+    "explore": {"bonus": 0.1, "until": 0.2, "known": 3},
 }
 """Beside what is tuned."""
 
