@@ -92,6 +92,21 @@ def test_a_run_stopped_at_any_chunk_goes_on_to_the_same_result(tiny, tmp_path, m
         assert outcome(folder) == outcome(whole.path)
 
 
+def test_a_run_stopped_in_pretraining_goes_on_to_the_same_result(tiny, done, tmp_path):
+    seen = []
+
+    def interrupt(progress):
+        assert progress.stage == "pre-training"
+        seen.append(progress)
+        if len(seen) > 1:  # what the first showed is saved by then
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny(), tmp_path / "stopped", watch=interrupt, save_every=0.0)
+    train(tiny(), tmp_path / "stopped", resume=True)
+    assert outcome(tmp_path / "stopped") == outcome(done.path)
+
+
 @pytest.mark.slow
 def test_a_killed_process_leaves_a_run_that_resumes_to_the_same_result(tmp_path):
     flags = [

@@ -45,6 +45,11 @@ class EmbeddingRows:
         # An argument, not a part of the program, as it may be large.
         return self._new_model(keys, train, self.program.inputs.features)
 
+    def shapes(self, keys: Key, train: Transition) -> FitState:
+        """Shapes and dtypes of what `new_model` gives, and of what `fit` does."""
+        new = jax.vmap(self.program.new_model, (0, 0, None))
+        return jax.eval_shape(new, keys, train, self.program.inputs.features)
+
     def fit(
         self, state: FitState, train: Transition, done: int = 0
     ) -> Iterator[tuple[FitState, Float[Array, " rows"], int]]:

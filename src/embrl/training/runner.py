@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import gymnasium
-import jax
 import numpy as np
 
 from embrl import spaces
@@ -201,7 +200,7 @@ class _Run:
             if self.source is not None:
                 state = self.renewed(state, self.source.agent.embedding)
         else:
-            state = self._read(found, jax.eval_shape(embeddings.new_model, self.keys, train))
+            state = self._read(found, embeddings.shapes(self.keys, train))
         for now, losses, steps in embeddings.fit(state, train, self.record.done):
             state, self.record.done = now, steps
             self._check_finite("the loss of pre-training", np.asarray(losses))
