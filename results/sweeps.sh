@@ -7,17 +7,23 @@ cd "$(dirname "$0")/.."
 plain="--over hyper.actor_lr 3e-3 1e-2 3e-2 --over hyper.critic_lr 3e-3 1e-2 3e-2 --over hyper.gamma 0.95 0.99"
 embedded="--over hyper.actor_lr 1e-3 3e-3 1e-2 --over policy.std 0.3 0.6 1.0 --over hyper.gamma 0.95 0.99"
 
+wanted() { case " ${ONLY:-$1} " in *" $1 "*) ;; *) return 1 ;; esac; }
+
+sweep() { # folder, then what embrl sweep takes
+  local folder=$1; shift
+  .venv/bin/embrl sweep "$@" --algorithm ppo --rows 12 --seeds 2 --resume --out "results/sweeps/$folder"
+}
+
 search() { # environment, samples, flags of the environment
   local env=$1 samples=$2; shift 2
-  case " ${ONLY:-$env} " in *" $env "*) ;; *) return 0 ;; esac
+  wanted "$env" || return 0
   for method in none ra jsae; do
     # The recommender's f asks the model: no setting of the policy matters to ours.
     [ "$env $method" = "recommender jsae" ] && continue
     local settings=tuned grid=$embedded
     [ "$method" = none ] && grid=$plain
     [ "$method" = jsae ] && settings=best
-    .venv/bin/embrl sweep "$env" "$@" --method $method --algorithm ppo --settings $settings \
-      $grid --rows 12 --seeds 2 --samples "$samples" --resume --out "results/sweeps/$env-$method"
+    sweep "$env-$method" "$env" "$@" --method $method --settings $settings $grid --samples "$samples"
   done
 }
 
@@ -30,9 +36,8 @@ search recommender 200000 --env.data "${LOG:-}" --env.top-items 835
 # afterwards.
 again() { # environment, samples, method, what to search, flags of the environment
   local env=$1 samples=$2 method=$3 over=$4; shift 4
-  case " ${ONLY:-$env} " in *" $env "*) ;; *) return 0 ;; esac
-  .venv/bin/embrl sweep "$env" "$@" --method "$method" --algorithm ppo --settings tuned \
-    $over --rows 12 --seeds 2 --samples "$samples" --resume --out "results/sweeps/$env-$method-long"
+  wanted "$env" || return 0
+  sweep "$env-$method-long" "$env" "$@" --method "$method" --settings tuned $over --samples "$samples"
 }
 
 again gridworld 1000000 none "--over hyper.actor_lr 1e-3 3e-3 1e-2 --over hyper.critic_lr 1e-2 3e-2 --over hyper.gamma 0.99" --env.actuators 9

@@ -177,7 +177,7 @@ class Run:
 
     def embedding(self, seed: int = 0) -> JointEmbedding | None:
         """phi, g and T of one seed; None if the method has no embedding."""
-        return self._restored(seed)[0]
+        return restore(self.folder, self.config, seed)[0]
 
     def fitted(self, seed: int = 0) -> Embedding:
         """The same as an embedding that stands alone, to use from NumPy and to save.
@@ -198,7 +198,7 @@ class Run:
         Raises:
             EmbrlError: there is no such seed or no policy yet, or the environment is another one.
         """
-        embedding, policy, space, actions = self._restored(seed)
+        embedding, policy, space, actions = restore(self.folder, self.config, seed)
         g = None if embedding is None else embedding.g
         if environment is None:
             return Policy(policy, space, actions, g=g)
@@ -214,9 +214,6 @@ class Run:
                 f"{host.observation_space} and {host.action_space}: it is another one"
             )
         return Policy(policy, space, actions, host, g)
-
-    def _restored(self, seed: int) -> Any:
-        return restore(self.folder, self.config, seed)
 
 
 class Policy:

@@ -47,7 +47,11 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         if path.exists():
             before = path.with_name(f".{path.name}.{os.getpid()}.old.tmp")
             path.replace(before)
-            temporary.replace(path)
+            try:
+                temporary.replace(path)
+            except BaseException:
+                before.replace(path)
+                raise
             shutil.rmtree(before)
         else:
             temporary.replace(path)
