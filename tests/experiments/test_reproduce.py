@@ -10,11 +10,9 @@ import numpy as np
 import pytest
 
 from embrl.errors import EmbrlError
-from embrl.experiments import reproduce as reproducing
 from embrl.experiments.panel import Panel
 from embrl.experiments.reproduce import reproduce
 from embrl.training.config import as_json
-from embrl.training.run_folder import RunFolder
 from embrl.training.runner import Progress, unwatched
 
 
@@ -64,22 +62,6 @@ def test_an_interrupted_panel_goes_on_to_the_same_summary(panel: Panel, tmp_path
     reproduce(panel, out, "embrl reproduce figx", watch)  # complete: nothing is trained again
     assert len(seen) == times
     assert lasting(out) == lasting(tmp_path / "whole")
-
-
-@pytest.mark.slow
-def test_a_line_may_begin_with_the_run_of_another(panel: Panel, tmp_path: Path, monkeypatch):
-    runs = {}
-
-    def train(config, out, **_: Any) -> RunFolder:
-        runs[out.name] = config.transfer.run
-        return RunFolder(out)
-
-    monkeypatch.setattr(reproducing, "train", train)
-    monkeypatch.setattr(reproducing, "collect", lambda *_: {})
-    old, new = panel.lines
-    lines = (old, dataclasses.replace(new, source=old.label))
-    reproduce(dataclasses.replace(panel, lines=lines), tmp_path, "", quietly)
-    assert runs == {"8-vpg": "", "8-ppo-tuned": str(tmp_path / "runs/8-vpg")}
 
 
 def _check_schema(summary: dict[str, Any]) -> None:

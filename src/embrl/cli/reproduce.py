@@ -23,13 +23,14 @@ usage: embrl reproduce FIG [--seeds N] [--quick] [--out DIR] [--groups G ...] [-
 
 Runs every line of a figure of Pritz et al. (2021) and writes DIR/summary.json, DIR/curves.csv,
 the picture and DIR/README.md; the runs lie in DIR/runs. The same command again goes on where it
-stopped.
+stopped, and lines that DIR/summary.json has with the same settings are not run again.
 
   FIG          {figures}
   --seeds N    independent runs of each line (default: {seeds})
   --quick      a small version of the same code, in under 3 minutes
   --out DIR    (default: reproductions/FIG, or reproductions/FIG-quick)
-  --groups G   of published, tuned and ours: which lines (default: all)
+  --groups G   of published, tuned and ours: which lines to run (default: all); others that DIR
+               has already stay in the report
   --data LOG   the purchase log, for fig3g
   --full-sac   fig3g: an update of SAC for every sample, as in the paper; here .1"""
 
@@ -72,7 +73,7 @@ def reproduce(arguments: Sequence[str]) -> None:
     out = given.out or Path("reproductions") / (given.figure + "-quick" * given.quick)
     console = Console()
     with _Bars(console) as bars:
-        summary = run(panel, out, _command(given), bars.begin)
+        summary = run(panel, out, _command(given), bars.begin, given.groups)
     _report(summary, out, console)
 
 

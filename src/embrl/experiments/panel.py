@@ -2,7 +2,7 @@
 
 import collections
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -140,11 +140,10 @@ class Panel:
         times = collections.Counter(line.label for line in self.lines)
         assert max(times.values(), default=1) == 1, times  # labels name folders
 
-    def of(self, groups: tuple[Group, ...]) -> "Panel":
-        """The panel with these groups alone, and the claims that they can say something about."""
-        lines = tuple(line for line in self.lines if line.group in groups)
-        labels = {line.label for line in lines}
-        claims = tuple(c for c in self.claims if {c.better, c.worse} <= labels)
+    def only(self, labels: Container[str]) -> "Panel":
+        """The panel with these lines alone, and the claims that they can say something about."""
+        lines = tuple(line for line in self.lines if line.label in labels)
+        claims = tuple(c for c in self.claims if c.better in labels and c.worse in labels)
         return dataclasses.replace(self, lines=lines, claims=claims)
 
 

@@ -10,11 +10,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from embrl.errors import EmbrlError
 from embrl.experiments import readme
-from embrl.experiments.panel import Group, Line, Panel
+from embrl.experiments.finished import finished, from_run, run_path
+from embrl.experiments.panel import GROUPS, Group, Line, Panel
 from embrl.experiments.summary import Result, curve_entry, differences, judged
-from embrl.report.curves import Curve, read_curve
+from embrl.report.curves import Curve
 from embrl.report.panel_figure import Strand, plot_panel
 from embrl.training import files
 from embrl.training.run_folder import RunFolder
@@ -29,14 +29,17 @@ WatchLine = Callable[[Line, int, int], Watcher]
 """Told which line comes, the how-manieth of how many; what watches its run."""
 
 
-def reproduce(panel: Panel, out: str | Path, command: str, watch: WatchLine) -> dict[str, Any]:
-    """Runs what is not yet complete in `out`/runs, then writes summary.json, curves.csv, the
-    picture and README.md.
+def reproduce(
+    panel: Panel, out: str | Path, command: str, watch: WatchLine, groups: Sequence[Group] = GROUPS
+) -> dict[str, Any]:
+    """Runs what `out` does not know yet, then writes summary.json, curves.csv, the picture and
+    README.md.
 
     Interrupted, it goes on where it stopped, to the same result.
 
     Arguments:
         command: what README.md says it was made by.
+        groups: what to run. Other lines are in the report if `out` has them already.
 
     **Returns** the summary.
 
@@ -44,8 +47,16 @@ def reproduce(panel: Panel, out: str | Path, command: str, watch: WatchLine) -> 
         EmbrlError: a setting is wrong, or `out` holds other runs.
     """
     out = Path(out)
+    if panel.look is not None:
+        panel = panel.only({line.label for line in panel.lines if line.group in groups})
+    # Whoever looks at more than returns needs the runs themselves.
+    results = finished(panel, out) if panel.look is None else {}
+    asked = [line for line in panel.lines if line.group in groups and line.label not in results]
+    needed = {name for line in asked for name in (line.label, line.source)}
     folders: dict[str, RunFolder] = {}
     for at, line in enumerate(panel.lines):
+        if line.label not in needed:
+            continue
         config = line.config
         if line.source:
             run = str(folders[line.source].path)
@@ -54,26 +65,25 @@ def reproduce(panel: Panel, out: str | Path, command: str, watch: WatchLine) -> 
             )
         watcher = watch(line, at + 1, len(panel.lines))
         folders[line.label] = train(config, run_path(out, line), resume=True, watch=watcher)
+        results[line.label] = from_run(line, folders[line.label])
         jax.clear_caches()  # a panel's compiled programs, all kept, fill the memory
-    return collect(panel, folders, out, command)
-
-
-def run_path(out: Path, line: Line) -> Path:
-    """Where a line's run lies: `runs/512-vpg-jsae`."""
-    letters = "".join(c if c.isalnum() else " " for c in line.label.lower())
-    return out / "runs" / "-".join(letters.split())
+    return collect(panel.only(results), results, folders, out, command)
 
 
 def collect(
-    panel: Panel, folders: Mapping[str, RunFolder], out: Path, command: str
+    panel: Panel,
+    by_label: Mapping[str, Result],
+    folders: Mapping[str, RunFolder],
+    out: Path,
+    command: str,
 ) -> dict[str, Any]:
-    """Everything in `out` but the runs, from the runs."""
-    results = [result_of(line, folders[line.label]) for line in panel.lines]
+    """Everything in `out` but the runs, from what these came to."""
+    results = [by_label[line.label] for line in panel.lines]
     summary: dict[str, Any] = {
         "figure": panel.figure,
         "title": panel.title,
         "command": command,
-        "machine": results[0].machine,
+        "machine": "; ".join(dict.fromkeys(result.machine for result in results)),
         "wall_s": sum(result.wall_s for result in results),
         "deviations": list(panel.deviations),
         "curves": [curve_entry(result) for result in results],
@@ -91,23 +101,6 @@ def collect(
     files.write_text(out / "README.md", readme.markdown(summary, pictures, text))
     files.write_json(out / "summary.json", summary)
     return summary
-
-
-def result_of(line: Line, folder: RunFolder) -> Result:
-    """What a finished run says of itself."""
-    curve, summary = read_curve(folder, line.label), folder.summary()
-    try:
-        return Result(
-            line,
-            curve.samples,
-            curve.returns,
-            random_return=float(summary["random_return"]),
-            best_known_return=curve.best_known_return,
-            wall_s=float(summary["wall_s"]),
-            machine=str(summary["machine"]),
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise EmbrlError(f"{folder.path / 'summary.json'} is damaged: {error}") from error
 
 
 def draw(panel: Panel, results: Sequence[Result], path: Path) -> None:

@@ -12,6 +12,7 @@ from jaxtyping import Float
 
 from embrl.experiments.panel import Claim, Line, Measure
 from embrl.statistics import Interval, bootstrap_difference, bootstrap_mean, budget_area, samples_to
+from embrl.training.config import as_json
 
 MEASURES: dict[Measure, str] = {
     "final_return": "final return",
@@ -183,4 +184,6 @@ def curve_entry(result: Result) -> dict[str, Any]:
         "random_return": result.random_return,
         "best_known_return": result.best_known_return,
         "wall_s": result.wall_s,
+        "machine": result.machine,
+        "config": as_json(config),
     }

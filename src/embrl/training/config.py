@@ -167,6 +167,19 @@ def from_json(value: dict[str, Any], where: str | Path) -> RunConfig:
     return RunConfig(**parts)
 
 
+def check_same(wanted: RunConfig, found: RunConfig, what: str) -> None:
+    """Whether two configurations mean the same, whatever their versions say.
+
+    Raises:
+        EmbrlError: they do not; the message begins with `what` and names the first setting.
+    """
+    mine, its = as_json(wanted), as_json(found)
+    for name in dict.fromkeys([*mine, *its]):
+        here, there = mine.get(name), its.get(name)
+        if here != there:
+            raise EmbrlError(f"{what}: its {name} is {there}, this one's is {here}")
+
+
 def _defaults() -> dict[str, Any]:
     fields = dataclasses.fields(RunConfig)
     return {

@@ -20,7 +20,7 @@ from embrl.errors import EmbrlError
 from embrl.statistics import area_under_curve, bootstrap_mean
 from embrl.training import action_inputs, checkpoint, transfer
 from embrl.training.check import check
-from embrl.training.config import RunConfig, as_json, from_json
+from embrl.training.config import RunConfig, as_json, check_same, from_json
 from embrl.training.embedding_rows import EmbeddingRows
 from embrl.training.program import Program
 from embrl.training.rows import Rows
@@ -126,20 +126,16 @@ def train(
 
 def _open(config: RunConfig, path: Path, resume: bool) -> RunFolder:
     folder = RunFolder(path)
-    wanted = as_json(config)
     if not folder.holds_run:
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise EmbrlError(f"{path} is there and holds no run: choose an empty or new folder")
-        folder.write_config({"versions": versions(), **wanted})
+        folder.write_config({"versions": versions(), **as_json(config)})
         return folder
     if not resume:
         raise EmbrlError(f"{path} already holds a run: choose another --out, or add --resume")
     # What it means, not what it says: a setting may be younger than the folder.
-    found = as_json(from_json(folder.config(), folder.path / "config.json"))
-    for name in dict.fromkeys([*wanted, *found]):
-        mine, its = wanted.get(name), found.get(name)
-        if mine != its:
-            raise EmbrlError(f"{path} holds another run: its {name} is {its}, this one's is {mine}")
+    found = from_json(folder.config(), folder.path / "config.json")
+    check_same(config, found, f"{path} holds another run")
     return folder
 
 

@@ -21,7 +21,7 @@ FIGURES = Registry(
 
 
 def make_panel(figure: str, options: Options) -> Panel:
-    """The panel of a figure of Pritz et al. (2021), as `options` ask for it.
+    """The panel of a figure of Pritz et al. (2021), as `options` ask for it, with all its groups.
 
     Raises:
         EmbrlError: there is no such figure, or it needs something that the options lack.
@@ -29,7 +29,6 @@ def make_panel(figure: str, options: Options) -> Panel:
     panel = FIGURES[figure](options)
     if options.quick:
         panel = small(panel)
-    panel = panel.of(options.groups)
-    if not panel.lines:
+    if not any(line.group in options.groups for line in panel.lines):
         raise EmbrlError(f"{figure} has no lines of the groups {', '.join(options.groups)}")
     return panel
