@@ -100,16 +100,16 @@ def test_a_curve_that_is_newer_than_its_table_is_not_taken(panel, reported, trai
     assert trained == ["8-vpg"]
 
 
-def test_a_part_of_the_groups_leaves_the_rest_of_the_report(panel, reported, trained):
+def test_a_part_of_the_lines_leaves_the_rest_of_the_report(panel, reported, trained):
     edit(reported, lambda curves: curves[0].pop("config"))
-    summary = reproduce(panel, reported, "", quietly, ("published",))
+    summary = reproduce(panel, reported, "", quietly, {"8 VPG"})
     assert trained == ["8-vpg"]
     assert [curve["label"] for curve in summary["curves"]] == ["8 VPG", "8 PPO (tuned)"]
     assert len(summary["claims"]) == 2
 
 
-def test_a_part_of_the_groups_alone_in_a_new_folder(panel, tmp_path, trained):
-    summary = reproduce(panel, tmp_path / "new", "", quietly, ("tuned",))
+def test_a_part_of_the_lines_alone_in_a_new_folder(panel, tmp_path, trained):
+    summary = reproduce(panel, tmp_path / "new", "", quietly, {"8 PPO (tuned)"})
     assert trained == ["8-ppo-tuned"]
     assert [curve["label"] for curve in summary["curves"]] == ["8 PPO (tuned)"]
     assert summary["claims"] == []
@@ -144,8 +144,8 @@ def test_what_a_line_begins_with_is_run_if_the_line_is(panel, reported, trained)
     assert finished(panel, reported / "elsewhere").keys() == {"8 VPG", "8 PPO (tuned)"}
 
 
-@pytest.mark.parametrize("groups", [("published",), ("tuned",)])
-def test_a_report_of_other_settings_is_not_replaced(panel, reported, trained, groups):
+@pytest.mark.parametrize("asked", ["8 VPG", "8 PPO (tuned)"])
+def test_a_report_of_other_settings_is_not_replaced(panel, reported, trained, asked):
     line = panel.lines[0]
     other = dataclasses.replace(line.config, seeds=3)
     panel = dataclasses.replace(
@@ -157,7 +157,7 @@ def test_a_report_of_other_settings_is_not_replaced(panel, reported, trained, gr
         match=r"summary.json, '8 VPG' was run with other settings \(choose another --out, or take "
         r"the curve out of the file\): its seeds is 2, this one's is 3",
     ):
-        reproduce(panel, reported, "", quietly, groups)
+        reproduce(panel, reported, "", quietly, {asked})
     assert trained == []
     assert (reported / "summary.json").read_bytes() == before
 

@@ -13,7 +13,7 @@ from embrl.envs.gridworld import GridworldConfig
 from embrl.errors import EmbrlError
 from embrl.experiments.baselines import BASELINES, tuned_baseline, with_values
 from embrl.experiments.geometry import crosses, linear_r2, wall_ratio
-from embrl.experiments.panel import Options
+from embrl.experiments.panel import Options, chosen
 from embrl.experiments.panels import make_panel
 from embrl.training.check import check
 from embrl.training.paper import PROTOCOLS
@@ -109,12 +109,29 @@ def test_every_line_has_settings_that_fit_together(figure, quick):
 
 def test_lines_can_be_left_out_with_their_claims():
     panel = make_panel("fig3a", Options())
-    published = {line.label for line in panel.lines if line.group == "published"}
-    some = panel.only(published)
+    some = panel.only(chosen(panel, ("published",)))
     assert {line.group for line in some.lines} == {"published"}
     assert len(some.claims) == 3 * 2 * 2
-    with pytest.raises(EmbrlError, match="fig3e has no lines of the groups tuned"):
-        make_panel("fig3e", Options(groups=("tuned",)))
+    assert chosen(panel) == {line.label for line in panel.lines}
+    assert chosen(panel, labels=["512 VPG", "512 ours"]) == {"512 VPG", "512 ours"}
+    assert chosen(panel, ("ours",), ["512 VPG", "512 ours"]) == {"512 ours"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"groups": ("tuned",)}, "^fig3e has no lines of the groups tuned$"),
+        ({"groups": ("best",)}, "^unknown group 'best': choose from ours, published, tuned$"),
+        ({"labels": ["from scrach"]}, "^unknown line of fig3e 'from scrach': did you mean from sc"),
+        (
+            {"groups": ("ours",), "labels": ["from scratch"]},
+            "^fig3e has no such lines of the groups ours$",
+        ),
+    ],
+)
+def test_lines_that_are_not_there(asked, said):
+    with pytest.raises(EmbrlError, match=said):
+        chosen(make_panel("fig3e", Options()), **asked)
 
 
 def test_every_number_of_a_baseline_is_a_setting():

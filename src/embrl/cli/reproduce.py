@@ -1,6 +1,7 @@
 """`embrl reproduce FIG`"""
 
 import dataclasses
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,15 +12,15 @@ from rich.console import Console
 from embrl.cli.parsing import finish_help, parse
 from embrl.cli.progress import ProgressBar
 from embrl.errors import EmbrlError
-from embrl.experiments.panel import GROUPS, SEEDS, Group, Line, Options
+from embrl.experiments.panel import GROUPS, SEEDS, Group, Line, Options, chosen
 from embrl.experiments.panels import FIGURES, make_panel
 from embrl.experiments.reproduce import reproduce as run
 from embrl.training.runner import Progress, Watcher
 from embrl.training.seeds import prepare_jax
 
 USAGE = """\
-usage: embrl reproduce FIG [--seeds N] [--quick] [--out DIR] [--groups G ...] [--data LOG]
-                           [--full-sac]
+usage: embrl reproduce FIG [--seeds N] [--quick] [--out DIR] [--groups G ...] [--lines L ...]
+                           [--data LOG] [--full-sac]
 
 Runs every line of a figure of Pritz et al. (2021) and writes DIR/summary.json, DIR/curves.csv,
 the picture and DIR/README.md; the runs lie in DIR/runs. The same command again goes on where it
@@ -31,6 +32,7 @@ stopped, and lines that DIR/summary.json has with the same settings are not run 
   --out DIR    (default: reproductions/FIG, or reproductions/FIG-quick)
   --groups G   of published, tuned and ours: which lines to run (default: all); others that DIR
                has already stay in the report
+  --lines L    the same by their names, 'VPG' '512 ours'; others stay
   --data LOG   the purchase log, for fig3g
   --full-sac   fig3g: an update of SAC for every sample, as in the paper; here .1"""
 
@@ -46,7 +48,9 @@ class _Reproduce:
     out: Path | None = None
     """Where to write."""
     groups: tuple[Group, ...] = GROUPS
-    """Which lines."""
+    """Which lines to run."""
+    lines: tuple[str, ...] = ()
+    """Which of these, by name; left out: all."""
     data: Path | None = None
     """The purchase log."""
     full_sac: bool = False
@@ -65,15 +69,15 @@ def reproduce(arguments: Sequence[str]) -> None:
     options = Options(
         seeds=given.seeds,
         quick=given.quick,
-        groups=given.groups,
         data=None if given.data is None else str(given.data),
         full_sac=given.full_sac,
     )
     panel = make_panel(given.figure, options)
+    asked = chosen(panel, given.groups, given.lines)
     out = given.out or Path("reproductions") / (given.figure + "-quick" * given.quick)
     console = Console()
     with _Bars(console) as bars:
-        summary = run(panel, out, _command(given), bars.begin, given.groups)
+        summary = run(panel, out, _command(given), bars.begin, asked)
     _report(summary, out, console)
 
 
@@ -119,6 +123,7 @@ def _command(given: _Reproduce) -> str:
     if given.out is not None:
         parts.append(f"--out {given.out.name if given.out.is_absolute() else given.out}")
     parts += [f"--groups {' '.join(given.groups)}"] * (given.groups != GROUPS)
+    parts += [shlex.join(["--lines", *given.lines])] * bool(given.lines)
     parts += ["--data LOG"] * (given.data is not None)
     parts += ["--full-sac"] * given.full_sac
     return " ".join(parts)

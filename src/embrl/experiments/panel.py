@@ -2,7 +2,7 @@
 
 import collections
 import dataclasses
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Collection, Container, Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -28,7 +28,6 @@ class Options:
     seeds: int = SEEDS
     quick: bool = False
     """A small version of the same: fewer lines, seeds and samples."""
-    groups: tuple[Group, ...] = GROUPS
     data: str | None = None
     """The purchase log, for the recommender."""
     full_sac: bool = False
@@ -37,11 +36,6 @@ class Options:
     def __post_init__(self) -> None:
         if not self.seeds >= 1:
             raise EmbrlError(f"seeds is {self.seeds}: choose 1 or more")
-        for group in self.groups:
-            if group not in GROUPS:
-                raise UnknownNameError("group", group, GROUPS)
-        if not self.groups:
-            raise EmbrlError(f"groups is empty: choose from {', '.join(GROUPS)}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,6 +139,28 @@ class Panel:
         lines = tuple(line for line in self.lines if line.label in labels)
         claims = tuple(c for c in self.claims if c.better in labels and c.worse in labels)
         return dataclasses.replace(self, lines=lines, claims=claims)
+
+
+def chosen(
+    panel: Panel, groups: Collection[Group] = GROUPS, labels: Collection[str] = ()
+) -> frozenset[str]:
+    """Labels of the lines that are of these groups, and among `labels` if there are any.
+
+    Raises:
+        EmbrlError: there is no such group, no such line, or none is left.
+    """
+    for group in groups:
+        if group not in GROUPS:
+            raise UnknownNameError("group", group, GROUPS)
+    known = {line.label: line.group for line in panel.lines}
+    for label in labels:
+        if label not in known:
+            raise UnknownNameError(f"line of {panel.figure}", label, known)
+    found = frozenset(label for label in labels or known if known[label] in groups)
+    if not found:
+        what = f"{'such ' if labels else ''}lines of the groups {', '.join(groups)}"
+        raise EmbrlError(f"{panel.figure} has no {what}")
+    return found
 
 
 def small(panel: Panel) -> Panel:

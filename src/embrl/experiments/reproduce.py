@@ -3,7 +3,7 @@
 import csv
 import dataclasses
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from embrl.experiments import readme
 from embrl.experiments.finished import finished, from_run, run_path
-from embrl.experiments.panel import GROUPS, Group, Line, Panel
+from embrl.experiments.panel import Group, Line, Panel
 from embrl.experiments.summary import Result, curve_entry, differences, judged
 from embrl.report.curves import Curve
 from embrl.report.panel_figure import Strand, plot_panel
@@ -30,7 +30,11 @@ WatchLine = Callable[[Line, int, int], Watcher]
 
 
 def reproduce(
-    panel: Panel, out: str | Path, command: str, watch: WatchLine, groups: Sequence[Group] = GROUPS
+    panel: Panel,
+    out: str | Path,
+    command: str,
+    watch: WatchLine,
+    asked: Container[str] | None = None,
 ) -> dict[str, Any]:
     """Runs what `out` does not know yet, then writes summary.json, curves.csv, the picture and
     README.md.
@@ -39,7 +43,8 @@ def reproduce(
 
     Arguments:
         command: what README.md says it was made by.
-        groups: what to run. Other lines are in the report if `out` has them already.
+        asked: labels of the lines to run; None: all. Others are in the report if `out` has them
+            already.
 
     **Returns** the summary.
 
@@ -47,12 +52,13 @@ def reproduce(
         EmbrlError: a setting is wrong, or `out` holds other runs.
     """
     out = Path(out)
-    if panel.look is not None:
-        panel = panel.only({line.label for line in panel.lines if line.group in groups})
-    # Whoever looks at more than returns needs the runs themselves.
-    results = finished(panel, out) if panel.look is None else {}
-    asked = [line for line in panel.lines if line.group in groups and line.label not in results]
-    needed = {name for line in asked for name in (line.label, line.source)}
+    asked = {line.label for line in panel.lines} if asked is None else asked
+    if panel.look is None:
+        results = finished(panel, out)
+    else:  # whoever looks at more than returns needs the runs themselves
+        panel, results = panel.only(asked), {}
+    missing = [line for line in panel.lines if line.label in asked and line.label not in results]
+    needed = {name for line in missing for name in (line.label, line.source)}
     folders: dict[str, RunFolder] = {}
     for at, line in enumerate(panel.lines):
         if line.label not in needed:
