@@ -27,7 +27,7 @@ PUBLISHED = (
     ("jsae", "ppo"),
     ("jsae", "sac"),
 )
-QUICK = (("none", "vpg"), ("ra", "ppo"), ("jsae", "vpg"), ("jsae", "sac"))
+QUICK = (("none", "vpg"), ("jsae", "sac"))
 FASTER_SAC = 0.1
 """Updates for each sample."""
 QUICK_SAC = 0.02
