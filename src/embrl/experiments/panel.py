@@ -86,7 +86,7 @@ Look = Callable[["Panel", Mapping[str, RunFolder], Path], Evidence]
 """Looks at the panel's finished runs (by label) and writes pictures into a folder."""
 
 
-SHORTER = 10
+SHORTER = 20
 QUICK_SEEDS = 2
 QUICK_PRETRAINING = 0.3
 """Share of the budget, at most."""
@@ -94,7 +94,7 @@ QUICK_STEPS = 300
 
 
 def shorter(config: RunConfig) -> RunConfig:
-    """A tenth of the samples."""
+    """A twentieth of the samples."""
     fit, evaluation, epoch = config.fit, config.evaluation, config.rollout.epoch
     samples = config.samples // SHORTER
     return dataclasses.replace(
