@@ -102,17 +102,19 @@ def test_a_curve_that_is_newer_than_its_table_is_not_taken(panel, reported, trai
 
 def test_a_part_of_the_lines_leaves_the_rest_of_the_report(panel, reported, trained):
     edit(reported, lambda curves: curves[0].pop("config"))
-    summary = reproduce(panel, reported, "", quietly, {"8 VPG"})
+    summary = reproduce(panel, reported, "embrl reproduce figx", quietly, {"8 VPG"})
     assert trained == ["8-vpg"]
     assert [curve["label"] for curve in summary["curves"]] == ["8 VPG", "8 PPO (tuned)"]
     assert len(summary["claims"]) == 2
+    assert summary["command"] == "embrl reproduce figx"
 
 
 def test_a_part_of_the_lines_alone_in_a_new_folder(panel, tmp_path, trained):
-    summary = reproduce(panel, tmp_path / "new", "", quietly, {"8 PPO (tuned)"})
+    summary = reproduce(panel, tmp_path / "new", "embrl reproduce figx", quietly, {"8 PPO (tuned)"})
     assert trained == ["8-ppo-tuned"]
     assert [curve["label"] for curve in summary["curves"]] == ["8 PPO (tuned)"]
     assert summary["claims"] == []
+    assert summary["command"] == "embrl reproduce figx --lines '8 PPO (tuned)'"
 
 
 def test_a_complete_run_comes_before_the_report(panel, reported):

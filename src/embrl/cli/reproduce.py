@@ -1,7 +1,6 @@
 """`embrl reproduce FIG`"""
 
 import dataclasses
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -116,14 +115,12 @@ class _Bars:
 
 
 def _command(given: _Reproduce) -> str:
-    """The command, without the machine's own paths."""
+    """The command that makes the whole figure, without the machine's own paths."""
     parts = ["embrl reproduce", given.figure]
     parts += [f"--seeds {given.seeds}"] * (given.seeds != SEEDS)
     parts += ["--quick"] * given.quick
     if given.out is not None:
         parts.append(f"--out {given.out.name if given.out.is_absolute() else given.out}")
-    parts += [f"--groups {' '.join(given.groups)}"] * (given.groups != GROUPS)
-    parts += [shlex.join(["--lines", *given.lines])] * bool(given.lines)
     parts += ["--data LOG"] * (given.data is not None)
     parts += ["--full-sac"] * given.full_sac
     return " ".join(parts)

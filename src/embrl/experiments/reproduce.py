@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import io
+import shlex
 from collections.abc import Callable, Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,7 @@ def reproduce(
     Interrupted, it goes on where it stopped, to the same result.
 
     Arguments:
-        command: what README.md says it was made by.
+        command: that makes the whole panel; README.md has it, with what names a part of the lines.
         asked: labels of the lines to run; None: all. Others are in the report if `out` has them
             already.
 
@@ -51,8 +52,8 @@ def reproduce(
     Raises:
         EmbrlError: a setting is wrong, or `out` holds other runs.
     """
-    out = Path(out)
-    asked = {line.label for line in panel.lines} if asked is None else asked
+    out, labels = Path(out), [line.label for line in panel.lines]
+    asked = labels if asked is None else asked
     if panel.look is None:
         results = finished(panel, out)
     else:  # whoever looks at more than returns needs the runs themselves
@@ -73,6 +74,8 @@ def reproduce(
         folders[line.label] = train(config, run_path(out, line), resume=True, watch=watcher)
         results[line.label] = from_run(line, folders[line.label])
         jax.clear_caches()  # a panel's compiled programs, all kept, fill the memory
+    if len(results) < len(labels):
+        command += " " + shlex.join(["--lines", *(name for name in labels if name in results)])
     return collect(panel.only(results), results, folders, out, command)
 
 
