@@ -161,7 +161,13 @@ HYPER: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 BEST: dict[str, dict[str, Any]] = {
     "model": {"m": 16, "d": 8},
     "fit": {"samples": 15_000, "steps": 700},
-    "update": {"every": 2, "steps": 25, "learning_rate": 3e-3, "until": 0.3},
+    "update": {
+        "every": 2,
+        "steps": 25,
+        "learning_rate": 3e-3,
+        "schedule": "linear",
+        "until": 0.3,
+    },
     "hyper": {"actor_lr": 3e-3, "entropy_cost": 0.01},
     "rollout": {"epoch": 750},
     "explore": {"bonus": 0.1, "until": 0.2, "known": 3},
@@ -171,7 +177,13 @@ BEST: dict[str, dict[str, Any]] = {
 BEST_NAMING: dict[str, dict[str, Any]] = {
     "model": {"memory": 64},
     "fit": {"samples": 60_000, "steps": 2000},
-    "update": {"every": 4, "steps": 100, "learning_rate": 1e-3, "until": 1.0},
+    "update": {
+        "every": 4,
+        "steps": 100,
+        "learning_rate": 1e-3,
+        "schedule": "constant",
+        "until": 1.0,
+    },
     "rollout": {"buffer": 1_000_000},
     "evaluation": {"final_episodes": 4000},
 }
