@@ -139,8 +139,11 @@ def test_what_a_line_begins_with_is_run_if_the_line_is(panel, reported, trained)
     edit(reported, lambda curves: curves[1].pop("config"))
     reproduce(panel, reported, "", quietly)
     assert trained == ["8-vpg", "8-ppo-tuned"]
-    begun = RunFolder(reported / "runs/8-ppo-tuned").config()["transfer"]["run"]
-    assert begun == str(reported / "runs/8-vpg")
+    begun = {run.name: RunFolder(run).config() for run in (reported / "runs").iterdir()}
+    assert {name: config["transfer"]["run"] for name, config in begun.items()} == {
+        "8-vpg": "",
+        "8-ppo-tuned": str(reported / "runs/8-vpg"),
+    }
     # The second run knows which run it began with; the panel does not, and takes it all the same.
     shutil.move(reported / "runs", reported / "elsewhere/runs")
     assert finished(panel, reported / "elsewhere").keys() == {"8 VPG", "8 PPO (tuned)"}

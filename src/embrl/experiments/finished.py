@@ -15,8 +15,7 @@ from embrl.errors import EmbrlError
 from embrl.experiments.panel import Line, Panel
 from embrl.experiments.summary import Result
 from embrl.report.curves import Curve, read_curve
-from embrl.report.panels import SUMMARY, read_panel
-from embrl.training import files
+from embrl.report.panels import SUMMARY, entries, read_panel
 from embrl.training.config import check_same, from_json
 from embrl.training.run_folder import RunFolder
 
@@ -64,9 +63,8 @@ def _reported(out: Path) -> dict[str, tuple[Curve, dict[str, Any]]]:
     """Label to curve and entry of the report, if there is one."""
     if not (out / SUMMARY).exists():
         return {}
-    curves = {curve.label: curve for curve in read_panel(out)}
-    entries = files.read_json(out / SUMMARY)["curves"]
-    return {entry["label"]: (curves[entry["label"]], entry) for entry in entries}
+    known = entries(out)
+    return {curve.label: (curve, known[curve.label]) for curve in read_panel(out)}
 
 
 def _from_report(

@@ -32,7 +32,7 @@ def read_panel(path: str | Path) -> list[Curve]:
         EmbrlError: a file is missing or damaged, or the two do not speak of the same curves.
     """
     path = Path(path)
-    told = _told(path / SUMMARY)
+    told = entries(path)
     rows = _rows(path / ROWS)
     for label in rows.keys() - told.keys():
         raise EmbrlError(f"{path / ROWS} has rows of {label!r}, which {SUMMARY} does not name")
@@ -61,8 +61,13 @@ def _curve(
     )
 
 
-def _told(path: Path) -> dict[str, dict[str, Any]]:
-    """Label to what the summary knows of it."""
+def entries(panel: Path) -> dict[str, dict[str, Any]]:
+    """Label to what the panel's summary knows of it.
+
+    Raises:
+        EmbrlError: the summary is missing or damaged, or has a label twice.
+    """
+    path = panel / SUMMARY
     curves = files.read_json(path).get("curves")
     if not isinstance(curves, list) or not curves:
         raise EmbrlError(f"{path}: curves is {_short(curves)}, expected a list of curves")
