@@ -11,7 +11,7 @@ import pytest
 from embrl import envs
 from embrl.envs.host import HostEnvironment
 from embrl.errors import EmbrlError
-from embrl.training import checkpoint, hosted
+from embrl.training import checkpoint, hosted, turns
 from embrl.training.config import RunConfig
 from embrl.training.hosted import HostWorld
 from embrl.training.named import replaced
@@ -148,6 +148,33 @@ def test_the_same_configuration_gives_the_same_run(tmp_path, method, algorithm):
     )
     assert action.shape == (5, 1)
     assert (np.abs(action) <= 2.0).all()
+
+
+@pytest.mark.parametrize("method", ["none", "jsae"])
+def test_rows_learn_the_same_in_turns_as_all_at_once(tmp_path, monkeypatch, method):
+    config, found = small(method, seeds=3), []
+    for worth_it in (False, True):
+        monkeypatch.setattr(turns, "_worth_it", lambda *_, answer=worth_it: answer)
+        folder = run(config, tmp_path / str(worth_it))
+        found.append((restore(folder, config, seed=2), folder.metrics()))
+    (at_once, one), (in_turns, other) = found
+    assert one.keys() == other.keys()
+    for name, values in one.items():
+        np.testing.assert_allclose(values, other[name], rtol=1e-3, atol=1e-4, err_msg=name)
+    seen = jnp.linspace(-1, 1, 5)[:, None] + jnp.array([0.0, 105.0])
+    np.testing.assert_allclose(
+        at_once.policy.mode(seen), in_turns.policy.mode(seen), rtol=1e-3, atol=1e-4
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "worth_it"),
+    [({}, True), ({"seeds": 1}, False), ({"update.every": 1, "update.steps": 2}, False)],
+)
+def test_turns_are_taken_where_they_gain(changes, worth_it):
+    program = world(small(**changes)).program
+    assert turns._worth_it(program, program.config.seeds, others=1) is worth_it
+    assert not turns._worth_it(program, program.config.seeds, others=0)
 
 
 def test_a_run_goes_on_with_what_it_had_learned_and_new_episodes(tmp_path):

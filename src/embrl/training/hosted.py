@@ -1,7 +1,7 @@
 """Training beside an environment that runs on the host (Gymnasium's).
 
 Only collecting differs from what `CompiledWorld` does: Python steps the environments of all rows,
-one program chooses all their actions, and `Program.learn` gets each epoch.
+one program chooses all their actions, and `Program.learn` gets each epoch (`Turns`).
 """
 
 import functools
@@ -18,9 +18,10 @@ from embrl.envs.host import HostEnvironment, HostLanes
 from embrl.errors import EmbrlError
 from embrl.policy.overall import OverallPolicy
 from embrl.training.program import Program
-from embrl.training.purpose import Purpose
+from embrl.training.purpose import Purpose, host_seed
 from embrl.training.rows import Rows
 from embrl.training.state import Agent, Found, SeedState
+from embrl.training.turns import Turns, to_first_device
 from embrl.training.world import Measures, Truth
 from embrl.types import Key, Transition
 
@@ -41,17 +42,12 @@ class HostWorld:
     def __init__(self, rows: Rows, env: HostEnvironment) -> None:
         self.env, self.program, self.rows, self.keys = env, rows.program, rows.count, rows.keys
         self.config = rows.program.config
-        self.lanes: HostLanes | None = None
+        self._turns = Turns(rows, env)
         self._stages: dict[int, HostLanes] = {}
         self._random = rows.over(Program.random_actions, once=True)
         self._begin = rows.over(_begin, once=True)
         self._policy = rows.over(Program.policy)
-        self._noise = rows.over(Program.epoch_noise, shared=(2,))
-        self._learn = rows.over(Program.learn, shared=(4,), donate=(0,))
-        self._fit_of = rows.over(Program.fit_of)
         self._keys = rows.over(Program.evaluation_key, shared=(1,), once=True)
-        # A step's choice is too small for more than one device.
-        self._act = jax.jit(jax.vmap(_act, (0, 0, 0, None)))
         self._act_alone = jax.jit(jax.vmap(_act_alone, (0, 0, None, 0)))
         self._mode = jax.jit(jax.vmap(OverallPolicy.mode))
 
@@ -72,28 +68,11 @@ class HostWorld:
         return jax.eval_shape(begin, agent, found)
 
     def improve(self, state: SeedState, first: int, count: int) -> tuple[SeedState, Measures]:
-        if self.lanes is None:
-            self.lanes = self._open(self.config.rollout.lanes, Purpose.LANES, first)
-        sums: dict[str, Any] = {}
-        fresh: Transition | None = None
-        for index in range(first, first + count):
-            number = jnp.int32(index)
-            policy = self._here(self._policy(state.agent))
-            noise = self._here(self._noise(state.agent, self.keys, number))
-
-            def act(seen: np.ndarray, t: int, policy: Any = policy, noise: Any = noise) -> Any:
-                return self._act(policy, noise, seen, np.int32(t))
-
-            fresh, u = host_rollout(self.lanes, self.program.epoch_rows, act, self.rows)
-            state, measures = self._learn(state, fresh, u, self.keys, number)
-            for name, value in measures.items():
-                sums[name] = sums.get(name, 0.0) + np.asarray(value)
-        means = {name: total / count for name, total in sums.items()}
-        return state, means | self._fit_of(state, fresh)
+        return self._turns.improve(state, first, count)
 
     def evaluate(self, state: SeedState, index: int, rounds: int) -> Measures:
-        policy = self._here(self._policy(state.agent))
-        keys = self._here(self._keys(self.keys, jnp.int32(index)))
+        policy = to_first_device(self._policy(state.agent))
+        keys = to_first_device(self._keys(self.keys, jnp.int32(index)))
         episodes = self.config.evaluation.episodes
 
         def act(seen: np.ndarray, t: int) -> Any:
@@ -128,17 +107,13 @@ class HostWorld:
         return {"random_return": float(returns.mean())}
 
     def close(self) -> None:
-        for lanes in (self.lanes, *self._stages.values()):
-            if lanes is not None:
-                lanes.close()
+        self._turns.close()
+        for lanes in self._stages.values():
+            lanes.close()
 
     def _open(self, lanes: int, what: Purpose, index: int) -> HostLanes:
         """For each row as many lanes, with random numbers for just this."""
-        return self.env.open(self.rows * lanes, self._seed(what, index))
-
-    def _seed(self, what: Purpose, index: int) -> int:
-        sequence = np.random.SeedSequence((self.config.seed, what, index))
-        return int(sequence.generate_state(1)[0])
+        return self.env.open(self.rows * lanes, host_seed(self.config.seed, what, index))
 
     def _stage(self, lanes: int, seed: int) -> HostLanes:
         """Lanes to play whole episodes in; kept, as making environments takes time."""
@@ -165,7 +140,7 @@ class HostWorld:
         lengths: list[list[int]] = [[] for _ in range(self.rows * lanes)]
         total = np.zeros(self.rows * lanes)
         length = np.zeros(self.rows * lanes, int)
-        stage, t = self._stage(lanes, self._seed(what, index)), 0
+        stage, t = self._stage(lanes, host_seed(self.config.seed, what, index)), 0
         while min(map(len, returns)) < rounds:
             action = np.asarray(act(self._by_row(stage.observations), t))
             after = stage.step(action.reshape(-1, *action.shape[2:]))
@@ -187,17 +162,9 @@ class HostWorld:
     def _by_row(self, values: np.ndarray) -> np.ndarray:
         return values.reshape(self.rows, -1, *values.shape[1:])
 
-    def _here(self, tree: Any) -> Any:
-        return jax.device_put(tree, jax.devices()[0])
-
 
 def _begin(program: Program, agent: Agent, found: Found | None) -> SeedState:
     return program.begin(agent, found, None)
-
-
-def _act(policy: OverallPolicy, noise: Any, seen: jax.Array, t: jax.Array) -> Any:
-    """With the noise of step t of an epoch."""
-    return policy.act(seen, jax.tree.map(lambda all_of_it: all_of_it[t], noise))
 
 
 def _act_alone(policy: OverallPolicy, key: Key, t: jax.Array, seen: jax.Array) -> jax.Array:

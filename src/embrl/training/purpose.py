@@ -7,6 +7,7 @@ changes nothing about training.
 import enum
 
 import jax
+import numpy as np
 from jaxtyping import Array, Int
 
 from embrl.types import Key
@@ -30,3 +31,8 @@ class Purpose(enum.IntEnum):
 def purpose(key: Key, what: Purpose, index: int | Int[Array, ""] = 0) -> Key:
     """The key for the `index`-th use of `what`."""
     return jax.random.fold_in(jax.random.fold_in(key, what), index)
+
+
+def host_seed(seed: int, what: Purpose, index: int) -> int:
+    """The same for what draws its random numbers on the host: 32 bits from a run's seed."""
+    return int(np.random.SeedSequence((seed, what, index)).generate_state(1)[0])

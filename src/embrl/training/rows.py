@@ -1,7 +1,8 @@
 """The rows of a run: everything that is trained side by side."""
 
+import copy
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -9,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from embrl.training.program import Program
-from embrl.training.seeds import over_seeds, seed_keys
+from embrl.training.seeds import over_seeds, seed_keys, spread
 
 
 class Rows:
@@ -26,6 +27,20 @@ class Rows:
             name: jnp.asarray(np.repeat(values, config.seeds), jnp.float32)
             for name, values in config.vary.items()
         }
+        self._available: Sequence[Any] | None = None
+
+    def part(self, which: slice, available: Sequence[Any] | None) -> "Rows":
+        """Some of them, computed on these devices (on all: None)."""
+        part = copy.copy(self)
+        part.keys = self.keys[which]
+        part.count = len(part.keys)
+        part.values = {name: values[which] for name, values in self.values.items()}
+        part._available = available
+        return part
+
+    def spread(self, tree: Any) -> Any:
+        """Arrays of all rows, where `over` computes."""
+        return spread(tree, self.count, self._available)
 
     def over(
         self,
@@ -51,5 +66,6 @@ class Rows:
             shared=tuple(at + 1 for at in shared),
             donate=tuple(at + 1 for at in donate),
             once=once,
+            available=self._available,
         )
         return functools.partial(compiled, self.values)

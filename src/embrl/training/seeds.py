@@ -4,13 +4,13 @@ import contextlib
 import hashlib
 import os
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from embrl.types import Key
 
@@ -48,11 +48,17 @@ def _cache() -> Path:
     return base / "embrl" / hashlib.sha256(processor.encode()).hexdigest()[:12]
 
 
-def devices(seeds: int) -> list[Any]:
-    """As many devices as divide the seeds evenly."""
-    available = jax.devices()
+def devices(seeds: int, available: Sequence[Any] | None = None) -> list[Any]:
+    """As many devices (of all, unless told) as divide the seeds evenly."""
+    available = available or jax.devices()
     count = max(n for n in range(1, len(available) + 1) if seeds % n == 0)
-    return available[:count]
+    return list(available[:count])
+
+
+def spread(tree: Any, seeds: int, available: Sequence[Any] | None = None) -> Any:
+    """Arrays of all seeds, on the devices that `over_seeds` computes on."""
+    mesh = Mesh(np.array(devices(seeds, available)), (AXIS,))
+    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec(AXIS)))
 
 
 def seed_keys(seed: int, seeds: int, points: int = 1) -> Key:
@@ -71,6 +77,7 @@ def over_seeds(
     shared: tuple[int, ...] = (),
     donate: tuple[int, ...] = (),
     once: bool = False,
+    available: Sequence[Any] | None = None,
 ) -> Callable[..., Any]:
     """Compiles `function` of one seed into one of all seeds.
 
@@ -80,8 +87,9 @@ def over_seeds(
         donate: positions of arguments whose memory the results may take over.
         once: it is called a single time, so that compiling it fast matters more than running it
             fast.
+        available: the devices to choose from; all, unless told.
     """
-    mesh = Mesh(np.array(devices(seeds)), (AXIS,))
+    mesh = Mesh(np.array(devices(seeds, available)), (AXIS,))
 
     def everywhere(*arguments: Any) -> Any:
         here = [index in shared for index in range(len(arguments))]

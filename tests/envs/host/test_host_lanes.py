@@ -99,6 +99,7 @@ def test_the_same_seed_gives_the_same_lanes_and_another_one_does_not():
 
 def test_seeds_of_lanes():
     assert lane_seeds(3, 7) == lane_seeds(9, 7)[:3]
+    assert lane_seeds(3, 7, first=4) == lane_seeds(9, 7)[4:7]
     assert len({*lane_seeds(100, 0), *lane_seeds(100, 1)}) == 200
     assert max(lane_seeds(100, 0)) < 2**31
     for lanes, seed in ((0, 1), (1, -1)):

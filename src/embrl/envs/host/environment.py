@@ -135,16 +135,19 @@ class HostEnvironment:
         finally:
             env.close()
 
-    def open(self, lanes: int, seed: int, render_mode: str | None = None) -> HostLanes:
+    def open(
+        self, lanes: int, seed: int, first: int = 0, render_mode: str | None = None
+    ) -> HostLanes:
         """Environments side by side, each reset with a seed of its own from `seed`.
 
         Arguments:
+            first: the number of the first lane, where those before it are opened apart.
             render_mode: for `HostLanes.render`, as `"rgb_array"`; such lanes are always `sync`.
 
         Raises:
             EmbrlError: an environment cannot be made or reset.
         """
-        seeds = lane_seeds(lanes, seed)
+        seeds = lane_seeds(lanes, seed, first)
         kind = self.vector if render_mode is None else "sync"
         if kind == "envpool":
             assert self._pool is not None

@@ -87,7 +87,7 @@ class HostLanes(abc.ABC):
         return step
 
     def restart(self, seed: int) -> None:
-        """Begins anew in every lane, as if just opened with this seed.
+        """Begins anew in every lane, as if just opened with this seed, from lane 0 on.
 
         Raises:
             EmbrlError: an environment cannot be reset.
@@ -157,8 +157,9 @@ class HostLanes(abc.ABC):
             raise EmbrlError(f"{self._at(lane)} gave {words} {when}")
 
 
-def lane_seeds(lanes: int, seed: int) -> list[int]:
-    """A seed for each lane, 31 bits; lane b's is the same however many there are.
+def lane_seeds(lanes: int, seed: int, first: int = 0) -> list[int]:
+    """A seed for each lane from number `first` on, 31 bits; lane b's is the same however many
+    there are.
 
     Raises:
         EmbrlError: there are no lanes, or the seed is negative.
@@ -169,5 +170,5 @@ def lane_seeds(lanes: int, seed: int) -> list[int]:
         raise EmbrlError(f"seed is {seed}: choose 0 or more")
     return [
         int(np.random.SeedSequence(seed, spawn_key=(lane,)).generate_state(1)[0] >> 1)
-        for lane in range(lanes)
+        for lane in range(first, first + lanes)
     ]
