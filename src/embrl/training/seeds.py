@@ -48,17 +48,17 @@ def _cache() -> Path:
     return base / "embrl" / hashlib.sha256(processor.encode()).hexdigest()[:12]
 
 
-def devices(seeds: int, available: Sequence[Any] | None = None) -> list[Any]:
+def _mesh(seeds: int, available: Sequence[Any] | None) -> Mesh:
     """As many devices (of all, unless told) as divide the seeds evenly."""
     available = available or jax.devices()
     count = max(n for n in range(1, len(available) + 1) if seeds % n == 0)
-    return list(available[:count])
+    return Mesh(np.array(available[:count]), (AXIS,))
 
 
 def spread(tree: Any, seeds: int, available: Sequence[Any] | None = None) -> Any:
     """Arrays of all seeds, on the devices that `over_seeds` computes on."""
-    mesh = Mesh(np.array(devices(seeds, available)), (AXIS,))
-    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec(AXIS)))
+    sharding = NamedSharding(_mesh(seeds, available), PartitionSpec(AXIS))
+    return jax.device_put(tree, sharding)
 
 
 def seed_keys(seed: int, seeds: int, points: int = 1) -> Key:
@@ -89,7 +89,7 @@ def over_seeds(
             fast.
         available: the devices to choose from; all, unless told.
     """
-    mesh = Mesh(np.array(devices(seeds, available)), (AXIS,))
+    mesh = _mesh(seeds, available)
 
     def everywhere(*arguments: Any) -> Any:
         here = [index in shared for index in range(len(arguments))]

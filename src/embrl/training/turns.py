@@ -84,7 +84,7 @@ class _Turn:
         if self._lanes is None:
             lanes = self._config.rollout.lanes
             seed = host_seed(self._config.seed, Purpose.LANES, index)
-            self._lanes = self._env.open(self._rows.count * lanes, seed, self._first * lanes)
+            self._lanes = self._env.open(self._rows.count * lanes, seed, first=self._first * lanes)
         self._state, self._measures = self._rows.spread(state), []
         self._prepare(index)
 

@@ -136,13 +136,13 @@ class HostEnvironment:
             env.close()
 
     def open(
-        self, lanes: int, seed: int, first: int = 0, render_mode: str | None = None
+        self, lanes: int, seed: int, render_mode: str | None = None, first: int = 0
     ) -> HostLanes:
         """Environments side by side, each reset with a seed of its own from `seed`.
 
         Arguments:
-            first: the number of the first lane, where those before it are opened apart.
             render_mode: for `HostLanes.render`, as `"rgb_array"`; such lanes are always `sync`.
+            first: the number of the first lane, where those before it are opened apart.
 
         Raises:
             EmbrlError: an environment cannot be made or reset.
