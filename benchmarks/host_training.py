@@ -2,76 +2,104 @@
 
 import itertools
 import time
-from collections.abc import Iterator
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from collections.abc import Callable, Iterator
+from unittest import mock
 
+import jax
 import numpy as np
 
-from benchmarks.timing import Row
+from benchmarks.timing import Row, compare
 from embrl import envs
+from embrl.envs.host import HostEnvironment, HostLanes, HostStep
+from embrl.spaces import dimensions
 from embrl.training.config import RunConfig
+from embrl.training.hosted import HostWorld
 from embrl.training.named import replaced
-from embrl.training.runner import Progress, train
+from embrl.training.program import Program
+from embrl.training.rows import Rows
 from embrl.training.settings import default_config
 
-SEEDS, EPOCHS, FIT, STEPS = 3, 24, 6000, 1000
+SEEDS, EPOCHS, FIT, STEPS = 3, 3, 6000, 500
+"""Epochs and steps are those of one repetition."""
 ENVIRONMENTS = ("HalfCheetah-v5", 250), ("Ant-v5", 1000)
 """And the paper's limits of steps."""
 
 
-def bare(config: RunConfig) -> float:
-    """Steps a second of the same number of lanes with random actions."""
-    env = config.env.build()
-    lanes = SEEDS * config.rollout.lanes
-    random = np.random.default_rng(0)
-    with env.open(lanes, 0) as opened:  # type: ignore[attr-defined]
-        actions = random.uniform(-1, 1, (100, lanes, *env.action_space.shape)).astype(np.float32)  # type: ignore[misc]
-        began = time.perf_counter()
-        for t in range(STEPS):
-            opened.step(actions[t % 100])
-        return STEPS * lanes / (time.perf_counter() - began)
-
-
-def trained(config: RunConfig) -> float:
-    """Steps a second of the second half of training: the first compiled everything. Of two
-    evaluations of an episode one is in it.
-    """
-    marks: list[tuple[float, int]] = []
-
-    def watch(progress: Progress) -> None:
-        if progress.stage == "training":
-            marks.append((time.perf_counter(), progress.done))
-
-    with TemporaryDirectory() as folder:
-        train(config, Path(folder) / "run", watch=watch)
-    (start, first), (end, last) = marks
-    return SEEDS * (last - first) / (end - start)
-
-
-def cases() -> Iterator[tuple[str, str, RunConfig]]:
+def cases() -> Iterator[tuple[str, RunConfig]]:
     """Environments of both speeds, with the paper's settings of VPG and our PPO's."""
     for (name, limit), vector in itertools.product(ENVIRONMENTS, ("sync", "threads")):
         env = envs.configure(name, max_episode_steps=limit, vector=vector)
         for method, algorithm in itertools.product(("none", "jsae"), ("vpg", "ppo")):
-            paper = default_config(name, env, method, "vpg", "paper")
-            config = paper if algorithm == "vpg" else default_config(name, env, method, "ppo")
-            epoch = config.rollout.epoch
-            changes = {
-                "seeds": SEEDS,
-                "samples": EPOCHS * epoch + (FIT if method == "jsae" else 0),
-                "evaluation.every": EPOCHS // 2 * epoch,
-                "evaluation.episodes": 1,
-                "evaluation.final_episodes": 1,
-            }
-            if method == "jsae":
-                changes["fit.samples"] = FIT
-            yield name, f"{method} + {algorithm}, {vector}", replaced(config, changes)
+            settings = "paper" if algorithm == "vpg" else "tuned"
+            config = default_config(name, env, method, algorithm, settings)
+            changes = {"seeds": SEEDS} | ({"fit.samples": FIT} if method == "jsae" else {})
+            yield f"{name}, {method} + {algorithm}, {vector}", replaced(config, changes)
+
+
+def epochs(rows: Rows, world: HostWorld) -> Callable[[], object]:
+    """A function that trains for `EPOCHS` more epochs. The embedding is untrained, which changes no
+    shape.
+    """
+    found = world.collect() if rows.program.method.embeds else None
+    state, done = world.begin(rows.over(Program.untrained)(rows.keys), found), 0
+
+    def more() -> None:
+        nonlocal state, done
+        state, _ = jax.block_until_ready(world.improve(state, done, EPOCHS))
+        done += EPOCHS
+
+    return more
+
+
+def random_steps(opened: HostLanes, size: int) -> Callable[[], object]:
+    """A function that takes `STEPS` random steps in every lane."""
+    shape = (100, opened.lanes, size)
+    actions = np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
+
+    def steps() -> None:
+        for t in range(STEPS):
+            opened.step(actions[t % len(actions)])
+
+    return steps
+
+
+def share_in_simulator(train: Callable[[], object]) -> float:
+    """Of the time that training takes, the share inside the lanes' steps. Unlike a ratio of rates
+    it says the same on a machine whose speed changes from second to second, and whether the
+    policy's actions are dearer to simulate than random ones or not.
+    """
+    inside, step = 0.0, HostLanes.step
+
+    def timed(lanes: HostLanes, actions: np.ndarray) -> HostStep:
+        nonlocal inside
+        start = time.perf_counter()
+        result = step(lanes, actions)
+        inside += time.perf_counter() - start
+        return result
+
+    start = time.perf_counter()
+    with mock.patch.object(HostLanes, "step", timed):
+        train()
+    return inside / (time.perf_counter() - start)
 
 
 def run(only: str = "") -> Iterator[Row]:
-    """Rates with three seeds side by side, beside the same lanes with random actions."""
-    for name, what, config in cases():
-        if only in f"{name}, {what}":
-            before, rate, after = bare(config), trained(config), bare(config)
-            yield Row(f"{name}, {what}", rate, "bare simulator", (before + after) / 2)
+    """Steps a second with three seeds side by side, and of as many lanes with random actions.
+    Evaluations, which are simulator's steps and no learning, are not in it.
+    """
+    for what, config in cases():
+        if only not in what:
+            continue
+        env = config.env.build()
+        assert isinstance(env, HostEnvironment)
+        rows = Rows(Program(config, env.observation_space, env.action_space))
+        world, lanes = HostWorld(rows, env), SEEDS * config.rollout.lanes
+        with env.open(lanes, 0) as opened:
+            train = epochs(rows, world)
+            row = compare(
+                what, train, SEEDS * EPOCHS * config.rollout.epoch,
+                "", random_steps(opened, dimensions(env.action_space)), STEPS * lanes,
+            )  # fmt: skip
+            share = share_in_simulator(train)
+        yield row._replace(name=f"bare simulator; {share:.0%} of training's time is its steps")
+        world.close()

@@ -17,11 +17,12 @@ from embrl.data.random_actions import random_actions
 from embrl.envs.host import HostEnvironment, HostLanes
 from embrl.errors import EmbrlError
 from embrl.policy.overall import OverallPolicy
+from embrl.training.acting import prepared
 from embrl.training.program import Program
 from embrl.training.purpose import Purpose, host_seed
 from embrl.training.rows import Rows
 from embrl.training.state import Agent, Found, SeedState
-from embrl.training.turns import Turns, to_first_device
+from embrl.training.turns import Turns
 from embrl.training.world import Measures, Truth
 from embrl.types import Key, Transition
 
@@ -48,8 +49,8 @@ class HostWorld:
         self._begin = rows.over(_begin, once=True)
         self._policy = rows.over(Program.policy)
         self._keys = rows.over(Program.evaluation_key, shared=(1,), once=True)
-        self._act_alone = jax.jit(jax.vmap(_act_alone, (0, 0, None, 0)))
-        self._mode = jax.jit(jax.vmap(OverallPolicy.mode))
+        self._act_alone = prepared(jax.vmap(_act_alone, (0, 0, None)))
+        self._mode = prepared(jax.vmap(OverallPolicy.mode))
 
     def collect(self) -> Transition:
         """Random transitions, from lanes of their own."""
@@ -71,16 +72,17 @@ class HostWorld:
         return self._turns.improve(state, first, count)
 
     def evaluate(self, state: SeedState, index: int, rounds: int) -> Measures:
-        policy = to_first_device(self._policy(state.agent))
-        keys = to_first_device(self._keys(self.keys, jnp.int32(index)))
+        policy = self._policy(state.agent)
+        drawn = self._act_alone((policy, self._keys(self.keys, jnp.int32(index))))
+        mode = self._mode(policy)
         episodes = self.config.evaluation.episodes
 
         def act(seen: np.ndarray, t: int) -> Any:
-            return self._act_alone(policy, keys, np.int32(t), seen)
+            return drawn(seen, np.int32(t))
 
         def likeliest(seen: np.ndarray, t: int) -> Any:
             del t
-            return self._mode(policy, seen)
+            return mode(seen)
 
         sampled, lengths = self._play(act, episodes, rounds, Purpose.EVALUATE, index)
         greedy, _ = self._play(likeliest, episodes, rounds, Purpose.EVALUATE, index)
@@ -167,7 +169,8 @@ def _begin(program: Program, agent: Agent, found: Found | None) -> SeedState:
     return program.begin(agent, found, None)
 
 
-def _act_alone(policy: OverallPolicy, key: Key, t: jax.Array, seen: jax.Array) -> jax.Array:
+def _act_alone(ready: tuple[OverallPolicy, Key], seen: jax.Array, t: jax.Array) -> jax.Array:
     """With noise of its own."""
+    policy, key = ready
     noise = policy.noise(jax.random.fold_in(key, t), seen.shape[:1])
     return policy.act(seen, noise)[0]

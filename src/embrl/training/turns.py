@@ -11,6 +11,7 @@ import numpy as np
 from embrl.data.host_rollout import host_rollout
 from embrl.envs.host import HostEnvironment, HostLanes
 from embrl.policy.overall import OverallPolicy
+from embrl.training.acting import prepared
 from embrl.training.program import Program
 from embrl.training.purpose import Purpose, host_seed
 from embrl.training.rows import Rows
@@ -92,11 +93,11 @@ class _Turn:
         """Acts, and has epoch `index` learned from without waiting for it; if there are more, has
         the next one prepared too, before another turn's learning keeps the device busy.
         """
-        policy, noise = self._ready
+        chosen = self._ready
         assert self._lanes is not None
 
         def act(seen: np.ndarray, t: int) -> Any:
-            return _act(policy, noise, seen, np.int32(t))
+            return chosen(seen, np.int32(t))
 
         fresh, u = host_rollout(self._lanes, self._program.epoch_rows, act, self._rows.count)
         self._state, measures = self._learn(
@@ -120,16 +121,12 @@ class _Turn:
     def _prepare(self, index: int) -> None:
         policy = self._policy_of(self._state.agent)
         noise = self._noise_of(self._state.agent, self._rows.keys, jnp.int32(index))
-        self._ready = to_first_device((policy, noise))
+        self._ready = _act((policy, noise))
 
 
-def to_first_device(tree: Any) -> Any:
-    """Where a step's choice is computed: it is too small for more than one device."""
-    return jax.device_put(tree, jax.devices()[0])
-
-
-@jax.jit
-@functools.partial(jax.vmap, in_axes=(0, 0, 0, None))
-def _act(policy: OverallPolicy, noise: Any, seen: jax.Array, t: jax.Array) -> Any:
+@prepared
+@functools.partial(jax.vmap, in_axes=(0, 0, None))
+def _act(ready: tuple[OverallPolicy, Any], seen: jax.Array, t: jax.Array) -> Any:
     """With the noise of step t of an epoch."""
+    policy, noise = ready
     return policy.act(seen, jax.tree.map(lambda all_of_it: all_of_it[t], noise))
