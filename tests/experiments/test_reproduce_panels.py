@@ -94,6 +94,14 @@ def test_sac_takes_fewer_updates_unless_asked_for_all():
         assert any("SAC takes" in deviation for deviation in said) is not full
 
 
+def test_the_ants_sac_has_fewer_samples_too():
+    pytest.importorskip("mujoco", reason="needs embrl[gymnasium]")
+    for full, rate in ((False, 0.25), (True, 1.0)):
+        config = of("fig3f", "SAC-JSAE", full_sac=full)
+        assert (config.samples, config.hyper.updates_per_sample) == (1_000_000, rate)
+    assert of("fig3f", "PPO-JSAE").samples == 6_000_000
+
+
 @pytest.mark.parametrize("quick", [False, True])
 @pytest.mark.parametrize("figure", ["fig2", "fig3a", "fig3b", "fig3c", "fig3e"])
 def test_every_line_has_settings_that_fit_together(figure, quick):

@@ -33,7 +33,7 @@ stopped, and lines that DIR/summary.json has with the same settings are not run 
                has already stay in the report
   --lines L    the same by their names, 'VPG' '512 ours'; others stay
   --data LOG   the purchase log, for fig3g
-  --full-sac   fig3g: an update of SAC for every sample, as in the paper; here .1"""
+  --full-sac   fig3f, fig3g: an update of SAC for every sample, as in the paper; here .25 and .1"""
 
 
 @dataclasses.dataclass(frozen=True)

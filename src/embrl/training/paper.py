@@ -147,6 +147,7 @@ PROTOCOLS: dict[str, Protocol] = {
         120_000,
         pretraining=100_000,
         fit_steps=2000,
+        episodes=5,
         final_episodes=50,
         update_every=1,
         step_limit=1000,

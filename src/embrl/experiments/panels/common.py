@@ -17,6 +17,10 @@ NOT_STATED = (
     "policy is evaluated, and lanes (episodes side by side, which go on across epochs).",
 )
 
+FEWER_UPDATES = (
+    "SAC takes {} updates a sample; the paper's one a sample takes much longer (--full-sac)."
+)
+
 
 def paper_name(method: str, algorithm: str) -> str:
     """As in the paper's legends: VPG, VPG-RA, VPG-JSAE."""
@@ -31,6 +35,14 @@ def published_line(
     config = dataclasses.replace(config, seeds=options.seeds)
     label = f"{size} {paper_name(method, algorithm)}".strip()
     return Line(label, config, "published", method, size or algorithm)
+
+
+def fewer_updates(line: Line, options: Options, updates_per_sample: float) -> Line:
+    """The same with as many updates of SAC, unless the paper's one a sample is asked for."""
+    if line.config.algorithm != "sac" or options.full_sac:
+        return line
+    hyper = dataclasses.replace(line.config.hyper, updates_per_sample=updates_per_sample)  # type: ignore[call-arg]
+    return dataclasses.replace(line, config=dataclasses.replace(line.config, hyper=hyper))
 
 
 def tuned_lines(

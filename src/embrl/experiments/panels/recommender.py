@@ -1,13 +1,13 @@
 """Figure 3g: the recommender, with VPG, PPO and SAC."""
 
-import dataclasses
-
 from embrl.envs.recommender import RecommenderConfig
 from embrl.errors import EmbrlError
-from embrl.experiments.panel import Line, Options, Panel
+from embrl.experiments.panel import Options, Panel
 from embrl.experiments.panels.common import (
+    FEWER_UPDATES,
     NOT_STATED,
     ahead,
+    fewer_updates,
     paper_name,
     published_line,
     tuned_lines,
@@ -49,7 +49,6 @@ UNREADABLE = (
     "Cells of Table 7 that cannot be read: the dimensions of VPG-JSAE and SAC-RA (8 here), "
     "SAC-RA's std (.6) and batch (256)."
 )
-SAC = "SAC takes {} updates a sample; the paper's one a sample takes much longer (--full-sac)."
 
 
 def fig3g(options: Options) -> Panel:
@@ -59,7 +58,9 @@ def fig3g(options: Options) -> Panel:
     items = QUICK_ITEMS if options.quick else ITEMS
     environment, env = "recommender", RecommenderConfig(data=options.data, top_items=items)
     published = [
-        _faster(published_line(environment, env, method, algorithm, options), options)
+        fewer_updates(
+            published_line(environment, env, method, algorithm, options), options, _updates(options)
+        )
         for method, algorithm in (QUICK if options.quick else PUBLISHED)
     ]
     tuned = tuned_lines(environment, env, options)
@@ -79,16 +80,9 @@ def fig3g(options: Options) -> Panel:
     claims += ahead(ours, [*labels, *others], final=False)
     deviations = [LOG, MIXTURE, PRETRAINING, UPDATES, UNREADABLE, *NOT_STATED]
     if not options.full_sac:
-        deviations.append(SAC.format(_updates(options)))
+        deviations.append(FEWER_UPDATES.format(_updates(options)))
     return Panel("fig3g", "Recommender", (*published, *tuned), tuple(claims), tuple(deviations))
 
 
 def _updates(options: Options) -> float:
     return QUICK_SAC if options.quick else FASTER_SAC
-
-
-def _faster(line: Line, options: Options) -> Line:
-    if line.config.algorithm != "sac" or options.full_sac:
-        return line
-    hyper = dataclasses.replace(line.config.hyper, updates_per_sample=_updates(options))  # type: ignore[call-arg]
-    return dataclasses.replace(line, config=dataclasses.replace(line.config, hyper=hyper))
