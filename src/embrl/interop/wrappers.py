@@ -11,6 +11,7 @@ from gymnasium.utils import RecordConstructorArgs
 from gymnasium.vector import VectorEnv, VectorWrapper
 from gymnasium.vector.utils import batch_space
 
+from embrl.envs.host.making import name_of
 from embrl.errors import EmbrlError
 from embrl.interop.sides import ActionSide, StateSide, Vectors
 
@@ -60,7 +61,7 @@ class EmbeddedEnv(gymnasium.Wrapper, RecordConstructorArgs):
             reach=reach,
         )
         gymnasium.Wrapper.__init__(self, env)
-        name, wanted = _name(env), _wanted(embedding, states, actions)
+        name, wanted = name_of(env), _wanted(embedding, states, actions)
         given = env.observation_space, env.action_space
         self.states, self.actions = _sides(embedding, name, given, wanted, norm, reach)
         if self.states is not None:
@@ -115,7 +116,7 @@ class EmbeddedVectorEnv(VectorWrapper):
             EmbrlError: as there.
         """
         super().__init__(env)
-        name, wanted = _name(env), _wanted(embedding, states, actions)
+        name, wanted = name_of(env), _wanted(embedding, states, actions)
         given = env.single_observation_space, env.single_action_space
         self.states, self.actions = _sides(embedding, name, given, wanted, norm, reach)
         if self.states is not None:
@@ -228,8 +229,3 @@ def _masks(infos: dict[str, Any]) -> np.ndarray | None:
 
 def _own_method(env: gymnasium.Env, name: str) -> Any:
     return env.get_wrapper_attr(name) if env.has_wrapper_attr(name) else None
-
-
-def _name(env: Any) -> str:
-    spec = getattr(env, "spec", None)
-    return spec.id if spec is not None else type(env.unwrapped).__name__

@@ -27,13 +27,16 @@ class Rows:
             name: jnp.asarray(np.repeat(values, config.seeds), jnp.float32)
             for name, values in config.vary.items()
         }
+        self.first = 0
+        """Of all rows, where these begin."""
+        self._all = self.count
         self._available: Sequence[Any] | None = None
 
     def part(self, which: slice, available: Sequence[Any] | None) -> "Rows":
-        """Some of them, computed on these devices (on all: None)."""
+        """Some of all rows, computed on these devices (on all: None)."""
         part = copy.copy(self)
         part.keys = self.keys[which]
-        part.count = len(part.keys)
+        part.first, part.count = which.start, len(part.keys)
         part.values = {name: values[which] for name, values in self.values.items()}
         part._available = available
         return part
@@ -41,6 +44,13 @@ class Rows:
     def spread(self, tree: Any) -> Any:
         """Arrays of all rows, where `over` computes."""
         return spread(tree, self.count, self._available)
+
+    def taken(self, tree: Any) -> Any:
+        """Of arrays of all rows these, where `over` computes."""
+        if self.count < self._all:
+            which = slice(self.first, self.first + self.count)
+            tree = jax.tree.map(lambda leaf: leaf[which], tree)
+        return self.spread(tree)
 
     def over(
         self,

@@ -29,16 +29,15 @@ class Turns:
         self._rows, others = rows, jax.devices()[1:]
         if _worth_it(rows.program, rows.count, len(others)):
             half = -(-rows.count // 2)
-            self._parts = [slice(0, half), slice(half, rows.count)]
-            self._turns = [_Turn(rows.part(at, others), env, at.start) for at in self._parts]
+            halves = slice(0, half), slice(half, rows.count)
+            self._turns = [_Turn(rows.part(which, others), env) for which in halves]
         else:
-            self._parts = [slice(0, rows.count)]
-            self._turns = [_Turn(rows, env, 0)]
+            self._turns = [_Turn(rows, env)]
 
     def improve(self, state: SeedState, first: int, count: int) -> tuple[SeedState, Measures]:
         """`World.improve`."""
-        for turn, part in zip(self._turns, self._divided(state), strict=True):
-            turn.begin(part, first)
+        for turn in self._turns:
+            turn.begin(state, first)
         for index in range(first, first + count):
             for turn in self._turns:
                 turn.epoch(index, more=index + 1 < first + count)
@@ -50,11 +49,6 @@ class Turns:
         """Ends the environments."""
         for turn in self._turns:
             turn.close()
-
-    def _divided(self, state: SeedState) -> list[SeedState]:
-        if len(self._turns) == 1:
-            return [state]
-        return [jax.tree.map(lambda leaf, at=at: leaf[at], state) for at in self._parts]
 
     def _united(self, states: Sequence[SeedState]) -> SeedState:
         if len(states) == 1:
@@ -71,8 +65,8 @@ def _worth_it(program: Program, rows: int, others: int) -> bool:
 class _Turn:
     """Some of the rows, from epoch to epoch."""
 
-    def __init__(self, rows: Rows, env: HostEnvironment, first: int) -> None:
-        self._rows, self._env, self._first = rows, env, first
+    def __init__(self, rows: Rows, env: HostEnvironment) -> None:
+        self._rows, self._env = rows, env
         self._program, self._config = rows.program, rows.program.config
         self._policy_of = rows.over(Program.policy)
         self._noise_of = rows.over(Program.epoch_noise, shared=(2,))
@@ -81,12 +75,12 @@ class _Turn:
         self._lanes: HostLanes | None = None
 
     def begin(self, state: SeedState, index: int) -> None:
-        """Takes over what was learned before epoch `index`."""
+        """Takes over its rows of what was learned before epoch `index`."""
         if self._lanes is None:
-            lanes = self._config.rollout.lanes
+            lanes, rows = self._config.rollout.lanes, self._rows
             seed = host_seed(self._config.seed, Purpose.LANES, index)
-            self._lanes = self._env.open(self._rows.count * lanes, seed, first=self._first * lanes)
-        self._state, self._measures = self._rows.spread(state), []
+            self._lanes = self._env.open(rows.count * lanes, seed, first=rows.first * lanes)
+        self._state, self._measures = self._rows.taken(state), []
         self._prepare(index)
 
     def epoch(self, index: int, more: bool) -> None:

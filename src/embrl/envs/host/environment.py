@@ -11,6 +11,7 @@ import gymnasium
 from embrl.envs.host.actions import Actions
 from embrl.envs.host.camera import following
 from embrl.envs.host.lanes import HostLanes, lane_seeds
+from embrl.envs.host.making import name_of
 from embrl.envs.host.observations import Observations
 from embrl.envs.host.pool import PoolLanes, pool_spaces
 from embrl.envs.host.processes import AsyncLanes
@@ -91,7 +92,7 @@ class HostEnvironment:
         """
         if isinstance(source, gymnasium.Env):
             maker = _copies(source)
-            name = name or _name(source)
+            name = name or name_of(source)
         elif callable(source):
             maker = functools.partial(_from_factory, source)
             name = name or str(getattr(source, "__name__", type(source).__name__))
@@ -164,11 +165,6 @@ class HostEnvironment:
         return self.open(lanes, seed, render_mode="rgb_array")
 
 
-def _name(env: gymnasium.Env) -> str:
-    spec = env.unwrapped.spec
-    return spec.id if spec is not None else type(env.unwrapped).__name__
-
-
 def _copies(env: gymnasium.Env) -> Maker:
     try:
         spec = env.spec
@@ -181,7 +177,7 @@ def _copies(env: gymnasium.Env) -> Maker:
         kept = copy.deepcopy(env)
     except Exception as error:
         raise EmbrlError(
-            f"{_name(env)} can be neither made again from its spec nor copied "
+            f"{name_of(env)} can be neither made again from its spec nor copied "
             f"({type(error).__name__}: {error}): pass a function that makes one"
         ) from error
     return functools.partial(_from_copy, kept)
@@ -195,7 +191,7 @@ def _from_spec(spec: Any, render_mode: str | None) -> gymnasium.Env:
 def _from_copy(kept: gymnasium.Env, render_mode: str | None) -> gymnasium.Env:
     if render_mode not in (None, kept.render_mode):
         raise EmbrlError(
-            f"{_name(kept)} was made with render_mode {kept.render_mode!r}: pass a function of "
+            f"{name_of(kept)} was made with render_mode {kept.render_mode!r}: pass a function of "
             "render_mode that makes one"
         )
     return copy.deepcopy(kept)

@@ -23,6 +23,12 @@ def looks_like_id(name: str) -> bool:
     return "-v" in name or "/" in name or ":" in name
 
 
+def name_of(env: Any) -> str:
+    """An environment's id (a vector's, too), or its class where it has none."""
+    spec = getattr(env.unwrapped, "spec", None)
+    return spec.id if spec is not None else type(env.unwrapped).__name__
+
+
 def is_known(name: str) -> bool:
     """Whether Gymnasium has this id by now; nothing is imported to find out.
 
