@@ -112,7 +112,7 @@ def main() -> None:
         f"{SEEDS} seeds, {EPISODES} episodes at the end; 95 % intervals, bootstrapped over seeds. "
         "The second row has Stable-Baselines3's defaults in everything that both have; the third "
         "scales observations, as ours does by default (Pendulum's are scaled by their bounds in "
-        "both). Seconds were taken beside other work on the same two cores.",
+        "both). Seconds were taken beside other work on the same two cores (–: it was paused).",
         "",
         "| | samples | | final return | worst seed | likeliest action | seconds, all seeds |",
         "|---|---|---|---|---|---|---|",
@@ -123,11 +123,12 @@ def main() -> None:
             continue
         found = json.loads(path.read_text())
         for label, row in found["rows"].items():
+            wall = "–" if row["wall_s"] is None else f"{row['wall_s']:.0f}"
             mean, low, high = (float(value) for value in bootstrap_mean(np.array(row["returns"])))
             lines.append(
                 f"| {algorithm.upper()}, {name} | {found['samples']:,} | {label} "
                 f"| {number(mean, [low, high], 0)} | {min(row['returns']):.0f} "
-                f"| {row['greedy_return_mean']:.0f} | {row['wall_s']:.0f} |"
+                f"| {row['greedy_return_mean']:.0f} | {wall} |"
             )
     (OUT / "README.md").write_text("\n".join(lines) + "\n")
 
