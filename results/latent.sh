@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The latent method with SAC, one setting for both robots, 300,000 samples: results/robots-latent. Needs mujoco,
+# The latent method with SAC, one setting for both robots, 300,000 samples: results/latent-ROBOT. Needs mujoco,
 # pip install 'embrl[gymnasium]'. Hours on 2 cores; cut short, the same command goes on where it stopped.
 set -euo pipefail
 cd "$(dirname "$0")/.."
