@@ -29,7 +29,6 @@ class Rows:
         }
         self.first = 0
         """Of all rows, where these begin."""
-        self._all = self.count
         self._available: Sequence[Any] | None = None
 
     def part(self, which: slice, available: Sequence[Any] | None) -> "Rows":
@@ -47,7 +46,7 @@ class Rows:
 
     def taken(self, tree: Any) -> Any:
         """Of arrays of all rows these, where `over` computes."""
-        if self.count < self._all:
+        if self.count < self.program.config.rows:
             which = slice(self.first, self.first + self.count)
             tree = jax.tree.map(lambda leaf: leaf[which], tree)
         return self.spread(tree)
