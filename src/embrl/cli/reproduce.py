@@ -19,7 +19,7 @@ from embrl.training.seeds import prepare_jax
 
 USAGE = """\
 usage: embrl reproduce FIG [--seeds N] [--quick] [--out DIR] [--groups G ...] [--lines L ...]
-                           [--data LOG] [--full-sac]
+                           [--data LOG] [--full-sac] [--envpool]
 
 Runs every line of a figure of Pritz et al. (2021) and writes DIR/summary.json, DIR/curves.csv,
 the picture and DIR/README.md; the runs lie in DIR/runs. The same command again goes on where it
@@ -33,7 +33,8 @@ stopped, and lines that DIR/summary.json has with the same settings are not run 
                has already stay in the report
   --lines L    the same by their names, 'VPG' '512 ours'; others stay
   --data LOG   the purchase log, for fig3g
-  --full-sac   fig3f, fig3g: an update of SAC for every sample, as in the paper; here .25 and .1"""
+  --full-sac   fig3f, fig3g: an update of SAC for every sample, as in the paper; here .25 and .1
+  --envpool    fig3d, fig3f: robots in envpool's threads, of the same dynamics and faster"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +55,8 @@ class _Reproduce:
     """The purchase log."""
     full_sac: bool = False
     """An update of SAC for every sample."""
+    envpool: bool = False
+    """Robots in envpool's threads."""
 
 
 def reproduce(arguments: Sequence[str]) -> None:
@@ -70,6 +73,7 @@ def reproduce(arguments: Sequence[str]) -> None:
         quick=given.quick,
         data=None if given.data is None else str(given.data),
         full_sac=given.full_sac,
+        envpool=given.envpool,
     )
     panel = make_panel(given.figure, options)
     asked = chosen(panel, given.groups, given.lines)
@@ -123,6 +127,7 @@ def _command(given: _Reproduce) -> str:
         parts.append(f"--out {given.out.name if given.out.is_absolute() else given.out}")
     parts += ["--data LOG"] * (given.data is not None)
     parts += ["--full-sac"] * given.full_sac
+    parts += ["--envpool"] * given.envpool
     return " ".join(parts)
 
 

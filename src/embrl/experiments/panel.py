@@ -32,6 +32,8 @@ class Options:
     """The purchase log, for the recommender."""
     full_sac: bool = False
     """An update of SAC for every sample, as in the paper."""
+    envpool: bool = False
+    """Robots in envpool's threads, of the same dynamics."""
 
     def __post_init__(self) -> None:
         if not self.seeds >= 1:

@@ -5,7 +5,9 @@ in any order, with `info["env_id"]`.
 
 import sys
 import types
+from typing import Any
 
+import gymnasium
 import numpy as np
 import pytest
 from counting import configured
@@ -127,3 +129,30 @@ def test_the_real_one_resets_itself_so():
             assert (turn <= 0.4 + 1e-3).all()
             assert (turn > 0).all()
             before = lanes.observations
+
+
+@pytest.mark.parametrize(("name", "unseen"), [("Ant-v5", 2), ("HalfCheetah-v5", 1)])
+def test_the_real_ones_robots_move_as_gymnasiums(name, unseen):
+    """From the same first states: the place, which is not observed, changes nothing.
+
+    Three steps, as contacts are solved to a tolerance and differences grow.
+    """
+    pytest.importorskip("mujoco", reason="needs embrl[gymnasium]")
+    pytest.importorskip("envpool", reason="needs envpool: pip install 'embrl[envpool]'")
+    robots: list[Any] = [gymnasium.make(name).unwrapped for _ in range(8)]
+    model, space = robots[0].model, robots[0].action_space
+    positions = model.nq - unseen
+    generator = np.random.default_rng(0)
+    with configured(name, vector="envpool").build().open(len(robots), 0) as lanes:
+        for robot, seen in zip(robots, lanes.observations, strict=True):
+            robot.reset(seed=0)
+            place, velocity = np.zeros(unseen), seen[positions : positions + model.nv]
+            robot.set_state(np.concatenate([place, seen[:positions]]), velocity)
+        for _ in range(3):
+            actions = generator.uniform(-1, 1, (len(robots), *space.shape)).astype(np.float32)
+            pool = lanes.step(actions)
+            for i, (robot, action) in enumerate(zip(robots, actions, strict=True)):
+                observation, reward, terminated, *_ = robot.step(action)
+                np.testing.assert_allclose(pool.observation[i], observation, rtol=5e-3, atol=5e-3)
+                np.testing.assert_allclose(pool.reward[i], reward, rtol=0, atol=1e-3)
+                assert pool.terminated[i] == terminated

@@ -40,24 +40,34 @@ UPDATES = (
     "Continuous updates of the embedding: 4 gradient steps on 512 transitions after every epoch; "
     "the paper does not say how many."
 )
+ENVPOOL = (
+    "The simulator is run by envpool, whose robots of these names move as Gymnasium's "
+    "(tests/envs/host/test_host_pool.py compares them)."
+)
 SAC = "SAC has {:,} samples, the paper 6,000,000."
 
 
 def fig3d(options: Options) -> Panel:
     """VPG with and without JSAE."""
-    env = envs.configure(CHEETAH, max_episode_steps=CHEETAH_STEPS)
+    env = envs.configure(
+        CHEETAH,
+        max_episode_steps=CHEETAH_STEPS,
+        vector="envpool" if options.envpool else "sync",
+    )
     lines = [published_line(CHEETAH, env, method, "vpg", options) for method in ("none", "jsae")]
     claims = [
         as_good_as(paper_name("jsae", "vpg"), paper_name("none", "vpg"), LEVEL),
         *ahead(paper_name("jsae", "vpg"), [paper_name("none", "vpg")]),
     ]
-    deviations = (VERSION.format(CHEETAH), NORMALISED, *NOT_STATED)
+    deviations = (VERSION.format(CHEETAH), NORMALISED, *NOT_STATED, *_simulator(options))
     return Panel("fig3d", "Half-cheetah", tuple(lines), tuple(claims), deviations, brief=_brief)
 
 
 def fig3f(options: Options) -> Panel:
     """VPG, PPO and SAC, each with and without JSAE."""
-    env = envs.configure(ANT, max_episode_steps=ANT_STEPS, vector="threads")
+    env = envs.configure(
+        ANT, max_episode_steps=ANT_STEPS, vector="envpool" if options.envpool else "threads"
+    )
     lines, claims = [], []
     for algorithm in ("vpg",) if options.quick else ("vpg", "ppo", "sac"):
         for method in ("none", "jsae"):
@@ -65,9 +75,14 @@ def fig3f(options: Options) -> Panel:
             lines.append(fewer_updates(_affordable(line), options, FASTER_SAC))
         claims += ahead(paper_name("jsae", algorithm), [paper_name("none", algorithm)])
     deviations = [VERSION.format(ANT), NORMALISED, UPDATES, *NOT_STATED, SAC.format(SAC_SAMPLES)]
+    deviations += _simulator(options)
     if not options.full_sac:
         deviations.append(FEWER_UPDATES.format(FASTER_SAC))
     return Panel("fig3f", "Ant", tuple(lines), tuple(claims), tuple(deviations), brief=_brief)
+
+
+def _simulator(options: Options) -> tuple[str, ...]:
+    return (ENVPOOL,) if options.envpool else ()
 
 
 def _affordable(line: Line) -> Line:
