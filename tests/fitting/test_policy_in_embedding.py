@@ -59,6 +59,7 @@ def test_what_does_not_fit_is_said(folder, tmp_path, changes, said):
     with pytest.raises(EmbrlError, match=said) as error:
         train(folder, tmp_path / "run", **changes)
     assert "\n" not in str(error.value)
+    assert not (tmp_path / "run").exists()  # the same command, mended, needs no --resume
 
 
 def test_an_embedding_has_no_policy_to_take_over(folder, tmp_path):

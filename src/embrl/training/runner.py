@@ -113,23 +113,25 @@ def train(
     inputs = action_inputs.gathered(config, env, RunFolder(out))
     program = Program(config, env.observation_space, env.action_space, own or {}, inputs)
     check(program)
-    folder = _open(config, Path(out), resume)
-    inputs.write(folder)
+    folder = _allowed(config, Path(out), resume)
     if (folder.path / "summary.json").exists():
         return folder  # complete: there is nothing to resume
     run = _Run(program, env, folder, watch, save_every, started, sweep)
     try:
+        if not folder.holds_run:  # nothing is left behind by what was refused up to here
+            folder.write_config({"versions": versions(), **as_json(config)})
+        inputs.write(folder)
         return run.complete()
     finally:
         run.world.close()
 
 
-def _open(config: RunConfig, path: Path, resume: bool) -> RunFolder:
+def _allowed(config: RunConfig, path: Path, resume: bool) -> RunFolder:
+    """The folder, if this run may go there."""
     folder = RunFolder(path)
     if not folder.holds_run:
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise EmbrlError(f"{path} is there and holds no run: choose an empty or new folder")
-        folder.write_config({"versions": versions(), **as_json(config)})
         return folder
     if not resume:
         raise EmbrlError(f"{path} already holds a run: choose another --out, or add --resume")
