@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 ROOMS = [
-    {"errors", "plugins", "registry", "types", "statistics"},
+    {"cores", "errors", "plugins", "registry", "types", "statistics"},
     {"spaces", "networks", "distributions", "portable"},
     {"boxes"},
     {"envs"},
@@ -61,6 +61,7 @@ def test_environments_on_the_host_know_no_jax():
         "cloudpickle",
         "gymnasium",
         "numpy",
+        "embrl.cores",
         "embrl.errors",
         "embrl.spaces",
         "embrl.envs.checks",

@@ -12,6 +12,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from embrl.cores import cores
 from embrl.types import Key
 
 AXIS = "seeds"
@@ -29,7 +30,7 @@ def prepare_jax() -> None:
     is the caller's choice if the caller has set `JAX_COMPILATION_CACHE_DIR`.
     """
     with contextlib.suppress(RuntimeError):  # JAX is already running with what it has
-        jax.config.update("jax_num_cpu_devices", os.cpu_count() or 1)
+        jax.config.update("jax_num_cpu_devices", cores())
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         jax.config.update("jax_compilation_cache_dir", str(_cache()))
         jax.config.update("jax_compilation_cache_max_size", CACHE_BYTES)

@@ -1,10 +1,11 @@
 """What a file was made with."""
 
-import os
 import platform
 from importlib.metadata import version
 
 import jax
+
+from embrl.cores import cores
 
 
 def versions() -> dict[str, str]:
@@ -14,6 +15,6 @@ def versions() -> dict[str, str]:
 
 
 def machine() -> str:
-    """What it was made on: kind and number of devices, and cores."""
+    """What it was made on: kind and number of devices, and cores it could use."""
     device = jax.devices()[0]
-    return f"{device.device_kind} x {len(jax.devices())}, {os.cpu_count()} cores"
+    return f"{device.device_kind} x {len(jax.devices())}, {cores()} cores"
