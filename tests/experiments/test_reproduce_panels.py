@@ -102,6 +102,16 @@ def test_the_ants_sac_has_fewer_samples_too():
     assert of("fig3f", "PPO-JSAE").samples == 6_000_000
 
 
+@pytest.mark.parametrize("figure", ["fig3d", "fig3f"])
+def test_robots_in_envpools_threads_when_asked(figure):
+    pytest.importorskip("mujoco", reason="needs embrl[gymnasium]")
+    pytest.importorskip("envpool", reason="needs envpool: pip install 'embrl[envpool]'")
+    for asked in (False, True):
+        panel = make_panel(figure, Options(envpool=asked))
+        assert all((line.config.env.vector == "envpool") is asked for line in panel.lines)  # type: ignore[attr-defined]
+        assert any("run by envpool" in said for said in panel.deviations) is asked
+
+
 @pytest.mark.parametrize("quick", [False, True])
 @pytest.mark.parametrize("figure", ["fig2", "fig3a", "fig3b", "fig3c", "fig3e"])
 def test_every_line_has_settings_that_fit_together(figure, quick):
