@@ -12,7 +12,7 @@ from embrl.decoding.learned_action import LearnedAction
 from embrl.decoding.rescaled import Rescaled
 from embrl.decoding.softmax_action import LIMIT
 from embrl.deploy.forms import Forms
-from embrl.embedding.encoders import ActionDecoder, Standardised
+from embrl.embedding.encoders import ActionDecoder, Standardised, WithState
 from embrl.embedding.portable import limits, mlp_steps, phi_chain
 from embrl.errors import EmbrlError
 from embrl.policy.actors import LOG_STD, CategoricalActor, GaussianActor, SquashedGaussianActor
@@ -39,6 +39,12 @@ def portable_policy(policy: OverallPolicy, forms: Forms) -> PortablePolicy:
             says which.
     """
     phi: Any = policy.phi
+    if isinstance(phi, WithState):
+        raise EmbrlError(
+            "this policy sees the state beside its embedding (policy.sees both), which has no form "
+            "outside of JAX: train with --policy.sees embedding, or act with "
+            "embrl.load(RUN).policy()"
+        )
     encoder, norm = (phi.encoder, phi.norm) if isinstance(phi, Standardised) else (phi, None)
     features = phi_chain(encoder, norm)
     f, f_draw = _f(policy)

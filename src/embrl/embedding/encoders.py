@@ -183,6 +183,16 @@ class Standardised(eqx.Module):
         return (self.encoder(observation) - self.norm.centre) / self.norm.width
 
 
+class WithState(eqx.Module):
+    """phi(s) and, beside it, the state's own numbers."""
+
+    phi: Standardised
+    raw: RawStates
+
+    def __call__(self, observation: Observation) -> Float[Array, "*batch k"]:
+        return jnp.concatenate([self.phi(observation), self.raw(observation)], axis=-1)
+
+
 class ContinuousActions(eqx.Module):
     """g: A -> E in (-1, 1)^d for actions that are numbers (Pritz et al. 2021, sec. 4.1)."""
 

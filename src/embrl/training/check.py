@@ -32,6 +32,7 @@ def check(program: Program) -> None:
     _check_objectives(program)
     _check_decoder(program)
     _check_embedding(program)
+    _check_what_the_policy_sees(program)
     if program.epochs < 1:
         raise EmbrlError(
             f"samples is {config.samples}: an epoch takes {config.rollout.epoch} "
@@ -175,6 +176,21 @@ def _check_embedding(program: Program) -> None:
     for name in ("fresh", "until"):
         if not 0.0 <= getattr(update, name) <= 1.0:
             raise EmbrlError(f"update.{name} is {getattr(update, name)}: choose 0 to 1")
+
+
+def _check_what_the_policy_sees(program: Program) -> None:
+    config = program.config
+    if config.policy.sees == "embedding":
+        return
+    reason = None
+    if not program.method.states:
+        reason = f"method {config.method} embeds no states to see beside"
+    elif not is_continuous(program.observation_space):
+        reason = f"states are {program.observation_space}, and no vector of numbers"
+    elif DECODERS[config.f.kind].needs_judge and config.f.judge == "model":
+        reason = "f.judge model knows states by their embedding alone"
+    if reason is not None:
+        raise EmbrlError(f"policy.sees is {config.policy.sees}: {reason}: choose embedding")
 
 
 def _check_named(program: Program) -> None:

@@ -23,7 +23,7 @@ from embrl.decoding.identity import Identity
 from embrl.decoding.rescaled import Rescaled
 from embrl.embedding import fit as fitting
 from embrl.embedding import monitor
-from embrl.embedding.encoders import Norm, Standardised, StateEncoder
+from embrl.embedding.encoders import Norm, Standardised, StateEncoder, WithState
 from embrl.embedding.memory import Memory, Recall, remember
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.monitor import Reference
@@ -98,9 +98,9 @@ class Program(Pretraining):
         memory = None
         if self.remembers:
             memory = Memory.nothing(self.remembers, action_count(self.action_space))
-        seen = None
-        raw = self.raw_states
-        looks = self.config.policy.normalise == "seen" and embedding is None
+        seen, raw = None, self.raw_states
+        looks = embedding is None or (states and self.config.policy.sees == "both")
+        looks = looks and self.config.policy.normalise == "seen"
         if looks and raw.box is not None and raw.box.scale is not None:
             seen = Seen.nothing(raw.box.features)
         return Agent(embedding, norm, learner, memory, seen)
@@ -112,11 +112,12 @@ class Program(Pretraining):
     def policy(self, agent: Agent) -> OverallPolicy:
         """pi_o = f . pi_i . phi as it stands."""
         embedding, norm, learner, _, seen = agent
-        phi: Any = self.raw_states if embedding is None else embedding.phi
-        if seen is not None:
-            phi = phi.scaled_by(seen.scale)
-        elif isinstance(phi, StateEncoder) and norm is not None:
+        raw = self.raw_states if seen is None else self.raw_states.scaled_by(seen.scale)
+        phi: Any = raw if embedding is None else embedding.phi
+        if isinstance(phi, StateEncoder) and norm is not None:
             phi = Standardised(phi, norm)
+            if self.config.policy.sees == "both":
+                phi = WithState(phi, raw)
         return OverallPolicy(
             phi,
             learner.actor,
@@ -215,7 +216,10 @@ class Program(Pretraining):
             features = self.raw_states.features
             internal, f = self._raw_actions()
         else:
-            features = embedding.phi.features
+            features: Any = embedding.phi.features
+            if self.config.policy.sees == "both":
+                assert self.raw_states.box is not None  # `check`
+                features += self.raw_states.box.features
             internal, f = Points(config.model.d), new_decoder(config.f)
         return config.hyper.start(features, internal, f, config.policy, key=key)
 

@@ -1,0 +1,114 @@
+"""Policies that see the state beside its embedding."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from gymnasium import spaces
+
+import embrl
+from embrl import envs
+from embrl.decoding.config import DecoderConfig
+from embrl.deploy.forms import Forms
+from embrl.deploy.policy import portable_policy
+from embrl.errors import EmbrlError
+from embrl.training.check import check
+from embrl.training.program import Program
+from embrl.training.settings import default_config
+
+NUMBERS, NAMES = spaces.Box(-np.inf, np.inf, (3,), np.float32), spaces.Discrete(9)
+ACTIONS = spaces.Discrete(5)
+
+
+def program(
+    states: Any = NUMBERS, method: str = "jsae", algorithm="ppo", **changes: Any
+) -> Program:
+    config = default_config("cart_pole", envs.configure("cart_pole"), method, algorithm)
+    policy = dataclasses.replace(config.policy, sees="both")
+    return Program(dataclasses.replace(config, policy=policy, **changes), states, ACTIONS)
+
+
+def test_the_numbers_stand_beside_phi():
+    both = program()
+    agent = both.untrained(jax.random.key(0))
+    met = jnp.asarray(np.random.default_rng(0).normal(3.0, 2.0, (50, 3)), jnp.float32)
+    assert agent.seen is not None
+    agent = agent._replace(seen=agent.seen.and_then(met))
+    policy, m = both.policy(agent), both.config.model.m
+    x = np.asarray(policy.phi(met))
+    assert x.shape == (50, m + 3)
+    assert agent.embedding is not None
+    np.testing.assert_allclose(x[:, :m], agent.embedding.phi(met), atol=1e-6)
+    scaled = (met - met.mean(0)) / met.std(0)
+    np.testing.assert_allclose(x[:, m:], scaled, rtol=1e-4, atol=1e-4)
+    noise = policy.noise(jax.random.key(1), (50,))
+    assert policy.act(met, noise)[0].shape == (50,)
+
+
+def test_alone_it_is_as_before():
+    both = program()
+    config = dataclasses.replace(
+        both.config, policy=dataclasses.replace(both.config.policy, sees="embedding")
+    )
+    alone = Program(config, NUMBERS, ACTIONS)
+    agent = alone.untrained(jax.random.key(0))
+    assert agent.seen is None
+    assert alone.policy(agent).phi(jnp.zeros((2, 3))).shape == (2, config.model.m)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"method": "none"}, "method none embeds no states to see beside: choose embedding"),
+        ({"method": "ra"}, "method ra embeds no states"),
+        (
+            {"states": NAMES},
+            r"states are Discrete\(9\), and no vector of numbers: choose embedding",
+        ),
+        (
+            {
+                "algorithm": "sac",
+                "f": DecoderConfig(kind="best", judge="model"),
+                "objectives": {"forward": 1.0, "outcome": 1.0},
+            },
+            "f.judge model knows states by their embedding alone",
+        ),
+    ],
+)
+def test_where_it_cannot_one_line_says_so(settings, said):
+    with pytest.raises(
+        EmbrlError, match=f"^policy.sees is both: .*{said}|^policy.sees is both: {said}"
+    ):
+        check(program(**settings))
+
+
+def test_it_is_not_exported():
+    both = program()
+    policy = both.policy(both.untrained(jax.random.key(0)))
+    with pytest.raises(EmbrlError, match="sees the state beside its embedding"):
+        portable_policy(policy, Forms.of(NUMBERS, ACTIONS))
+
+
+@pytest.mark.parametrize("algorithm", ["ppo", "sac"])
+def test_a_run_trains_and_is_read_again(tmp_path, algorithm):
+    run = embrl.train(
+        "cart_pole",
+        method="jsae",
+        algorithm=algorithm,
+        seeds=2,
+        samples=600,
+        out=tmp_path / "run",
+        overrides={
+            "policy": {"sees": "both", "hidden": (8,)},
+            "fit": {"samples": 200, "steps": 20, "batch": 32},
+            "rollout": {"lanes": 10, "epoch": 100},
+            "update": {"every": 1, "steps": 2, "batch": 32},
+            "evaluation": {"every": 200, "episodes": 5, "final_episodes": 5},
+        },
+    )
+    again = embrl.load(tmp_path / "run")
+    observation = np.full(4, 0.01, np.float32)
+    assert again.policy(1).act(observation, seed=3) == run.policy(1).act(observation, seed=3)
