@@ -79,9 +79,7 @@ def test_alone_it_is_as_before():
     ],
 )
 def test_where_it_cannot_one_line_says_so(settings, said):
-    with pytest.raises(
-        EmbrlError, match=f"^policy.sees is both: .*{said}|^policy.sees is both: {said}"
-    ):
+    with pytest.raises(EmbrlError, match=f"^policy.sees is both: {said}"):
         check(program(**settings))
 
 

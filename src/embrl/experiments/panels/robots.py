@@ -49,25 +49,21 @@ SAC = "SAC has {:,} samples, the paper 6,000,000."
 
 def fig3d(options: Options) -> Panel:
     """VPG with and without JSAE."""
-    env = envs.configure(
-        CHEETAH,
-        max_episode_steps=CHEETAH_STEPS,
-        vector="envpool" if options.envpool else "sync",
-    )
+    vector, simulator = _simulator(options, "sync")
+    env = envs.configure(CHEETAH, max_episode_steps=CHEETAH_STEPS, vector=vector)
     lines = [published_line(CHEETAH, env, method, "vpg", options) for method in ("none", "jsae")]
     claims = [
         as_good_as(paper_name("jsae", "vpg"), paper_name("none", "vpg"), LEVEL),
         *ahead(paper_name("jsae", "vpg"), [paper_name("none", "vpg")]),
     ]
-    deviations = (VERSION.format(CHEETAH), NORMALISED, *NOT_STATED, *_simulator(options))
+    deviations = (VERSION.format(CHEETAH), NORMALISED, *NOT_STATED, *simulator)
     return Panel("fig3d", "Half-cheetah", tuple(lines), tuple(claims), deviations, brief=_brief)
 
 
 def fig3f(options: Options) -> Panel:
     """VPG, PPO and SAC, each with and without JSAE."""
-    env = envs.configure(
-        ANT, max_episode_steps=ANT_STEPS, vector="envpool" if options.envpool else "threads"
-    )
+    vector, simulator = _simulator(options, "threads")
+    env = envs.configure(ANT, max_episode_steps=ANT_STEPS, vector=vector)
     lines, claims = [], []
     for algorithm in ("vpg",) if options.quick else ("vpg", "ppo", "sac"):
         for method in ("none", "jsae"):
@@ -75,14 +71,15 @@ def fig3f(options: Options) -> Panel:
             lines.append(fewer_updates(_affordable(line), options, FASTER_SAC))
         claims += ahead(paper_name("jsae", algorithm), [paper_name("none", algorithm)])
     deviations = [VERSION.format(ANT), NORMALISED, UPDATES, *NOT_STATED, SAC.format(SAC_SAMPLES)]
-    deviations += _simulator(options)
+    deviations += simulator
     if not options.full_sac:
         deviations.append(FEWER_UPDATES.format(FASTER_SAC))
     return Panel("fig3f", "Ant", tuple(lines), tuple(claims), tuple(deviations), brief=_brief)
 
 
-def _simulator(options: Options) -> tuple[str, ...]:
-    return (ENVPOOL,) if options.envpool else ()
+def _simulator(options: Options, usual: str) -> tuple[str, tuple[str, ...]]:
+    """How lanes are stepped, `usual`ly or by envpool, and what is to be said of it."""
+    return ("envpool", (ENVPOOL,)) if options.envpool else (usual, ())
 
 
 def _affordable(line: Line) -> Line:
