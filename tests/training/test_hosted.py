@@ -150,7 +150,7 @@ def test_the_same_configuration_gives_the_same_run(tmp_path, method, algorithm):
     assert (np.abs(action) <= 2.0).all()
 
 
-@pytest.mark.parametrize("method", ["none", "jsae"])
+@pytest.mark.parametrize("method", ["none", pytest.param("jsae", marks=pytest.mark.slow)])
 def test_rows_learn_the_same_in_turns_as_all_at_once(tmp_path, monkeypatch, method):
     config, found = small(method, seeds=3), []
     for worth_it in (False, True):
@@ -195,9 +195,9 @@ def test_a_run_goes_on_with_what_it_had_learned_and_new_episodes(tmp_path):
 
 
 def test_observations_without_bounds_are_scaled_by_what_was_seen(tmp_path):
-    folder = run(small(), tmp_path / "embedded")
-    embedding = restore(folder, small(), seed=0).embedding
-    assert embedding is not None
+    here = world(small())
+    found = jax.tree.map(lambda rows: rows[0], here.collect())
+    embedding = here.program.new_model(jax.random.key(0), found).model
     box = embedding.phi.raw.box  # type: ignore[union-attr]
     assert box is not None
     assert box.scale is not None

@@ -90,7 +90,7 @@ def test_it_is_not_exported():
         portable_policy(policy, Forms.of(NUMBERS, ACTIONS))
 
 
-@pytest.mark.parametrize("algorithm", ["ppo", "sac"])
+@pytest.mark.parametrize("algorithm", ["sac", pytest.param("ppo", marks=pytest.mark.slow)])
 def test_a_run_trains_and_is_read_again(tmp_path, algorithm):
     run = embrl.train(
         "cart_pole",
