@@ -111,8 +111,9 @@ def main() -> None:
         "",
         f"{SEEDS} seeds, {EPISODES} episodes at the end; 95 % intervals, bootstrapped over seeds. "
         "The second row has Stable-Baselines3's defaults in everything that both have; the third "
-        "scales observations, as ours does by default (Pendulum's are scaled by their bounds in "
-        "both). Seconds were taken beside other work on the same two cores (–: it was paused).",
+        "scales observations by all that was seen (--policy.normalise seen, PPO's default; SAC's "
+        "is by now down; Pendulum's are scaled by their bounds in both). Seconds were taken beside "
+        "other work on the same two cores (–: it was paused).",
         "",
         "| | samples | | final return | worst seed | likeliest action | seconds, all seeds |",
         "|---|---|---|---|---|---|---|",

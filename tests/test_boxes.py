@@ -139,6 +139,19 @@ def test_what_stood_still_at_first_counts_as_narrow_later():
     np.testing.assert_allclose(seen.scale.width, rows.std(0), rtol=1e-3)
 
 
+def test_left_alone_what_has_no_bounds_stays_as_it_is_however_far_it_goes():
+    raw = RawBox(FREE, alone=True)
+    assert raw.seen(jnp.ones((4, 3))).scale is None
+    seen = raw(jnp.array([[2.0, 300.0, 1.0], [6.0, -1.0, -4e4]]))
+    np.testing.assert_allclose(seen, [[0.0, 300.0, 1.0], [1.0, -1.0, -4e4]])
+
+
+def test_scaled_down_nothing_becomes_larger():
+    scale = Scale(jnp.array([1.0, -2.0, 0.0]), jnp.array([0.01, 1.0, 5.0])).down()
+    values = jnp.array([[1.5, -1.0, 10.0], [-3.0, 90.0, 0.0]])
+    np.testing.assert_allclose(scale(values), [[0.5, 1.0, 2.0], [-4.0, FARTHEST, 0.0]], rtol=1e-6)
+
+
 def test_before_anything_was_seen_nothing_is_scaled():
     scale = Seen.nothing(2).scale
     np.testing.assert_array_equal(scale(jnp.array([3.0, -4.0])), [3.0, -4.0])

@@ -43,6 +43,12 @@ class Scale(eqx.Module):
         # No root of 0, whose gradient would be infinite.
         return cls(centre, jnp.sqrt(jnp.where(varies, variance, 1.0)))
 
+    def down(self) -> "Scale":
+        """The same, but nothing becomes larger than it was: a coordinate that is nearly always 0
+        stays small when it is not.
+        """
+        return Scale(self.centre, jnp.maximum(self.width, 1.0))
+
     def __call__(self, values: Float[Array, "*batch p"]) -> Float[Array, "*batch p"]:
         centre, width = jax.lax.stop_gradient((self.centre, self.width))
         return jnp.clip((values - centre) / width, -FARTHEST, FARTHEST)
@@ -85,18 +91,27 @@ class Seen(NamedTuple):
 class RawBox(eqx.Module):
     """A `Box` of one axis, scaled: by its bounds to [-1, 1], and where a coordinate s has no finite
     range, by what was seen of it. As long as nothing is known of it, s becomes s / (1 + |s|): that
-    is between -1 and 1 as well, and neighbours stay neighbours.
+    is between -1 and 1 as well, and neighbours stay neighbours. Or it is left alone.
     """
 
     low: tuple[float, ...] = eqx.field(static=True)
     high: tuple[float, ...] = eqx.field(static=True)
     scale: Scale | None
     """None where all coordinates are bounded, or nothing is to be known."""
+    alone: bool = eqx.field(static=True)
+    """Whether unbounded coordinates stay as they are."""
 
-    def __init__(self, space: gymnasium.Space, *, scaled: bool = False) -> None:
-        """`scaled`: whether unbounded coordinates are scaled by what is seen; until then, `scale`
-        leaves them as they are.
+    def __init__(
+        self, space: gymnasium.Space, *, scaled: bool = False, alone: bool = False
+    ) -> None:
         """
+        Arguments:
+            scaled: whether unbounded coordinates are scaled by what is seen; until then, `scale`
+                leaves them as they are, up to `FARTHEST`.
+            alone: whether they are left as they are, however far they go.
+        """
+        assert not (scaled and alone)
+        self.alone = alone
         low, high = bounds(space)
         self.low, self.high = tuple(low.tolist()), tuple(high.tolist())
         self.scale = Scale.none(len(low)) if scaled and not self.bounded else None
@@ -128,7 +143,10 @@ class RawBox(eqx.Module):
         scaled = 2.0 * ((values - low) / (high - low)) - 1.0
         if ranged.all():
             return scaled
-        other = values / (1.0 + jnp.abs(values)) if self.scale is None else self.scale(values)
+        if self.scale is not None:
+            other = self.scale(values)
+        else:
+            other = values if self.alone else values / (1.0 + jnp.abs(values))
         return jnp.where(ranged, scaled, other)
 
     def original(self, features: Float[Array, "*batch p"]) -> Float[Array, "*batch p"]:

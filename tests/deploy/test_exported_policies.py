@@ -79,6 +79,16 @@ CASES: dict[str, tuple[spaces.Space, spaces.Space, dict[str, Any]]] = {
         spaces.Discrete(30),
         {"method": "none", "normalise": "squash"},
     ),
+    "left alone": (
+        spaces.Box(f32([-1, -inf, -inf]), f32([1, inf, inf])),
+        spaces.Discrete(30),
+        {"method": "none", "normalise": "no"},
+    ),
+    "scaled down": (
+        spaces.Box(f32([-inf, -inf]), f32([inf, inf])),
+        spaces.Discrete(30),
+        {"method": "none", "normalise": "down"},
+    ),
     "reinforced actions": (
         spaces.Box(f32([-1, -2]), f32([3, 2])),
         spaces.MultiBinary([2, 2]),

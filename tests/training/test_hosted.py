@@ -208,6 +208,22 @@ def test_observations_without_bounds_are_scaled_by_what_was_seen(tmp_path):
     assert np.abs(features).max() < 1.0
 
 
+@pytest.mark.parametrize(("normalise", "slope"), [("seen", 4.0), ("down", 1.0), ("no", 1.0)])
+def test_what_hardly_varies_is_blown_up_or_not(normalise, slope):
+    program = world(small("none", **{"policy.normalise": normalise})).program
+    agent = program.untrained(jax.random.key(0))
+    rows = jnp.array([[-0.25, 100.0], [0.25, 110.0]])
+    if agent.seen is not None:
+        agent = agent._replace(seen=agent.seen.and_then(rows))
+    x = program.policy(agent).phi(rows)
+    np.testing.assert_allclose(x[1] - x[0], [0.5 * slope, 10.0 if normalise == "no" else 2.0])
+
+
+def test_sac_blows_nothing_up_unless_told_to():
+    assert small("none", "sac").policy.normalise == "down"
+    assert small("none", "ppo").policy.normalise == "seen"
+
+
 def test_an_environment_that_fails_stops_the_run_with_the_reason(tmp_path):
     class Breaks(Nudge):
         def step(self, action):

@@ -36,11 +36,13 @@ class RawStates(eqx.Module):
     scalar: bool = eqx.field(static=True)
     box: RawBox | None
 
-    def __init__(self, space: gymnasium.Space, *, scaled: bool = False) -> None:
-        """`scaled`: whether a box's unbounded coordinates are scaled by what is seen."""
+    def __init__(
+        self, space: gymnasium.Space, *, scaled: bool = False, alone: bool = False
+    ) -> None:
+        """`scaled`, `alone`: of a box's unbounded coordinates, as `RawBox` has it."""
         self.scalar = isinstance(space, gymnasium.spaces.Discrete)
         boxed = isinstance(space, gymnasium.spaces.Box)
-        self.box = RawBox(space, scaled=scaled) if boxed else None
+        self.box = RawBox(space, scaled=scaled, alone=alone) if boxed else None
         self.sizes = () if boxed else factors(space)
 
     @property

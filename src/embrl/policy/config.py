@@ -22,8 +22,8 @@ class PolicyConfig:
     sees: Literal["embedding", "both"] = "embedding"
     """What of the state, where that is embedded and a vector of numbers: phi(s) alone, as in the
     paper, or the numbers themselves beside it, as in TD7 (Fujimoto et al. 2023)."""
-    normalise: Literal["seen", "squash", "no"] = "seen"
+    normalise: Literal["seen", "down", "squash", "no"] = "seen"
     """Numbers without bounds that a policy observes as they are (methods that embed no states, and
     `sees` both).
-    seen: scaled by the mean and the deviation of what it has seen so far. squash: s becomes
-    s / (1 + |s|). no: left alone."""
+    seen: scaled by the mean and the deviation of what it has seen so far. down: likewise, but what
+    deviates by less than 1 is only centred. squash: s becomes s / (1 + |s|). no: left alone."""

@@ -33,7 +33,7 @@ class Limits:
     width: np.ndarray | None
     """How wide."""
     farthest: float
-    """Widths from the centre, at most, that are told apart."""
+    """Widths from the centre, at most, that are told apart; the largest float32: all."""
 
     @functools.cached_property
     def ranged(self) -> np.ndarray:

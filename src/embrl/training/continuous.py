@@ -66,6 +66,7 @@ def of_numbers(env: EnvConfig, algorithm: str, built: "AnyEnvironment | None" = 
     if algorithm == "ppo" and is_host(env):
         changes |= {"hyper": PPO}
     if algorithm == "sac":
-        changes["policy"] = {"std": 1.0, "hidden": (256, 256)}
+        # Not "seen" (docs/decisions/0019).
+        changes["policy"] = {"std": 1.0, "hidden": (256, 256), "normalise": "down"}
         changes |= {"hyper": SAC}
     return changes

@@ -62,8 +62,8 @@ class Plan:
     @property
     def raw_states(self) -> RawStates:
         """Observations for a policy that looks at them as they are."""
-        squashed = self.config.policy.normalise == "squash"
-        return RawStates(self.observation_space, scaled=not squashed)
+        how = self.config.policy.normalise
+        return RawStates(self.observation_space, scaled=how in ("seen", "down"), alone=how == "no")
 
     @functools.cached_property
     def novelty(self) -> Novelty | None:

@@ -100,7 +100,6 @@ class Program(Pretraining):
             memory = Memory.nothing(self.remembers, action_count(self.action_space))
         seen, raw = None, self.raw_states
         looks = embedding is None or (states and self.config.policy.sees == "both")
-        looks = looks and self.config.policy.normalise == "seen"
         if looks and raw.box is not None and raw.box.scale is not None:
             seen = Seen.nothing(raw.box.features)
         return Agent(embedding, norm, learner, memory, seen)
@@ -112,7 +111,10 @@ class Program(Pretraining):
     def policy(self, agent: Agent) -> OverallPolicy:
         """pi_o = f . pi_i . phi as it stands."""
         embedding, norm, learner, _, seen = agent
-        raw = self.raw_states if seen is None else self.raw_states.scaled_by(seen.scale)
+        raw = self.raw_states
+        if seen is not None:
+            down = self.config.policy.normalise == "down"
+            raw = raw.scaled_by(seen.scale.down() if down else seen.scale)
         phi: Any = raw if embedding is None else embedding.phi
         if isinstance(phi, StateEncoder) and norm is not None:
             phi = Standardised(phi, norm)
