@@ -5,7 +5,6 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 for robot in ${@:-HalfCheetah-v5 Ant-v5}; do
   .venv/bin/embrl train $robot --method latent --algorithm sac --seeds 3 --samples 300000 \
-    --policy.sees both --objectives latent 1 reward .1 termination .1 state 1 \
     --policy.hidden 128 128 --fit.samples 5000 \
     --update.every 1 --update.steps 20 --update.batch 256 --update.fresh 0 \
     --evaluation.every 20000 --resume --out runs/latent-$robot
