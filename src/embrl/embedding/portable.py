@@ -97,8 +97,8 @@ def limits(box: RawBox) -> Limits:
     """Of a box of observations or actions."""
     low, high = np.array(box.low, np.float32), np.array(box.high, np.float32)
     if box.alone:
-        nothing = np.zeros_like(low)
-        return Limits(low, high, nothing, nothing + 1, float(np.finfo(np.float32).max))
+        largest = float(np.finfo(np.float32).max)
+        return Limits(low, high, np.zeros_like(low), np.ones_like(low), largest)
     if box.scale is None:
         return Limits(low, high, None, None, FARTHEST)
     return Limits(low, high, _plain(box.scale.centre), _plain(box.scale.width), FARTHEST)

@@ -37,8 +37,8 @@ NORMALISED = (
     "nothing of it."
 )
 SCALED_DOWN = (
-    "Those of SAC without an embedding are scaled down, but never up (docs/decisions/0019): it "
-    "learns nothing otherwise."
+    "Those of SAC without an embedding are scaled down, but never up (docs/decisions/0019): with "
+    "our own settings it learned to fall otherwise."
 )
 UPDATES = (
     "Continuous updates of the embedding: 4 gradient steps on 512 transitions after every epoch; "
