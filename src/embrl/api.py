@@ -85,7 +85,7 @@ def train(
             algorithm on raw states and actions.
         seeds: independent trainings, side by side.
         samples: environment steps of each, pre-training included.
-        resume: go on from the last checkpoint in `out`.
+        resume: go on from the last checkpoint in `out`; to more `samples`, if you ask for more.
         objectives: weights by name, in place of the method's.
         own: objectives of your own, by the names that stand in `objectives`: functions of a
             model and transitions, or subclasses of `Objective`. To resume, pass them again.

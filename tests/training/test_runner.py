@@ -149,8 +149,8 @@ def test_a_folder_with_another_run_is_refused_and_left_alone(tiny, done, tmp_pat
     before = outcome(folder)
     with pytest.raises(EmbrlError, match="already holds a run"):
         train(tiny(), folder)
-    with pytest.raises(EmbrlError, match="holds another run: its samples is 1200, this one's"):
-        train(_with(tiny(), samples=2_400), folder, resume=True)
+    with pytest.raises(EmbrlError, match="holds another run: its seeds is 2, this one's"):
+        train(_with(tiny(), seeds=3), folder, resume=True)
     assert outcome(folder) == before
 
 

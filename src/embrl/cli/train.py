@@ -20,7 +20,7 @@ from embrl.training.seeds import prepare_jax
 
 USAGE = """\
 usage: embrl train ENV [--method M] [--algorithm A] [--seeds N] [--samples N] [--out RUN] ...
-       embrl train --resume --out RUN
+       embrl train --resume --out RUN [--samples N]
 
 Learns an embedding of states and actions from random experience, trains a policy inside it and
 writes a run folder. ENV: {names}.
@@ -52,6 +52,8 @@ class _Resume:
     """The run folder to go on in."""
     resume: bool = False
     """Go on from its last checkpoint."""
+    samples: int | None = None
+    """To so many samples of each seed; left out: as it was begun."""
 
 
 def _resumed(arguments: Sequence[str]) -> tuple[RunConfig, Path, bool]:
@@ -65,6 +67,8 @@ def _resumed(arguments: Sequence[str]) -> tuple[RunConfig, Path, bool]:
     config = from_json(folder.config(), folder.path / "config.json")
     if config.vary:
         raise EmbrlError(f"{given.out} is a part of a sweep: go on with embrl sweep --resume")
+    if given.samples is not None:
+        config = dataclasses.replace(config, samples=given.samples)
     return config, given.out, True
 
 

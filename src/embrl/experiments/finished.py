@@ -56,7 +56,7 @@ def _complete(line: Line, run: RunFolder) -> bool:
     transfer = dataclasses.replace(line.config.transfer, run=found.transfer.run)
     wanted = dataclasses.replace(line.config, transfer=transfer)
     check_same(wanted, found, f"{run.path} holds another run")
-    return (run.path / "summary.json").exists()
+    return run.complete
 
 
 def _reported(out: Path) -> dict[str, tuple[Curve, dict[str, Any]]]:

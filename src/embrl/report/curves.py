@@ -74,7 +74,7 @@ def read_curve(folder: RunFolder, label: str | None = None) -> Curve:
             of samples.
     """
     config = folder.config()
-    summary = folder.summary() if (folder.path / "summary.json").exists() else {}
+    summary = folder.summary() if folder.complete else {}
     samples, returns = by_seed(folder.seed_metrics(), str(folder.path / "metrics.csv"))
     place = str(folder.path / "summary.json")
     return Curve(

@@ -62,6 +62,20 @@ class RunFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         files.write_json(self.path / "config.json", config)
 
+    def aim_at(self, samples: int) -> None:
+        """The run goes on to this many samples; if they are others than before, it is no longer
+        complete.
+        """
+        config = self.config()
+        if config["samples"] != samples:
+            (self.path / "summary.json").unlink(missing_ok=True)  # first: a crash may follow
+            self.write_config({**config, "samples": samples})
+
+    @property
+    def complete(self) -> bool:
+        """Whether the run came to its end."""
+        return (self.path / "summary.json").exists()
+
     def summary(self) -> dict[str, Any]:
         """What `summary.json` says; it is there once the run is complete."""
         return files.read_json(self.path / "summary.json")

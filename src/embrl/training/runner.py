@@ -20,8 +20,9 @@ from embrl.errors import EmbrlError
 from embrl.statistics import area_under_curve, bootstrap_mean
 from embrl.training import action_inputs, checkpoint, transfer
 from embrl.training.check import check
-from embrl.training.config import RunConfig, as_json, check_same, from_json
+from embrl.training.config import RunConfig, as_json, from_json
 from embrl.training.embedding_rows import EmbeddingRows
+from embrl.training.longer import check_same_but_samples
 from embrl.training.program import Program
 from embrl.training.rows import Rows
 from embrl.training.run_folder import RunFolder
@@ -94,7 +95,8 @@ def train(
 
     Arguments:
         resume: go on from the last checkpoint in `out`; the result is the same, bit for bit, as
-            without the interruption. If nothing is there yet, start.
+            without the interruption. If nothing is there yet, start. `config.samples` may be more
+            than the run was begun with, complete or not: it goes on to them.
         watch: called between chunks.
         save_every: seconds between checkpoints.
         started: when the command began (`time.perf_counter`), for honest samples per second.
@@ -114,8 +116,8 @@ def train(
     program = Program(config, env.observation_space, env.action_space, own or {}, inputs)
     check(program)
     folder = _allowed(config, Path(out), resume)
-    if (folder.path / "summary.json").exists():
-        return folder  # complete: there is nothing to resume
+    if folder.complete and folder.config()["samples"] == config.samples:
+        return folder  # there is nothing to resume
     run = _Run(program, env, folder, watch, save_every, started, sweep)
     try:
         if not folder.holds_run:  # nothing is left behind by what was refused up to here
@@ -137,7 +139,7 @@ def _allowed(config: RunConfig, path: Path, resume: bool) -> RunFolder:
         raise EmbrlError(f"{path} already holds a run: choose another --out, or add --resume")
     # What it means, not what it says: a setting may be younger than the folder.
     found = from_json(folder.config(), folder.path / "config.json")
-    check_same(config, found, f"{path} holds another run")
+    check_same_but_samples(config, found, path)
     return folder
 
 
@@ -181,7 +183,9 @@ class _Run:
             state = self._begin(*self._pretrain(found))
         else:
             assert found is not None
+            self._check_left()
             state = self._read(found, self._state_shapes())
+        self.folder.aim_at(self.config.samples)
         state = self._learn(state)
         self._summarise()
         return self.folder
@@ -235,7 +239,8 @@ class _Run:
         epochs, a_chunk = self.program.epochs, self.config.evaluation.every
         a_chunk //= self.config.rollout.epoch
         while self.record.done < epochs:
-            count = min(a_chunk, epochs - self.record.done)
+            # A run that was to end between two evaluations goes back to their grid.
+            count = min(a_chunk - self.record.done % a_chunk, epochs - self.record.done)
             state, measures = self.world.improve(state, self.record.done, count)
             self.record.done += count
             measures = {name: np.asarray(value) for name, value in measures.items()}
@@ -250,6 +255,15 @@ class _Run:
                 )
             )
         return state
+
+    def _check_left(self) -> None:
+        """A run that is to go on to another number of samples has not taken as many already."""
+        asked = self.folder.config()["samples"]
+        if asked != self.config.samples and self.record.done >= self.program.epochs:
+            raise EmbrlError(
+                f"{self.folder.path} has taken {self._samples():,} of {asked:,} samples: "
+                f"{self.config.samples:,} leave nothing to go on to, choose more"
+            )
 
     def _samples(self) -> int:
         return self.program.pretraining_samples + self.record.done * self.config.rollout.epoch
