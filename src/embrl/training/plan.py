@@ -11,7 +11,6 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from embrl.data import replay as replays
-from embrl.embedding.encoders import RawStates
 from embrl.embedding.methods import Method, method
 from embrl.embedding.objectives import OBJECTIVES, OwnObjective
 from embrl.spaces import is_continuous
@@ -19,6 +18,7 @@ from embrl.training.action_inputs import NONE, ActionInputs
 from embrl.training.config import RunConfig
 from embrl.training.named import replaced
 from embrl.training.novelty import Novelty
+from embrl.training.sight import Sight
 from embrl.types import Transition
 
 
@@ -60,10 +60,9 @@ class Plan:
         return self.method.embeds and self.config.update.every > 0
 
     @property
-    def raw_states(self) -> RawStates:
-        """Observations for a policy that looks at them as they are."""
-        how = self.config.policy.normalise
-        return RawStates(self.observation_space, scaled=how in ("seen", "down"), alone=how == "no")
+    def sight(self) -> Sight:
+        """What the policy sees of a state."""
+        return Sight(self.config.policy, self.observation_space)
 
     @functools.cached_property
     def novelty(self) -> Novelty | None:

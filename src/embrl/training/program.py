@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from embrl.boxes import RawBox, Seen
+from embrl.boxes import RawBox
 from embrl.data import replay as replays
 from embrl.data.replay import Replay
 from embrl.data.rollout import Lanes, open_lanes, rollout
@@ -23,7 +23,7 @@ from embrl.decoding.identity import Identity
 from embrl.decoding.rescaled import Rescaled
 from embrl.embedding import fit as fitting
 from embrl.embedding import monitor
-from embrl.embedding.encoders import Norm, Standardised, StateEncoder, WithState
+from embrl.embedding.encoders import Norm, StateEncoder
 from embrl.embedding.memory import Memory, Recall, remember
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.monitor import Reference
@@ -98,11 +98,7 @@ class Program(Pretraining):
         memory = None
         if self.remembers:
             memory = Memory.nothing(self.remembers, action_count(self.action_space))
-        seen, raw = None, self.raw_states
-        looks = embedding is None or (states and self.config.policy.sees == "both")
-        if looks and raw.box is not None and raw.box.scale is not None:
-            seen = Seen.nothing(raw.box.features)
-        return Agent(embedding, norm, learner, memory, seen)
+        return Agent(embedding, norm, learner, memory, self.sight.nothing_yet(embedding))
 
     def untrained(self, key: Key) -> Agent:
         """An agent that has learned nothing: it shows how a trained one looks in a checkpoint."""
@@ -111,17 +107,8 @@ class Program(Pretraining):
     def policy(self, agent: Agent) -> OverallPolicy:
         """pi_o = f . pi_i . phi as it stands."""
         embedding, norm, learner, _, seen = agent
-        raw = self.raw_states
-        if seen is not None:
-            down = self.config.policy.normalise == "down"
-            raw = raw.scaled_by(seen.scale.down() if down else seen.scale)
-        phi: Any = raw if embedding is None else embedding.phi
-        if isinstance(phi, StateEncoder) and norm is not None:
-            phi = Standardised(phi, norm)
-            if self.config.policy.sees == "both":
-                phi = WithState(phi, raw)
         return OverallPolicy(
-            phi,
+            self.sight.phi(embedding, norm, seen),
             learner.actor,
             learner.f,
             None if embedding is None else embedding.f or embedding.g.table,
@@ -213,15 +200,10 @@ class Program(Pretraining):
         return {**means, "return_std": jnp.sqrt(jnp.maximum(variance, 0.0))}
 
     def _new_learner(self, key: Key, embedding: JointEmbedding | None) -> Learner:
-        config = self.config
+        config, features = self.config, self.sight.features(embedding)
         if embedding is None:
-            features = self.raw_states.features
             internal, f = self._raw_actions()
         else:
-            features: Any = embedding.phi.features
-            if self.config.policy.sees == "both":
-                assert self.raw_states.box is not None  # `check`
-                features += self.raw_states.box.features
             internal, f = Points(config.model.d), new_decoder(config.f)
         return config.hyper.start(features, internal, f, config.policy, key=key)
 
