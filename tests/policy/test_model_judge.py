@@ -39,6 +39,7 @@ def model_and_judge(
 def test_candidates_differ_by_the_mean_outcome_of_what_is_predicted(space, head: str) -> None:
     norm = Norm(jnp.array([0.1, -0.2, 0.3, 0.0]), jnp.float32(0.4))
     model, judge = model_and_judge(space, head, norm)
+    space.seed(0)
     states = jnp.stack([jnp.asarray(space.sample()) for _ in range(6)])
     candidates = jnp.asarray(np.random.default_rng(0).integers(5, size=(6, 3)), jnp.int32)
     x = (model.phi(states) - norm.centre) / norm.width
