@@ -142,8 +142,8 @@ def test_actions_without_bounds_are_scaled_by_those_seen():
         np.testing.assert_allclose(raw.scale.width, seen.std(0), rtol=1e-5)
     # f is in the actions' own units.
     said = model.f(jnp.zeros((1, 3)))
-    network = model.f.network(jnp.zeros((1, 3)))
-    np.testing.assert_allclose(said, seen.mean(0) + seen.std(0) * network, rtol=1e-5)
+    scaled = model.f.scaled(jnp.zeros((1, 3)))
+    np.testing.assert_allclose(said, seen.mean(0) + seen.std(0) * scaled, rtol=1e-5)
 
 
 def test_f_of_a_discrete_model_has_nothing_to_learn():

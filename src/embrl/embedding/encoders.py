@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int, UInt32
 
 from embrl.boxes import RawBox, Scale
 from embrl.errors import EmbrlError
-from embrl.networks import MLP, FactorLinear
+from embrl.networks import MLP, FactorLinear, mean_one
 from embrl.spaces import factors
 from embrl.types import Key, Observation
 
@@ -186,25 +186,38 @@ class Standardised(eqx.Module):
 
 
 class WithState(eqx.Module):
-    """phi(s) and, beside it, the state's own numbers."""
+    """phi(s), brought to a mean absolute value of 1 (TD7), and the state's own numbers after it."""
 
     phi: Standardised
     raw: RawStates
 
     def __call__(self, observation: Observation) -> Float[Array, "*batch k"]:
-        return jnp.concatenate([self.phi(observation), self.raw(observation)], axis=-1)
+        phi = mean_one(self.phi(observation))
+        return jnp.concatenate([phi, self.raw(observation)], axis=-1)
 
 
 class ContinuousActions(eqx.Module):
-    """g: A -> E in (-1, 1)^d for actions that are numbers (Pritz et al. 2021, sec. 4.1)."""
+    """g: A -> E in (-1, 1)^d for actions that are numbers (Pritz et al. 2021, sec. 4.1).
+
+    Without a network it leaves them as they are, scaled to [-1, 1] by their bounds.
+    """
 
     raw: RawBox
-    network: MLP
+    network: MLP | None
 
-    def __init__(self, space: gymnasium.Space, d: int, hidden: Sequence[int], *, key: Key) -> None:
+    def __init__(
+        self, space: gymnasium.Space, d: int, hidden: Sequence[int] | None, *, key: Key
+    ) -> None:
+        """
+        Arguments:
+            hidden: the network's hidden layers; None: no network, and d is the number of an
+                action's coordinates.
+        """
         # It begins wide, unlike rows of discrete actions: numbers bring a geometry with them.
         self.raw = RawBox(space, scaled=True)
-        self.network = MLP(self.raw.features, hidden, d, key=key)
+        p = self.raw.features
+        self.network = None if hidden is None else MLP(p, hidden, d, key=key)
+        assert self.network is not None or d == p  # `training.check`
 
     @property
     def table(self) -> Any:
@@ -212,28 +225,39 @@ class ContinuousActions(eqx.Module):
         return None
 
     def __call__(self, action: Float[Array, "*batch p"]) -> Float[Array, "*batch d"]:
-        return jnp.tanh(self.network(self.raw(action)))
+        raw = self.raw(action)
+        return raw if self.network is None else jnp.tanh(self.network(raw))
 
 
 class ActionDecoder(eqx.Module):
-    """The network that undoes g where actions are numbers (Pritz et al. 2021, eq. 6)."""
+    """What undoes g where actions are numbers: a network (Pritz et al. 2021, eq. 6), or nothing but
+    the scale, where g has none.
+    """
 
     raw: RawBox
-    network: MLP
+    network: MLP | None
 
-    def __init__(self, space: gymnasium.Space, d: int, hidden: Sequence[int], *, key: Key) -> None:
+    def __init__(
+        self, space: gymnasium.Space, d: int, hidden: Sequence[int] | None, *, key: Key
+    ) -> None:
+        """As g, but with hidden layers of its own."""
         self.raw = RawBox(space, scaled=True)
-        self.network = MLP(d, hidden, self.raw.features, last_scale=0.1, key=key)
+        p = self.raw.features
+        self.network = None if hidden is None else MLP(d, hidden, p, last_scale=0.1, key=key)
+
+    def scaled(self, e: Float[Array, "*batch d"]) -> Float[Array, "*batch p"]:
+        """The action, scaled as g takes it in."""
+        return e if self.network is None else self.network(e)
 
     def __call__(self, e: Float[Array, "*batch d"]) -> Float[Array, "*batch p"]:
         """The action in its own units, within its bounds."""
-        return self.raw.original(self.network(e))
+        return self.raw.original(self.scaled(e))
 
     def loss(
         self, e: Float[Array, "*batch d"], action: Float[Array, "*batch p"]
     ) -> Float[Array, ""]:
         """Mean squared error of the scaled action."""
-        return ((self.network(e) - self.raw(action)) ** 2).mean()
+        return ((self.scaled(e) - self.raw(action)) ** 2).mean()
 
 
 class ActionEncoder(eqx.Module):

@@ -118,9 +118,9 @@ def fit_decoder(
     learning_rates: Float[Array, " steps"],
 ) -> tuple[JointEmbedding, optax.OptState]:
     """Trains f to undo g, which stays as it is (Pritz et al. 2021, eq. 6): a gradient step for
-    every key. Where actions are discrete f looks them up, and there is nothing to train.
+    every key. Where actions are discrete, or their own embedding, there is nothing to train.
     """
-    if model.f is None:
+    if model.f is None or not model.f_learns:
         return model, optimiser
     adam = optax.scale_by_adam()
 

@@ -88,8 +88,11 @@ class JointEmbedding(eqx.Module):
         self.f, actions = None, 0
         if is_continuous(action_space):
             key_f = jax.random.fold_in(key_g, 1)
-            self.g = ContinuousActions(action_space, config.d, config.action_hidden, key=key_g)
-            self.f = ActionDecoder(action_space, config.d, config.decoder_hidden, key=key_f)
+            network = config.action_network
+            g_hidden = config.action_hidden if network else None
+            f_hidden = config.decoder_hidden if network else None
+            self.g = ContinuousActions(action_space, config.d, g_hidden, key=key_g)
+            self.f = ActionDecoder(action_space, config.d, f_hidden, key=key_f)
         else:
             actions = action_count(action_space)
             self.g = _new_g(actions, features, config, key_g)
@@ -108,6 +111,11 @@ class JointEmbedding(eqx.Module):
     def g_inputs(self) -> int:
         """Numbers of a continuous action; 0 of a discrete one."""
         return self.g.raw.features if isinstance(self.g, ContinuousActions) else 0
+
+    @property
+    def f_learns(self) -> bool:
+        """Whether f is a network, to be trained once g is."""
+        return self.f is not None and self.f.network is not None
 
     def seen(self, observation: Observation, action: Array) -> "JointEmbedding":
         """The same, with coordinates that have no bounds scaled by these observations and actions.

@@ -47,7 +47,8 @@ def phi_chain(phi: StateEncoder | RawStates, norm: Norm | None = None) -> Chain:
 def g_chain(g: ActionEncoder | FeatureActions | ContinuousActions) -> Chain:
     """From actions, int `[...]` or float32 `[..., p]`, to float32 `[..., d]`."""
     if isinstance(g, ContinuousActions):
-        return Chain((Scaled(limits(g.raw)), *mlp_steps(g.network), Tanh()))
+        scaled = Scaled(limits(g.raw))
+        return Chain((scaled,) if g.network is None else (scaled, *mlp_steps(g.network), Tanh()))
     return Chain((Rows(_plain(g.table)),))
 
 
@@ -64,7 +65,13 @@ def f_chain(
     """
     if f is None:
         return Chain((Nearest(_plain(g.table), allowed),))
-    return Chain((*mlp_steps(f.network), Original(limits(f.raw))))
+    return undone(f)
+
+
+def undone(f: ActionDecoder) -> Chain:
+    """From points to actions that are numbers."""
+    network = () if f.network is None else mlp_steps(f.network)
+    return Chain((*network, Original(limits(f.raw))))
 
 
 def raw_steps(raw: RawStates) -> tuple[Step, ...]:
@@ -75,12 +82,11 @@ def raw_steps(raw: RawStates) -> tuple[Step, ...]:
 
 
 def mlp_steps(network: MLP) -> tuple[Step, ...]:
-    """A network's layers.
+    """A network's layers. A second input is not among them.
 
     Raises:
         EmbrlError: it has an activation of the user's own.
     """
-    assert network.beside is None
     steps: list[Step] = []
     for index, layer in enumerate(network.layers):
         if index:

@@ -27,6 +27,9 @@ class ModelConfig:
     of numbers, a row an action; or env: what the environment says. Left out: nothing."""
     action_rows: bool = False
     """Whether actions with features have a row of their own beside them."""
+    action_network: bool = True
+    """Whether actions that are numbers are embedded by a network; if not, they are their own
+    embedding, scaled to [-1, 1], and d is how many numbers they are."""
     decoder_hidden: tuple[int, ...] = (64,)
     """Hidden layers of f for actions that are numbers."""
     transition_hidden: tuple[int, ...] = (64,)

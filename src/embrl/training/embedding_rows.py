@@ -71,7 +71,7 @@ class EmbeddingRows:
 
     def finished(self, model: JointEmbedding, train: Transition) -> JointEmbedding:
         """The same with f, where that is a network."""
-        return model if model.f is None else self._fit_decoder(model, train, self.keys)
+        return self._fit_decoder(model, train, self.keys) if model.f_learns else model
 
     def qualities(
         self,
