@@ -31,6 +31,11 @@ def orthonormal_rows(key: Key, rows: int, columns: int) -> Float[Array, "rows co
     return jnp.stack(made)
 
 
+def mean_one(x: Float[Array, "*batch k"]) -> Float[Array, "*batch k"]:
+    """Divides x by the mean of its absolute values (TD7's AvgL1Norm)."""
+    return x / jnp.maximum(jnp.abs(x).mean(-1, keepdims=True), 1e-8)
+
+
 class Linear(eqx.Module):
     """`x W + b`."""
 

@@ -45,6 +45,7 @@ def policy(
     algorithm: str = "vpg",
     f: str | None = None,
     k: int = 16,
+    model: dict[str, Any] | None = None,
     **policy: Any,
 ) -> Policy:
     """One that nobody trained, with noise in all its weights."""
@@ -54,6 +55,7 @@ def policy(
     kind: Any = f or ("learned" if continuous else "nearest")
     changes = {
         "f": DecoderConfig(kind=kind, k=k),
+        "model": dataclasses.replace(config.model, **(model or {})),
         "policy": PolicyConfig(hidden=(16, 16), **policy),
     }
     program = Program(
@@ -75,7 +77,7 @@ def policy(
             if agent.norm is not None:
                 assert agent.embedding is not None
                 agent = agent._replace(norm=Norm.of(agent.embedding.phi(seen)))
-        elif agent.seen is not None:
+        if agent.seen is not None:
             agent = agent._replace(seen=Seen.nothing(seen.shape[-1]).and_then(seen))
         return agent
 

@@ -74,6 +74,26 @@ CASES: dict[str, tuple[spaces.Space, spaces.Space, dict[str, Any]]] = {
         spaces.Box(i64([-3, 0]), i64([3, 9]), dtype=np.int64),
         {"method": "none", "algorithm": "ppo"},
     ),
+    "numbers as they are": (
+        spaces.Box(-inf, inf, (3,)),
+        spaces.Box(f32([-1, -2]), f32([3, 2])),
+        {"algorithm": "sac", "model": {"d": 2, "action_network": False}},
+    ),
+    "both": (
+        spaces.Box(f32([-1, -inf, -inf]), f32([1, inf, inf])),
+        spaces.Discrete(30),
+        {"sees": "both", "normalise": "down"},
+    ),
+    "judged of both": (
+        spaces.Box(-inf, inf, (3,)),
+        spaces.Discrete(30),
+        {"algorithm": "sac", "f": "wolpertinger", "k": 5, "sees": "both"},
+    ),
+    "numbers from both": (
+        spaces.Box(-inf, inf, (3,)),
+        spaces.Box(f32([-1, -2]), f32([3, 2])),
+        {"algorithm": "sac", "sees": "both"},
+    ),
     "squashed": (
         spaces.Box(-inf, inf, ()),
         spaces.Discrete(30),

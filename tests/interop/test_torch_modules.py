@@ -14,7 +14,7 @@ from gymnasium import spaces
 from embrl.boxes import FARTHEST
 from embrl.deploy.forms import Forms
 from embrl.errors import EmbrlError
-from embrl.portable import Chain
+from embrl.portable import Beside, Chain
 from embrl.portable.draws import ByDistance, Categorical, Gaussian, SquashedGaussian
 from embrl.portable.judged import Judged
 from embrl.portable.layers import (
@@ -23,7 +23,9 @@ from embrl.portable.layers import (
     FactorRows,
     First,
     Likeliest,
+    MeanOne,
     Relu,
+    Rest,
     Rows,
     Tanh,
 )
@@ -63,6 +65,19 @@ CHAINS = {
     "phi of factors": (
         Chain((FactorRows(normal(9, 5), normal(5), i32([0, 4, 7])), Relu())),
         RNG.integers(0, 2, (40, 3)),
+    ),
+    "both of a state": (
+        Chain(
+            (
+                Beside(
+                    (
+                        Chain((First(1),)),
+                        Chain((Rest(1), Affine(normal(2, 4), normal(4)), MeanOne())),
+                    )
+                ),
+            )
+        ),
+        POINTS,
     ),
     "looked up": (Chain((Rows(normal(9, 5)),)), RNG.integers(0, 9, (4, 10))),
     "standardised": (Chain((Standardised(normal(3), f32(0.3)),)), POINTS),

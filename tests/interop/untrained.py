@@ -1,7 +1,9 @@
 """Embeddings that nobody trained, for the spaces of an environment."""
 
+from copy import deepcopy
 from typing import Any
 
+import gymnasium
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,6 +19,13 @@ from embrl.fitting.embedding import Embedding
 from embrl.training.fitted import EmbeddingSettings
 
 
+def drawn(space: gymnasium.Space) -> list[Any]:
+    """The same fifty members each time; the space itself draws on as it would have."""
+    space = deepcopy(space)
+    space.seed(0)
+    return [space.sample() for _ in range(50)]
+
+
 def embedding_of(env: Any, *, states: bool = True, m: int = 3, d: int = 2) -> Any:
     """Wide enough that f tells actions apart."""
     observations = Observations(env.observation_space)
@@ -25,8 +34,8 @@ def embedding_of(env: Any, *, states: bool = True, m: int = 3, d: int = 2) -> An
     model = JointEmbedding(
         observations.space, actions, config, states=states, objectives=(), key=jax.random.key(1)
     )
-    seen = np.stack([observations(env.observation_space.sample()) for _ in range(50)])
-    model = model.seen(jnp.asarray(seen), jnp.stack([actions.sample() for _ in range(50)]))
+    seen = np.stack([observations(value) for value in drawn(env.observation_space)])
+    model = model.seen(jnp.asarray(seen), jnp.stack(drawn(actions)))
     embeds = isinstance(model.phi, StateEncoder)
     return Embedding(
         model=model,

@@ -12,8 +12,6 @@ from gymnasium import spaces
 import embrl
 from embrl import envs
 from embrl.decoding.config import DecoderConfig
-from embrl.deploy.forms import Forms
-from embrl.deploy.policy import portable_policy
 from embrl.errors import EmbrlError
 from embrl.training.check import check
 from embrl.training.program import Program
@@ -24,10 +22,14 @@ ACTIONS = spaces.Discrete(5)
 
 
 def program(
-    states: Any = NUMBERS, method: str = "jsae", algorithm="ppo", **changes: Any
+    states: Any = NUMBERS,
+    method: str = "jsae",
+    algorithm="ppo",
+    hidden: tuple[int, ...] = (64, 64),
+    **changes: Any,
 ) -> Program:
     config = default_config("cart_pole", envs.configure("cart_pole"), method, algorithm)
-    policy = dataclasses.replace(config.policy, sees="both")
+    policy = dataclasses.replace(config.policy, sees="both", hidden=hidden)
     return Program(dataclasses.replace(config, policy=policy, **changes), states, ACTIONS)
 
 
@@ -41,7 +43,9 @@ def test_the_numbers_stand_beside_phi():
     x = np.asarray(policy.phi(met))
     assert x.shape == (50, m + 3)
     assert agent.embedding is not None
-    np.testing.assert_allclose(x[:, :m], agent.embedding.phi(met), atol=1e-6)
+    phi = np.asarray(agent.embedding.phi(met))
+    mean = np.abs(phi).mean(-1, keepdims=True)
+    np.testing.assert_allclose(x[:, :m], phi / mean, atol=1e-5)
     scaled = (met - met.mean(0)) / met.std(0)
     np.testing.assert_allclose(x[:, m:], scaled, rtol=1e-4, atol=1e-4)
     noise = policy.noise(jax.random.key(1), (50,))
@@ -76,18 +80,12 @@ def test_alone_it_is_as_before():
             },
             "f.judge model knows states by their embedding alone",
         ),
+        ({"hidden": ()}, "policy.hidden has no layer to join them in"),
     ],
 )
 def test_where_it_cannot_one_line_says_so(settings, said):
     with pytest.raises(EmbrlError, match=f"^policy.sees is both: {said}"):
         check(program(**settings))
-
-
-def test_it_is_not_exported():
-    both = program()
-    policy = both.policy(both.untrained(jax.random.key(0)))
-    with pytest.raises(EmbrlError, match="sees the state beside its embedding"):
-        portable_policy(policy, Forms.of(NUMBERS, ACTIONS))
 
 
 @pytest.mark.parametrize("algorithm", ["sac", pytest.param("ppo", marks=pytest.mark.slow)])

@@ -8,7 +8,7 @@ import numpy as np
 from embrl.deploy.form import Form
 from embrl.deploy.onnx_graph import Graph
 from embrl.errors import EmbrlError
-from embrl.portable import Chain
+from embrl.portable import Beside, Chain
 from embrl.portable.draws import (
     ByDistance,
     Categorical,
@@ -24,7 +24,9 @@ from embrl.portable.layers import (
     FactorRows,
     First,
     Likeliest,
+    MeanOne,
     Relu,
+    Rest,
     Rows,
     Tanh,
 )
@@ -91,6 +93,11 @@ def draw(one: object, graph: Graph, value: str, noise: str) -> str:
 
 
 @step.register
+def _(one: Beside, graph: Graph, value: str) -> str:
+    return graph.add("Concat", *(chain(part, graph, value) for part in one.parts), axis=-1)
+
+
+@step.register
 def _(one: Affine, graph: Graph, value: str) -> str:
     product = graph.add("MatMul", value, graph.constant(one.weight))
     return graph.add("Add", product, graph.constant(one.bias))
@@ -124,6 +131,18 @@ def _(one: Relu, graph: Graph, value: str) -> str:
 @step.register
 def _(one: First, graph: Graph, value: str) -> str:
     return _columns(graph, value, 0, one.count)
+
+
+@step.register
+def _(one: Rest, graph: Graph, value: str) -> str:
+    return _columns(graph, value, one.begin, np.iinfo(np.int64).max)
+
+
+@step.register
+def _(one: MeanOne, graph: Graph, value: str) -> str:
+    del one
+    mean = graph.add("ReduceMean", graph.add("Abs", value), axes=[-1])
+    return graph.add("Div", value, graph.add("Max", mean, graph.constant(1e-8, np.float32)))
 
 
 @step.register

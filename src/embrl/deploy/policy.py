@@ -3,7 +3,6 @@
 import operator
 from typing import Any
 
-import equinox as eqx
 import jax
 import numpy as np
 
@@ -13,16 +12,17 @@ from embrl.decoding.rescaled import Rescaled
 from embrl.decoding.softmax_action import LIMIT
 from embrl.deploy.forms import Forms
 from embrl.embedding.encoders import ActionDecoder, Standardised, WithState
-from embrl.embedding.portable import limits, mlp_steps, phi_chain
+from embrl.embedding.portable import limits, mlp_steps, phi_chain, undone
 from embrl.errors import EmbrlError
 from embrl.policy.actors import LOG_STD, CategoricalActor, GaussianActor, SquashedGaussianActor
 from embrl.policy.critics import PointCritic
 from embrl.policy.model_judge import ModelJudge
+from embrl.policy.networks import Joined, Network
 from embrl.policy.overall import OverallPolicy
-from embrl.portable import Chain
+from embrl.portable import Beside, Chain
 from embrl.portable.draws import ByDistance, Categorical, Draw, Gaussian, SquashedGaussian
 from embrl.portable.judged import Judged
-from embrl.portable.layers import First, Likeliest, Tanh
+from embrl.portable.layers import Affine, First, Likeliest, MeanOne, Rest, Tanh
 from embrl.portable.nearest import Nearest
 from embrl.portable.policy import PortablePolicy
 from embrl.portable.scaling import Original
@@ -38,15 +38,7 @@ def portable_policy(policy: OverallPolicy, forms: Forms) -> PortablePolicy:
         EmbrlError: its f asks the learned model, or it has parts of a user's own; the message
             says which.
     """
-    phi: Any = policy.phi
-    if isinstance(phi, WithState):
-        raise EmbrlError(
-            "this policy sees the state beside its embedding (policy.sees both), which has no form "
-            "outside of JAX: train with --policy.sees embedding, or act with "
-            "embrl.load(RUN).policy()"
-        )
-    encoder, norm = (phi.encoder, phi.norm) if isinstance(phi, Standardised) else (phi, None)
-    features = phi_chain(encoder, norm)
+    features = _features(policy.phi)
     f, f_draw = _f(policy)
     network, likeliest, draw = _actor(policy.actor)
     return PortablePolicy(
@@ -61,24 +53,60 @@ def portable_policy(policy: OverallPolicy, forms: Forms) -> PortablePolicy:
     )
 
 
+def _features(phi: Any) -> Chain:
+    """What the policy sees of an observation."""
+    match phi:
+        case WithState():
+            phi_side = _features(phi.phi).then(Chain((MeanOne(),)))
+            return Chain((Beside((phi_side, _features(phi.raw))),))
+        case Standardised():
+            return phi_chain(phi.encoder, phi.norm)
+        case _:
+            return phi_chain(phi)
+
+
 def _actor(actor: Any) -> tuple[Chain, Chain, Draw]:
     """Its network, the likeliest internal action of what that says, and how one is drawn."""
     match actor:
         case GaussianActor():
             ending = (Tanh(),) if actor.bounded else ()
             std = np.exp(np.asarray(actor.log_std))
-            return Chain(mlp_steps(actor.mean)), Chain(ending), Gaussian(std, actor.bounded)
+            return _network(actor.mean), Chain(ending), Gaussian(std, actor.bounded)
         case SquashedGaussianActor():
             d = actor.network.layers[-1].bias.shape[-1] // 2
             draw = SquashedGaussian(d, *LOG_STD)
-            return Chain(mlp_steps(actor.network)), Chain((First(d), Tanh())), draw
+            return _network(actor.network), Chain((First(d), Tanh())), draw
         case CategoricalActor():
-            return Chain(mlp_steps(actor.logits)), Chain((Likeliest(),)), Categorical(actor.actions)
+            return _network(actor.logits), Chain((Likeliest(),)), Categorical(actor.actions)
         case _:
             raise EmbrlError(
                 f"{type(actor).__name__} has no form outside of JAX: policies of vpg, ppo and sac "
                 "have one"
             )
+
+
+def _network(network: Network) -> Chain:
+    below, above = _parts(network)
+    return below.then(above)
+
+
+def _parts(network: Network) -> tuple[Chain, Chain]:
+    """Up to where a second input is added, and what follows."""
+    if not isinstance(network, Joined):
+        steps = mlp_steps(network)
+        return Chain(steps[:1]), Chain(steps[1:])
+    phi, own = Chain((First(network.m),)), Rest(network.m)
+    layer = Affine(np.asarray(network.own.weight), np.asarray(network.own.bias))
+    below = Beside((phi, Chain((own, layer))))
+    above = Beside((phi, Chain((own, MeanOne()))))
+    return Chain((below,)), Chain((above, *mlp_steps(network.network)))
+
+
+def _second(network: Network) -> np.ndarray:
+    """The weights of a second input, of what is added there."""
+    weights = np.asarray(network.beside)
+    # phi(s), which comes first, takes nothing from it.
+    return np.pad(weights, ((0, 0), (network.m, 0))) if isinstance(network, Joined) else weights
 
 
 def _f(policy: OverallPolicy) -> tuple[Chain, Draw | None]:
@@ -99,7 +127,7 @@ def _f(policy: OverallPolicy) -> tuple[Chain, Draw | None]:
             table = np.asarray(table)
             return Chain((Nearest(table),)), ByDistance(table, float(np.float32(cold)))
         case LearnedAction() if isinstance(table, ActionDecoder):
-            return Chain((*mlp_steps(table.network), Original(limits(table.raw)))), None
+            return undone(table), None
         case Rescaled() as f:
             return Chain((Original(limits(f.raw)),)), None
         case Wolpertinger() | BestAction():
@@ -123,11 +151,11 @@ def _judged(policy: OverallPolicy) -> Judged | None:
             "with embrl.load(RUN).policy()"
         )
     twins = [jax.tree.map(operator.itemgetter(at), critic.networks) for at in range(2)]
-    steps = [mlp_steps(eqx.tree_at(lambda twin: twin.beside, twin, None)) for twin in twins]
+    (below, above), (other_below, other_above) = map(_parts, twins)
     return Judged(
         table=np.asarray(policy.table),
         k=f.k if isinstance(f, Wolpertinger) else None,
-        below=(Chain(steps[0][:1]), Chain(steps[1][:1])),
-        beside=np.asarray(critic.networks.beside),
-        above=(Chain(steps[0][1:]), Chain(steps[1][1:])),
+        below=(below, other_below),
+        beside=np.stack([_second(twin) for twin in twins]),
+        above=(above, other_above),
     )

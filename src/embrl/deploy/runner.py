@@ -7,7 +7,7 @@ import numpy as np
 
 from embrl.deploy.form import Form
 from embrl.errors import EmbrlError
-from embrl.portable import Chain
+from embrl.portable import Beside, Chain
 from embrl.portable.draws import ByDistance, Categorical, Gaussian, SquashedGaussian, block_side
 from embrl.portable.forms import Cast, Clipped, Digits, Reshaped, Rounded, Shifted
 from embrl.portable.judged import Judged
@@ -17,7 +17,9 @@ from embrl.portable.layers import (
     FactorRows,
     First,
     Likeliest,
+    MeanOne,
     Relu,
+    Rest,
     Rows,
     Tanh,
 )
@@ -87,6 +89,7 @@ def program(policy: PortablePolicy, observation: Form, title: str, noise: str) -
         random += lines(policy.f, "f")
     else:
         random.append(draw(policy.f_draw, f"noise[..., {count}:]", "f_draw"))
+    text += functions(policy.features, "features") + functions(policy.parameters, "parameters")
     if policy.judged is not None:
         text += judge(policy.judged)
         greedy.append("judged(seen, x)")
@@ -120,8 +123,29 @@ def lines(chain: Chain, name: str) -> list[str]:
     return found
 
 
+def functions(chain: Chain, name: str) -> str:
+    """The source of the functions that the chain's lines call."""
+    steps = enumerate(chain.steps)
+    return "".join(beside(one, f"{name}.{at}") for at, one in steps if isinstance(one, Beside))
+
+
+def beside(one: Beside, name: str) -> str:
+    """The source of a function that puts several functions of x side by side."""
+    body = ["", "", f"def {_function(name)}(seen):", "    parts = []"]
+    for number, part in enumerate(one.parts):
+        inside = lines(part, f"{name}.parts.{number}.steps")
+        body += [f"    x = {line}" for line in ("seen", *inside)]
+        body.append("    parts.append(x)")
+    body.append("    return np.concatenate(parts, -1)")
+    return "\n".join(body) + "\n"
+
+
 def judge(one: Judged) -> str:
     """The source of a function that asks a critic."""
+    text = ""
+    for number in range(2):
+        text += functions(one.below[number], f"judged.below.{number}.steps")
+        text += functions(one.above[number], f"judged.above.{number}.steps")
     body = ["", "", "def judged(seen, u):"]
     points = 'W["judged.table"]'
     if one.k is None:
@@ -144,7 +168,7 @@ def judge(one: Judged) -> str:
     body.append("    best = np.minimum(*values).argmax(-1)")
     chosen = "np.take_along_axis(near, best[..., None], -1)[..., 0]"
     body.append(f"    return {'best' if one.k is None else chosen}")
-    return "\n".join(body) + "\n"
+    return text + "\n".join(body) + "\n"
 
 
 @functools.singledispatch
@@ -161,8 +185,19 @@ def draw(one: Any, noise: str, name: str) -> str:
     raise EmbrlError(f"{type(one).__name__} has no form in lines of NumPy")
 
 
+def _function(name: str) -> str:
+    """Of a step that has one, by the name that its arrays' names begin with."""
+    return name.replace(".", "_")
+
+
 def _w(name: str, field: str) -> str:
     return f'W["{name}.{field}"]'
+
+
+@line.register
+def _(one: Beside, x: str, name: str) -> str:
+    del one
+    return f"{_function(name)}({x})"
 
 
 @line.register
@@ -199,6 +234,18 @@ def _(one: Relu, x: str, name: str) -> str:
 def _(one: First, x: str, name: str) -> str:
     del name
     return f"{x}[..., :{one.count}]"
+
+
+@line.register
+def _(one: Rest, x: str, name: str) -> str:
+    del name
+    return f"{x}[..., {one.begin}:]"
+
+
+@line.register
+def _(one: MeanOne, x: str, name: str) -> str:
+    del one, name
+    return f"{x} / np.maximum(abs({x}).mean(-1, keepdims=True), 1e-8)"
 
 
 @line.register

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from embrl.errors import EmbrlError
-from embrl.portable import Chain, draws, forms, judged, layers, nearest, scaling
+from embrl.portable import Beside, Chain, draws, forms, judged, layers, nearest, scaling
 
 KINDS: dict[str, type] = {
     kind.__name__: kind
     for kind in (
+        Beside,
         Chain,
         draws.ByDistance,
         draws.Categorical,
@@ -29,7 +30,9 @@ KINDS: dict[str, type] = {
         layers.FactorRows,
         layers.First,
         layers.Likeliest,
+        layers.MeanOne,
         layers.Relu,
+        layers.Rest,
         layers.Rows,
         layers.Tanh,
         judged.Judged,

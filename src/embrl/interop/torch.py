@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from embrl.errors import EmbrlError, require
-from embrl.portable import Chain
+from embrl.portable import Beside, Chain
 from embrl.portable.draws import (
     ByDistance,
     Categorical,
@@ -26,7 +26,9 @@ from embrl.portable.layers import (
     FactorRows,
     First,
     Likeliest,
+    MeanOne,
     Relu,
+    Rest,
     Rows,
     Tanh,
 )
@@ -208,6 +210,45 @@ class _First(_Step):
 @_step.register
 def _(step: First) -> Any:
     return _First(step.count)
+
+
+class _Beside(_Step):
+    def __init__(self, *parts: Any) -> None:
+        super().__init__()
+        self.parts = torch.nn.ModuleList(parts)
+
+    def forward(self, x: Any) -> Any:
+        return torch.cat([part(x) for part in self.parts], -1)
+
+
+@_step.register
+def _(step: Beside) -> Any:
+    return _Beside(*map(chain_module, step.parts))
+
+
+class _Rest(_Step):
+    def __init__(self, begin: int) -> None:
+        super().__init__()
+        self.begin = begin
+
+    def forward(self, x: Any) -> Any:
+        return x[..., self.begin :]
+
+
+@_step.register
+def _(step: Rest) -> Any:
+    return _Rest(step.begin)
+
+
+class _MeanOne(_Step):
+    def forward(self, x: Any) -> Any:
+        return x / x.abs().mean(-1, keepdim=True).clamp(min=1e-8)
+
+
+@_step.register
+def _(step: MeanOne) -> Any:
+    del step
+    return _MeanOne()
 
 
 class _Column(_Step):

@@ -13,11 +13,11 @@ from jaxtyping import Array, Bool, Float
 
 from embrl.decoding.decoder import Decoder, Judge
 from embrl.errors import EmbrlError
-from embrl.networks import MLP
 from embrl.policy.actors import Actor, CategoricalActor, GaussianActor
 from embrl.policy.config import PolicyConfig
 from embrl.policy.experience import Experience, Places, Steps
 from embrl.policy.internal import Indices, Internal
+from embrl.policy.networks import Features, Network, network
 from embrl.policy.returns import generalised_advantages
 from embrl.types import Key, Observation
 
@@ -64,7 +64,7 @@ class Learner(NamedTuple):
     """Policy, critic of states and their optimisers."""
 
     policy: Policy
-    critic: MLP
+    critic: Network
     policy_optimiser: optax.OptState
     critic_optimiser: optax.OptState
 
@@ -140,7 +140,7 @@ class ActorCritic(abc.ABC):
 
     def start(
         self,
-        features: int | tuple[int, ...],
+        features: Features,
         internal: Internal,
         f: Decoder,
         config: PolicyConfig,
@@ -150,7 +150,7 @@ class ActorCritic(abc.ABC):
         """Before the first update.
 
         Arguments:
-            features: the length of a real vector, or the factors of a discrete observation.
+            features: what the policy sees.
         """
         key_actor, key_critic = jax.random.split(key)
         if isinstance(internal, Indices):
@@ -164,9 +164,9 @@ class ActorCritic(abc.ABC):
                 bounded=config.bounded,
                 key=key_actor,
             )
-        return self.learner(Policy(actor, f), MLP(features, config.hidden, 1, key=key_critic))
+        return self.learner(Policy(actor, f), network(features, config.hidden, 1, key=key_critic))
 
-    def learner(self, policy: Policy, critic: MLP) -> Learner:
+    def learner(self, policy: Policy, critic: Network) -> Learner:
         """A given policy and critic before their first update."""
         return Learner(policy, critic, ADAM.init(policy), ADAM.init(critic))  # type: ignore[arg-type]
 
@@ -214,8 +214,8 @@ class ActorCritic(abc.ABC):
             return (policy, optimiser, going), {"actor_loss": loss, **measures}
 
         def improve_critic(
-            state: tuple[MLP, optax.OptState], part: tuple[Array, Array]
-        ) -> tuple[tuple[MLP, optax.OptState], Measures]:
+            state: tuple[Network, optax.OptState], part: tuple[Array, Array]
+        ) -> tuple[tuple[Network, optax.OptState], Measures]:
             critic, optimiser = state
             loss, gradient = eqx.filter_value_and_grad(critic_loss)(critic, *part)
             direction, optimiser = ADAM.update(gradient, optimiser)
@@ -251,7 +251,7 @@ class ActorCritic(abc.ABC):
         }
 
     def advantages(
-        self, critic: MLP, steps: Steps
+        self, critic: Network, steps: Steps
     ) -> tuple[Float[Array, "T *B"], Float[Array, "T *B"]]:
         """Advantages of the steps, and targets of V."""
         value = critic(steps.x)[..., 0]
@@ -309,7 +309,7 @@ class ActorCritic(abc.ABC):
         )
 
 
-def critic_loss(critic: MLP, x: Array, target: Float[Array, "*batch"]) -> Float[Array, ""]:
+def critic_loss(critic: Network, x: Array, target: Float[Array, "*batch"]) -> Float[Array, ""]:
     """Mean squared error of V(x)."""
     return ((critic(x)[..., 0] - target) ** 2).mean()
 

@@ -14,7 +14,8 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from embrl import distributions
-from embrl.networks import MLP, Activation
+from embrl.networks import Activation
+from embrl.policy.networks import Features, Network, network
 from embrl.types import Key
 
 LOG_STD = -20.0, 2.0
@@ -54,13 +55,13 @@ class Actor(eqx.Module):
 class GaussianActor(Actor):
     """e ~ N(mu(x), diag(std^2)), with one std for each axis, whatever x is."""
 
-    mean: MLP
+    mean: Network
     log_std: Float[Array, " d"]
     bounded: bool = eqx.field(static=True)
 
     def __init__(
         self,
-        inputs: int | Sequence[int],
+        inputs: Features,
         d: int,
         hidden: Sequence[int],
         *,
@@ -69,7 +70,7 @@ class GaussianActor(Actor):
         key: Key,
     ) -> None:
         """`bounded`: mu ends in a tanh, because embeddings live in (-1, 1)^d."""
-        self.mean = MLP(inputs, hidden, d, last_scale=0.01, key=key)
+        self.mean = network(inputs, hidden, d, last_scale=0.01, key=key)
         self.log_std = jnp.full(d, jnp.log(std), jnp.float32)
         self.bounded = bounded
 
@@ -100,12 +101,12 @@ class GaussianActor(Actor):
 class SquashedGaussianActor(Actor):
     """e = tanh(z), z ~ N(mu(x), diag(std(x)^2)): a density on (-1, 1)^d (Haarnoja et al. 2018)."""
 
-    network: MLP
+    network: Network
     """To mu and log std, side by side."""
 
     def __init__(
         self,
-        inputs: int | Sequence[int],
+        inputs: Features,
         d: int,
         hidden: Sequence[int],
         *,
@@ -114,9 +115,9 @@ class SquashedGaussianActor(Actor):
         key: Key,
     ) -> None:
         """`std` is what z begins with, whatever x is."""
-        network = MLP(inputs, hidden, 2 * d, activation=activation, last_scale=0.01, key=key)
+        layers = network(inputs, hidden, 2 * d, activation=activation, last_scale=0.01, key=key)
         bias = jnp.concatenate([jnp.zeros(d), jnp.full(d, jnp.log(std), jnp.float32)])
-        self.network = eqx.tree_at(lambda n: n.layers[-1].bias, network, bias)
+        self.network = eqx.tree_at(lambda n: n.layers[-1].bias, layers, bias)
 
     def noise(self, key: Key, batch: tuple[int, ...]) -> Float[Array, "*batch d"]:
         return jax.random.normal(key, (*batch, self.network.layers[-1].bias.shape[-1] // 2))
@@ -159,19 +160,21 @@ class SquashedGaussianActor(Actor):
 class CategoricalActor(Actor):
     """a ~ softmax(logits(x)) over the raw actions."""
 
-    logits: MLP
+    logits: Network
     actions: int = eqx.field(static=True)
 
     def __init__(
         self,
-        inputs: int | Sequence[int],
+        inputs: Features,
         actions: int,
         hidden: Sequence[int],
         *,
         activation: Activation = jnp.tanh,
         key: Key,
     ) -> None:
-        self.logits = MLP(inputs, hidden, actions, activation=activation, last_scale=0.01, key=key)
+        self.logits = network(
+            inputs, hidden, actions, activation=activation, last_scale=0.01, key=key
+        )
         self.actions = actions
 
     def noise(self, key: Key, batch: tuple[int, ...]) -> Float[Array, "*batch"]:

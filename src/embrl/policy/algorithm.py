@@ -9,6 +9,7 @@ from embrl.policy.actors import Actor
 from embrl.policy.config import PolicyConfig
 from embrl.policy.experience import Experience
 from embrl.policy.internal import Internal
+from embrl.policy.networks import Features
 from embrl.types import Key, Observation
 
 
@@ -45,7 +46,7 @@ class Algorithm(Protocol):
 
     def start(
         self,
-        features: int | tuple[int, ...],
+        features: Features,
         internal: Internal,
         f: Decoder,
         config: PolicyConfig,
@@ -55,7 +56,7 @@ class Algorithm(Protocol):
         """Before the first update.
 
         Arguments:
-            features: the length of a real vector, or the factors of a discrete observation.
+            features: what the policy sees.
         """
         ...
 

@@ -21,7 +21,8 @@ class PolicyConfig:
     """Whether the internal policy's mean ends in a tanh, as embeddings lie in (-1, 1)^d."""
     sees: Literal["embedding", "both"] = "embedding"
     """What of the state, where that is embedded and a vector of numbers: phi(s) alone, as in the
-    paper, or the numbers themselves beside it, as in TD7 (Fujimoto et al. 2023)."""
+    paper, or the numbers themselves beside it, which networks join as TD7's do (Fujimoto et al.
+    2023; `embrl.policy.networks`)."""
     normalise: Literal["seen", "down", "squash", "no"] = "seen"
     """Numbers without bounds that a policy observes as they are (methods that embed no states, and
     `sees` both).

@@ -14,8 +14,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from embrl.decoding.decoder import Judge
-from embrl.networks import MLP
 from embrl.policy.actors import Actor, CategoricalActor, SquashedGaussianActor
+from embrl.policy.networks import Features, Network, network
 from embrl.types import Key
 
 A = TypeVar("A", bound=Actor)
@@ -24,7 +24,7 @@ A = TypeVar("A", bound=Actor)
 class TwinCritic(eqx.Module, Generic[A]):
     """Two action values, for the kind of actor that chooses such actions."""
 
-    networks: MLP
+    networks: Network
     """Both networks, stacked on a first axis of every array."""
 
     @abc.abstractmethod
@@ -55,9 +55,7 @@ def soft_value(
 class PointCritic(TwinCritic[SquashedGaussianActor]):
     """Q(x, e)."""
 
-    def __init__(
-        self, inputs: int | Sequence[int], d: int, hidden: Sequence[int], *, key: Key
-    ) -> None:
+    def __init__(self, inputs: Features, d: int, hidden: Sequence[int], *, key: Key) -> None:
         self.networks = _twins(inputs, hidden, 1, beside=d, key=key)
 
     def __call__(self, x: Array, u: Float[Array, "*batch d"]) -> Float[Array, "2 *batch"]:
@@ -77,9 +75,7 @@ class PointCritic(TwinCritic[SquashedGaussianActor]):
 class IndexCritic(TwinCritic[CategoricalActor]):
     """Q(x, .) of all original actions at once."""
 
-    def __init__(
-        self, inputs: int | Sequence[int], n: int, hidden: Sequence[int], *, key: Key
-    ) -> None:
+    def __init__(self, inputs: Features, n: int, hidden: Sequence[int], *, key: Key) -> None:
         self.networks = _twins(inputs, hidden, n, key=key)
 
     def __call__(self, x: Array, u: Int[Array, "*batch"]) -> Float[Array, "2 *batch"]:
@@ -110,8 +106,8 @@ def _lower(values: Float[Array, "2 *shape"]) -> Float[Array, "*shape"]:
 
 
 def _twins(
-    inputs: int | Sequence[int], hidden: Sequence[int], outputs: int, beside: int = 0, *, key: Key
-) -> MLP:
+    inputs: Features, hidden: Sequence[int], outputs: int, beside: int = 0, *, key: Key
+) -> Network:
     return eqx.filter_vmap(
-        lambda key: MLP(inputs, hidden, outputs, beside=beside, activation=jax.nn.relu, key=key)
+        lambda key: network(inputs, hidden, outputs, beside=beside, activation=jax.nn.relu, key=key)
     )(jax.random.split(key, 2))

@@ -16,6 +16,7 @@ from embrl.policy.config import PolicyConfig
 from embrl.policy.critics import IndexCritic, PointCritic, TwinCritic, soft_value
 from embrl.policy.experience import Experience, Steps
 from embrl.policy.internal import Indices, Internal
+from embrl.policy.networks import Features
 from embrl.types import Key, Observation
 
 ADAM = optax.scale_by_adam()
@@ -74,7 +75,7 @@ class SAC:
 
     def start(
         self,
-        features: int | tuple[int, ...],
+        features: Features,
         internal: Internal,
         f: Decoder,
         config: PolicyConfig,
@@ -84,7 +85,7 @@ class SAC:
         """Before the first update.
 
         Arguments:
-            features: the length of a real vector, or the factors of a discrete observation.
+            features: what the policy sees.
         """
         key_actor, key_critic = jax.random.split(key)
         hidden = config.hidden

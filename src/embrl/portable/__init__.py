@@ -2,6 +2,6 @@
 another language (`embrl.deploy`, `embrl.interop`). Nothing here knows JAX.
 """
 
-from embrl.portable.chain import Chain, Step
+from embrl.portable.chain import Beside, Chain, Step
 
-__all__ = ["Chain", "Step"]
+__all__ = ["Beside", "Chain", "Step"]

@@ -31,3 +31,13 @@ class Chain:
     def then(self, *others: "Chain") -> "Chain":
         """One after another."""
         return Chain(self.steps + tuple(step for other in others for step in other.steps))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Beside:
+    """What several functions make of the same values, side by side."""
+
+    parts: tuple[Chain, ...]
+
+    def __call__(self, values: np.ndarray) -> np.ndarray:
+        return np.concatenate([part(values) for part in self.parts], -1)

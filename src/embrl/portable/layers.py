@@ -71,6 +71,25 @@ class First:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
+class Rest:
+    """What comes after the first so many inputs."""
+
+    begin: int
+
+    def __call__(self, values: np.ndarray) -> np.ndarray:
+        return values[..., self.begin :]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class MeanOne:
+    """Divided by the mean of the absolute values."""
+
+    def __call__(self, values: np.ndarray) -> np.ndarray:
+        mean = np.abs(values).mean(-1, keepdims=True)
+        return values / np.maximum(mean, np.float32(1e-8))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class Column:
     """A last axis of length 1: a single factor among several."""
 

@@ -9,7 +9,7 @@ from embrl.embedding.methods import method
 from embrl.embedding.objectives import OBJECTIVES
 from embrl.envs.environment import named_factor
 from embrl.errors import EmbrlError
-from embrl.spaces import action_count, factors, is_continuous, state_count
+from embrl.spaces import action_count, dimensions, factors, is_continuous, state_count
 from embrl.training.config import RunConfig, as_json
 from embrl.training.named import check_vary, point
 from embrl.training.program import Program
@@ -162,6 +162,8 @@ def _check_embedding(program: Program) -> None:
     _positive("model.m", config.model.m)
     _positive("model.d", config.model.d)
     _positive("model.horizon", config.model.horizon)
+    if not config.model.action_network:
+        _check_actions_as_they_are(program)
     _check_named(program)
     if not 0.0 < fit.held_out < 1.0:
         raise EmbrlError(f"fit.held-out is {fit.held_out}: choose between 0 and 1")
@@ -178,6 +180,20 @@ def _check_embedding(program: Program) -> None:
             raise EmbrlError(f"update.{name} is {getattr(update, name)}: choose 0 to 1")
 
 
+def _check_actions_as_they_are(program: Program) -> None:
+    space, d = program.action_space, program.config.model.d
+    if not is_continuous(space):
+        raise EmbrlError(
+            f"model.no-action-network: actions are {space}, and only vectors of numbers can be "
+            "their own embedding: leave it out"
+        )
+    if d != (p := dimensions(space)):
+        raise EmbrlError(
+            f"model.d is {d}: without a network actions keep their {p} dimensions: choose {p}, or "
+            "leave model.no-action-network out"
+        )
+
+
 def _check_what_the_policy_sees(program: Program) -> None:
     config = program.config
     if config.policy.sees == "embedding":
@@ -189,6 +205,8 @@ def _check_what_the_policy_sees(program: Program) -> None:
         reason = f"states are {program.observation_space}, and no vector of numbers"
     elif DECODERS[config.f.kind].needs_judge and config.f.judge == "model":
         reason = "f.judge model knows states by their embedding alone"
+    elif not config.policy.hidden:
+        reason = "policy.hidden has no layer to join them in"
     if reason is not None:
         raise EmbrlError(f"policy.sees is {config.policy.sees}: {reason}: choose embedding")
 

@@ -9,6 +9,7 @@ from embrl.boxes import Seen
 from embrl.embedding.encoders import Norm, RawStates, Standardised, StateEncoder, WithState
 from embrl.embedding.model import JointEmbedding
 from embrl.policy.config import PolicyConfig
+from embrl.policy.networks import Both, Features
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,17 +19,16 @@ class Sight:
     policy: PolicyConfig
     space: gymnasium.Space
 
-    def features(self, embedding: JointEmbedding | None) -> Any:
-        """How many numbers a policy sees; of states that are counted, how many there are of each
-        factor.
-        """
+    def features(self, embedding: JointEmbedding | None) -> Features:
+        """What a network takes in."""
         if embedding is None:
             return self._raw.features
-        features: Any = embedding.phi.features
+        phi = embedding.phi
         if self._both(embedding):
+            assert isinstance(phi, StateEncoder)
             assert self._raw.box is not None  # `check`
-            features += self._raw.box.features
-        return features
+            return Both(phi.features, self._raw.box.features)
+        return phi.features
 
     def nothing_yet(self, embedding: JointEmbedding | None) -> Seen | None:
         """What the scale of numbers without bounds will follow; None where no policy looks at any,
