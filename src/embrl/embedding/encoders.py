@@ -228,6 +228,12 @@ class ContinuousActions(eqx.Module):
         raw = self.raw(action)
         return raw if self.network is None else jnp.tanh(self.network(raw))
 
+    def shrinkage(self, action: Float[Array, "n p"]) -> Float[Array, " d"]:
+        """How wide these actions lie on each axis of E, beside how wide they lie as they are,
+        scaled: the ratio of standard deviations.
+        """
+        return self(action).std(0) / jnp.sqrt(self.raw(action).var(0).mean())
+
 
 class ActionDecoder(eqx.Module):
     """What undoes g where actions are numbers: a network (Pritz et al. 2021, eq. 6), or nothing but

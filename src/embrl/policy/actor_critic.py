@@ -160,7 +160,7 @@ class ActorCritic(abc.ABC):
                 features,
                 internal.d,
                 config.hidden,
-                std=config.std,
+                std=config.std * internal.unit,
                 bounded=config.bounded,
                 key=key_actor,
             )

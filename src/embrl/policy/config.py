@@ -11,8 +11,12 @@ class PolicyConfig:
     hidden: tuple[int, ...] = (64, 64)
     """Hidden layers of both."""
     std: float = 0.6
-    """Initial standard deviation of the internal policy, in units of the action embedding
-    (embedding methods only)."""
+    """Initial standard deviation of the internal policy (without an embedding, only where actions
+    are numbers)."""
+    std_unit: Literal["embedding", "action"] = "embedding"
+    """What std is measured in where actions are numbers that are embedded.
+    embedding: E's own units, as in the paper. action: those of the actions, scaled by their bounds:
+    in E it is as much smaller as random actions lie closer together there."""
     credit: Literal["e", "g(a)"] = "e"
     """Whose probability VPG and PPO raise after a good action: that of the point which the policy
     drew, as in the paper's Algorithm 1, or of the place of the action which f made of it

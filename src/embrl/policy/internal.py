@@ -3,6 +3,8 @@
 import dataclasses
 from typing import TypeAlias
 
+from jaxtyping import Array, Float
+
 
 @dataclasses.dataclass(frozen=True)
 class Points:
@@ -10,6 +12,8 @@ class Points:
 
     d: int
     """Dimensions of E."""
+    unit: float | Float[Array, " d"] = 1.0
+    """What a policy's std is measured in, on each axis of E."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -97,7 +97,7 @@ class SAC:
             usual = 0.98 * math.log(internal.n)
         else:
             actor = SquashedGaussianActor(
-                features, internal.d, hidden, std=config.std, key=key_actor
+                features, internal.d, hidden, std=config.std * internal.unit, key=key_actor
             )
             critic = PointCritic(features, internal.d, hidden, key=key_critic)
             usual = -float(internal.d)

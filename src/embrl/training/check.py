@@ -33,6 +33,11 @@ def check(program: Program) -> None:
     _check_decoder(program)
     _check_embedding(program)
     _check_what_the_policy_sees(program)
+    if config.policy.std_unit == "action" and not is_continuous(program.action_space):
+        raise EmbrlError(
+            f"policy.std-unit is action: actions are {program.action_space}, and no numbers to "
+            "measure noise in: choose embedding"
+        )
     if program.epochs < 1:
         raise EmbrlError(
             f"samples is {config.samples}: an epoch takes {config.rollout.epoch} "

@@ -61,7 +61,7 @@ def of_numbers(env: EnvConfig, algorithm: str, built: "AnyEnvironment | None" = 
     changes: Changes = {
         "model": {"m": min(LARGEST_M, max(SMALLEST_M, m)), "d": dimensions(actions)},
         "fit": {"samples": 10_000, "steps": 1000},
-        "policy": {"std": 1.0},
+        "policy": {"std": 1.0, "std_unit": "action"},
     }
     if algorithm == "ppo" and is_host(env):
         changes |= {"hyper": PPO}

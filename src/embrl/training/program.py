@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, Int
 
 from embrl.boxes import RawBox
 from embrl.data import replay as replays
+from embrl.data.random_actions import random_actions
 from embrl.data.replay import Replay
 from embrl.data.rollout import Lanes, open_lanes, rollout
 from embrl.decoding.config import build as new_decoder
@@ -23,7 +24,7 @@ from embrl.decoding.identity import Identity
 from embrl.decoding.rescaled import Rescaled
 from embrl.embedding import fit as fitting
 from embrl.embedding import monitor
-from embrl.embedding.encoders import Norm, StateEncoder
+from embrl.embedding.encoders import ContinuousActions, Norm, StateEncoder
 from embrl.embedding.memory import Memory, Recall, remember
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.monitor import Reference
@@ -47,6 +48,8 @@ from embrl.types import Key, Observation, Transition
 
 SOME = 2**16
 """Observations that X is centred and scaled by."""
+MANY = 2**12
+"""Random actions that show how wide they lie in E."""
 
 
 class Program(Pretraining):
@@ -204,8 +207,16 @@ class Program(Pretraining):
         if embedding is None:
             internal, f = self._raw_actions()
         else:
-            internal, f = Points(config.model.d), new_decoder(config.f)
+            unit = self._unit(embedding, jax.random.fold_in(key, 1))
+            internal, f = Points(config.model.d, unit), new_decoder(config.f)
         return config.hyper.start(features, internal, f, config.policy, key=key)
+
+    def _unit(self, embedding: JointEmbedding, key: Key) -> float | Float[Array, " d"]:
+        """What policy.std is measured in, on each axis of E."""
+        if self.config.policy.std_unit == "embedding":
+            return 1.0
+        assert isinstance(embedding.g, ContinuousActions)  # `check`
+        return embedding.g.shrinkage(random_actions(self.action_space, key, (MANY,)))
 
     def _raw_actions(self) -> tuple[Internal, Decoder]:
         """What a policy without an embedding chooses, and how that becomes an action."""

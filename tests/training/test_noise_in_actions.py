@@ -1,0 +1,68 @@
+"""Noise of policies in E, measured in the actions' own units."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from gymnasium import spaces
+
+from embrl import envs
+from embrl.errors import EmbrlError
+from embrl.training.check import check
+from embrl.training.program import Program
+from embrl.training.settings import default_config
+
+STATES = spaces.Box(-np.inf, np.inf, (3,), np.float32)
+ACTIONS = spaces.Box(np.array([-2.0, 0.0], np.float32), np.array([2.0, 10.0], np.float32))
+KEY = jax.random.key(0)
+
+
+def program(actions: Any = ACTIONS, algorithm="ppo", network: bool = True, **changes: Any):
+    config = default_config("cart_pole", envs.configure("cart_pole"), "jsae", algorithm)
+    config = dataclasses.replace(
+        config,
+        model=dataclasses.replace(config.model, d=2, action_network=network),
+        f=dataclasses.replace(config.f, kind="learned"),
+        policy=dataclasses.replace(config.policy, std=0.5, **changes),
+    )
+    return Program(config, STATES, actions)
+
+
+def stds(made: Program) -> np.ndarray:
+    return np.exp(np.asarray(made.untrained(KEY).learner.actor.log_std))
+
+
+def test_e_has_units_of_its_own_unless_it_is_said():
+    np.testing.assert_allclose(stds(program()), 0.5, rtol=1e-6)
+
+
+def test_the_std_shrinks_as_actions_do():
+    made = program(std_unit="action")
+    embedding = made.untrained(KEY).embedding
+    assert embedding is not None
+    # Scaled by their bounds actions lie between -1 and 1, where a uniform one has a std of .577.
+    some = np.random.default_rng(0).uniform([-2.0, 0.0], [2.0, 10.0], (20_000, 2))
+    lies = np.asarray(embedding.g(some.astype(np.float32))).std(0)
+    np.testing.assert_allclose(stds(made), 0.5 * lies / 0.577, rtol=0.05)
+
+
+def test_actions_that_are_their_own_embedding_keep_their_unit():
+    np.testing.assert_allclose(stds(program(network=False, std_unit="action")), 0.5, rtol=0.05)
+
+
+def test_sac_begins_with_it_too():
+    made = program(algorithm="sac", network=False, std_unit="action")
+    bias = np.asarray(made.untrained(KEY).learner.actor.network.layers[-1].bias)
+    np.testing.assert_allclose(np.exp(bias[2:]), 0.5, rtol=0.05)
+
+
+def test_actions_without_numbers_have_no_unit():
+    made = program(std_unit="action")
+    f = dataclasses.replace(made.config.f, kind="nearest")
+    config = dataclasses.replace(made.config, f=f)
+    discrete = dataclasses.replace(made, action_space=spaces.Discrete(5), config=config)
+    said = r"^policy.std-unit is action: actions are Discrete\(5\), .*: choose embedding$"
+    with pytest.raises(EmbrlError, match=said):
+        check(discrete)
