@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from gymnasium import spaces
@@ -31,7 +32,8 @@ def program(actions: Any = ACTIONS, algorithm="ppo", network: bool = True, **cha
 
 
 def stds(made: Program) -> np.ndarray:
-    return np.exp(np.asarray(made.untrained(KEY).learner.actor.log_std))
+    actor: Any = made.untrained(KEY).learner.actor
+    return np.exp(np.asarray(actor.log_std))
 
 
 def test_e_has_units_of_its_own_unless_it_is_said():
@@ -44,7 +46,7 @@ def test_the_std_shrinks_as_actions_do():
     assert embedding is not None
     # Scaled by their bounds actions lie between -1 and 1, where a uniform one has a std of .577.
     some = np.random.default_rng(0).uniform([-2.0, 0.0], [2.0, 10.0], (20_000, 2))
-    lies = np.asarray(embedding.g(some.astype(np.float32))).std(0)
+    lies = np.asarray(embedding.g(jnp.asarray(some, np.float32))).std(0)
     np.testing.assert_allclose(stds(made), 0.5 * lies / 0.577, rtol=0.05)
 
 
@@ -54,7 +56,8 @@ def test_actions_that_are_their_own_embedding_keep_their_unit():
 
 def test_sac_begins_with_it_too():
     made = program(algorithm="sac", network=False, std_unit="action")
-    bias = np.asarray(made.untrained(KEY).learner.actor.network.layers[-1].bias)
+    actor: Any = made.untrained(KEY).learner.actor
+    bias = np.asarray(actor.network.layers[-1].bias)
     np.testing.assert_allclose(np.exp(bias[2:]), 0.5, rtol=0.05)
 
 
