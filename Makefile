@@ -34,7 +34,7 @@ testall: $(READY) ## Run the slow tests, too
 
 interop: $(READY) ## Install Stable-Baselines3 and TorchRL, and run what needs them
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,interop]'
-	$(BIN)/pytest tests/interop tests/test_examples_interop.py tests/test_tutorial.py
+	$(BIN)/pytest -n 2 tests/interop tests/test_examples_interop.py tests/test_tutorial.py
 
 lint: $(READY) ## Check style and types
 	$(BIN)/ruff check .
