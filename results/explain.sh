@@ -63,7 +63,7 @@ if wanted ant; then
   ant vpg-jsae-std-.15-no-contact-forces --policy.std .15 --env.kwargs include_cfrc_ext_in_observation False
   ant vpg-std-.4-no-contact-forces --method none --policy.std .4 --env.kwargs include_cfrc_ext_in_observation False
   ant vpg-std-.25-no-contact-forces --method none --policy.std .25 --env.kwargs include_cfrc_ext_in_observation False
-  table ant vpg-std-.4
+  table ant vpg-std-.25-no-contact-forces
 fi
 if wanted cheetah; then # our own settings
   cheetah std-in-actions
