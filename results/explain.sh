@@ -7,10 +7,11 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 wanted() { case " ${ONLY:-$1} " in *" $1 "*) ;; *) return 1 ;; esac; }
-one() { # folder, name, then the run's flags
+run() { # folder, name, then the run's flags
   local name=$1/$2; shift 2
-  .venv/bin/embrl train "$@" --settings paper --resume --out "runs/explain/$name"
+  .venv/bin/embrl train "$@" --resume --out "runs/explain/$name"
 }
+one() { run "$@" --settings paper; }
 grid() { one gridworld "$1" gridworld --env.actuators 9 --seeds 10 --samples 1000000 "${@:2}"; }
 slots() { one slots "$1" slot_machine --seeds 10 --samples 500000 "${@:2}"; }
 shop() {
@@ -21,10 +22,10 @@ ant() {
   one ant "$1" Ant-v5 --env.max-episode-steps 1000 --seeds 3 --samples 1000000 "${@:2}"
 }
 cheetah() {
-  .venv/bin/embrl train HalfCheetah-v5 --algorithm ppo --env.vector envpool --seeds 2 --samples 200000 "${@:2}" \
-    --resume --out "runs/explain/cheetah/$1"
+  run cheetah "$1" HalfCheetah-v5 --algorithm ppo --env.vector envpool --seeds 2 --samples 200000 "${@:2}"
 }
 pool() { ant "$@" --env.vector envpool; }
+bare() { ant "$1-no-contact-forces" "${@:2}" --env.kwargs include_cfrc_ext_in_observation False; }
 table() { # folder, the run that others are compared with, then flags
   .venv/bin/embrl compare runs/explain/"$1"/* --baseline "$2" --out results/explain/"$1" "${@:3}"
 }
@@ -60,9 +61,9 @@ if wanted ant; then
   # As published (a std of .6) they are in results/fig3f.
   pool vpg-jsae-std-.15 --policy.std .15
   pool vpg-std-.4 --method none --policy.std .4
-  ant vpg-jsae-std-.15-no-contact-forces --policy.std .15 --env.kwargs include_cfrc_ext_in_observation False
-  ant vpg-std-.4-no-contact-forces --method none --policy.std .4 --env.kwargs include_cfrc_ext_in_observation False
-  ant vpg-std-.25-no-contact-forces --method none --policy.std .25 --env.kwargs include_cfrc_ext_in_observation False
+  bare vpg-jsae-std-.15 --policy.std .15
+  bare vpg-std-.4 --method none --policy.std .4
+  bare vpg-std-.25 --method none --policy.std .25
   table ant vpg-std-.25-no-contact-forces
 fi
 if wanted cheetah; then # our own settings

@@ -33,11 +33,7 @@ def check(program: Program) -> None:
     _check_decoder(program)
     _check_embedding(program)
     _check_what_the_policy_sees(program)
-    if config.policy.std_unit == "action" and not is_continuous(program.action_space):
-        raise EmbrlError(
-            f"policy.std-unit is action: actions are {program.action_space}, and no numbers to "
-            "measure noise in: choose embedding"
-        )
+    _check_unit_of_noise(program)
     if program.epochs < 1:
         raise EmbrlError(
             f"samples is {config.samples}: an epoch takes {config.rollout.epoch} "
@@ -148,6 +144,14 @@ def _check_decoder(program: Program) -> None:
         raise EmbrlError(
             f"f.kind is softmax: its temperature is learned on-policy, not by {algorithm}: "
             "choose vpg or ppo"
+        )
+
+
+def _check_unit_of_noise(program: Program) -> None:
+    if program.config.policy.std_unit == "action" and not is_continuous(program.action_space):
+        raise EmbrlError(
+            f"policy.std-unit is action: actions are {program.action_space}, and no numbers to "
+            "measure noise in: choose embedding"
         )
 
 
