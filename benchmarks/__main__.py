@@ -13,7 +13,7 @@ from benchmarks import (
     sac_updates,
     training,
 )
-from embrl.training.seeds import prepare_jax
+from embrl.core.runtime import prepare_jax
 
 
 def main() -> None:

@@ -10,14 +10,14 @@ import numpy as np
 
 from benchmarks.timing import Row, compare
 from embrl import envs
+from embrl.config.defaults import default_config
+from embrl.config.run import RunConfig
+from embrl.config.settings_by_name import replaced
+from embrl.core.spaces import dimensions
 from embrl.envs.host import HostEnvironment, HostLanes, HostStep
-from embrl.spaces import dimensions
-from embrl.training.config import RunConfig
-from embrl.training.hosted import HostWorld
-from embrl.training.named import replaced
-from embrl.training.program import Program
-from embrl.training.rows import Rows
-from embrl.training.settings import default_config
+from embrl.training.hosted_backend import HostWorld
+from embrl.training.replicas import Rows
+from embrl.training.trainer import Program
 
 SEEDS, EPOCHS, FIT, STEPS = 3, 3, 6000, 500
 """Epochs and steps are those of one repetition."""

@@ -26,20 +26,20 @@ from gymnasium import spaces
 from jaxtyping import Array, Float
 
 from benchmarks.wrapper_step import own
+from embrl.config.defaults import default_config
+from embrl.config.run import RunConfig
+from embrl.core.runtime import prepare_jax
+from embrl.core.types import TimeStep
 from embrl.decoding import nearest
 from embrl.embedding.feature_actions import FeatureActions
 from embrl.envs.environment import Environment
+from embrl.storage.files import write_json, write_text
+from embrl.storage.versions import machine
 from embrl.training.action_inputs import ActionInputs
-from embrl.training.config import RunConfig
-from embrl.training.files import write_json, write_text
-from embrl.training.program import Program
-from embrl.training.rows import Rows
-from embrl.training.runner import Progress
-from embrl.training.runner import train as run_training
-from embrl.training.seeds import prepare_jax
-from embrl.training.settings import default_config
-from embrl.training.versions import machine
-from embrl.types import TimeStep
+from embrl.training.loop import Progress
+from embrl.training.loop import train as run_training
+from embrl.training.replicas import Rows
+from embrl.training.trainer import Program
 
 FEATURES = 16
 STEP_LIMIT = 20

@@ -10,13 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.timing import Row, compare
+from embrl.algorithms.base import Experience, Points, PolicyConfig, Steps
+from embrl.algorithms.sac import SAC
+from embrl.core.types import Transition
 from embrl.data import replay as replays
 from embrl.decoding.identity import Identity
-from embrl.policy.config import PolicyConfig
-from embrl.policy.experience import Experience, Steps
-from embrl.policy.internal import Points
-from embrl.policy.sac import SAC
-from embrl.types import Transition
 
 OBSERVATIONS, ACTIONS = 105, 8
 """Ant-v5's."""

@@ -7,11 +7,11 @@ import jax
 import jax.numpy as jnp
 
 from benchmarks.timing import Row, compare
+from embrl.algorithms import ALGORITHMS
+from embrl.config.defaults import default_config
 from embrl.envs.gridworld import GridworldConfig
-from embrl.policy import ALGORITHMS
-from embrl.training.program import Program
-from embrl.training.seeds import over_seeds, seed_keys
-from embrl.training.settings import default_config
+from embrl.training.replicas import over_seeds, seed_keys
+from embrl.training.trainer import Program
 
 SEEDS = 10
 

@@ -17,13 +17,12 @@ import numpy as np
 from gymnasium import spaces
 
 from embrl.decoding.config import DecoderConfig
+from embrl.embedding.config import FitConfig, ModelConfig
 from embrl.embedding.encoders import Norm
-from embrl.embedding.fit import FitConfig
 from embrl.embedding.model import JointEmbedding
-from embrl.embedding.shape import ModelConfig
+from embrl.embedding.saved import EmbeddingSettings
 from embrl.fitting.embedding import Embedding
 from embrl.interop.wrappers import EmbeddedEnv
-from embrl.training.fitted import EmbeddingSettings
 
 STATES, STEPS, REPETITIONS = 1600, 200, 100
 

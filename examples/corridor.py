@@ -18,9 +18,9 @@ from gymnasium import spaces
 from jaxtyping import Array
 
 import embrl
+from embrl.core.types import TimeStep
 from embrl.envs import Environment
 from embrl.envs.checks import check_whole
-from embrl.types import TimeStep
 
 ACTIONS = 64
 

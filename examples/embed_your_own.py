@@ -14,13 +14,13 @@ import numpy as np
 from gymnasium import spaces
 from jaxtyping import Array
 
+from embrl.core.types import TimeStep
 from embrl.data.rollout import random_transitions
 from embrl.data.segments import draw_segments
-from embrl.embedding import fit
+from embrl.embedding import pretraining as fit
+from embrl.embedding.config import ModelConfig
 from embrl.embedding.model import JointEmbedding
-from embrl.embedding.shape import ModelConfig
 from embrl.envs import Environment
-from embrl.types import TimeStep
 
 CELLS, ACTIONS = 12, 30
 MOVES = np.random.default_rng(0).integers(-2, 3, ACTIONS)

@@ -6,8 +6,8 @@ embrl --plugin examples/translation_objective.py train ENV --objectives forward 
 from jaxtyping import Array
 
 import embrl
+from embrl.core.types import Transition
 from embrl.embedding.model import JointEmbedding
-from embrl.types import Transition
 
 LONGEST = 0.25
 """The walk of an action at the edge of E: as X has sides of 2, an eighth of one."""

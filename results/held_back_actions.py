@@ -22,16 +22,16 @@ import jax.numpy as jnp
 import numpy as np
 
 import embrl
+from embrl.algorithms.policy import OverallPolicy
+from embrl.config.defaults import default_config
+from embrl.config.settings_by_name import replaced
+from embrl.core.runtime import prepare_jax
+from embrl.core.statistics import bootstrap_mean
 from embrl.envs.gridworld import Gridworld, GridworldConfig
-from embrl.policy.overall import OverallPolicy
-from embrl.statistics import bootstrap_mean
-from embrl.training.evaluate import play
-from embrl.training.files import write_json, write_text
-from embrl.training.named import replaced
-from embrl.training.runner import train
-from embrl.training.seeds import prepare_jax
-from embrl.training.settings import default_config
-from embrl.training.versions import machine
+from embrl.storage.files import write_json, write_text
+from embrl.storage.versions import machine
+from embrl.training.evaluation import play
+from embrl.training.loop import train
 
 OUT = Path(__file__).parent / "held-back-actions"
 ACTUATORS = 11

@@ -12,12 +12,13 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
-from embrl.embedding.complaints import complaints
+from embrl.config.defaults import default_config
+from embrl.core.runtime import prepare_jax
 from embrl.embedding.monitor import MEASURES
+from embrl.embedding.warnings import complaints
 from embrl.envs.gridworld import Gridworld, GridworldConfig
-from embrl.training.program import Program
-from embrl.training.seeds import over_seeds, prepare_jax, seed_keys
-from embrl.training.settings import default_config
+from embrl.training.replicas import over_seeds, seed_keys
+from embrl.training.trainer import Program
 
 SEEDS = 8
 WALLS = GridworldConfig(actuators=9)

@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 
 from embrl import envs
+from embrl.config.defaults import default_config
+from embrl.config.settings_by_name import replaced
+from embrl.core.runtime import prepare_jax
+from embrl.core.statistics import bootstrap_mean
 from embrl.experiments.readme import number
-from embrl.statistics import bootstrap_mean
-from embrl.training.named import replaced
-from embrl.training.runner import train
-from embrl.training.seeds import prepare_jax
-from embrl.training.settings import default_config
+from embrl.training.loop import train
 
 OUT = Path(__file__).parent / "parity"
 SEEDS, EPISODES = 3, 20

@@ -11,11 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from embrl.core.runtime import prepare_jax
+from embrl.core.types import Key
 from embrl.data.rollout import random_transitions
 from embrl.envs.recommender import Recommender, RecommenderConfig
-from embrl.training.evaluate import play
-from embrl.training.seeds import prepare_jax
-from embrl.types import Key
+from embrl.training.evaluation import play
 
 LANES, EPISODES = 500, 4_000
 LAST, PAIR = 10.0, 10.0

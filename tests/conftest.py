@@ -8,6 +8,6 @@ os.environ.setdefault(
     "XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 )
 
-from embrl.training.seeds import prepare_jax
+from embrl.core.runtime import prepare_jax
 
 prepare_jax()

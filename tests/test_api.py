@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import embrl
-from embrl.training.runner import Progress
+from embrl.training.loop import Progress
 
 SMALL = {
     "fit": {"samples": 600, "steps": 100, "batch": 64},

@@ -8,7 +8,7 @@ from gymnasium.spaces import Box
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from embrl.boxes import FARTHEST, RawBox, Scale, Seen
+from embrl.core.scaling import FARTHEST, RawBox, Scale, Seen
 
 LARGEST = float(np.finfo(np.float32).max)
 FREE = Box(np.array([-2.0, -np.inf, 0.0]), np.array([6.0, np.inf, np.inf]), dtype=np.float64)
@@ -167,7 +167,7 @@ def test_axes_in_front_are_all_samples():
 
 
 def test_only_boxes_with_one_axis_are_taken():
-    from embrl.errors import EmbrlError
+    from embrl.core.errors import EmbrlError
 
     with pytest.raises(EmbrlError, match="one axis"):
         RawBox(Box(0.0, 1.0, (2, 2)))

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from embrl.cores import cores
+from embrl.core.runtime import available_cores
 
 
 def test_only_what_is_allotted_counts():
@@ -12,7 +12,7 @@ def test_only_what_is_allotted_counts():
         pytest.skip("no affinity on this system")
     code = (
         "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
-        "from embrl.cores import cores; print(cores())"
+        "from embrl.core.runtime import available_cores; print(available_cores())"
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert said.stdout == "1\n"
@@ -21,4 +21,4 @@ def test_only_what_is_allotted_counts():
 def test_elsewhere_the_machines(monkeypatch):
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: None)
-    assert cores() == 1
+    assert available_cores() == 1

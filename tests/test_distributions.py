@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import special, stats
 
-from embrl.distributions import (
+from embrl.core.nn import (
     categorical_entropy,
     categorical_log_prob,
     categorical_sample,

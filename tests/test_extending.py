@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 
 import embrl
+from embrl.algorithms import ALGORITHMS
 from embrl.cli import main
+from embrl.config.defaults import default_config
 from embrl.embedding.methods import METHODS
 from embrl.embedding.objectives import OBJECTIVES
 from embrl.envs import ENVIRONMENTS
 from embrl.envs.gridworld import GridworldConfig
-from embrl.policy import ALGORITHMS
-from embrl.training.settings import default_config
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "extending.md").read_text()

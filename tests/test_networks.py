@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from embrl.networks import MLP, FactorLinear, Linear, orthonormal_rows
+from embrl.core.nn import MLP, FactorLinear, Linear, orthonormal_rows
 
 KEY = jax.random.key(0)
 

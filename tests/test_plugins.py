@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 import embrl
-from embrl import plugins
 from embrl.cli import main
+from embrl.core.registry import load_plugin
 from embrl.embedding.methods import METHODS, Method
 from embrl.embedding.objectives import OBJECTIVES, Objective
 from embrl.envs import ENVIRONMENTS
@@ -68,7 +68,7 @@ def complaint(capsys, *arguments: str | Path) -> str:
 
 
 def test_a_file_registers_what_is_in_it(write) -> None:
-    plugins.load(str(write(WORLD)))
+    load_plugin(str(write(WORLD)))
     env = embrl.make("meadow", step_limit=4)
     assert isinstance(env, Gridworld)
     assert env.step_limit == 4
@@ -78,21 +78,21 @@ def test_a_file_registers_what_is_in_it(write) -> None:
 
 def test_a_file_may_be_loaded_again_and_the_newest_counts(write) -> None:
     path = write(WORLD)
-    plugins.load(str(path))
+    load_plugin(str(path))
     before = ENVIRONMENTS["meadow"]
     path.write_text(WORLD.replace("= 9", "= 1234"))
-    plugins.load(str(path))
+    load_plugin(str(path))
     assert ENVIRONMENTS["meadow"] is not before
     assert ENVIRONMENTS["meadow"]().step_limit == 1234
 
 
 def test_two_files_of_one_name_are_two_plugins(write) -> None:
-    plugins.load(str(write(WORLD, "one/plugin.py")))
-    plugins.load(str(write(WORLD.replace('"meadow"', '"pasture"'), "two/plugin.py")))
+    load_plugin(str(write(WORLD, "one/plugin.py")))
+    load_plugin(str(write(WORLD.replace('"meadow"', '"pasture"'), "two/plugin.py")))
     assert ENVIRONMENTS["meadow"] is not ENVIRONMENTS["pasture"]
     third = write(WORLD, "three/plugin.py")
     with pytest.raises(embrl.EmbrlError) as error:
-        plugins.load(str(third))
+        load_plugin(str(third))
     assert str(error.value) == (
         f"plugin {third} line 7: environment meadow is there already, Meadow in "
         f"{third.parents[1] / 'one' / 'plugin.py'}: choose another name"
@@ -102,22 +102,22 @@ def test_two_files_of_one_name_are_two_plugins(write) -> None:
 def test_a_file_that_was_imported_too_is_no_stranger(write, monkeypatch, tmp_path) -> None:
     path = write(WORLD, "meadow_as_module.py")
     monkeypatch.syspath_prepend(str(tmp_path))
-    plugins.load("meadow_as_module")
+    load_plugin("meadow_as_module")
     before = ENVIRONMENTS["meadow"]
-    plugins.load(str(path))
+    load_plugin(str(path))
     assert ENVIRONMENTS["meadow"] is not before
     del sys.modules["meadow_as_module"]
 
 
 def test_a_plugin_hides_no_module(write) -> None:
-    plugins.load(str(write("x = 1", "json.py")))
+    load_plugin(str(write("x = 1", "json.py")))
     assert sys.modules["json"] is json
 
 
 def test_a_file_that_fails_leaves_no_module(write) -> None:
     before = set(sys.modules)
     with pytest.raises(embrl.EmbrlError):
-        plugins.load(str(write("1 / 0")))
+        load_plugin(str(write("1 / 0")))
     assert set(sys.modules) == before
 
 
@@ -284,7 +284,7 @@ def in_a_new_process(
     about.mkdir()
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: worlds\nVersion: 1.0\n")
     lines = [f"{name} = {module}" for name, module in points.items()]
-    (about / "entry_points.txt").write_text("\n".join(["[embrl.plugins]", *lines]) + "\n")
+    (about / "entry_points.txt").write_text("\n".join(["[embrl.core.registry]", *lines]) + "\n")
     return subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code)],
         env={**os.environ, "PYTHONPATH": str(installed)},

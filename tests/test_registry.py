@@ -7,10 +7,10 @@ import sys
 
 import pytest
 
+from embrl.core.errors import EmbrlError, UnknownNameError, require
+from embrl.core.registry import OTHERWISE, Registry
 from embrl.embedding.methods import METHODS, method
 from embrl.envs import ENVIRONMENTS, configure
-from embrl.errors import EmbrlError, UnknownNameError, require
-from embrl.registry import OTHERWISE, Registry
 
 SHELF = Registry("tool", {"hammer": "math:pi", "hammock": "math:tau", "saw": "math:e"})
 
@@ -80,7 +80,7 @@ def test_a_missing_extra_is_named() -> None:
 def test_nothing_is_imported_before_it_is_asked_for() -> None:
     code = (
         "import sys, embrl\n"
-        "from embrl.registry import Registry\n"
+        "from embrl.core.registry import Registry\n"
         "r = Registry('x', {'a': 'fractions:Fraction'})\n"
         "assert 'jax' not in sys.modules, 'jax'\n"
         "assert 'fractions' not in sys.modules, 'fractions'\n"

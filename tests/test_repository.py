@@ -61,9 +61,9 @@ def test_environments_on_the_host_know_no_jax():
         "cloudpickle",
         "gymnasium",
         "numpy",
-        "embrl.cores",
-        "embrl.errors",
-        "embrl.spaces",
+        "embrl.core.runtime",
+        "embrl.core.errors",
+        "embrl.core.spaces",
         "embrl.envs.checks",
     }
     for path in (ROOT / "src/embrl/envs/host").glob("*.py"):

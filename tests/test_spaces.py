@@ -8,8 +8,8 @@ from gymnasium import spaces
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from embrl.errors import EmbrlError
-from embrl.spaces import (
+from embrl.core.errors import EmbrlError
+from embrl.core.spaces import (
     action_count,
     check_action,
     check_observation,

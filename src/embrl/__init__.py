@@ -24,9 +24,9 @@ if TYPE_CHECKING:
         report_agents,
         walk_agents,
     )
+    from embrl.core.errors import EmbrlError
     from embrl.deploy.exported import load_policy
     from embrl.deploy.exporting import export
-    from embrl.errors import EmbrlError
     from embrl.fitting.embedding import Embedding, load_embedding
     from embrl.fitting.fit import fit
     from embrl.interop.wrappers import wrap

@@ -12,6 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from embrl import envs
+from embrl.algorithms.policy import OverallPolicy
+from embrl.config.defaults import Settings, default_config, overridden
+from embrl.config.run import RunConfig, from_json
+from embrl.core.errors import EmbrlError
+from embrl.core.runtime import prepare_jax
+from embrl.core.spaces import action_count, check_mask, check_observation, is_continuous
 from embrl.embedding.encoders import ActionEncoder, ContinuousActions
 from embrl.embedding.feature_actions import (
     FeatureActions,
@@ -22,21 +28,15 @@ from embrl.embedding.feature_actions import (
 )
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.objectives import OwnObjective
-from embrl.envs import EnvConfig
-from embrl.errors import EmbrlError
+from embrl.envs import AnyEnvironment
 from embrl.fitting.embedding import Embedding
-from embrl.fitting.from_run import embedding_of_run
-from embrl.policy.overall import OverallPolicy
-from embrl.spaces import action_count, check_mask, check_observation, is_continuous
-from embrl.training.config import RunConfig, from_json
-from embrl.training.playing import Episode
+from embrl.fitting.fit import embedding_of_run
+from embrl.storage.run_folder import RunFolder
+from embrl.training.backend import EnvConfig
+from embrl.training.episodes import Episode
+from embrl.training.loop import Watcher, unwatched
+from embrl.training.loop import train as run_training
 from embrl.training.restore import restore
-from embrl.training.run_folder import RunFolder
-from embrl.training.runner import Watcher, unwatched
-from embrl.training.runner import train as run_training
-from embrl.training.seeds import prepare_jax
-from embrl.training.settings import Settings, default_config, overridden
-from embrl.training.world import AnyEnvironment
 
 if TYPE_CHECKING:
     from embrl.envs.host import HostEnvironment

@@ -18,11 +18,11 @@ from embrl.agents.embeddings.embedding import AgentEmbedding, load
 from embrl.agents.embeddings.evaluate import evaluate
 from embrl.agents.lineages import LineageConfig
 from embrl.agents.population import Population
-from embrl.errors import EmbrlError, UnknownNameError, require
+from embrl.core.errors import EmbrlError, UnknownNameError, require
+from embrl.core.runtime import prepare_jax
 from embrl.experiments.agents.evidence import ReportConfig, Tell, evidence
 from embrl.experiments.agents.pair import PairWalk, pair_key, walk_pair, write_walk
 from embrl.experiments.agents.worth import check_fits, rule_of
-from embrl.training.seeds import prepare_jax
 
 __all__ = [
     "collect_agents",

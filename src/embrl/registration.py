@@ -5,10 +5,10 @@ import json
 from collections.abc import Callable
 from typing import Any, TypeVar, overload
 
+from embrl.core.errors import EmbrlError
 from embrl.embedding.methods import METHODS, Method
 from embrl.embedding.objectives import OBJECTIVES, OwnObjective, checked_objective
 from embrl.envs import ENVIRONMENTS
-from embrl.errors import EmbrlError
 
 Config = TypeVar("Config", bound=type)
 Own = TypeVar("Own", bound=OwnObjective)

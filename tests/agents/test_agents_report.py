@@ -141,7 +141,7 @@ def test_complaints(folder, tmp_path, capsys, monkeypatch):
         assert "needs 20" in (said := complaint(capsys, *command, *out)) or "4-3-3-2 tanh" in said
 
     def missing(module, extra):
-        from embrl.errors import EmbrlError
+        from embrl.core.errors import EmbrlError
 
         raise EmbrlError(f"this needs {module}: pip install 'embrl[{extra}]'")
 

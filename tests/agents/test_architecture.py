@@ -5,7 +5,7 @@ from architectures import agents, architectures
 from hypothesis import given, settings
 
 from embrl.agents.architecture import Architecture, Layer
-from embrl.errors import EmbrlError
+from embrl.core.errors import EmbrlError
 
 
 @settings(deadline=None)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from embrl.agents.architecture import Architecture
 from embrl.agents.canonical import aligned, canonical, permuted
-from embrl.errors import EmbrlError
+from embrl.core.errors import EmbrlError
 
 SEEDS = st.integers(0, 2**32 - 1)
 

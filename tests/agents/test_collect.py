@@ -13,9 +13,9 @@ from embrl.agents.collect import CollectConfig, collect, planned
 from embrl.agents.lineages import LineageConfig, Lineages
 from embrl.agents.population import Population
 from embrl.agents.survival import survival
+from embrl.core.errors import EmbrlError
 from embrl.envs.cart_pole import CartPoleConfig
 from embrl.envs.slot_machine import SlotMachineConfig
-from embrl.errors import EmbrlError
 
 RUNS = LineageConfig(
     "cart_pole",

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from embrl.agents.groups import Groups, split
-from embrl.errors import EmbrlError
+from embrl.core.errors import EmbrlError
 
 
 def test_cart_pole_s_groups():

@@ -15,9 +15,9 @@ from embrl.agents import stable_baselines, state_dict
 from embrl.agents.architecture import Architecture
 from embrl.agents.importing import import_agents, read_agent
 from embrl.agents.population import Population
+from embrl.core.errors import EmbrlError
 from embrl.envs.gridworld import GridworldConfig
-from embrl.errors import EmbrlError
-from embrl.training.evaluate import Episodes
+from embrl.training.evaluation import Episodes
 
 ENV = GridworldConfig()
 

@@ -9,9 +9,9 @@ from safetensors.numpy import load_file
 from embrl.agents import population
 from embrl.agents.architecture import Architecture
 from embrl.agents.population import COLUMNS, Population, append, create
+from embrl.core.errors import EmbrlError
 from embrl.envs.gridworld import GridworldConfig
-from embrl.errors import EmbrlError
-from embrl.training import files
+from embrl.storage import files
 
 ARCHITECTURE = Architecture(2, (3,), 2)
 SIZE = ARCHITECTURE.size

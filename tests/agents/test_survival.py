@@ -11,10 +11,10 @@ from gymnasium import spaces
 
 from embrl.agents.architecture import Architecture
 from embrl.agents.survival import survival
+from embrl.core.errors import EmbrlError
+from embrl.core.types import TimeStep
 from embrl.envs import configure
 from embrl.envs.environment import Environment
-from embrl.errors import EmbrlError
-from embrl.types import TimeStep
 
 KEY = jax.random.key(5)
 ENV = configure("cart_pole").build()

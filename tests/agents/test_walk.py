@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from embrl.agents.walk import COEFFICIENTS, Pattern, Rule, best_coefficient, line
-from embrl.errors import EmbrlError
+from embrl.core.errors import EmbrlError
 
 C = np.array([-1.0, 0.0, 0.25, 0.5, 0.75, 1.0, 2.0])
 

@@ -18,8 +18,8 @@ from embrl.agents.walks import (
     stored_line,
     walked,
 )
+from embrl.core.errors import EmbrlError
 from embrl.envs.cart_pole import CartPoleConfig
-from embrl.errors import EmbrlError
 
 C = (-1.0, 0.0, 0.5, 1.0, 2.0)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from embrl.cli import main
-from embrl.training.run_folder import COLUMNS, RunFolder
+from embrl.storage.run_folder import COLUMNS, RunFolder
 
 
 @pytest.fixture

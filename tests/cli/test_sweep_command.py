@@ -4,7 +4,7 @@ import pytest
 
 from embrl.cli import main
 from embrl.cli.flags import configured
-from embrl.training.named import setting
+from embrl.config.settings_by_name import setting
 
 TINY = [
     *("gridworld", "--env.actuators", "3", "--env.bins", "6", "--env.step-limit", "10"),

@@ -7,7 +7,7 @@ import pytest
 from gymnasium.spaces import Box, Discrete
 from scipy import stats
 
-from embrl.data.random_actions import hold, random_actions
+from embrl.data.rollout import hold, random_actions
 
 KEY = jax.random.key(3)
 LARGEST = float(np.finfo(np.float32).max)

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from embrl.core.types import Transition
 from embrl.data import replay as replays
 from embrl.data.replay import Replay
-from embrl.types import Transition
 
 KEY = jax.random.key(0)
 ROWS, BLOCK, LANES, D = 6, 2, 3, 2

@@ -9,9 +9,9 @@ import pytest
 from gymnasium import spaces
 from jaxtyping import Array
 
+from embrl.core.types import Key, TimeStep, Transition
 from embrl.data.rollout import Lanes, open_lanes, random_transitions, rollout
 from embrl.envs import Environment
-from embrl.types import Key, TimeStep, Transition
 
 KEY = jax.random.key(0)
 LIMIT = 4

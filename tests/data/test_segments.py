@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from embrl.core.types import Transition
 from embrl.data.segments import Segments, draw_segments, first, join
-from embrl.types import Transition
 
 KEY = jax.random.key(0)
 T, B = 12, 3

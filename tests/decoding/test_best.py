@@ -8,8 +8,8 @@ from brute_force import embeddings, masks
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from embrl.core.errors import EmbrlError
 from embrl.decoding import BestAction, Wolpertinger
-from embrl.errors import EmbrlError
 
 
 @jax.jit

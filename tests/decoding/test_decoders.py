@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from brute_force import embeddings, masks
 
+from embrl.core.errors import EmbrlError, UnknownNameError
 from embrl.decoding import (
     DECODERS,
     BestAction,
@@ -20,7 +21,6 @@ from embrl.decoding import (
     build,
 )
 from embrl.decoding.learned_action import LearnedAction
-from embrl.errors import EmbrlError, UnknownNameError
 
 CLASSES = {
     "nearest": NearestAction,

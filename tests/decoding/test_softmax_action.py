@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import special, stats
 
-from embrl import distributions
+from embrl.core import nn as distributions
 from embrl.decoding import SoftmaxAction, nearest
 
 EXTREMES = [1e-8, 1e-3, 0.05, 1.0, 1e8]

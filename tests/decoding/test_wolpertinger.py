@@ -8,8 +8,8 @@ from brute_force import embeddings, in_order, masks, on_a_lattice, squared_dista
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from embrl.core.errors import EmbrlError
 from embrl.decoding import NearestAction, Wolpertinger
-from embrl.errors import EmbrlError
 
 
 def prefers(goal: np.ndarray):

@@ -11,8 +11,10 @@ import numpy as np
 from gymnasium import spaces
 
 from embrl import envs
+from embrl.algorithms.base import PolicyConfig
 from embrl.api import Policy
-from embrl.boxes import Seen
+from embrl.config.defaults import default_config
+from embrl.core.scaling import Seen
 from embrl.decoding.config import DecoderConfig
 from embrl.deploy.exported import ExportedPolicy
 from embrl.deploy.forms import Forms
@@ -20,10 +22,8 @@ from embrl.deploy.policy import portable_policy
 from embrl.embedding.encoders import Norm
 from embrl.envs.host.actions import Actions
 from embrl.envs.host.observations import Observations
-from embrl.policy.config import PolicyConfig
-from embrl.training.program import Program
-from embrl.training.settings import default_config
 from embrl.training.state import Agent
+from embrl.training.trainer import Program
 
 inf = np.float32(np.inf)
 

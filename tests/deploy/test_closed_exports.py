@@ -9,7 +9,7 @@ import pytest
 from gymnasium import spaces
 from small_policies import exported, policy
 
-from embrl.errors import EmbrlError
+from embrl.core.errors import EmbrlError
 
 ALLOWED = np.arange(12) % 3 == 1
 

@@ -12,17 +12,17 @@ import pytest
 from gymnasium import spaces
 from small_policies import batch, exported, inf, policy
 
+from embrl.algorithms.actors import GaussianActor
+from embrl.algorithms.critics import ModelJudge
+from embrl.algorithms.policy import OverallPolicy
 from embrl.api import Policy
+from embrl.core.errors import EmbrlError
 from embrl.decoding import BestAction, NearestAction, Wolpertinger
 from embrl.deploy.exported import ExportedPolicy
 from embrl.deploy.exporting import onnx_model
 from embrl.deploy.forms import Forms
 from embrl.deploy.policy import portable_policy
 from embrl.embedding.encoders import Norm, RawStates
-from embrl.errors import EmbrlError
-from embrl.policy.actors import GaussianActor
-from embrl.policy.model_judge import ModelJudge
-from embrl.policy.overall import OverallPolicy
 from embrl.portable import Chain
 from embrl.portable.nearest import Nearest
 

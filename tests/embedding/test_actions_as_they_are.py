@@ -10,17 +10,17 @@ import pytest
 from gymnasium.spaces import Box, Discrete
 
 from embrl import envs
+from embrl.config.defaults import default_config
+from embrl.core.errors import EmbrlError
 from embrl.decoding.config import DecoderConfig
-from embrl.embedding import fit as fitting
+from embrl.embedding import pretraining as fitting
+from embrl.embedding.config import ModelConfig
 from embrl.embedding.encoders import ContinuousActions
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.portable import f_chain, g_chain
-from embrl.embedding.shape import ModelConfig
-from embrl.errors import EmbrlError
-from embrl.training import moving
-from embrl.training.check import check
-from embrl.training.program import Program
-from embrl.training.settings import default_config
+from embrl.training import online_updates as moving
+from embrl.training.trainer import Program
+from embrl.training.validation import check
 
 STATES = Box(-1.0, 1.0, (3,))
 ACTIONS = Box(np.array([-1.0, 0.0], np.float32), np.array([3.0, 0.5], np.float32))

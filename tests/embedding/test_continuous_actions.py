@@ -8,18 +8,18 @@ import pytest
 from gymnasium.spaces import Box
 from worlds import leaves
 
-from embrl.boxes import RawBox
+from embrl.core.scaling import RawBox
+from embrl.core.types import Transition
 from embrl.data.segments import Segments, draw_segments
 from embrl.decoding import config as decoders
 from embrl.decoding.config import DecoderConfig
 from embrl.decoding.learned_action import LearnedAction
 from embrl.decoding.rescaled import Rescaled
-from embrl.embedding import fit as fitting
+from embrl.embedding import pretraining as fitting
+from embrl.embedding.config import ModelConfig
 from embrl.embedding.encoders import ContinuousActions
 from embrl.embedding.model import JointEmbedding
-from embrl.embedding.shape import ModelConfig
-from embrl.training import moving
-from embrl.types import Transition
+from embrl.training import online_updates as moving
 
 KEY = jax.random.key(5)
 STATES = Box(-1.0, 1.0, (3,))

@@ -8,14 +8,14 @@ import pytest
 from gymnasium import spaces
 from worlds import drawing, embedded, log_softmax, network, steps, trained
 
+from embrl.core.errors import EmbrlError
+from embrl.core.types import Transition
+from embrl.embedding.config import ModelConfig
 from embrl.embedding.encoders import StateEncoder
-from embrl.embedding.fit import start
 from embrl.embedding.model import JointEmbedding
-from embrl.embedding.objectives.outcome import Outcome
-from embrl.embedding.shape import ModelConfig
+from embrl.embedding.objectives.rewards import Outcome
+from embrl.embedding.pretraining import start
 from embrl.embedding.transition import GAIN, EchoTransition, TransitionModel
-from embrl.errors import EmbrlError
-from embrl.types import Transition
 
 KEY = jax.random.key(0)
 PAIR = spaces.MultiDiscrete([3, 5])

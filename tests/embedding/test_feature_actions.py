@@ -9,9 +9,12 @@ from gymnasium.spaces import Discrete
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from embrl.core.errors import EmbrlError
+from embrl.core.types import Transition
 from embrl.data.segments import Segments
 from embrl.embedding import feature_actions
-from embrl.embedding import fit as fitting
+from embrl.embedding import pretraining as fitting
+from embrl.embedding.config import ModelConfig
 from embrl.embedding.feature_actions import (
     FeatureActions,
     Fixed,
@@ -24,9 +27,6 @@ from embrl.embedding.feature_actions import (
     without_features,
 )
 from embrl.embedding.model import JointEmbedding
-from embrl.embedding.shape import ModelConfig
-from embrl.errors import EmbrlError
-from embrl.types import Transition
 
 KEY = jax.random.key(0)
 RANDOM = np.random.default_rng(0)

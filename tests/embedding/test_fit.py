@@ -19,11 +19,11 @@ from worlds import (
     ring_model,
 )
 
+from embrl.core.types import Transition
 from embrl.data.segments import Segments, draw_segments
-from embrl.embedding.fit import FitConfig, FitState, fit, horizon, learning_rate, loss, start
+from embrl.embedding.config import FitConfig, ModelConfig
 from embrl.embedding.model import JointEmbedding
-from embrl.embedding.shape import ModelConfig
-from embrl.types import Transition
+from embrl.embedding.pretraining import FitState, fit, horizon, learning_rate, loss, start
 
 KEY = jax.random.key(0)
 CONFIG = ModelConfig(m=3, d=2, transition_hidden=(16,), head_hidden=(16,))

@@ -22,11 +22,11 @@ from worlds import (
     trained,
 )
 
+from embrl.core.nn import FactorLinear
+from embrl.core.types import Transition
+from embrl.embedding.config import ModelConfig
 from embrl.embedding.model import JointEmbedding
-from embrl.embedding.objectives.inverse import Inverse
-from embrl.embedding.shape import ModelConfig
-from embrl.networks import FactorLinear
-from embrl.types import Transition
+from embrl.embedding.objectives.dynamics import Inverse
 
 KEY = jax.random.key(0)
 PAIR = spaces.MultiDiscrete([3, 5])

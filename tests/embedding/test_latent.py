@@ -21,14 +21,14 @@ from worlds import (
     trained,
 )
 
+from embrl.core.types import Transition
 from embrl.data.segments import Segments, draw_segments
-from embrl.embedding.fit import loss
+from embrl.embedding.config import ModelConfig
 from embrl.embedding.methods import METHODS
 from embrl.embedding.model import JointEmbedding
-from embrl.embedding.objectives.latent import Latent
-from embrl.embedding.shape import ModelConfig
+from embrl.embedding.objectives.dynamics import Latent
+from embrl.embedding.pretraining import loss
 from embrl.embedding.transition import PACE
-from embrl.types import Transition
 
 KEY = jax.random.key(0)
 WEIGHTS = {"latent": 1.0}

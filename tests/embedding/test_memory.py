@@ -5,13 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 from gymnasium import spaces
 
+from embrl.core.types import Transition
+from embrl.embedding.config import ModelConfig
 from embrl.embedding.encoders import RawStates
 from embrl.embedding.memory import Memory, Recall, remember
 from embrl.embedding.model import JointEmbedding
-from embrl.embedding.objectives.outcome import Outcome
-from embrl.embedding.shape import ModelConfig
+from embrl.embedding.objectives.rewards import Outcome
 from embrl.embedding.transition import FORESIGHT, SWEEPS, EchoTransition
-from embrl.types import Transition
 
 K, N = 4, 300
 SPACE = spaces.MultiDiscrete([K, K])

@@ -10,15 +10,15 @@ import pytest
 from gymnasium import spaces
 from worlds import acted, embedded, moved, network
 
+from embrl.core.errors import EmbrlError, UnknownNameError
+from embrl.embedding.config import ModelConfig
 from embrl.embedding.encoders import ActionEncoder, Norm, RawStates, Standardised, StateEncoder
 from embrl.embedding.model import JointEmbedding
-from embrl.embedding.shape import ModelConfig
 from embrl.embedding.transition import (
     BoxTransition,
     MetricTransition,
     SoftmaxTransition,
 )
-from embrl.errors import EmbrlError, UnknownNameError
 
 KEY = jax.random.key(0)
 predict = eqx.filter_jit(lambda model, s, a: model.predict(jnp.asarray(s), jnp.asarray(a)))

@@ -12,17 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from embrl.core.spaces import state_count
+from embrl.core.types import Transition
 from embrl.data.segments import Segments
 from embrl.embedding import monitor
-from embrl.embedding.complaints import SURPRISE, complaints
-from embrl.embedding.fit import loss
+from embrl.embedding.config import ModelConfig
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.monitor import MEASURES, effective_rank, measure, reference
 from embrl.embedding.objectives import Objective, Shape
-from embrl.embedding.seen import FAMILIAR
-from embrl.embedding.shape import ModelConfig
-from embrl.spaces import state_count
-from embrl.types import Transition
+from embrl.embedding.pretraining import loss
+from embrl.embedding.seen_states import FAMILIAR
+from embrl.embedding.warnings import SURPRISE, complaints
 
 KEY = jax.random.key(0)
 STATES, ACTIONS = spaces.Discrete(30), spaces.Discrete(6)

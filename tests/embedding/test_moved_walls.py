@@ -7,18 +7,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from embrl.core.types import Transition
 from embrl.data.rollout import open_lanes, random_transitions, rollout
 from embrl.data.segments import draw_segments
-from embrl.embedding import fit as fitting
-from embrl.embedding.complaints import complaints
-from embrl.embedding.fit import FitConfig
+from embrl.embedding import pretraining as fitting
+from embrl.embedding.config import FitConfig, ModelConfig
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.monitor import measure, reference
-from embrl.embedding.shape import ModelConfig
+from embrl.embedding.warnings import complaints
 from embrl.envs import Environment
 from embrl.envs.gridworld import GridworldConfig
-from embrl.training.seeds import over_seeds, seed_keys
-from embrl.types import Transition
+from embrl.training.replicas import over_seeds, seed_keys
 
 SEEDS, LANES, WEIGHTS = 8, 30, {"forward": 1.0}
 CONFIG = FitConfig(samples=30_000, steps=500)

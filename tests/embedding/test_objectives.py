@@ -22,16 +22,16 @@ from worlds import (
     trained,
 )
 
+from embrl.core.errors import EmbrlError, UnknownNameError
+from embrl.core.types import Transition
 from embrl.data.segments import draw_segments
-from embrl.embedding.fit import loss
+from embrl.embedding.config import ModelConfig
 from embrl.embedding.methods import METHODS, Method, method
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.objectives import OBJECTIVES
-from embrl.embedding.objectives.forward import Forward
-from embrl.embedding.shape import ModelConfig
+from embrl.embedding.objectives.dynamics import Forward
+from embrl.embedding.pretraining import loss
 from embrl.embedding.transition import SoftmaxTransition
-from embrl.errors import EmbrlError, UnknownNameError
-from embrl.types import Transition
 
 KEY = jax.random.key(0)
 DISCRETE = [spaces.Discrete(6), spaces.MultiDiscrete([3, 5])]

@@ -8,10 +8,10 @@ import pytest
 from gymnasium import spaces
 from worlds import anywhere, batch, drawing, leaves, log_softmax, steps, trained
 
-from embrl.embedding.fit import loss
+from embrl.embedding.config import ModelConfig
 from embrl.embedding.model import JointEmbedding
-from embrl.embedding.objectives.outcome import Outcome
-from embrl.embedding.shape import ModelConfig
+from embrl.embedding.objectives.rewards import Outcome
+from embrl.embedding.pretraining import loss
 
 KEY = jax.random.key(0)
 PAIR = spaces.MultiDiscrete([3, 5])

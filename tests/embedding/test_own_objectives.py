@@ -22,14 +22,14 @@ from worlds import (
     trained,
 )
 
+from embrl.core.errors import EmbrlError
+from embrl.core.nn import MLP
+from embrl.core.types import Key, Transition
 from embrl.data.segments import draw_segments
-from embrl.embedding.fit import horizon, loss
+from embrl.embedding.config import ModelConfig
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.objectives import Objective, Shape
-from embrl.embedding.shape import ModelConfig
-from embrl.errors import EmbrlError
-from embrl.networks import MLP
-from embrl.types import Key, Transition
+from embrl.embedding.pretraining import horizon, loss
 
 KEY = jax.random.key(0)
 CONFIG = ModelConfig(m=3, d=2, transition_hidden=(16,), head_hidden=(16,))

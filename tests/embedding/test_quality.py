@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
+from embrl.core.types import Transition
 from embrl.data.segments import Segments
-from embrl.embedding.fit import loss
+from embrl.embedding.config import ModelConfig
 from embrl.embedding.model import JointEmbedding
+from embrl.embedding.pretraining import loss
 from embrl.embedding.quality import CHUNK, MOST, Quality, measure
-from embrl.embedding.shape import ModelConfig
-from embrl.types import Transition
 
 KEY = jax.random.key(0)
 

@@ -25,12 +25,11 @@ from worlds import (
     trained,
 )
 
-from embrl.embedding.fit import loss
+from embrl.embedding.config import ModelConfig
 from embrl.embedding.methods import METHODS
 from embrl.embedding.model import JointEmbedding
-from embrl.embedding.objectives.action import ActionReconstruction
-from embrl.embedding.objectives.state import StateReconstruction
-from embrl.embedding.shape import ModelConfig
+from embrl.embedding.objectives.reconstruction import ActionReconstruction, StateReconstruction
+from embrl.embedding.pretraining import loss
 
 KEY = jax.random.key(0)
 CONFIG = ModelConfig(m=3, d=2, transition_hidden=(16,), head_hidden=(16,))

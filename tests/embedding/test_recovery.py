@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from embrl.embedding.recovery import FEW, LOST, recovery
+from embrl.embedding.probing import FEW, LOST, recovery
 
 SPACE = spaces.MultiDiscrete([6, 5, 7])
 RANDOM = np.random.default_rng(0)

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from worlds import acted, anywhere, batch, drawing, embedded, leaves, log_softmax, network, trained
 
-from embrl.embedding.fit import loss
+from embrl.embedding.config import ModelConfig
 from embrl.embedding.model import JointEmbedding
-from embrl.embedding.objectives.reward import BINS, CENTRES, LARGEST, SCALE, Reward, two_hot
-from embrl.embedding.shape import ModelConfig
+from embrl.embedding.objectives.rewards import BINS, CENTRES, LARGEST, SCALE, Reward, two_hot
+from embrl.embedding.pretraining import loss
 
 KEY = jax.random.key(0)
 PAIR = spaces.MultiDiscrete([3, 5])

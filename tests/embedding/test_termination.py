@@ -8,10 +8,10 @@ import pytest
 from gymnasium import spaces
 from worlds import acted, anywhere, batch, drawing, embedded, leaves, network, steps, trained
 
-from embrl.embedding.fit import loss
+from embrl.embedding.config import ModelConfig
 from embrl.embedding.model import JointEmbedding
-from embrl.embedding.objectives.termination import Termination
-from embrl.embedding.shape import ModelConfig
+from embrl.embedding.objectives.rewards import Termination
+from embrl.embedding.pretraining import loss
 
 KEY = jax.random.key(0)
 SIX = spaces.Discrete(6)

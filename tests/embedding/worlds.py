@@ -9,14 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 from gymnasium import spaces
 
+from embrl.core.nn import MLP, FactorLinear
+from embrl.core.types import Key, Transition
 from embrl.data.segments import Segments, draw_segments
+from embrl.embedding.config import FitConfig, ModelConfig
 from embrl.embedding.encoders import ActionEncoder, StateEncoder
-from embrl.embedding.fit import FitConfig, FitState, Weights, fit, learning_rate, start
 from embrl.embedding.model import JointEmbedding
-from embrl.embedding.shape import ModelConfig
+from embrl.embedding.pretraining import FitState, Weights, fit, learning_rate, start
 from embrl.embedding.transition import PACE, Move
-from embrl.networks import MLP, FactorLinear
-from embrl.types import Key, Transition
 
 STATES = 8
 MOVES = np.array([1, 1, -1, -1, 0, 0])

@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from embrl.core.errors import EmbrlError
 from embrl.data.rollout import open_lanes
 from embrl.envs import configure
 from embrl.envs.cart_pole import CartPoleConfig, CartPoleState
-from embrl.errors import EmbrlError
 
 KEY = jax.random.key(3)
 ENV = CartPoleConfig().build()

@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from embrl.core.errors import EmbrlError
 from embrl.envs import configure
 from embrl.envs.acrobot import AcrobotState
 from embrl.envs.mountain_car import MountainCarState
-from embrl.errors import EmbrlError
 
 KEY = jax.random.key(3)
 COUNT = 400

@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
+from embrl.core.errors import EmbrlError
+from embrl.core.spaces import check_observation
+from embrl.core.types import Transition
 from embrl.data.rollout import open_lanes, random_transitions, rollout
 from embrl.envs import Environment, configure
 from embrl.envs.continuous_gridworld import ContinuousGridworldConfig
 from embrl.envs.gridworld import GridworldConfig
 from embrl.envs.gridworld_search import fewest_steps
 from embrl.envs.square import Square, SquareConfig
-from embrl.errors import EmbrlError
 from embrl.report.environment_pictures import picture_of
-from embrl.spaces import check_observation
-from embrl.types import Transition
 
 KEY = jax.random.key(3)
 WORLD: dict[str, Any] = {"actuators": 5, "start": (0.25, 0.55), "step_limit": 30}

@@ -17,11 +17,11 @@ import numpy as np
 import pytest
 import tyro
 
-from embrl import plugins
+from embrl.core.registry import load_plugin
+from embrl.core.spaces import action_count, check_observation, is_continuous
+from embrl.core.types import Transition
 from embrl.data.rollout import random_transitions
 from embrl.envs import ENVIRONMENTS, Environment
-from embrl.spaces import action_count, check_observation, is_continuous
-from embrl.types import Transition
 
 KEY = jax.random.key(11)
 LANES, LIMIT = 6, 9
@@ -38,7 +38,7 @@ def recommender_options(folder: Path) -> dict[str, Any]:
 
 def example(name: str) -> Any:
     """The configuration class of an environment in examples/, which is not known by name."""
-    plugins.load(str(Path(__file__).parents[2] / "examples" / f"{name}.py"))
+    load_plugin(str(Path(__file__).parents[2] / "examples" / f"{name}.py"))
     return ENVIRONMENTS._entries.pop(name)
 
 

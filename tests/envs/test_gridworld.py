@@ -9,11 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from embrl.core.errors import EmbrlError
 from embrl.envs import configure
 from embrl.envs.gridworld import Gridworld, GridworldConfig, GridworldState, motions
 from embrl.envs.gridworld_search import fewest_steps
-from embrl.errors import EmbrlError
-from embrl.training.evaluate import play
+from embrl.training.evaluation import play
 
 Box = tuple[float, float, float, float]
 

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from embrl.core.errors import EmbrlError
 from embrl.envs.recommender.purchases import Purchases, read_purchases
-from embrl.errors import EmbrlError
 
 REAL_LOG = Path(__file__).parents[3] / "shared" / "data" / "online_retail.parquet"
 

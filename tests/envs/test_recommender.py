@@ -20,12 +20,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from embrl.core.errors import EmbrlError
 from embrl.envs import configure
 from embrl.envs.recommender import Recommender, RecommenderConfig
 from embrl.envs.recommender.ngram import NGram
 from embrl.envs.recommender.oracle import POLICIES, chain_values, expected_worth, policy_returns
 from embrl.envs.recommender.purchases import Purchases
-from embrl.errors import EmbrlError
 
 REAL_LOG = Path(__file__).parents[3] / "shared" / "data" / "online_retail.parquet"
 

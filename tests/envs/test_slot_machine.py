@@ -12,10 +12,10 @@ from gymnasium import spaces
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from embrl.core.errors import EmbrlError
 from embrl.data.rollout import open_lanes, random_transitions
 from embrl.envs import configure
 from embrl.envs.slot_machine import SlotMachine, SlotMachineConfig, SlotMachineState, best_return
-from embrl.errors import EmbrlError
 from embrl.report.environment_pictures import picture_of
 
 KEY = jax.random.key(0)

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from embrl.config.defaults import default_config
 from embrl.envs.gridworld import GridworldConfig
 from embrl.experiments.panel import Claim, Line, Panel
-from embrl.training.settings import default_config
 
 
 def line(label: str, group: Any, algorithm: str, **more: Any) -> Line:

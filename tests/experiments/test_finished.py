@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from embrl.errors import EmbrlError
+from embrl.config.run import as_json
+from embrl.core.errors import EmbrlError
 from embrl.experiments import reproduce as reproducing
 from embrl.experiments.finished import finished
 from embrl.experiments.panel import Line, Panel
 from embrl.experiments.reproduce import collect, reproduce
 from embrl.experiments.summary import Result
-from embrl.training.config import as_json
-from embrl.training.run_folder import RunFolder
-from embrl.training.runner import unwatched
+from embrl.storage.run_folder import RunFolder
+from embrl.training.loop import unwatched
 
 SAMPLES = np.array([0.0, 200.0, 400.0, 600.0])
 

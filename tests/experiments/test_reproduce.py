@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from embrl.errors import EmbrlError
+from embrl.config.run import as_json
+from embrl.core.errors import EmbrlError
 from embrl.experiments.panel import Panel
 from embrl.experiments.reproduce import reproduce
-from embrl.training.config import as_json
-from embrl.training.runner import Progress, unwatched
+from embrl.training.loop import Progress, unwatched
 
 
 def quietly(*_: Any):

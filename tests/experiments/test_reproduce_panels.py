@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 
 from embrl.cli import main
+from embrl.config.defaults import default_config
+from embrl.config.paper import PROTOCOLS
+from embrl.core.errors import EmbrlError
 from embrl.envs import ENVIRONMENTS, is_host, kind
 from embrl.envs.gridworld import GridworldConfig
-from embrl.errors import EmbrlError
 from embrl.experiments.baselines import BASELINES, tuned_baseline, with_values
 from embrl.experiments.geometry import crosses, linear_r2, wall_ratio
 from embrl.experiments.panel import Options, chosen
 from embrl.experiments.panels import make_panel
-from embrl.training.check import check
-from embrl.training.paper import PROTOCOLS
-from embrl.training.program import Program
-from embrl.training.settings import default_config
+from embrl.training.trainer import Program
+from embrl.training.validation import check
 
 
 def labels(figure: str, group: str, **options) -> list[str]:

@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 
+from embrl.core.statistics import budget_area
 from embrl.experiments.panel import Claim, Panel
 from embrl.experiments.readme import claims_table, lines_table
 from embrl.experiments.summary import (
@@ -16,7 +17,6 @@ from embrl.experiments.summary import (
     judge,
     judged,
 )
-from embrl.statistics import budget_area
 
 
 def test_the_area_begins_at_0_with_random_actions_and_ends_at_the_budget():

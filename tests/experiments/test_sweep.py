@@ -7,14 +7,14 @@ import pytest
 
 from embrl import envs
 from embrl.cli.flags import configured
-from embrl.errors import EmbrlError
+from embrl.config.defaults import default_config
+from embrl.config.settings_by_name import replaced
+from embrl.core.errors import EmbrlError
 from embrl.experiments import sweep_table
 from embrl.experiments.grids import GRIDS
 from embrl.experiments.sweep import Outcome, Result, Sweep, parts, planned, run
 from embrl.experiments.sweep_figure import draw
-from embrl.training.named import replaced
-from embrl.training.runner import unwatched
-from embrl.training.settings import default_config
+from embrl.training.loop import unwatched
 
 
 def tiny(method="none", algorithm="vpg", seeds=1, **values):

@@ -6,9 +6,9 @@ import pytest
 from small_fits import SMALL, WORLD
 
 import embrl
+from embrl.config.defaults import default_config, overridden
 from embrl.envs import configure
-from embrl.training.runner import train
-from embrl.training.settings import default_config, overridden
+from embrl.training.loop import train
 
 
 @pytest.fixture(scope="session")

@@ -12,14 +12,12 @@ import pytest
 from small_fits import WORLD
 
 import embrl
-from embrl.errors import EmbrlError
-from embrl.fitting.run_policy import RunPolicy
-from embrl.fitting.sources import origin
-from embrl.training.program import Program
-from embrl.training.rows import Rows
-from embrl.training.seeds import seed_keys
-from embrl.training.settings import overridden
-from embrl.types import Transition
+from embrl.config.defaults import overridden
+from embrl.core.errors import EmbrlError
+from embrl.core.types import Transition
+from embrl.fitting.sources import RunPolicy, origin
+from embrl.training.replicas import Rows, seed_keys
+from embrl.training.trainer import Program
 
 FEW: dict[str, Any] = {"fit": {"steps": 50, "batch": 64}}
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import embrl
+from embrl.core.errors import EmbrlError
 from embrl.decoding.nearest import nearest
-from embrl.errors import EmbrlError
 
 
 @pytest.fixture
@@ -138,7 +138,7 @@ def test_what_cannot_be_written_leaves_nothing(gridworld_embedding, tmp_path, mo
     def full(path, value):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("embrl.training.files.write_json", full)
+    monkeypatch.setattr("embrl.storage.files.write_json", full)
     with pytest.raises(EmbrlError, match=r"embedding cannot be written: No space left on device"):
         gridworld_embedding.save(tmp_path / "embedding")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from gymnasium.spaces import Discrete
 
+from embrl.core.errors import EmbrlError
+from embrl.embedding.config import ModelConfig
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.objectives import OBJECTIVES
-from embrl.embedding.shape import ModelConfig
-from embrl.errors import EmbrlError
 from embrl.fitting.embedding import LISTS_ACTIONS, Embedding
 from embrl.fitting.fit import fit
 

@@ -7,7 +7,7 @@ import pytest
 from small_fits import WORLD
 
 import embrl
-from embrl.errors import EmbrlError
+from embrl.core.errors import EmbrlError
 
 TINY: dict[str, Any] = {
     "rollout": {"lanes": 10, "epoch": 100},

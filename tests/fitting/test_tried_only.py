@@ -1,7 +1,7 @@
 import numpy as np
 
 import embrl
-from embrl.types import Transition
+from embrl.core.types import Transition
 
 
 def test_actions_without_a_transition_are_left_alone():

@@ -9,10 +9,10 @@ import pytest
 from gymnasium import spaces
 
 from embrl import envs
+from embrl.core.errors import EmbrlError
+from embrl.core.spaces import action_count
 from embrl.data.rollout import random_transitions
 from embrl.envs.cart_pole import CartPole, CartPoleConfig
-from embrl.errors import EmbrlError
-from embrl.spaces import action_count
 
 gymnax = pytest.importorskip("gymnax", reason="pip install 'embrl[gymnax]'")
 adapters = pytest.importorskip("embrl.interop.gymnax")

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from embrl.boxes import FARTHEST
+from embrl.core.errors import EmbrlError
+from embrl.core.scaling import FARTHEST
 from embrl.deploy.forms import Forms
-from embrl.errors import EmbrlError
 from embrl.portable import Beside, Chain
 from embrl.portable.draws import ByDistance, Categorical, Gaussian, SquashedGaussian
 from embrl.portable.judged import Judged
@@ -208,8 +208,8 @@ def test_a_critic_is_asked_in_pytorch_as_in_numpy(k: int | None) -> None:
 def test_an_embedding(continuous: bool) -> None:
     import jax
 
+    from embrl.embedding.config import ModelConfig
     from embrl.embedding.model import JointEmbedding
-    from embrl.embedding.shape import ModelConfig
 
     actions: spaces.Space = spaces.Box(-2, 2, (2,)) if continuous else spaces.Discrete(7)
     config = ModelConfig(m=4, d=3, state_spread=0.7, action_spread=0.7)

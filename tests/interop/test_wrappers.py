@@ -11,10 +11,10 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from untrained import embedding_of
 
+from embrl.core.errors import EmbrlError
 from embrl.decoding.nearest import nearest
 from embrl.envs.host.actions import Actions
 from embrl.envs.host.observations import Observations
-from embrl.errors import EmbrlError
 from embrl.interop import wrappers
 from embrl.interop.sides import quick
 from embrl.interop.wrappers import EmbeddedVectorEnv, wrap

@@ -9,14 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from embrl.decoding.config import DecoderConfig
+from embrl.embedding.config import FitConfig, ModelConfig
 from embrl.embedding.encoders import Norm, StateEncoder
-from embrl.embedding.fit import FitConfig
 from embrl.embedding.model import JointEmbedding
-from embrl.embedding.shape import ModelConfig
+from embrl.embedding.saved import EmbeddingSettings
 from embrl.envs.host.actions import Actions
 from embrl.envs.host.observations import Observations
 from embrl.fitting.embedding import Embedding
-from embrl.training.fitted import EmbeddingSettings
 
 
 def drawn(space: gymnasium.Space) -> list[Any]:

@@ -7,10 +7,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from embrl.algorithms.base import Experience, Indices, Internal, Points, PolicyConfig, Steps
 from embrl.decoding import Decoder, Identity
-from embrl.policy.config import PolicyConfig
-from embrl.policy.experience import Experience, Steps
-from embrl.policy.internal import Indices, Internal, Points
 
 KEY = jax.random.key(0)
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from embrl.policy.actors import LOG_STD, CategoricalActor, GaussianActor, SquashedGaussianActor
+from embrl.algorithms.actors import LOG_STD, CategoricalActor, GaussianActor, SquashedGaussianActor
 
 KEY = jax.random.key(0)
 X = jax.random.normal(jax.random.key(1), (6, 3))

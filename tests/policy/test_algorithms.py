@@ -11,15 +11,12 @@ import pytest
 from filling import arrays_of
 from probes import RoundsUp
 
+from embrl.algorithms import ALGORITHMS
+from embrl.algorithms.base import Algorithm, Experience, Indices, Points, PolicyConfig, Steps
+from embrl.algorithms.ppo import PPO
+from embrl.algorithms.sac import SAC
+from embrl.algorithms.vpg import VPG
 from embrl.decoding import Identity
-from embrl.policy import ALGORITHMS
-from embrl.policy.algorithm import Algorithm
-from embrl.policy.config import PolicyConfig
-from embrl.policy.experience import Experience, Steps
-from embrl.policy.internal import Indices, Points
-from embrl.policy.ppo import PPO
-from embrl.policy.sac import SAC
-from embrl.policy.vpg import VPG
 
 SMALL: list[Algorithm] = [
     VPG(entropy_cost=0.1),

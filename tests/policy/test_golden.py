@@ -14,17 +14,16 @@ import numpy as np
 import pytest
 from filling import arrays_of, fill
 
+from embrl.algorithms import sac as soft
+from embrl.algorithms.actors import Actor, CategoricalActor, GaussianActor, SquashedGaussianActor
+from embrl.algorithms.base import Experience, Steps
+from embrl.algorithms.critics import IndexCritic, PointCritic, TwinCritic
+from embrl.algorithms.on_policy import Lesson, Policy, critic_loss, generalised_advantages
+from embrl.algorithms.ppo import PPO
+from embrl.algorithms.sac import SAC
+from embrl.algorithms.vpg import VPG
+from embrl.core.nn import MLP
 from embrl.decoding import Identity, NearestAction, SoftmaxAction
-from embrl.networks import MLP
-from embrl.policy import sac as soft
-from embrl.policy.actor_critic import Lesson, Policy, critic_loss
-from embrl.policy.actors import Actor, CategoricalActor, GaussianActor, SquashedGaussianActor
-from embrl.policy.critics import IndexCritic, PointCritic, TwinCritic
-from embrl.policy.experience import Experience, Steps
-from embrl.policy.ppo import PPO
-from embrl.policy.returns import generalised_advantages
-from embrl.policy.sac import SAC
-from embrl.policy.vpg import VPG
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "reference/golden.json").read_text())
 KEY = jax.random.key(0)

@@ -6,8 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from embrl.networks import MLP, mean_one
-from embrl.policy.networks import Both, Joined, network
+from embrl.algorithms.networks import Both, Joined, network
+from embrl.core.nn import MLP, mean_one
 
 KEY = jax.random.key(0)
 

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
+from embrl.algorithms.critics import ModelJudge
+from embrl.embedding.config import ModelConfig
 from embrl.embedding.encoders import Norm
 from embrl.embedding.model import JointEmbedding
-from embrl.embedding.objectives.outcome import Outcome
-from embrl.embedding.shape import ModelConfig
-from embrl.policy.model_judge import ModelJudge
+from embrl.embedding.objectives.rewards import Outcome
 
 KEY = jax.random.key(0)
 PAIR = spaces.MultiDiscrete([3, 5])

@@ -8,13 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from embrl.algorithms.actors import CategoricalActor, GaussianActor
+from embrl.algorithms.base import Points, PolicyConfig
+from embrl.algorithms.policy import OverallPolicy
+from embrl.algorithms.sac import SAC
+from embrl.core.errors import EmbrlError
 from embrl.decoding import Identity, NearestAction, SoftmaxAction, Wolpertinger, nearest
-from embrl.errors import EmbrlError
-from embrl.policy.actors import CategoricalActor, GaussianActor
-from embrl.policy.config import PolicyConfig
-from embrl.policy.internal import Points
-from embrl.policy.overall import OverallPolicy
-from embrl.policy.sac import SAC
 
 KEY = jax.random.key(0)
 TABLE = jax.random.uniform(jax.random.key(1), (20, 2), minval=-1.0, maxval=1.0)

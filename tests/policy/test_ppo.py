@@ -8,14 +8,12 @@ import numpy as np
 import pytest
 from filling import arrays_of
 
+from embrl.algorithms.base import Experience, Points, PolicyConfig, Steps
+from embrl.algorithms.on_policy import Learner
+from embrl.algorithms.ppo import PPO
+from embrl.algorithms.vpg import VPG
+from embrl.core.errors import EmbrlError
 from embrl.decoding import Identity
-from embrl.errors import EmbrlError
-from embrl.policy.actor_critic import Learner
-from embrl.policy.config import PolicyConfig
-from embrl.policy.experience import Experience, Steps
-from embrl.policy.internal import Points
-from embrl.policy.ppo import PPO
-from embrl.policy.vpg import VPG
 
 KEY = jax.random.key(0)
 RATIOS = np.array([0.5, 0.9, 1.0, 1.1, 1.5])

@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 from probes import World, learn, states_as_factors
 
-from embrl.policy.actors import CategoricalActor, GaussianActor
-from embrl.policy.config import PolicyConfig
-from embrl.policy.internal import Indices, Internal, Points
-from embrl.policy.ppo import PPO
-from embrl.policy.vpg import VPG
+from embrl.algorithms.actors import CategoricalActor, GaussianActor
+from embrl.algorithms.base import Indices, Internal, Points, PolicyConfig
+from embrl.algorithms.ppo import PPO
+from embrl.algorithms.vpg import VPG
 
 SETTINGS: dict[str, Any] = {
     "vpg": VPG(actor_lr=0.02, std_lr=0.01, critic_lr=0.03, gamma=0.8),

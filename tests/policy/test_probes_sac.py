@@ -9,11 +9,10 @@ import pytest
 from probes import World, learn, states_as_factors
 from scipy import integrate, special
 
-from embrl.policy.actors import CategoricalActor, SquashedGaussianActor
-from embrl.policy.config import PolicyConfig
-from embrl.policy.critics import IndexCritic, PointCritic
-from embrl.policy.internal import Indices, Points
-from embrl.policy.sac import SAC
+from embrl.algorithms.actors import CategoricalActor, SquashedGaussianActor
+from embrl.algorithms.base import Indices, Points, PolicyConfig
+from embrl.algorithms.critics import IndexCritic, PointCritic
+from embrl.algorithms.sac import SAC
 
 GAMMA = 0.8
 STATES, ACTIONS = 3, 4

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from embrl.policy.returns import generalised_advantages
+from embrl.algorithms.on_policy import generalised_advantages
 
 advantages = jax.jit(generalised_advantages)
 

@@ -9,13 +9,11 @@ import pytest
 from filling import arrays_of
 from probes import RoundsUp
 
+from embrl.algorithms.actors import CategoricalActor, SquashedGaussianActor
+from embrl.algorithms.base import Experience, Indices, Internal, Points, PolicyConfig, Steps
+from embrl.algorithms.critics import IndexCritic, PointCritic, soft_value
+from embrl.algorithms.sac import SAC
 from embrl.decoding import Identity
-from embrl.policy.actors import CategoricalActor, SquashedGaussianActor
-from embrl.policy.config import PolicyConfig
-from embrl.policy.critics import IndexCritic, PointCritic, soft_value
-from embrl.policy.experience import Experience, Steps
-from embrl.policy.internal import Indices, Internal, Points
-from embrl.policy.sac import SAC
 
 KEY = jax.random.key(0)
 

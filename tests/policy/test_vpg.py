@@ -8,12 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from embrl.algorithms.actors import GaussianActor
+from embrl.algorithms.base import Experience, Steps
+from embrl.algorithms.on_policy import Learner, Lesson, Policy, critic_loss
+from embrl.algorithms.vpg import VPG
+from embrl.core.nn import MLP
 from embrl.decoding import Identity, SoftmaxAction
-from embrl.networks import MLP
-from embrl.policy.actor_critic import Learner, Lesson, Policy, critic_loss
-from embrl.policy.actors import GaussianActor
-from embrl.policy.experience import Experience, Steps
-from embrl.policy.vpg import VPG
 
 KEY = jax.random.key(0)
 

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from embrl.decoding.nearest import nearest
+from embrl.embedding.config import ModelConfig
 from embrl.embedding.encoders import Norm, Standardised, StateEncoder
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.portable import f_chain, g_chain, phi_chain
-from embrl.embedding.shape import ModelConfig
 from embrl.portable import nearest as near
 
 inf = np.float32(np.inf)

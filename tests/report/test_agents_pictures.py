@@ -151,7 +151,7 @@ def test_an_animation_is_in_real_time_and_ends_with_the_last(tmp_path):
 
 
 def test_an_animation_needs_matplotlib(monkeypatch, tmp_path):
-    from embrl.errors import EmbrlError
+    from embrl.core.errors import EmbrlError
 
     def missing(module, extra):
         raise EmbrlError(f"this needs {module}: pip install 'embrl[{extra}]'")

@@ -14,12 +14,12 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 
-from embrl.errors import EmbrlError
+from embrl.core.errors import EmbrlError
 from embrl.report import curves as curves_module
 from embrl.report.curves import Curve, plot_curves, read_curve
 from embrl.report.numbers import decimals, short_count
 from embrl.report.sources import read_curves
-from embrl.training.run_folder import COLUMNS, RunFolder
+from embrl.storage.run_folder import COLUMNS, RunFolder
 
 CONFIG = {"environment": "gridworld", "method": "jsae", "algorithm": "vpg", "seeds": 2}
 SUMMARY = {"random_return": -1.5, "best_known_return": 0.93, "samples_per_s": 1234.5}

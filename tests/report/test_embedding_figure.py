@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
+from embrl.core.errors import EmbrlError
 from embrl.envs.environment import Environment
 from embrl.envs.gridworld import Gridworld, GridworldConfig
-from embrl.errors import EmbrlError
 from embrl.report import embedding_figure
 from embrl.report.embedding_figure import colours, plane, plot_embedding
 from embrl.report.environment_pictures import gridworld_picture, picture_of

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from embrl.errors import EmbrlError
+from embrl.core.errors import EmbrlError
 from embrl.report import film, rendering
 from embrl.report.film import Film, FilmConfig
 

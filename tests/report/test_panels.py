@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from embrl.errors import EmbrlError
+from embrl.core.errors import EmbrlError
 from embrl.report.baseline import find_baseline
 from embrl.report.curves import Curve
 from embrl.report.panels import is_panel, read_panel
 from embrl.report.sources import read_curves
-from embrl.training.run_folder import COLUMNS, RunFolder
+from embrl.storage.run_folder import COLUMNS, RunFolder
 
 CURVES = [
     {

@@ -6,13 +6,13 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from embrl.config.defaults import default_config
+from embrl.config.run import TransferConfig
 from embrl.embedding.model import JointEmbedding
 from embrl.envs.continuous_gridworld import ContinuousGridworldConfig
 from embrl.report import embedding_figure, run_figures
-from embrl.training.config import TransferConfig
+from embrl.storage.run_folder import RunFolder
 from embrl.training.restore import Restored
-from embrl.training.run_folder import RunFolder
-from embrl.training.settings import default_config
 
 
 def test_of_a_box_without_a_picture_states_of_pretraining_are_drawn(tmp_path, monkeypatch) -> None:

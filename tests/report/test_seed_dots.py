@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from embrl.errors import EmbrlError
+from embrl.core.errors import EmbrlError
 from embrl.report import seed_dots
 from embrl.report.curves import Curve
 from embrl.report.seed_dots import jitter, plot_seeds

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from embrl.statistics import COLUMNS_AT_ONCE, area_under_curve, bootstrap_mean, samples_to
+from embrl.core.statistics import COLUMNS_AT_ONCE, area_under_curve, bootstrap_mean, samples_to
 
 
 def test_interval_agrees_with_scipy() -> None:

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate, stats
 
-from embrl.errors import EmbrlError
-from embrl.statistics import area_under_curve, bootstrap_mean, budget_area, interquartile_mean
+from embrl.core.errors import EmbrlError
+from embrl.core.statistics import area_under_curve, bootstrap_mean, budget_area, interquartile_mean
 
 SAMPLES = np.array([10.0, 20.0, 40.0])
 RETURNS = np.array([[1.0, 3.0, 5.0], [0.0, 0.0, 8.0]])

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from embrl.statistics import Interval, bootstrap_difference, probability_of_improvement
+from embrl.core.statistics import Interval, bootstrap_difference, probability_of_improvement
 
 Compare = Callable[..., Interval]
 BOTH = pytest.mark.parametrize("compare", [bootstrap_difference, probability_of_improvement])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from embrl.errors import EmbrlError
+from embrl.core.errors import EmbrlError
 from embrl.report.comparison import compare, default_level
 from embrl.report.curves import Curve
 from embrl.report.table import to_csv, to_markdown, to_rich

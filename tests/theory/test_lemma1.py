@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from embrl.algorithms.actors import GaussianActor
+from embrl.algorithms.policy import OverallPolicy
 from embrl.decoding import NearestAction, nearest
-from embrl.policy.actors import GaussianActor
-from embrl.policy.overall import OverallPolicy
 
 KEY = jax.random.key(0)
 PHI = np.array([[0.5, -0.2, 0.1], [-0.6, 0.4, 0.3]], np.float32)

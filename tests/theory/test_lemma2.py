@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from jax.scipy.stats import norm
 
+from embrl.algorithms.actors import GaussianActor
+from embrl.algorithms.on_policy import ActorCritic, Lesson, Policy
+from embrl.algorithms.ppo import PPO
+from embrl.algorithms.vpg import VPG
 from embrl.decoding import NearestAction, nearest
-from embrl.policy.actor_critic import ActorCritic, Lesson, Policy
-from embrl.policy.actors import GaussianActor
-from embrl.policy.ppo import PPO
-from embrl.policy.vpg import VPG
 
 STATES, ACTIONS, GAMMA = 4, 5, 0.9
 TABLE = np.array([[0.3], [-0.7], [0.05], [0.8], [-0.2]])

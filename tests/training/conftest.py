@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 import pytest
 
+from embrl.config.defaults import default_config
+from embrl.config.run import RunConfig
 from embrl.envs.gridworld import GridworldConfig
-from embrl.training.config import RunConfig
-from embrl.training.settings import default_config
 
 
 @pytest.fixture(scope="session")

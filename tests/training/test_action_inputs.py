@@ -12,17 +12,17 @@ import pytest
 from gymnasium.spaces import Box, Discrete
 
 import embrl
-from embrl.data.random_actions import random_actions
+from embrl.algorithms.actors import GaussianActor
+from embrl.algorithms.policy import OverallPolicy
+from embrl.config.settings_by_name import replaced
+from embrl.core.errors import EmbrlError
+from embrl.data.rollout import random_actions
 from embrl.decoding.nearest_action import NearestAction
 from embrl.embedding.encoders import ActionEncoder, RawStates
 from embrl.envs.gridworld import GridworldConfig
-from embrl.errors import EmbrlError
-from embrl.policy.actors import GaussianActor
-from embrl.policy.overall import OverallPolicy
+from embrl.storage.run_folder import RunFolder
 from embrl.training import action_inputs
-from embrl.training.named import replaced
-from embrl.training.run_folder import RunFolder
-from embrl.training.runner import train
+from embrl.training.loop import train
 
 BITS = np.array([[int(bit) for bit in f"{number:03b}"] for number in range(8)], np.float32)
 CLOSED = np.array([6, 1])
@@ -143,7 +143,7 @@ def test_the_environment_has_the_same_features_as_the_file(tiny, tmp_path):
 def test_closed_actions_with_other_algorithms(tiny, tmp_path, changes):
     config = tiny()
     if changes.pop("algorithm", "") == "sac":
-        sac = embrl.training.settings.default_config("gridworld", config.env, "jsae", "sac")
+        sac = embrl.config.defaults.default_config("gridworld", config.env, "jsae", "sac")
         config = dataclasses.replace(config, algorithm="sac", hyper=sac.hyper)
     np.save(tmp_path / "closed.npy", CLOSED)
     names = {"rollout.closed": str(tmp_path / "closed.npy"), "model.action_features": "env"}

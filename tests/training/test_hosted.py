@@ -9,18 +9,20 @@ import numpy as np
 import pytest
 
 from embrl import envs
+from embrl.config.defaults import default_config
+from embrl.config.run import RunConfig
+from embrl.config.settings_by_name import replaced
+from embrl.core.errors import EmbrlError
 from embrl.envs.host import HostEnvironment
-from embrl.errors import EmbrlError
-from embrl.training import checkpoint, hosted, turns
-from embrl.training.config import RunConfig
-from embrl.training.hosted import HostWorld
-from embrl.training.named import replaced
-from embrl.training.program import Program
-from embrl.training.purpose import Purpose
+from embrl.storage import checkpoint
+from embrl.training import hosted_backend as hosted
+from embrl.training import hosted_backend as turns
+from embrl.training.hosted_backend import HostWorld
+from embrl.training.loop import train
+from embrl.training.replicas import Rows
 from embrl.training.restore import restore
-from embrl.training.rows import Rows
-from embrl.training.runner import train
-from embrl.training.settings import default_config
+from embrl.training.rng_streams import Purpose
+from embrl.training.trainer import Program
 
 
 class Nudge(gymnasium.Env):

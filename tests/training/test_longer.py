@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from embrl.cli.main import main
-from embrl.errors import EmbrlError
-from embrl.training.runner import train
+from embrl.core.errors import EmbrlError
+from embrl.training.loop import train
 
 
 def to(config, samples, **update):

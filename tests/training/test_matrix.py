@@ -11,17 +11,17 @@ import numpy as np
 import pytest
 
 from embrl import envs
+from embrl.algorithms import ALGORITHMS
+from embrl.config.defaults import default_config
+from embrl.config.run import as_json, from_json
+from embrl.core.errors import EmbrlError
 from embrl.embedding.methods import METHODS
 from embrl.envs import ENVIRONMENTS
-from embrl.errors import EmbrlError
-from embrl.policy import ALGORITHMS
-from embrl.training.check import check
-from embrl.training.config import as_json, from_json
-from embrl.training.program import Program
-from embrl.training.runner import train
-from embrl.training.seeds import seed_keys
-from embrl.training.settings import default_config
+from embrl.training.loop import train
+from embrl.training.replicas import seed_keys
+from embrl.training.trainer import Program
 from embrl.training.transfer import state_shapes
+from embrl.training.validation import check
 
 SMALL = {"gridworld": {"actuators": 3, "bins": 6}, "continuous_gridworld": {"actuators": 3}}
 

@@ -9,20 +9,20 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from embrl.embedding.objectives.outcome import Outcome
+from embrl.algorithms.critics import ModelJudge
+from embrl.config.defaults import Settings, default_config
+from embrl.config.run import RunConfig, as_json, from_json
+from embrl.core.errors import EmbrlError
+from embrl.embedding.objectives.rewards import Outcome
 from embrl.embedding.transition import EchoTransition
 from embrl.envs.environment import named_factor
 from embrl.envs.gridworld import GridworldConfig
 from embrl.envs.recommender import Recommender, RecommenderConfig
-from embrl.errors import EmbrlError
-from embrl.policy.model_judge import ModelJudge
-from embrl.training.check import check
-from embrl.training.config import RunConfig, as_json, from_json
-from embrl.training.evaluate import play, random_return
-from embrl.training.program import Program
+from embrl.training.evaluation import play, random_return
+from embrl.training.loop import train
 from embrl.training.restore import restore
-from embrl.training.runner import train
-from embrl.training.settings import Settings, default_config
+from embrl.training.trainer import Program
+from embrl.training.validation import check
 
 ITEMS = 8
 

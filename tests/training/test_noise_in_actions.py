@@ -10,10 +10,10 @@ import pytest
 from gymnasium import spaces
 
 from embrl import envs
-from embrl.errors import EmbrlError
-from embrl.training.check import check
-from embrl.training.program import Program
-from embrl.training.settings import default_config
+from embrl.config.defaults import default_config
+from embrl.core.errors import EmbrlError
+from embrl.training.trainer import Program
+from embrl.training.validation import check
 
 STATES = spaces.Box(-np.inf, np.inf, (3,), np.float32)
 ACTIONS = spaces.Box(np.array([-2.0, 0.0], np.float32), np.array([2.0, 10.0], np.float32))

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from embrl.errors import EmbrlError
-from embrl.training.check import check
-from embrl.training.novelty import ExploreConfig, Novelty
-from embrl.training.program import Program
-from embrl.training.runner import train
-from embrl.types import Transition
+from embrl.config.run import ExploreConfig
+from embrl.core.errors import EmbrlError
+from embrl.core.types import Transition
+from embrl.training.exploration import Novelty
+from embrl.training.loop import train
+from embrl.training.trainer import Program
+from embrl.training.validation import check
 
 
 def arrivals(observations) -> Transition:
@@ -104,7 +105,7 @@ def test_arrivals_of_pretraining_are_counted(tiny) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("algorithm", ["ppo", "sac"])
 def test_a_run_resumes_with_its_counters(tiny, tmp_path, algorithm: str) -> None:
-    from embrl.training.settings import default_config
+    from embrl.config.defaults import default_config
 
     small = tiny("jsae")
     config = default_config("gridworld", small.env, "jsae", algorithm)

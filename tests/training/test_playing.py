@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
+from embrl.core.types import TimeStep
 from embrl.envs import Environment
 from embrl.envs.host import HostEnvironment
-from embrl.training.playing import play
-from embrl.types import TimeStep
+from embrl.training.episodes import play
 
 KEY = jax.random.key(0)
 

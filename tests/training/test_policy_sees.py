@@ -11,11 +11,11 @@ from gymnasium import spaces
 
 import embrl
 from embrl import envs
+from embrl.config.defaults import default_config
+from embrl.core.errors import EmbrlError
 from embrl.decoding.config import DecoderConfig
-from embrl.errors import EmbrlError
-from embrl.training.check import check
-from embrl.training.program import Program
-from embrl.training.settings import default_config
+from embrl.training.trainer import Program
+from embrl.training.validation import check
 
 NUMBERS, NAMES = spaces.Box(-np.inf, np.inf, (3,), np.float32), spaces.Discrete(9)
 ACTIONS = spaces.Discrete(5)

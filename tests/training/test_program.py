@@ -5,12 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from embrl.policy.vpg import VPG
-from embrl.training import embedding_rows, rows, runner
-from embrl.training.evaluate import play
-from embrl.training.program import Program
-from embrl.training.purpose import Purpose, purpose
-from embrl.training.seeds import over_seeds, seed_keys
+from embrl.algorithms.vpg import VPG
+from embrl.training import fit_embedding as embedding_rows
+from embrl.training import loop as runner
+from embrl.training import replicas as rows
+from embrl.training.evaluation import play
+from embrl.training.replicas import over_seeds, seed_keys
+from embrl.training.rng_streams import Purpose, purpose
+from embrl.training.trainer import Program
 
 SEEDS = 3
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from embrl.errors import EmbrlError
-from embrl.training.runner import train
+from embrl.core.errors import EmbrlError
+from embrl.training.loop import train
 
 
 def outcome(folder: Path) -> dict[str, object]:

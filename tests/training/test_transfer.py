@@ -8,10 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from embrl.algorithms import ALGORITHMS
+from embrl.algorithms.base import Points, PolicyConfig
 from embrl.decoding.config import DecoderConfig, build
-from embrl.policy import ALGORITHMS
-from embrl.policy.config import PolicyConfig
-from embrl.policy.internal import Points
 from embrl.training.transfer import unsettled
 
 

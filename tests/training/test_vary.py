@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 from jax.interpreters.partial_eval import dce_jaxpr
 
-from embrl.errors import EmbrlError
+from embrl.config.defaults import default_config
+from embrl.config.run import as_json, from_json
+from embrl.config.settings_by_name import replaced, setting, settings, traceable
+from embrl.core.errors import EmbrlError
 from embrl.report.curves import read_curve
-from embrl.training.check import check
-from embrl.training.config import as_json, from_json
-from embrl.training.named import replaced, setting, settings, traceable
-from embrl.training.program import Program
+from embrl.training.loop import train
+from embrl.training.replicas import seed_keys
 from embrl.training.restore import restore
-from embrl.training.runner import train
-from embrl.training.seeds import seed_keys
-from embrl.training.settings import default_config
+from embrl.training.trainer import Program
+from embrl.training.validation import check
 
 
 def small(tiny, method, algorithm):

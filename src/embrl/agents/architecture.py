@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from embrl.errors import EmbrlError, UnknownNameError
+from embrl.core.errors import EmbrlError, UnknownNameError
 
 AnyArray = TypeVar("AnyArray", Array, np.ndarray)
 

@@ -12,8 +12,8 @@ from jaxtyping import Array, Float
 
 from embrl.agents.embeddings.embedding import AgentEmbedding
 from embrl.agents.survival import survival
-from embrl.networks import MLP
-from embrl.types import Key
+from embrl.core.nn import MLP
+from embrl.core.types import Key
 
 MEMBERS = 5
 """Networks of a critic: where they disagree it knows little."""

@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from scipy.optimize import linear_sum_assignment
 
 from embrl.agents.architecture import Architecture, Layer
-from embrl.errors import EmbrlError
+from embrl.core.errors import EmbrlError
 
 CHUNK = 2048
 """Agents that are sorted at once: bounds the memory."""

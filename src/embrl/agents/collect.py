@@ -14,11 +14,11 @@ from jaxtyping import Float, Int
 from embrl.agents.lineages import LineageConfig, Lineages
 from embrl.agents.population import RECORD, Population, append, create
 from embrl.agents.survival import survival
+from embrl.core.errors import EmbrlError
+from embrl.core.types import Key
 from embrl.envs import ENVIRONMENTS
-from embrl.errors import EmbrlError
-from embrl.training import files
-from embrl.training.versions import versions
-from embrl.types import Key
+from embrl.storage import files
+from embrl.storage.versions import versions
 
 FILE = "collect.json"
 """Beside `population.json`: what is, or was, to be collected."""

@@ -10,7 +10,7 @@ import numpy as np
 from embrl.agents.embeddings.embedding import AgentEmbedding
 from embrl.agents.population import Population, append, create
 from embrl.agents.survival import survival
-from embrl.errors import EmbrlError
+from embrl.core.errors import EmbrlError
 
 EPISODES = 100
 

@@ -6,7 +6,7 @@ import itertools
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from embrl.errors import EmbrlError
+from embrl.core.errors import EmbrlError
 
 
 @dataclasses.dataclass(frozen=True)

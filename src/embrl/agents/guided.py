@@ -7,8 +7,8 @@ from jaxtyping import Float
 
 from embrl.agents.ascend import Critic
 from embrl.agents.embeddings.prior import Prior
-from embrl.errors import EmbrlError
-from embrl.types import Key
+from embrl.core.errors import EmbrlError
+from embrl.core.types import Key
 
 TRIES = 50
 """Draws for each agent that is wanted, at most."""

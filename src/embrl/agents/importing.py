@@ -10,9 +10,9 @@ from embrl.agents.architecture import Architecture
 from embrl.agents.population import RECORD, Population, append, create
 from embrl.agents.stable_baselines import read_stable_baselines
 from embrl.agents.state_dict import Agent, read_state_dict
+from embrl.core.errors import EmbrlError
 from embrl.envs import EnvConfig
-from embrl.errors import EmbrlError
-from embrl.training.evaluate import Episodes
+from embrl.training.evaluation import Episodes
 
 Evaluate = Callable[[Architecture, Float[np.ndarray, "N size"]], Episodes]
 """Returns and lengths `[N, episodes]` of agents."""

@@ -19,11 +19,11 @@ from embrl.agents.embeddings.fit import chosen
 from embrl.agents.groups import Groups
 from embrl.agents.population import Population, append, create
 from embrl.agents.survival import survival
-from embrl.errors import EmbrlError
-from embrl.statistics import bootstrap_ratio
-from embrl.training import files
-from embrl.training.evaluate import Episodes
-from embrl.types import Key
+from embrl.core.errors import EmbrlError
+from embrl.core.statistics import bootstrap_ratio
+from embrl.core.types import Key
+from embrl.storage import files
+from embrl.training.evaluation import Episodes
 
 RECORD = "improved.json"
 """Beside `population.json`: which agents these were, and what came of them."""

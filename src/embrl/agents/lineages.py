@@ -12,17 +12,17 @@ from gymnasium import spaces
 from jaxtyping import Array, Float, Int
 
 from embrl.agents.architecture import Architecture, Layer
+from embrl.config.defaults import default_config
+from embrl.config.run import RunConfig
+from embrl.config.settings_by_name import check_name, replaced
+from embrl.core.errors import EmbrlError
+from embrl.core.spaces import action_count, dimensions, is_continuous
+from embrl.core.types import Key
 from embrl.envs import EnvConfig, Environment
-from embrl.errors import EmbrlError
-from embrl.spaces import action_count, dimensions, is_continuous
-from embrl.training.check import check
-from embrl.training.config import RunConfig
-from embrl.training.named import check_name, replaced
-from embrl.training.program import Program
-from embrl.training.seeds import over_seeds
-from embrl.training.settings import default_config
+from embrl.training.replicas import over_seeds
 from embrl.training.state import SeedState
-from embrl.types import Key
+from embrl.training.trainer import Program
+from embrl.training.validation import check
 
 RATE = "hyper.actor_lr"
 """The setting that differs between lineages."""
@@ -94,7 +94,7 @@ class Lineages:
         return np.stack(found, axis=1)
 
     def keys(self, numbers: Int[np.ndarray, " n"]) -> Key:
-        """As `embrl.training.seeds.seed_keys` makes them."""
+        """As `embrl.training.replicas.seed_keys` makes them."""
         key = jax.random.key(self.config.seed)
         return jax.vmap(jax.random.fold_in, (None, 0))(key, numbers.astype(np.uint32))
 
@@ -177,7 +177,7 @@ def _run_config(config: LineageConfig, block: int) -> RunConfig:
 
 
 def _check(config: LineageConfig) -> None:
-    """What `embrl.training.check` does not know of."""
+    """What `embrl.training.validation` does not know of."""
     epochs = config.checkpoints
     if not epochs or epochs[0] < 0 or list(epochs) != sorted(set(epochs)):
         raise EmbrlError(

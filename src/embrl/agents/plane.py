@@ -23,9 +23,9 @@ from embrl.agents.population import Population
 from embrl.agents.survival import survival
 from embrl.agents.visits import visited
 from embrl.agents.worth import worth_of
-from embrl.errors import EmbrlError
-from embrl.statistics import bootstrap_ratio
-from embrl.training import files
+from embrl.core.errors import EmbrlError
+from embrl.core.statistics import bootstrap_ratio
+from embrl.storage import files
 
 PLANE = "novelty.json"
 SPREADS = (0.5, 1.0, 1.5, 2.0)

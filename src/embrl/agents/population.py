@@ -23,10 +23,10 @@ from jaxtyping import Float, Int
 from safetensors.numpy import save
 
 from embrl.agents.architecture import Architecture
+from embrl.core.errors import EmbrlError
 from embrl.envs import ENVIRONMENTS, EnvConfig
-from embrl.errors import EmbrlError
-from embrl.training import files
-from embrl.training.versions import versions
+from embrl.storage import files
+from embrl.storage.versions import versions
 
 T = TypeVar("T")
 

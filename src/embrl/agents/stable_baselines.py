@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from embrl.agents.state_dict import MOST_BYTES, Agent, agent_of, in_order
-from embrl.errors import EmbrlError, require
+from embrl.core.errors import EmbrlError, require
 
 TORCH = (2, 10)
 """Before, `weights_only` could be made to run code (CVE-2025-32434, CVE-2026-24747)."""

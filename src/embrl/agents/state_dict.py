@@ -10,7 +10,7 @@ from jaxtyping import Float
 from safetensors import SafetensorError, safe_open
 
 from embrl.agents.architecture import ACTIVATIONS, Architecture, Layer
-from embrl.errors import EmbrlError, UnknownNameError
+from embrl.core.errors import EmbrlError, UnknownNameError
 
 MOST_BYTES = 2**26
 """A policy that is larger than this is none for a population."""

@@ -16,11 +16,11 @@ from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Float, Int
 
 from embrl.agents.architecture import ACTIVATIONS, Architecture
+from embrl.core.errors import EmbrlError
+from embrl.core.spaces import action_count, dimensions
+from embrl.core.types import Key
 from embrl.envs.environment import Environment
-from embrl.errors import EmbrlError
-from embrl.spaces import action_count, dimensions
-from embrl.training.evaluate import Episodes
-from embrl.types import Key
+from embrl.training.evaluation import Episodes
 
 CHUNK = 512
 """Agents of a device between two looks at the host: seconds, and a few megabytes."""

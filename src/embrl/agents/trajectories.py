@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from embrl.agents.architecture import Architecture
+from embrl.core.types import Key
 from embrl.envs.environment import Environment
-from embrl.types import Key
 
 TRIED = 32
 """Episodes that the shown one is chosen from."""

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from embrl.agents.architecture import Architecture
+from embrl.core.types import Key
 from embrl.envs.environment import Environment
-from embrl.types import Key
 
 STEPS = 512
 """Of each agent's stream; an episode that ends is followed by another."""

@@ -6,7 +6,7 @@ import enum
 import numpy as np
 from jaxtyping import Float
 
-from embrl.errors import EmbrlError
+from embrl.core.errors import EmbrlError
 
 COEFFICIENTS = tuple(np.arange(-4, 9) / 4.0)
 """-1 to 2 by quarters: 0 is the one agent, 1 the other."""

@@ -16,9 +16,9 @@ from embrl.agents.canonical import aligned, canonical
 from embrl.agents.similarity import pairs
 from embrl.agents.survival import survival
 from embrl.agents.walk import COEFFICIENTS, Pattern, Rule, best_coefficient, line
+from embrl.core.errors import EmbrlError
+from embrl.core.types import Key
 from embrl.envs.environment import Environment
-from embrl.errors import EmbrlError
-from embrl.types import Key
 
 AT_ONCE = 128
 """Pairs whose points are in memory at a time."""

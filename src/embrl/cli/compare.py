@@ -9,8 +9,8 @@ import tyro
 from rich.console import Console
 
 from embrl.cli.parsing import finish_help, parse
-from embrl.errors import EmbrlError
-from embrl.training import files
+from embrl.core.errors import EmbrlError
+from embrl.storage import files
 
 USAGE = """\
 usage: embrl compare RUN|PANEL [RUN|PANEL ...] [--baseline NAME] [--level R] [--out DIR]

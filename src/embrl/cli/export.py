@@ -41,8 +41,8 @@ def export(arguments: Sequence[str]) -> None:
     """Prints what was written, and what the policy takes and gives."""
     finish_help(arguments, USAGE)
     given = parse(_Export, arguments, "embrl export")
+    from embrl.core.runtime import prepare_jax
     from embrl.deploy.exporting import export_with_notes
-    from embrl.training.seeds import prepare_jax
 
     prepare_jax()
     path, ported = export_with_notes(

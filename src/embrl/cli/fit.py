@@ -9,24 +9,23 @@ import gymnasium
 import numpy as np
 from rich.console import Console
 
-from embrl import envs, plugins
+from embrl import envs
 from embrl.cli.flags import Field, field, objectives, parse_env
 from embrl.cli.parsing import finish_help, parse, value_of
 from embrl.cli.progress import ProgressBar
+from embrl.config.defaults import Settings
+from embrl.config.run import RunConfig
+from embrl.core.errors import EmbrlError
+from embrl.core.registry import load_installed_plugins
+from embrl.core.runtime import prepare_jax
+from embrl.core.types import Transition
 from embrl.data.sources import Given, from_transition
 from embrl.embedding.methods import METHODS
+from embrl.embedding.saved import check_free
 from embrl.envs import ENVIRONMENTS
-from embrl.errors import EmbrlError
 from embrl.fitting.embedding import Embedding
-from embrl.fitting.from_run import embedding_of_run
-from embrl.fitting.learn import learn
-from embrl.fitting.origin import Origin
-from embrl.fitting.sources import is_recorded, origin
-from embrl.training.config import RunConfig
-from embrl.training.fitted import check_free
-from embrl.training.seeds import prepare_jax
-from embrl.training.settings import Settings
-from embrl.types import Transition
+from embrl.fitting.fit import embedding_of_run, learn
+from embrl.fitting.sources import Origin, is_recorded, origin
 
 USAGE = """\
 usage: embrl fit ENV [--policy RUN] [--fit.samples N] [--out FOLDER] ...
@@ -68,7 +67,7 @@ def fit(arguments: Sequence[str]) -> None:
     """Parses, fits, saves, says what was learned."""
     prepare_jax()
     if not arguments or not {"-h", "--help"}.isdisjoint(arguments):
-        plugins.load_installed()  # to be named
+        load_installed_plugins()  # to be named
     console = Console(highlight=False)
     if any(argument.partition("=")[0] == FROM_RUN for argument in arguments):
         run = parse(_FromRun, arguments, "embrl fit")

@@ -8,12 +8,12 @@ from typing import Annotated, Any, Literal, get_args
 import tyro
 
 from embrl import envs
+from embrl.algorithms import ALGORITHMS
 from embrl.cli.parsing import parse, value_of
+from embrl.config.defaults import Settings, default_config
+from embrl.config.run import RunConfig
 from embrl.embedding.methods import METHODS, method
 from embrl.embedding.objectives import OBJECTIVES
-from embrl.policy import ALGORITHMS
-from embrl.training.config import RunConfig
-from embrl.training.settings import Settings, default_config
 
 Field = tuple[str, Any, Any]
 

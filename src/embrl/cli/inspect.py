@@ -9,7 +9,7 @@ import tyro
 from rich.console import Console
 
 from embrl.cli.parsing import finish_help, parse
-from embrl.errors import EmbrlError
+from embrl.core.errors import EmbrlError
 
 USAGE = """\
 usage: embrl inspect RUN [--seed K]
@@ -35,8 +35,8 @@ def inspect(arguments: Sequence[str]) -> None:
     """Prints two tables and what follows from them."""
     finish_help(arguments, USAGE)
     given = parse(_Inspect, arguments, "embrl inspect")
+    from embrl.embedding.saved import is_fitted
     from embrl.report import inspection
-    from embrl.training.fitted import is_fitted
 
     alone = is_fitted(given.run)
     if alone and given.seed is not None:

@@ -5,9 +5,8 @@ import sys
 import time
 from collections.abc import Sequence
 
-from embrl import plugins
-from embrl.errors import EmbrlError
-from embrl.registry import Registry
+from embrl.core.errors import EmbrlError
+from embrl.core.registry import Registry, load_plugin
 
 STARTED = time.perf_counter()
 """As near to the command's beginning as Python lets us see."""
@@ -110,11 +109,11 @@ def _run(arguments: list[str]) -> None:
 
 
 def _load(named: list[str]) -> None:
-    from embrl.training.seeds import prepare_jax
+    from embrl.core.runtime import prepare_jax
 
     prepare_jax()  # first: a plugin may put JAX to work
     for source in named:
-        plugins.load(source)
+        load_plugin(source)
 
 
 def _without_plugins(arguments: list[str]) -> tuple[list[str], list[str]]:

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import tyro
 
-from embrl.errors import EmbrlError
+from embrl.core.errors import EmbrlError
 
 Settings = TypeVar("Settings")
 

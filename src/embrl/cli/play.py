@@ -50,9 +50,9 @@ def play(arguments: Sequence[str]) -> None:
     """Prints episode by episode, then their mean, then where the film lies."""
     finish_help(arguments, USAGE)
     given = parse(_Play, arguments, "embrl play")
+    from embrl.core.runtime import prepare_jax
     from embrl.experiments import playing
     from embrl.report.film import FilmConfig
-    from embrl.training.seeds import prepare_jax
 
     prepare_jax()
     film = None if given.gif is None else FilmConfig(given.gif, given.fps, given.width)

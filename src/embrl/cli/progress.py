@@ -7,9 +7,9 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from embrl.training.config import RunConfig
-from embrl.training.runner import Progress as Step
-from embrl.training.runner import Watcher
+from embrl.config.run import RunConfig
+from embrl.training.loop import Progress as Step
+from embrl.training.loop import Watcher
 
 LINE_EVERY = 10.0
 """Seconds between two lines where there is no terminal."""
@@ -64,7 +64,7 @@ class ProgressBar:
         return self.show
 
     def show(self, step: Step) -> None:
-        """For `embrl.training.runner.train` to call."""
+        """For `embrl.training.loop.train` to call."""
         for news in step.news:
             self.console.print(f"{self.title}: {news}", highlight=False, soft_wrap=True)
         stage = self.part + step.stage

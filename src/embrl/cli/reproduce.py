@@ -10,12 +10,12 @@ from rich.console import Console
 
 from embrl.cli.parsing import finish_help, parse
 from embrl.cli.progress import ProgressBar
-from embrl.errors import EmbrlError
+from embrl.core.errors import EmbrlError
+from embrl.core.runtime import prepare_jax
 from embrl.experiments.panel import GROUPS, SEEDS, Group, Line, Options, chosen
 from embrl.experiments.panels import FIGURES, make_panel
 from embrl.experiments.reproduce import reproduce as run
-from embrl.training.runner import Progress, Watcher
-from embrl.training.seeds import prepare_jax
+from embrl.training.loop import Progress, Watcher
 
 USAGE = """\
 usage: embrl reproduce FIG [--seeds N] [--quick] [--out DIR] [--groups G ...] [--lines L ...]

@@ -8,20 +8,20 @@ from typing import Annotated, Any
 import tyro
 from rich.console import Console
 
-from embrl import plugins
 from embrl.cli.flags import configured, field
 from embrl.cli.main import STARTED
 from embrl.cli.parsing import finish_help, parse
 from embrl.cli.progress import ProgressBar
+from embrl.config.run import RunConfig
+from embrl.config.settings_by_name import check_name, settings
+from embrl.core.errors import EmbrlError
+from embrl.core.registry import load_installed_plugins
+from embrl.core.runtime import prepare_jax
 from embrl.envs import ENVIRONMENTS
-from embrl.errors import EmbrlError
 from embrl.experiments import sweep as sweeps
 from embrl.experiments import sweep_table
 from embrl.experiments.grids import GRIDS
-from embrl.training import files
-from embrl.training.config import RunConfig
-from embrl.training.named import check_name, settings
-from embrl.training.seeds import prepare_jax
+from embrl.storage import files
 
 USAGE = """\
 usage: embrl sweep ENV --over NAME VALUE [VALUE ...] [--over ...] [--grid {grids}]
@@ -51,7 +51,7 @@ def sweep(arguments: Sequence[str]) -> None:
     """Parses, trains every point, says which is best."""
     prepare_jax()
     if not arguments or not {"-h", "--help"}.isdisjoint(arguments):
-        plugins.load_installed()  # to be named
+        load_installed_plugins()  # to be named
     if not arguments or arguments[0].startswith("-"):
         finish_help(arguments, USAGE.format(grids="|".join(GRIDS), rows=sweeps.ROWS))
         plan, out, resume = _resumed(arguments)

@@ -6,17 +6,17 @@ from pathlib import Path
 
 from rich.console import Console
 
-from embrl import plugins
 from embrl.cli.flags import configured
 from embrl.cli.main import STARTED
 from embrl.cli.parsing import finish_help, parse
 from embrl.cli.progress import ProgressBar
+from embrl.config.run import RunConfig, from_json
+from embrl.core.errors import EmbrlError
+from embrl.core.registry import load_installed_plugins
+from embrl.core.runtime import prepare_jax
 from embrl.envs import ENVIRONMENTS
-from embrl.errors import EmbrlError
-from embrl.training.config import RunConfig, from_json
-from embrl.training.run_folder import RunFolder
-from embrl.training.runner import train as run
-from embrl.training.seeds import prepare_jax
+from embrl.storage.run_folder import RunFolder
+from embrl.training.loop import train as run
 
 USAGE = """\
 usage: embrl train ENV [--method M] [--algorithm A] [--seeds N] [--samples N] [--out RUN] ...
@@ -33,7 +33,7 @@ def train(arguments: Sequence[str]) -> None:
     """Parses, trains, says how it went."""
     prepare_jax()
     if not arguments or not {"-h", "--help"}.isdisjoint(arguments):
-        plugins.load_installed()  # to be named
+        load_installed_plugins()  # to be named
     if not arguments or arguments[0].startswith("-"):
         finish_help(arguments, USAGE.format(names=", ".join(ENVIRONMENTS)))
         config, out, resume = _resumed(arguments)

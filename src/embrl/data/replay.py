@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from embrl.types import Key, Transition
+from embrl.core.types import Key, Transition
 
 
 class Replay(NamedTuple):

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool
 
-from embrl.types import Key, Transition
+from embrl.core.types import Key, Transition
 
 
 class Segments(NamedTuple):

@@ -1,5 +1,6 @@
 """f: from the action embedding space back to the original actions."""
 
+from embrl.core.registry import Registry
 from embrl.decoding.best import BestAction
 from embrl.decoding.config import DecoderConfig, build
 from embrl.decoding.decoder import Decoder, Judge
@@ -9,7 +10,6 @@ from embrl.decoding.nearest import nearest
 from embrl.decoding.nearest_action import NearestAction
 from embrl.decoding.softmax_action import SoftmaxAction
 from embrl.decoding.wolpertinger import Wolpertinger
-from embrl.registry import Registry
 
 __all__ = [
     "DECODERS",

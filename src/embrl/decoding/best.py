@@ -3,9 +3,9 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from embrl.core.errors import EmbrlError
 from embrl.decoding.decoder import Decoder, Judge
 from embrl.decoding.least import least
-from embrl.errors import EmbrlError
 
 
 class BestAction(Decoder):

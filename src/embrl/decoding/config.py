@@ -5,8 +5,8 @@ from typing import Literal
 
 import jax
 
+from embrl.core.errors import EmbrlError
 from embrl.decoding.decoder import Decoder
-from embrl.errors import EmbrlError
 
 TEMPERATURES = (1e-30, 1e30)
 """Well inside of what float32 can divide by."""

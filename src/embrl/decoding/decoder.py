@@ -8,7 +8,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from embrl.types import Key
+from embrl.core.types import Key
 
 Judge: TypeAlias = Callable[
     [Float[Array, "*#batch k d"], Int[Array, "*#batch k"]], Float[Array, "*batch k"]

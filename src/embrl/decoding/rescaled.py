@@ -2,7 +2,7 @@
 
 from jaxtyping import Array, Float
 
-from embrl.boxes import RawBox
+from embrl.core.scaling import RawBox
 from embrl.decoding.decoder import Judge
 from embrl.decoding.numbers import NumberDecoder
 

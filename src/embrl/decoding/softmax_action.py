@@ -4,11 +4,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from embrl import distributions
+from embrl.core import nn as distributions
+from embrl.core.types import Key
 from embrl.decoding.decoder import Decoder, Judge
 from embrl.decoding.distances import squared_distances
 from embrl.decoding.nearest import nearest
-from embrl.types import Key
 
 LIMIT = 80.0
 """Of |log temperature|: beyond it, float32 cannot hold the temperature's inverse."""

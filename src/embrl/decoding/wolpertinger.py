@@ -4,9 +4,9 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from embrl.core.errors import EmbrlError
 from embrl.decoding.decoder import Decoder, Judge
 from embrl.decoding.k_nearest import k_nearest
-from embrl.errors import EmbrlError
 
 
 class Wolpertinger(Decoder):

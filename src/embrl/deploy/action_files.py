@@ -11,9 +11,9 @@ from typing import IO, Any
 
 import numpy as np
 
+from embrl.core.errors import EmbrlError, UnknownNameError, require
 from embrl.deploy.form import Form
-from embrl.errors import EmbrlError, UnknownNameError, require
-from embrl.training import files
+from embrl.storage import files
 
 Put = Callable[[np.ndarray], None]
 """Takes rows of actions `[B, ...]`."""

@@ -17,12 +17,12 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
+from embrl.core.errors import EmbrlError
 from embrl.deploy import runner
 from embrl.deploy.form import Form
 from embrl.deploy.written import chain_from_json, chain_to_json, from_json, to_json
-from embrl.errors import EmbrlError
 from embrl.portable.policy import PortablePolicy
-from embrl.training import files
+from embrl.storage import files
 
 FORMAT = 1
 MANIFEST = "policy.json"

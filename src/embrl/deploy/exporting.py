@@ -7,15 +7,15 @@ from typing import Any, NamedTuple, TypeAlias
 
 import gymnasium
 
+from embrl.config.run import RunConfig, from_json
+from embrl.core.errors import EmbrlError
 from embrl.deploy.exported import ExportedPolicy, check_free
 from embrl.deploy.forms import Forms, is_plain
 from embrl.deploy.policy import portable_policy
 from embrl.envs.host import HostEnvironment
-from embrl.errors import EmbrlError
-from embrl.training.config import RunConfig, from_json
+from embrl.storage.run_folder import RunFolder
+from embrl.storage.versions import versions
 from embrl.training.restore import Restored, restore
-from embrl.training.run_folder import RunFolder
-from embrl.training.versions import versions
 
 AnObject: TypeAlias = gymnasium.Env | Callable[..., gymnasium.Env] | HostEnvironment
 """An environment of Gymnasium's, as `embrl.train` takes it."""

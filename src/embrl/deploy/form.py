@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from embrl.errors import EmbrlError
+from embrl.core.errors import EmbrlError
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

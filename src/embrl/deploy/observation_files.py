@@ -11,8 +11,8 @@ from typing import IO, Any
 
 import numpy as np
 
+from embrl.core.errors import EmbrlError, UnknownNameError, require
 from embrl.deploy.form import Form
-from embrl.errors import EmbrlError, UnknownNameError, require
 
 ROWS = 4096
 """At a time."""

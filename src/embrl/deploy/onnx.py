@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from embrl.core.errors import EmbrlError
 from embrl.deploy.form import Form
 from embrl.deploy.onnx_graph import Graph
-from embrl.errors import EmbrlError
 from embrl.portable import Beside, Chain
 from embrl.portable.draws import (
     ByDistance,

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from embrl.errors import EmbrlError, require
+from embrl.core.errors import EmbrlError, require
 
 OPSET = 17
 """ONNX Runtime reads it from 1.12 (2022) on."""

@@ -6,6 +6,11 @@ from typing import Any
 import jax
 import numpy as np
 
+from embrl.algorithms.actors import LOG_STD, CategoricalActor, GaussianActor, SquashedGaussianActor
+from embrl.algorithms.critics import ModelJudge, PointCritic
+from embrl.algorithms.networks import Joined, Network
+from embrl.algorithms.policy import OverallPolicy
+from embrl.core.errors import EmbrlError
 from embrl.decoding import BestAction, Identity, NearestAction, SoftmaxAction, Wolpertinger
 from embrl.decoding.learned_action import LearnedAction
 from embrl.decoding.rescaled import Rescaled
@@ -13,12 +18,6 @@ from embrl.decoding.softmax_action import LIMIT
 from embrl.deploy.forms import Forms
 from embrl.embedding.encoders import ActionDecoder, Standardised, WithState
 from embrl.embedding.portable import limits, mlp_steps, phi_chain, undone
-from embrl.errors import EmbrlError
-from embrl.policy.actors import LOG_STD, CategoricalActor, GaussianActor, SquashedGaussianActor
-from embrl.policy.critics import PointCritic
-from embrl.policy.model_judge import ModelJudge
-from embrl.policy.networks import Joined, Network
-from embrl.policy.overall import OverallPolicy
 from embrl.portable import Beside, Chain
 from embrl.portable.draws import ByDistance, Categorical, Draw, Gaussian, SquashedGaussian
 from embrl.portable.judged import Judged

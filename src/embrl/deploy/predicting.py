@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from embrl.core.errors import EmbrlError
 from embrl.deploy.action_files import actions_into, as_line
 from embrl.deploy.exported import MANIFEST, ExportedPolicy
 from embrl.deploy.observation_files import STDIN, observations
-from embrl.errors import EmbrlError
 
 
 def opened(path: str | Path, seed: int = 0) -> ExportedPolicy:
@@ -29,8 +29,8 @@ def opened(path: str | Path, seed: int = 0) -> ExportedPolicy:
             f"{path} holds neither an exported policy nor a run: embrl export and embrl train "
             "write such folders"
         )
+    from embrl.core.runtime import prepare_jax
     from embrl.deploy.exporting import ported
-    from embrl.training.seeds import prepare_jax
 
     prepare_jax()
     return ported(path, seed).policy

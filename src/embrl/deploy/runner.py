@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from embrl.core.errors import EmbrlError
 from embrl.deploy.form import Form
-from embrl.errors import EmbrlError
 from embrl.portable import Beside, Chain
 from embrl.portable.draws import ByDistance, Categorical, Gaussian, SquashedGaussian, block_side
 from embrl.portable.forms import Cast, Clipped, Digits, Reshaped, Rounded, Shifted

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from embrl.errors import EmbrlError
+from embrl.core.errors import EmbrlError
 from embrl.portable import Beside, Chain, draws, forms, judged, layers, nearest, scaling
 
 KINDS: dict[str, type] = {

@@ -10,11 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, UInt32
 
-from embrl.boxes import RawBox, Scale
-from embrl.errors import EmbrlError
-from embrl.networks import MLP, FactorLinear, mean_one
-from embrl.spaces import factors
-from embrl.types import Key, Observation
+from embrl.core.errors import EmbrlError
+from embrl.core.nn import MLP, FactorLinear, mean_one
+from embrl.core.scaling import RawBox, Scale
+from embrl.core.spaces import factors
+from embrl.core.types import Key, Observation
 
 SPREAD = 0.05
 """Initial standard deviation of embeddings. Small: structure then unfolds from one place, whereas

@@ -12,10 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from embrl.core.errors import EmbrlError
+from embrl.core.nn import MLP
+from embrl.core.types import Key
 from embrl.embedding.encoders import SPREAD
-from embrl.errors import EmbrlError
-from embrl.networks import MLP
-from embrl.types import Key
 
 AT_ONCE = 2**14
 """Actions that are embedded at once where all are: a million's hidden layers take gigabytes."""

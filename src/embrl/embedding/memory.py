@@ -21,8 +21,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, UInt32
 
+from embrl.core.types import Observation, Transition
 from embrl.embedding.encoders import RawStates
-from embrl.types import Observation, Transition
 
 NOTHING = np.uint32(2**32 - 1)
 """Stands where there is no visit. No space that fits is that large."""

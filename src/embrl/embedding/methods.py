@@ -2,8 +2,8 @@
 
 import dataclasses
 
-from embrl.errors import EmbrlError
-from embrl.registry import Registry
+from embrl.core.errors import EmbrlError
+from embrl.core.registry import Registry
 
 
 @dataclasses.dataclass(frozen=True)

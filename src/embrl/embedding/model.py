@@ -8,6 +8,10 @@ import gymnasium
 import jax
 from jaxtyping import Array
 
+from embrl.core.errors import EmbrlError
+from embrl.core.spaces import action_count, is_continuous
+from embrl.core.types import Key, Observation
+from embrl.embedding.config import ModelConfig, Shape
 from embrl.embedding.encoders import (
     ActionDecoder,
     ActionEncoder,
@@ -23,13 +27,8 @@ from embrl.embedding.objectives import (
     OwnObjective,
     checked_objective,
 )
-from embrl.embedding.objectives.forward import Forward
-from embrl.embedding.observations import Prediction
-from embrl.embedding.shape import ModelConfig, Shape
-from embrl.embedding.transition import TransitionModel
-from embrl.errors import EmbrlError
-from embrl.spaces import action_count, is_continuous
-from embrl.types import Key, Observation
+from embrl.embedding.objectives.dynamics import Forward
+from embrl.embedding.transition import Prediction, TransitionModel
 
 
 class JointEmbedding(eqx.Module):

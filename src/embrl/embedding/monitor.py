@@ -7,13 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from embrl.core.types import Transition
 from embrl.data.segments import Segments
 from embrl.embedding.encoders import StateEncoder
-from embrl.embedding.fit import Weights, loss
 from embrl.embedding.model import JointEmbedding
+from embrl.embedding.pretraining import Weights, loss
 from embrl.embedding.quality import COINCIDE
-from embrl.embedding.seen import Seen, remember, unseen_share
-from embrl.types import Transition
+from embrl.embedding.seen_states import Seen, remember, unseen_share
 
 MEASURES = (
     "fresh_loss",

@@ -4,7 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from embrl.boxes import FARTHEST, RawBox
+from embrl.core.errors import EmbrlError
+from embrl.core.nn import MLP, FactorLinear
+from embrl.core.scaling import FARTHEST, RawBox
 from embrl.embedding.encoders import (
     ActionDecoder,
     ActionEncoder,
@@ -14,8 +16,6 @@ from embrl.embedding.encoders import (
     StateEncoder,
 )
 from embrl.embedding.feature_actions import FeatureActions
-from embrl.errors import EmbrlError
-from embrl.networks import MLP, FactorLinear
 from embrl.portable import Chain, Step
 from embrl.portable.layers import Affine, Column, FactorRows, Relu, Rows, Tanh
 from embrl.portable.nearest import Nearest

@@ -7,14 +7,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from embrl.core.spaces import is_continuous, state_count
+from embrl.core.types import Transition
 from embrl.data.segments import Segments, draw_segments
 from embrl.embedding.encoders import ContinuousActions, StateEncoder
-from embrl.embedding.fit import Weights, loss
 from embrl.embedding.model import JointEmbedding
-from embrl.embedding.objectives.forward import Forward
-from embrl.embedding.recovery import LOST, recovery
-from embrl.spaces import is_continuous, state_count
-from embrl.types import Transition
+from embrl.embedding.objectives.dynamics import Forward
+from embrl.embedding.pretraining import Weights, loss
+from embrl.embedding.probing import LOST, recovery
 
 COINCIDE = 0.01
 """Embeddings closer than this (in a space of side 2) count as one."""
@@ -53,7 +53,7 @@ class Quality:
     """Spearman's, of distances in X with distances of what the environment says of the states;
     else, for a `Box`, with distances of the observations."""
     state_feature_recovery: dict[str, float]
-    """How well each feature of a state can be read off X, 0 to 1 (`embrl.embedding.recovery`)."""
+    """How well each feature of a state can be read off X, 0 to 1 (`embrl.embedding.probing`)."""
     state_features_lost: list[str]
     """Those that are recovered worse than 0.3."""
     action_pairs_compared: int

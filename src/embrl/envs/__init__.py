@@ -1,12 +1,26 @@
 """Environments by name: our own in JAX, and Gymnasium's on the host."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+from embrl.core.errors import EmbrlError, UnknownNameError
+from embrl.core.registry import Registry
 from embrl.envs.environment import EnvConfig, Environment, is_host
-from embrl.errors import EmbrlError, UnknownNameError
-from embrl.registry import Registry
 
-__all__ = ["ENVIRONMENTS", "EnvConfig", "Environment", "configure", "is_host", "kind"]
+if TYPE_CHECKING:
+    from embrl.envs.host import HostEnvironment
+
+AnyEnvironment: TypeAlias = "Environment | HostEnvironment"
+"""An environment of either kind: compiled with JAX, or stepped on the host."""
+
+__all__ = [
+    "ENVIRONMENTS",
+    "AnyEnvironment",
+    "EnvConfig",
+    "Environment",
+    "configure",
+    "is_host",
+    "kind",
+]
 
 ENVIRONMENTS = Registry(
     "environment",

@@ -11,9 +11,9 @@ import numpy as np
 from gymnasium import spaces
 from jaxtyping import Array, Float, Int
 
+from embrl.core.types import Action, Key, TimeStep
 from embrl.envs.checks import check_positive, check_whole
 from embrl.envs.environment import Environment
-from embrl.types import Action, Key, TimeStep
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import math
 
-from embrl.errors import EmbrlError
+from embrl.core.errors import EmbrlError
 
 
 def check_whole(field: str, value: object, low: int, high: int | None = None) -> None:

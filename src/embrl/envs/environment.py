@@ -8,7 +8,7 @@ import gymnasium
 import numpy as np
 from jaxtyping import Array, Float
 
-from embrl.types import Action, EnvState, Key, Observation, TimeStep
+from embrl.core.types import Action, EnvState, Key, Observation, TimeStep
 
 
 class Environment(eqx.Module):

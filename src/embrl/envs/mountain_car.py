@@ -10,9 +10,9 @@ import numpy as np
 from gymnasium import spaces
 from jaxtyping import Array, Float, Int
 
+from embrl.core.types import Action, Key, TimeStep
 from embrl.envs.checks import check_positive, check_whole
 from embrl.envs.environment import Environment
-from embrl.types import Action, Key, TimeStep
 
 LEFT, RIGHT, GOAL = -1.2, 0.6, 0.5
 START = (-0.6, -0.4)

@@ -11,10 +11,10 @@ import numpy as np
 from gymnasium import spaces
 from jaxtyping import Array, Float, Int
 
+from embrl.core.errors import EmbrlError
+from embrl.core.types import Action, Key, TimeStep
 from embrl.envs.checks import check_whole
 from embrl.envs.environment import Environment
-from embrl.errors import EmbrlError
-from embrl.types import Action, Key, TimeStep
 
 ALIKE = 3
 """A value pays where it is shown at least this often."""

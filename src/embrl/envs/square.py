@@ -16,10 +16,10 @@ import numpy as np
 from gymnasium import spaces
 from jaxtyping import Array, Bool, Float, Int
 
+from embrl.core.errors import EmbrlError
+from embrl.core.types import Action, Key, Observation, TimeStep
 from embrl.envs.checks import check_whole
 from embrl.envs.environment import Environment
-from embrl.errors import EmbrlError
-from embrl.types import Action, Key, Observation, TimeStep
 
 Rectangle = tuple[float, float, float, float]
 """x_min, y_min, x_max, y_max; bounds inclusive."""

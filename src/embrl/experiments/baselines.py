@@ -3,10 +3,10 @@
 import dataclasses
 from typing import Any
 
+from embrl.config.defaults import default_config
+from embrl.config.run import RunConfig
+from embrl.core.errors import EmbrlError
 from embrl.envs import EnvConfig
-from embrl.errors import EmbrlError
-from embrl.training.config import RunConfig
-from embrl.training.settings import default_config
 
 GRIDWORLD = {
     # At 1e-2 the area is as large, and both seeds have fallen back by the end.

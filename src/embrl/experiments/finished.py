@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from embrl.errors import EmbrlError
+from embrl.config.run import check_same, from_json
+from embrl.core.errors import EmbrlError
 from embrl.experiments.panel import Line, Panel
 from embrl.experiments.summary import Result
 from embrl.report.curves import Curve, read_curve
 from embrl.report.panels import SUMMARY, entries, read_panel
-from embrl.training.config import check_same, from_json
-from embrl.training.run_folder import RunFolder
+from embrl.storage.run_folder import RunFolder
 
 
 def run_path(out: Path, line: Line) -> Path:

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
+from embrl.config.run import RunConfig
+from embrl.config.settings_by_name import settings
+from embrl.core.registry import Registry
 from embrl.embedding.methods import method
-from embrl.registry import Registry
-from embrl.training.config import RunConfig
-from embrl.training.named import settings
 
 GRIDS = Registry(
     "grid",

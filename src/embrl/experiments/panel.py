@@ -6,9 +6,9 @@ from collections.abc import Callable, Collection, Container, Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from embrl.errors import EmbrlError, UnknownNameError
-from embrl.training.config import RunConfig
-from embrl.training.run_folder import RunFolder
+from embrl.config.run import RunConfig
+from embrl.core.errors import EmbrlError, UnknownNameError
+from embrl.storage.run_folder import RunFolder
 
 Group = Literal["published", "tuned", "ours"]
 """published: the paper's settings. tuned: baselines with settings of a search with JSAE's grid and

@@ -5,19 +5,18 @@ from pathlib import Path
 
 import jax
 
-from embrl.envs import Environment
+from embrl.config.run import RunConfig, from_json
+from embrl.core.errors import EmbrlError, require
+from embrl.envs import AnyEnvironment, Environment
 from embrl.envs.cart_pole import CartPole, CartPoleConfig
-from embrl.errors import EmbrlError, require
 from embrl.report.agents_animation import Actor, animate
 from embrl.report.film import Film, FilmConfig
 from embrl.report.rendering import prepare_mujoco
-from embrl.training import playing
-from embrl.training.config import RunConfig, from_json
-from embrl.training.playing import Episode
-from embrl.training.purpose import Purpose, purpose
+from embrl.storage.run_folder import RunFolder
+from embrl.training import episodes as playing
+from embrl.training.episodes import Episode
 from embrl.training.restore import check_seed, restore
-from embrl.training.run_folder import RunFolder
-from embrl.training.world import AnyEnvironment
+from embrl.training.rng_streams import Purpose, purpose
 
 PANELS = 4
 """Episodes that stand side by side in a film of carts."""

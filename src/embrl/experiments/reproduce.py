@@ -17,9 +17,9 @@ from embrl.experiments.panel import Group, Line, Panel
 from embrl.experiments.summary import Result, curve_entry, differences, judged
 from embrl.report.curves import Curve
 from embrl.report.panel_figure import Strand, plot_panel
-from embrl.training import files
-from embrl.training.run_folder import RunFolder
-from embrl.training.runner import Watcher, train
+from embrl.storage import files
+from embrl.storage.run_folder import RunFolder
+from embrl.training.loop import Watcher, train
 
 SIDES: tuple[tuple[str, tuple[Group, ...]], ...] = (
     ("as published", ("published",)),

@@ -10,9 +10,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from embrl.config.run import as_json
+from embrl.core.statistics import (
+    Interval,
+    bootstrap_difference,
+    bootstrap_mean,
+    budget_area,
+    samples_to,
+)
 from embrl.experiments.panel import Claim, Line, Measure
-from embrl.statistics import Interval, bootstrap_difference, bootstrap_mean, budget_area, samples_to
-from embrl.training.config import as_json
 
 MEASURES: dict[Measure, str] = {
     "final_return": "final return",

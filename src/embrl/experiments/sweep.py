@@ -16,15 +16,15 @@ import cattrs
 import numpy as np
 from jaxtyping import Float
 
-from embrl.errors import EmbrlError
-from embrl.statistics import area_under_curve
-from embrl.training import files
-from embrl.training.check import check
-from embrl.training.config import RunConfig, as_json, from_json
-from embrl.training.named import check_name, replaced, settings, traceable
-from embrl.training.program import Program
-from embrl.training.run_folder import RunFolder
-from embrl.training.runner import Watcher, train, unwatched
+from embrl.config.run import RunConfig, as_json, from_json
+from embrl.config.settings_by_name import check_name, replaced, settings, traceable
+from embrl.core.errors import EmbrlError
+from embrl.core.statistics import area_under_curve
+from embrl.storage import files
+from embrl.storage.run_folder import RunFolder
+from embrl.training.loop import Watcher, train, unwatched
+from embrl.training.trainer import Program
+from embrl.training.validation import check
 
 By = Literal["auc", "final"]
 

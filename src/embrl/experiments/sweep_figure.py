@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from embrl.core.statistics import bootstrap_mean
 from embrl.experiments.sweep import Result
 from embrl.experiments.sweep_table import TITLES, said
 from embrl.report.drawing import FAINT, INK, MUTED, PALETTE, figure
 from embrl.report.numbers import decimals
-from embrl.statistics import bootstrap_mean
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from embrl.config.run import RunConfig
+from embrl.core.statistics import bootstrap_mean
 from embrl.experiments.sweep import Result, plan_json
 from embrl.report.numbers import decimals
-from embrl.statistics import bootstrap_mean
-from embrl.training.config import RunConfig
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -12,6 +12,15 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 
+from embrl.core.errors import EmbrlError
+from embrl.core.spaces import (
+    action_count,
+    check_action,
+    check_mask,
+    check_observation,
+    is_continuous,
+)
+from embrl.embedding import saved as fitted
 from embrl.embedding.feature_actions import (
     FeatureActions,
     checked_features,
@@ -21,18 +30,9 @@ from embrl.embedding.feature_actions import (
     without,
 )
 from embrl.embedding.portable import f_chain, g_chain, phi_chain
-from embrl.errors import EmbrlError
+from embrl.embedding.saved import Fitted
 from embrl.portable import Chain
 from embrl.portable.nearest import Nearest
-from embrl.spaces import (
-    action_count,
-    check_action,
-    check_mask,
-    check_observation,
-    is_continuous,
-)
-from embrl.training import fitted
-from embrl.training.fitted import Fitted
 
 LISTS_ACTIONS = "action"
 """The objective whose network has an output for each action."""

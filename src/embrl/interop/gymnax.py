@@ -15,12 +15,12 @@ import numpy as np
 from gymnasium import spaces
 from jaxtyping import Array, Bool, Int
 
+from embrl.core.errors import EmbrlError, require
+from embrl.core.spaces import dimensions, is_continuous
+from embrl.core.types import Action, EnvState, Key, Observation, TimeStep
 from embrl.envs import Environment
 from embrl.envs.host.actions import Actions
 from embrl.envs.host.observations import Observations
-from embrl.errors import EmbrlError, require
-from embrl.spaces import dimensions, is_continuous
-from embrl.types import Action, EnvState, Key, Observation, TimeStep
 
 _gymnax: Any = require("gymnax", "gymnax")
 _spaces: Any = require("gymnax.environments.spaces", "gymnax")

@@ -3,8 +3,8 @@
 import numpy as np
 from gymnasium import spaces
 
-from embrl.errors import EmbrlError
-from embrl.spaces import difference
+from embrl.core.errors import EmbrlError
+from embrl.core.spaces import difference
 
 
 def check_fits(what: str, has: spaces.Space, needs: spaces.Space) -> None:

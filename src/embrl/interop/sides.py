@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
+from embrl.core.errors import EmbrlError
 from embrl.deploy.forms import is_plain, leaving
 from embrl.envs.host.actions import Actions
 from embrl.envs.host.observations import Observations
-from embrl.errors import EmbrlError
 from embrl.interop.matching import check_fits
 from embrl.portable.layers import Rows, Tanh
 from embrl.portable.nearest import Nearest

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from embrl.errors import EmbrlError, require
+from embrl.core.errors import EmbrlError, require
 from embrl.portable import Beside, Chain
 from embrl.portable.draws import (
     ByDistance,

@@ -11,8 +11,8 @@ from gymnasium.utils import RecordConstructorArgs
 from gymnasium.vector import VectorEnv, VectorWrapper
 from gymnasium.vector.utils import batch_space
 
+from embrl.core.errors import EmbrlError
 from embrl.envs.host.making import name_of
-from embrl.errors import EmbrlError
 from embrl.interop.sides import ActionSide, StateSide, Vectors
 
 MASK = "action_mask"

@@ -82,7 +82,7 @@ class Categorical:
     uniform = 1
 
     def __call__(self, values: np.ndarray, noise: np.ndarray) -> np.ndarray:
-        """As `embrl.distributions.categorical_sample`: block by block, as sums over many actions
+        """As `embrl.core.nn.categorical_sample`: block by block, as sums over many actions
         at once would round otherwise.
         """
         side = block_side(self.count)

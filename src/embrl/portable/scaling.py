@@ -51,7 +51,7 @@ class Limits:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Scaled:
-    """A box for networks, as `embrl.boxes.RawBox` has it: to [-1, 1] by its bounds; else by what
+    """A box for networks, as `embrl.core.scaling.RawBox` has it: to [-1, 1] by its bounds; else by what
     was seen; and where nothing was, s / (1 + |s|).
     """
 

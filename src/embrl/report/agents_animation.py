@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from embrl.core.errors import require
 from embrl.envs.cart_pole import CartPoleConfig
-from embrl.errors import require
 from embrl.report.drawing import FAINT, INK, MUTED, PALE, PALETTE, blank
 from embrl.report.gif import write_gif
 

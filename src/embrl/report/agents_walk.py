@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from embrl.core.statistics import bootstrap_mean
 from embrl.report.drawing import INK, MUTED, PALETTE, figure
-from embrl.statistics import bootstrap_mean
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from embrl.errors import EmbrlError
+from embrl.core.errors import EmbrlError
 from embrl.report.curves import Curve
 
 

@@ -7,10 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from embrl.errors import EmbrlError
-from embrl.report.curves import Curve
-from embrl.report.numbers import short_count
-from embrl.statistics import (
+from embrl.core.errors import EmbrlError
+from embrl.core.statistics import (
     Interval,
     area_under_curve,
     bootstrap_difference,
@@ -19,6 +17,8 @@ from embrl.statistics import (
     probability_of_improvement,
     samples_to,
 )
+from embrl.report.curves import Curve
+from embrl.report.numbers import short_count
 
 LEVELS = {"gridworld": 0.5, "continuous_gridworld": 0.5}
 """Returns that count as "has learned it", where half way to the best known one says little: a
@@ -37,7 +37,7 @@ class Against:
     """Of the returns at the last evaluation."""
     improvement: Interval
     """The probability that a seed ends above one of the baseline's; see
-    `embrl.statistics.probability_of_improvement`."""
+    `embrl.core.statistics.probability_of_improvement`."""
     auc_difference: Interval
 
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float
 
-from embrl.errors import EmbrlError
+from embrl.core.errors import EmbrlError
+from embrl.core.statistics import bootstrap_mean
 from embrl.report.drawing import INK, MUTED, PALETTE, figure
 from embrl.report.numbers import decimals, short_count
-from embrl.statistics import bootstrap_mean
-from embrl.training.run_folder import RunFolder
+from embrl.storage.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

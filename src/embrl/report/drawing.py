@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from embrl.errors import require
-from embrl.training import files
+from embrl.core.errors import require
+from embrl.storage import files
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
+from embrl.core.errors import EmbrlError
 from embrl.envs.environment import Environment
-from embrl.errors import EmbrlError
 from embrl.report.drawing import MUTED, PALE, PALETTE, figure
 from embrl.report.environment_pictures import Picture, picture_of
 

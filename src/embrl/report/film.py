@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from embrl.errors import EmbrlError, require
+from embrl.core.errors import EmbrlError, require
 from embrl.report.gif import write_gif
 
 if TYPE_CHECKING:

@@ -7,14 +7,14 @@ import cattrs
 import jax.numpy as jnp
 import numpy as np
 
+from embrl.core.errors import EmbrlError
+from embrl.core.spaces import is_continuous
+from embrl.embedding import saved as fitted
 from embrl.embedding.encoders import StateEncoder
+from embrl.embedding.saved import Fitted
 from embrl.envs import ENVIRONMENTS, Environment
-from embrl.errors import EmbrlError
 from embrl.report.embedding_figure import plot_actions, plot_embedding
 from embrl.report.environment_pictures import picture_of
-from embrl.spaces import is_continuous
-from embrl.training import fitted
-from embrl.training.fitted import Fitted
 
 MOST = 20_000
 """Actions that are drawn: of more, some."""

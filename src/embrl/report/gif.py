@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from embrl.errors import EmbrlError
-from embrl.training import files
+from embrl.core.errors import EmbrlError
+from embrl.storage import files
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from embrl.embedding.complaints import complaints
+from embrl.core.errors import EmbrlError
+from embrl.embedding import saved as fitted
 from embrl.embedding.methods import METHODS
 from embrl.embedding.monitor import MEASURES
-from embrl.embedding.recovery import LOST
-from embrl.errors import EmbrlError
+from embrl.embedding.probing import LOST
+from embrl.embedding.warnings import complaints
 from embrl.report.numbers import short_count
-from embrl.training import fitted
-from embrl.training.run_folder import RunFolder
+from embrl.storage.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -204,7 +204,7 @@ def _quality_lines(reports: list[Seed]) -> Iterator[Line]:
         recovered = tuple(
             _number((report.get("state_feature_recovery") or {}).get(name)) for report in reports
         )
-        # A factor's values are told apart two at a time: see embrl.embedding.recovery.
+        # A factor's values are told apart two at a time: see embrl.embedding.probing.
         how = "values told apart in" if name.startswith("factor ") else "recovered from"
         yield Line(f"{name} {how} X", recovered, "1")
     for kind, space in (("state", "X"), ("action", "E")):

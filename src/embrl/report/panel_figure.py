@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from embrl.core.statistics import bootstrap_mean
 from embrl.report.curves import Curve
 from embrl.report.drawing import INK, MUTED, figure
 from embrl.report.numbers import decimals, short_count
-from embrl.statistics import bootstrap_mean
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

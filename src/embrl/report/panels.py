@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from embrl.errors import EmbrlError
+from embrl.core.errors import EmbrlError
 from embrl.report.curves import Curve, by_seed, number
-from embrl.training import files
+from embrl.storage import files
 
 ROWS = "curves.csv"
 """One row for each curve, seed and evaluation."""

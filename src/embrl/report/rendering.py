@@ -7,7 +7,7 @@ import platform
 import subprocess
 import sys
 
-from embrl.errors import EmbrlError
+from embrl.core.errors import EmbrlError
 
 VARIABLE = "MUJOCO_GL"
 

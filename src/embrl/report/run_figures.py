@@ -8,21 +8,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from embrl.config.run import RunConfig, TransferConfig, from_json
+from embrl.core.spaces import factors, is_continuous
+from embrl.core.types import Transition
 from embrl.embedding.methods import method
-from embrl.envs import Environment
+from embrl.envs import AnyEnvironment, Environment, world
 from embrl.report.curves import plot_curves, read_curve
 from embrl.report.embedding_figure import plot_embedding
 from embrl.report.environment_pictures import picture_of
-from embrl.spaces import factors, is_continuous
+from embrl.storage.run_folder import RunFolder
 from embrl.training import action_inputs
-from embrl.training.config import RunConfig, TransferConfig, from_json
-from embrl.training.program import Program
+from embrl.training.replicas import Rows, seed_keys
 from embrl.training.restore import restore
-from embrl.training.rows import Rows
-from embrl.training.run_folder import RunFolder
-from embrl.training.seeds import seed_keys
-from embrl.training.world import AnyEnvironment, world
-from embrl.types import Transition
+from embrl.training.trainer import Program
 
 SHOWN = 1600
 """States and actions of boxes that are drawn, where no picture says which."""

@@ -5,10 +5,10 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-from embrl.errors import EmbrlError
+from embrl.core.errors import EmbrlError
 from embrl.report.curves import Curve, read_curve
 from embrl.report.panels import ROWS, is_panel, read_panel
-from embrl.training.run_folder import RunFolder
+from embrl.storage.run_folder import RunFolder
 
 
 def read_curves(paths: Sequence[str | Path]) -> list[Curve]:

@@ -6,9 +6,9 @@ import io
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from embrl.core.statistics import Interval
 from embrl.report.comparison import Against, Comparison, Row
 from embrl.report.numbers import decimals, short_count
-from embrl.statistics import Interval
 
 if TYPE_CHECKING:
     from rich.console import Group

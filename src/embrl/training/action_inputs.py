@@ -11,13 +11,13 @@ from typing import Any, Protocol
 import gymnasium
 import numpy as np
 
+from embrl.config.run import RunConfig
+from embrl.core.errors import EmbrlError
+from embrl.core.spaces import action_count, is_continuous
 from embrl.embedding.feature_actions import checked_features, checked_indices, without
 from embrl.embedding.methods import method
-from embrl.errors import EmbrlError
-from embrl.spaces import action_count, is_continuous
-from embrl.training import files
-from embrl.training.config import RunConfig
-from embrl.training.run_folder import RunFolder
+from embrl.storage import files
+from embrl.storage.run_folder import RunFolder
 
 FEATURES = "action-features.npy"
 CLOSED = "closed-actions.npy"

@@ -7,17 +7,18 @@ import gymnasium
 import jax
 import jax.numpy as jnp
 
-from embrl import spaces
+from embrl.algorithms.policy import OverallPolicy
+from embrl.config.run import RunConfig
+from embrl.core import spaces
+from embrl.core.errors import EmbrlError
 from embrl.embedding.feature_actions import with_features, without_features
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.objectives import OBJECTIVES
-from embrl.errors import EmbrlError
-from embrl.policy.overall import OverallPolicy
-from embrl.training import action_inputs, checkpoint
-from embrl.training.config import RunConfig
-from embrl.training.program import Program
-from embrl.training.run_folder import RunFolder
+from embrl.storage import checkpoint
+from embrl.storage.run_folder import RunFolder
+from embrl.training import action_inputs
 from embrl.training.state import Agent
+from embrl.training.trainer import Program
 
 
 class AgentOnly(NamedTuple):

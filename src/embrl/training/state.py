@@ -4,16 +4,16 @@ from typing import NamedTuple, TypeAlias
 
 import optax
 
-from embrl.boxes import Seen
+from embrl.algorithms.base import Learner
+from embrl.core.scaling import Seen
+from embrl.core.types import Transition
 from embrl.data.replay import Replay
 from embrl.data.rollout import Lanes
 from embrl.embedding.encoders import Norm
 from embrl.embedding.memory import Memory
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.monitor import Reference
-from embrl.policy.algorithm import Learner
-from embrl.training.novelty import Visits
-from embrl.types import Transition
+from embrl.training.exploration import Visits
 
 Found: TypeAlias = Transition | Reference
 """Of pre-training: its transitions; or, where there was none, what the embedding was like where it

@@ -12,22 +12,24 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from embrl import spaces
+from embrl.algorithms.actors import GaussianActor
+from embrl.algorithms.base import Learner
+from embrl.config.run import TransferConfig, from_json
+from embrl.core import spaces
+from embrl.core.errors import EmbrlError
+from embrl.embedding import saved as fitted
+from embrl.embedding.config import ModelConfig
 from embrl.embedding.feature_actions import with_features, without_features
-from embrl.embedding.fit import FitState
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.monitor import Reference
 from embrl.embedding.objectives import OBJECTIVES, OwnObjective
-from embrl.embedding.shape import ModelConfig
-from embrl.errors import EmbrlError
-from embrl.policy.actors import GaussianActor
-from embrl.policy.algorithm import Learner
-from embrl.training import action_inputs, checkpoint, fitted
-from embrl.training.config import TransferConfig, from_json
-from embrl.training.program import Program
-from embrl.training.run_folder import RunFolder
-from embrl.training.seeds import seed_keys
+from embrl.embedding.pretraining import FitState
+from embrl.storage import checkpoint
+from embrl.storage.run_folder import RunFolder
+from embrl.training import action_inputs
+from embrl.training.replicas import seed_keys
 from embrl.training.state import Agent, SeedState
+from embrl.training.trainer import Program
 
 
 class Source(NamedTuple):

@@ -13,8 +13,8 @@ from embrl.agents.embeddings import KINDS
 from embrl.agents.embeddings.config import FitConfig
 from embrl.agents.embeddings.embedding import FOLDER, load
 from embrl.agents.embeddings.fit import CHECKPOINTS, chosen, fit
-from embrl.errors import EmbrlError
-from embrl.training import checkpoint
+from embrl.core.errors import EmbrlError
+from embrl.storage import checkpoint
 
 
 def same(one, other):

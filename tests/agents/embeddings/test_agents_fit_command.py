@@ -2,7 +2,7 @@ import pytest
 
 from embrl.agents.population import Population
 from embrl.cli import main
-from embrl.training import files
+from embrl.storage import files
 
 FLAGS = "--k 2 --hidden 8 --steps 8 --batch 4 --states 8 --keep 8 --working 8 --chunk 4"
 SHORT = "--episodes 2 --most 4"

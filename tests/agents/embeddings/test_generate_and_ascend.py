@@ -11,8 +11,8 @@ from embrl.agents.generate import generate
 from embrl.agents.guided import expected, guided
 from embrl.agents.plane import PLANE, plane
 from embrl.agents.survival import survival
-from embrl.errors import EmbrlError
-from embrl.training import files
+from embrl.core.errors import EmbrlError
+from embrl.storage import files
 
 
 def test_generated_agents_are_a_population(fitted, tmp_path):

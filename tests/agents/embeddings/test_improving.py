@@ -16,8 +16,8 @@ from embrl.agents.population import Population
 from embrl.agents.survival import survival
 from embrl.cli import main
 from embrl.experiments.agents import ascent
-from embrl.training import files
-from embrl.training.evaluate import Episodes
+from embrl.storage import files
+from embrl.training.evaluation import Episodes
 
 SHORT = ["--episodes", "2"]
 

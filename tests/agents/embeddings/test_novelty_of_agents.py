@@ -11,8 +11,8 @@ from embrl.agents.canonical import canonical, permuted
 from embrl.agents.decisions import LEAST, agreement, divergence, votes, votes_of
 from embrl.agents.embeddings.prior import fit_prior
 from embrl.agents.visits import visited
+from embrl.core.statistics import bootstrap_mean, bootstrap_ratio
 from embrl.envs.cart_pole import CartPoleConfig
-from embrl.statistics import bootstrap_mean, bootstrap_ratio
 
 PROBES = np.random.default_rng(9).standard_normal((50, 4)).astype(np.float32)
 

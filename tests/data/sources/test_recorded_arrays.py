@@ -9,10 +9,10 @@ from gymnasium import spaces
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from embrl.core.errors import EmbrlError
+from embrl.core.types import Transition
 from embrl.data.sources import Given, Recorded, from_transition
 from embrl.data.sources.arrays import from_columns
-from embrl.errors import EmbrlError
-from embrl.types import Transition
 
 
 def columns(**changes):

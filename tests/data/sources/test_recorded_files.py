@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
+from embrl.core.errors import EmbrlError
 from embrl.data.sources import Given, looks_recorded, read
-from embrl.errors import EmbrlError
 
 OBSERVATIONS = np.array([[0.0, 1.0], [2.0, 3.0], [4.0, 5.0]])
 COLUMNS = {

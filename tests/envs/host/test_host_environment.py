@@ -15,10 +15,10 @@ from gymnasium.wrappers import TimeLimit, TransformObservation
 
 from embrl import envs
 from embrl.cli import main
+from embrl.config.defaults import default_config
+from embrl.config.run import as_json, from_json
+from embrl.core.errors import EmbrlError
 from embrl.envs.host import GymnasiumConfig, HostEnvironment
-from embrl.errors import EmbrlError
-from embrl.training.config import as_json, from_json
-from embrl.training.settings import default_config
 
 
 def test_a_name_of_gymnasium_gives_settings_with_that_id():

@@ -9,11 +9,11 @@ import pytest
 from counting import Counting, configured, failing
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
-from embrl import plugins
+from embrl.core.errors import EmbrlError
+from embrl.core.registry import load_plugin
 from embrl.envs.host import HostEnvironment
 from embrl.envs.host.environment import Vector
 from embrl.envs.host.lanes import lane_seeds
-from embrl.errors import EmbrlError
 
 
 def opened(lanes=2, vector: Vector = "sync", seed=0, **options):
@@ -173,7 +173,7 @@ def test_processes_give_what_the_loop_gives_and_say_who_fails(tmp_path):
     # Defined in a plugin's file, of which other processes know nothing.
     file = tmp_path / "plug.py"
     file.write_text("from counting import Counting\nclass Own(Counting): pass\n")
-    plugins.load(str(file))
+    load_plugin(str(file))
     own = sys.modules[next(name for name in sys.modules if name.startswith("embrl_plugin_plug"))]
     with HostEnvironment.of(own.Own, vector="async").open(1, 0) as lanes:
         assert lanes.step(np.array([1])).observation[0, 1] == 1

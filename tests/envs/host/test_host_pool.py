@@ -13,7 +13,7 @@ import pytest
 from counting import configured
 from gymnasium import spaces
 
-from embrl.errors import EmbrlError
+from embrl.core.errors import EmbrlError
 
 BOX, CHOICE = spaces.Box(-10.0, 1e9, (2,), np.float64), spaces.Discrete(2)
 

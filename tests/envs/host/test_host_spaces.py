@@ -6,11 +6,11 @@ from gymnasium import spaces
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from embrl.core.errors import EmbrlError
+from embrl.core.spaces import bounds, factors
 from embrl.envs.host.actions import MOST, Actions
 from embrl.envs.host.leaves import unstacked
 from embrl.envs.host.observations import Observations
-from embrl.errors import EmbrlError
-from embrl.spaces import bounds, factors
 
 SIZES = st.integers(1, 5)
 SHAPES = st.lists(st.integers(1, 3), max_size=2).map(tuple)

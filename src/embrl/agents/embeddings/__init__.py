@@ -1,6 +1,6 @@
 """Embeddings of agents: whole policies as short vectors, and back."""
 
-from embrl.registry import Registry
+from embrl.core.registry import Registry
 
 KINDS = Registry(
     "kind of agent embedding",

@@ -5,7 +5,7 @@ from typing import Any
 
 import cattrs
 
-from embrl.errors import EmbrlError
+from embrl.core.errors import EmbrlError
 
 
 @dataclasses.dataclass(frozen=True)

@@ -21,11 +21,11 @@ from embrl.agents.embeddings.config import FitConfig, from_json
 from embrl.agents.embeddings.fingerprint import Fingerprint
 from embrl.agents.embeddings.model import AgentModel
 from embrl.agents.embeddings.prior import Prior, empty
+from embrl.core.errors import EmbrlError
+from embrl.core.types import Key
 from embrl.envs import ENVIRONMENTS
 from embrl.envs.environment import EnvConfig
-from embrl.errors import EmbrlError
-from embrl.training import checkpoint
-from embrl.types import Key
+from embrl.storage import checkpoint
 
 FORMAT = 1
 FOLDER = "embedding"

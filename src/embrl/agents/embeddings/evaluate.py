@@ -20,9 +20,9 @@ from embrl.agents.population import Population
 from embrl.agents.survival import survival
 from embrl.agents.visits import visited
 from embrl.agents.worth import worth_of
-from embrl.statistics import Interval, bootstrap_ratio
-from embrl.training import files
-from embrl.types import Key
+from embrl.core.statistics import Interval, bootstrap_ratio
+from embrl.core.types import Key
+from embrl.storage import files
 
 SUMMARY = "summary.json"
 FORMAT = 1

@@ -10,7 +10,7 @@ from embrl.agents.architecture import Architecture
 from embrl.agents.decisions import votes, votes_of
 from embrl.agents.embeddings.behaviour import acting_apart
 from embrl.agents.embeddings.model import AgentModel, Batch, Standard, networks, standard
-from embrl.types import Key
+from embrl.core.types import Key
 
 PROBES = 128
 """States in which agents are asked."""

@@ -24,10 +24,10 @@ from embrl.agents.embeddings.prior import fit_prior
 from embrl.agents.groups import Groups, split
 from embrl.agents.population import Population
 from embrl.agents.visits import visited
+from embrl.core.errors import EmbrlError
+from embrl.core.types import Key
 from embrl.envs.environment import Environment
-from embrl.errors import EmbrlError
-from embrl.training import checkpoint
-from embrl.types import Key
+from embrl.storage import checkpoint
 
 CHECKPOINTS = "checkpoints"
 

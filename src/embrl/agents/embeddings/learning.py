@@ -13,8 +13,8 @@ from embrl.agents.architecture import Architecture
 from embrl.agents.decisions import centred
 from embrl.agents.embeddings.model import AgentModel, Batch, loss
 from embrl.agents.visits import visited
+from embrl.core.types import Key
 from embrl.envs.environment import Environment
-from embrl.types import Key
 
 
 class Material(NamedTuple):

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from embrl.agents.architecture import Architecture
-from embrl.networks import MLP
-from embrl.types import Key
+from embrl.core.nn import MLP
+from embrl.core.types import Key
 
 
 class Batch(NamedTuple):

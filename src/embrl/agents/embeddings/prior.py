@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from embrl.types import Key
+from embrl.core.types import Key
 
 COMPONENTS = (1, 2, 4, 8)
 """Tried; the one with the least BIC (Schwarz 1978) is taken. One is a plain Gaussian."""

@@ -7,7 +7,7 @@ from jaxtyping import Array, Float
 
 from embrl.agents.architecture import Architecture
 from embrl.agents.embeddings.model import AgentModel, Batch, networks, standard
-from embrl.types import Key
+from embrl.core.types import Key
 
 
 class Vae(AgentModel):

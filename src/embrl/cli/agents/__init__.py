@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from embrl.errors import EmbrlError
-from embrl.registry import Registry
+from embrl.core.errors import EmbrlError
+from embrl.core.registry import Registry
 
 COMMANDS = Registry(
     "agents command",

@@ -10,7 +10,6 @@ import numpy as np
 import tyro
 from rich.console import Console
 
-from embrl import plugins
 from embrl.agents.collect import FILE, CollectConfig, Progress, planned
 from embrl.agents.collect import collect as run
 from embrl.agents.groups import Groups
@@ -19,9 +18,10 @@ from embrl.agents.population import Population
 from embrl.cli.flags import field
 from embrl.cli.parsing import finish_help, parse, value_of
 from embrl.cli.progress import ProgressBar
+from embrl.core.registry import load_installed_plugins
+from embrl.core.runtime import prepare_jax
 from embrl.envs import ENVIRONMENTS
-from embrl.training.runner import Progress as Step
-from embrl.training.seeds import prepare_jax
+from embrl.training.loop import Progress as Step
 
 USAGE = """\
 usage: embrl agents collect [ENV] [--lineages N] [--checkpoints E [E ...]] [--hidden W [W ...]]
@@ -60,7 +60,7 @@ def collect(arguments: Sequence[str]) -> None:
 
 
 def _usage() -> str:
-    plugins.load_installed()  # to be named
+    load_installed_plugins()  # to be named
     default = _default(ENVIRONMENT)
     return USAGE.format(
         names=", ".join(ENVIRONMENTS),

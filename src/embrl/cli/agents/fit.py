@@ -20,9 +20,9 @@ from embrl.agents.population import Population
 from embrl.cli.flags import field
 from embrl.cli.parsing import finish_help, parse, value_of
 from embrl.cli.progress import ProgressBar
-from embrl.errors import EmbrlError
-from embrl.training.runner import Progress as Step
-from embrl.training.seeds import prepare_jax
+from embrl.core.errors import EmbrlError
+from embrl.core.runtime import prepare_jax
+from embrl.training.loop import Progress as Step
 
 USAGE = """\
 usage: embrl agents fit POP [--kind {kinds}] [--k K] [--group best|all|G] --out EMB

@@ -11,9 +11,9 @@ from embrl.agents.generate import EPISODES
 from embrl.agents.generate import generate as run
 from embrl.cli.parsing import finish_help, parse
 from embrl.cli.progress import ProgressBar
-from embrl.errors import EmbrlError
-from embrl.training.runner import Progress as Step
-from embrl.training.seeds import prepare_jax
+from embrl.core.errors import EmbrlError
+from embrl.core.runtime import prepare_jax
+from embrl.training.loop import Progress as Step
 
 USAGE = """\
 usage: embrl agents generate EMB [--n N] [--spread S] [--episodes E] [--seed S] --out POP

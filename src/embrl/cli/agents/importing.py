@@ -9,16 +9,16 @@ import jax
 import tyro
 from rich.console import Console
 
-from embrl import plugins
 from embrl.agents.architecture import ACTIVATIONS
 from embrl.agents.importing import import_agents
 from embrl.agents.population import RECORD, Population
 from embrl.agents.survival import survival
 from embrl.cli.flags import field
 from embrl.cli.parsing import finish_help, parse, value_of
+from embrl.core.errors import EmbrlError
+from embrl.core.registry import load_installed_plugins
+from embrl.core.runtime import prepare_jax
 from embrl.envs import ENVIRONMENTS, EnvConfig
-from embrl.errors import EmbrlError
-from embrl.training.seeds import prepare_jax
 
 USAGE = """\
 usage: embrl agents import FILE [FILE ...] --out POP [--environment ENV] [--env.* ...]
@@ -50,7 +50,7 @@ class _Default:
 def import_(arguments: Sequence[str]) -> None:
     """Parses, imports, says how good they are."""
     if not {"-h", "--help"}.isdisjoint(arguments):
-        plugins.load_installed()  # to be named
+        load_installed_plugins()  # to be named
     names, activations = ", ".join(ENVIRONMENTS), "|".join(ACTIVATIONS)
     finish_help(arguments, USAGE.format(names=names, activations=activations))
     prepare_jax()

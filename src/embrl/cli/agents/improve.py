@@ -16,10 +16,10 @@ from embrl.agents.improving import EACH, EPISODES, RECORD, improve_agents
 from embrl.agents.population import Population
 from embrl.cli.parsing import finish_help, parse
 from embrl.cli.progress import ProgressBar
-from embrl.errors import EmbrlError
+from embrl.core.errors import EmbrlError
+from embrl.core.runtime import prepare_jax
 from embrl.experiments.agents.worth import check_fits, worth_of
-from embrl.training.runner import Progress as Step
-from embrl.training.seeds import prepare_jax
+from embrl.training.loop import Progress as Step
 
 USAGE = f"""\
 usage: embrl agents improve POP EMB [A ...] --out POP2 [--each N] [--radius R] [--episodes E] ...

@@ -13,10 +13,10 @@ from embrl.agents.population import Population
 from embrl.cli.flags import field
 from embrl.cli.parsing import finish_help, parse
 from embrl.cli.progress import ProgressBar
-from embrl.errors import EmbrlError, require
+from embrl.core.errors import EmbrlError, require
+from embrl.core.runtime import prepare_jax
 from embrl.experiments.agents.evidence import ReportConfig, evidence
-from embrl.training.runner import Progress as Step
-from embrl.training.seeds import prepare_jax
+from embrl.training.loop import Progress as Step
 
 USAGE = """\
 usage: embrl agents report POP EMB [EMB ...] --out DIR [--pairs N] [--agents N] ...

@@ -11,10 +11,10 @@ from rich.console import Console
 from embrl.agents.embeddings.embedding import load
 from embrl.agents.population import Population
 from embrl.cli.parsing import finish_help, parse
-from embrl.errors import EmbrlError, require
+from embrl.core.errors import EmbrlError, require
+from embrl.core.runtime import prepare_jax
 from embrl.experiments.agents.pair import pair_key, summary_line, walk_pair, write_walk
 from embrl.experiments.agents.worth import rule_of
-from embrl.training.seeds import prepare_jax
 
 USAGE = """\
 usage: embrl agents walk POP EMB A B --out DIR [--episodes N] [--margin M] [--seed K]

@@ -2,19 +2,19 @@
 
 from pathlib import Path
 
+from embrl.core.errors import EmbrlError
+from embrl.core.registry import Registry
 from embrl.data.sources import minari_data
 from embrl.data.sources.arrays import UNSAID, Given, from_transition
 from embrl.data.sources.recorded import Recorded
-from embrl.errors import EmbrlError
-from embrl.registry import Registry
 
 __all__ = ["FORMATS", "UNSAID", "Given", "Recorded", "from_transition", "looks_recorded", "read"]
 
 FORMATS = Registry(
     "file format",
     {
-        "npz": "embrl.data.sources.numpy_file:read",
-        "parquet": "embrl.data.sources.parquet:read",
+        "npz": "embrl.data.sources.files:read_npz",
+        "parquet": "embrl.data.sources.files:read_parquet",
     },
 )
 """How a file's name ends, to what reads it. A new format is one file and one line here."""

@@ -7,12 +7,11 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from embrl.data.sources.checks import Where, checked, finite, flags, inferred
-from embrl.data.sources.recorded import Recorded
+from embrl.core.errors import EmbrlError
+from embrl.core.types import Transition
+from embrl.data.sources.recorded import Recorded, Where, checked, finite, flags, inferred
 from embrl.envs.host.actions import Actions
 from embrl.envs.host.observations import Observations
-from embrl.errors import EmbrlError
-from embrl.types import Transition
 
 ALIASES = {
     "observation": ("observation", "observations", "obs"),

@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from embrl.core.errors import EmbrlError, require
 from embrl.data.sources.arrays import UNSAID, Given, converted
-from embrl.data.sources.checks import Where
-from embrl.data.sources.recorded import Recorded
+from embrl.data.sources.recorded import Recorded, Where
 from embrl.envs.host.leaves import assembled, leaves
-from embrl.errors import EmbrlError, require
 
 PREFIX = "minari:"
 """Before a data set's id."""

@@ -1,14 +1,14 @@
 """What embeddings are trained to do. An objective maps a model and transitions to a loss."""
 
-from embrl.embedding.objectives.objective import (
+from embrl.core.registry import Registry
+from embrl.embedding.config import Shape
+from embrl.embedding.objectives.base import (
     FunctionObjective,
     LossFunction,
     Objective,
     OwnObjective,
     checked_objective,
 )
-from embrl.embedding.shape import Shape
-from embrl.registry import Registry
 
 __all__ = [
     "OBJECTIVES",
@@ -23,14 +23,14 @@ __all__ = [
 OBJECTIVES = Registry(
     "objective",
     {
-        "forward": "embrl.embedding.objectives.forward:Forward",
-        "inverse": "embrl.embedding.objectives.inverse:Inverse",
-        "state": "embrl.embedding.objectives.state:StateReconstruction",
-        "action": "embrl.embedding.objectives.action:ActionReconstruction",
-        "reward": "embrl.embedding.objectives.reward:Reward",
-        "outcome": "embrl.embedding.objectives.outcome:Outcome",
-        "termination": "embrl.embedding.objectives.termination:Termination",
-        "latent": "embrl.embedding.objectives.latent:Latent",
+        "forward": "embrl.embedding.objectives.dynamics:Forward",
+        "inverse": "embrl.embedding.objectives.dynamics:Inverse",
+        "state": "embrl.embedding.objectives.reconstruction:StateReconstruction",
+        "action": "embrl.embedding.objectives.reconstruction:ActionReconstruction",
+        "reward": "embrl.embedding.objectives.rewards:Reward",
+        "outcome": "embrl.embedding.objectives.rewards:Outcome",
+        "termination": "embrl.embedding.objectives.rewards:Termination",
+        "latent": "embrl.embedding.objectives.dynamics:Latent",
     },
     plugged=True,
 )

@@ -8,8 +8,8 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import ArrayLike
 
+from embrl.core.errors import EmbrlError
 from embrl.envs.host.leaves import Leaf, assembled, leaves
-from embrl.errors import EmbrlError
 
 MOST = 2**20
 """The most actions that combinations of discrete parts may make."""

@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 import gymnasium
 from gymnasium.envs.registration import EnvSpec
 
+from embrl.core.errors import EmbrlError
 from embrl.envs.checks import check_whole
 from embrl.envs.host.environment import HostEnvironment, Vector
 from embrl.envs.host.making import make, spec_of
-from embrl.errors import EmbrlError
 
 OWN_FIELD = {"max_episode_steps": "env.max-episode-steps", "id": "env.id"}
 OURS = ("render_mode", "disable_env_checker")

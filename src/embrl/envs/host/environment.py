@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 
 import gymnasium
 
+from embrl.core.errors import EmbrlError
 from embrl.envs.host.actions import Actions
 from embrl.envs.host.camera import following
 from embrl.envs.host.lanes import HostLanes, lane_seeds
@@ -17,7 +18,6 @@ from embrl.envs.host.pool import PoolLanes, pool_spaces
 from embrl.envs.host.processes import AsyncLanes
 from embrl.envs.host.sync import SyncLanes
 from embrl.envs.host.threads import ThreadLanes
-from embrl.errors import EmbrlError
 
 Vector = Literal["sync", "threads", "async", "envpool"]
 """How lanes are stepped: one after another, in a thread for each core, a process each, or in

@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from embrl.core.errors import EmbrlError
 from embrl.envs.host.actions import Actions
 from embrl.envs.host.observations import Observations
-from embrl.errors import EmbrlError
 
 
 class HostStep(NamedTuple):

@@ -11,7 +11,7 @@ from typing import Any
 import gymnasium
 from gymnasium.envs.registration import EnvSpec
 
-from embrl.errors import EmbrlError, UnknownNameError
+from embrl.core.errors import EmbrlError, UnknownNameError
 
 OTHERWISE = (
     "If a package brings it, load that: embrl --plugin MODULE COMMAND ..., or import it in Python"

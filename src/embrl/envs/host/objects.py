@@ -3,8 +3,8 @@
 import dataclasses
 from typing import ClassVar, NoReturn
 
+from embrl.core.errors import EmbrlError
 from embrl.envs.host.environment import HostEnvironment
-from embrl.errors import EmbrlError
 
 PREFIX = "object:"
 """What such environments' names begin with."""

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
+from embrl.core.errors import EmbrlError
 from embrl.envs.host.leaves import Leaf, leaves
-from embrl.errors import EmbrlError
 
 MOST_MIXED = 1024
 """The longest vector that numbers and one-hots together may make."""

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
+from embrl.core.errors import EmbrlError, UnknownNameError, require
 from embrl.envs.host.actions import Actions
 from embrl.envs.host.lanes import Advance, HostLanes, HostStep
 from embrl.envs.host.observations import Observations
-from embrl.errors import EmbrlError, UnknownNameError, require
 
 
 class PoolLanes(HostLanes):

@@ -13,10 +13,10 @@ import gymnasium
 import numpy as np
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode
 
+from embrl.core.errors import EmbrlError
 from embrl.envs.host.actions import Actions
 from embrl.envs.host.lanes import Advance, HostLanes, HostStep
 from embrl.envs.host.observations import Observations
-from embrl.errors import EmbrlError
 
 GONE = (EOFError, ConnectionError)
 """What is raised where a process has ended."""

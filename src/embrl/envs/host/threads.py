@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from embrl.cores import cores
+from embrl.core.runtime import available_cores
 from embrl.envs.host.sync import Outcome, SyncLanes
 
 
@@ -23,7 +23,7 @@ class ThreadLanes(SyncLanes):
         super().close()
 
     def _open(self, seeds: Sequence[int]) -> np.ndarray:
-        threads = min(cores(), self.lanes)
+        threads = min(available_cores(), self.lanes)
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="lanes")
         self._parts = [part.tolist() for part in np.array_split(np.arange(self.lanes), threads)]
         return super()._open(seeds)

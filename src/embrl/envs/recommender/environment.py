@@ -10,11 +10,11 @@ import jax.numpy as jnp
 from gymnasium import spaces
 from jaxtyping import Array, Float, Int
 
+from embrl.core.errors import EmbrlError
+from embrl.core.types import Action, Key, TimeStep
 from embrl.envs.environment import Environment
 from embrl.envs.recommender.ngram import NGram
 from embrl.envs.recommender.purchases import Purchases, read_purchases
-from embrl.errors import EmbrlError
-from embrl.types import Action, Key, TimeStep
 
 MIN_PURCHASES = 100
 """The paper's: rarer items are left out."""

@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from embrl.core.types import Key
 from embrl.envs.recommender.environment import Recommender, RecommenderState
-from embrl.types import Key
 
 EPISODES = 8000
 BATCH = 250

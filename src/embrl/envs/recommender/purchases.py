@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from embrl.errors import EmbrlError, require
+from embrl.core.errors import EmbrlError, require
 
 if TYPE_CHECKING:
     import polars as pl

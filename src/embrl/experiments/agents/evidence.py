@@ -20,15 +20,15 @@ from embrl.agents.plane import plane
 from embrl.agents.population import Population
 from embrl.agents.walk import Rule
 from embrl.agents.walks import Walks, drawn
-from embrl.errors import EmbrlError
+from embrl.core.errors import EmbrlError
 from embrl.experiments.agents import ascent, likeness, page, pictures, walking
 from embrl.experiments.agents.bars import bars
 from embrl.experiments.agents.pair import lines, pair_key, summary_line, walk_pair, write_walk
 from embrl.experiments.agents.parts import Parts, mark_of_embedding, mark_of_population
 from embrl.experiments.agents.survivals import survivals
 from embrl.experiments.agents.worth import check_count, check_fits, rule_of, worth_of
-from embrl.training import files
-from embrl.training.versions import machine, versions
+from embrl.storage import files
+from embrl.storage.versions import machine, versions
 
 Tell = Callable[[str, int, int], None]
 """Told the stage, how much of it is done, and of how much."""

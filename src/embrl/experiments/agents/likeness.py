@@ -10,8 +10,8 @@ from embrl.agents.groups import Groups
 from embrl.agents.likeness import likeness, shared_states
 from embrl.agents.population import Population
 from embrl.agents.similarity import Similarity, kappa, layer_names
+from embrl.core.statistics import bootstrap_difference, bootstrap_mean
 from embrl.experiments.summary import Difference, ci95, judge
-from embrl.statistics import bootstrap_difference, bootstrap_mean
 
 PAIRS = 1000
 """Of each group at most."""

@@ -14,16 +14,16 @@ from embrl.agents.population import Population
 from embrl.agents.trajectories import typical
 from embrl.agents.walk import COEFFICIENTS, Rule, best_coefficient
 from embrl.agents.walks import Line, aligned_line, latent_line, stored_line, walked
+from embrl.core.errors import EmbrlError
+from embrl.core.statistics import bootstrap_mean
+from embrl.core.types import Key
 from embrl.envs.cart_pole import CartPoleConfig
-from embrl.errors import EmbrlError
 from embrl.experiments.agents.worth import check_fits, worth_of
 from embrl.experiments.summary import ci95
 from embrl.report.agents_animation import Actor, animate
 from embrl.report.agents_walk import WalkCurve, plot_walk
 from embrl.report.numbers import decimals
-from embrl.statistics import bootstrap_mean
-from embrl.training import files
-from embrl.types import Key
+from embrl.storage import files
 
 MINUS = "\N{MINUS SIGN}"
 SPACES = {

@@ -10,8 +10,8 @@ import numpy as np
 
 from embrl.agents.embeddings.embedding import AgentEmbedding
 from embrl.agents.population import RECORD, Population
-from embrl.errors import EmbrlError
-from embrl.training import files
+from embrl.core.errors import EmbrlError
+from embrl.storage import files
 
 FOLDER = "parts"
 

@@ -10,10 +10,10 @@ from embrl.agents.groups import Groups
 from embrl.agents.population import Population
 from embrl.agents.walk import COEFFICIENTS, Pattern, Rule
 from embrl.agents.walks import Line, Walks, clarity, halved, walked
+from embrl.core.statistics import bootstrap_mean
+from embrl.core.types import Key
 from embrl.experiments.agents.worth import worth_of
 from embrl.experiments.summary import Difference, ci95, judge
-from embrl.statistics import bootstrap_mean
-from embrl.types import Key
 
 SHOWN = (Pattern.SLOPE, Pattern.VALLEY, Pattern.HILL)
 CANDIDATES = 8

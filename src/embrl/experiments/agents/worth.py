@@ -4,7 +4,7 @@ from embrl.agents.embeddings.embedding import AgentEmbedding
 from embrl.agents.population import Population
 from embrl.agents.walk import Rule
 from embrl.agents.worth import worth_of
-from embrl.errors import EmbrlError
+from embrl.core.errors import EmbrlError
 
 MARGIN = 0.1
 """Of a walk's rule, as a share of the range of returns."""

@@ -1,7 +1,7 @@
 """The figures that can be reproduced. A new one is a function of `Options` and one line here."""
 
+from embrl.core.registry import Registry
 from embrl.experiments.panel import Options, Panel, small
-from embrl.registry import Registry
 
 FIGURES = Registry(
     "figure",

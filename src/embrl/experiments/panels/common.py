@@ -3,12 +3,12 @@
 import dataclasses
 from collections.abc import Sequence
 
+from embrl.config.defaults import default_config
+from embrl.config.paper import PROTOCOLS
+from embrl.config.run import RunConfig
 from embrl.envs import EnvConfig
 from embrl.experiments.baselines import tuned_baseline
 from embrl.experiments.panel import Claim, Line, Options
-from embrl.training.config import RunConfig
-from embrl.training.paper import PROTOCOLS
-from embrl.training.settings import default_config
 
 NAMES = {"none": "", "ra": "-RA", "jsae": "-JSAE"}
 

@@ -7,6 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from embrl.config.defaults import Settings, default_config
+from embrl.config.run import RunConfig
+from embrl.core.statistics import bootstrap_mean
 from embrl.envs.gridworld import Gridworld, GridworldConfig
 from embrl.experiments.geometry import linear_r2, wall_ratio
 from embrl.experiments.panel import QUICK_SEEDS, Evidence, Group, Line, Options, Panel
@@ -14,11 +17,8 @@ from embrl.experiments.panels.common import NOT_STATED
 from embrl.experiments.summary import Difference, ci95, judge
 from embrl.report.environment_pictures import picture_of
 from embrl.report.run_figures import draw_embedding, visited_states
-from embrl.statistics import bootstrap_mean
-from embrl.training.config import RunConfig
+from embrl.storage.run_folder import RunFolder
 from embrl.training.restore import restore
-from embrl.training.run_folder import RunFolder
-from embrl.training.settings import Settings, default_config
 
 ACTUATORS = 9
 FIT_STEPS = 5000

@@ -1,7 +1,8 @@
 """Figure 3g: the recommender, with VPG, PPO and SAC."""
 
+from embrl.config.paper import UPDATE
+from embrl.core.errors import EmbrlError
 from embrl.envs.recommender import RecommenderConfig
-from embrl.errors import EmbrlError
 from embrl.experiments.panel import Options, Panel
 from embrl.experiments.panels.common import (
     FEWER_UPDATES,
@@ -12,7 +13,6 @@ from embrl.experiments.panels.common import (
     published_line,
     tuned_lines,
 )
-from embrl.training.paper import UPDATE
 
 ITEMS = 835
 """As many as in the paper."""

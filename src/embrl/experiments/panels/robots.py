@@ -3,6 +3,7 @@
 import dataclasses
 
 from embrl import envs
+from embrl.config.run import RunConfig
 from embrl.experiments.panel import Line, Options, Panel
 from embrl.experiments.panels.common import (
     FEWER_UPDATES,
@@ -13,7 +14,6 @@ from embrl.experiments.panels.common import (
     published_line,
 )
 from embrl.experiments.panels.common import level as as_good_as
-from embrl.training.config import RunConfig
 
 CHEETAH, ANT = "HalfCheetah-v5", "Ant-v5"
 CHEETAH_STEPS, ANT_STEPS = 250, 1000

@@ -2,11 +2,11 @@
 
 import dataclasses
 
+from embrl.config.run import RunConfig, TransferConfig
 from embrl.envs.gridworld import GridworldConfig
 from embrl.experiments.panel import Claim, Group, Line, Options, Panel
 from embrl.experiments.panels.common import NOT_STATED, published_line, tuned_lines
 from embrl.experiments.panels.gridworld import WALLS
-from embrl.training.config import RunConfig, TransferConfig
 
 ACTUATORS, QUICK_ACTUATORS = (9, 11), (5, 6)
 """Of the old world and of the new."""

@@ -1,0 +1,203 @@
+"""Internal policies pi_i: a distribution of internal actions u given features x.
+
+In an embedding space u is a point e; without one it is the index of an action. Noise is passed
+in, so that a rollout can draw it in bulk.
+"""
+
+import abc
+from collections.abc import Sequence
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from embrl.algorithms.networks import Features, Network, network
+from embrl.core import nn as distributions
+from embrl.core.nn import Activation
+from embrl.core.types import Key
+
+LOG_STD = -20.0, 2.0
+"""Limits of a log std that depends on the state, as usual with SAC."""
+
+
+class Actor(eqx.Module):
+    """A stochastic policy over internal actions."""
+
+    @abc.abstractmethod
+    def noise(self, key: Key, batch: tuple[int, ...]) -> Array:
+        """The randomness of `batch` actions, for `act`."""
+
+    @abc.abstractmethod
+    def act(self, x: Array, noise: Array, mask: Array | None = None) -> Array:
+        """Draws u from pi_i(. | x)."""
+
+    @abc.abstractmethod
+    def mode(self, x: Array, mask: Array | None = None) -> Array:
+        """The likeliest u."""
+
+    @abc.abstractmethod
+    def log_prob(self, x: Array, u: Array) -> Float[Array, "*batch"]:
+        """The log density (or probability) pi_i(u | x)."""
+
+    @abc.abstractmethod
+    def entropy(self, x: Array) -> Float[Array, ""]:
+        """Mean entropy in nats."""
+
+    def width(self) -> Float[Array, ""] | float:
+        """How wide the distribution is, in the units that its centre moves in; 1 where there are
+        none.
+        """
+        return 1.0
+
+
+class GaussianActor(Actor):
+    """e ~ N(mu(x), diag(std^2)), with one std for each axis, whatever x is."""
+
+    mean: Network
+    log_std: Float[Array, " d"]
+    bounded: bool = eqx.field(static=True)
+
+    def __init__(
+        self,
+        inputs: Features,
+        d: int,
+        hidden: Sequence[int],
+        *,
+        std: float | Array,
+        bounded: bool,
+        key: Key,
+    ) -> None:
+        """`bounded`: mu ends in a tanh, because embeddings live in (-1, 1)^d."""
+        self.mean = network(inputs, hidden, d, last_scale=0.01, key=key)
+        self.log_std = jnp.full(d, jnp.log(std), jnp.float32)
+        self.bounded = bounded
+
+    def noise(self, key: Key, batch: tuple[int, ...]) -> Float[Array, "*batch d"]:
+        return jax.random.normal(key, (*batch, *self.log_std.shape))
+
+    def act(self, x: Array, noise: Array, mask: Array | None = None) -> Float[Array, "*batch d"]:
+        del mask  # a mask is f's business here: every point of the space is allowed
+        return self.mode(x) + jnp.exp(self.log_std) * noise
+
+    def mode(self, x: Array, mask: Array | None = None) -> Float[Array, "*batch d"]:
+        del mask
+        mean = self.mean(x)
+        return jnp.tanh(mean) if self.bounded else mean
+
+    def log_prob(self, x: Array, u: Array) -> Float[Array, "*batch"]:
+        return distributions.gaussian_log_prob(self.mode(x), self.log_std, u)
+
+    def entropy(self, x: Array) -> Float[Array, ""]:
+        del x
+        return distributions.gaussian_entropy(self.log_std)
+
+    def width(self) -> Float[Array, ""]:
+        """The (geometric) mean std."""
+        return jnp.exp(self.log_std.mean())
+
+
+class SquashedGaussianActor(Actor):
+    """e = tanh(z), z ~ N(mu(x), diag(std(x)^2)): a density on (-1, 1)^d (Haarnoja et al. 2018)."""
+
+    network: Network
+    """To mu and log std, side by side."""
+
+    def __init__(
+        self,
+        inputs: Features,
+        d: int,
+        hidden: Sequence[int],
+        *,
+        std: float | Array,
+        activation: Activation = jax.nn.relu,
+        key: Key,
+    ) -> None:
+        """`std` is what z begins with, whatever x is."""
+        layers = network(inputs, hidden, 2 * d, activation=activation, last_scale=0.01, key=key)
+        bias = jnp.concatenate([jnp.zeros(d), jnp.full(d, jnp.log(std), jnp.float32)])
+        self.network = eqx.tree_at(lambda n: n.layers[-1].bias, layers, bias)
+
+    def noise(self, key: Key, batch: tuple[int, ...]) -> Float[Array, "*batch d"]:
+        return jax.random.normal(key, (*batch, self.network.layers[-1].bias.shape[-1] // 2))
+
+    def act(self, x: Array, noise: Array, mask: Array | None = None) -> Float[Array, "*batch d"]:
+        del mask  # f's business, as above
+        mean, log_std = self.parameters(x)
+        return jnp.tanh(mean + jnp.exp(log_std) * noise)
+
+    def act_and_log_prob(
+        self, x: Array, noise: Array
+    ) -> tuple[Float[Array, "*batch d"], Float[Array, "*batch"]]:
+        """Draws e, with its log density, which is exact however near the border e is."""
+        mean, log_std = self.parameters(x)
+        z = mean + jnp.exp(log_std) * noise
+        return jnp.tanh(z), distributions.squashed_gaussian_log_prob(mean, log_std, z)
+
+    def mode(self, x: Array, mask: Array | None = None) -> Float[Array, "*batch d"]:
+        """The tanh of z's mean: the median on each axis. A density that is high at the borders has
+        no better middle.
+        """
+        del mask
+        return jnp.tanh(self.parameters(x)[0])
+
+    def log_prob(self, x: Array, u: Array) -> Float[Array, "*batch"]:
+        """Within rounding's reach of the border, as if u were that far inside."""
+        inside = 1.0 - jnp.finfo(u.dtype).eps
+        z = jnp.arctanh(jnp.clip(u, -inside, inside))
+        return distributions.squashed_gaussian_log_prob(*self.parameters(x), z)
+
+    def entropy(self, x: Array) -> Float[Array, ""]:
+        return distributions.squashed_gaussian_entropy(*self.parameters(x)).mean()
+
+    def parameters(self, x: Array) -> tuple[Float[Array, "*batch d"], Float[Array, "*batch d"]]:
+        """Mean and log std of z."""
+        mean, log_std = jnp.split(self.network(x), 2, axis=-1)
+        return mean, jnp.clip(log_std, *LOG_STD)
+
+
+class CategoricalActor(Actor):
+    """a ~ softmax(logits(x)) over the raw actions."""
+
+    logits: Network
+    actions: int = eqx.field(static=True)
+
+    def __init__(
+        self,
+        inputs: Features,
+        actions: int,
+        hidden: Sequence[int],
+        *,
+        activation: Activation = jnp.tanh,
+        key: Key,
+    ) -> None:
+        self.logits = network(
+            inputs, hidden, actions, activation=activation, last_scale=0.01, key=key
+        )
+        self.actions = actions
+
+    def noise(self, key: Key, batch: tuple[int, ...]) -> Float[Array, "*batch"]:
+        return jax.random.uniform(key, batch)
+
+    def act(
+        self, x: Array, noise: Array, mask: Bool[Array, "*#batch n"] | None = None
+    ) -> Int[Array, "*batch"]:
+        return distributions.categorical_sample(self._masked(x, mask), noise)
+
+    def mode(self, x: Array, mask: Bool[Array, "*#batch n"] | None = None) -> Int[Array, "*batch"]:
+        return self._masked(x, mask).argmax(-1).astype(np.int32)
+
+    def log_prob(self, x: Array, u: Array) -> Float[Array, "*batch"]:
+        return distributions.categorical_log_prob(self.logits(x), u)
+
+    def log_probs(self, x: Array) -> Float[Array, "*batch n"]:
+        """The log-probability of every action."""
+        return jax.nn.log_softmax(self.logits(x))
+
+    def entropy(self, x: Array) -> Float[Array, ""]:
+        return distributions.categorical_entropy(self.logits(x)).mean()
+
+    def _masked(self, x: Array, mask: Array | None) -> Float[Array, "*batch n"]:
+        logits = self.logits(x)
+        return logits if mask is None else jnp.where(mask, logits, -jnp.inf)

@@ -1,0 +1,147 @@
+"""Q(x, u) twice over, for points of E and for indices of actions.
+
+Two networks that differ by their start value the same actions, and the lower of their values
+counts: a maximum over one critic's errors would be too high (Fujimoto et al. 2018).
+"""
+
+import abc
+from collections.abc import Sequence
+from typing import Generic, TypeVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from embrl.algorithms.actors import Actor, CategoricalActor, SquashedGaussianActor
+from embrl.algorithms.networks import Features, Network, network
+from embrl.core.types import Key, Observation
+from embrl.decoding.decoder import Judge
+from embrl.embedding.encoders import Norm
+from embrl.embedding.memory import Recall
+from embrl.embedding.objectives.rewards import Outcome
+from embrl.embedding.transition import Points, TransitionModel
+
+A = TypeVar("A", bound=Actor)
+
+
+class TwinCritic(eqx.Module, Generic[A]):
+    """Two action values, for the kind of actor that chooses such actions."""
+
+    networks: Network
+    """Both networks, stacked on a first axis of every array."""
+
+    @abc.abstractmethod
+    def __call__(self, x: Array, u: Array) -> Float[Array, "2 *batch"]:
+        """Both values of u."""
+
+    @abc.abstractmethod
+    def expected(
+        self, actor: A, x: Array, noise: Array
+    ) -> tuple[Float[Array, "*batch"], Float[Array, "*batch"]]:
+        """The lower value of what the actor does in x, and the actor's entropy there: in
+        expectation, or estimated by one draw.
+        """
+
+    @abc.abstractmethod
+    def judge(self, x: Array) -> Judge | None:
+        """The lower value of points of E in states with features x; None if there is no E."""
+
+
+def soft_value(
+    actor: A, critic: TwinCritic[A], x: Array, noise: Array, alpha: Float[Array, ""]
+) -> tuple[Float[Array, "*batch"], Float[Array, "*batch"]]:
+    """V(x) = E[min Q(x, u) - alpha log pi(u|x)] (Haarnoja et al. 2018, eq. 3), and the entropy."""
+    value, entropy = critic.expected(actor, x, noise)
+    return value + alpha * entropy, entropy
+
+
+class PointCritic(TwinCritic[SquashedGaussianActor]):
+    """Q(x, e)."""
+
+    def __init__(self, inputs: Features, d: int, hidden: Sequence[int], *, key: Key) -> None:
+        self.networks = _twins(inputs, hidden, 1, beside=d, key=key)
+
+    def __call__(self, x: Array, u: Float[Array, "*batch d"]) -> Float[Array, "2 *batch"]:
+        return jax.vmap(lambda network: network(x, u)[..., 0])(self.networks)
+
+    def expected(
+        self, actor: SquashedGaussianActor, x: Array, noise: Float[Array, "*batch d"]
+    ) -> tuple[Float[Array, "*batch"], Float[Array, "*batch"]]:
+        """Estimated by one draw, through which the value's slope reaches the actor."""
+        e, log_prob = actor.act_and_log_prob(x, noise)
+        return _lower(self(x, e)), -log_prob
+
+    def judge(self, x: Array) -> Judge:
+        return lambda points, _: _lower(self(x[..., None, :], points))
+
+
+class IndexCritic(TwinCritic[CategoricalActor]):
+    """Q(x, .) of all original actions at once."""
+
+    def __init__(self, inputs: Features, n: int, hidden: Sequence[int], *, key: Key) -> None:
+        self.networks = _twins(inputs, hidden, n, key=key)
+
+    def __call__(self, x: Array, u: Int[Array, "*batch"]) -> Float[Array, "2 *batch"]:
+        values = self._all(x)
+        # Not an index, whose gradient is a scatter: slow on the CPU.
+        chosen = u[..., None] == jnp.arange(values.shape[-1], dtype=u.dtype)
+        return jnp.where(chosen, values, 0.0).sum(-1)
+
+    def expected(
+        self, actor: CategoricalActor, x: Array, noise: Array
+    ) -> tuple[Float[Array, "*batch"], Float[Array, "*batch"]]:
+        """The exact expectation over all actions (Christodoulou 2019)."""
+        del noise
+        log_p = actor.log_probs(x)
+        p = jnp.exp(log_p)
+        return (p * _lower(self._all(x))).sum(-1), -(p * log_p).sum(-1)
+
+    def judge(self, x: Array) -> None:
+        del x
+
+    def _all(self, x: Array) -> Float[Array, "2 *batch n"]:
+        return jax.vmap(lambda network: network(x))(self.networks)
+
+
+def _lower(values: Float[Array, "2 *shape"]) -> Float[Array, "*shape"]:
+    # Not `min(0)`, a reduction: XLA would not fuse it with what follows.
+    return jnp.minimum(values[0], values[1])
+
+
+def _twins(
+    inputs: Features, hidden: Sequence[int], outputs: int, beside: int = 0, *, key: Key
+) -> Network:
+    return eqx.filter_vmap(
+        lambda key: network(inputs, hidden, outputs, beside=beside, activation=jax.nn.relu, key=key)
+    )(jax.random.split(key, 2))
+
+
+# DOC What the learned model expects of actions, for an f that asks a judge.
+
+
+class ModelJudge(eqx.Module):
+    """Judges candidates by the mean outcome R(s') of the next step: s' ~ T(. | phi(s), e).
+
+    It looks no further ahead, and it learns from every transition, whatever the action: where
+    rewards of single actions drown in noise, a critic has nothing to go by.
+    """
+
+    T: TransitionModel
+    outcome: Outcome
+    points: Points
+    norm: Norm
+    """Of X, as the policy sees it."""
+
+    recall: Recall | None = None
+    """What followed a state before."""
+
+    def judge(self, x: Array, observation: Observation | None = None) -> Judge:
+        """For states with features x, as the policy sees them."""
+        place = self.norm.centre + self.norm.width * x
+        recalled = None
+        if self.recall is not None and observation is not None:
+            recalled = self.recall(observation)
+        return lambda e, action: self.T.expected(
+            place, e, self.points, action, self.outcome, recalled
+        )

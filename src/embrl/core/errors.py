@@ -1,0 +1,101 @@
+"""Errors that embrl raises for input that a user can correct."""
+
+import difflib
+import importlib
+import math
+from collections.abc import Iterable
+from types import ModuleType
+from typing import Any
+
+
+class EmbrlError(Exception):
+    """Bad input, described in one line: what is wrong, where, and what to do.
+
+    The command line prints the message and exits with code 2.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.split()))  # quoted text may contain line breaks
+
+
+class UnknownNameError(EmbrlError):
+    """A name that is in no registry; the message offers the nearest known names."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str], otherwise: str = "") -> None:
+        """Compose the message.
+
+        Args:
+            kind: what the name should be, as `environment`.
+            name: the unknown name.
+            known: all names of that kind.
+            otherwise: advice to append.
+        """
+        known = sorted(known)
+        near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"choose from {', '.join(known)}"
+        end = "" if near or not otherwise else "."
+        super().__init__(f"unknown {kind} {name!r}: {hint}{end} {otherwise}")
+
+
+class SettingError(EmbrlError):
+    """A setting with a value that it cannot have."""
+
+    def __init__(self, setting: str, constraint: str, value: Any, advice: str = "") -> None:
+        """Compose `<setting> must be <constraint>, got <value>; <advice>`."""
+        super().__init__(
+            f"{setting} must be {constraint}, got {value}" + (f"; {advice}" if advice else "")
+        )
+
+
+def check_positive(setting: str, value: float) -> None:
+    """Raise `SettingError` unless the value is greater than 0."""
+    if not value > 0:
+        raise SettingError(setting, "greater than 0", value)
+
+
+def check_at_least(setting: str, value: float, least: float) -> None:
+    """Raise `SettingError` unless the value is `least` or greater."""
+    if not value >= least:
+        raise SettingError(setting, f"at least {least:g}", value)
+
+
+def check_fraction(setting: str, value: float, *, zero: bool = True, one: bool = True) -> None:
+    """Raise `SettingError` unless the value lies between 0 and 1.
+
+    Args:
+        setting: its dotted name.
+        value: its value.
+        zero: whether 0 itself is allowed.
+        one: whether 1 itself is allowed.
+    """
+    if not (0.0 < value < 1.0 or (zero and value == 0.0) or (one and value == 1.0)):
+        low, high = "[" if zero else "(", "]" if one else ")"
+        raise SettingError(setting, f"in {low}0, 1{high}", value)
+
+
+def check_multiple(setting: str, value: int, of: str, unit: int) -> None:
+    """Raise `SettingError` unless the value is a positive multiple of another setting's."""
+    if value < 1 or value % unit:
+        raise SettingError(setting, f"a positive multiple of {of} ({unit})", value)
+
+
+def check_finite(settings: dict[str, Any], prefix: str = "") -> None:
+    """Raise `SettingError` if a number among nested settings is infinite or NaN."""
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            check_finite(value, f"{prefix}{name}.")
+        elif isinstance(value, float) and not math.isfinite(value):
+            raise SettingError(f"{prefix}{name}", "finite", value)
+
+
+def require(module: str, extra: str) -> ModuleType:
+    """Import an optional dependency.
+
+    Raises:
+        EmbrlError: it is not installed; the message gives the pip command.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        name = module.partition(".")[0]
+        raise EmbrlError(f"{name} is not installed; pip install 'embrl[{extra}]'") from error

@@ -1,0 +1,52 @@
+"""Settings of the JAX runtime: processor cores as devices and the compilation cache."""
+
+import contextlib
+import hashlib
+import os
+import platform
+from pathlib import Path
+
+CACHE_BYTES = 500_000_000
+"""Maximum size of the compilation cache; the least recently used programs are evicted."""
+
+
+def available_cores() -> int:
+    """Return the number of processor cores that this process may use.
+
+    This is less than the machine has where a scheduler or `taskset` restricts the process.
+    """
+    if hasattr(os, "sched_getaffinity"):  # Linux
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def prepare_jax() -> None:
+    """Configure JAX for seeds that train side by side, if it has not started yet.
+
+    Every core becomes a device of its own. Most of a run consists of small operations one after
+    another, which XLA does not spread over threads: half of the seeds on each of two cores is
+    nearly twice as fast as all seeds on both. Compiled programs are kept for the next run, unless
+    the caller has set `JAX_COMPILATION_CACHE_DIR`.
+    """
+    import jax
+
+    with contextlib.suppress(RuntimeError):  # JAX is already running with its own settings
+        jax.config.update("jax_num_cpu_devices", available_cores())
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        jax.config.update("jax_compilation_cache_dir", str(_cache_folder()))
+        jax.config.update("jax_compilation_cache_max_size", CACHE_BYTES)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+
+
+def _cache_folder() -> Path:
+    """Return the cache folder of this kind of processor.
+
+    A home folder may be shared between machines, and code compiled for one processor may not run
+    on another.
+    """
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    processor = platform.processor() + platform.machine()
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        processor += next((line for line in lines if line.startswith(("flags", "Features"))), "")
+    return base / "embrl" / hashlib.sha256(processor.encode()).hexdigest()[:12]

@@ -1,0 +1,104 @@
+"""Transitions of a policy that is a Python function of one observation."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from embrl.core.errors import EmbrlError
+from embrl.core.spaces import check_action
+from embrl.core.types import Key, Transition
+from embrl.envs import Environment
+from embrl.envs.host import HostEnvironment
+
+Behaviour = Callable[[Any], Any]
+"""An action for an observation; of Gymnasium's environments, both as those have them."""
+
+
+def play_host(env: HostEnvironment, policy: Behaviour, samples: int, seed: int) -> Transition:
+    """Steps in one environment of Gymnasium's, `[T, 1, ...]`.
+
+    Raises:
+        EmbrlError: the policy or the environment raised something, an action is not in the space,
+            or what came back is no observation of its space or not finite.
+    """
+    bare = env.make()
+    try:
+        observation = _guarded(env.name, "reset()", lambda: bare.reset(seed=seed))[0]
+        rows = []
+        for step in range(samples):
+            action = _guarded(env.name, f"the policy at step {step}", policy, observation)
+            if not bare.action_space.contains(action):
+                raise EmbrlError(
+                    f"{env.name}: the policy's action {action!r} at step {step} is not in "
+                    f"{bare.action_space}"
+                )
+            after, reward, terminated, truncated, _ = _guarded(
+                env.name, f"step {step}", bare.step, action
+            )
+            now, following = env.observations(observation), env.observations(after)
+            if (fault := env.observations.fault(following[None])) or not np.isfinite(float(reward)):
+                words = fault[1] if fault else f"the reward {reward}"
+                raise EmbrlError(f"{env.name} gave {words} at step {step}")
+            chosen = env.actions.from_original(action)
+            rows.append((now, chosen, reward, following, terminated, truncated))
+            observation = after
+            if terminated or truncated:
+                observation = _guarded(env.name, "reset()", bare.reset)[0]
+    finally:
+        bare.close()
+    return _stacked(rows)
+
+
+def play_compiled(env: Environment, policy: Behaviour, samples: int, key: Key) -> Transition:
+    """Steps in one of our environments, `[T, 1, ...]`.
+
+    Raises:
+        EmbrlError: the policy raised something, or an action is not in the space.
+    """
+    reset = jax.jit(lambda env, key: env.reset(key))
+    take = jax.jit(lambda env, key, state, action: env.step(key, state, action))
+    state, observation = reset(env, key)
+    rows = []
+    for step in range(samples):
+        seen = np.asarray(observation)
+        shown = seen if seen.ndim else int(seen)
+        action = _guarded("", f"the policy at step {step}", policy, shown)
+        try:
+            action = check_action(env.action_space, action)
+        except EmbrlError as error:
+            raise EmbrlError(f"the policy at step {step}: {error}") from error
+        key_step, key_reset = jax.random.split(jax.random.fold_in(key, step))
+        state, after = take(env, key_step, state, action)
+        rows.append((seen, action, after.reward, after.observation, *after[2:]))
+        observation = after.observation
+        if after.terminated or after.truncated:
+            state, observation = reset(env, key_reset)
+    return _stacked(rows)
+
+
+def _stacked(rows: list[tuple[Any, ...]]) -> Transition:
+    observation, action, reward, following, terminated, truncated = (
+        np.stack([np.asarray(value) for value in column])[:, None]
+        for column in zip(*rows, strict=True)
+    )
+    columns: Any = (
+        observation,
+        action,
+        reward.astype(np.float32),
+        following,
+        terminated.astype(bool),
+        truncated.astype(bool),
+    )
+    return Transition(*columns)
+
+
+def _guarded(name: str, what: str, function: Callable[..., Any], *arguments: Any) -> Any:
+    try:
+        return function(*arguments)
+    except EmbrlError:
+        raise
+    except Exception as error:  # whatever the user's own code raises
+        where = f"{name}: " if name else ""
+        raise EmbrlError(f"{where}{what} raised {type(error).__name__}: {error}") from error

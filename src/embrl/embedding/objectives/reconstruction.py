@@ -1,0 +1,57 @@
+"""Tell the state from its embedding: half of an autoencoder."""
+
+from typing import TYPE_CHECKING
+
+from jaxtyping import Array, Float
+
+from embrl.core.nn import MLP, categorical_log_prob
+from embrl.core.types import Key, Transition
+from embrl.embedding.config import ModelConfig, Shape
+from embrl.embedding.encoders import ContinuousActions, RawStates
+from embrl.embedding.objectives.base import Objective
+from embrl.embedding.transition import as_prediction, observation_loss, output_size
+
+if TYPE_CHECKING:
+    from embrl.embedding.model import JointEmbedding
+
+
+class StateReconstruction(Objective):
+    """- log P(s | phi(s)) in nats, or the mean squared error of a box."""
+
+    decoder: MLP
+
+    def __init__(self, shape: Shape, config: ModelConfig, *, key: Key) -> None:
+        """
+        Raises:
+            EmbrlError: states are not embedded.
+        """
+        outputs = output_size(RawStates(shape.observation_space).features)
+        self.decoder = MLP(shape.m("state"), config.head_hidden, outputs, last_scale=0.1, key=key)
+
+    def __call__(self, model: "JointEmbedding", batch: Transition) -> Float[Array, ""]:
+        outputs = self.decoder(model.phi(batch.observation))
+        target = model.raw(batch.observation)
+        return observation_loss(as_prediction(outputs, model.raw.features), target).mean()
+
+
+# DOC Tell the action from its embedding: half of an autoencoder, and a part of DCT.
+
+
+if TYPE_CHECKING:
+    from embrl.embedding.model import JointEmbedding
+
+
+class ActionReconstruction(Objective):
+    """- log P(a | g(a)) in nats, or the mean squared error of an action that is a vector."""
+
+    decoder: MLP
+
+    def __init__(self, shape: Shape, config: ModelConfig, *, key: Key) -> None:
+        outputs = shape.actions or shape.action_length
+        self.decoder = MLP(shape.d, config.head_hidden, outputs, last_scale=0.1, key=key)
+
+    def __call__(self, model: "JointEmbedding", batch: Transition) -> Float[Array, ""]:
+        logits = self.decoder(model.g(batch.action))
+        if isinstance(model.g, ContinuousActions):
+            return ((logits - model.g.raw(batch.action)) ** 2).mean()
+        return -categorical_log_prob(logits, batch.action).mean()
