@@ -15,9 +15,9 @@ from embrl.config.run import RunConfig
 from embrl.config.settings_by_name import replaced
 from embrl.core.spaces import dimensions
 from embrl.envs.host import HostEnvironment, HostLanes, HostStep
-from embrl.training.hosted_backend import HostWorld
-from embrl.training.replicas import Rows
-from embrl.training.trainer import Program
+from embrl.training.hosted_backend import HostedBackend
+from embrl.training.replicas import Replicas
+from embrl.training.trainer import Trainer
 
 SEEDS, EPOCHS, FIT, STEPS = 3, 3, 6000, 500
 """Epochs and steps are those of one repetition."""
@@ -32,16 +32,16 @@ def cases() -> Iterator[tuple[str, RunConfig]]:
         for method, algorithm in itertools.product(("none", "jsae"), ("vpg", "ppo")):
             settings = "paper" if algorithm == "vpg" else "tuned"
             config = default_config(name, env, method, algorithm, settings)
-            changes = {"seeds": SEEDS} | ({"fit.samples": FIT} if method == "jsae" else {})
+            changes = {"seeds": SEEDS} | ({"pretrain.timesteps": FIT} if method == "jsae" else {})
             yield f"{name}, {method} + {algorithm}, {vector}", replaced(config, changes)
 
 
-def epochs(rows: Rows, world: HostWorld) -> Callable[[], object]:
+def epochs(rows: Replicas, world: HostedBackend) -> Callable[[], object]:
     """A function that trains for `EPOCHS` more epochs. The embedding is untrained, which changes no
     shape.
     """
-    found = world.collect() if rows.program.method.embeds else None
-    state, done = world.begin(rows.over(Program.untrained)(rows.keys), found), 0
+    found = world.collect() if rows.trainer.method.embeds else None
+    state, done = world.begin(rows.over(Trainer.untrained)(rows.keys), found), 0
 
     def more() -> None:
         nonlocal state, done
@@ -92,12 +92,12 @@ def run(only: str = "") -> Iterator[Row]:
             continue
         env = config.env.build()
         assert isinstance(env, HostEnvironment)
-        rows = Rows(Program(config, env.observation_space, env.action_space))
-        world, lanes = HostWorld(rows, env), SEEDS * config.rollout.lanes
+        rows = Replicas(Trainer(config, env.observation_space, env.action_space))
+        world, lanes = HostedBackend(rows, env), SEEDS * config.rollout.num_envs
         with env.open(lanes, 0) as opened:
             train = epochs(rows, world)
             row = compare(
-                what, train, SEEDS * EPOCHS * config.rollout.epoch,
+                what, train, SEEDS * EPOCHS * config.rollout.steps_per_update,
                 "", random_steps(opened, dimensions(env.action_space)), STEPS * lanes,
             )  # fmt: skip
             share = share_in_simulator(train)

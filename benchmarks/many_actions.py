@@ -38,8 +38,8 @@ from embrl.storage.versions import machine
 from embrl.training.action_inputs import ActionInputs
 from embrl.training.loop import Progress
 from embrl.training.loop import train as run_training
-from embrl.training.replicas import Rows
-from embrl.training.trainer import Program
+from embrl.training.replicas import Replicas
+from embrl.training.trainer import Trainer
 
 FEATURES = 16
 STEP_LIMIT = 20
@@ -119,8 +119,8 @@ def settings(actions: int, samples: int) -> RunConfig:
         config,
         seeds=1,
         samples=samples,
-        model=dataclasses.replace(config.model, action_features="env"),
-        fit=dataclasses.replace(config.fit, samples=6000, steps=300),
+        model=dataclasses.replace(config.embedding, action_features="env"),
+        fit=dataclasses.replace(config.pretrain, samples=6000, steps=300),
         evaluation=dataclasses.replace(
             config.evaluation, every=3000, episodes=10, final_episodes=50
         ),
@@ -144,11 +144,11 @@ def fit(actions: int, samples: int) -> dict[str, float]:
     config = settings(actions, 10_000)
     env = config.env.build()
     inputs = ActionInputs(env.action_features())  # type: ignore[attr-defined]
-    program = Program(config, env.observation_space, env.action_space, inputs=inputs)
-    rows = Rows(program)
-    seen = rows.over(Program.collect, shared=(0,), once=True)(env, rows.keys)
-    state = rows.over(Program.new_model, shared=(2,), once=True)(rows.keys, seen, inputs.features)
-    step = rows.over(Program.fit, shared=(3,))
+    trainer = Trainer(config, env.observation_space, env.action_space, inputs=inputs)
+    rows = Replicas(trainer)
+    seen = rows.over(Trainer.collect, shared=(0,), once=True)(env, rows.keys)
+    state = rows.over(Trainer.new_model, shared=(2,), once=True)(rows.keys, seen, inputs.features)
+    step = rows.over(Trainer.fit, shared=(3,))
     steps = jnp.arange(STEPS, dtype=jnp.int32)
     return {"fit_ms": 1e3 * timed(lambda: step(state, seen, rows.keys, steps)) / STEPS}
 
@@ -206,7 +206,7 @@ def peak() -> float:
 def measured(part: str, actions: int, samples: int) -> dict[str, float]:
     """One part in a process of its own."""
     command = [sys.executable, "-m", "benchmarks.many_actions", "--part", part]
-    command += ["--actions", str(actions), "--samples", str(samples)]
+    command += ["--actions", str(actions), "--total-timesteps", str(samples)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -245,7 +245,7 @@ def main() -> None:
     """Prints the table; with --out, also writes it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--actions", type=int, nargs="+", default=[1_000, 1_000_000])
-    parser.add_argument("--samples", type=int, default=21_000, help="of PPO's run")
+    parser.add_argument("--total-timesteps", type=int, default=21_000, help="of PPO's run")
     parser.add_argument("--part", choices=PARTS)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--note", default="", help="what else the machine did")

@@ -96,5 +96,5 @@ def draws(random: np.random.Generator, n: int, batch: int) -> Row:
 
 
 def compiled(search: Callable[..., object]) -> Callable[..., object]:
-    """One step after another, all in one program."""
+    """One step after another, all in one trainer."""
     return jax.jit(lambda steps: jax.lax.scan(lambda _, e: (None, search(e)), None, steps)[1])

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.timing import Row, compare
-from embrl.algorithms.base import Experience, Points, PolicyConfig, Steps
+from embrl.algorithms.base import Batch, EmbeddedActions, Experience, PolicyConfig
 from embrl.algorithms.sac import SAC
 from embrl.core.types import Transition
 from embrl.data import replay as replays
@@ -23,7 +23,7 @@ HIDDEN, BATCH, UPDATES, STORED = (256, 256), 256, 200, 10_000
 
 def ours(seeds: int) -> Callable[[], object]:
     """`UPDATES` updates of that many learners side by side, from replay buffers."""
-    hyper = SAC(actor_lr=3e-4, critic_lr=3e-4, alpha_lr=3e-4, batch=BATCH)
+    hyper = SAC(actor_lr=3e-4, critic_lr=3e-4, alpha_lr=3e-4, batch_size=BATCH)
     config = PolicyConfig(hidden=HIDDEN)
 
     def filled(key: Any) -> Any:
@@ -35,22 +35,22 @@ def ours(seeds: int) -> Callable[[], object]:
         return Transition(seen, action, reward, seen[::-1], no, no)
 
     def start(key: Any) -> Any:
-        return hyper.start(OBSERVATIONS, Points(ACTIONS), Identity(), config, key=key)
+        return hyper.start(OBSERVATIONS, EmbeddedActions(ACTIONS), Identity(), config, key=key)
 
     @jax.jit
     @jax.vmap
     def update(learner: Any, stored: Any, key: Any) -> Any:
         replay = replays.Replay(stored, None)
 
-        def draw(key: Any, count: int) -> Steps:
+        def draw(key: Any, count: int) -> Batch:
             steps, _ = replays.draw(replay, key, count, STORED)
-            return Steps(
+            return Batch(
                 steps.observation, steps.action, steps.action, steps.reward,
                 steps.next_observation, steps.terminated, steps.truncated,
             )  # fmt: skip
 
         fresh = jax.tree.map(lambda column: column[:UPDATES], stored)
-        fresh = Steps(*fresh[:1], *fresh[1:2], *fresh[1:2], *fresh[2:])
+        fresh = Batch(*fresh[:1], *fresh[1:2], *fresh[1:2], *fresh[2:])
         return hyper.update(learner, Experience(fresh, draw, None), key)[0]
 
     keys = jax.random.split(jax.random.key(0), seeds)

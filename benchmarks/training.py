@@ -10,8 +10,8 @@ from benchmarks.timing import Row, compare
 from embrl.algorithms import ALGORITHMS
 from embrl.config.defaults import default_config
 from embrl.envs.gridworld import GridworldConfig
-from embrl.training.replicas import over_seeds, seed_keys
-from embrl.training.trainer import Program
+from embrl.training.replicas import over_replicas, seed_keys
+from embrl.training.trainer import Trainer
 
 SEEDS = 10
 
@@ -52,14 +52,14 @@ def epochs(algorithm: str, seeds: int, *, count: int) -> tuple[Callable[[], obje
         default_config("gridworld", env_config, "jsae", algorithm), seeds=seeds
     )
     env = env_config.build()
-    program = Program(config, env.observation_space, env.action_space)
+    trainer = Trainer(config, env.observation_space, env.action_space)
     keys = seed_keys(0, seeds)
-    models = over_seeds(program.new_model, seeds, once=True)(keys).model
-    agents = over_seeds(program.new_agent, seeds, once=True)(keys, models)
-    found = over_seeds(program.collect, seeds, shared=(0,), once=True)(env, keys)
-    state = over_seeds(program.start, seeds, shared=(0,), once=True)(env, keys, agents, found)
-    improve = over_seeds(program.improve, seeds, shared=(0, 3, 4))
+    models = over_replicas(trainer.new_model, seeds, once=True)(keys).model
+    agents = over_replicas(trainer.new_agent, seeds, once=True)(keys, models)
+    found = over_replicas(trainer.collect, seeds, shared=(0,), once=True)(env, keys)
+    state = over_replicas(trainer.start, seeds, shared=(0,), once=True)(env, keys, agents, found)
+    improve = over_replicas(trainer.iterate, seeds, shared=(0, 3, 4))
     return (
         lambda: jax.block_until_ready(improve(env, state, keys, jnp.int32(0), jnp.int32(count))),
-        count * config.rollout.epoch * seeds,
+        count * config.rollout.steps_per_update * seeds,
     )

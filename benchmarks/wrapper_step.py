@@ -17,7 +17,7 @@ import numpy as np
 from gymnasium import spaces
 
 from embrl.decoding.config import DecoderConfig
-from embrl.embedding.config import FitConfig, ModelConfig
+from embrl.embedding.config import EmbeddingConfig
 from embrl.embedding.encoders import Norm
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.saved import EmbeddingSettings
@@ -50,7 +50,7 @@ def embedding(
     """
     states = spaces.Discrete(STATES)
     named = "" if features is None else "given"
-    config = ModelConfig(m=8, d=d, action_spread=0.6, action_features=named)
+    config = EmbeddingConfig(state_dim=8, action_dim=d, action_spread=0.6, action_features=named)
     key = jax.random.key(0)
     known = None if features is None else jax.numpy.asarray(features)
     model = JointEmbedding(

@@ -18,7 +18,7 @@ from embrl.core.types import TimeStep
 from embrl.data.rollout import random_transitions
 from embrl.data.segments import draw_segments
 from embrl.embedding import pretraining as fit
-from embrl.embedding.config import ModelConfig
+from embrl.embedding.config import EmbeddingConfig
 from embrl.embedding.model import JointEmbedding
 from embrl.envs import Environment
 
@@ -57,9 +57,12 @@ def main() -> float:
     key_collect, key_model, key_fit = jax.random.split(jax.random.key(0), 3)
     transitions = random_transitions(env, key_collect, samples=3_000, lanes=30)
     model = JointEmbedding(
-        env.observation_space, env.action_space, ModelConfig(m=2, d=2), key=key_model
+        env.observation_space,
+        env.action_space,
+        EmbeddingConfig(state_dim=2, action_dim=2),
+        key=key_model,
     )
-    settings = fit.FitConfig(steps=500, batch=256)
+    settings = fit.FitConfig(gradient_steps=500, batch_size=256)
 
     @jax.jit
     def train(state: fit.FitState, keys: Array) -> tuple[fit.FitState, Array]:

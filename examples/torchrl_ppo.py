@@ -33,7 +33,9 @@ def shop() -> Inventory:
 def main(steps: int = 30_000, samples: int = 10_000) -> float:
     """The mean return of the last episodes in training."""
     torch.manual_seed(0)
-    embedding = embrl.fit(shop, samples=samples, tried_only=True, overrides={"model": {"d": 3}})
+    embedding = embrl.fit(
+        shop, samples=samples, tried_only=True, overrides={"embedding": {"action_dim": 3}}
+    )
     env = TransformedEnv(GymWrapper(embrl.wrap(shop(), embedding)), RewardSum())
     net = nn.Sequential(
         MLP(embedding.m, 2 * embedding.d, num_cells=[64, 64], activation_class=nn.Tanh),

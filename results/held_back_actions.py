@@ -1,8 +1,8 @@
 """Actions that training never tried, chosen by their features alone.
 
-    python results/held_back_actions.py [--seeds 10] [--samples 150000]
+    python results/held_back_actions.py [--seeds 10] [--total-timesteps 150000]
 
-Gridworld with 2,048 actions, of which a tenth is held back (`rollout.closed`): neither tried in
+Gridworld with 2,048 actions, of which a tenth is held back (`rollout.excluded_actions`): neither tried in
 pre-training nor returned by f. Then all are masked but these. Beside it: training on just these,
 drawing among them, as many actions that were tried, and the same with a row for each action, which
 leaves new ones where they began.
@@ -62,11 +62,11 @@ def trained(
     changes = {
         "seeds": given.seeds,
         "samples": given.samples,
-        "model.action_features": features,
-        "rollout.closed": str(folder / "closed.npy"),
+        "embedding.action_features": features,
+        "rollout.excluded_actions": str(folder / "closed.npy"),
         "evaluation.every": 30_000,
-        "explore.bonus": given.bonus,
-        "explore.known": 10,
+        "exploration.bonus": given.bonus,
+        "exploration.known_after": 10,
     }
     run = embrl.load(train(replaced(config, changes), folder / "run").path)
     return [run.policy(seed).overall for seed in range(given.seeds)]
@@ -155,11 +155,11 @@ def page(found: dict[str, Any], folder: str) -> str:
     return (
         "# Held-back actions\n\n"
         f"    python results/held_back_actions.py --seeds {found['seeds']} "
-        f"--samples {found['samples']}{flag}\n\n"
+        f"--total-timesteps {found['samples']}{flag}\n\n"
         f"Gridworld, {found['actions']:,} actions; {found['held_back']} of them, chosen by seed "
         f"{found['choice']}, are held back: never tried in training. JSAE with PPO, tuned "
         f"settings{bonus}, {found['samples']:,} samples, {found['seeds']} seeds. An action's "
-        "features are the bits of its actuators (`--model.action-features env`). Returns of the "
+        "features are the bits of its actuators (`--embedding.action-features env`). Returns of the "
         f"policy as it acts, {EPISODES} episodes a seed; means with 95 % intervals (bootstrap over "
         "seeds). Best known: "
         f"{found['best_known_return']:.2f}.\n\n"
@@ -173,10 +173,10 @@ def main() -> None:
     """Trains, measures, writes."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--samples", type=int, default=150_000)
+    parser.add_argument("--total-timesteps", type=int, default=150_000)
     parser.add_argument("--actuators", type=int, default=ACTUATORS)
     parser.add_argument("--choice", type=int, default=0, help="which tenth is held back")
-    parser.add_argument("--bonus", type=float, default=0.0, help="for novelty, explore.bonus")
+    parser.add_argument("--bonus", type=float, default=0.0, help="for novelty, exploration.bonus")
     parser.add_argument("--out", type=Path, default=OUT)
     parser.add_argument("--note", default="", help="what else the machine did")
     given = parser.parse_args()

@@ -1,6 +1,6 @@
 """The figures of docs/monitoring.md: what monitoring says when the world changes, or does not.
 
-    python results/monitoring.py METHOD CHANGE [--samples N] [--seed S] [--update EPOCHS]
+    python results/monitoring.py METHOD CHANGE [--total-timesteps N] [--seed S] [--update EPOCHS]
 
 CHANGE: unchanged, mirrored, shifted, turned. It happens between pre-training and the first epoch.
 """
@@ -15,10 +15,10 @@ import numpy as np
 from embrl.config.defaults import default_config
 from embrl.core.runtime import prepare_jax
 from embrl.embedding.monitor import MEASURES
-from embrl.embedding.warnings import complaints
+from embrl.embedding.warnings import embedding_warnings
 from embrl.envs.gridworld import Gridworld, GridworldConfig
-from embrl.training.replicas import over_seeds, seed_keys
-from embrl.training.trainer import Program
+from embrl.training.replicas import over_replicas, seed_keys
+from embrl.training.trainer import Trainer
 
 SEEDS = 8
 WALLS = GridworldConfig(actuators=9)
@@ -40,42 +40,42 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("method")
     parser.add_argument("change", choices=["unchanged", "turned", *OBSTACLES])
-    parser.add_argument("--samples", type=int, default=150_000)
+    parser.add_argument("--total-timesteps", type=int, default=150_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--update", type=int, default=0)
     given = parser.parse_args()
     prepare_jax()
     config = default_config("gridworld", WALLS, given.method)
-    update = dataclasses.replace(config.update, every=given.update)
+    update = dataclasses.replace(config.online, every=given.update)
     config = dataclasses.replace(
         config, samples=given.samples, seed=given.seed, seeds=SEEDS, update=update
     )
     before, after = WALLS.build(), changed(given.change)
-    program = Program(config, before.observation_space, before.action_space)
+    trainer = Trainer(config, before.observation_space, before.action_space)
     keys = seed_keys(config.seed, SEEDS)
 
     def pretrain(env, key):
-        transitions = program.collect(env, key)
-        train, _ = program.split(transitions)
-        state = program.new_model(key)
+        transitions = trainer.collect(env, key)
+        train, _ = trainer.split(transitions)
+        state = trainer.new_model(key)
         if config.objectives:
-            state, _ = program.fit(state, train, key, jnp.arange(config.fit.steps))
-        return program.new_agent(key, state.model), transitions
+            state, _ = trainer.fit(state, train, key, jnp.arange(config.pretrain.gradient_steps))
+        return trainer.new_agent(key, state.model), transitions
 
-    agent, transitions = over_seeds(pretrain, SEEDS, shared=(0,))(before, keys)
-    state = over_seeds(program.start, SEEDS, shared=(0,))(after, keys, agent, transitions)
-    improve = over_seeds(program.improve, SEEDS, shared=(0, 3, 4))
-    evaluate = over_seeds(program.evaluate, SEEDS, shared=(0, 3, 4))
-    chunk = config.evaluation.every // config.rollout.epoch
+    agent, transitions = over_replicas(pretrain, SEEDS, shared=(0,))(before, keys)
+    state = over_replicas(trainer.start, SEEDS, shared=(0,))(after, keys, agent, transitions)
+    improve = over_replicas(trainer.iterate, SEEDS, shared=(0, 3, 4))
+    evaluate = over_replicas(trainer.evaluate, SEEDS, shared=(0, 3, 4))
+    chunk = config.evaluation.every // config.rollout.steps_per_update
     print("samples return | mean over seeds of", ", ".join(MEASURES))
-    for done in range(0, program.epochs - chunk + 1, chunk):
+    for done in range(0, trainer.num_updates - chunk + 1, chunk):
         state, found = improve(after, state, keys, jnp.int32(done), jnp.int32(chunk))
         played = evaluate(after, state, keys, jnp.int32(done + chunk), jnp.int32(1))
         found = {name: np.asarray(found[name]) for name in MEASURES if name in found}
         seeds = [{name: float(v[at]) for name, v in found.items()} for at in range(SEEDS)]
-        samples = program.pretraining_samples + (done + chunk) * config.rollout.epoch
+        samples = trainer.pretraining_timesteps + (done + chunk) * config.rollout.steps_per_update
         means = " ".join(f"{value.mean():.4f}" for value in found.values())
-        print(f"{samples:,} {played['return_mean'].mean():.2f} | {means} | {complaints(seeds)}")
+        print(f"{samples:,} {played['return_mean'].mean():.2f} | {means} | {embedding_warnings(seeds)}")
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ def ours(algorithm: str, name: str, samples: int, normalise: str) -> dict[str, A
             "samples": samples,
             "policy.normalise": normalise,
             "policy.bounded": False,
-            "evaluation.every": config.rollout.epoch * (samples // config.rollout.epoch),
+            "evaluation.every": config.rollout.steps_per_update * (samples // config.rollout.steps_per_update),
             "evaluation.final_episodes": EPISODES,
         },
     )
@@ -111,7 +111,7 @@ def main() -> None:
         "",
         f"{SEEDS} seeds, {EPISODES} episodes at the end; 95 % intervals, bootstrapped over seeds. "
         "The second row has Stable-Baselines3's defaults in everything that both have; the third "
-        "scales observations by all that was seen (--policy.normalise seen, PPO's default; SAC's "
+        "scales observations by all that was seen (--policy.normalise running, PPO's default; SAC's "
         "is by now down; Pendulum's are scaled by their bounds in both). Seconds were taken beside "
         "other work on the same two cores (–: it was paused).",
         "",

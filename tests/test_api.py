@@ -8,8 +8,8 @@ import embrl
 from embrl.training.loop import Progress
 
 SMALL = {
-    "fit": {"samples": 600, "steps": 100, "batch": 64},
-    "rollout": {"epoch": 100, "lanes": 10},
+    "pretrain": {"timesteps": 600, "gradient_steps": 100, "batch_size": 64},
+    "rollout": {"steps_per_update": 100, "num_envs": 10},
     "evaluation": {"every": 200, "episodes": 5, "final_episodes": 10},
 }
 

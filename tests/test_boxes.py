@@ -8,7 +8,7 @@ from gymnasium.spaces import Box
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from embrl.core.scaling import FARTHEST, RawBox, Scale, Seen
+from embrl.core.scaling import FARTHEST, RawBox, RunningStats, Scale
 
 LARGEST = float(np.finfo(np.float32).max)
 FREE = Box(np.array([-2.0, -np.inf, 0.0]), np.array([6.0, np.inf, np.inf]), dtype=np.float64)
@@ -119,7 +119,7 @@ def test_what_was_seen_is_the_same_however_it_was_cut(seed, cuts, centre, width,
     parts = [rng.normal(centre, width, (n, 2)).astype(np.float32) for n in cuts]
     for part in parts[:still]:  # at first nothing moves
         part[:] = 3.0
-    seen = Seen.nothing(2)
+    seen = RunningStats.nothing(2)
     for part in parts:
         seen = seen.and_then(jnp.asarray(part))
     everything = np.concatenate(parts).astype(np.float64)
@@ -135,7 +135,7 @@ def test_what_was_seen_is_the_same_however_it_was_cut(seed, cuts, centre, width,
 
 def test_what_stood_still_at_first_counts_as_narrow_later():
     rows = np.array([[2.0], [2.0], [2.001], [1.999]], np.float32)
-    seen = Seen.nothing(1).and_then(jnp.asarray(rows[:1])).and_then(jnp.asarray(rows[1:]))
+    seen = RunningStats.nothing(1).and_then(jnp.asarray(rows[:1])).and_then(jnp.asarray(rows[1:]))
     np.testing.assert_allclose(seen.scale.width, rows.std(0), rtol=1e-3)
 
 
@@ -153,13 +153,13 @@ def test_scaled_down_nothing_becomes_larger():
 
 
 def test_before_anything_was_seen_nothing_is_scaled():
-    scale = Seen.nothing(2).scale
+    scale = RunningStats.nothing(2).scale
     np.testing.assert_array_equal(scale(jnp.array([3.0, -4.0])), [3.0, -4.0])
 
 
 def test_axes_in_front_are_all_samples():
     values = np.random.default_rng(0).normal(2.0, 3.0, (4, 5, 2)).astype(np.float32)
-    seen = Seen.nothing(2).and_then(jnp.asarray(values))
+    seen = RunningStats.nothing(2).and_then(jnp.asarray(values))
     flat = values.reshape(-1, 2)
     np.testing.assert_allclose(seen.scale.centre, flat.mean(0), rtol=1e-5)
     np.testing.assert_allclose(seen.scale.width, flat.std(0), rtol=1e-5)

@@ -42,7 +42,9 @@ class Plain:
 @pytest.mark.parametrize("method", ["jsae", "none"])
 def test_an_algorithm_is_one_line_and_brings_its_defaults(method: str, capsys, monkeypatch) -> None:
     monkeypatch.setattr(ALGORITHMS, "_entries", {**ALGORITHMS._entries, "plain": Plain})
-    assert default_config("gridworld", GridworldConfig(), method, "plain").hyper == Plain()
+    assert (
+        default_config("gridworld", GridworldConfig(), method, "plain").hyperparameters == Plain()
+    )
     flags = ["--method", method, "--algorithm", "plain", "--help"]
     assert main(["train", "gridworld", *flags]) == 0
     assert "--plain.rate FLOAT" in capsys.readouterr().out

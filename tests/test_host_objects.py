@@ -18,11 +18,11 @@ from embrl.envs.host import GymnasiumConfig, HostEnvironment
 from embrl.report.rendering import prepare_mujoco
 
 SMALL = {
-    "model": {"action_hidden": (8,), "decoder_hidden": (8,), "transition_hidden": (8,)},
-    "hyper": {"minibatches": 2, "actor_steps": 2, "critic_steps": 2},
-    "fit": {"samples": 300, "steps": 20, "batch": 32},
-    "f": {"steps": 20},
-    "rollout": {"epoch": 100, "lanes": 5},
+    "embedding": {"action_hidden": (8,), "decoder_hidden": (8,), "transition_hidden": (8,)},
+    "hyper": {"num_minibatches": 2, "update_epochs": 2, "critic_epochs": 2},
+    "pretrain": {"timesteps": 300, "gradient_steps": 20, "batch_size": 32},
+    "decoder": {"gradient_steps": 20},
+    "rollout": {"steps_per_update": 100, "num_envs": 5},
     "evaluation": {"every": 100, "episodes": 2, "final_episodes": 2},
 }
 HOW = {"algorithm": "ppo", "seeds": 2, "samples": 500, "overrides": SMALL}
@@ -76,7 +76,7 @@ FLAT = np.array([0.5, -0.25, 0.0, 1.0, 0.0], np.float32)
 def test_a_run_says_that_its_environment_was_an_object(run):
     assert run.config.environment == "object:Walk"
     assert run.folder.config()["env"] == {"name": "Walk", "continuous_actions": True}
-    assert run.config.f.kind == "learned"
+    assert run.config.decoder.kind == "learned"
     assert run.summary["env"] == "object:Walk"
 
 
@@ -267,7 +267,7 @@ def carts(tmp_path_factory) -> embrl.Run:
         samples=200,
         out=tmp_path_factory.mktemp("carts") / "run",
         overrides={
-            "rollout": {"epoch": 100, "lanes": 10},
+            "rollout": {"steps_per_update": 100, "num_envs": 10},
             "evaluation": {"every": 100, "episodes": 2, "final_episodes": 2},
         },
     )

@@ -9,7 +9,7 @@ import pytest
 
 from embrl.core.errors import EmbrlError, UnknownNameError, require
 from embrl.core.registry import OTHERWISE, Registry
-from embrl.embedding.methods import METHODS, method
+from embrl.embedding.methods import METHODS
 from embrl.envs import ENVIRONMENTS, configure
 
 SHELF = Registry("tool", {"hammer": "math:pi", "hammock": "math:tau", "saw": "math:e"})
@@ -44,7 +44,7 @@ def test_a_name_like_no_other_is_answered_with_all_of_them() -> None:
             lambda: configure("gridworld", actuator=9),
             "unknown option of gridworld 'actuator': did you mean actuators?",
         ),
-        (lambda: method("jsea"), f"unknown method 'jsea': did you mean jsae? {OTHERWISE}"),
+        (lambda: METHODS["jsea"], f"unknown method 'jsea': did you mean jsae? {OTHERWISE}"),
         (
             lambda: configure("zzz"),
             "unknown environment 'zzz': choose from acrobot, cart_pole, continuous_gridworld, "
@@ -67,7 +67,7 @@ def test_methods_name_objectives_that_exist() -> None:
     from embrl.embedding.objectives import OBJECTIVES
 
     for name in METHODS:
-        for objective, weight in method(name).objectives:
+        for objective, weight in METHODS[name].objectives:
             assert callable(OBJECTIVES[objective])
             assert weight > 0
 

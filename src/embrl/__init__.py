@@ -3,8 +3,8 @@
     import embrl
 
     env = embrl.make("gridworld", actuators=9)
-    run = embrl.train("gridworld", actuators=9, method="jsae", samples=300_000, out="runs/first")
-    policy = embrl.load("runs/first").policy()
+    run = embrl.train("gridworld", actuators=9, method="jsae", total_timesteps=300_000, out="runs/1")
+    policy = embrl.load("runs/1").policy()
     action = policy.act(observation)
 
 Importing embrl is cheap: JAX is loaded at the first call.
@@ -30,7 +30,43 @@ if TYPE_CHECKING:
     from embrl.fitting.embedding import Embedding, load_embedding
     from embrl.fitting.fit import fit
     from embrl.interop.wrappers import wrap
-    from embrl.registration import register_environment, register_method, register_objective
+    from embrl.registration import (
+        register_algorithm,
+        register_environment,
+        register_method,
+        register_objective,
+    )
+    from embrl.training.trainer import Trainer
+
+_HOMES = {
+    "Embedding": "fitting.embedding",
+    "EmbrlError": "core.errors",
+    "Episode": "api",
+    "Policy": "api",
+    "Run": "api",
+    "Trainer": "training.trainer",
+    "collect_agents": "api_agents",
+    "export": "deploy.exporting",
+    "fit": "fitting.fit",
+    "fit_agents": "api_agents",
+    "generate_agents": "api_agents",
+    "improve_agents": "api_agents",
+    "load": "api",
+    "load_agents": "api_agents",
+    "load_embedding": "fitting.embedding",
+    "load_policy": "deploy.exported",
+    "make": "api",
+    "play": "api",
+    "register_algorithm": "registration",
+    "register_environment": "registration",
+    "register_method": "registration",
+    "register_objective": "registration",
+    "report_agents": "api_agents",
+    "train": "api",
+    "walk_agents": "api_agents",
+    "wrap": "interop.wrappers",
+}
+"""The module of each public name, imported when it is first used."""
 
 __all__ = [
     "Embedding",
@@ -38,6 +74,7 @@ __all__ = [
     "Episode",
     "Policy",
     "Run",
+    "Trainer",
     "collect_agents",
     "export",
     "fit",
@@ -50,6 +87,7 @@ __all__ = [
     "load_policy",
     "make",
     "play",
+    "register_algorithm",
     "register_environment",
     "register_method",
     "register_objective",
@@ -61,14 +99,6 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in __all__:
-        home = "errors" if name == "EmbrlError" else "api"
-        home = "registration" if name.startswith("register_") else home
-        home = "api_agents" if name.endswith("_agents") else home
-        home = "deploy.exporting" if name == "export" else home
-        home = "deploy.exported" if name == "load_policy" else home
-        home = "fitting.fit" if name == "fit" else home
-        home = "interop.wrappers" if name == "wrap" else home
-        home = "fitting.embedding" if name in ("Embedding", "load_embedding") else home
-        return getattr(importlib.import_module(f"embrl.{home}"), name)
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"embrl.{_HOMES[name]}"), name)
     raise AttributeError(f"module 'embrl' has no attribute {name!r}")

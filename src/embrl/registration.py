@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable
 from typing import Any, TypeVar, overload
 
+from embrl.algorithms import ALGORITHMS
 from embrl.core.errors import EmbrlError
 from embrl.embedding.methods import METHODS, Method
 from embrl.embedding.objectives import OBJECTIVES, OwnObjective, checked_objective
@@ -62,6 +63,29 @@ def register_objective(name: str, objective: Any = None) -> Any:
     return objective
 
 
+def register_algorithm(name: str, algorithm: Any = None) -> Any:
+    """Register a reinforcement learning algorithm, for `--algorithm`.
+
+    Without an algorithm it is a decorator: `@embrl.register_algorithm("reinforce")`.
+
+    Args:
+        name: small letters, digits and underscores.
+        algorithm: a frozen dataclass of hyperparameters with the methods of
+            `embrl.algorithms.base.Algorithm`. Its fields become the flags `--NAME.*`.
+
+    Returns:
+        The algorithm.
+
+    Raises:
+        EmbrlError: the name is taken or invalid, or the class is not of that kind.
+    """
+    if algorithm is None:
+        return lambda algorithm: register_algorithm(name, algorithm)
+    _check_dataclass("algorithm", name, algorithm, ("start", "update", "validate"))
+    ALGORITHMS.add(name, algorithm)
+    return algorithm
+
+
 def register_method(name: str, method: Method) -> Method:
     """Makes a choice of encoders and objectives known as `name`: to `--method`.
 
@@ -78,20 +102,22 @@ def register_method(name: str, method: Method) -> Method:
 
 def _check_config(name: str, config: Any) -> None:
     """Refuses what would fail later, on the way to flags or into config.json."""
-    parameters = getattr(config, "__dataclass_params__", None)
-    if (
-        not isinstance(config, type)
-        or not getattr(parameters, "frozen", False)
-        or not callable(getattr(config, "build", None))
-    ):
-        raise EmbrlError(
-            f"environment {name} must be a frozen dataclass of settings with build(), not "
-            f"{config!r}"
-        )
-    for field in dataclasses.fields(config):  # type: ignore[arg-type]
-        if field.init and dataclasses.MISSING is field.default is field.default_factory:
-            raise EmbrlError(f"environment {name}: its setting {field.name} needs a default")
+    _check_dataclass("environment", name, config, ("build",))
     try:
         json.dumps(dataclasses.asdict(config()))  # type: ignore[call-overload]
     except (TypeError, ValueError) as error:
         raise EmbrlError(f"environment {name}: settings must be plain values: {error}") from error
+
+
+def _check_dataclass(kind: str, name: str, given: Any, methods: tuple[str, ...]) -> None:
+    """Check that a class is a frozen dataclass of defaults with these methods."""
+    frozen = getattr(getattr(given, "__dataclass_params__", None), "frozen", False)
+    has_all = all(callable(getattr(given, method, None)) for method in methods)
+    if not (isinstance(given, type) and frozen and has_all):
+        wanted = ", ".join(f"{method}()" for method in methods)
+        raise EmbrlError(
+            f"{kind} {name} must be a frozen dataclass of settings with {wanted}, got {given!r}"
+        )
+    for field in dataclasses.fields(given):  # type: ignore[arg-type]
+        if field.init and dataclasses.MISSING is field.default is field.default_factory:
+            raise EmbrlError(f"{kind} {name}: its setting {field.name} needs a default")

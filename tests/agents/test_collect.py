@@ -164,7 +164,7 @@ def test_learning_rates_fill_their_range_evenly_on_a_log_scale():
         (changed(learning_rate=(1e-2, 1e-3)), "learning-rate is 0.01 to 0.001"),
         (changed(algorithm="sac"), "algorithm is sac: .* choose vpg or ppo"),
         (changed(algorithm="dqn"), "unknown algorithm 'dqn'"),
-        (changed(epoch=55), "rollout.lanes is 10: it must divide"),
+        (changed(epoch=55), "rollout.num_envs is 10: it must divide"),
         (changed(seed=-1), "seed is -1"),
         (changed(env=CartPoleConfig(step_limit=0)), "env.step-limit is 0"),
         (dataclasses.replace(TINY, lineages=0), "lineages is 0: choose 1 or more"),

@@ -11,11 +11,20 @@ from embrl.envs.host import HostEnvironment
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (["--model.action-features", "x.npy"], "x.npy: there is no file x.npy"),
-        (["--model.action-features", "few.npy"], "few.npy: 3 rows for 512 actions"),
-        (["--model.action-features", "pickle.npy"], "pickle.npy is no whole .npy file of numbers"),
-        (["--rollout.closed", "few.npy"], "rollout.closed: float64[3, 2] is no list of indices"),
-        (["--rollout.closed", "x.npy", "--method", "none"], "method none embeds no actions"),
+        (["--embedding.action-features", "x.npy"], "x.npy: there is no file x.npy"),
+        (["--embedding.action-features", "few.npy"], "few.npy: 3 rows for 512 actions"),
+        (
+            ["--embedding.action-features", "pickle.npy"],
+            "pickle.npy is no whole .npy file of numbers",
+        ),
+        (
+            ["--rollout.excluded-actions", "few.npy"],
+            "rollout.excluded_actions: float64[3, 2] is no list of indices",
+        ),
+        (
+            ["--rollout.excluded-actions", "x.npy", "--method", "none"],
+            "method none embeds no actions",
+        ),
     ],
 )
 def test_one_line(capsys, tmp_path, monkeypatch, flags, said):

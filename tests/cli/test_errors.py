@@ -50,11 +50,11 @@ def test_no_environment_says_which_there_are(capsys):
         (["--algorithm", "vgp"], ["unknown algorithm 'vgp': did you mean vpg?"]),
         (["--settings", "bets"], ["unknown settings 'bets': did you mean best?"]),
         (["--settings", "best"], ["settings best is for method jsae with algorithm ppo"]),
-        (["--method", "none", "--model.m", "3"], ["--model.m"]),
+        (["--method", "none", "--embedding.state-dim", "3"], ["--embedding.state-dim"]),
         (["--env.actuators", "0"], ["env.actuators is 0: choose 2 to 12"]),
         (["--env.actuators", "40"], ["env.actuators is 40: choose 2 to 12"]),
         (["--env.start", "0.1", "0.38"], ["env.start (0.1, 0.38) lies in obstacle"]),
-        (["--samples", "10"], ["samples is 10"]),
+        (["--total-timesteps", "10"], ["samples is 10"]),
         (["extra"], ["extra"]),
     ],
 )

@@ -14,7 +14,7 @@ STEPS = {
     "next_observations": (np.arange(40) + 1) % 7,
     "terminals": np.zeros(40, bool),
 }
-FEW = ["--fit.steps", "5", "--fit.batch", "8"]
+FEW = ["--pretrain.gradient-steps", "5", "--pretrain.batch-size", "8"]
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def complaint(capsys, *arguments: str) -> str:
 
 def test_a_file_becomes_a_folder_that_inspect_reads_and_draws(capsys, log, tmp_path):
     out = tmp_path / "embedding"
-    flags = ["--actions", "5", "--model.m", "3", "--out", str(out), *FEW]
+    flags = ["--actions", "5", "--embedding.state-dim", "3", "--out", str(out), *FEW]
     assert main(["fit", log, *flags]) == 0
     said = capsys.readouterr().out
     assert "jsae on log.npz, 40 transitions, Discrete(7), Discrete(5)" in said
@@ -59,10 +59,10 @@ def test_a_file_becomes_a_folder_that_inspect_reads_and_draws(capsys, log, tmp_p
         (["--spaces", "CartPole-v1", "--actions", "2"], "leave --states and --actions out"),
         (["--method", "jsea"], "unknown method 'jsea': did you mean jsae?"),
         (["--method", "none"], "method none has no embedding to fit"),
-        (["--fit.samples", "41"], "fit.samples is 41: log.npz has 40 transitions"),
-        (["--fit.samples", "many"], "--fit.samples"),
+        (["--pretrain.timesteps", "41"], "pretrain.timesteps is 41: log.npz has 40 transitions"),
+        (["--pretrain.timesteps", "many"], "--pretrain.timesteps"),
         (["--objectives", "fame", "1"], "unknown objective 'fame'"),
-        (["--rollout.lanes", "3"], "--rollout.lanes"),
+        (["--rollout.num-envs", "3"], "--rollout.num-envs"),
     ],
 )
 def test_wrong_flags_are_named(capsys, log, tmp_path, flags, said):

@@ -24,7 +24,7 @@ def test_inspect_names_the_feature_that_phi_is_blind_to(tmp_path, capsys):
         objectives={"only_x": 1.0},
         own={"only_x": only_x},
         overrides={
-            "fit": {"samples": 3_000, "steps": 200},
+            "pretrain": {"timesteps": 3_000, "gradient_steps": 200},
             "evaluation": {"every": 1_500, "final_episodes": 10},
         },
     )

@@ -8,8 +8,8 @@ from embrl.config.settings_by_name import setting
 
 TINY = [
     *("gridworld", "--env.actuators", "3", "--env.bins", "6", "--env.step-limit", "10"),
-    *("--method", "none", "--seeds", "2", "--samples", "300", "--policy.hidden", "8"),
-    *("--rollout.epoch", "100", "--rollout.lanes", "10", "--evaluation.every", "100"),
+    *("--method", "none", "--seeds", "2", "--total-timesteps", "300", "--policy.hidden", "8"),
+    *("--rollout.steps-per-update", "100", "--rollout.num-envs", "10", "--evaluation.every", "100"),
     *("--evaluation.episodes", "2", "--evaluation.final-episodes", "2"),
 ]
 
@@ -30,7 +30,7 @@ def test_a_sweep_ends_in_a_table_a_picture_and_flags_to_train_with(capsys, tmp_p
     config, _ = configured(environment, rest, "train")
     assert setting(config, "hyper.actor_lr") == found["best"]["settings"]["hyper.actor_lr"]
     assert config.policy.hidden == (8,)
-    assert (config.seed, config.seeds, config.samples) == (0, 4, 300)
+    assert (config.seed, config.seeds, config.total_timesteps) == (0, 4, 300)
     assert (out / "grid.png").read_bytes().startswith(b"\x89PNG")
     before = {name: (out / name).read_bytes() for name in ("table.md", "table.csv", "sweep.json")}
     assert main(["sweep", "--resume", "--out", str(out)]) == 0

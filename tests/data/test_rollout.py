@@ -10,7 +10,7 @@ from gymnasium import spaces
 from jaxtyping import Array
 
 from embrl.core.types import Key, TimeStep, Transition
-from embrl.data.rollout import Lanes, open_lanes, random_transitions, rollout
+from embrl.data.rollout import OpenEnvs, open_envs, random_transitions, rollout
 from embrl.envs import Environment
 
 KEY = jax.random.key(0)
@@ -56,9 +56,9 @@ class Counter(Environment):
         )
 
 
-def follow(actions: np.ndarray, key: Key = KEY) -> tuple[Lanes, Transition, Array]:
+def follow(actions: np.ndarray, key: Key = KEY) -> tuple[OpenEnvs, Transition, Array]:
     """Plays actions `[T, B]`."""
-    lanes = open_lanes(Counter(), key, actions.shape[1])
+    lanes = open_envs(Counter(), key, actions.shape[1])
 
     def act(observation: Array, noise: Array) -> tuple[Array, Array]:
         return noise, observation[..., 0] + noise
@@ -128,7 +128,7 @@ def test_a_rollout_can_be_continued() -> None:
 
 
 def test_lanes_start_apart() -> None:
-    lanes = open_lanes(Counter(), KEY, 20)
+    lanes = open_envs(Counter(), KEY, 20)
     assert len(np.unique(lanes.observation[:, 0])) > 15
 
 

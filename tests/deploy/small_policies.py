@@ -14,7 +14,7 @@ from embrl import envs
 from embrl.algorithms.base import PolicyConfig
 from embrl.api import Policy
 from embrl.config.defaults import default_config
-from embrl.core.scaling import Seen
+from embrl.core.scaling import RunningStats
 from embrl.decoding.config import DecoderConfig
 from embrl.deploy.exported import ExportedPolicy
 from embrl.deploy.forms import Forms
@@ -23,7 +23,7 @@ from embrl.embedding.encoders import Norm
 from embrl.envs.host.actions import Actions
 from embrl.envs.host.observations import Observations
 from embrl.training.state import Agent
-from embrl.training.trainer import Program
+from embrl.training.trainer import Trainer
 
 inf = np.float32(np.inf)
 
@@ -55,10 +55,10 @@ def policy(
     kind: Any = f or ("learned" if continuous else "nearest")
     changes = {
         "f": DecoderConfig(kind=kind, k=k),
-        "model": dataclasses.replace(config.model, **(model or {})),
+        "model": dataclasses.replace(config.embedding, **(model or {})),
         "policy": PolicyConfig(hidden=(16, 16), **policy),
     }
-    program = Program(
+    trainer = Trainer(
         dataclasses.replace(config, **changes),
         host.observation_space,
         host.action_space,
@@ -78,13 +78,13 @@ def policy(
                 assert agent.embedding is not None
                 agent = agent._replace(norm=Norm.of(agent.embedding.phi(seen)))
         if agent.seen is not None:
-            agent = agent._replace(seen=Seen.nothing(seen.shape[-1]).and_then(seen))
+            agent = agent._replace(seen=RunningStats.nothing(seen.shape[-1]).and_then(seen))
         return agent
 
-    agent = jax.tree.map(moved, jax.jit(program.untrained)(jax.random.key(3)))
+    agent = jax.tree.map(moved, jax.jit(trainer.untrained)(jax.random.key(3)))
     seen = host.observations(batch(observations, 500))
     agent = looked(agent, seen, host.actions.from_original(batch(actions, 500)))
-    overall: Any = program.policy(agent)
+    overall: Any = trainer.policy(agent)
     return Policy(overall, host.observation_space, host.action_space, host)  # type: ignore[arg-type]
 
 

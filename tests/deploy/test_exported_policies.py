@@ -13,7 +13,7 @@ from gymnasium import spaces
 from small_policies import batch, exported, inf, policy
 
 from embrl.algorithms.actors import GaussianActor
-from embrl.algorithms.critics import ModelJudge
+from embrl.algorithms.critics import ModelScorer
 from embrl.algorithms.policy import OverallPolicy
 from embrl.api import Policy
 from embrl.core.errors import EmbrlError
@@ -77,7 +77,7 @@ CASES: dict[str, tuple[spaces.Space, spaces.Space, dict[str, Any]]] = {
     "numbers as they are": (
         spaces.Box(-inf, inf, (3,)),
         spaces.Box(f32([-1, -2]), f32([3, 2])),
-        {"algorithm": "sac", "model": {"d": 2, "action_network": False}},
+        {"algorithm": "sac", "embedding": {"action_dim": 2, "action_network": False}},
     ),
     "both": (
         spaces.Box(f32([-1, -inf, -inf]), f32([1, inf, inf])),
@@ -200,7 +200,7 @@ def test_the_nearest_of_allowed_actions_in_onnx_and_in_a_program(
 
 @pytest.mark.parametrize("f", [Wolpertinger(4), BestAction()])
 def test_a_policy_that_asks_the_learned_model_is_refused(f: Any) -> None:
-    model: Any = ModelJudge(None, None, (), Norm.none(2))  # type: ignore[arg-type]
+    model: Any = ModelScorer(None, None, (), Norm.none(2))  # type: ignore[arg-type]
     with pytest.raises(EmbrlError, match="asks the learned model before each action"):
         portable_policy(OverallPolicy(RAW, ACTOR, f, TABLE, model), FORMS)
 

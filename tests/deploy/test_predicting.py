@@ -221,7 +221,7 @@ def test_from_a_run_to_its_export(tmp_path: Path, capsys, monkeypatch: pytest.Mo
         seeds=2,
         method="none",
         overrides={
-            "rollout": {"epoch": 100, "lanes": 4},
+            "rollout": {"steps_per_update": 100, "num_envs": 4},
             "evaluation": {"every": 200, "episodes": 4, "final_episodes": 4},
         },
     )

@@ -1,4 +1,4 @@
-"""Actions that are numbers and their own embedding (`model.no-action-network`)."""
+"""Actions that are numbers and their own embedding (`embedding.no-action-network`)."""
 
 import dataclasses
 from typing import Any
@@ -14,17 +14,16 @@ from embrl.config.defaults import default_config
 from embrl.core.errors import EmbrlError
 from embrl.decoding.config import DecoderConfig
 from embrl.embedding import pretraining as fitting
-from embrl.embedding.config import ModelConfig
+from embrl.embedding.config import EmbeddingConfig
 from embrl.embedding.encoders import ContinuousActions
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.portable import f_chain, g_chain
 from embrl.training import online_updates as moving
-from embrl.training.trainer import Program
-from embrl.training.validation import check
+from embrl.training.trainer import Trainer
 
 STATES = Box(-1.0, 1.0, (3,))
 ACTIONS = Box(np.array([-1.0, 0.0], np.float32), np.array([3.0, 0.5], np.float32))
-CONFIG = ModelConfig(m=2, d=2, action_network=False, transition_hidden=(8,))
+CONFIG = EmbeddingConfig(m=2, d=2, action_network=False, transition_hidden=(8,))
 
 
 def model(actions: Box = ACTIONS, **changes: Any) -> JointEmbedding:
@@ -82,14 +81,17 @@ def test_in_numpy_it_is_the_same():
 @pytest.mark.parametrize(
     ("actions", "said"),
     [
-        (Discrete(4), r"^model.no-action-network: actions are Discrete\(4\)"),
-        (ACTIONS, "^model.d is 3: without a network actions keep their 2 dimensions: choose 2"),
+        (Discrete(4), r"^embedding.no-action-network: actions are Discrete\(4\)"),
+        (
+            ACTIONS,
+            "^embedding.action_dim is 3: without a network actions keep their 2 dimensions: choose 2",
+        ),
     ],
 )
 def test_what_cannot_be_left_as_it_is(actions, said):
     config = default_config("cart_pole", envs.configure("cart_pole"), "latent", "sac")
-    changed = dataclasses.replace(config.model, action_network=False, d=3)
+    changed = dataclasses.replace(config.embedding, action_network=False, d=3)
     f = DecoderConfig(kind="nearest" if actions is not ACTIONS else "learned")
-    program = Program(dataclasses.replace(config, model=changed, f=f), STATES, actions)
+    trainer = Trainer(dataclasses.replace(config, model=changed, f=f), STATES, actions)
     with pytest.raises(EmbrlError, match=said):
-        check(program)
+        trainer.validate()

@@ -16,7 +16,7 @@ from embrl.decoding.config import DecoderConfig
 from embrl.decoding.learned_action import LearnedAction
 from embrl.decoding.rescaled import Rescaled
 from embrl.embedding import pretraining as fitting
-from embrl.embedding.config import ModelConfig
+from embrl.embedding.config import EmbeddingConfig
 from embrl.embedding.encoders import ContinuousActions
 from embrl.embedding.model import JointEmbedding
 from embrl.training import online_updates as moving
@@ -24,7 +24,9 @@ from embrl.training import online_updates as moving
 KEY = jax.random.key(5)
 STATES = Box(-1.0, 1.0, (3,))
 ACTIONS = Box(np.array([-1.0, 0.0], np.float32), np.array([3.0, 0.5], np.float32))
-CONFIG = ModelConfig(m=2, d=3, action_hidden=(16,), decoder_hidden=(32,), transition_hidden=(8,))
+CONFIG = EmbeddingConfig(
+    m=2, d=3, action_hidden=(16,), decoder_hidden=(32,), transition_hidden=(8,)
+)
 
 
 def some_actions(count: int) -> jax.Array:

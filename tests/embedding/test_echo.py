@@ -10,7 +10,7 @@ from worlds import drawing, embedded, log_softmax, network, steps, trained
 
 from embrl.core.errors import EmbrlError
 from embrl.core.types import Transition
-from embrl.embedding.config import ModelConfig
+from embrl.embedding.config import EmbeddingConfig
 from embrl.embedding.encoders import StateEncoder
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.objectives.rewards import Outcome
@@ -20,12 +20,12 @@ from embrl.embedding.transition import GAIN, EchoTransition, TransitionModel
 KEY = jax.random.key(0)
 PAIR = spaces.MultiDiscrete([3, 5])
 FIVE = spaces.Discrete(5)
-ECHO = ModelConfig(m=4, d=4, head="echo", tie=True, transition_hidden=())
+ECHO = EmbeddingConfig(m=4, d=4, head="echo", tie=True, transition_hidden=())
 predict = eqx.filter_jit(lambda model, s, a: model.predict(s, a))
 
 
 def echo_model(
-    config: ModelConfig = ECHO, kappa: float = 0.7, delta: float = 1e-30, **choices
+    config: EmbeddingConfig = ECHO, kappa: float = 0.7, delta: float = 1e-30, **choices
 ) -> JointEmbedding:
     """Of a world with factors of 3 and 5 values, whose actions name those of the second."""
     choices = {"objectives": ("forward", "outcome"), "named": 1, **choices}
@@ -50,7 +50,9 @@ def some_states() -> jax.Array:
 
 @pytest.mark.parametrize("hidden", [(), (7,)])
 def test_the_named_value_alone_is_raised(hidden: tuple[int, ...]) -> None:
-    model = echo_model(ModelConfig(m=4, d=4, head="echo", transition_hidden=hidden))
+    model = echo_model(
+        EmbeddingConfig(state_dim=4, action_dim=4, head="echo", transition_hidden=hidden)
+    )
     assert isinstance(model.T, EchoTransition)
     states, actions = some_states(), jnp.array([0, 4, 2, 2, 1, 3])
     logits = GAIN * network(model.T.network, embedded(model, states))
@@ -79,7 +81,9 @@ def test_a_named_value_becomes_as_many_times_as_likely_as_it_should() -> None:
 def test_the_closed_form_is_the_mean_over_the_prediction(
     hidden: tuple[int, ...], kappa: float, delta: float
 ) -> None:
-    config = ModelConfig(m=4, d=4, head="echo", tie=True, transition_hidden=hidden)
+    config = EmbeddingConfig(
+        state_dim=4, action_dim=4, head="echo", tie=True, transition_hidden=hidden
+    )
     model = echo_model(config, kappa, delta)
     outcome, states = worth(model, [1.0, -2.0, 0.0, 5.0, 20.0]), some_states()
     candidates = jnp.broadcast_to(jnp.arange(5), (6, 5))
@@ -97,14 +101,18 @@ def test_the_closed_form_is_the_mean_over_the_prediction(
 def test_tied_actions_lie_where_the_values_do() -> None:
     model = echo_model()
     np.testing.assert_array_equal(model.g.table, model.phi.points[1])
-    free = echo_model(ModelConfig(m=4, d=4, head="echo"))
+    free = echo_model(EmbeddingConfig(state_dim=4, action_dim=4, head="echo"))
     assert not np.array_equal(free.g.table, free.phi.points[1])
-    single = JointEmbedding(FIVE, FIVE, ModelConfig(m=3, d=3, tie=True), named=0, key=KEY)
+    single = JointEmbedding(
+        FIVE, FIVE, EmbeddingConfig(state_dim=3, action_dim=3, tie=True), named=0, key=KEY
+    )
     np.testing.assert_array_equal(single.g.table, single.phi.points[0])
 
 
 def test_what_is_learned_of_tied_actions_is_learned_of_the_values() -> None:
-    model = JointEmbedding(PAIR, FIVE, ModelConfig(m=4, d=4, tie=True), named=1, key=KEY)
+    model = JointEmbedding(
+        PAIR, FIVE, EmbeddingConfig(state_dim=4, action_dim=4, tie=True), named=1, key=KEY
+    )
     assert isinstance(model.phi, StateEncoder)
     rows = model.phi.rows[1]
 
@@ -154,9 +162,9 @@ def test_two_numbers_are_learned_of_all_actions_and_they_stay_tied(
 
 
 def test_untied_embeddings_are_left_as_they_are() -> None:
-    model = JointEmbedding(PAIR, FIVE, ModelConfig(m=4, d=4), named=1, key=KEY)
+    model = JointEmbedding(PAIR, FIVE, EmbeddingConfig(state_dim=4, action_dim=4), named=1, key=KEY)
     assert model.tied() is model
-    plain = JointEmbedding(PAIR, FIVE, ModelConfig(m=4, d=4), key=KEY)
+    plain = JointEmbedding(PAIR, FIVE, EmbeddingConfig(state_dim=4, action_dim=4), key=KEY)
     for ours, theirs in zip(jax.tree.leaves(model), jax.tree.leaves(plain), strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
@@ -176,4 +184,6 @@ def test_seeds_side_by_side_are_as_one_by_one() -> None:
 def test_where_actions_name_nothing_there_is_no_echo() -> None:
     for space, named in ((PAIR, None), (spaces.Box(-1.0, 1.0, (2,)), 1)):
         with pytest.raises(EmbrlError, match=r"^model\.head is echo: here actions do not name"):
-            JointEmbedding(space, FIVE, ModelConfig(m=4, head="echo"), named=named, key=KEY)
+            JointEmbedding(
+                space, FIVE, EmbeddingConfig(state_dim=4, head="echo"), named=named, key=KEY
+            )

@@ -14,15 +14,15 @@ from embrl.core.types import Transition
 from embrl.data.segments import Segments
 from embrl.embedding import feature_actions
 from embrl.embedding import pretraining as fitting
-from embrl.embedding.config import ModelConfig
+from embrl.embedding.config import EmbeddingConfig
 from embrl.embedding.feature_actions import (
     FeatureActions,
     Fixed,
+    append_rows,
     checked_features,
     checked_indices,
-    longer,
+    extend_mask,
     with_features,
-    with_more,
     without,
     without_features,
 )
@@ -98,7 +98,7 @@ def batch(actions: int, count: int = 64) -> Transition:
 
 
 def new_model(**changes) -> JointEmbedding:
-    config = ModelConfig(m=2, d=2, action_features="given", **changes)
+    config = EmbeddingConfig(state_dim=2, action_dim=2, action_features="given", **changes)
     return JointEmbedding(Discrete(5), Discrete(30), config, features=jnp.asarray(TABLE), key=KEY)
 
 
@@ -133,7 +133,7 @@ def test_only_the_batch_is_embedded_in_training():
 
 def test_features_that_are_promised_must_come():
     with pytest.raises(EmbrlError, match="were not passed"):
-        JointEmbedding(Discrete(5), Discrete(30), ModelConfig(action_features="x"), key=KEY)
+        JointEmbedding(Discrete(5), Discrete(30), EmbeddingConfig(action_features="x"), key=KEY)
 
 
 def test_features_are_left_out_of_checkpoints_and_put_back():
@@ -148,11 +148,11 @@ def test_features_are_left_out_of_checkpoints_and_put_back():
 def test_longer_tables():
     g = FeatureActions(jnp.asarray(TABLE), 2, (8,), key=KEY)
     new = TABLE[[4, 7]]
-    table = longer(g.table, g, jnp.asarray(new))
+    table = append_rows(g.table, g, jnp.asarray(new))
     assert table.shape == (32, 2)
     np.testing.assert_allclose(table[30:], np.asarray(g.table)[[4, 7]], atol=1e-6)
-    assert with_more(None, 2) is None
-    np.testing.assert_array_equal(with_more(jnp.array([True, False]), 1), [True, False, True])
+    assert extend_mask(None, 2) is None
+    np.testing.assert_array_equal(extend_mask(jnp.array([True, False]), 1), [True, False, True])
 
 
 def test_removed_actions():

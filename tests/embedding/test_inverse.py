@@ -24,7 +24,7 @@ from worlds import (
 
 from embrl.core.nn import FactorLinear
 from embrl.core.types import Transition
-from embrl.embedding.config import ModelConfig
+from embrl.embedding.config import EmbeddingConfig
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.objectives.dynamics import Inverse
 
@@ -33,7 +33,9 @@ PAIR = spaces.MultiDiscrete([3, 5])
 BOX = spaces.Box(np.array([-2.0, 100.0], np.float32), np.array([2.0, 101.0], np.float32))
 
 
-def ra(space: spaces.Space, actions: int, config: ModelConfig = ModelConfig()) -> JointEmbedding:  # noqa: B008
+def ra(
+    space: spaces.Space, actions: int, config: EmbeddingConfig = EmbeddingConfig()
+) -> JointEmbedding:  # noqa: B008
     """An untrained model of RA."""
     return JointEmbedding(
         space,
@@ -58,7 +60,7 @@ def part(model: JointEmbedding) -> Inverse:
 
 def test_nearer_actions_are_likelier_by_the_square_of_their_distance() -> None:
     # h is a table: the guess of s -> s' is tanh(row of s + row of s').
-    model = ra(spaces.Discrete(2), 3, ModelConfig(d=1))
+    model = ra(spaces.Discrete(2), 3, EmbeddingConfig(action_dim=1))
     [rows] = part(model).h.layers
     assert isinstance(rows, FactorLinear)
     model = eqx.tree_at(
@@ -82,7 +84,7 @@ def test_nearer_actions_are_likelier_by_the_square_of_their_distance() -> None:
 @pytest.mark.parametrize("hidden", [(), (7,)])
 @pytest.mark.parametrize("space", [spaces.Discrete(6), PAIR, BOX], ids=str)
 def test_h_takes_both_states_side_by_side(space: spaces.Space, hidden: tuple[int, ...]) -> None:
-    model = ra(space, 4, ModelConfig(inverse_hidden=hidden, action_spread=0.5))
+    model = ra(space, 4, EmbeddingConfig(inverse_hidden=hidden, action_spread=0.5))
     drawn = anywhere(space)
     seen = [np.asarray(model.raw(states)) for states in (drawn.observation, drawn.next_observation)]
     guess = np.tanh(network(part(model).h, np.concatenate(seen, axis=-1)))
@@ -95,7 +97,7 @@ def test_h_takes_both_states_side_by_side(space: spaces.Space, hidden: tuple[int
 
 def test_it_can_stand_on_embedded_states() -> None:
     model = JointEmbedding(
-        PAIR, spaces.Discrete(4), ModelConfig(m=3), objectives=("inverse",), key=KEY
+        PAIR, spaces.Discrete(4), EmbeddingConfig(state_dim=3), objectives=("inverse",), key=KEY
     )
     assert part(model).h.layers[0].weight.shape == (6, 2)  # type: ignore[union-attr]
     gradient = eqx.filter_jit(eqx.filter_grad(inverse_loss))(model, anywhere(PAIR))

@@ -6,7 +6,7 @@ import numpy as np
 from gymnasium import spaces
 
 from embrl.core.types import Transition
-from embrl.embedding.config import ModelConfig
+from embrl.embedding.config import EmbeddingConfig
 from embrl.embedding.encoders import RawStates
 from embrl.embedding.memory import Memory, Recall, remember
 from embrl.embedding.model import JointEmbedding
@@ -79,7 +79,7 @@ def test_what_was_never_visited_is_left_as_predicted() -> None:
 
 
 def model() -> tuple[EchoTransition, Outcome]:
-    config = ModelConfig(m=4, d=4, head="echo", transition_hidden=())
+    config = EmbeddingConfig(m=4, d=4, head="echo", transition_hidden=())
     found = JointEmbedding(
         SPACE,
         spaces.Discrete(K),

@@ -11,8 +11,14 @@ from gymnasium import spaces
 from worlds import acted, embedded, moved, network
 
 from embrl.core.errors import EmbrlError, UnknownNameError
-from embrl.embedding.config import ModelConfig
-from embrl.embedding.encoders import ActionEncoder, Norm, RawStates, Standardised, StateEncoder
+from embrl.embedding.config import EmbeddingConfig
+from embrl.embedding.encoders import (
+    ActionEncoder,
+    Norm,
+    RawStates,
+    StandardisedEncoder,
+    StateEncoder,
+)
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.transition import (
     BoxTransition,
@@ -139,7 +145,9 @@ def test_box_embeddings_begin_narrow_and_stay_within_one() -> None:
 @pytest.mark.parametrize("head", ["metric", "softmax"])
 @pytest.mark.parametrize("space", [spaces.Discrete(6), PAIR], ids=str)
 def test_there_is_an_array_of_logits_for_each_factor(head: Any, space: spaces.Space) -> None:
-    model = JointEmbedding(space, spaces.Discrete(4), ModelConfig(m=3, head=head), key=KEY)
+    model = JointEmbedding(
+        space, spaces.Discrete(4), EmbeddingConfig(state_dim=3, head=head), key=KEY
+    )
     assert isinstance(model.T, {"metric": MetricTransition, "softmax": SoftmaxTransition}[head])
     sizes = model.raw.features
     assert isinstance(sizes, tuple)
@@ -152,7 +160,9 @@ def test_there_is_an_array_of_logits_for_each_factor(head: Any, space: spaces.Sp
 
 @pytest.mark.parametrize("head", ["metric", "softmax"])
 def test_of_a_box_there_is_one_prediction(head: Any) -> None:
-    model = JointEmbedding(BOX, spaces.Discrete(4), ModelConfig(m=3, head=head), key=KEY)
+    model = JointEmbedding(
+        BOX, spaces.Discrete(4), EmbeddingConfig(state_dim=3, head=head), key=KEY
+    )
     assert isinstance(model.T, BoxTransition)
     for batch in ((), (7,), (2, 3)):
         predicted = jax.eval_shape(
@@ -163,7 +173,9 @@ def test_of_a_box_there_is_one_prediction(head: Any) -> None:
 
 def random_model(space: spaces.Space) -> JointEmbedding:
     """A model with random weights everywhere."""
-    model = JointEmbedding(space, spaces.Discrete(4), ModelConfig(m=3, d=2), key=KEY)
+    model = JointEmbedding(
+        space, spaces.Discrete(4), EmbeddingConfig(state_dim=3, action_dim=2), key=KEY
+    )
     rng = np.random.default_rng(0)
     return jax.tree.map(
         lambda leaf: jnp.asarray(rng.normal(size=leaf.shape, scale=0.4), jnp.float32), model
@@ -242,13 +254,13 @@ def test_standardised_states_are_centred_and_keep_their_geometry() -> None:
     phi = StateEncoder(spaces.Discrete(50), 4, key=KEY)
     states = jnp.arange(50)
     plain = np.asarray(phi(states))
-    ours = np.asarray(Standardised(phi, Norm.of(phi(states)))(states))
+    ours = np.asarray(StandardisedEncoder(phi, Norm.of(phi(states)))(states))
     np.testing.assert_allclose(ours.mean(0), 0.0, atol=1e-5)
     assert (ours**2).mean() == pytest.approx(1.0, rel=1e-3)
     between, before = ours - ours[0], plain - plain[0]
     ratio = np.linalg.norm(between, axis=1)[1:] / np.linalg.norm(before, axis=1)[1:]
     np.testing.assert_allclose(ratio, ratio[0], rtol=1e-4)
-    np.testing.assert_array_equal(Standardised(phi, Norm.none(4))(states), plain)
+    np.testing.assert_array_equal(StandardisedEncoder(phi, Norm.none(4))(states), plain)
 
 
 def test_states_in_one_place_can_be_standardised() -> None:
@@ -274,7 +286,11 @@ def test_gradients_reach_every_part_of_the_model() -> None:
 def test_one_objective_more_leaves_the_others_numbers_alone() -> None:
     def new(*objectives: str) -> JointEmbedding:
         return JointEmbedding(
-            spaces.Discrete(9), spaces.Discrete(4), ModelConfig(), objectives=objectives, key=KEY
+            spaces.Discrete(9),
+            spaces.Discrete(4),
+            EmbeddingConfig(),
+            objectives=objectives,
+            key=KEY,
         )
 
     one, two = new("forward"), new("forward", "reward")
@@ -287,7 +303,7 @@ def test_one_objective_more_leaves_the_others_numbers_alone() -> None:
 
 def test_there_is_a_model_without_embedded_states() -> None:
     model = JointEmbedding(
-        PAIR, spaces.Discrete(4), ModelConfig(), states=False, objectives=("inverse",), key=KEY
+        PAIR, spaces.Discrete(4), EmbeddingConfig(), states=False, objectives=("inverse",), key=KEY
     )
     assert isinstance(model.phi, RawStates)
     assert model.phi.features == (3, 5)
@@ -302,7 +318,7 @@ def test_objectives_of_embedded_states_refuse_raw_ones(objective: str, space: An
         JointEmbedding(
             space,
             spaces.Discrete(4),
-            ModelConfig(),
+            EmbeddingConfig(),
             states=False,
             objectives=("inverse", objective),
             key=KEY,
@@ -314,12 +330,17 @@ def test_objectives_of_embedded_states_refuse_raw_ones(objective: str, space: An
 def test_a_raw_box_is_no_embedding(objective: str) -> None:
     with pytest.raises(EmbrlError, match=f"^objective {objective} needs embedded states"):
         JointEmbedding(
-            BOX, spaces.Discrete(4), ModelConfig(), states=False, objectives=(objective,), key=KEY
+            BOX,
+            spaces.Discrete(4),
+            EmbeddingConfig(),
+            states=False,
+            objectives=(objective,),
+            key=KEY,
         )
 
 
 def test_unknown_objectives_are_refused_with_a_hint() -> None:
     with pytest.raises(UnknownNameError, match="unknown objective 'rewards': did you mean reward"):
         JointEmbedding(
-            PAIR, spaces.Discrete(4), ModelConfig(), objectives=("forward", "rewards"), key=KEY
+            PAIR, spaces.Discrete(4), EmbeddingConfig(), objectives=("forward", "rewards"), key=KEY
         )

@@ -16,13 +16,13 @@ from embrl.core.spaces import state_count
 from embrl.core.types import Transition
 from embrl.data.segments import Segments
 from embrl.embedding import monitor
-from embrl.embedding.config import ModelConfig
+from embrl.embedding.config import EmbeddingConfig
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.monitor import MEASURES, effective_rank, measure, reference
-from embrl.embedding.objectives import Objective, Shape
+from embrl.embedding.objectives import EmbeddingShape, Objective
 from embrl.embedding.pretraining import loss
 from embrl.embedding.seen_states import FAMILIAR
-from embrl.embedding.warnings import SURPRISE, complaints
+from embrl.embedding.warnings import SURPRISE, embedding_warnings
 
 KEY = jax.random.key(0)
 STATES, ACTIONS = spaces.Discrete(30), spaces.Discrete(6)
@@ -31,7 +31,7 @@ STATES, ACTIONS = spaces.Discrete(30), spaces.Discrete(6)
 class Told(Objective):
     """Its loss of a transition stands in the transition, as the reward."""
 
-    def __init__(self, shape: Shape, config: ModelConfig, *, key: jax.Array) -> None:
+    def __init__(self, shape: EmbeddingShape, config: EmbeddingConfig, *, key: jax.Array) -> None:
         pass
 
     def losses(self, model: JointEmbedding, batch: Transition) -> jax.Array:
@@ -47,7 +47,7 @@ def embedding(
     return JointEmbedding(
         space,
         ACTIONS,
-        ModelConfig(m=4),
+        EmbeddingConfig(state_dim=4),
         objectives=objectives,
         own={"told": Told},
         key=KEY,
@@ -168,10 +168,10 @@ def test_actions_at_the_same_place_as_an_earlier_one_are_dead() -> None:
     places = [[0.0, 0.0], [0.5, 0.5], [0.0, 0.0], [0.5, 0.505], [0.0, 0.0], [-0.5, 0.0]]
     model = eqx.tree_at(lambda m: m.g.rows, embedding(), jnp.arctanh(jnp.array(places)))
     found = measured(model, SEEN, SEEN, SEEN)
-    assert found["dead_share"] == pytest.approx(2 / 6)
-    assert found["colliding_share"] == pytest.approx(5 / 6)
+    assert found["dead_fraction"] == pytest.approx(2 / 6)
+    assert found["colliding_fraction"] == pytest.approx(5 / 6)
     found = measured(embedding(), SEEN, SEEN, SEEN)
-    assert found["dead_share"] == 0.0
+    assert found["dead_fraction"] == 0.0
 
 
 def test_of_many_actions_a_part_is_looked_at() -> None:
@@ -199,17 +199,17 @@ def test_states_that_pre_training_never_met(space: Space) -> None:
     # 0 to 9 as states, 10 as the state after.
     seen = met(states[:10], after=states[1:11])
     found = measured(model, seen, met(states[9:13]), met(states[3:23], lanes=4), space)
-    assert found["unseen_share"] == pytest.approx(12 / 20)
-    assert found["reference_unseen_share"] == pytest.approx(2 / 4)
+    assert found["unseen_fraction"] == pytest.approx(12 / 20)
+    assert found["reference_unseen_fraction"] == pytest.approx(2 / 4)
 
 
 def test_of_large_spaces_states_are_known_by_their_hash() -> None:
     space = spaces.MultiDiscrete([2000, 2000])
     pairs = np.random.default_rng(0).integers(0, 2000, (20_000, 2)).astype(np.int32)
     model, seen = embedding(space), met(pairs[:10_000])
-    assert measured(model, seen, seen, met(pairs[5_000:10_000]), space)["unseen_share"] == 0.0
+    assert measured(model, seen, seen, met(pairs[5_000:10_000]), space)["unseen_fraction"] == 0.0
     # 10,000 of a million bits: about one in a hundred is taken for another.
-    assert 0.98 < measured(model, seen, seen, met(pairs[10_000:]), space)["unseen_share"] < 1.0
+    assert 0.98 < measured(model, seen, seen, met(pairs[10_000:]), space)["unseen_fraction"] < 1.0
 
 
 @pytest.mark.parametrize("dimensions", [1, 2, 20])
@@ -222,9 +222,11 @@ def test_of_a_box_cells_are_as_narrow_as_pre_training_allows(dimensions: int) ->
 
     model, seen, held_out = embedding(space), points(20.0), points(20.0)
     like_it = measured(model, seen, held_out, points(20.0), space)
-    assert like_it["reference_unseen_share"] <= FAMILIAR
-    assert like_it["unseen_share"] == pytest.approx(like_it["reference_unseen_share"], abs=0.02)
-    assert measured(model, seen, held_out, points(30.0), space)["unseen_share"] > 0.98
+    assert like_it["reference_unseen_fraction"] <= FAMILIAR
+    assert like_it["unseen_fraction"] == pytest.approx(
+        like_it["reference_unseen_fraction"], abs=0.02
+    )
+    assert measured(model, seen, held_out, points(30.0), space)["unseen_fraction"] > 0.98
 
 
 def test_a_coordinate_that_never_varied_is_unseen_once_it_does() -> None:
@@ -232,8 +234,8 @@ def test_a_coordinate_that_never_varied_is_unseen_once_it_does() -> None:
     still = np.column_stack([np.linspace(-1, 1, 500), np.full(500, 0.3)]).astype(np.float32)
     moved = (still + np.array([0.0, 0.1])).astype(np.float32)
     model, seen = embedding(space), met(still)
-    assert measured(model, seen, seen, seen, space)["unseen_share"] == 0.0
-    assert measured(model, seen, seen, met(moved), space)["unseen_share"] == 1.0
+    assert measured(model, seen, seen, seen, space)["unseen_fraction"] == 0.0
+    assert measured(model, seen, seen, met(moved), space)["unseen_fraction"] == 1.0
 
 
 # Losses and surprises
@@ -307,7 +309,7 @@ def test_a_surprise_is_far_beyond_the_worst_of_its_neighbourhood() -> None:
         np.asarray(jnp.tanh(rows)), np.asarray(model.g.table), held, fresh
     )
     assert 0.05 < share < 0.5
-    assert found["surprise_share"] == pytest.approx(share, abs=1 / 300 + 1e-6)
+    assert found["surprise_fraction"] == pytest.approx(share, abs=1 / 300 + 1e-6)
     assert found["surprise"] == pytest.approx(surprise, rel=0.02)
 
 
@@ -316,7 +318,7 @@ def test_next_to_nothing_is_no_surprise() -> None:
     # As many times as (x + .002) / .003 is more than 3.
     fresh = met(jnp.arange(20, dtype=jnp.int32), losses=[0.0069] * 19 + [0.016])
     found = measured(embedding(), SEEN, held_out, fresh, told=1.0)
-    assert found["surprise_share"] == pytest.approx(1 / 20)
+    assert found["surprise_fraction"] == pytest.approx(1 / 20)
     assert found["surprise"] == pytest.approx(np.log(2.0) / 20, rel=1e-4)
 
 
@@ -324,7 +326,7 @@ def test_next_to_nothing_is_no_surprise() -> None:
 def test_losses_that_are_nothing_or_less_do_no_harm(losses: float) -> None:
     held_out = met(jnp.arange(20, dtype=jnp.int32), losses=losses)
     found = measured(embedding(), SEEN, held_out, held_out, told=1.0)
-    assert found["surprise"] == found["surprise_share"] == 0.0
+    assert found["surprise"] == found["surprise_fraction"] == 0.0
     assert found["fresh_loss"] == losses
     assert np.isfinite(list(found.values())).all()
 
@@ -345,7 +347,7 @@ def test_raw_states_have_no_phi_and_nothing_has_no_loss() -> None:
 @pytest.mark.slow
 def test_seeds_side_by_side_are_the_seeds_one_by_one() -> None:
     def one(key: jax.Array) -> dict[str, jax.Array]:
-        model = JointEmbedding(STATES, ACTIONS, ModelConfig(m=3), key=key)
+        model = JointEmbedding(STATES, ACTIONS, EmbeddingConfig(state_dim=3), key=key)
         random = jax.random.randint(key, (4, 40), 0, 30, jnp.int32)
         seen, held_out, fresh, after = random
         weights = {"forward": 1.0}
@@ -379,36 +381,36 @@ FINE = {
     "fresh_loss": 9.0,
     "reference_loss": 2.0,
     "surprise": 0.005,
-    "surprise_share": 0.01,
-    "unseen_share": 0.02,
-    "reference_unseen_share": 0.01,
+    "surprise_fraction": 0.01,
+    "unseen_fraction": 0.02,
+    "reference_unseen_fraction": 0.01,
     "phi_drift": 0.0,
     "phi_rank": 4.0,
     "g_drift": 0.0,
     "g_rank": 2.0,
-    "dead_share": 0.0,
-    "colliding_share": 0.4,
+    "dead_fraction": 0.0,
+    "colliding_fraction": 0.4,
 }
 
 
 def test_nothing_is_wrong_with_a_fine_embedding() -> None:
-    assert complaints([FINE, FINE]) == {}
-    assert complaints([{}, {}]) == {}
-    assert complaints([]) == {}
-    assert complaints([dict.fromkeys(MEASURES, float("nan"))]) == {}
+    assert embedding_warnings([FINE, FINE]) == {}
+    assert embedding_warnings([{}, {}]) == {}
+    assert embedding_warnings([]) == {}
+    assert embedding_warnings([dict.fromkeys(MEASURES, float("nan"))]) == {}
 
 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
         ({"surprise": 0.1}, "does not do what the embedding predicts"),
-        ({"unseen_share": 0.5}, "not trained on"),
-        ({"dead_share": 0.3}, "never be chosen"),
-        ({"colliding_share": 1.0}, "chance"),
+        ({"unseen_fraction": 0.5}, "not trained on"),
+        ({"dead_fraction": 0.3}, "never be chosen"),
+        ({"colliding_fraction": 1.0}, "chance"),
     ],
 )
 def test_what_is_wrong_is_said_with_the_seeds(change: dict[str, float], said: str) -> None:
-    [(complaint, where)] = complaints([FINE, FINE | change, FINE, FINE | change]).items()
+    [(complaint, where)] = embedding_warnings([FINE, FINE | change, FINE, FINE | change]).items()
     assert said in complaint
     assert where == [1, 3]
     assert not any(character.isdigit() for character in complaint)
@@ -417,23 +419,27 @@ def test_what_is_wrong_is_said_with_the_seeds(change: dict[str, float], said: st
 def test_seeds_speak_together() -> None:
     limit = SURPRISE
     little, much = FINE | {"surprise": 0.7 * limit}, FINE | {"surprise": 1.1 * limit}
-    assert complaints([little]) == {}
-    assert [*complaints([little, FINE, little, little]).values()] == [[0, 2, 3]]
-    assert [*complaints([little, FINE, FINE, FINE]).values()] == []
-    assert [*complaints([little, much, FINE, FINE, FINE, FINE, FINE, FINE]).values()] == [[1]]
-    assert [*complaints([{}, little, little, little]).values()] == [[1, 2, 3]]
+    assert embedding_warnings([little]) == {}
+    assert [*embedding_warnings([little, FINE, little, little]).values()] == [[0, 2, 3]]
+    assert [*embedding_warnings([little, FINE, FINE, FINE]).values()] == []
+    assert [*embedding_warnings([little, much, FINE, FINE, FINE, FINE, FINE, FINE]).values()] == [
+        [1]
+    ]
+    assert [*embedding_warnings([{}, little, little, little]).values()] == [[1, 2, 3]]
 
 
 def test_unseen_states_count_beyond_what_held_out_data_has() -> None:
-    assert not complaints([FINE | {"unseen_share": 0.92, "reference_unseen_share": 0.93}])
-    assert complaints([FINE | {"unseen_share": 0.99, "reference_unseen_share": 0.93}])
-    assert complaints([FINE | {"unseen_share": 0.5, "phi_drift": 1e-7}])  # rounding
+    assert not embedding_warnings(
+        [FINE | {"unseen_fraction": 0.92, "reference_unseen_fraction": 0.93}]
+    )
+    assert embedding_warnings([FINE | {"unseen_fraction": 0.99, "reference_unseen_fraction": 0.93}])
+    assert embedding_warnings([FINE | {"unseen_fraction": 0.5, "phi_drift": 1e-7}])  # rounding
 
 
 def test_an_embedding_that_goes_on_learning_has_been_trained_on_new_states() -> None:
-    assert not complaints([FINE | {"unseen_share": 0.5, "phi_drift": 0.1}])
+    assert not embedding_warnings([FINE | {"unseen_fraction": 0.5, "phi_drift": 0.1}])
 
 
 def test_raw_states_need_no_training() -> None:
     raw = {name: value for name, value in FINE.items() if not name.startswith("phi")}
-    assert not complaints([raw | {"unseen_share": 0.5}])
+    assert not embedding_warnings([raw | {"unseen_fraction": 0.5}])

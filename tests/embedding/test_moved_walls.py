@@ -8,19 +8,19 @@ import numpy as np
 import pytest
 
 from embrl.core.types import Transition
-from embrl.data.rollout import open_lanes, random_transitions, rollout
+from embrl.data.rollout import open_envs, random_transitions, rollout
 from embrl.data.segments import draw_segments
 from embrl.embedding import pretraining as fitting
-from embrl.embedding.config import FitConfig, ModelConfig
+from embrl.embedding.config import EmbeddingConfig
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.monitor import measure, reference
-from embrl.embedding.warnings import complaints
+from embrl.embedding.warnings import embedding_warnings
 from embrl.envs import Environment
 from embrl.envs.gridworld import GridworldConfig
-from embrl.training.replicas import over_seeds, seed_keys
+from embrl.training.replicas import over_replicas, seed_keys
 
 SEEDS, LANES, WEIGHTS = 8, 30, {"forward": 1.0}
-CONFIG = FitConfig(samples=30_000, steps=500)
+CONFIG = FitConfig(timesteps=30_000, gradient_steps=500)
 WALLS = GridworldConfig(actuators=9, bins=40)
 MIRRORED = dataclasses.replace(WALLS, obstacles=((0.5, 0.375, 1.0, 0.4), (0.475, 0.375, 0.5, 0.75)))
 
@@ -29,7 +29,7 @@ def pretrained(env: Environment, key: jax.Array) -> tuple:
     """A model of `env`, and what it is like."""
     seen = random_transitions(env, key, CONFIG.samples, LANES)
     train, held_out = (jax.tree.map(lambda c, at=at: c[at], seen) for at in np.s_[100:, :100])
-    model = JointEmbedding(env.observation_space, env.action_space, ModelConfig(), key=key)
+    model = JointEmbedding(env.observation_space, env.action_space, EmbeddingConfig(), key=key)
     steps = jnp.arange(CONFIG.steps)
     (model, _), _ = fitting.fit(
         fitting.start(model),
@@ -49,14 +49,14 @@ def first_epoch(env: Environment, model: JointEmbedding, key: jax.Array) -> Tran
         square = ((e[:, None] - model.g.table) ** 2).sum(-1)
         return square.argmin(-1).astype(jnp.int32), None
 
-    return rollout(env, act, open_lanes(env, key, LANES), key, noise)[1]
+    return rollout(env, act, open_envs(env, key, LANES), key, noise)[1]
 
 
 @pytest.fixture(scope="module")
 def seen() -> tuple:
     """Keys, models and references of all seeds."""
     keys = seed_keys(0, SEEDS)
-    return (keys, *over_seeds(pretrained, SEEDS, shared=(0,))(WALLS.build(), keys))
+    return (keys, *over_replicas(pretrained, SEEDS, shared=(0,))(WALLS.build(), keys))
 
 
 @pytest.mark.slow
@@ -67,12 +67,12 @@ def test_walls_that_moved_are_noticed_before_anything_is_learned(
     def look(env: Environment, key: jax.Array, model: JointEmbedding, before: tuple) -> dict:
         return measure(model, WEIGHTS, before, first_epoch(env, model, key))  # type: ignore[arg-type]
 
-    found = over_seeds(look, SEEDS, shared=(0,))(config.build(), *seen)
+    found = over_replicas(look, SEEDS, shared=(0,))(config.build(), *seen)
     seeds = [{name: float(v[at]) for name, v in found.items()} for at in range(SEEDS)]
     if config is WALLS:
-        assert complaints(seeds) == {}
+        assert embedding_warnings(seeds) == {}
         assert np.mean(found["surprise"]) < 0.004
     else:
-        [(text, _)] = complaints(seeds).items()
+        [(text, _)] = embedding_warnings(seeds).items()
         assert text == "the world does not do what the embedding predicts"
         assert np.mean(found["surprise"]) > 0.012

@@ -25,8 +25,8 @@ from worlds import (
 from embrl.core.errors import EmbrlError, UnknownNameError
 from embrl.core.types import Transition
 from embrl.data.segments import draw_segments
-from embrl.embedding.config import ModelConfig
-from embrl.embedding.methods import METHODS, Method, method
+from embrl.embedding.config import EmbeddingConfig
+from embrl.embedding.methods import METHODS, Method
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.objectives import OBJECTIVES
 from embrl.embedding.objectives.dynamics import Forward
@@ -54,7 +54,7 @@ def forward_loss(model: JointEmbedding, batch: Transition) -> jax.Array:
 def test_the_forward_loss_is_the_cross_entropy_of_every_factor(
     head: Any, space: spaces.Space
 ) -> None:
-    model = JointEmbedding(space, FOUR, ModelConfig(m=3, head=head), key=KEY)
+    model = JointEmbedding(space, FOUR, EmbeddingConfig(state_dim=3, head=head), key=KEY)
     drawn = anywhere(space)
     targets = np.asarray(drawn.next_observation).reshape(20, -1)
     logits = [np.asarray(part, np.float64) for part in predict(model, drawn)]
@@ -71,7 +71,7 @@ def test_the_forward_loss_is_the_cross_entropy_of_every_factor(
 
 @pytest.mark.parametrize("space", DISCRETE, ids=str)
 def test_the_softmax_head_is_a_network_of_both_embeddings(space: spaces.Space) -> None:
-    model = JointEmbedding(space, FOUR, ModelConfig(m=3, head="softmax"), key=KEY)
+    model = JointEmbedding(space, FOUR, EmbeddingConfig(state_dim=3, head="softmax"), key=KEY)
     assert isinstance(model.T, SoftmaxTransition)
     drawn = anywhere(space)
     x, e = embedded(model, drawn.observation), acted(model, drawn.action)
@@ -81,13 +81,13 @@ def test_the_softmax_head_is_a_network_of_both_embeddings(space: spaces.Space) -
 
 
 def test_knowing_nothing_costs_the_logarithm_of_the_states() -> None:
-    model = JointEmbedding(DISCRETE[1], FOUR, ModelConfig(head="softmax"), key=KEY)
+    model = JointEmbedding(DISCRETE[1], FOUR, EmbeddingConfig(head="softmax"), key=KEY)
     blank = jax.tree.map(jnp.zeros_like, model)
     assert forward_loss(blank, anywhere(DISCRETE[1])) == pytest.approx(np.log(3 * 5))
 
 
 def test_accuracy_is_the_share_where_all_factors_are_right() -> None:
-    model = JointEmbedding(DISCRETE[1], FOUR, ModelConfig(head="softmax", m=2), key=KEY)
+    model = JointEmbedding(DISCRETE[1], FOUR, EmbeddingConfig(head="softmax", state_dim=2), key=KEY)
     blank = jax.tree.map(jnp.zeros_like, model)
     bias = jnp.array([0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 2.0, 0.0])  # always (1, 3)
     certain = eqx.tree_at(lambda m: m.T.network.layers[-1].bias, blank, bias)
@@ -100,7 +100,7 @@ def test_accuracy_is_the_share_where_all_factors_are_right() -> None:
 
 
 def test_the_forward_loss_of_a_box_is_a_squared_error_in_scaled_units() -> None:
-    model = JointEmbedding(BOX, FOUR, ModelConfig(m=3), key=KEY)
+    model = JointEmbedding(BOX, FOUR, EmbeddingConfig(state_dim=3), key=KEY)
     blank = jax.tree.map(jnp.zeros_like, model)
     known = eqx.tree_at(lambda m: m.T.decoder.bias, blank, jnp.array([0.5, -1.0]))
     # Scaled to (.5, -1), (-1, 1) and (0, 0); predicted is (.5, -1).
@@ -122,7 +122,7 @@ def test_the_next_place_in_a_box_is_learned() -> None:
         rng.integers(4, size=400),
     )
     world = steps(before, action, before + pushes[action])
-    model = JointEmbedding(BOX, FOUR, ModelConfig(m=4, transition_hidden=(16,)), key=KEY)
+    model = JointEmbedding(BOX, FOUR, EmbeddingConfig(m=4, transition_hidden=(16,)), key=KEY)
     after, losses = trained(model, drawing(world, 64), {"forward": 1.0}, 600)
     assert losses[0] > 0.1
     assert losses[-20:].mean() < 2e-4  # pushes have a square of .01 / 2
@@ -142,7 +142,9 @@ def test_every_objective_has_finite_gradients_in_every_space(
     space: spaces.Space, states: bool
 ) -> None:
     names = tuple(OBJECTIVES) if states else ("inverse", "action", "reward", "termination")
-    model = JointEmbedding(space, FOUR, ModelConfig(m=3), states=states, objectives=names, key=KEY)
+    model = JointEmbedding(
+        space, FOUR, EmbeddingConfig(state_dim=3), states=states, objectives=names, key=KEY
+    )
     drawn = draw_segments(in_lane(anywhere(space)), KEY, 16, 3)
     value, gradient = eqx.filter_jit(eqx.filter_value_and_grad(loss))(
         model, drawn, dict.fromkeys(names, 1.0)
@@ -159,7 +161,7 @@ def test_every_objective_has_finite_gradients_in_every_space(
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_compiled_is_not_compiled(name: str) -> None:
     model = JointEmbedding(
-        DISCRETE[1], FOUR, ModelConfig(m=3, head_hidden=(8,)), objectives=(name,), key=KEY
+        DISCRETE[1], FOUR, EmbeddingConfig(m=3, head_hidden=(8,)), objectives=(name,), key=KEY
     )
     drawn = batch(anywhere(DISCRETE[1]))
     plain = loss(model, drawn, {name: 2.0})
@@ -172,13 +174,13 @@ def test_compiled_is_not_compiled(name: str) -> None:
 
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_s_objectives_suit_what_it_embeds(name: str) -> None:
-    chosen = method(name)
+    chosen = METHODS[name]
     weights = dict(chosen.objectives)
     if chosen.embeds:
         model = JointEmbedding(
             DISCRETE[1],
             FOUR,
-            ModelConfig(),
+            EmbeddingConfig(),
             states=chosen.states,
             objectives=tuple(weights),
             key=KEY,
@@ -190,9 +192,9 @@ def test_every_method_s_objectives_suit_what_it_embeds(name: str) -> None:
 
 
 def test_random_embeddings_are_left_as_they_are() -> None:
-    assert method("random") == Method(states=True, actions=True, objectives=())
-    model = JointEmbedding(DISCRETE[0], FOUR, ModelConfig(), objectives=(), key=KEY)
-    jsae = JointEmbedding(DISCRETE[0], FOUR, ModelConfig(), key=KEY)
+    assert METHODS["random"] == Method(states=True, actions=True, objectives=())
+    model = JointEmbedding(DISCRETE[0], FOUR, EmbeddingConfig(), objectives=(), key=KEY)
+    jsae = JointEmbedding(DISCRETE[0], FOUR, EmbeddingConfig(), key=KEY)
     assert model.parts == {}
     np.testing.assert_array_equal(model.g.table, jsae.g.table)
     np.testing.assert_array_equal(model.phi.points[0], jsae.phi.points[0])
@@ -200,7 +202,7 @@ def test_random_embeddings_are_left_as_they_are() -> None:
 
 def test_unknown_methods_are_refused_with_a_hint() -> None:
     with pytest.raises(UnknownNameError, match="unknown method 'jsea': did you mean jsae"):
-        method("jsea")
+        METHODS["jsea"]
 
 
 def test_states_alone_are_not_embedded() -> None:

@@ -8,7 +8,7 @@ import pytest
 from gymnasium import spaces
 from worlds import anywhere, batch, drawing, leaves, log_softmax, steps, trained
 
-from embrl.embedding.config import ModelConfig
+from embrl.embedding.config import EmbeddingConfig
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.objectives.rewards import Outcome
 from embrl.embedding.pretraining import loss
@@ -23,7 +23,7 @@ WORTH = np.array([0.0, 1.0, 3.0, 0.5, -2.0, 4.0, 0.0, 9.0])
 
 def outcome_model(space: spaces.Space, states: bool = True) -> JointEmbedding:
     return JointEmbedding(
-        space, FOUR, ModelConfig(m=3), states=states, objectives=("outcome",), key=KEY
+        space, FOUR, EmbeddingConfig(state_dim=3), states=states, objectives=("outcome",), key=KEY
     )
 
 

@@ -26,13 +26,13 @@ from embrl.core.errors import EmbrlError
 from embrl.core.nn import MLP
 from embrl.core.types import Key, Transition
 from embrl.data.segments import draw_segments
-from embrl.embedding.config import ModelConfig
+from embrl.embedding.config import EmbeddingConfig
 from embrl.embedding.model import JointEmbedding
-from embrl.embedding.objectives import Objective, Shape
+from embrl.embedding.objectives import EmbeddingShape, Objective
 from embrl.embedding.pretraining import horizon, loss
 
 KEY = jax.random.key(0)
-CONFIG = ModelConfig(m=3, d=2, transition_hidden=(16,), head_hidden=(16,))
+CONFIG = EmbeddingConfig(m=3, d=2, transition_hidden=(16,), head_hidden=(16,))
 
 
 def togetherness(model: JointEmbedding, batch: Transition) -> jax.Array:
@@ -82,7 +82,7 @@ class Effect(Objective):
 
     head: MLP
 
-    def __init__(self, shape: Shape, config: ModelConfig, *, key: Key) -> None:
+    def __init__(self, shape: EmbeddingShape, config: EmbeddingConfig, *, key: Key) -> None:
         self.head = MLP(shape.d, config.head_hidden, 1, key=key)
 
     def __call__(self, model: JointEmbedding, batch: Transition) -> Array:
@@ -95,7 +95,7 @@ class Drift(Objective):
 
     segments: ClassVar[bool] = True
 
-    def __init__(self, shape: Shape, config: ModelConfig, *, key: Key) -> None:
+    def __init__(self, shape: EmbeddingShape, config: EmbeddingConfig, *, key: Key) -> None:
         del shape, config, key
 
     def __call__(

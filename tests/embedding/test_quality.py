@@ -9,7 +9,7 @@ from gymnasium import spaces
 
 from embrl.core.types import Transition
 from embrl.data.segments import Segments
-from embrl.embedding.config import ModelConfig
+from embrl.embedding.config import EmbeddingConfig
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.pretraining import loss
 from embrl.embedding.quality import CHUNK, MOST, Quality, measure
@@ -28,7 +28,7 @@ def laid_out(x: np.ndarray, e: np.ndarray, bias: np.ndarray | None = None) -> Jo
     model = JointEmbedding(
         spaces.Discrete(len(x)),
         spaces.Discrete(len(e)),
-        ModelConfig(m=x.shape[1], d=e.shape[1], transition_hidden=(), head="softmax"),
+        EmbeddingConfig(m=x.shape[1], d=e.shape[1], transition_hidden=(), head="softmax"),
         key=KEY,
     )
     model = jax.tree.map(jnp.zeros_like, model)
@@ -93,7 +93,9 @@ def test_methods_without_next_states_have_the_loss_that_they_are_trained_on(
     objectives: dict[str, float],
 ) -> None:
     states, actions = spaces.Discrete(6), spaces.Discrete(4)
-    model = JointEmbedding(states, actions, ModelConfig(m=3), objectives=tuple(objectives), key=KEY)
+    model = JointEmbedding(
+        states, actions, EmbeddingConfig(state_dim=3), objectives=tuple(objectives), key=KEY
+    )
     zeros = jnp.zeros((40, 2), jnp.int32)
     state = jax.random.randint(KEY, (40, 2), 0, 6, jnp.int32)
     held_out = Transition(state, state % 4, zeros * 1.0, (state + 1) % 6, zeros > 0, zeros > 0)
@@ -111,7 +113,7 @@ def test_methods_without_next_states_have_the_loss_that_they_are_trained_on(
 
 def test_what_is_trained_on_nothing_has_no_loss() -> None:
     model = JointEmbedding(
-        spaces.Discrete(5), spaces.Discrete(4), ModelConfig(m=2), objectives=(), key=KEY
+        spaces.Discrete(5), spaces.Discrete(4), EmbeddingConfig(state_dim=2), objectives=(), key=KEY
     )
     quality = measure(
         model, {}, arriving([0, 1]), np.arange(5), observation_space=spaces.Discrete(5)
@@ -124,7 +126,7 @@ def test_what_is_trained_on_nothing_has_no_loss() -> None:
 def test_raw_states_have_no_measures_of_an_embedding() -> None:
     space = spaces.Discrete(5)
     model = JointEmbedding(
-        space, spaces.Discrete(4), ModelConfig(), states=False, objectives=("inverse",), key=KEY
+        space, spaces.Discrete(4), EmbeddingConfig(), states=False, objectives=("inverse",), key=KEY
     )
     quality = measure(
         model,
@@ -138,13 +140,15 @@ def test_raw_states_have_no_measures_of_an_embedding() -> None:
     assert quality.states_visited == 5
     assert quality.state_pairs_compared is None
     assert quality.state_distance_correlation is None
-    assert quality.state_feature_recovery == {}
+    assert quality.state_feature_probing == {}
     assert quality.action_pairs_compared == 6
 
 
 def test_of_a_box_the_share_of_variance_that_t_explains() -> None:
     space = spaces.Box(np.array([-1.0, 0.0], np.float32), np.array([1.0, 4.0], np.float32))
-    model = JointEmbedding(space, spaces.Discrete(3), ModelConfig(m=2, state_hidden=()), key=KEY)
+    model = JointEmbedding(
+        space, spaces.Discrete(3), EmbeddingConfig(m=2, state_hidden=()), key=KEY
+    )
     model = jax.tree.map(jnp.zeros_like, model)
     # phi is nearly linear for small x, and T undoes it: the guess is that nothing changes.
     small = 0.01
@@ -176,7 +180,7 @@ def test_of_a_box_the_share_of_variance_that_t_explains() -> None:
     assert quality.states_visited is quality.states_total is quality.state_pairs_coinciding is None
     # X is the box itself, only smaller.
     assert quality.state_distance_correlation == pytest.approx(1.0, abs=1e-3)
-    assert quality.state_feature_recovery["dimension 1"] > 0.99
+    assert quality.state_feature_probing["dimension 1"] > 0.99
 
 
 def test_features_that_are_lost_are_named() -> None:
@@ -186,8 +190,8 @@ def test_features_that_are_lost_are_named() -> None:
     model = laid_out(np.stack([column / 30.0, np.zeros(400)], axis=1), E)
     quality = measured(model, cells.tolist(), np.stack([column, row], 1) / 20.0, names=("x", "y"))
     assert quality.state_features_lost == ["y"]
-    assert quality.state_feature_recovery["x"] > 0.99
-    assert quality.state_feature_recovery["y"] < 0.1
+    assert quality.state_feature_probing["x"] > 0.99
+    assert quality.state_feature_probing["y"] < 0.1
 
 
 def test_states_that_coincide_are_counted_and_held_against_the_truth() -> None:

@@ -25,14 +25,14 @@ from worlds import (
     trained,
 )
 
-from embrl.embedding.config import ModelConfig
+from embrl.embedding.config import EmbeddingConfig
 from embrl.embedding.methods import METHODS
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.objectives.reconstruction import ActionReconstruction, StateReconstruction
 from embrl.embedding.pretraining import loss
 
 KEY = jax.random.key(0)
-CONFIG = ModelConfig(m=3, d=2, transition_hidden=(16,), head_hidden=(16,))
+CONFIG = EmbeddingConfig(m=3, d=2, transition_hidden=(16,), head_hidden=(16,))
 DISCRETE = [spaces.Discrete(6), spaces.MultiDiscrete([3, 5])]
 BOX = spaces.Box(np.array([-2.0, 100.0], np.float32), np.array([2.0, 101.0], np.float32))
 FOUR = spaces.Discrete(4)
@@ -112,7 +112,7 @@ def test_an_autoencoder_tells_every_place_in_a_box() -> None:
 def test_dct_knows_what_actions_do_and_still_tells_them_apart() -> None:
     weights = dict(METHODS["dct"].objectives)
     assert set(weights) == {"forward", "action"}
-    config = ModelConfig(m=3, d=2)
+    config = EmbeddingConfig(state_dim=3, action_dim=2)
     jsae, _ = trained(ring_model(config, KEY), drawing(ring(), 48), {"forward": 1.0}, 600)
     untrained = JointEmbedding(
         spaces.Discrete(STATES), ACTIONS, config, objectives=tuple(weights), key=KEY

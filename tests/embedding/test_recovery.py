@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from embrl.embedding.probing import FEW, LOST, recovery
+from embrl.embedding.probing import FEW, LOST, probe
 
 SPACE = spaces.MultiDiscrete([6, 5, 7])
 RANDOM = np.random.default_rng(0)
@@ -22,32 +22,32 @@ def summed(*which: int):
 
 
 def test_all_factors_of_a_sum_are_recovered() -> None:
-    found = recovery(summed(0, 1, 2), SPACE, STATES)
+    found = probe(summed(0, 1, 2), SPACE, STATES)
     assert list(found) == ["factor 0", "factor 1", "factor 2"]
     assert min(found.values()) > 0.7
 
 
 @pytest.mark.parametrize("blind", [0, 1, 2])
 def test_a_factor_that_phi_does_not_look_at_is_lost(blind: int) -> None:
-    found = recovery(summed(*{0, 1, 2} - {blind}), SPACE, STATES)
+    found = probe(summed(*{0, 1, 2} - {blind}), SPACE, STATES)
     assert found.pop(f"factor {blind}") < LOST / 2
     assert min(found.values()) > 0.7
 
 
 def test_where_all_states_coincide_everything_is_lost() -> None:
-    found = recovery(lambda states: np.zeros((len(states), 4)), SPACE, STATES)
+    found = probe(lambda states: np.zeros((len(states), 4)), SPACE, STATES)
     assert max(found.values()) < LOST
 
 
 def test_values_that_were_hardly_met_say_nothing() -> None:
     rare = np.concatenate([STATES[STATES[:, 0] == 0], STATES[STATES[:, 0] == 1][: FEW - 1]])
-    assert "factor 0" not in recovery(summed(0, 1, 2), SPACE, rare)
+    assert "factor 0" not in probe(summed(0, 1, 2), SPACE, rare)
 
 
 def test_numbers_are_recovered_linearly_or_by_neighbours() -> None:
     points = RANDOM.uniform(-1, 1, (1500, 3)).astype(np.float32)
     box = spaces.Box(-1.0, 1.0, (3,))
-    found = recovery(
+    found = probe(
         # A fold: neighbours still know; a small part of a wide space: a line still knows.
         lambda states: np.column_stack([np.abs(states[:, 0]), states[:, 1], 0.01 * states[:, 2]]),
         box,
@@ -63,11 +63,11 @@ def test_numbers_are_recovered_linearly_or_by_neighbours() -> None:
 def test_coordinates_without_names_are_counted() -> None:
     cells = np.arange(100)
     both = np.stack([cells % 10, cells // 10], axis=1)
-    found = recovery(lambda s: s[:, None] / 100.0, spaces.Discrete(100), cells, both)
+    found = probe(lambda s: s[:, None] / 100.0, spaces.Discrete(100), cells, both)
     assert list(found) == ["coordinate 0", "coordinate 1"]
     assert found["coordinate 1"] > 0.95
 
 
 def test_too_few_states_to_tell() -> None:
     cells = np.arange(8)
-    assert recovery(lambda s: s[:, None] * 1.0, spaces.Discrete(8), cells, cells[:, None]) == {}
+    assert probe(lambda s: s[:, None] * 1.0, spaces.Discrete(8), cells, cells[:, None]) == {}

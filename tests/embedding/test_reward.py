@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from worlds import acted, anywhere, batch, drawing, embedded, leaves, log_softmax, network, trained
 
-from embrl.embedding.config import ModelConfig
+from embrl.embedding.config import EmbeddingConfig
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.objectives.rewards import BINS, CENTRES, LARGEST, SCALE, Reward, two_hot
 from embrl.embedding.pretraining import loss
@@ -24,7 +24,9 @@ code = jax.jit(two_hot)
 weighted = eqx.filter_jit(loss)
 
 
-def reward_model(states: bool = True, config: ModelConfig = ModelConfig()) -> JointEmbedding:  # noqa: B008
+def reward_model(
+    states: bool = True, config: EmbeddingConfig = EmbeddingConfig()
+) -> JointEmbedding:  # noqa: B008
     return JointEmbedding(PAIR, FOUR, config, states=states, objectives=("reward",), key=KEY)
 
 
@@ -74,7 +76,7 @@ def test_the_code_averages_to_the_reward(reward: float) -> None:
 
 
 def test_the_loss_is_the_cross_entropy_of_the_code() -> None:
-    model = reward_model(config=ModelConfig(m=3, head_hidden=(8,)))
+    model = reward_model(config=EmbeddingConfig(m=3, head_hidden=(8,)))
     drawn = anywhere(PAIR)
     x, e = embedded(model, drawn.observation), acted(model, drawn.action)
     log_p = log_softmax(network(part(model).network, x, e))
@@ -87,7 +89,7 @@ def test_the_loss_is_the_cross_entropy_of_the_code() -> None:
 
 
 def test_what_is_always_predicted_costs_its_logarithm() -> None:
-    model = jax.tree.map(jnp.zeros_like, reward_model(config=ModelConfig(m=3, head_hidden=())))
+    model = jax.tree.map(jnp.zeros_like, reward_model(config=EmbeddingConfig(m=3, head_hidden=())))
     drawn = anywhere(PAIR, count=2)
     value = weighted(model, batch(drawn), {"reward": 1.0})
     assert value == pytest.approx(np.log(BINS), rel=1e-5)

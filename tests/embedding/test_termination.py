@@ -8,7 +8,7 @@ import pytest
 from gymnasium import spaces
 from worlds import acted, anywhere, batch, drawing, embedded, leaves, network, steps, trained
 
-from embrl.embedding.config import ModelConfig
+from embrl.embedding.config import EmbeddingConfig
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.objectives.rewards import Termination
 from embrl.embedding.pretraining import loss
@@ -21,12 +21,12 @@ WEIGHTS = {"termination": 1.0}
 weighted = eqx.filter_jit(loss)
 
 
-def ending(config: ModelConfig = ModelConfig()) -> JointEmbedding:  # noqa: B008
+def ending(config: EmbeddingConfig = EmbeddingConfig()) -> JointEmbedding:  # noqa: B008
     return JointEmbedding(SIX, FOUR, config, objectives=("termination",), key=KEY)
 
 
 def test_knowing_that_three_in_four_end() -> None:
-    blank = jax.tree.map(jnp.zeros_like, ending(ModelConfig(head_hidden=())))
+    blank = jax.tree.map(jnp.zeros_like, ending(EmbeddingConfig(head_hidden=())))
     model = eqx.tree_at(
         lambda m: m.parts["termination"].network.layers[-1].bias, blank, jnp.log(jnp.array([3.0]))
     )
@@ -45,7 +45,7 @@ def test_truncation_is_no_end() -> None:
 
 
 def test_it_is_a_network_of_both_embeddings() -> None:
-    model, drawn = ending(ModelConfig(m=3, head_hidden=(8,))), anywhere(SIX)
+    model, drawn = ending(EmbeddingConfig(m=3, head_hidden=(8,))), anywhere(SIX)
     part = model.parts["termination"]
     assert isinstance(part, Termination)
     x, e = embedded(model, drawn.observation), acted(model, drawn.action)

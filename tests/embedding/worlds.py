@@ -12,7 +12,7 @@ from gymnasium import spaces
 from embrl.core.nn import MLP, FactorLinear
 from embrl.core.types import Key, Transition
 from embrl.data.segments import Segments, draw_segments
-from embrl.embedding.config import FitConfig, ModelConfig
+from embrl.embedding.config import EmbeddingConfig
 from embrl.embedding.encoders import ActionEncoder, StateEncoder
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.pretraining import FitState, Weights, fit, learning_rate, start
@@ -92,7 +92,7 @@ def drawing(transitions: Transition, count: int) -> Callable[[Key], Segments]:
     return lambda key: draw_segments(in_lane(transitions), key, count)
 
 
-def ring_model(config: ModelConfig, key: Key, **choices: Any) -> JointEmbedding:
+def ring_model(config: EmbeddingConfig, key: Key, **choices: Any) -> JointEmbedding:
     """An untrained model of the ring."""
     return JointEmbedding(spaces.Discrete(STATES), ACTIONS, config, key=key, **choices)
 
@@ -106,7 +106,7 @@ def trained(
 ) -> tuple[JointEmbedding, np.ndarray]:
     """A model after `count` steps, and their losses."""
     keys = jax.random.split(jax.random.key(0), count)
-    rates = learning_rate(FitConfig(steps=count), jnp.arange(count))
+    rates = learning_rate(FitConfig(gradient_steps=count), jnp.arange(count))
 
     @eqx.filter_jit
     def run(state: FitState) -> tuple[FitState, jax.Array]:

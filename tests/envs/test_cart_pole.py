@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from embrl.core.errors import EmbrlError
-from embrl.data.rollout import open_lanes
+from embrl.data.rollout import open_envs
 from embrl.envs import configure
 from embrl.envs.cart_pole import CartPoleConfig, CartPoleState
 
@@ -91,7 +91,7 @@ def test_spaces_are_gymnasiums_and_starts_are_spread_as_theirs() -> None:
     env = gymnasium.make("CartPole-v1")
     assert ENV.observation_space == env.observation_space
     assert ENV.action_space == env.action_space
-    first = np.asarray(open_lanes(ENV, KEY, 4000).observation)
+    first = np.asarray(open_envs(ENV, KEY, 4000).observation)
     assert np.abs(first).max() <= 0.05
     np.testing.assert_allclose(
         np.sort(first, axis=0)[::400],

@@ -12,7 +12,7 @@ from gymnasium import spaces
 from embrl.core.errors import EmbrlError
 from embrl.core.spaces import check_observation
 from embrl.core.types import Transition
-from embrl.data.rollout import open_lanes, random_transitions, rollout
+from embrl.data.rollout import open_envs, random_transitions, rollout
 from embrl.envs import Environment, configure
 from embrl.envs.continuous_gridworld import ContinuousGridworldConfig
 from embrl.envs.gridworld import GridworldConfig
@@ -31,7 +31,7 @@ def follow(env: Square, steps: int = 120, lanes: int = 10) -> tuple[Transition, 
     @jax.jit
     def play(env: Square) -> tuple[Transition, jax.Array]:
         actions = jax.random.randint(KEY, (steps, lanes), 0, 32, jnp.int32)
-        opened = open_lanes(env, KEY, lanes)
+        opened = open_envs(env, KEY, lanes)
         _, transitions, _ = rollout(env, lambda _, a: (a, None), opened, KEY, actions)
 
         def position(state: Any, now: Transition) -> tuple[Any, jax.Array]:

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from embrl.core.errors import EmbrlError
-from embrl.data.rollout import open_lanes, random_transitions
+from embrl.data.rollout import open_envs, random_transitions
 from embrl.envs import configure
 from embrl.envs.slot_machine import SlotMachine, SlotMachineConfig, SlotMachineState, best_return
 from embrl.report.environment_pictures import picture_of
@@ -302,7 +302,7 @@ def test_another_machine_of_the_same_size_compiles_nothing_anew() -> None:
     def first(env: SlotMachine, key: jax.Array) -> jax.Array:
         nonlocal count
         count += 1
-        lanes = open_lanes(env, key, 2)
+        lanes = open_envs(env, key, 2)
         return jax.vmap(lambda s: env.step(KEY, s, jnp.int32(0))[1].reward)(lanes.state)
 
     other = ((5, 4, 3, 2, 1, 0),) * 4

@@ -17,7 +17,7 @@ from embrl.experiments.panel import Line, Panel
 from embrl.experiments.reproduce import collect, reproduce
 from embrl.experiments.summary import Result
 from embrl.storage.run_folder import RunFolder
-from embrl.training.loop import unwatched
+from embrl.training.loop import ignore_progress
 
 SAMPLES = np.array([0.0, 200.0, 400.0, 600.0])
 
@@ -36,7 +36,7 @@ def reported(panel: Panel, tmp_path: Path) -> Path:
 
 
 def quietly(*_: Any):
-    return unwatched
+    return ignore_progress
 
 
 @pytest.fixture

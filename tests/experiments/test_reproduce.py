@@ -13,11 +13,11 @@ from embrl.config.run import as_json
 from embrl.core.errors import EmbrlError
 from embrl.experiments.panel import Panel
 from embrl.experiments.reproduce import reproduce
-from embrl.training.loop import Progress, unwatched
+from embrl.training.loop import Progress, ignore_progress
 
 
 def quietly(*_: Any):
-    return unwatched
+    return ignore_progress
 
 
 def lasting(out: Path) -> dict[str, Any]:

@@ -17,8 +17,7 @@ from embrl.experiments.baselines import BASELINES, tuned_baseline, with_values
 from embrl.experiments.geometry import crosses, linear_r2, wall_ratio
 from embrl.experiments.panel import Options, chosen
 from embrl.experiments.panels import make_panel
-from embrl.training.trainer import Program
-from embrl.training.validation import check
+from embrl.training.trainer import Trainer
 
 
 def labels(figure: str, group: str, **options) -> list[str]:
@@ -64,32 +63,51 @@ def of(figure: str, label: str, **options) -> Any:
 )
 def test_the_tables_of_the_paper(figure, label, actor, critic, std):
     config = of(figure, label, data="log.csv")
-    assert config.hyper.actor_lr == actor
-    assert config.hyper.critic_lr == critic
+    assert config.hyperparameters.actor_lr == actor
+    assert config.hyperparameters.critic_lr == critic
     if std is not None:
         assert config.policy.std == std
         assert not config.policy.bounded
-        assert config.f.kind == "nearest"
+        assert config.decoder.kind == "nearest"
 
 
 def test_the_protocol_of_the_paper():
     grid, slot = of("fig3a", "512 VPG-JSAE"), of("fig3c", "VPG-JSAE")
     shop = of("fig3g", "PPO-JSAE", data="log.csv")
-    assert (grid.rollout.epoch, slot.rollout.epoch, shop.rollout.epoch) == (1500, 200, 1000)
+    assert (
+        grid.rollout.steps_per_update,
+        slot.rollout.steps_per_update,
+        shop.rollout.steps_per_update,
+    ) == (1500, 200, 1000)
     assert (grid.samples, slot.samples, shop.samples) == (1_000_000, 500_000, 1_000_000)
-    assert (grid.model.m, grid.model.d, slot.model.m, slot.model.d) == (8, 2, 16, 4)
-    assert grid.fit.samples == slot.fit.samples == 30_000
-    assert shop.fit.samples == 200_000
-    assert (grid.update.every, slot.update.every, shop.update.every) == (0, 0, 1)
-    assert (shop.hyper.actor_steps, shop.hyper.critic_steps, shop.hyper.clip) == (3, 6, 0.2)
-    assert (grid.hyper.actor_steps, grid.hyper.gamma, grid.hyper.gae_lambda) == (3, 0.99, 0.97)
+    assert (
+        grid.embedding.state_dim,
+        grid.embedding.action_dim,
+        slot.embedding.state_dim,
+        slot.embedding.action_dim,
+    ) == (8, 2, 16, 4)
+    assert grid.pretrain.timesteps == slot.pretrain.timesteps == 30_000
+    assert shop.pretrain.timesteps == 200_000
+    assert (grid.online.every, slot.online.every, shop.online.every) == (0, 0, 1)
+    assert (
+        shop.hyperparameters.update_epochs,
+        shop.hyperparameters.critic_epochs,
+        shop.hyperparameters.clip_range,
+    ) == (3, 6, 0.2)
+    assert (
+        grid.hyperparameters.update_epochs,
+        grid.hyperparameters.gamma,
+        grid.hyperparameters.gae_lambda,
+    ) == (3, 0.99, 0.97)
     assert grid.seeds == 10
     assert of("fig3g", "SAC-RA", data="log.csv").policy.hidden == (128, 128)
 
 
 def test_sac_takes_fewer_updates_unless_asked_for_all():
     for full, rate in ((False, 0.1), (True, 1.0)):
-        assert of("fig3g", "SAC-RA", data="l", full_sac=full).hyper.updates_per_sample == rate
+        assert (
+            of("fig3g", "SAC-RA", data="l", full_sac=full).hyperparameters.updates_per_step == rate
+        )
         said = make_panel("fig3g", Options(data="l", full_sac=full)).deviations
         assert any("SAC takes" in deviation for deviation in said) is not full
 
@@ -98,7 +116,10 @@ def test_the_ants_sac_has_fewer_samples_too():
     pytest.importorskip("mujoco", reason="needs embrl[gymnasium]")
     for full, rate in ((False, 0.25), (True, 1.0)):
         config = of("fig3f", "SAC-JSAE", full_sac=full)
-        assert (config.samples, config.hyper.updates_per_sample) == (1_000_000, rate)
+        assert (config.total_timesteps, config.hyperparameters.updates_per_step) == (
+            1_000_000,
+            rate,
+        )
     assert of("fig3f", "PPO-JSAE").samples == 6_000_000
 
 
@@ -121,7 +142,7 @@ def test_every_line_has_settings_that_fit_together(figure, quick):
         assert {claim.better, claim.worse} <= known
     for line in panel.lines:
         env = line.config.env.build()
-        check(Program(line.config, env.observation_space, env.action_space))
+        Trainer(line.config, env.observation_space, env.action_space).validate()
         assert line.source == "" or line.source in known
 
 

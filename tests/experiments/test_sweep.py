@@ -14,7 +14,7 @@ from embrl.experiments import sweep_table
 from embrl.experiments.grids import GRIDS
 from embrl.experiments.sweep import Outcome, Result, Sweep, parts, planned, run
 from embrl.experiments.sweep_figure import draw
-from embrl.training.loop import unwatched
+from embrl.training.loop import ignore_progress
 
 
 def tiny(method="none", algorithm="vpg", seeds=1, **values):
@@ -22,8 +22,8 @@ def tiny(method="none", algorithm="vpg", seeds=1, **values):
     config = default_config("gridworld", env, method, algorithm)
     config = dataclasses.replace(config, seeds=seeds, seed=1, samples=300)
     small = {
-        "rollout.epoch": 100,
-        "rollout.lanes": 10,
+        "rollout.steps_per_update": 100,
+        "rollout.num_envs": 10,
         "evaluation.every": 100,
         "evaluation.episodes": 2,
         "evaluation.final_episodes": 2,
@@ -46,7 +46,7 @@ def test_traced_settings_stand_side_by_side_and_others_one_after_another():
         "hyper.gamma": (0.9, 0.9, 0.99, 0.99),
         "hyper.critic_lr": (1.0, 2.0, 1.0, 2.0),
     }
-    assert first.config.rows == 8
+    assert first.config.replicas == 8
     assert [tuple(point.values()) for point in second.points] == [
         (0.9, (16,), 1.0),
         (0.9, (16,), 2.0),
@@ -69,7 +69,9 @@ def test_an_interrupted_sweep_goes_on_to_the_same_table(tmp_path):
     grid = {"policy.hidden": ((8,),), "hyper.actor_lr": (1e38, 1e-3)}
     sweep = Sweep(tiny(), grid, rows=1)
     numbers = []
-    whole = run(sweep, tmp_path / "whole", begin=lambda n, of: numbers.append((n, of)) or unwatched)
+    whole = run(
+        sweep, tmp_path / "whole", begin=lambda n, of: numbers.append((n, of)) or ignore_progress
+    )
     assert numbers == [(1, 2), (2, 2)]
     assert [point.diverged for point in whole.outcomes] == [0, 1]
     assert whole.best.settings == {"policy.hidden": (8,), "hyper.actor_lr": 1e-3}
@@ -105,12 +107,16 @@ def test_an_interrupted_sweep_goes_on_to_the_same_table(tmp_path):
     [
         ({}, {}, "nothing to sweep"),
         ({"hyper.actor_rl": (1.0,)}, {}, "unknown setting 'hyper.actor_rl': did you mean"),
-        ({"fit.steps": (1,)}, {}, "unknown setting 'fit.steps'"),  # none has nothing to fit
+        (
+            {"pretrain.gradient_steps": (1,)},
+            {},
+            "unknown setting 'pretrain.gradient_steps'",
+        ),  # none has nothing to fit
         ({"method": ("jsae",)}, {}, "method cannot be swept"),
         ({"hyper.gamma": ()}, {}, "hyper.gamma has no values"),
         ({"hyper.gamma": (0.9, 0.9)}, {}, "hyper.gamma has a value twice: 0.9, 0.9"),
         ({"hyper.gamma": (0.9,)}, {"seed": 0}, "seed is 0, which embrl train reports with"),
-        ({"rollout.epoch": (100, 101)}, {}, "rollout.lanes is 10: it must divide"),
+        ({"rollout.steps_per_update": (100, 101)}, {}, "rollout.num_envs is 10: it must divide"),
     ],
 )
 def test_what_cannot_be_swept_is_said_before_anything_is_trained(tmp_path, grid, changes, message):
@@ -155,8 +161,8 @@ def test_a_point_as_flags_is_that_point_again():
         "policy.hidden": (8, 16),
         "policy.bounded": False,
         "hyper.scale_by_std": True,
-        "model.state_hidden": None,
-        "f.kind": "softmax",
+        "embedding.state_hidden": None,
+        "decoder.kind": "softmax",
         "env.goal": (0.5, 0.6, 0.75, 0.8),
         "objectives.reward": 0.25,
         "samples": 70_000,

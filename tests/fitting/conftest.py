@@ -24,8 +24,8 @@ def tiny_run(tmp_path_factory):
     config = overridden(
         dataclasses.replace(config, seeds=2, samples=800),
         {
-            "fit": {**SMALL["fit"], "samples": 600},
-            "rollout": {"lanes": 10, "epoch": 100},
+            "pretrain": {**SMALL["fit"], "timesteps": 600},
+            "rollout": {"num_envs": 10, "steps_per_update": 100},
             "evaluation": {"every": 200, "episodes": 5, "final_episodes": 5},
         },
     )

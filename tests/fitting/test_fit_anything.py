@@ -15,11 +15,11 @@ import embrl
 from embrl.config.defaults import overridden
 from embrl.core.errors import EmbrlError
 from embrl.core.types import Transition
-from embrl.fitting.sources import RunPolicy, origin
-from embrl.training.replicas import Rows, seed_keys
-from embrl.training.trainer import Program
+from embrl.fitting.sources import RunPolicy, open_source
+from embrl.training.replicas import Replicas, seed_keys
+from embrl.training.trainer import Trainer
 
-FEW: dict[str, Any] = {"fit": {"steps": 50, "batch": 64}}
+FEW: dict[str, Any] = {"pretrain": {"gradient_steps": 50, "batch_size": 64}}
 
 
 def same(one: embrl.Embedding, two: embrl.Embedding) -> bool:
@@ -92,18 +92,18 @@ def test_a_gymnasium_environment_with_a_policy_of_its_own_words():
 
 
 def test_a_policy_in_a_compiled_environment():
-    found = origin("gridworld", policy=lambda seen: seen % 8, options=WORLD)
+    found = open_source("gridworld", policy=lambda seen: seen % 8, options=WORLD)
     steps = _collected(found)
     np.testing.assert_array_equal(steps.action, np.asarray(steps.observation) % 8)
     goes_on = ~(np.asarray(steps.terminated) | np.asarray(steps.truncated))[:-1]
     following, seen = np.asarray(steps.next_observation)[:-1], np.asarray(steps.observation)[1:]
     np.testing.assert_array_equal(following[goes_on], seen[goes_on])
     with pytest.raises(EmbrlError, match="the policy at step 0: action 8 is not in"):
-        _collected(origin("gridworld", policy=lambda seen: 8, options=WORLD))
+        _collected(open_source("gridworld", policy=lambda seen: 8, options=WORLD))
 
 
 def test_a_run_s_policy_collects(tiny_run):
-    found = origin("gridworld", policy=tiny_run, options=WORLD)
+    found = open_source("gridworld", policy=tiny_run, options=WORLD)
     steps = _collected(found)
     policy = RunPolicy.of(tiny_run)
     assert steps.reward.shape == (30, 2)
@@ -114,7 +114,7 @@ def test_a_run_s_policy_collects(tiny_run):
         policy.steps(embrl.make("gridworld", **WORLD), key, 3, 2, 0).action,
     )
     with pytest.raises(EmbrlError, match="another action space: it has 8 values, and must have 16"):
-        origin("gridworld", policy=tiny_run, options={**WORLD, "actuators": 4})
+        open_source("gridworld", policy=tiny_run, options={**WORLD, "actuators": 4})
     with pytest.raises(EmbrlError, match="seed 9"):
         RunPolicy.of(tiny_run, 9)
 
@@ -134,11 +134,14 @@ def test_a_run_s_embedding_alone(tiny_run, tmp_path):
     ("arguments", "said"),
     [
         ({"method": "none"}, "method none has no embedding to fit"),
-        ({"samples": 201}, "fit.samples is 201: transitions has 200 transitions"),
+        ({"samples": 201}, "pretrain.timesteps is 201: transitions has 200 transitions"),
         ({"policy": lambda seen: 0}, "policy: the transitions are recorded"),
-        ({"overrides": {"model": {"m": 0}}}, "model.m is 0: choose more than 0"),
-        ({"overrides": {"model": {"mm": 2}}}, "unknown setting of model 'mm'"),
-        ({"overrides": {"fit": {"learning_rate": 1e30}}}, "loss is no longer finite after 50"),
+        (
+            {"overrides": {"embedding": {"state_dim": 0}}},
+            "embedding.state_dim is 0: choose more than 0",
+        ),
+        ({"overrides": {"embedding": {"mm": 2}}}, "unknown setting of model 'mm'"),
+        ({"overrides": {"pretrain": {"learning_rate": 1e30}}}, "loss is no longer finite after 50"),
     ],
 )
 def test_wrong_settings_are_named(arguments, said):
@@ -155,11 +158,11 @@ def test_one_step_is_too_few_and_nonsense_is_no_source():
 
 def _collected(found: Any) -> Transition:
     config = overridden(
-        found.config("jsae", "tuned"), {"rollout": {"lanes": 2}, "fit": {"samples": 60}}
+        found.config("jsae", "tuned"), {"rollout": {"num_envs": 2}, "pretrain": {"timesteps": 60}}
     )
     config = dataclasses.replace(config, seeds=1)
-    program = Program(config, found.observation_space, found.action_space)
-    return jax.tree.map(lambda column: column[0], found.open(Rows(program)).collect())
+    trainer = Trainer(config, found.observation_space, found.action_space)
+    return jax.tree.map(lambda column: column[0], found.open(Replicas(trainer)).collect())
 
 
 class _Counting(gymnasium.Env):

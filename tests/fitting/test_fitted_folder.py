@@ -102,7 +102,7 @@ def _edited(folder, **changes):
         ({"sha256": "0"}, r"safetensors is damaged: it is not what was written \(checksum\)"),
         ({"observation_space": {"kind": "Graph"}}, "describes no space that is known here"),
         ({"observation_space": {"kind": "Discrete", "sizes": [99]}}, "does not fit this embedding"),
-        ({"settings": {"model": {}}}, "settings is damaged: required field missing"),
+        ({"settings": {"embedding": {}}}, "settings is damaged: required field missing"),
         ({"source": 3}, "source must be a JSON object"),
     ],
 )

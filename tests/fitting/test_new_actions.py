@@ -9,7 +9,7 @@ import pytest
 from gymnasium.spaces import Discrete
 
 from embrl.core.errors import EmbrlError
-from embrl.embedding.config import ModelConfig
+from embrl.embedding.config import EmbeddingConfig
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.objectives import OBJECTIVES
 from embrl.fitting.embedding import LISTS_ACTIONS, Embedding
@@ -17,7 +17,7 @@ from embrl.fitting.fit import fit
 
 BITS = np.array([[int(bit) for bit in f"{number:03b}"] for number in range(8)], np.float32)
 WORLD: dict[str, Any] = {"actuators": 3, "bins": 10, "step_limit": 20}
-SMALL = {"fit": {"steps": 50, "batch": 64}}
+SMALL = {"pretrain": {"gradient_steps": 50, "batch_size": 64}}
 
 
 @pytest.fixture(scope="module")
@@ -31,8 +31,8 @@ def embedding(tmp_path_factory) -> Embedding:
         objectives={"forward": 1.0, "action": 0.1},
         overrides={
             **SMALL,
-            "model": {"action_features": "env"},
-            "rollout": {"closed": str(closed)},
+            "embedding": {"action_features": "env"},
+            "rollout": {"excluded_actions": str(closed)},
         },
     )
 
@@ -85,7 +85,7 @@ def test_the_objective_that_lists_actions_is_one(embedding):
 def test_what_cannot_be_added(embedding):
     with pytest.raises(EmbrlError, match="1 features an action, and 3 are needed"):
         embedding.with_actions([[1.0]])
-    rows = JointEmbedding(Discrete(100), Discrete(8), ModelConfig(), key=jax.random.key(0))
+    rows = JointEmbedding(Discrete(100), Discrete(8), EmbeddingConfig(), key=jax.random.key(0))
     plain = dataclasses.replace(embedding, model=rows)
     with pytest.raises(EmbrlError, match=r"fit it with --model\.action-features"):
         plain.with_actions(BITS[:1])

@@ -10,7 +10,7 @@ import embrl
 from embrl.core.errors import EmbrlError
 
 TINY: dict[str, Any] = {
-    "rollout": {"lanes": 10, "epoch": 100},
+    "rollout": {"num_envs": 10, "steps_per_update": 100},
     "evaluation": {"every": 200, "episodes": 5, "final_episodes": 5},
 }
 
@@ -48,7 +48,10 @@ def test_a_run_begins_with_it_and_spends_nothing_on_it(gridworld_embedding, fold
         ({"actuators": 4}, "the action space of .* it has 8 values, and must have 16"),
         ({"bins": 12}, "the state space of .* it has 100 values, and must have 144"),
         ({"method": "dct"}, "has method jsae, this run dct"),
-        ({"overrides": {"model": {"m": 3}}}, "has model.m 8, this run 3: choose the same"),
+        (
+            {"overrides": {"embedding": {"state_dim": 3}}},
+            "has embedding.state_dim 8, this run 3: choose the same",
+        ),
         (
             {"objectives": {"forward": 1.0, "reward": 1.0}},
             "has objectives forward, this run forward, reward",

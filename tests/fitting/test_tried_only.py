@@ -10,7 +10,7 @@ def test_actions_without_a_transition_are_left_alone():
     states = rng.integers(0, 4, 61).astype(np.int32)
     no = np.zeros(60, bool)
     seen = Transition(states[:-1], actions, np.zeros(60, np.float32), states[1:], no, no)  # type: ignore[arg-type]
-    small = {"fit": {"steps": 5, "batch": 16}}
+    small = {"pretrain": {"gradient_steps": 5, "batch_size": 16}}
     everything = embrl.fit(seen, overrides=small)
     assert everything.allowed is None
     tried = embrl.fit(seen, overrides=small, tried_only=True)

@@ -208,11 +208,11 @@ def test_a_critic_is_asked_in_pytorch_as_in_numpy(k: int | None) -> None:
 def test_an_embedding(continuous: bool) -> None:
     import jax
 
-    from embrl.embedding.config import ModelConfig
+    from embrl.embedding.config import EmbeddingConfig
     from embrl.embedding.model import JointEmbedding
 
     actions: spaces.Space = spaces.Box(-2, 2, (2,)) if continuous else spaces.Discrete(7)
-    config = ModelConfig(m=4, d=3, state_spread=0.7, action_spread=0.7)
+    config = EmbeddingConfig(state_dim=4, action_dim=3, state_spread=0.7, action_spread=0.7)
     model = jax.jit(lambda key: JointEmbedding(spaces.Box(-1, 1, (2,)), actions, config, key=key))(
         jax.random.key(0)
     )
@@ -238,7 +238,7 @@ def test_an_embedding(continuous: bool) -> None:
 def test_a_fitted_embedding() -> None:
     import embrl
 
-    fitted = embrl.fit("FrozenLake-v1", samples=200, overrides={"fit": {"steps": 3}})
+    fitted = embrl.fit("FrozenLake-v1", samples=200, overrides={"pretrain": {"gradient_steps": 3}})
     made = module(fitted)
     same(made.phi(torch.arange(16)), fitted.phi(np.arange(16)))
     same(made.g(torch.arange(4)), fitted.g(np.arange(4)))

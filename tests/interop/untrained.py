@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from embrl.decoding.config import DecoderConfig
-from embrl.embedding.config import FitConfig, ModelConfig
+from embrl.embedding.config import EmbeddingConfig
 from embrl.embedding.encoders import Norm, StateEncoder
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.saved import EmbeddingSettings
@@ -29,7 +29,7 @@ def embedding_of(env: Any, *, states: bool = True, m: int = 3, d: int = 2) -> An
     """Wide enough that f tells actions apart."""
     observations = Observations(env.observation_space)
     actions = Actions(env.action_space).space
-    config = ModelConfig(m=m, d=d, state_spread=0.7, action_spread=0.7)
+    config = EmbeddingConfig(state_dim=m, action_dim=d, state_spread=0.7, action_spread=0.7)
     model = JointEmbedding(
         observations.space, actions, config, states=states, objectives=(), key=jax.random.key(1)
     )

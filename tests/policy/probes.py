@@ -7,7 +7,14 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from embrl.algorithms.base import Experience, Indices, Internal, Points, PolicyConfig, Steps
+from embrl.algorithms.base import (
+    Batch,
+    EmbeddedActions,
+    Experience,
+    IndexedActions,
+    InternalSpace,
+    PolicyConfig,
+)
 from embrl.decoding import Decoder, Identity
 
 KEY = jax.random.key(0)
@@ -44,20 +51,20 @@ def states_as_factors(count: int) -> Array:
     return jnp.arange(count, dtype=jnp.int32)[:, None]
 
 
-def play(world: World, actor: Any, f: Decoder, key: Array, steps: int, lanes: int) -> Steps:
+def play(world: World, actor: Any, f: Decoder, key: Array, steps: int, lanes: int) -> Batch:
     """On-policy steps `[steps, lanes]`."""
     key_noise, key_reset = jax.random.split(key)
     starts = world.starts[
         jax.random.randint(key_reset, (steps + 1, lanes), 0, len(world.starts), jnp.int32)
     ]
 
-    def step(state: Array, now: tuple[Array, Array]) -> tuple[Array, Steps]:
+    def step(state: Array, now: tuple[Array, Array]) -> tuple[Array, Batch]:
         noise, start = now
         x = world.features[state]
         u = actor.act(x, noise)
         reward, following, terminated, truncated = world.step(state, u)
         seen = world.features[following]
-        taken = Steps(x, u, f(None, u), reward, seen, terminated, truncated)
+        taken = Batch(x, u, f(None, u), reward, seen, terminated, truncated)
         return jnp.where(terminated | truncated, start, following), taken
 
     noise = actor.noise(key_noise, (steps, lanes))
@@ -65,20 +72,20 @@ def play(world: World, actor: Any, f: Decoder, key: Array, steps: int, lanes: in
     return taken
 
 
-def anything(world: World, internal: Internal) -> Callable[[Array, int], Steps]:
+def anything(world: World, internal: InternalSpace) -> Callable[[Array, int], Batch]:
     """A replay buffer with every state and every internal action in it, equally often."""
 
-    def draw(key: Array, count: int) -> Steps:
+    def draw(key: Array, count: int) -> Batch:
         key_state, key_u = jax.random.split(key)
         state = jax.random.randint(key_state, (count,), 0, len(world.features), jnp.int32)
-        if isinstance(internal, Indices):
+        if isinstance(internal, IndexedActions):
             u = jax.random.randint(key_u, (count,), 0, internal.n, jnp.int32)
             action = u
         else:
             u = jax.random.uniform(key_u, (count, internal.d), minval=-1.0, maxval=1.0)
             action = jnp.zeros(count, jnp.int32)
         reward, following, terminated, truncated = world.step(state, u)
-        return Steps(
+        return Batch(
             world.features[state], u, action, reward, world.features[following],
             terminated, truncated,
         )  # fmt: skip
@@ -89,7 +96,7 @@ def anything(world: World, internal: Internal) -> Callable[[Array, int], Steps]:
 def learn(
     algorithm: Any,
     world: World,
-    internal: Internal,
+    internal: InternalSpace,
     *,
     updates: int,
     steps: int = 1,
@@ -97,7 +104,7 @@ def learn(
     config: PolicyConfig | None = None,
 ) -> tuple[Any, dict[str, Array]]:
     """A learner after so many epochs, and the measures of each."""
-    f: Decoder = RoundsUp() if isinstance(internal, Points) else Identity()
+    f: Decoder = RoundsUp() if isinstance(internal, EmbeddedActions) else Identity()
     start = algorithm.start(
         world.inputs, internal, f, config or PolicyConfig(hidden=(16,)), key=jax.random.key(1)
     )

@@ -12,29 +12,36 @@ from filling import arrays_of
 from probes import RoundsUp
 
 from embrl.algorithms import ALGORITHMS
-from embrl.algorithms.base import Algorithm, Experience, Indices, Points, PolicyConfig, Steps
+from embrl.algorithms.base import (
+    Algorithm,
+    Batch,
+    EmbeddedActions,
+    Experience,
+    IndexedActions,
+    PolicyConfig,
+)
 from embrl.algorithms.ppo import PPO
 from embrl.algorithms.sac import SAC
 from embrl.algorithms.vpg import VPG
 from embrl.decoding import Identity
 
 SMALL: list[Algorithm] = [
-    VPG(entropy_cost=0.1),
-    PPO(actor_steps=2, minibatches=2, target_kl=0.01),
-    SAC(batch=8, updates_per_sample=0.25, alpha_lr=1e-3),
+    VPG(ent_coef=-0.1),
+    PPO(update_epochs=2, num_minibatches=2, target_kl=0.01),
+    SAC(batch_size=8, updates_per_step=0.25, alpha_lr=1e-3),
 ]
 algorithms = pytest.mark.parametrize("hyper", SMALL, ids=lambda hyper: type(hyper).__name__)
 internals = pytest.mark.parametrize(
     "internal",
     [
-        pytest.param(Points(2), id="points"),
-        pytest.param(Indices(4), id="indices", marks=pytest.mark.slow),
+        pytest.param(EmbeddedActions(2), id="points"),
+        pytest.param(IndexedActions(4), id="indices", marks=pytest.mark.slow),
     ],
 )
 CONFIG = PolicyConfig(hidden=(8,))
 
 
-def steps(key: Any, internal: Any, *shape: int, factors: bool = False) -> Steps:
+def steps(key: Any, internal: Any, *shape: int, factors: bool = False) -> Batch:
     """Random ones."""
     keys = jax.random.split(key, 6)
     if factors:
@@ -43,15 +50,15 @@ def steps(key: Any, internal: Any, *shape: int, factors: bool = False) -> Steps:
         x, next_x = (jax.random.normal(k, (*shape, 3)) for k in keys[:2])
     action = jax.random.randint(keys[2], shape, 0, 4, jnp.int32)
     u: Any = action
-    if isinstance(internal, Points):
+    if isinstance(internal, EmbeddedActions):
         u = jax.random.uniform(keys[2], (*shape, internal.d), minval=-0.9, maxval=0.9)
     end = jax.random.uniform(keys[3], shape)
     reward = jax.random.normal(keys[4], shape)
-    return Steps(x, u, action, reward, next_x, end < 0.1, (end > 0.1) & (end < 0.2))
+    return Batch(x, u, action, reward, next_x, end < 0.1, (end > 0.1) & (end < 0.2))
 
 
 def start(hyper: Any, internal: Any, key: Any, features: Any = 3) -> Any:
-    f = RoundsUp() if isinstance(internal, Points) else Identity()
+    f = RoundsUp() if isinstance(internal, EmbeddedActions) else Identity()
     return hyper.start(features, internal, f, CONFIG, key=key)
 
 
@@ -107,7 +114,7 @@ def test_seeds_side_by_side_learn_what_they_learn_alone(hyper: Any, internal: An
 @pytest.mark.slow
 @algorithms
 def test_compiled_or_not_it_learns_the_same(hyper: Any) -> None:
-    internal = Points(2)
+    internal = EmbeddedActions(2)
     learner, key = start(hyper, internal, jax.random.key(0)), jax.random.key(4)
     with jax.disable_jit():
         plain = update(hyper, internal, learner, key)
@@ -117,7 +124,7 @@ def test_compiled_or_not_it_learns_the_same(hyper: Any) -> None:
 @algorithms
 def test_numbers_of_its_settings_may_be_traced(hyper: Any) -> None:
     # One program for several settings side by side.
-    internal, key = Points(2), jax.random.key(5)
+    internal, key = EmbeddedActions(2), jax.random.key(5)
     names = [
         field.name
         for field in dataclasses.fields(hyper)
@@ -140,7 +147,7 @@ def test_numbers_of_its_settings_may_be_traced(hyper: Any) -> None:
 @algorithms
 def test_features_may_be_looked_up(hyper: Any) -> None:
     # Method RA: raw states, embedded actions.
-    internal, key = Points(2), jax.random.key(6)
+    internal, key = EmbeddedActions(2), jax.random.key(6)
     learner = start(hyper, internal, key, features=(3, 3))
     after, measures = jax.jit(
         lambda learner: update(hyper, internal, learner, key, factors=True)

@@ -16,9 +16,9 @@ from filling import arrays_of, fill
 
 from embrl.algorithms import sac as soft
 from embrl.algorithms.actors import Actor, CategoricalActor, GaussianActor, SquashedGaussianActor
-from embrl.algorithms.base import Experience, Steps
+from embrl.algorithms.base import Batch, Experience
 from embrl.algorithms.critics import IndexCritic, PointCritic, TwinCritic
-from embrl.algorithms.on_policy import Lesson, Policy, critic_loss, generalised_advantages
+from embrl.algorithms.on_policy import Minibatch, Policy, critic_loss, generalised_advantages
 from embrl.algorithms.ppo import PPO
 from embrl.algorithms.sac import SAC
 from embrl.algorithms.vpg import VPG
@@ -80,11 +80,11 @@ def test_the_policy_s_loss_and_gradients_are_pytorch_s(kind: str, algorithm: Any
     f = Identity() if kind == "categorical" else NearestAction()
     before, now = (Policy(on_policy_actor(kind, case[name]), f) for name in ("before", "now"))
     index = jnp.zeros(advantage.shape, jnp.int32)
-    lesson = Lesson(x, u, index, advantage, before.log_prob(None, x, u, index))
+    lesson = Minibatch(x, u, index, advantage, before.log_prob(None, x, u, index))
     np.testing.assert_allclose(now.log_prob(None, x, u, index), case["log_prob"], rtol=1e-9)
     np.testing.assert_allclose(now.actor.entropy(x), case["entropy"], rtol=1e-9)
 
-    hyper = algorithm(entropy_cost=case["entropy_cost"])
+    hyper = algorithm(ent_coef=case["ent_coef"])
     (loss, measures), gradient = eqx.filter_jit(
         eqx.filter_value_and_grad(hyper.policy_loss, has_aux=True)
     )(now, None, lesson)
@@ -112,7 +112,7 @@ def test_a_temperature_of_f_is_part_of_the_policy() -> None:
     actor = GaussianActor(FEATURES, D, HIDDEN, std=1.0, bounded=False, key=KEY)
     policy = fill(Policy(actor, SoftmaxAction(1.0)), case["policy"])
     advantage = real(case["advantage"])
-    lesson = Lesson(
+    lesson = Minibatch(
         real(case["x"]), real(case["u"]), actions(case["action"]), advantage, 0 * advantage
     )
     (loss, _), gradient = eqx.filter_jit(
@@ -128,15 +128,15 @@ def test_an_update_of_ppo_is_stable_baselines3_s(name: str) -> None:
     kind = "categorical" if name == "categorical" else "gaussian"
     hyper = PPO(
         actor_lr=case["rate"], std_lr=case["rate"], critic_lr=case["rate"], scale_by_std=False,
-        actor_steps=case["passes"], critic_steps=case["passes"],
-        entropy_cost=case["entropy_cost"], target_kl=case["target_kl"],
+        update_epochs=case["passes"], critic_epochs=case["passes"],
+        ent_coef=case["ent_coef"], target_kl=case["target_kl"],
     )  # fmt: skip
     policy = Policy(on_policy_actor(kind, case["actor"]), Identity())
     critic = fill(MLP(FEATURES, HIDDEN, 1, key=KEY), case["critic"])
     x, reward = real(case["x"]), real(case["reward"])
     ends = jnp.ones(reward.shape, bool)
     u = (actions if kind == "categorical" else real)(case["u"])
-    steps = Steps(x, u, jnp.zeros(reward.shape, jnp.int32), reward, x, ends, ~ends)
+    steps = Batch(x, u, jnp.zeros(reward.shape, jnp.int32), reward, x, ends, ~ends)
     start = hyper.learner(policy, critic)
     after, _ = jax.jit(
         lambda learner: hyper.update(learner, Experience(steps, nothing_to_draw, None), KEY)
@@ -148,18 +148,18 @@ def test_an_update_of_ppo_is_stable_baselines3_s(name: str) -> None:
         assert case["steps"] < case["passes"]
 
 
-def nothing_to_draw(key: Any, count: int) -> Steps:
+def nothing_to_draw(key: Any, count: int) -> Batch:
     raise AssertionError("an on-policy algorithm looks at nothing old")
 
 
-def soft_parts(kind: str, case: dict[str, Any]) -> tuple[Actor, TwinCritic, TwinCritic, Steps]:
+def soft_parts(kind: str, case: dict[str, Any]) -> tuple[Actor, TwinCritic, TwinCritic, Batch]:
     if kind == "points":
         actor: Actor = SquashedGaussianActor(FEATURES, D, HIDDEN, std=1.0, key=KEY)
         critic: TwinCritic = PointCritic(FEATURES, D, HIDDEN, key=KEY)
     else:
         actor = CategoricalActor(FEATURES, ACTIONS, HIDDEN, activation=jax.nn.relu, key=KEY)
         critic = IndexCritic(FEATURES, ACTIONS, HIDDEN, key=KEY)
-    steps = Steps(
+    steps = Batch(
         x=real(case["x"]),
         u=(real if kind == "points" else actions)(case["u"]),
         action=actions(np.zeros(np.shape(case["reward"]))),

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from embrl.algorithms.networks import Both, Joined, network
+from embrl.algorithms.networks import Joined, JointFeatures, network
 from embrl.core.nn import MLP, mean_one
 
 KEY = jax.random.key(0)
@@ -20,7 +20,7 @@ def test_the_mean_absolute_value_is_one() -> None:
 @pytest.mark.parametrize("beside", [0, 2])
 def test_a_layer_of_its_own_comes_first(beside: int) -> None:
     rng = np.random.default_rng(0)
-    joined = Joined(Both(3, 4), (5, 6), 7, beside=beside, activation=jax.nn.relu, key=KEY)
+    joined = Joined(JointFeatures(3, 4), (5, 6), 7, beside=beside, activation=jax.nn.relu, key=KEY)
     x, u = rng.normal(size=(8, 7)), rng.normal(size=(8, beside))
     own = x[:, 3:] @ np.asarray(joined.own.weight)
     if beside:
@@ -37,14 +37,14 @@ def test_a_layer_of_its_own_comes_first(beside: int) -> None:
 
 
 def test_points_of_one_state_are_valued_as_one_by_one() -> None:
-    joined = Joined(Both(3, 4), (5,), 1, beside=2, key=KEY)
+    joined = Joined(JointFeatures(3, 4), (5,), 1, beside=2, key=KEY)
     x, u = jax.random.normal(KEY, (6, 7)), jax.random.normal(KEY, (6, 9, 2))
     each = jnp.stack([joined(x, u[:, at]) for at in range(9)], axis=1)
     np.testing.assert_allclose(joined(x[:, None], u), each, rtol=1e-5, atol=1e-6)
 
 
 def test_how_large_the_state_s_numbers_are_does_not_matter() -> None:
-    joined = Joined(Both(3, 4), (5,), 2, key=KEY)
+    joined = Joined(JointFeatures(3, 4), (5,), 2, key=KEY)
     x = jax.random.normal(KEY, (6, 7))
     larger = x.at[:, 3:].multiply(100.0)
     np.testing.assert_allclose(joined(larger), joined(x), rtol=1e-4, atol=1e-5)

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from embrl.algorithms.critics import ModelJudge
-from embrl.embedding.config import ModelConfig
+from embrl.algorithms.critics import ModelScorer
+from embrl.embedding.config import EmbeddingConfig
 from embrl.embedding.encoders import Norm
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.objectives.rewards import Outcome
@@ -20,8 +20,8 @@ BOX = spaces.Box(-1.0, 1.0, (2,))
 
 def model_and_judge(
     space: spaces.Space, head: str, norm: Norm
-) -> tuple[JointEmbedding, ModelJudge]:
-    config = ModelConfig(m=4, d=4, head=head, state_spread=0.5)  # type: ignore[arg-type]
+) -> tuple[JointEmbedding, ModelScorer]:
+    config = EmbeddingConfig(state_dim=4, action_dim=4, head=head, state_spread=0.5)  # type: ignore[arg-type]
     model = JointEmbedding(
         space, spaces.Discrete(5), config, objectives=("forward", "outcome"), named=1, key=KEY
     )
@@ -30,7 +30,7 @@ def model_and_judge(
     )
     outcome = model.parts["outcome"]
     assert isinstance(outcome, Outcome)
-    return model, ModelJudge(model.T, outcome, model.phi.points, norm)
+    return model, ModelScorer(model.T, outcome, model.phi.points, norm)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from embrl.algorithms.actors import CategoricalActor, GaussianActor
-from embrl.algorithms.base import Points, PolicyConfig
+from embrl.algorithms.base import EmbeddedActions, PolicyConfig
 from embrl.algorithms.policy import OverallPolicy
 from embrl.algorithms.sac import SAC
 from embrl.core.errors import EmbrlError
@@ -66,7 +66,7 @@ def test_a_random_f_has_noise_of_its_own() -> None:
 
 @pytest.mark.parametrize("f", [NearestAction(), SoftmaxAction(0.5), Wolpertinger(k=3)])
 def test_a_masked_action_is_never_taken(f: Any) -> None:
-    learner = SAC().start(3, Points(2), f, PolicyConfig(hidden=(8,)), key=KEY)
+    learner = SAC().start(3, EmbeddedActions(2), f, PolicyConfig(hidden=(8,)), key=KEY)
     policy = OverallPolicy(phi, learner.actor, f, TABLE, learner)
     mask = jnp.arange(20) % 5 == 3
     states = jnp.tile(STATES, 20)
@@ -76,7 +76,9 @@ def test_a_masked_action_is_never_taken(f: Any) -> None:
 
 
 def test_a_critic_may_have_the_last_word() -> None:
-    learner = SAC().start(3, Points(2), Wolpertinger(k=20), PolicyConfig(hidden=(8,)), key=KEY)
+    learner = SAC().start(
+        3, EmbeddedActions(2), Wolpertinger(k=20), PolicyConfig(hidden=(8,)), key=KEY
+    )
     policy = OverallPolicy(phi, learner.actor, learner.f, TABLE, learner)
     # Of all 20 the best by the lower of the twins, wherever the actor points.
     every = jnp.broadcast_to(TABLE, (9, 20, 2))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from filling import arrays_of
 
-from embrl.algorithms.base import Experience, Points, PolicyConfig, Steps
+from embrl.algorithms.base import Batch, EmbeddedActions, Experience, PolicyConfig
 from embrl.algorithms.on_policy import Learner
 from embrl.algorithms.ppo import PPO
 from embrl.algorithms.vpg import VPG
@@ -34,7 +34,7 @@ def test_the_ratio_is_clipped_where_that_makes_the_step_less_bold(
     before = jnp.full(5, -2.0)
 
     def loss(log_prob: jax.Array) -> jax.Array:
-        return PPO(clip=0.2).surrogate(log_prob, before, jnp.full(5, advantage))[0]
+        return PPO(clip_range=0.2).surrogate(log_prob, before, jnp.full(5, advantage))[0]
 
     value, slope = jax.jit(jax.value_and_grad(loss))(before + jnp.log(RATIOS.astype(np.float32)))
     assert value == pytest.approx(-np.mean(worth))
@@ -43,16 +43,16 @@ def test_the_ratio_is_clipped_where_that_makes_the_step_less_bold(
 
 def test_divergence_and_share_of_clipped_samples() -> None:
     log_ratio = np.log(RATIOS).astype(np.float32)
-    _, measures = PPO(clip=0.2).surrogate(jnp.asarray(log_ratio), jnp.zeros(5), jnp.ones(5))
+    _, measures = PPO(clip_range=0.2).surrogate(jnp.asarray(log_ratio), jnp.zeros(5), jnp.ones(5))
     assert measures["clipped"] == pytest.approx(0.4)
     assert measures["kl"] == pytest.approx((RATIOS - 1 - np.log(RATIOS)).mean(), rel=1e-5)
 
 
-def random_steps(lanes: int = 6) -> Steps:
+def random_steps(lanes: int = 6) -> Batch:
     rng = np.random.default_rng(0)
     x, next_x = rng.normal(size=(2, 8, lanes, 3)).astype(np.float32)
     end = rng.random((8, lanes))
-    return Steps(
+    return Batch(
         x=jnp.asarray(x),
         u=jnp.asarray(rng.normal(size=(8, lanes, 2)), jnp.float32),
         action=jnp.zeros((8, lanes), jnp.int32),
@@ -63,13 +63,13 @@ def random_steps(lanes: int = 6) -> Steps:
     )
 
 
-def nothing_old(key: Any, count: int) -> Steps:
+def nothing_old(key: Any, count: int) -> Batch:
     raise AssertionError("PPO looks at nothing old")
 
 
-def updated(hyper: Any, steps: Steps, key: Any = KEY) -> tuple[Learner, Learner, dict[str, Any]]:
+def updated(hyper: Any, steps: Batch, key: Any = KEY) -> tuple[Learner, Learner, dict[str, Any]]:
     """The learner before and after an update, and its measures."""
-    start = hyper.start(3, Points(2), Identity(), PolicyConfig(hidden=(8,)), key=KEY)
+    start = hyper.start(3, EmbeddedActions(2), Identity(), PolicyConfig(hidden=(8,)), key=KEY)
     after, measures = jax.jit(
         lambda key: hyper.update(start, Experience(steps, nothing_old, None), key)
     )(key)
@@ -83,7 +83,7 @@ def moved(before: Any, after: Any) -> float:
 
 
 def test_its_first_step_is_vanilla_policy_gradient_s() -> None:
-    settings: dict[str, Any] = {"actor_steps": 1, "actor_lr": 0.01, "entropy_cost": 0.1}
+    settings: dict[str, Any] = {"actor_steps": 1, "actor_lr": 0.01, "ent_coef": -0.1}
     _, by_ppo, _ = updated(PPO(**settings), random_steps())
     _, by_vpg, _ = updated(VPG(**settings), random_steps())
     for one, other in zip(arrays_of(by_ppo), arrays_of(by_vpg), strict=True):
@@ -97,7 +97,7 @@ def test_an_actor_that_has_gone_too_far_rests() -> None:
     assert far["kl"] > 0.01
     _, held, near = updated(PPO(**settings, target_kl=1e-9), steps)
     # The first step meets no divergence yet; the second one does.
-    _, one_step, _ = updated(PPO(actor_lr=0.03, actor_steps=1), steps)
+    _, one_step, _ = updated(PPO(actor_lr=0.03, update_epochs=1), steps)
     assert moved(held.policy, one_step.policy) < 1e-6
     assert moved(held.policy_optimiser, one_step.policy_optimiser) < 1e-6
     assert 0.0 < near["kl"] < far["kl"]
@@ -116,9 +116,9 @@ def test_every_pass_sees_every_sample_once() -> None:
     x = jnp.eye(count, dtype=jnp.float32).reshape(4, 3, count)
     zeros = jnp.zeros((4, 3))
     ends = jnp.ones((4, 3), bool)
-    steps = Steps(x, jnp.zeros((4, 3, 1)), zeros.astype(jnp.int32), zeros + 1.0, x, ends, ~ends)
-    hyper = PPO(critic_lr=0.0, actor_lr=0.0, critic_steps=1, minibatches=3)
-    start = hyper.start(count, Points(1), Identity(), PolicyConfig(hidden=()), key=KEY)
+    steps = Batch(x, jnp.zeros((4, 3, 1)), zeros.astype(jnp.int32), zeros + 1.0, x, ends, ~ends)
+    hyper = PPO(critic_lr=0.0, actor_lr=0.0, critic_epochs=1, num_minibatches=3)
+    start = hyper.start(count, EmbeddedActions(1), Identity(), PolicyConfig(hidden=()), key=KEY)
     improve = jax.jit(lambda key: hyper.update(start, Experience(steps, nothing_old, None), key)[0])
     value = start.critic(x)[..., 0].reshape(-1)
     orders = []
@@ -134,7 +134,7 @@ def test_every_pass_sees_every_sample_once() -> None:
 
 def test_minibatches_must_split_an_epoch_evenly() -> None:
     with pytest.raises(EmbrlError, match="minibatches is 5: an epoch of 48 samples"):
-        updated(PPO(minibatches=5), random_steps())
+        updated(PPO(num_minibatches=5), random_steps())
 
 
 @pytest.mark.parametrize(

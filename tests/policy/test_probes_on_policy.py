@@ -8,18 +8,18 @@ import pytest
 from probes import World, learn, states_as_factors
 
 from embrl.algorithms.actors import CategoricalActor, GaussianActor
-from embrl.algorithms.base import Indices, Internal, Points, PolicyConfig
+from embrl.algorithms.base import EmbeddedActions, IndexedActions, InternalSpace, PolicyConfig
 from embrl.algorithms.ppo import PPO
 from embrl.algorithms.vpg import VPG
 
 SETTINGS: dict[str, Any] = {
     "vpg": VPG(actor_lr=0.02, std_lr=0.01, critic_lr=0.03, gamma=0.8),
-    "ppo": PPO(actor_lr=0.01, std_lr=0.01, critic_lr=0.03, gamma=0.8, actor_steps=4),
+    "ppo": PPO(actor_lr=0.01, std_lr=0.01, critic_lr=0.03, gamma=0.8, update_epochs=4),
 }
 IN_PARTS = PPO(
-    actor_lr=0.005, std_lr=0.005, critic_lr=0.01, gamma=0.8, actor_steps=3, minibatches=4
+    actor_lr=0.005, std_lr=0.005, critic_lr=0.01, gamma=0.8, update_epochs=3, num_minibatches=4
 )
-INTERNALS = [Points(2), Indices(4)]
+INTERNALS = [EmbeddedActions(2), IndexedActions(4)]
 
 settings = pytest.mark.parametrize("hyper", SETTINGS.values(), ids=SETTINGS)
 all_settings = pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def always(state: Any) -> Any:
 
 @settings
 @internals
-def test_a_value_may_depend_on_the_state(hyper: Any, internal: Internal) -> None:
+def test_a_value_may_depend_on_the_state(hyper: Any, internal: InternalSpace) -> None:
     # One step; the reward is the state's, whatever is done.
     worth = jnp.array([1.0, -2.0, 0.5])
     features = jnp.array([[1.0, 0.0], [-0.5, 1.0], [0.0, -1.0]])
@@ -55,7 +55,7 @@ def test_what_comes_later_counts_less(hyper: Any) -> None:
         lambda s, u: (jnp.where(s == 2, 1.0, 0.0), (s + 1) % 3, s == 2, never(s)),
         starts=jnp.array([0]),
     )
-    learner, _ = learn(hyper, world, Indices(2), updates=120, steps=6, lanes=8)
+    learner, _ = learn(hyper, world, IndexedActions(2), updates=120, steps=6, lanes=8)
     np.testing.assert_allclose(learner.critic(world.features)[:, 0], [0.64, 0.8, 1.0], atol=0.03)
 
 
@@ -71,7 +71,13 @@ def test_a_step_limit_is_no_end_of_the_world(hyper: Any, ending: str) -> None:
 
     world = World(states_as_factors(3), step, starts=jnp.array([0]))
     learner, _ = learn(
-        hyper, world, Indices(2), updates=250, steps=6, lanes=8, config=PolicyConfig(hidden=())
+        hyper,
+        world,
+        IndexedActions(2),
+        updates=250,
+        steps=6,
+        lanes=8,
+        config=PolicyConfig(hidden=()),
     )
     truth = [2.44, 1.8, 1.0] if ending == "terminated" else [5.0, 5.0, 5.0]
     np.testing.assert_allclose(learner.critic(world.features)[:, 0], truth, atol=0.07)
@@ -87,7 +93,9 @@ def test_a_gaussian_moves_to_the_rewarded_points_and_narrows(hyper: Any, bounded
         starts=jnp.arange(2),
     )
     config = PolicyConfig(hidden=(16,), std=0.5, bounded=bounded)
-    learner, measures = learn(hyper, world, Points(2), updates=200, lanes=128, config=config)
+    learner, measures = learn(
+        hyper, world, EmbeddedActions(2), updates=200, lanes=128, config=config
+    )
     assert isinstance(learner.actor, GaussianActor)
     np.testing.assert_allclose(learner.actor.mode(world.features), best, atol=0.08)
     assert (np.exp(learner.actor.log_std) < 0.3).all()
@@ -102,7 +110,7 @@ def test_a_categorical_policy_finds_the_best_action_of_each_state(hyper: Any) ->
         lambda s, u: (worth[s, u], s, always(s), never(s)),
         starts=jnp.arange(2),
     )
-    learner, _ = learn(hyper, world, Indices(4), updates=120)
+    learner, _ = learn(hyper, world, IndexedActions(4), updates=120)
     assert isinstance(learner.actor, CategoricalActor)
     p = np.exp(learner.actor.log_probs(world.features))
     assert p[0, 2] > 0.9
@@ -118,7 +126,7 @@ def test_a_policy_gives_up_a_reward_for_a_greater_one_later(hyper: Any) -> None:
         return jnp.where(s == 1, 1.0, jnp.where(u == 0, 0.5, 0.0)), 0 * s + 1, ends, never(s)
 
     world = World(states_as_factors(2), step, starts=jnp.array([0]))
-    learner, _ = learn(hyper, world, Indices(2), updates=150, steps=4, lanes=16)
+    learner, _ = learn(hyper, world, IndexedActions(2), updates=150, steps=4, lanes=16)
     assert isinstance(learner.actor, CategoricalActor)
     assert np.exp(learner.actor.log_probs(world.features))[0, 1] > 0.9
     assert learner.critic(world.features)[0, 0] == pytest.approx(0.8, abs=0.05)

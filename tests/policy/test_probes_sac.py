@@ -10,7 +10,7 @@ from probes import World, learn, states_as_factors
 from scipy import integrate, special
 
 from embrl.algorithms.actors import CategoricalActor, SquashedGaussianActor
-from embrl.algorithms.base import Indices, Points, PolicyConfig
+from embrl.algorithms.base import EmbeddedActions, IndexedActions, PolicyConfig
 from embrl.algorithms.critics import IndexCritic, PointCritic
 from embrl.algorithms.sac import SAC
 
@@ -47,11 +47,16 @@ def test_values_and_policy_over_actions_are_those_of_soft_value_iteration(
     alpha: float, ending: str
 ) -> None:
     hyper = SAC(
-        actor_lr=0.02, critic_lr=0.02, alpha=alpha, gamma=GAMMA, tau=0.05, batch=64,
-        updates_per_sample=1.0,
+        actor_lr=0.02, critic_lr=0.02, alpha=alpha, gamma=GAMMA, tau=0.05, batch_size=64,
+        updates_per_step=1.0,
     )  # fmt: skip
     learner, measures = learn(
-        hyper, world(ending), Indices(ACTIONS), updates=25, lanes=64, config=PolicyConfig(hidden=())
+        hyper,
+        world(ending),
+        IndexedActions(ACTIONS),
+        updates=25,
+        lanes=64,
+        config=PolicyConfig(hidden=()),
     )
     truth = soft_values(alpha, FLAG if ending == "terminated" else np.zeros_like(FLAG))
     assert isinstance(learner.critic, IndexCritic)
@@ -89,11 +94,16 @@ def soft_value_of(best: np.ndarray) -> float:
 
 def test_values_and_policy_over_points_are_the_soft_ones() -> None:
     hyper = SAC(
-        actor_lr=5e-3, critic_lr=5e-3, alpha=ALPHA, gamma=GAMMA, tau=0.02, batch=128,
-        updates_per_sample=1.0,
+        actor_lr=5e-3, critic_lr=5e-3, alpha=ALPHA, gamma=GAMMA, tau=0.02, batch_size=128,
+        updates_per_step=1.0,
     )  # fmt: skip
     learner, measures = learn(
-        hyper, two_steps(1.0), Points(2), updates=40, lanes=50, config=PolicyConfig(hidden=(64, 64))
+        hyper,
+        two_steps(1.0),
+        EmbeddedActions(2),
+        updates=40,
+        lanes=50,
+        config=PolicyConfig(hidden=(64, 64)),
     )
     assert isinstance(learner.actor, SquashedGaussianActor)
     assert isinstance(learner.critic, PointCritic)
@@ -119,23 +129,25 @@ def test_values_and_policy_over_points_are_the_soft_ones() -> None:
     assert measures["entropy"][-1] == pytest.approx(entropy, abs=0.3)
 
 
-@pytest.mark.parametrize("internal", [Points(2), Indices(4)], ids=["points", "indices"])
+@pytest.mark.parametrize(
+    "internal", [EmbeddedActions(2), IndexedActions(4)], ids=["points", "indices"]
+)
 def test_a_learned_alpha_holds_the_entropy_where_it_should_be(internal: Any) -> None:
     def step(s: Any, u: Any) -> Any:
         reward = jnp.array([0.0, 1.0, 0.2, -1.0])[u] if u.ndim == 1 else -(u**2).sum(-1)
         return reward, s, jnp.ones(s.shape, bool), jnp.zeros(s.shape, bool)
 
-    target = -1.0 if isinstance(internal, Points) else 0.7
+    target = -1.0 if isinstance(internal, EmbeddedActions) else 0.7
     hyper = SAC(
         actor_lr=0.01, critic_lr=0.01, alpha=0.5, alpha_lr=0.01, target_entropy=target, tau=0.05,
-        batch=64, updates_per_sample=1.0,
+        batch_size=64, updates_per_step=1.0,
     )  # fmt: skip
     learner, measures = learn(
         hyper, World(jnp.ones((1, 1)), step, jnp.array([0])), internal, updates=40, lanes=50
     )
     assert measures["entropy"][-1] == pytest.approx(target, abs=0.12)
     alpha = np.exp(learner.log_alpha)
-    if isinstance(internal, Indices):
+    if isinstance(internal, IndexedActions):
         # That of softmax(worth / alpha) is .7 at alpha = .53.
         p = special.softmax(np.array([0.0, 1.0, 0.2, -1.0]) / alpha)
         assert -(p * np.log(p)).sum() == pytest.approx(target, abs=0.1)
@@ -152,9 +164,9 @@ def test_raw_states_go_with_embedded_actions() -> None:
         reward = -((u - best[s]) ** 2).sum(-1)
         return reward, s, jnp.ones(s.shape, bool), jnp.zeros(s.shape, bool)
 
-    hyper = SAC(actor_lr=5e-3, critic_lr=5e-3, alpha=0.01, batch=128, updates_per_sample=1.0)
+    hyper = SAC(actor_lr=5e-3, critic_lr=5e-3, alpha=0.01, batch_size=128, updates_per_step=1.0)
     learner, _ = learn(
-        hyper, World(states_as_factors(3), step, jnp.arange(3)), Points(1), updates=30, lanes=50,
+        hyper, World(states_as_factors(3), step, jnp.arange(3)), EmbeddedActions(1), updates=30, lanes=50,
         config=PolicyConfig(hidden=(32, 32)),
     )  # fmt: skip
     np.testing.assert_allclose(learner.actor.mode(states_as_factors(3)), best, atol=0.06)

@@ -10,7 +10,14 @@ from filling import arrays_of
 from probes import RoundsUp
 
 from embrl.algorithms.actors import CategoricalActor, SquashedGaussianActor
-from embrl.algorithms.base import Experience, Indices, Internal, Points, PolicyConfig, Steps
+from embrl.algorithms.base import (
+    Batch,
+    EmbeddedActions,
+    Experience,
+    IndexedActions,
+    InternalSpace,
+    PolicyConfig,
+)
 from embrl.algorithms.critics import IndexCritic, PointCritic, soft_value
 from embrl.algorithms.sac import SAC
 from embrl.decoding import Identity
@@ -18,20 +25,20 @@ from embrl.decoding import Identity
 KEY = jax.random.key(0)
 
 
-def new_learner(hyper: SAC, internal: Internal, features: Any = 3) -> Any:
-    f = RoundsUp() if isinstance(internal, Points) else Identity()
+def new_learner(hyper: SAC, internal: InternalSpace, features: Any = 3) -> Any:
+    f = RoundsUp() if isinstance(internal, EmbeddedActions) else Identity()
     return hyper.start(features, internal, f, PolicyConfig(hidden=(8,), std=0.4), key=KEY)
 
 
-def draw(key: Any, count: int) -> Steps:
+def draw(key: Any, count: int) -> Batch:
     x = jax.random.normal(key, (count, 3))
     zeros = jnp.zeros(count, jnp.int32)
     ends = jnp.zeros(count, bool)
-    return Steps(x, jnp.tanh(x[:, :2]), zeros, x.sum(-1), x, ends, ends)
+    return Batch(x, jnp.tanh(x[:, :2]), zeros, x.sum(-1), x, ends, ends)
 
 
 def test_the_first_policy_is_as_wide_as_asked_and_in_the_middle() -> None:
-    actor = new_learner(SAC(), Points(2)).actor
+    actor = new_learner(SAC(), EmbeddedActions(2)).actor
     assert isinstance(actor, SquashedGaussianActor)
     mean, log_std = actor.parameters(jax.random.normal(KEY, (50, 3)))
     np.testing.assert_allclose(np.exp(log_std), 0.4, rtol=0.05)
@@ -39,7 +46,7 @@ def test_the_first_policy_is_as_wide_as_asked_and_in_the_middle() -> None:
 
 
 @pytest.mark.parametrize(
-    ("internal", "usual"), [(Points(3), -3.0), (Indices(10), 0.98 * np.log(10))]
+    ("internal", "usual"), [(EmbeddedActions(3), -3.0), (IndexedActions(10), 0.98 * np.log(10))]
 )
 def test_the_usual_target_of_entropy(internal: Any, usual: float) -> None:
     assert new_learner(SAC(), internal).target_entropy == pytest.approx(usual)
@@ -47,7 +54,7 @@ def test_the_usual_target_of_entropy(internal: Any, usual: float) -> None:
 
 
 def test_twins_begin_apart_and_slow_critics_as_their_copies() -> None:
-    learner = new_learner(SAC(), Points(2))
+    learner = new_learner(SAC(), EmbeddedActions(2))
     one, other = learner.critic(jnp.ones((4, 3)), jnp.ones((4, 2)))
     assert np.abs(one - other).min() > 1e-3
     for now, slow in zip(arrays_of(learner.critic), arrays_of(learner.target), strict=True):
@@ -56,10 +63,10 @@ def test_twins_begin_apart_and_slow_critics_as_their_copies() -> None:
 
 @pytest.mark.parametrize(("per_sample", "count"), [(1.0, 12), (0.3, 4)])
 def test_there_are_as_many_updates_as_asked(per_sample: float, count: int) -> None:
-    hyper = SAC(updates_per_sample=per_sample, batch=4)
+    hyper = SAC(updates_per_step=per_sample, batch_size=4)
     fresh = jax.tree.map(lambda column: column.reshape(4, 3, *column.shape[1:]), draw(KEY, 12))
     after, _ = jax.jit(lambda key: hyper.update(
-        new_learner(hyper, Points(2)), Experience(fresh, draw, None), key
+        new_learner(hyper, EmbeddedActions(2)), Experience(fresh, draw, None), key
     ))(KEY)  # fmt: skip
     assert after.critic_optimiser.count == count
     assert after.actor_optimiser.count == count
@@ -68,14 +75,14 @@ def test_there_are_as_many_updates_as_asked(per_sample: float, count: int) -> No
 def test_every_update_draws_steps_and_noise_of_its_own() -> None:
     seen = []
 
-    def watched(key: Any, count: int) -> Steps:
+    def watched(key: Any, count: int) -> Batch:
         jax.debug.callback(lambda data: seen.append(data.tobytes()), jax.random.key_data(key))
         return draw(key, count)
 
-    hyper = SAC(batch=4)
+    hyper = SAC(batch_size=4)
     fresh = jax.tree.map(lambda column: column.reshape(2, 3, *column.shape[1:]), draw(KEY, 6))
     jax.block_until_ready(
-        hyper.update(new_learner(hyper, Points(2)), Experience(fresh, watched, None), KEY)
+        hyper.update(new_learner(hyper, EmbeddedActions(2)), Experience(fresh, watched, None), KEY)
     )
     jax.effects_barrier()
     assert len(set(seen)) == 6
@@ -84,19 +91,19 @@ def test_every_update_draws_steps_and_noise_of_its_own() -> None:
 def test_alpha_moves_only_if_it_is_learned() -> None:
     fresh = jax.tree.map(lambda column: column[None], draw(KEY, 5))
     for rate, alpha in [(0.0, 0.3), (0.01, None)]:
-        hyper = SAC(alpha=0.3, alpha_lr=rate, batch=4)
+        hyper = SAC(alpha=0.3, alpha_lr=rate, batch_size=4)
         after, measures = hyper.update(
-            new_learner(hyper, Points(2)), Experience(fresh, draw, None), KEY
+            new_learner(hyper, EmbeddedActions(2)), Experience(fresh, draw, None), KEY
         )
         assert measures["alpha"] == pytest.approx(0.3, rel=0.1)
         assert (np.exp(after.log_alpha) == pytest.approx(0.3, rel=1e-6)) == (alpha is not None)
 
 
 def test_no_alpha_at_all_is_plain_q_learning_with_an_actor() -> None:
-    hyper = SAC(alpha=0.0, batch=4)
+    hyper = SAC(alpha=0.0, batch_size=4)
     fresh = jax.tree.map(lambda column: column[None], draw(KEY, 5))
     after, measures = hyper.update(
-        new_learner(hyper, Points(2)), Experience(fresh, draw, None), KEY
+        new_learner(hyper, EmbeddedActions(2)), Experience(fresh, draw, None), KEY
     )
     assert measures["alpha"] == 0.0
     assert all(np.isfinite(array).all() for array in arrays_of((after.actor, after.critic)))
@@ -104,7 +111,7 @@ def test_no_alpha_at_all_is_plain_q_learning_with_an_actor() -> None:
 
 @pytest.mark.parametrize("features", [3, (4, 5)], ids=["vectors", "factors"])
 def test_a_critic_judges_each_candidate_in_its_own_state(features: Any) -> None:
-    learner = new_learner(SAC(), Points(2), features)
+    learner = new_learner(SAC(), EmbeddedActions(2), features)
     rng = np.random.default_rng(0)
     if features == 3:
         x = jnp.asarray(rng.normal(size=(2, 5, 3)), jnp.float32)
@@ -119,7 +126,7 @@ def test_a_critic_judges_each_candidate_in_its_own_state(features: Any) -> None:
 
 
 def test_without_points_there_is_nothing_to_judge() -> None:
-    assert new_learner(SAC(), Indices(4)).judge(jnp.ones((2, 3))) is None
+    assert new_learner(SAC(), IndexedActions(4)).judge(jnp.ones((2, 3))) is None
 
 
 def test_the_value_of_an_index_is_that_output_of_the_network() -> None:
@@ -159,8 +166,8 @@ def test_soft_value_is_the_mean_of_what_is_drawn() -> None:
 
 def test_the_actor_s_step_moves_no_critic_but_climbs_it() -> None:
     # By its own loss: with a critic at rest, V rises.
-    hyper = SAC(critic_lr=0.0, tau=0.0, actor_lr=0.01, batch=64)
-    learner = new_learner(hyper, Points(2))
+    hyper = SAC(critic_lr=0.0, tau=0.0, actor_lr=0.01, batch_size=64)
+    learner = new_learner(hyper, EmbeddedActions(2))
     fresh = jax.tree.map(lambda column: column[None], draw(KEY, 60))
     after, _ = jax.jit(
         lambda learner: hyper.update(learner, Experience(fresh, draw, None), KEY)

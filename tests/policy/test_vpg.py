@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from embrl.algorithms.actors import GaussianActor
-from embrl.algorithms.base import Experience, Steps
-from embrl.algorithms.on_policy import Learner, Lesson, Policy, critic_loss
+from embrl.algorithms.base import Batch, Experience
+from embrl.algorithms.on_policy import Learner, Minibatch, Policy, critic_loss
 from embrl.algorithms.vpg import VPG
 from embrl.core.nn import MLP
 from embrl.decoding import Identity, SoftmaxAction
@@ -25,12 +25,12 @@ def linear_gaussian(std: float = 0.5) -> GaussianActor:
     return eqx.tree_at(lambda a: a.mean.layers[0].weight, actor, weight)
 
 
-def random_steps(lanes: int = 4) -> Steps:
+def random_steps(lanes: int = 4) -> Batch:
     """Eight steps of linear features, with both kinds of end in the middle."""
     rng = np.random.default_rng(0)
     x, u, next_x = rng.normal(size=(3, 8, lanes, 2)).astype(np.float32)
     end = rng.random((8, lanes))
-    return Steps(
+    return Batch(
         x=jnp.asarray(x),
         u=jnp.asarray(u),
         action=jnp.asarray(rng.integers(3, size=(8, lanes)), jnp.int32),
@@ -41,7 +41,7 @@ def random_steps(lanes: int = 4) -> Steps:
     )
 
 
-def nothing_old(key: jax.Array, count: int) -> Steps:
+def nothing_old(key: jax.Array, count: int) -> Batch:
     raise AssertionError("VPG looks at nothing old")
 
 
@@ -64,7 +64,7 @@ def plain(tree: Any) -> list[np.ndarray]:
 
 
 def score(
-    weight: np.ndarray, bias: np.ndarray, log_std: np.ndarray, batch: Steps, advantage: np.ndarray
+    weight: np.ndarray, bias: np.ndarray, log_std: np.ndarray, batch: Batch, advantage: np.ndarray
 ) -> list[np.ndarray]:
     """Gradients of - mean A log N(u; W^T x + b, std), from the score function."""
     x, u = np.asarray(batch.x, np.float64), np.asarray(batch.u, np.float64)
@@ -92,7 +92,7 @@ def adam(values: list[np.ndarray], gradient_at: Any, rates: list[float], steps: 
     return values
 
 
-def advantages_in_numpy(batch: Steps, critic: list[np.ndarray], vpg: VPG) -> tuple[Any, Any]:
+def advantages_in_numpy(batch: Batch, critic: list[np.ndarray], vpg: VPG) -> tuple[Any, Any]:
     """Advantages of a linear critic, and its values."""
     weight, bias = critic
     value = (np.asarray(batch.x, np.float64) @ weight + bias)[..., 0]
@@ -109,7 +109,7 @@ def advantages_in_numpy(batch: Steps, critic: list[np.ndarray], vpg: VPG) -> tup
 def test_the_actor_s_gradient_is_the_score_function_s() -> None:
     actor, batch = linear_gaussian(), random_steps()
     advantage = np.random.default_rng(1).normal(size=(8, 4))
-    lesson = Lesson(
+    lesson = Minibatch(
         batch.x, batch.u, batch.action, jnp.asarray(advantage, jnp.float32), jnp.zeros((8, 4))
     )
     gradient, _ = eqx.filter_jit(eqx.filter_grad(VPG().policy_loss, has_aux=True))(
@@ -122,16 +122,16 @@ def test_the_actor_s_gradient_is_the_score_function_s() -> None:
 
 
 @pytest.mark.parametrize(
-    ("steps", "scale_by_std", "entropy_cost"),
+    ("steps", "scale_by_std", "ent_coef"),
     [(1, False, 0.0), (3, False, 0.0), (3, True, 0.0), (3, False, 0.1)],
 )
 def test_an_update_is_what_numpy_makes_of_it(
-    steps: int, scale_by_std: bool, entropy_cost: float
+    steps: int, scale_by_std: bool, ent_coef: float
 ) -> None:
     vpg = VPG(
         actor_lr=0.01, std_lr=0.03, critic_lr=0.02, gamma=0.9, gae_lambda=0.8,
-        actor_steps=steps, critic_steps=2 * steps,
-        scale_by_std=scale_by_std, entropy_cost=entropy_cost,
+        update_epochs=steps, critic_epochs=2 * steps,
+        scale_by_std=scale_by_std, ent_coef=ent_coef,
     )  # fmt: skip
     actor, critic, batch = linear_gaussian(), MLP(2, (), 1, key=KEY), random_steps()
     actor = eqx.tree_at(lambda a: a.log_std, actor, jnp.log(jnp.array([0.25, 1.0])))
@@ -148,7 +148,7 @@ def test_an_update_is_what_numpy_makes_of_it(
 
     def descent(weight: np.ndarray, bias: np.ndarray, log_std: np.ndarray) -> list[np.ndarray]:
         by_weight, by_bias, by_log_std = score(weight, bias, log_std, batch, advantage)
-        return [by_weight, by_bias, by_log_std + entropy_cost]  # entropy: sum of log std + const
+        return [by_weight, by_bias, by_log_std + ent_coef]  # entropy: sum of log std + const
 
     # The mean's rate goes with the geometric mean of the two stds, sqrt(.25 * 1).
     rate = 0.01 * (0.5 if scale_by_std else 1.0)
@@ -202,7 +202,7 @@ def test_the_critic_s_loss_is_the_mean_squared_error() -> None:
 
 def test_the_first_step_of_every_spread_is_as_long_as_its_own_rate() -> None:
     # Adam's first step is the rate, whatever the gradient: both kinds of spread have std_lr.
-    vpg = VPG(actor_lr=0.01, std_lr=0.03, scale_by_std=False, actor_steps=1)
+    vpg = VPG(actor_lr=0.01, std_lr=0.03, scale_by_std=False, update_epochs=1)
     batch = random_steps()
     start = vpg.learner(Policy(linear_gaussian(), SoftmaxAction(0.5)), MLP(2, (4,), 1, key=KEY))
     table = jnp.array([[0.5, 0.0], [-0.5, 0.3], [0.0, -0.4]])
@@ -219,10 +219,10 @@ def test_its_critic_judges_no_actions() -> None:
 
 def test_the_std_falls_to_its_floor_and_no_further() -> None:
     # What a nat of entropy costs here drives it down, by std_lr a step.
-    narrowing = {"entropy_cost": 100.0, "std_lr": 0.1, "actor_steps": 5}
+    narrowing = {"ent_coef": -100.0, "std_lr": 0.1, "actor_steps": 5}
     learner, steps = new_learner(VPG(**narrowing)), random_steps()
     free, held = (
-        update(VPG(**narrowing, least_std=least))(learner, steps)[0].actor.log_std
+        update(VPG(**narrowing, min_std=least))(learner, steps)[0].actor.log_std
         for least in (0.0, 0.4)
     )
     np.testing.assert_allclose(free, np.log(0.5) - 0.5, rtol=1e-3)

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from embrl.decoding.nearest import nearest
-from embrl.embedding.config import ModelConfig
-from embrl.embedding.encoders import Norm, Standardised, StateEncoder
+from embrl.embedding.config import EmbeddingConfig
+from embrl.embedding.encoders import Norm, StandardisedEncoder, StateEncoder
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.portable import f_chain, g_chain, phi_chain
 from embrl.portable import nearest as near
@@ -31,7 +31,7 @@ def model(observations: gymnasium.Space, actions: gymnasium.Space, **config) -> 
     embedding = JointEmbedding(
         observations,
         actions,
-        ModelConfig(m=4, d=3, state_spread=0.7, action_spread=0.7, **config),
+        EmbeddingConfig(state_dim=4, action_dim=3, state_spread=0.7, action_spread=0.7, **config),
         key=jax.random.key(1),
     )
     return embedding.seen(jnp.asarray(draw(observations)), jnp.asarray(draw(actions)))
@@ -58,7 +58,7 @@ def test_phi_as_a_policy_sees_it():
     seen = draw(SPACES["discrete"])
     assert isinstance(embedding.phi, StateEncoder)
     norm = Norm.of(embedding.phi(jnp.asarray(seen)))
-    truth = Standardised(embedding.phi, norm)(jnp.asarray(seen))
+    truth = StandardisedEncoder(embedding.phi, norm)(jnp.asarray(seen))
     np.testing.assert_allclose(phi_chain(embedding.phi, norm)(seen), truth, atol=2e-5)
 
 

@@ -12,20 +12,20 @@ from embrl.embedding.model import JointEmbedding
 from embrl.envs.continuous_gridworld import ContinuousGridworldConfig
 from embrl.report import embedding_figure, run_figures
 from embrl.storage.run_folder import RunFolder
-from embrl.training.restore import Restored
+from embrl.training.restore import RestoredPolicy
 
 
 def test_of_a_box_without_a_picture_states_of_pretraining_are_drawn(tmp_path, monkeypatch) -> None:
     env = ContinuousGridworldConfig(actuators=3)
     config = default_config("continuous_gridworld", env)
-    config = dataclasses.replace(config, fit=dataclasses.replace(config.fit, samples=4000))
+    config = dataclasses.replace(config, fit=dataclasses.replace(config.pretrain, samples=4000))
     world = env.build()
     spaces = world.observation_space, world.action_space
-    embedding = JointEmbedding(*spaces, config.model, key=jax.random.key(0))
+    embedding = JointEmbedding(*spaces, config.embedding, key=jax.random.key(0))
     drawn = {}
 
-    def restored(*_) -> Restored:
-        return Restored(embedding, None, *spaces)  # type: ignore[arg-type]
+    def restored(*_) -> RestoredPolicy:
+        return RestoredPolicy(embedding, None, *spaces)  # type: ignore[arg-type]
 
     def plot(path: Path, **arguments) -> None:
         drawn.update(arguments)

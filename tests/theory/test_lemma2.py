@@ -14,7 +14,7 @@ import pytest
 from jax.scipy.stats import norm
 
 from embrl.algorithms.actors import GaussianActor
-from embrl.algorithms.on_policy import ActorCritic, Lesson, Policy
+from embrl.algorithms.on_policy import ActorCritic, Minibatch, Policy
 from embrl.algorithms.ppo import PPO
 from embrl.algorithms.vpg import VPG
 from embrl.decoding import NearestAction, nearest
@@ -108,7 +108,7 @@ def through_embeddings(
     density = jnp.exp(log_prob)
     # The loss is a mean over samples; here each node counts by its probability.
     advantage = visits(pi)[:, None] * weights * density * q[:, chosen] * (STATES * len(nodes))
-    lesson = Lesson(x, u, chosen_everywhere(chosen), advantage, log_prob)
+    lesson = Minibatch(x, u, chosen_everywhere(chosen), advantage, log_prob)
     loss = eqx.filter_grad(algorithm().policy_loss, has_aux=True)
     gradient, _ = loss(policy, jnp.asarray(TABLE), lesson)
     return jax.tree.map(jnp.negative, gradient.actor)

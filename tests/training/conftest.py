@@ -21,7 +21,7 @@ def tiny() -> Callable[..., RunConfig]:
             config,
             seeds=2,
             samples=1_200 if method == "jsae" else 600,
-            fit=dataclasses.replace(config.fit, samples=600, steps=100, batch=64),
+            fit=dataclasses.replace(config.pretrain, samples=600, steps=100, batch=64),
             rollout=dataclasses.replace(config.rollout, epoch=100, lanes=10),
             evaluation=dataclasses.replace(
                 config.evaluation, every=200, episodes=5, final_episodes=10

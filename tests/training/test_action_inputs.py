@@ -33,8 +33,8 @@ def config_of(tiny, folder, **changes):
     np.save(folder / "features.npy", 100.0 * BITS - 7.0)
     np.save(folder / "closed.npy", CLOSED)
     files = {
-        "model.action_features": str(folder / "features.npy"),
-        "rollout.closed": str(folder / "closed.npy"),
+        "embedding.action_features": str(folder / "features.npy"),
+        "rollout.excluded_actions": str(folder / "closed.npy"),
     }
     return replaced(tiny(), {**files, **changes})
 
@@ -43,7 +43,7 @@ def config_of(tiny, folder, **changes):
 def done(tiny, tmp_path_factory):
     """A run to the end, whose files are gone by now."""
     folder = tmp_path_factory.mktemp("features")
-    found = train(config_of(tiny, folder, **{"model.action_rows": True}), folder / "run")
+    found = train(config_of(tiny, folder, **{"embedding.action_rows": True}), folder / "run")
     (folder / "features.npy").unlink()
     (folder / "closed.npy").unlink()
     return found
@@ -109,7 +109,7 @@ def test_features_are_stored_once(done):
     "stage", ["training", pytest.param("pre-training", marks=pytest.mark.slow)]
 )
 def test_a_run_goes_on_to_the_same_result(tiny, tmp_path, done, stage):
-    config = config_of(tiny, tmp_path, **{"model.action_rows": True})
+    config = config_of(tiny, tmp_path, **{"embedding.action_rows": True})
 
     def interrupt(progress):
         if progress.stage == stage:
@@ -124,10 +124,10 @@ def test_a_run_goes_on_to_the_same_result(tiny, tmp_path, done, stage):
 
 @pytest.mark.slow
 def test_the_environment_has_the_same_features_as_the_file(tiny, tmp_path):
-    changes = {"model.action_features": "env", "samples": 800}
+    changes = {"embedding.action_features": "env", "samples": 800}
     by_env = train(config_of(tiny, tmp_path, **changes), tmp_path / "a")
     np.save(tmp_path / "bits.npy", BITS)
-    changes["model.action_features"] = str(tmp_path / "bits.npy")
+    changes["embedding.action_features"] = str(tmp_path / "bits.npy")
     by_file = train(config_of(tiny, tmp_path, **changes), tmp_path / "b")
     assert outcome(by_env) == outcome(by_file)
 
@@ -136,17 +136,20 @@ def test_the_environment_has_the_same_features_as_the_file(tiny, tmp_path):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"algorithm": "sac", "hyper.updates_per_sample": 0.1, "update.every": 2},
-        {"f.kind": "softmax"},
+        {"algorithm": "sac", "hyper.updates_per_sample": 0.1, "online.every": 2},
+        {"decoder.kind": "softmax"},
     ],
 )
 def test_closed_actions_with_other_algorithms(tiny, tmp_path, changes):
     config = tiny()
     if changes.pop("algorithm", "") == "sac":
         sac = embrl.config.defaults.default_config("gridworld", config.env, "jsae", "sac")
-        config = dataclasses.replace(config, algorithm="sac", hyper=sac.hyper)
+        config = dataclasses.replace(config, algorithm="sac", hyper=sac.hyperparameters)
     np.save(tmp_path / "closed.npy", CLOSED)
-    names = {"rollout.closed": str(tmp_path / "closed.npy"), "model.action_features": "env"}
+    names = {
+        "rollout.excluded_actions": str(tmp_path / "closed.npy"),
+        "embedding.action_features": "env",
+    }
     run = train(replaced(config, {**names, **changes}), tmp_path / "run")
     assert np.isfinite(run.metrics()["return_mean"]).all()
     drawn = embrl.load(run.path).policy().act(np.arange(100), seed=0)
@@ -215,7 +218,7 @@ def bad(tiny, tmp_path, what, **changes):
     return str(error.value)
 
 
-FEATURES = ("model.action_features",)
+FEATURES = ("embedding.action_features",)
 
 
 @pytest.mark.parametrize(
@@ -225,9 +228,9 @@ FEATURES = ("model.action_features",)
         (np.zeros((7, 2)), FEATURES, "7 rows for 8 actions"),
         (np.array([{"a": 1}], object), FEATURES, "no whole .npy file of numbers"),
         (np.full((8, 1), np.nan), FEATURES, "row 0, column 0 is nan"),
-        (np.array([8]), ("rollout.closed",), "entry 0 is 8"),
-        (np.arange(8), ("rollout.closed",), "none of 8 actions is left"),
-        (np.zeros(2), ("rollout.closed",), "no list of indices"),
+        (np.array([8]), ("rollout.excluded_actions",), "entry 0 is 8"),
+        (np.arange(8), ("rollout.excluded_actions",), "none of 8 actions is left"),
+        (np.zeros(2), ("rollout.excluded_actions",), "no list of indices"),
     ],
 )
 def test_bad_files(tiny, tmp_path, what, names, message):
@@ -236,18 +239,18 @@ def test_bad_files(tiny, tmp_path, what, names, message):
 
 def test_where_there_is_nothing_to_embed(tiny, tmp_path):
     none = np.array([1])
-    said = bad(tiny, tmp_path, none, names=("rollout.closed",), method="none")
+    said = bad(tiny, tmp_path, none, names=("rollout.excluded_actions",), method="none")
     assert "method none embeds no actions" in said
     box: Any = Nothing()
     box.action_space = Box(-1.0, 1.0, (2,))
-    assert "not Discrete" in bad(tiny, tmp_path, none, names=("rollout.closed",), env=box)
+    assert "not Discrete" in bad(tiny, tmp_path, none, names=("rollout.excluded_actions",), env=box)
     (tmp_path / "bad.npy").write_bytes(b"\x93NUMPY\x01\x00")
     assert "no whole .npy file" in bad(tiny, tmp_path, None, names=FEATURES)
     (tmp_path / "bad.npy").unlink()
     np.savez(tmp_path / "two.npz", a=none)
     shutil.move(tmp_path / "two.npz", tmp_path / "bad.npy")
     assert "holds several arrays" in bad(tiny, tmp_path, None, names=FEATURES)
-    config = replaced(tiny(), {"model.action_features": "env"})
+    config = replaced(tiny(), {"embedding.action_features": "env"})
     with pytest.raises(EmbrlError, match="nothing here has action_features"):
         action_inputs.gathered(config, Nothing(), RunFolder(tmp_path / "run"))
 

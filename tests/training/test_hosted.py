@@ -1,4 +1,4 @@
-"""Training on the host: the same program, beside an environment that Python steps."""
+"""Training on the host: the same trainer, beside an environment that Python steps."""
 
 import dataclasses
 
@@ -17,12 +17,12 @@ from embrl.envs.host import HostEnvironment
 from embrl.storage import checkpoint
 from embrl.training import hosted_backend as hosted
 from embrl.training import hosted_backend as turns
-from embrl.training.hosted_backend import HostWorld
+from embrl.training.hosted_backend import HostedBackend
 from embrl.training.loop import train
-from embrl.training.replicas import Rows
-from embrl.training.restore import restore
-from embrl.training.rng_streams import Purpose
-from embrl.training.trainer import Program
+from embrl.training.replicas import Replicas
+from embrl.training.restore import restore_policy
+from embrl.training.rng_streams import RngStream
+from embrl.training.trainer import Trainer
 
 
 class Nudge(gymnasium.Env):
@@ -58,15 +58,21 @@ def small(method: str = "jsae", algorithm: str = "vpg", **changes) -> RunConfig:
         "seeds": 2,
         "samples": 360 if method != "none" else 160,
         "policy.hidden": (8,),
-        "rollout.epoch": 40,
-        "rollout.lanes": 4,
-        "rollout.buffer": 400,
+        "rollout.steps_per_update": 40,
+        "rollout.num_envs": 4,
+        "rollout.buffer_size": 400,
         "evaluation.every": 80,
         "evaluation.episodes": 2,
         "evaluation.final_episodes": 4,
     }
     if method != "none":
-        values |= {"fit.samples": 200, "fit.steps": 20, "f.steps": 20, "model.m": 3, "model.d": 1}
+        values |= {
+            "pretrain.timesteps": 200,
+            "pretrain.gradient_steps": 20,
+            "decoder.gradient_steps": 20,
+            "embedding.state_dim": 3,
+            "embedding.action_dim": 1,
+        }
     if algorithm == "ppo":
         values |= {"hyper.minibatches": 2, "hyper.actor_steps": 2, "hyper.critic_steps": 2}
     if algorithm == "sac":
@@ -78,9 +84,9 @@ def run(config: RunConfig, out, **options):
     return train(config, out, env=NUDGE, **options)
 
 
-def world(config: RunConfig) -> HostWorld:
-    program = Program(config, NUDGE.observation_space, NUDGE.action_space)
-    return HostWorld(Rows(program), NUDGE)
+def world(config: RunConfig) -> HostedBackend:
+    trainer = Trainer(config, NUDGE.observation_space, NUDGE.action_space)
+    return HostedBackend(Replicas(trainer), NUDGE)
 
 
 def test_collecting_goes_on_from_step_to_step_with_the_actions_that_were_taken():
@@ -116,13 +122,13 @@ def test_episodes_are_played_whole_and_each_lane_counts_alike():
     def still(seen, t):
         return np.zeros((*seen.shape[:2], 1), np.float32)
 
-    returns, lengths = here._play(still, 3, 2, Purpose.EVALUATE, 0)
+    returns, lengths = here._play(still, 3, 2, RngStream.EVALUATE, 0)
     assert returns.shape == lengths.shape == (2, 6)
     assert (lengths == 10).all()
     assert ((returns >= 0.0) & (returns <= 10.0)).all()
-    again, _ = here._play(still, 3, 2, Purpose.EVALUATE, 0)
+    again, _ = here._play(still, 3, 2, RngStream.EVALUATE, 0)
     np.testing.assert_array_equal(returns, again)
-    other, _ = here._play(still, 3, 2, Purpose.EVALUATE, 1)
+    other, _ = here._play(still, 3, 2, RngStream.EVALUATE, 1)
     assert not np.array_equal(returns, other)
 
 
@@ -135,16 +141,16 @@ def test_episodes_are_played_whole_and_each_lane_counts_alike():
     ],
 )
 def test_the_same_configuration_gives_the_same_run(tmp_path, method, algorithm):
-    values = {"update.every": 1, "update.steps": 2} if method == "jsae" else {}
+    values = {"online.every": 1, "online.gradient_steps": 2} if method == "jsae" else {}
     config = small(method, algorithm, **values)
     first, second = run(config, tmp_path / "a"), run(config, tmp_path / "b")
     assert (first.path / "metrics.csv").read_bytes() == (second.path / "metrics.csv").read_bytes()
     summary = first.summary()
     assert summary["action_dimensions"] == 1
     assert np.isfinite(summary["final_return_mean"])
-    assert first.metrics()["samples"][-1] == config.samples
+    assert first.metrics()["samples"][-1] == config.total_timesteps
     # Samples count pre-training; every epoch was learned from.
-    restored = restore(first, config, seed=1)
+    restored = restore_policy(first, config, seed=1)
     action, _ = restored.policy.act(
         jnp.zeros((5, 2)), restored.policy.noise(jax.random.key(0), (5,))
     )
@@ -158,7 +164,7 @@ def test_rows_learn_the_same_in_turns_as_all_at_once(tmp_path, monkeypatch, meth
     for worth_it in (False, True):
         monkeypatch.setattr(turns, "_worth_it", lambda *_, answer=worth_it: answer)
         folder = run(config, tmp_path / str(worth_it))
-        found.append((restore(folder, config, seed=2), folder.metrics()))
+        found.append((restore_policy(folder, config, seed=2), folder.metrics()))
     (at_once, one), (in_turns, other) = found
     assert one.keys() == other.keys()
     for name, values in one.items():
@@ -171,12 +177,12 @@ def test_rows_learn_the_same_in_turns_as_all_at_once(tmp_path, monkeypatch, meth
 
 @pytest.mark.parametrize(
     ("changes", "worth_it"),
-    [({}, True), ({"seeds": 1}, False), ({"update.every": 1, "update.steps": 2}, False)],
+    [({}, True), ({"seeds": 1}, False), ({"online.every": 1, "online.gradient_steps": 2}, False)],
 )
 def test_turns_are_taken_where_they_gain(changes, worth_it):
-    program = world(small(**changes)).program
-    assert turns._worth_it(program, program.config.seeds, others=1) is worth_it
-    assert not turns._worth_it(program, program.config.seeds, others=0)
+    trainer = world(small(**changes)).trainer
+    assert turns._worth_it(trainer, trainer.config.seeds, others=1) is worth_it
+    assert not turns._worth_it(trainer, trainer.config.seeds, others=0)
 
 
 def test_a_run_goes_on_with_what_it_had_learned_and_new_episodes(tmp_path):
@@ -199,31 +205,31 @@ def test_a_run_goes_on_with_what_it_had_learned_and_new_episodes(tmp_path):
 def test_observations_without_bounds_are_scaled_by_what_was_seen(tmp_path):
     here = world(small())
     found = jax.tree.map(lambda rows: rows[0], here.collect())
-    embedding = here.program.new_model(jax.random.key(0), found).model
+    embedding = here.trainer.new_model(jax.random.key(0), found).model
     box = embedding.phi.raw.box  # type: ignore[union-attr]
     assert box is not None
     assert box.scale is not None
     assert box.scale.centre[1] == pytest.approx(104.5, abs=0.5)
     config = small("none")
-    policy = restore(run(config, tmp_path / "raw"), config, seed=0).policy
+    policy = restore_policy(run(config, tmp_path / "raw"), config, seed=0).policy
     features = np.asarray(policy.phi(jnp.array([[0.0, 104.5]])))
     assert np.abs(features).max() < 1.0
 
 
 @pytest.mark.parametrize(("normalise", "slope"), [("seen", 4.0), ("down", 1.0), ("no", 1.0)])
 def test_what_hardly_varies_is_blown_up_or_not(normalise, slope):
-    program = world(small("none", **{"policy.normalise": normalise})).program
-    agent = program.untrained(jax.random.key(0))
+    trainer = world(small("none", **{"policy.normalise": normalise})).trainer
+    agent = trainer.untrained(jax.random.key(0))
     rows = jnp.array([[-0.25, 100.0], [0.25, 110.0]])
     if agent.seen is not None:
         agent = agent._replace(seen=agent.seen.and_then(rows))
-    x = program.policy(agent).phi(rows)
+    x = trainer.policy(agent).phi(rows)
     np.testing.assert_allclose(x[1] - x[0], [0.5 * slope, 10.0 if normalise == "no" else 2.0])
 
 
 def test_sac_blows_nothing_up_unless_told_to():
-    assert small("none", "sac").policy.normalise == "down"
-    assert small("none", "ppo").policy.normalise == "seen"
+    assert small("none", "sac").policy.normalise == "scale_down_only"
+    assert small("none", "ppo").policy.normalise == "running"
 
 
 def test_an_environment_that_fails_stops_the_run_with_the_reason(tmp_path):

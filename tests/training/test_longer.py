@@ -12,7 +12,7 @@ from embrl.training.loop import train
 
 
 def to(config, samples, **update):
-    update = dataclasses.replace(config.update, **update)
+    update = dataclasses.replace(config.online, **update)
     return dataclasses.replace(config, samples=samples, update=update)
 
 
@@ -33,7 +33,7 @@ def learned(folder):
 def test_a_complete_run_goes_on_to_what_a_longer_one_had_learned(tiny, short, tmp_path):
     whole = train(to(tiny(), 1_200), tmp_path / "whole")
     copy = shutil.copytree(short.path, tmp_path / "run")
-    assert main(["train", "--resume", "--samples", "1200", "--out", str(copy)]) == 0
+    assert main(["train", "--resume", "--total-timesteps", "1200", "--out", str(copy)]) == 0
     folder = type(short)(copy)
     assert learned(folder) == learned(whole)
     # Where it was to end it had an evaluation more; then it goes back to the grid.
@@ -70,8 +70,8 @@ def test_a_run_under_way_may_end_sooner(tiny, tmp_path):
 @pytest.mark.parametrize(
     ("update", "why"),
     [
-        ({"every": 1, "schedule": "linear"}, "update.schedule linear"),
-        ({"every": 1, "until": 0.5}, "update.until 0.5"),
+        ({"every": 1, "schedule": "linear"}, "online.schedule linear"),
+        ({"every": 1, "until": 0.5}, "online.until 0.5"),
     ],
 )
 def test_what_was_set_for_the_end_of_a_run_does_not_go_past_it(tiny, short, tmp_path, update, why):

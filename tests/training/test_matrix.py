@@ -19,9 +19,8 @@ from embrl.embedding.methods import METHODS
 from embrl.envs import ENVIRONMENTS
 from embrl.training.loop import train
 from embrl.training.replicas import seed_keys
-from embrl.training.trainer import Program
-from embrl.training.transfer import state_shapes
-from embrl.training.validation import check
+from embrl.training.restore import state_shapes
+from embrl.training.trainer import Trainer
 
 SMALL = {"gridworld": {"actuators": 3, "bins": 6}, "continuous_gridworld": {"actuators": 3}}
 
@@ -48,9 +47,9 @@ def small(environment, method, algorithm, *, env=None, **sections):
     config = default_config(environment, env, method, algorithm)
     hyper = {"updates_per_sample": 0.05, "batch": 16} if algorithm == "sac" else {}
     parts = {
-        "fit": {"samples": 300, "steps": 20, "batch": 32},
+        "pretrain": {"timesteps": 300, "gradient_steps": 20, "batch_size": 32},
         "hyper": hyper,
-        "rollout": {"epoch": 100, "lanes": 10, "buffer": 400},
+        "rollout": {"steps_per_update": 100, "num_envs": 10, "buffer_size": 400},
         "evaluation": {"every": 200, "episodes": 2, "final_episodes": 2},
     }
     for name, changes in sections.items():
@@ -73,17 +72,17 @@ def combinations():
 def test_all_shapes_fit_together(environment, method, algorithm):
     config = small(environment, method, algorithm)
     env = config.env.build()
-    program = Program(config, env.observation_space, env.action_space)
-    check(program)
+    trainer = Trainer(config, env.observation_space, env.action_space)
+    trainer.validate()
     assert from_json(as_json(config), "here") == config
     keys = jax.eval_shape(lambda: seed_keys(0, 2))
     state = state_shapes(
-        program,
+        trainer,
         None,
-        lambda *begun: jax.eval_shape(jax.vmap(program.start, (None, 0, 0, 0)), env, keys, *begun),
+        lambda *begun: jax.eval_shape(jax.vmap(trainer.start, (None, 0, 0, 0)), env, keys, *begun),
     )
     after, measures = jax.eval_shape(
-        jax.vmap(program.improve, (None, 0, 0, None, None)), env, state, keys, 0, 1
+        jax.vmap(trainer.iterate, (None, 0, 0, None, None)), env, state, keys, 0, 1
     )
     assert jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), after) == jax.tree.map(
         lambda leaf: (leaf.shape, leaf.dtype), state
@@ -93,10 +92,15 @@ def test_all_shapes_fit_together(environment, method, algorithm):
 
 RUNS = [
     ("gridworld", "ra", "ppo", {}),
-    ("slot_machine", "latent", "vpg", {"update": {"every": 1, "steps": 2}}),
-    ("continuous_gridworld", "dct", "sac", {"f": {"kind": "wolpertinger", "k": 3}}),
-    ("gridworld", "jsae", "sac", {"update": {"every": 2, "steps": 2, "schedule": "linear"}}),
-    ("gridworld", "jsae", "ppo", {"f": {"kind": "softmax"}}),
+    ("slot_machine", "latent", "vpg", {"online": {"every": 1, "gradient_steps": 2}}),
+    ("continuous_gridworld", "dct", "sac", {"decoder": {"kind": "wolpertinger", "k": 3}}),
+    (
+        "gridworld",
+        "jsae",
+        "sac",
+        {"online": {"every": 2, "gradient_steps": 2, "schedule": "linear"}},
+    ),
+    ("gridworld", "jsae", "ppo", {"decoder": {"kind": "softmax"}}),
     ("gridworld", "none", "sac", {}),
     ("gridworld", "random", "vpg", {}),
 ]
@@ -112,11 +116,11 @@ def test_runs_to_the_end(tmp_path, environment, method, algorithm, sections):
 @pytest.mark.parametrize(
     ("method", "algorithm", "sections", "reason"),
     [
-        ("jsae", "vpg", {"f": {"kind": "wolpertinger"}}, "no critic of actions"),
-        ("jsae", "sac", {"f": {"kind": "softmax"}}, "on-policy"),
-        ("none", "vpg", {"f": {"kind": "softmax"}}, "embeds no actions"),
-        ("none", "vpg", {"update": {"every": 1}}, "no embedding to update"),
-        ("random", "vpg", {"update": {"every": 1}}, "nothing to learn"),
+        ("jsae", "vpg", {"decoder": {"kind": "wolpertinger"}}, "no critic of actions"),
+        ("jsae", "sac", {"decoder": {"kind": "softmax"}}, "on-policy"),
+        ("none", "vpg", {"decoder": {"kind": "softmax"}}, "embeds no actions"),
+        ("none", "vpg", {"online": {"every": 1}}, "no embedding to update"),
+        ("random", "vpg", {"online": {"every": 1}}, "nothing to learn"),
         ("none", "vpg", {"transfer": {"run": "x"}}, "no embedding to take over"),
     ],
 )

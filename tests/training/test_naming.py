@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from embrl.algorithms.critics import ModelJudge
+from embrl.algorithms.critics import ModelScorer
 from embrl.config.defaults import Settings, default_config
 from embrl.config.run import RunConfig, as_json, from_json
 from embrl.core.errors import EmbrlError
@@ -20,9 +20,8 @@ from embrl.envs.gridworld import GridworldConfig
 from embrl.envs.recommender import Recommender, RecommenderConfig
 from embrl.training.evaluation import play, random_return
 from embrl.training.loop import train
-from embrl.training.restore import restore
-from embrl.training.trainer import Program
-from embrl.training.validation import check
+from embrl.training.restore import restore_policy
+from embrl.training.trainer import Trainer
 
 ITEMS = 8
 
@@ -52,8 +51,8 @@ def small(
     env = RecommenderConfig(data=str(log), top_items=ITEMS, alpha=6.0)
     config = default_config("recommender", env, method, algorithm, settings)
     parts: dict[str, dict[str, Any]] = {
-        "fit": {"samples": 4_000, "steps": 300, "batch": 128},
-        "rollout": {"epoch": 100, "lanes": 10, "buffer": 5_000},
+        "pretrain": {"timesteps": 4_000, "gradient_steps": 300, "batch_size": 128},
+        "rollout": {"steps_per_update": 100, "num_envs": 10, "buffer_size": 5_000},
         "evaluation": {"every": 200, "episodes": 5, "final_episodes": 5},
     }
     if method == "jsae":
@@ -68,17 +67,17 @@ def small(
     return dataclasses.replace(config, seeds=2, samples=4_600, **changed)
 
 
-def program_of(config: RunConfig) -> Program:
+def program_of(config: RunConfig) -> Trainer:
     env = config.env.build()
-    return Program(config, env.observation_space, env.action_space)
+    return Trainer(config, env.observation_space, env.action_space)
 
 
 def test_tuned_settings_go_by_what_actions_name(log: Path) -> None:
     assert named_factor(RecommenderConfig()) == 1
     assert named_factor(GridworldConfig()) is None
     config = small(log)
-    assert (config.model.head, config.model.tie) == ("echo", True)
-    assert (config.f.kind, config.f.judge) == ("best", "model")
+    assert (config.embedding.head, config.echo.tie) == ("echo", True)
+    assert (config.decoder.kind, config.decoder.scorer) == ("best", "model")
     assert config.objectives == {"forward": 1.0, "outcome": 1.0}
     for other in (
         default_config("gridworld", GridworldConfig()),
@@ -86,16 +85,16 @@ def test_tuned_settings_go_by_what_actions_name(log: Path) -> None:
         default_config("recommender", RecommenderConfig(), "none"),
         default_config("recommender", RecommenderConfig(), "ra"),
     ):
-        assert other.model.head != "echo"
-        assert not other.model.tie
-        assert other.f.kind == "nearest"
+        assert other.embedding.head != "echo"
+        assert not other.echo.tie
+        assert other.decoder.kind == "nearest"
         assert "outcome" not in other.objectives
 
 
 @pytest.mark.parametrize("algorithm", ["vpg", "ppo", "sac"])
 def test_settings_go_through_json_and_fit_together(log: Path, algorithm: str) -> None:
     config = small(log, algorithm=algorithm)
-    check(program_of(config))
+    program_of(config).validate()
     assert from_json(as_json(config), "here") == config
 
 
@@ -106,10 +105,10 @@ def test_it_learns_what_to_recommend_and_a_restored_policy_does_the_same(
     config = small(log)
     folder = train(config, tmp_path / "run")
     env = config.env.build()
-    found = restore(folder, config, 1)
+    found = restore_policy(folder, config, 1)
     policy, embedding = found.policy, found.embedding
     assert embedding is not None
-    assert isinstance(policy.critic, ModelJudge)
+    assert isinstance(policy.critic, ModelScorer)
     assert isinstance(embedding.T, EchoTransition)
     assert embedding.T.kappa > 0.8
     np.testing.assert_array_equal(embedding.g.table, embedding.phi.points[1])
@@ -128,13 +127,19 @@ def test_it_learns_what_to_recommend_and_a_restored_policy_does_the_same(
 @pytest.mark.parametrize(
     "sections",
     [
-        {"update": {"every": 1, "steps": 2}},
-        {"update": {"every": 2, "steps": 2}, "model": {"m": 8, "d": 8, "memory": 4}},
-        {"model": {"m": 4, "d": 4, "head": "metric"}, "f": {"kind": "wolpertinger", "k": 3}},
+        {"online": {"every": 1, "gradient_steps": 2}},
+        {
+            "online": {"every": 2, "gradient_steps": 2},
+            "embedding": {"state_dim": 8, "action_dim": 8, "memory": 4},
+        },
+        {
+            "embedding": {"state_dim": 4, "action_dim": 4, "head": "metric"},
+            "decoder": {"kind": "wolpertinger", "k": 3},
+        },
     ],
 )
 def test_cut_short_and_resumed_it_comes_to_the_same(log: Path, tmp_path: Path, sections) -> None:
-    config = small(log, **{"fit": {"samples": 1_000, "steps": 60}, **sections})
+    config = small(log, **{"pretrain": {"timesteps": 1_000, "gradient_steps": 60}, **sections})
     config = dataclasses.replace(config, samples=1_600)
     whole = train(config, tmp_path / "whole")
 
@@ -154,8 +159,8 @@ def test_a_memory_comes_to_more_and_is_restored_with_the_policy(log: Path, tmp_p
     config = small(log, algorithm="ppo", settings="best", fit={"samples": 2_000})
     config = dataclasses.replace(config, samples=2_600)
     folder = train(config, tmp_path / "run")
-    policy = restore(folder, config, 1).policy
-    assert isinstance(policy.critic, ModelJudge)
+    policy = restore_policy(folder, config, 1).policy
+    assert isinstance(policy.critic, ModelScorer)
     assert policy.critic.recall is not None
     # Every step before the last update of the embedding is there, and no other.
     chain = policy.critic.recall.memory.chain
@@ -172,25 +177,25 @@ def test_a_memory_comes_to_more_and_is_restored_with_the_policy(log: Path, tmp_p
 @pytest.mark.parametrize(
     ("sections", "reason"),
     [
-        ({"model": {"memory": -1}}, r"^model\.memory is -1"),
-        ({"model": {"memory": 4, "head": "metric"}}, r"^model\.memory: only f\.judge model"),
+        ({"embedding": {"memory": -1}}, r"^model\.memory is -1"),
+        ({"embedding": {"memory": 4, "head": "metric"}}, r"^model\.memory: only f\.judge model"),
     ],
 )
 def test_a_memory_needs_a_head_that_uses_it(log: Path, sections, reason) -> None:
     with pytest.raises(EmbrlError, match=reason):
-        check(program_of(small(log, **sections)))
+        program_of(small(log, **sections)).validate()
 
 
 @pytest.mark.slow
 def test_a_moving_embedding_stays_tied(log: Path) -> None:
     config = small(log, update={"every": 1, "steps": 2}, fit={"samples": 1_000, "steps": 5})
-    program, env = program_of(config), config.env.build()
+    trainer, env = program_of(config), config.env.build()
 
     @jax.jit
     def learn(key):
-        model = program.new_model(key).model
-        state = program.start(env, key, program.new_agent(key, model), program.collect(env, key))
-        return state, program.improve(env, state, key, jnp.int32(0), jnp.int32(2))[0]
+        model = trainer.new_model(key).model
+        state = trainer.start(env, key, trainer.new_agent(key, model), trainer.collect(env, key))
+        return state, trainer.iterate(env, state, key, jnp.int32(0), jnp.int32(2))[0]
 
     before, after = learn(jax.random.key(0))
     for state in (before, after):
@@ -202,8 +207,11 @@ def test_a_moving_embedding_stays_tied(log: Path) -> None:
 @pytest.mark.parametrize(
     ("sections", "reason"),
     [
-        ({"model": {"d": 3}}, r"^model\.tie: model\.d is 3 and model\.m 8"),
-        ({"f": {"judge": "critic"}}, r"^f\.kind is best: vpg has no critic .*--f\.judge model"),
+        ({"embedding": {"action_dim": 3}}, r"^model\.tie: model\.d is 3 and model\.m 8"),
+        (
+            {"decoder": {"scorer": "critic"}},
+            r"^f\.kind is best: vpg has no critic .*--f\.judge model",
+        ),
         (
             {"transfer": {"run": "x", "keep": "actions"}},
             r"^model\.tie: actions that lie in X cannot be kept",
@@ -212,27 +220,27 @@ def test_a_moving_embedding_stays_tied(log: Path) -> None:
 )
 def test_what_does_not_fit_is_refused_with_the_reason(log: Path, sections, reason) -> None:
     with pytest.raises(EmbrlError, match=reason):
-        check(program_of(small(log, **sections)))
+        program_of(small(log, **sections)).validate()
 
 
 def test_a_judge_lacks_what_is_not_learned(log: Path) -> None:
     config = dataclasses.replace(small(log), objectives={"forward": 1.0})
     with pytest.raises(EmbrlError, match=r"^f\.judge is model: .* outcome is not learned"):
-        check(program_of(config))
+        program_of(config).validate()
 
 
 def test_where_actions_name_nothing_there_is_nothing_to_tie() -> None:
     config = default_config("gridworld", GridworldConfig(actuators=3))
     for changes, reason in [
-        ({"tie": True, "d": 8}, "model.tie: here actions do not name"),
-        ({"head": "echo"}, "model.head is echo: here actions do not name"),
+        ({"tie": True, "d": 8}, "echo.tie: here actions do not name"),
+        ({"head": "echo"}, "embedding.head is echo: here actions do not name"),
     ]:
-        model = dataclasses.replace(config.model, **changes)
+        model = dataclasses.replace(config.embedding, **changes)
         with pytest.raises(EmbrlError, match=reason):
-            check(program_of(dataclasses.replace(config, model=model)))
+            program_of(dataclasses.replace(config, model=model)).validate()
 
 
 def test_raw_states_have_no_places_for_actions(log: Path) -> None:
     config = small(log, "ra", model={"tie": True, "m": 8, "d": 8})
     with pytest.raises(EmbrlError, match="method ra embeds no states to tie actions to"):
-        check(program_of(config))
+        program_of(config).validate()

@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from embrl.config.run import ExploreConfig
+from embrl.config.run import ExplorationConfig
 from embrl.core.errors import EmbrlError
 from embrl.core.types import Transition
-from embrl.training.exploration import Novelty
+from embrl.training.exploration import VisitCounter
 from embrl.training.loop import train
-from embrl.training.trainer import Program
-from embrl.training.validation import check
+from embrl.training.trainer import Trainer
 
 
 def arrivals(observations) -> Transition:
@@ -24,7 +23,7 @@ def arrivals(observations) -> Transition:
 
 
 def test_the_bonus_falls_with_the_root_of_the_arrivals() -> None:
-    novelty = Novelty(spaces.Discrete(5), ExploreConfig(bonus=0.6, cells=8))
+    novelty = VisitCounter(spaces.Discrete(5), ExplorationConfig(bonus=0.6, num_counters=8))
     visits = novelty.seen(novelty.new(), arrivals(np.array([[2, 2], [2, 2], [4, 2]], np.int32)))
     start = jnp.float32(0.0)
     bonus = novelty.bonus(visits, jnp.array([0, 4, 2], jnp.int32), start)
@@ -34,14 +33,14 @@ def test_the_bonus_falls_with_the_root_of_the_arrivals() -> None:
 
 
 def test_the_bonus_falls_to_nothing_on_the_way() -> None:
-    novelty = Novelty(spaces.Discrete(5), ExploreConfig(bonus=0.6, until=0.5))
+    novelty = VisitCounter(spaces.Discrete(5), ExplorationConfig(bonus=0.6, until=0.5))
     shares = jnp.array([0.0, 0.25, 0.5, 1.0])
     bonus = jax.vmap(lambda share: novelty.bonus(novelty.new(), jnp.int32(1), share))(shares)
     np.testing.assert_allclose(bonus, [0.6, 0.3, 0.0, 0.0], rtol=1e-6)
 
 
 def test_what_is_known_pays_nothing() -> None:
-    novelty = Novelty(spaces.Discrete(5), ExploreConfig(bonus=0.6, known=2))
+    novelty = VisitCounter(spaces.Discrete(5), ExplorationConfig(bonus=0.6, known_after=2))
     visits = novelty.seen(novelty.new(), arrivals(np.array([[1, 2, 2, 3, 3, 3]], np.int32)))
     states, start = jnp.arange(4, dtype=jnp.int32), jnp.float32(0.0)
     bonus = novelty.bonus(visits, states, start)
@@ -51,14 +50,14 @@ def test_what_is_known_pays_nothing() -> None:
 def test_states_have_counters_of_their_own_if_there_are_enough() -> None:
     space = spaces.MultiDiscrete([3, 7, 2])
     states = np.stack(np.meshgrid(*map(np.arange, (3, 7, 2))), -1).reshape(-1, 3).astype(np.int32)
-    cells = Novelty(space, ExploreConfig(1.0, cells=42)).cell(jnp.asarray(states))
+    cells = VisitCounter(space, ExplorationConfig(1.0, num_counters=42)).cell(jnp.asarray(states))
     assert sorted(cells.tolist()) == list(range(42))
 
 
 def test_too_many_states_share_counters_evenly() -> None:
     space = spaces.MultiDiscrete([835, 835])
     states = np.random.default_rng(0).integers(835, size=(40_000, 2)).astype(np.int32)
-    cells = Novelty(space, ExploreConfig(1.0, cells=1000)).cell(jnp.asarray(states))
+    cells = VisitCounter(space, ExplorationConfig(1.0, num_counters=1000)).cell(jnp.asarray(states))
     counts = np.bincount(cells, minlength=1000)
     assert len(counts) == 1000
     assert counts.min() > 5
@@ -68,7 +67,7 @@ def test_too_many_states_share_counters_evenly() -> None:
 @pytest.mark.parametrize("length", [1, 2, 3, 17])
 def test_near_points_of_a_box_share_a_counter_and_far_ones_do_not(length: int) -> None:
     space = spaces.Box(-2.0, 2.0, (length,))
-    novelty = Novelty(space, ExploreConfig(1.0))
+    novelty = VisitCounter(space, ExplorationConfig(1.0))
     here = np.full(length, 0.51, np.float32)
     cells = novelty.cell(jnp.asarray(np.stack([here, here + 1e-5, -here])))
     assert cells[0] == cells[1] != cells[2]
@@ -77,7 +76,7 @@ def test_near_points_of_a_box_share_a_counter_and_far_ones_do_not(length: int) -
 
 
 def test_policies_see_the_bonus_and_evaluations_do_not(tiny, tmp_path) -> None:
-    config = tiny("none", explore=ExploreConfig(bonus=0.5))
+    config = tiny("none", explore=ExplorationConfig(bonus=0.5))
     plain = tiny("none")
     found = train(config, tmp_path / "a").metrics()
     other = train(plain, tmp_path / "b").metrics()
@@ -91,15 +90,15 @@ def test_policies_see_the_bonus_and_evaluations_do_not(tiny, tmp_path) -> None:
 
 @pytest.mark.slow
 def test_arrivals_of_pretraining_are_counted(tiny) -> None:
-    config = tiny(explore=ExploreConfig(bonus=0.5))
+    config = tiny(explore=ExplorationConfig(bonus=0.5))
     env = config.env.build()
-    program = Program(config, env.observation_space, env.action_space)
+    trainer = Trainer(config, env.observation_space, env.action_space)
     key = jax.random.key(0)
-    found = program.collect(env, key)
-    agent = program.new_agent(key, program.new_embedding(key))
-    state = program.start(env, key, agent, found)
+    found = trainer.collect(env, key)
+    agent = trainer.new_agent(key, trainer.new_embedding(key))
+    state = trainer.start(env, key, agent, found)
     assert state.visits is not None
-    assert int(state.visits.sum()) == program.pretraining_samples
+    assert int(state.visits.sum()) == trainer.pretraining_timesteps
 
 
 @pytest.mark.slow
@@ -110,7 +109,10 @@ def test_a_run_resumes_with_its_counters(tiny, tmp_path, algorithm: str) -> None
     small = tiny("jsae")
     config = default_config("gridworld", small.env, "jsae", algorithm)
     config = dataclasses.replace(
-        small, algorithm=algorithm, hyper=config.hyper, explore=ExploreConfig(bonus=0.2)
+        small,
+        algorithm=algorithm,
+        hyper=config.hyperparameters,
+        explore=ExplorationConfig(bonus=0.2),
     )
     whole = train(config, tmp_path / "whole").metrics()
 
@@ -130,14 +132,14 @@ def test_a_run_resumes_with_its_counters(tiny, tmp_path, algorithm: str) -> None
 @pytest.mark.parametrize(
     ("explore", "message"),
     [
-        (ExploreConfig(bonus=-0.1), "explore.bonus is -0.1"),
-        (ExploreConfig(until=0.0), "explore.until is 0.0"),
-        (ExploreConfig(cells=0), "explore.cells is 0"),
-        (ExploreConfig(bonus=float("nan")), "explore.bonus is nan"),
+        (ExplorationConfig(bonus=-0.1), "exploration.bonus is -0.1"),
+        (ExplorationConfig(until=0.0), "exploration.until is 0.0"),
+        (ExplorationConfig(num_counters=0), "exploration.num_counters is 0"),
+        (ExplorationConfig(bonus=float("nan")), "exploration.bonus is nan"),
     ],
 )
-def test_settings_out_of_range_are_refused(tiny, explore: ExploreConfig, message: str) -> None:
+def test_settings_out_of_range_are_refused(tiny, explore: ExplorationConfig, message: str) -> None:
     config = tiny("none", explore=explore)
     env = config.env.build()
     with pytest.raises(EmbrlError, match=message):
-        check(Program(config, env.observation_space, env.action_space))
+        Trainer(config, env.observation_space, env.action_space).validate()

@@ -11,7 +11,7 @@ from gymnasium import spaces
 from embrl.core.types import TimeStep
 from embrl.envs import Environment
 from embrl.envs.host import HostEnvironment
-from embrl.training.episodes import play
+from embrl.training.episodes import play_episodes
 
 KEY = jax.random.key(0)
 
@@ -83,7 +83,7 @@ ENVIRONMENTS = {"compiled": Steps(), "host": HostEnvironment.of(HostSteps)}
 
 @pytest.mark.parametrize("env", ENVIRONMENTS.values(), ids=ENVIRONMENTS.keys())
 def test_an_episode_is_all_that_happened(env):
-    episodes = list(play(env, Told(), KEY, episodes=2, greedy=True))  # type: ignore[arg-type]
+    episodes = list(play_episodes(env, Told(), KEY, episodes=2, greedy=True))  # type: ignore[arg-type]
     assert len(episodes) == 2
     for episode in episodes:
         np.testing.assert_array_equal(episode.observations[:, 0], [0, 1, 2, 3, 4])
@@ -98,7 +98,7 @@ def test_an_episode_is_all_that_happened(env):
 @pytest.mark.parametrize("env", ENVIRONMENTS.values(), ids=ENVIRONMENTS.keys())
 def test_draws_are_the_same_for_a_key_and_differ_between_episodes(env):
     def drawn(key):
-        played = play(env, Told(), key, episodes=3)  # type: ignore[arg-type]
+        played = play_episodes(env, Told(), key, episodes=3)  # type: ignore[arg-type]
         return np.stack([episode.actions[:, 1] for episode in played])
 
     first = drawn(KEY)
@@ -109,24 +109,24 @@ def test_draws_are_the_same_for_a_key_and_differ_between_episodes(env):
 
 @pytest.mark.parametrize("env", ENVIRONMENTS.values(), ids=ENVIRONMENTS.keys())
 def test_a_cut_episode_says_so_and_the_next_begins_anew(env):
-    played = list(play(env, Told(), KEY, episodes=2, most=3))  # type: ignore[arg-type]
+    played = list(play_episodes(env, Told(), KEY, episodes=2, most=3))  # type: ignore[arg-type]
     for episode in played:
         assert (episode.length, episode.cut, episode.terminated) == (3, True, False)
         np.testing.assert_array_equal(episode.observations[:, 0], [0, 1, 2, 3])
     assert not np.array_equal(played[0].actions, played[1].actions)
-    whole = list(play(env, Told(), KEY, episodes=1, most=4))  # type: ignore[arg-type]
+    whole = list(play_episodes(env, Told(), KEY, episodes=1, most=4))  # type: ignore[arg-type]
     assert not whole[0].cut
 
 
 def test_a_limit_of_steps_is_an_end_but_not_of_the_world():
-    (episode,) = play(Steps(truncates=True), Told(), KEY, episodes=1)  # type: ignore[arg-type]
+    (episode,) = play_episodes(Steps(truncates=True), Told(), KEY, episodes=1)  # type: ignore[arg-type]
     assert (episode.length, episode.terminated, episode.cut) == (4, False, False)
 
 
 def test_pictures_are_of_the_states_that_are_acted_in():
     shown = []
     list(
-        play(
+        play_episodes(
             ENVIRONMENTS["host"],  # type: ignore[arg-type]
             Told(),  # type: ignore[arg-type]
             KEY,
@@ -144,7 +144,7 @@ def test_looking_away_closes_the_environment():
         def close(self):
             closed.append(self.now)
 
-    played = play(HostEnvironment.of(Closing), Told(), KEY, episodes=5)  # type: ignore[arg-type]
+    played = play_episodes(HostEnvironment.of(Closing), Told(), KEY, episodes=5)  # type: ignore[arg-type]
     next(played)
     played.close()  # type: ignore[attr-defined]
     assert closed[-1] in (0, 4)

@@ -14,32 +14,31 @@ from embrl import envs
 from embrl.config.defaults import default_config
 from embrl.core.errors import EmbrlError
 from embrl.decoding.config import DecoderConfig
-from embrl.training.trainer import Program
-from embrl.training.validation import check
+from embrl.training.trainer import Trainer
 
 NUMBERS, NAMES = spaces.Box(-np.inf, np.inf, (3,), np.float32), spaces.Discrete(9)
 ACTIONS = spaces.Discrete(5)
 
 
-def program(
+def trainer(
     states: Any = NUMBERS,
     method: str = "jsae",
     algorithm="ppo",
     hidden: tuple[int, ...] = (64, 64),
     **changes: Any,
-) -> Program:
+) -> Trainer:
     config = default_config("cart_pole", envs.configure("cart_pole"), method, algorithm)
     policy = dataclasses.replace(config.policy, sees="both", hidden=hidden)
-    return Program(dataclasses.replace(config, policy=policy, **changes), states, ACTIONS)
+    return Trainer(dataclasses.replace(config, policy=policy, **changes), states, ACTIONS)
 
 
 def test_the_numbers_stand_beside_phi():
-    both = program()
+    both = trainer()
     agent = both.untrained(jax.random.key(0))
     met = jnp.asarray(np.random.default_rng(0).normal(3.0, 2.0, (50, 3)), jnp.float32)
     assert agent.seen is not None
     agent = agent._replace(seen=agent.seen.and_then(met))
-    policy, m = both.policy(agent), both.config.model.m
+    policy, m = both.policy(agent), both.config.embedding.state_dim
     x = np.asarray(policy.phi(met))
     assert x.shape == (50, m + 3)
     assert agent.embedding is not None
@@ -53,14 +52,14 @@ def test_the_numbers_stand_beside_phi():
 
 
 def test_alone_it_is_as_before():
-    both = program()
+    both = trainer()
     config = dataclasses.replace(
         both.config, policy=dataclasses.replace(both.config.policy, sees="embedding")
     )
-    alone = Program(config, NUMBERS, ACTIONS)
+    alone = Trainer(config, NUMBERS, ACTIONS)
     agent = alone.untrained(jax.random.key(0))
     assert agent.seen is None
-    assert alone.policy(agent).phi(jnp.zeros((2, 3))).shape == (2, config.model.m)
+    assert alone.policy(agent).phi(jnp.zeros((2, 3))).shape == (2, config.embedding.state_dim)
 
 
 @pytest.mark.parametrize(
@@ -75,17 +74,17 @@ def test_alone_it_is_as_before():
         (
             {
                 "algorithm": "sac",
-                "f": DecoderConfig(kind="best", judge="model"),
+                "f": DecoderConfig(kind="best", scorer="model"),
                 "objectives": {"forward": 1.0, "outcome": 1.0},
             },
-            "f.judge model knows states by their embedding alone",
+            "decoder.scorer model knows states by their embedding alone",
         ),
         ({"hidden": ()}, "policy.hidden has no layer to join them in"),
     ],
 )
 def test_where_it_cannot_one_line_says_so(settings, said):
-    with pytest.raises(EmbrlError, match=f"^policy.sees is both: {said}"):
-        check(program(**settings))
+    with pytest.raises(EmbrlError, match=f"^policy.inputs is both: {said}"):
+        trainer(**settings).validate()
 
 
 @pytest.mark.parametrize("algorithm", ["sac", pytest.param("ppo", marks=pytest.mark.slow)])
@@ -98,10 +97,10 @@ def test_a_run_trains_and_is_read_again(tmp_path, algorithm):
         samples=600,
         out=tmp_path / "run",
         overrides={
-            "policy": {"sees": "both", "hidden": (8,)},
-            "fit": {"samples": 200, "steps": 20, "batch": 32},
-            "rollout": {"lanes": 10, "epoch": 100},
-            "update": {"every": 1, "steps": 2, "batch": 32},
+            "policy": {"inputs": "both", "hidden": (8,)},
+            "pretrain": {"timesteps": 200, "gradient_steps": 20, "batch_size": 32},
+            "rollout": {"num_envs": 10, "steps_per_update": 100},
+            "online": {"every": 1, "gradient_steps": 2, "batch_size": 32},
             "evaluation": {"every": 200, "episodes": 5, "final_episodes": 5},
         },
     )

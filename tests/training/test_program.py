@@ -10,31 +10,31 @@ from embrl.training import fit_embedding as embedding_rows
 from embrl.training import loop as runner
 from embrl.training import replicas as rows
 from embrl.training.evaluation import play
-from embrl.training.replicas import over_seeds, seed_keys
-from embrl.training.rng_streams import Purpose, purpose
-from embrl.training.trainer import Program
+from embrl.training.replicas import over_replicas, seed_keys
+from embrl.training.rng_streams import RngStream, stream_key
+from embrl.training.trainer import Trainer
 
 SEEDS = 3
 
 
 def prepared(config):
     env = config.env.build()
-    return env, Program(config, env.observation_space, env.action_space)
+    return env, Trainer(config, env.observation_space, env.action_space)
 
 
 def test_seeds_side_by_side_are_the_seeds_one_by_one(tiny):
     """Up to the first choice of the policy: from there the last bits of a sum can decide which
     action is nearest, and so everything after."""
-    env, program = prepared(tiny())
+    env, trainer = prepared(tiny())
 
     def run(env, key):
-        transitions = program.collect(env, key)
-        state, loss = program.fit(program.new_model(key), transitions, key, jnp.arange(10))
-        start = program.start(env, key, program.new_agent(key, state.model), transitions)
+        transitions = trainer.collect(env, key)
+        state, loss = trainer.fit(trainer.new_model(key), transitions, key, jnp.arange(10))
+        start = trainer.start(env, key, trainer.new_agent(key, state.model), transitions)
         return transitions, (state, loss, start)
 
     keys = seed_keys(0, SEEDS)
-    transitions, states = over_seeds(run, SEEDS, shared=(0,))(env, keys)
+    transitions, states = over_replicas(run, SEEDS, shared=(0,))(env, keys)
     alone = jax.jit(run)
     for seed in range(SEEDS):
         one_transitions, one_states = alone(env, keys[seed])
@@ -53,8 +53,8 @@ def test_a_seed_is_the_same_however_many_there_are():
 def test_no_two_purposes_share_random_numbers():
     key = jax.random.key(0)
     used = [
-        tuple(np.asarray(jax.random.key_data(purpose(key, what, index))).tolist())
-        for what in Purpose
+        tuple(np.asarray(jax.random.key_data(stream_key(key, what, index))).tolist())
+        for what in RngStream
         for index in range(50)
     ]
     assert len(set(used)) == len(used)
@@ -65,7 +65,7 @@ def test_nothing_is_compiled_twice_in_a_run(tiny, tmp_path, monkeypatch, method)
     made = []
 
     def remember(*arguments, **options):
-        made.append(over_seeds(*arguments, **options))
+        made.append(over_replicas(*arguments, **options))
         return made[-1]
 
     for module in (runner, rows, embedding_rows):
@@ -89,7 +89,7 @@ def test_evaluating_does_not_change_training(tiny, tmp_path):
 
 def test_final_returns_of_a_policy_are_those_of_a_plain_loop(tiny):
     """play() masks finished episodes; a loop over episodes in Python needs no mask."""
-    env, program = prepared(tiny())
+    env, trainer = prepared(tiny())
 
     def act(key, observation):
         return (observation * 5 + 3) % 8  # deterministic, and so is the gridworld
@@ -103,7 +103,7 @@ def test_final_returns_of_a_policy_are_those_of_a_plain_loop(tiny):
         done = bool(after.terminated | after.truncated)
     np.testing.assert_allclose(found.returns, total, rtol=1e-5)
     assert (found.lengths == steps).all()
-    assert program.epochs == 6
+    assert trainer.num_updates == 6
 
 
 @pytest.mark.parametrize("credit", ["e", "g(a)"])
@@ -117,13 +117,13 @@ def test_the_policy_is_credited_with_its_point_or_with_its_action_s_place(tiny, 
 
     config = tiny()
     policy = dataclasses.replace(config.policy, credit=credit)
-    env, program = prepared(dataclasses.replace(config, policy=policy, hyper=Spy()))
+    env, trainer = prepared(dataclasses.replace(config, policy=policy, hyper=Spy()))
 
     def run(key):
-        found = program.collect(env, key)
-        agent = program.new_agent(key, program.new_embedding(key))
-        state = program.start(env, key, agent, found)
-        return program.improve(env, state, key, jnp.int32(0), jnp.int32(1))[1]["off"]
+        found = trainer.collect(env, key)
+        agent = trainer.new_agent(key, trainer.new_embedding(key))
+        state = trainer.start(env, key, agent, found)
+        return trainer.iterate(env, state, key, jnp.int32(0), jnp.int32(1))[1]["off"]
 
     off = jax.jit(run)(jax.random.key(0))
     assert (off == 0.0) == (credit == "g(a)")

@@ -115,7 +115,14 @@ def test_a_run_stopped_in_pretraining_goes_on_to_the_same_result(tiny, done, tmp
 def test_a_killed_process_leaves_a_run_that_resumes_to_the_same_result(tmp_path):
     flags = [
         *("gridworld", "--env.actuators", "3", "--env.bins", "10", "--seeds", "2"),
-        *("--samples", "40000", "--fit.samples", "3000", "--fit.steps", "100"),
+        *(
+            "--total-timesteps",
+            "40000",
+            "--pretrain.timesteps",
+            "3000",
+            "--pretrain.gradient-steps",
+            "100",
+        ),
         *("--evaluation.every", "1500"),
     ]
     command = [sys.executable, "-m", "embrl", "train", *flags, "--out"]
@@ -186,7 +193,7 @@ def test_a_damaged_checkpoint_is_named_in_one_line(tiny, stopped, tmp_path, name
 
 def test_numbers_that_are_no_longer_finite_stop_the_run_with_the_reason(tiny, tmp_path):
     config = tiny()
-    hyper = dataclasses.replace(config.hyper, actor_lr=1e30, std_lr=1e30)
+    hyper = dataclasses.replace(config.hyperparameters, actor_lr=1e30, std_lr=1e30)
     config = _with(config, hyper=hyper)
     with pytest.raises(EmbrlError, match="no longer finite"):
         train(config, tmp_path / "run")
@@ -200,13 +207,13 @@ def test_numbers_that_are_no_longer_finite_stop_the_run_with_the_reason(tiny, tm
         (None, {"seeds": 0}, "seeds is 0"),
         (None, {"seed": -1}, "seed is -1"),
         (None, {"method": "jsea"}, "unknown method 'jsea': did you mean jsae"),
-        ("rollout", {"lanes": 7}, "rollout.lanes is 7: it must divide"),
-        ("rollout", {"persistence": 1.0}, "rollout.persistence is 1.0"),
+        ("rollout", {"lanes": 7}, "rollout.num_envs is 7: it must divide"),
+        ("rollout", {"persistence": 1.0}, "rollout.sticky_action_prob is 1.0"),
         ("evaluation", {"every": 150}, "evaluation.every is 150"),
         ("evaluation", {"final_episodes": 7}, "evaluation.final-episodes is 7"),
-        ("fit", {"batch": 0}, "fit.batch is 0"),
-        ("fit", {"held_out": 1.0}, "fit.held-out is 1.0"),
-        ("model", {"d": 0}, "model.d is 0"),
+        ("fit", {"batch": 0}, "pretrain.batch_size is 0"),
+        ("fit", {"held_out": 1.0}, "pretrain.held-out is 1.0"),
+        ("model", {"d": 0}, "embedding.action_dim is 0"),
         ("hyper", {"gamma": float("nan")}, "hyper.gamma is nan: choose a finite number"),
     ],
 )

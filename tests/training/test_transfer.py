@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 
 from embrl.algorithms import ALGORITHMS
-from embrl.algorithms.base import Points, PolicyConfig
+from embrl.algorithms.base import EmbeddedActions, PolicyConfig
 from embrl.decoding.config import DecoderConfig, build
-from embrl.training.transfer import unsettled
+from embrl.training.transfer import with_min_std
 
 
 def learner(algorithm: str, std: float) -> Any:
     config = PolicyConfig(hidden=(4,), std=std)
     f = build(DecoderConfig())
-    return ALGORITHMS[algorithm]().start(3, Points(2), f, config, key=jax.random.key(0))
+    return ALGORITHMS[algorithm]().start(3, EmbeddedActions(2), f, config, key=jax.random.key(0))
 
 
 @pytest.mark.parametrize("algorithm", ["vpg", "ppo"])
@@ -26,7 +26,7 @@ def test_a_narrow_policy_is_widened_and_a_wide_axis_left(algorithm):
     mixed = eqx.tree_at(
         lambda learner: learner.actor.log_std, narrow, jnp.log(jnp.array([0.01, 0.5]))
     )
-    wider: Any = unsettled(mixed, 0.2)
+    wider: Any = with_min_std(mixed, 0.2)
     np.testing.assert_allclose(jnp.exp(wider.actor.log_std), [0.2, 0.5], rtol=1e-6)
     # Nothing else has changed.
     for before, after in zip(
@@ -37,4 +37,4 @@ def test_a_narrow_policy_is_widened_and_a_wide_axis_left(algorithm):
 
 def test_a_policy_whose_std_depends_on_the_state_is_left():
     before = learner("sac", 0.01)
-    assert unsettled(before, 0.2) is before
+    assert with_min_std(before, 0.2) is before

@@ -17,9 +17,8 @@ from embrl.core.errors import EmbrlError
 from embrl.report.curves import read_curve
 from embrl.training.loop import train
 from embrl.training.replicas import seed_keys
-from embrl.training.restore import restore
-from embrl.training.trainer import Program
-from embrl.training.validation import check
+from embrl.training.restore import restore_policy
+from embrl.training.trainer import Trainer
 
 
 def small(tiny, method, algorithm):
@@ -31,31 +30,46 @@ def small(tiny, method, algorithm):
         hyper |= {"alpha_lr": 1e-3, "target_entropy": -1.0}
     if algorithm == "ppo":
         hyper |= {"target_kl": 0.001, "clip": 0.05}
-    hyper = dataclasses.replace(config.hyper, **hyper)  # type: ignore[type-var]
+    hyper = dataclasses.replace(config.hyperparameters, **hyper)  # type: ignore[type-var]
     config = dataclasses.replace(
         base, algorithm=algorithm, hyper=hyper, samples=900 if method != "none" else 400
     )
-    values = {"fit.samples": 300, "fit.steps": 20, "fit.batch": 32, "evaluation.every": 200}
+    values = {
+        "pretrain.timesteps": 300,
+        "pretrain.gradient_steps": 20,
+        "pretrain.batch_size": 32,
+        "evaluation.every": 200,
+    }
     if method != "none":
         config = dataclasses.replace(config, objectives={"forward": 1.0, "reward": 0.5})
-        values |= {"update.every": 1, "update.steps": 2, "update.batch": 32, "rollout.buffer": 600}
+        values |= {
+            "online.every": 1,
+            "online.gradient_steps": 2,
+            "online.batch_size": 32,
+            "rollout.buffer_size": 600,
+        }
         if algorithm != "sac":
-            values |= {"f.kind": "softmax"}
+            values |= {"decoder.kind": "softmax"}
     return replaced(config, {k: v for k, v in values.items() if k in settings(config)})
 
 
 def other(name, value):
     """Another value of a setting."""
-    return {"rollout.persistence": 0.5, "hyper.gae_lambda": 0.9, "hyper.gamma": 0.95}.get(
+    return {"rollout.sticky_action_prob": 0.5, "hyper.gae_lambda": 0.9, "hyper.gamma": 0.95}.get(
         name, 0.01 if not value else value * 1.5
     )
 
 
 SILENT = {
     # Policies over original actions have no std and are not pre-trained.
-    ("none", "ppo"): {"policy.std", "hyper.std_lr", "hyper.least_std", "rollout.persistence"},
+    ("none", "ppo"): {
+        "policy.std",
+        "hyper.std_lr",
+        "hyper.least_std",
+        "rollout.sticky_action_prob",
+    },
     ("jsae", "vpg"): set(),
-    ("jsae", "sac"): {"f.temperature"},  # it is softmax's, which SAC does not have
+    ("jsae", "sac"): {"decoder.temperature"},  # it is softmax's, which SAC does not have
 }
 
 
@@ -63,27 +77,27 @@ FAST: dict[str, Any] = {"compiler_options": {"xla_backend_optimization_level": 0
 """To compile."""
 
 
-def whole_run(program, env, key, values):
+def whole_run(trainer, env, key, values):
     """From the first transition to the last measure, for one row."""
-    program = program.at(values)
+    trainer = trainer.with_settings(values)
     embedding = found = None
-    if program.pretrains:
-        found = program.collect(env, key)
-        state, _ = program.fit(program.new_model(key), found, key, jnp.arange(2))
+    if trainer.pretrains:
+        found = trainer.collect(env, key)
+        state, _ = trainer.fit(trainer.new_model(key), found, key, jnp.arange(2))
         embedding = state.model
-    state = program.start(env, key, program.new_agent(key, embedding), found)
-    state, measures = program.improve(env, state, key, jnp.int32(0), jnp.int32(2))
-    return measures, program.evaluate(env, state, key, jnp.int32(0), jnp.int32(1))
+    state = trainer.start(env, key, trainer.new_agent(key, embedding), found)
+    state, measures = trainer.iterate(env, state, key, jnp.int32(0), jnp.int32(2))
+    return measures, trainer.evaluate(env, state, key, jnp.int32(0), jnp.int32(1))
 
 
 @pytest.mark.parametrize(("method", "algorithm"), SILENT)
 def test_every_setting_that_may_vary_is_traced_and_none_is_ignored(tiny, method, algorithm):
     config = small(tiny, method, algorithm)
     env = config.env.build()
-    program = Program(config, env.observation_space, env.action_space)
-    check(program)
+    trainer = Trainer(config, env.observation_space, env.action_space)
+    trainer.validate()
     values = {name: jnp.float32(setting(config, name)) for name in traceable(config)}
-    closed = jax.make_jaxpr(lambda values: whole_run(program, env, jax.random.key(0), values))(
+    closed = jax.make_jaxpr(lambda values: whole_run(trainer, env, jax.random.key(0), values))(
         values
     )
     _, used = dce_jaxpr(closed.jaxpr, [True] * len(closed.jaxpr.outvars))
@@ -118,7 +132,7 @@ def test_points_side_by_side_are_the_runs_that_they_are_alone(tiny, tmp_path):
     # A policy of any row can be had, and the configuration is read as it was written.
     written = from_json(folder.config(), "here")
     assert written == dataclasses.replace(config, vary=vary)
-    assert restore(folder, written, seed=3).embedding is None
+    assert restore_policy(folder, written, seed=3).embedding is None
     with pytest.raises(EmbrlError, match="holds another run: its vary is"):
         train(config, folder.path, resume=True)
     with pytest.raises(EmbrlError, match="holds 2 points of a sweep"):
@@ -129,11 +143,11 @@ def test_points_side_by_side_are_the_runs_that_they_are_alone(tiny, tmp_path):
 def test_embeddings_side_by_side_are_as_they_are_alone(tiny):
     config = dataclasses.replace(tiny(), objectives={"forward": 1.0, "reward": 0.5})
     env = config.env.build()
-    program = Program(config, env.observation_space, env.action_space)
+    trainer = Trainer(config, env.observation_space, env.action_space)
     points = two_values(config)
 
     def fitted(values, key):
-        mine = program.at(values)
+        mine = trainer.with_settings(values)
         state = mine.new_model(key)
         state, loss = mine.fit(state, mine.collect(env, key), key, jnp.arange(5))
         return state.model.g.table, loss
@@ -176,10 +190,10 @@ def test_an_ordinary_run_says_nothing_of_points(tiny):
     ("vary", "message"),
     [
         ({"hyper.actor_rl": (1e-3,)}, "unknown setting 'hyper.actor_rl': did you mean"),
-        ({"fit.held_out": (0.1,)}, "fit.held_out decides what is compiled"),
+        ({"pretrain.held_out": (0.1,)}, "pretrain.held_out decides what is compiled"),
         ({"hyper.gamma": (0.9, 0.99), "policy.std": (0.5,)}, "policy.std has 1 values"),
         ({"policy.std": (0.5, -1.0)}, "policy.std is -1.0: choose more than 0"),
-        ({"f.temperature": (0.5, 0.0)}, "f.temperature is 0.0"),
+        ({"decoder.temperature": (0.5, 0.0)}, "decoder.temperature is 0.0"),
         ({"hyper.gamma": (0.5, float("nan"))}, "gamma is nan: choose a finite number"),
     ],
 )

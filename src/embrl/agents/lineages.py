@@ -14,15 +14,14 @@ from jaxtyping import Array, Float, Int
 from embrl.agents.architecture import Architecture, Layer
 from embrl.config.defaults import default_config
 from embrl.config.run import RunConfig
-from embrl.config.settings_by_name import check_name, replaced
+from embrl.config.settings_by_name import replaced, validate_name
 from embrl.core.errors import EmbrlError
 from embrl.core.spaces import action_count, dimensions, is_continuous
 from embrl.core.types import Key
 from embrl.envs import EnvConfig, Environment
-from embrl.training.replicas import over_seeds
-from embrl.training.state import SeedState
-from embrl.training.trainer import Program
-from embrl.training.validation import check
+from embrl.training.replicas import over_replicas
+from embrl.training.state import TrainState
+from embrl.training.trainer import Trainer
 
 RATE = "hyper.actor_lr"
 """The setting that differs between lineages."""
@@ -68,8 +67,8 @@ class Lineages:
         self.architecture = _architecture(config, self.env)
         # Agents see observations as they are: a box that needs no scaling stands for theirs.
         seen = spaces.Box(-1.0, 1.0, (self.architecture.inputs,))
-        self.program = Program(_run_config(config, block), seen, self.env.action_space)
-        check(self.program)
+        self.trainer = Trainer(_run_config(config, block), seen, self.env.action_space)
+        self.trainer.validate()
         self._start = self._over_lineages(_start, once=True)
         self._improve = self._over_lineages(_improve, shared=(3, 4), donate=(1,))
 
@@ -111,12 +110,12 @@ class Lineages:
         donate: tuple[int, ...] = (),
         once: bool = False,
     ) -> Callable[..., Any]:
-        """Positions count without the program and the environment."""
+        """Positions count without the trainer and the environment."""
 
         def one(env: Environment, rate: Array, *arguments: Any) -> Any:
-            return function(self.program.at({RATE: rate}), env, *arguments)
+            return function(self.trainer.with_settings({RATE: rate}), env, *arguments)
 
-        return over_seeds(
+        return over_replicas(
             one,
             self.block,
             shared=(0, *(at + 1 for at in shared)),
@@ -125,17 +124,17 @@ class Lineages:
         )
 
 
-def _start(program: Program, env: Environment, key: Key) -> SeedState:
-    return program.start(env, key, program.new_agent(key, None), None)
+def _start(trainer: Trainer, env: Environment, key: Key) -> TrainState:
+    return trainer.start(env, key, trainer.new_agent(key, None), None)
 
 
 def _improve(
-    program: Program, env: Environment, state: SeedState, key: Key, first: Array, count: Array
-) -> SeedState:
-    return program.improve(env, state, key, first, count)[0]
+    trainer: Trainer, env: Environment, state: TrainState, key: Key, first: Array, count: Array
+) -> TrainState:
+    return trainer.iterate(env, state, key, first, count)[0]
 
 
-def _weights(architecture: Architecture, state: SeedState) -> Float[np.ndarray, "block size"]:
+def _weights(architecture: Architecture, state: TrainState) -> Float[np.ndarray, "block size"]:
     actor: Any = state.agent.learner.actor
     layers = [Layer(layer.weight, layer.bias) for layer in actor.logits.layers]
     return np.asarray(architecture.flat(jax.device_get(layers)))
@@ -154,12 +153,12 @@ def _architecture(config: LineageConfig, env: Environment) -> Architecture:
 def _run_config(config: LineageConfig, block: int) -> RunConfig:
     _check(config)
     run = default_config(config.environment, config.env, "none", config.algorithm)
-    if run.hyper.off_policy:
+    if run.hyperparameters.off_policy:
         raise EmbrlError(
             f"algorithm is {config.algorithm}: each lineage would need a replay buffer of its "
             "own: choose vpg or ppo"
         )
-    check_name(run, RATE)
+    validate_name(run, RATE)
     return replaced(
         run,
         {
@@ -169,8 +168,8 @@ def _run_config(config: LineageConfig, block: int) -> RunConfig:
             "policy.hidden": config.hidden,
             # An agent is its weights and no more: what it has seen does not scale its inputs.
             "policy.normalise": "squash",
-            "rollout.epoch": config.epoch,
-            "rollout.lanes": config.lanes,
+            "rollout.steps_per_update": config.epoch,
+            "rollout.num_envs": config.lanes,
             "evaluation.every": config.epoch,
         },
     )

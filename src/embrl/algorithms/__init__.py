@@ -1,4 +1,4 @@
-"""Learning internal policies. Nothing here knows an environment."""
+"""Reinforcement learning algorithms for internal policies; they never see an environment."""
 
 from embrl.core.registry import Registry
 
@@ -11,6 +11,7 @@ ALGORITHMS = Registry(
         "ppo": "embrl.algorithms.ppo:PPO",
         "sac": "embrl.algorithms.sac:SAC",
     },
+    plugged=True,
 )
-"""Name to a class of hyperparameters, an `Algorithm` (see algorithm.py). A new algorithm is one
-file and one line here."""
+"""Name to a frozen dataclass of hyperparameters, an `Algorithm` (see base.py). A new algorithm is
+one file and one line here, or a plugin."""

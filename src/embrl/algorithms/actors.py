@@ -1,4 +1,4 @@
-"""Internal policies pi_i: a distribution of internal actions u given features x.
+"""InternalSpace policies pi_i: a distribution of internal actions u given features x.
 
 In an embedding space u is a point e; without one it is the index of an action. Noise is passed
 in, so that a rollout can draw it in bulk.

@@ -18,7 +18,8 @@ from embrl.algorithms.networks import Features, Network, network
 from embrl.core.types import Key, Observation
 from embrl.decoding.decoder import Judge
 from embrl.embedding.encoders import Norm
-from embrl.embedding.memory import Recall
+from embrl.embedding.memory import Memory, Recall
+from embrl.embedding.model import JointEmbedding
 from embrl.embedding.objectives.rewards import Outcome
 from embrl.embedding.transition import Points, TransitionModel
 
@@ -29,11 +30,11 @@ class TwinCritic(eqx.Module, Generic[A]):
     """Two action values, for the kind of actor that chooses such actions."""
 
     networks: Network
-    """Both networks, stacked on a first axis of every array."""
+    """JointFeatures networks, stacked on a first axis of every array."""
 
     @abc.abstractmethod
     def __call__(self, x: Array, u: Array) -> Float[Array, "2 *batch"]:
-        """Both values of u."""
+        """JointFeatures values of u."""
 
     @abc.abstractmethod
     def expected(
@@ -117,11 +118,8 @@ def _twins(
     )(jax.random.split(key, 2))
 
 
-# DOC What the learned model expects of actions, for an f that asks a judge.
-
-
-class ModelJudge(eqx.Module):
-    """Judges candidates by the mean outcome R(s') of the next step: s' ~ T(. | phi(s), e).
+class ModelScorer(eqx.Module):
+    """Scores of candidates by the mean outcome R(s') of the next step: s' ~ T(. | phi(s), e).
 
     It looks no further ahead, and it learns from every transition, whatever the action: where
     rewards of single actions drown in noise, a critic has nothing to go by.
@@ -131,13 +129,29 @@ class ModelJudge(eqx.Module):
     outcome: Outcome
     points: Points
     norm: Norm
-    """Of X, as the policy sees it."""
-
+    """Normalisation of X, as the policy sees it."""
     recall: Recall | None = None
-    """What followed a state before."""
+    """Remembered visits of a state."""
+
+    @classmethod
+    def of(
+        cls, embedding: JointEmbedding, norm: Norm, memory: Memory | None, visits: int
+    ) -> "ModelScorer":
+        """Return the scorer of an embedding.
+
+        Args:
+            embedding: with the objectives `forward` and `outcome`.
+            norm: normalisation of X for the policy.
+            memory: remembered visits, if there are any.
+            visits: of a state that are looked up at most.
+        """
+        recall = None
+        if memory is not None:
+            recall = Recall(memory, embedding.raw, embedding.echo.named, visits)
+        return cls(embedding.T, embedding.outcome, embedding.phi.points, norm, recall)
 
     def judge(self, x: Array, observation: Observation | None = None) -> Judge:
-        """For states with features x, as the policy sees them."""
+        """Return the scores of states with features x, as the policy sees them."""
         place = self.norm.centre + self.norm.width * x
         recalled = None
         if self.recall is not None and observation is not None:

@@ -14,7 +14,7 @@ from embrl.core.types import Key
 
 
 @dataclasses.dataclass(frozen=True)
-class Both:
+class JointFeatures:
     """phi(s), and the state's own numbers after it."""
 
     m: int
@@ -23,7 +23,7 @@ class Both:
     """How many the state has."""
 
 
-Features = int | Sequence[int] | Both
+Features = int | Sequence[int] | JointFeatures
 """The length of a vector, the factors of a discrete observation, or both of a state."""
 
 
@@ -44,7 +44,7 @@ class Joined(eqx.Module):
 
     def __init__(
         self,
-        inputs: Both,
+        inputs: JointFeatures,
         hidden: Sequence[int],
         outputs: int,
         *,
@@ -103,7 +103,7 @@ def network(
     key: Key,
 ) -> Network:
     """Layers of what a policy sees; the rest as `MLP` has it."""
-    kind = Joined if isinstance(inputs, Both) else MLP
+    kind = Joined if isinstance(inputs, JointFeatures) else MLP
     return kind(
         inputs,  # type: ignore[arg-type]
         hidden,

@@ -12,7 +12,14 @@ import optax
 from jaxtyping import Array, Bool, Float
 
 from embrl.algorithms.actors import Actor, CategoricalActor, GaussianActor
-from embrl.algorithms.base import Experience, Indices, Internal, Places, PolicyConfig, Steps
+from embrl.algorithms.base import (
+    ActionTable,
+    Batch,
+    Experience,
+    IndexedActions,
+    InternalSpace,
+    PolicyConfig,
+)
 from embrl.algorithms.networks import Features, Network, network
 from embrl.core.errors import EmbrlError
 from embrl.core.types import Key, Observation
@@ -36,7 +43,7 @@ class Policy(NamedTuple):
 
     def log_prob(
         self,
-        table: Places,
+        table: ActionTable,
         x: Array,
         u: Array,
         action: Array,
@@ -46,8 +53,8 @@ class Policy(NamedTuple):
         return self.actor.log_prob(x, u) + self.f.log_prob(table, u, action, allowed)
 
 
-class Lesson(NamedTuple):
-    """Steps as the policy learns from them, with any leading axes."""
+class Minibatch(NamedTuple):
+    """Batch as the policy learns from them, with any leading axes."""
 
     x: Array
     u: Array
@@ -95,7 +102,7 @@ class ActorCritic(abc.ABC):
     scale_by_std: bool = True
     """Whether actor_lr is a rate for a std of 1, and falls with the std (embedding methods only).
     Otherwise, as the std shrinks, steps of the mean grow large beside it and policies collapse."""
-    entropy_cost: float = 0.0
+    ent_coef: float = 0.0
     """What a nat of entropy costs, in units of (normalised) advantage. A little narrows policies
     whose noise neither helps nor harms; negative, it is the usual entropy bonus."""
     least_std: float = 0.0
@@ -138,7 +145,7 @@ class ActorCritic(abc.ABC):
     def start(
         self,
         features: Features,
-        internal: Internal,
+        internal: InternalSpace,
         f: Decoder,
         config: PolicyConfig,
         *,
@@ -150,7 +157,7 @@ class ActorCritic(abc.ABC):
             features: what the policy sees.
         """
         key_actor, key_critic = jax.random.split(key)
-        if isinstance(internal, Indices):
+        if isinstance(internal, IndexedActions):
             actor: Actor = CategoricalActor(features, internal.n, config.hidden, key=key_actor)
         else:
             actor = GaussianActor(
@@ -181,7 +188,7 @@ class ActorCritic(abc.ABC):
         steps, table, allowed = experience.fresh, experience.table, experience.allowed
         policy, critic, policy_optimiser, critic_optimiser = learner
         advantage, target = self.advantages(critic, steps)
-        lesson = Lesson(
+        minibatch = Minibatch(
             steps.x,
             steps.u,
             steps.action,
@@ -192,7 +199,7 @@ class ActorCritic(abc.ABC):
         actor_lr = self.actor_lr * (policy.actor.width() if self.scale_by_std else 1.0)
 
         def improve_policy(
-            state: tuple[Policy, optax.OptState, Array], part: Lesson
+            state: tuple[Policy, optax.OptState, Array], part: Minibatch
         ) -> tuple[tuple[Policy, optax.OptState, Array], Measures]:
             policy, optimiser, going = state
             (loss, measures), gradient = eqx.filter_value_and_grad(self.policy_loss, has_aux=True)(
@@ -223,7 +230,7 @@ class ActorCritic(abc.ABC):
         (policy, policy_optimiser, _), measures = self._passes(
             improve_policy,
             (policy, policy_optimiser, jnp.bool_(True)),
-            lesson,
+            minibatch,
             self.actor_steps,
             key_policy,
         )
@@ -248,7 +255,7 @@ class ActorCritic(abc.ABC):
         }
 
     def advantages(
-        self, critic: Network, steps: Steps
+        self, critic: Network, steps: Batch
     ) -> tuple[Float[Array, "T *B"], Float[Array, "T *B"]]:
         """Advantages of the steps, and targets of V."""
         value = critic(steps.x)[..., 0]
@@ -266,16 +273,16 @@ class ActorCritic(abc.ABC):
     def policy_loss(
         self,
         policy: Policy,
-        table: Places,
-        lesson: Lesson,
+        table: ActionTable,
+        minibatch: Minibatch,
         allowed: Bool[Array, " n"] | None = None,
     ) -> tuple[Float[Array, ""], Measures]:
         """The surrogate, plus the cost of entropy."""
-        log_prob = policy.log_prob(table, lesson.x, lesson.u, lesson.action, allowed)
-        loss, measures = self.surrogate(log_prob, lesson.before, lesson.advantage)
-        if isinstance(self.entropy_cost, float) and self.entropy_cost == 0.0:
+        log_prob = policy.log_prob(table, minibatch.x, minibatch.u, minibatch.action, allowed)
+        loss, measures = self.surrogate(log_prob, minibatch.before, minibatch.advantage)
+        if isinstance(self.ent_coef, float) and self.ent_coef == 0.0:
             return loss, measures  # XLA keeps 0 * entropy, a quarter of the time of many actions
-        return loss + self.entropy_cost * policy.actor.entropy(lesson.x), measures
+        return loss + self.ent_coef * policy.actor.entropy(minibatch.x), measures
 
     def _passes(
         self,

@@ -11,7 +11,7 @@ import optax
 from jaxtyping import Array, Float
 
 from embrl.algorithms.actors import Actor, CategoricalActor, SquashedGaussianActor
-from embrl.algorithms.base import Experience, Indices, Internal, PolicyConfig, Steps
+from embrl.algorithms.base import Batch, Experience, IndexedActions, InternalSpace, PolicyConfig
 from embrl.algorithms.critics import IndexCritic, PointCritic, TwinCritic, soft_value
 from embrl.algorithms.networks import Features
 from embrl.core.types import Key, Observation
@@ -67,14 +67,14 @@ class SAC:
     tau: float = 0.005
     """How much of the critics goes into their slow copies at each update."""
     batch: int = 256
-    """Steps in an update."""
+    """Batch in an update."""
     updates_per_sample: float = 1.0
     """Updates for each new sample (not a rate: it decides how many there are)."""
 
     def start(
         self,
         features: Features,
-        internal: Internal,
+        internal: InternalSpace,
         f: Decoder,
         config: PolicyConfig,
         *,
@@ -87,7 +87,7 @@ class SAC:
         """
         key_actor, key_critic = jax.random.split(key)
         hidden = config.hidden
-        if isinstance(internal, Indices):
+        if isinstance(internal, IndexedActions):
             actor: Actor = CategoricalActor(
                 features, internal.n, hidden, activation=jax.nn.relu, key=key_actor
             )
@@ -137,7 +137,7 @@ class SAC:
         learner, measures = jax.lax.scan(one, learner, jax.random.split(key, count))
         return learner, {name: values.mean() for name, values in measures.items()}
 
-    def improve(self, learner: Learner, steps: Steps, key: Key) -> tuple[Learner, Measures]:
+    def improve(self, learner: Learner, steps: Batch, key: Key) -> tuple[Learner, Measures]:
         """One update: critics, then actor and alpha, then the critics' slow copies."""
         alpha = jnp.exp(learner.log_alpha)
         noise = learner.actor.noise(key, (2, *steps.reward.shape))
@@ -177,7 +177,7 @@ class SAC:
             alpha_optimiser=alpha_optimiser,
         ), measures
 
-    def targets(self, learner: Learner, steps: Steps, noise: Array) -> Float[Array, "*batch"]:
+    def targets(self, learner: Learner, steps: Batch, noise: Array) -> Float[Array, "*batch"]:
         """What Q should be: r + gamma (1 - terminated) V(x'), with V of the slow critics.
 
         A truncated step has a future like any other.
@@ -189,7 +189,7 @@ class SAC:
 
 
 def critic_loss(
-    critic: TwinCritic[Any], steps: Steps, target: Float[Array, "*batch"]
+    critic: TwinCritic[Any], steps: Batch, target: Float[Array, "*batch"]
 ) -> Float[Array, ""]:
     """Half the mean squared error of each of the twins, summed (Haarnoja et al. 2018, eq. 5)."""
     return ((critic(steps.x, steps.u) - target) ** 2).sum() / (2 * target.size)

@@ -10,7 +10,7 @@ import numpy as np
 from rich.console import Console
 
 from embrl import envs
-from embrl.cli.flags import Field, field, objectives, parse_env
+from embrl.cli.flags import Field, field, objectives, parse_env, sections
 from embrl.cli.parsing import finish_help, parse, value_of
 from embrl.cli.progress import ProgressBar
 from embrl.config.defaults import Settings
@@ -25,10 +25,10 @@ from embrl.embedding.saved import check_free
 from embrl.envs import ENVIRONMENTS
 from embrl.fitting.embedding import Embedding
 from embrl.fitting.fit import embedding_of_run, learn
-from embrl.fitting.sources import Origin, is_recorded, origin
+from embrl.fitting.sources import DataSource, is_recorded, open_source
 
 USAGE = """\
-usage: embrl fit ENV [--policy RUN] [--fit.samples N] [--out FOLDER] ...
+usage: embrl fit ENV [--policy RUN] [--pretrain.timesteps N] [--out FOLDER] ...
        embrl fit DATA [--actions N] [--states N] [--spaces ENV] [--out FOLDER] ...
        embrl fit --from-run RUN [--seed K] --out FOLDER
 
@@ -44,13 +44,16 @@ embrl fit ENV --help and embrl fit DATA --help list all flags."""
 
 FROM_RUN = "--from-run"
 
+SECTIONS = ("embedding", "echo", "pretrain", "decoder")
+"""Sections of a run's configuration that an embedding depends on."""
+
 
 @dataclasses.dataclass(frozen=True)
 class _Collecting:
-    lanes: int
-    """Environments side by side."""
-    persistence: float
-    """The probability that a random action repeats the one before."""
+    num_envs: int
+    """Parallel environments."""
+    sticky_action_prob: float
+    """Probability that a random action repeats the previous one."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,11 +86,11 @@ def fit(arguments: Sequence[str]) -> None:
     where, config, out = _configured(arguments[0], arguments[1:])
     check_free(out)
     with ProgressBar(console, f"{config.method} on {where.name}") as bar:
-        found = learn(config, where, watch=bar.show)
+        found = learn(config, where, on_progress=bar.show)
     _keep(found, out, console)
 
 
-def _configured(source: str, arguments: Sequence[str]) -> tuple[Origin, RunConfig, Path]:
+def _configured(source: str, arguments: Sequence[str]) -> tuple[DataSource, RunConfig, Path]:
     recorded = is_recorded(source)
     where = _data(source, arguments) if recorded else _environment(source, arguments)
     # The flags' defaults depend on these names, and on the spaces, so they are read first.
@@ -99,7 +102,7 @@ def _configured(source: str, arguments: Sequence[str]) -> tuple[Origin, RunConfi
     extra = _of_data() if recorded else _of_environments(default)
     kind = _flags(where, default, settings, extra)
     given: Any = parse(kind, arguments, f"embrl fit {source}")
-    parts = {name: getattr(given, name) for name in ("seed", "model", "fit", "f")}
+    parts = {name: getattr(given, name) for name in ("seed", *SECTIONS) if hasattr(given, name)}
     config = dataclasses.replace(default, **parts, objectives=dict(given.objectives))
     if not recorded:
         rollout = dataclasses.replace(config.rollout, **dataclasses.asdict(given.rollout))
@@ -107,11 +110,11 @@ def _configured(source: str, arguments: Sequence[str]) -> tuple[Origin, RunConfi
     return where, config, given.out
 
 
-def _data(source: str, arguments: Sequence[str]) -> Origin:
+def _data(source: str, arguments: Sequence[str]) -> DataSource:
     if "--help" in arguments:
         nothing = np.zeros(2, np.int32)  # no need to read it
         columns: Any = [nothing] * 6
-        return origin(from_transition(Transition(*columns), name=Path(source).name))
+        return open_source(from_transition(Transition(*columns), name=Path(source).name))
     like = value_of("--spaces", arguments, "")
     counts = {flag: value_of(flag, arguments, "") for flag in ("--states", "--actions")}
     if like and any(counts.values()):
@@ -119,10 +122,10 @@ def _data(source: str, arguments: Sequence[str]) -> Origin:
     if like:
         env: Any = envs.configure(like).build()
         if isinstance(env, envs.Environment):
-            return origin(source, Given(env.observation_space, env.action_space))
-        return origin(source, Given(env.observations.original, env.actions.original))
+            return open_source(source, Given(env.observation_space, env.action_space))
+        return open_source(source, Given(env.observations.original, env.actions.original))
     states, actions = (_discrete(flag, text) for flag, text in counts.items())
-    return origin(source, Given(states, actions))
+    return open_source(source, Given(states, actions))
 
 
 def _discrete(flag: str, text: str) -> gymnasium.spaces.Discrete | None:
@@ -133,12 +136,12 @@ def _discrete(flag: str, text: str) -> gymnasium.spaces.Discrete | None:
     return gymnasium.spaces.Discrete(int(text))
 
 
-def _environment(source: str, arguments: Sequence[str]) -> Origin:
+def _environment(source: str, arguments: Sequence[str]) -> DataSource:
     settings = parse_env(envs.kind(source), arguments, f"embrl fit {source}")
     policy = value_of("--policy", arguments, "")
     names = [setting.name for setting in dataclasses.fields(settings)]
     options = {name: getattr(settings, name) for name in names}
-    return origin(source, policy=policy or None, options=options)
+    return open_source(source, policy=policy or None, options=options)
 
 
 def _of_data() -> list[Field]:
@@ -150,7 +153,7 @@ def _of_data() -> list[Field]:
 
 
 def _of_environments(default: RunConfig) -> list[Field]:
-    rollout = _Collecting(default.rollout.lanes, default.rollout.persistence)
+    rollout = _Collecting(default.rollout.num_envs, default.rollout.sticky_action_prob)
     return [
         field("policy", str | None, None, "A run whose policy acts; left out: random actions."),
         ("env", type(default.env), default.env),
@@ -158,7 +161,7 @@ def _of_environments(default: RunConfig) -> list[Field]:
     ]
 
 
-def _flags(where: Origin, default: RunConfig, settings: str, extra: list[Field]) -> type:
+def _flags(where: DataSource, default: RunConfig, settings: str, extra: list[Field]) -> type:
     name = Path(where.name).stem.replace("/", "-").replace(":", "-")
     return dataclasses.make_dataclass(
         "Fit",
@@ -171,9 +174,7 @@ def _flags(where: Origin, default: RunConfig, settings: str, extra: list[Field])
             ),
             objectives(default),
             *extra,
-            ("model", type(default.model), default.model),
-            ("fit", type(default.fit), default.fit),
-            ("f", type(default.f), default.f),
+            *sections(default, *SECTIONS),
         ],
         frozen=True,
     )

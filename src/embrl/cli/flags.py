@@ -1,4 +1,4 @@
-"""The flags of a run, for every command that makes one."""
+"""Flags of a run, shared by all commands that make one."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -11,15 +11,17 @@ from embrl import envs
 from embrl.algorithms import ALGORITHMS
 from embrl.cli.parsing import parse, value_of
 from embrl.config.defaults import Settings, default_config
-from embrl.config.run import RunConfig
-from embrl.embedding.methods import METHODS, method
+from embrl.config.run import HYPERPARAMETERS, RunConfig
+from embrl.config.settings_by_name import EMBEDDING_SECTIONS
+from embrl.embedding.methods import METHODS
 from embrl.embedding.objectives import OBJECTIVES
+from embrl.envs.environment import named_factor
 
 Field = tuple[str, Any, Any]
 
 
 def field(name: str, kind: Any, value: Any, text: str) -> Field:
-    """A flag, its type, default and help."""
+    """Return a flag: its name, type and help, and its default."""
     return name, Annotated[kind, tyro.conf.arg(help=text)], value
 
 
@@ -31,12 +33,13 @@ def configured(
     seed: int = 0,
     extra: Sequence[Field] = (),
 ) -> tuple[RunConfig, Any]:
-    """The configuration that the flags describe, and all of them: also `out`, `resume` and the
-    command's own.
+    """Return the configuration that flags describe, and the values of all flags.
 
-    Arguments:
-        command: its name, for messages and for the run folder's.
-        seed: the default.
+    Args:
+        environment: its name.
+        arguments: of the command line, after the environment.
+        command: its name, for messages and for the default run folder.
+        seed: the default seed.
         extra: flags of this command alone.
     """
     # The flags' defaults depend on these names, so they are read first.
@@ -61,7 +64,7 @@ def configured(
 
 
 def parse_env(env_class: type, arguments: Sequence[str], program: str) -> Any:
-    """The environment's own flags alone, which the paper's settings depend on."""
+    """Return the environment's settings from its flags alone, which other defaults depend on."""
     kind = dataclasses.make_dataclass("Env", [("env", env_class, env_class())], frozen=True)
     mine: list[str] = []
     taking = False
@@ -74,67 +77,91 @@ def parse_env(env_class: type, arguments: Sequence[str], program: str) -> Any:
 
 
 def objectives(default: RunConfig) -> Field:
-    """What an embedding is trained to do."""
+    """Return the flag for objectives and their weights."""
     return field(
         "objectives",
         tuple[tuple[str, float], ...],
         tuple(default.objectives.items()),
-        "What the embedding is trained to do: names and weights, as in forward 1 "
-        f"reward 0.1. Names: {', '.join(OBJECTIVES)}.",
+        "Objectives that the embedding is trained on, with weights, as in: forward 1 reward 0.1. "
+        f"Names: {', '.join(OBJECTIVES)}.",
     )
 
 
+def sections(default: RunConfig, *names: str) -> list[Field]:
+    """Return the flags of these sections of a configuration, `--SECTION.SETTING`.
+
+    Sections that the method or the environment does not use are left out.
+    """
+    embeds, named = METHODS[default.method].embeds, named_factor(default.env) is not None
+    return [
+        (name, type(getattr(default, name)), getattr(default, name))
+        for name in names
+        if (embeds or name not in EMBEDDING_SECTIONS) and (named or name != "echo")
+    ]
+
+
 def _flags(default: RunConfig, settings: str, prefix: str, extra: Sequence[Field]) -> type:
-    """A dataclass of the flags for these defaults."""
+    """Return a dataclass of the flags for these defaults."""
     name = default.environment.replace("/", "-")  # Gymnasium's namespaces
     run_name = f"{prefix}{name}-{default.method}-{default.algorithm}"
-    embeds = method(default.method).embeds
+    embeds = METHODS[default.method].embeds
+    hyperparameters = default.hyperparameters
     return dataclasses.make_dataclass(
         "Train",
         [
             *extra,
-            field("method", Literal[tuple(METHODS)], default.method, "What is embedded, and how."),
             field(
-                "algorithm", Literal[tuple(ALGORITHMS)], default.algorithm, "How the policy learns."
+                "method",
+                Literal[tuple(METHODS)],
+                default.method,
+                "Method: what is embedded, and the objectives that embeddings are trained on.",
+            ),
+            field(
+                "algorithm",
+                Literal[tuple(ALGORITHMS)],
+                default.algorithm,
+                "Reinforcement learning algorithm.",
             ),
             field(
                 "settings",
                 Literal[get_args(Settings)],
                 settings,
-                "Where the other defaults come from: tuned for comparisons, our best, or the paper "
-                "as published.",
+                "Source of the other defaults: tuned for comparisons, our best, or the paper as "
+                "published.",
             ),
-            field("seeds", int, default.seeds, "Independent runs, trained side by side."),
+            field("seeds", int, default.seeds, "Number of independent runs, trained side by side."),
             field(
-                "samples",
+                "total_timesteps",
                 int,
-                default.samples,
-                "Environment steps of each seed, pre-training included.",
+                default.total_timesteps,
+                "Environment steps of each seed, including those of pre-training.",
             ),
-            field("seed", int, default.seed, "Where all randomness comes from."),
-            field("out", Path, Path("runs") / run_name, "The folder to write."),
+            field("seed", int, default.seed, "Random seed, 0 to 4294967295."),
+            field("out", Path, Path("runs") / run_name, "Folder to write."),
             field(
                 "resume",
                 tyro.conf.FlagCreatePairsOff[bool],
                 False,
-                "Go on from the last checkpoint in that folder.",
+                "Continue from the last checkpoint in that folder.",
             ),
             *([objectives(default)] if embeds else []),
-            ("env", type(default.env), default.env),
-            *([("model", type(default.model), default.model)] if embeds else []),
-            *([("fit", type(default.fit), default.fit)] if embeds else []),
-            *([("update", type(default.update), default.update)] if embeds else []),
-            *([("transfer", type(default.transfer), default.transfer)] if embeds else []),
-            ("policy", type(default.policy), default.policy),
-            *([("f", type(default.f), default.f)] if embeds else []),
-            (
-                "hyper",
-                Annotated[type(default.hyper), tyro.conf.arg(name=default.algorithm)],
-                default.hyper,
+            *sections(
+                default,
+                "env",
+                "embedding",
+                "echo",
+                "pretrain",
+                "online",
+                "transfer",
+                "policy",
+                "decoder",
             ),
-            ("rollout", type(default.rollout), default.rollout),
-            ("explore", type(default.explore), default.explore),
-            ("evaluation", type(default.evaluation), default.evaluation),
+            (
+                HYPERPARAMETERS,
+                Annotated[type(hyperparameters), tyro.conf.arg(name=default.algorithm)],
+                hyperparameters,
+            ),
+            *sections(default, "rollout", "exploration", "evaluation"),
         ],
         frozen=True,
     )

@@ -35,10 +35,10 @@ def inspect(arguments: Sequence[str]) -> None:
     """Prints two tables and what follows from them."""
     finish_help(arguments, USAGE)
     given = parse(_Inspect, arguments, "embrl inspect")
-    from embrl.embedding.saved import is_fitted
+    from embrl.embedding.saved import is_embedding
     from embrl.report import inspection
 
-    alone = is_fitted(given.run)
+    alone = is_embedding(given.run)
     if alone and given.seed is not None:
         raise EmbrlError(f"--seed is {given.seed}: {given.run} holds one embedding: leave it out")
     picture = None

@@ -9,7 +9,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 from embrl.config.run import RunConfig
 from embrl.training.loop import Progress as Step
-from embrl.training.loop import Watcher
+from embrl.training.loop import ProgressCallback
 
 LINE_EVERY = 10.0
 """Seconds between two lines where there is no terminal."""
@@ -55,7 +55,7 @@ class ProgressBar:
     ) -> None:
         self.bar.stop()
 
-    def begin(self, part: str) -> Watcher:
+    def begin(self, part: str) -> ProgressCallback:
         """A new run of several; `part` says which. Returns who watches it."""
         for task in self.tasks.values():
             self.bar.remove_task(task)  # type: ignore[arg-type]
@@ -65,8 +65,8 @@ class ProgressBar:
 
     def show(self, step: Step) -> None:
         """For `embrl.training.loop.train` to call."""
-        for news in step.news:
-            self.console.print(f"{self.title}: {news}", highlight=False, soft_wrap=True)
+        for message in step.messages:
+            self.console.print(f"{self.title}: {message}", highlight=False, soft_wrap=True)
         stage = self.part + step.stage
         name = VALUES.get(step.stage, "return")
         value = "" if step.value is None else f"{name} {step.value:.3f}"

@@ -15,7 +15,7 @@ from embrl.core.runtime import prepare_jax
 from embrl.experiments.panel import GROUPS, SEEDS, Group, Line, Options, chosen
 from embrl.experiments.panels import FIGURES, make_panel
 from embrl.experiments.reproduce import reproduce as run
-from embrl.training.loop import Progress, Watcher
+from embrl.training.loop import Progress, ProgressCallback
 
 USAGE = """\
 usage: embrl reproduce FIG [--seeds N] [--quick] [--out DIR] [--groups G ...] [--lines L ...]
@@ -97,7 +97,7 @@ class _Bars:
     def __exit__(self, *_: object) -> None:
         self._end()
 
-    def begin(self, line: Line, at: int, of: int) -> Watcher:
+    def begin(self, line: Line, at: int, of: int) -> ProgressCallback:
         """Shows the line's title; its bar once there is something to show."""
         self._end()
 

@@ -13,7 +13,7 @@ from embrl.cli.main import STARTED
 from embrl.cli.parsing import finish_help, parse
 from embrl.cli.progress import ProgressBar
 from embrl.config.run import RunConfig
-from embrl.config.settings_by_name import check_name, settings
+from embrl.config.settings_by_name import settings, validate_name
 from embrl.core.errors import EmbrlError
 from embrl.core.registry import load_installed_plugins
 from embrl.core.runtime import prepare_jax
@@ -161,7 +161,7 @@ def _dotted(config: RunConfig, name: str) -> str:
     section, dot, field_ = plain.partition(".")
     if section == config.algorithm:
         plain = f"hyper{dot}{field_}"
-    check_name(config, plain)
+    validate_name(config, plain)
     return plain
 
 

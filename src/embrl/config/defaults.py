@@ -1,8 +1,8 @@
 """Default settings: our best, and the paper's as published.
 
 `tuned` has one setting for each method, whatever the environment, but for one distinction: whether
-actions name what is observed, as in a recommender. `paper` has the tables of
-Pritz et al. (2021), A.4.2, and its plain form of the method (`embrl.config.paper`).
+actions name values of the observation, as in a recommender. `paper` has the tables of Pritz et al.
+(2021), A.4.2, and its plain form of the method (`embrl.config.paper`).
 """
 
 import dataclasses
@@ -13,22 +13,109 @@ from embrl.algorithms import ALGORITHMS
 from embrl.algorithms.base import PolicyConfig
 from embrl.config import paper
 from embrl.config.run import (
+    HYPERPARAMETERS,
     EvaluationConfig,
+    OnlineConfig,
     RolloutConfig,
     RunConfig,
     TransferConfig,
-    UpdateConfig,
 )
 from embrl.core.errors import EmbrlError, UnknownNameError
 from embrl.core.spaces import dimensions, is_continuous
 from embrl.decoding.config import DecoderConfig
-from embrl.embedding.config import FitConfig, ModelConfig
-from embrl.embedding.methods import method as get_method
-from embrl.envs import AnyEnvironment
+from embrl.embedding.config import EmbeddingConfig, PretrainConfig
+from embrl.embedding.methods import METHODS
+from embrl.envs import AnyEnvironment, EnvConfig, is_host
 from embrl.envs.environment import named_factor
-from embrl.training.backend import EnvConfig, is_host
 
 Settings = Literal["tuned", "best", "paper"]
+
+Changes = dict[str, dict[str, Any]]
+"""Settings by section and name."""
+
+# One update per step, the paper's protocol, takes ten times as long.
+SAC = {"actor_lr": 3e-3, "critic_lr": 3e-3, "alpha": 0.01, "updates_per_step": 0.1}
+
+TUNED: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "vpg": ({"actor_lr": 3e-3}, {"ent_coef": -0.04}),
+    "ppo": ({"actor_lr": 3e-3}, {"actor_lr": 3e-3, "ent_coef": -0.04}),
+    "sac": (SAC, SAC),
+}
+"""Hyperparameters without an embedding, and with one; other algorithms keep their own defaults."""
+
+BEST: Changes = {
+    "embedding": {"state_dim": 16, "action_dim": 8},
+    "pretrain": {"timesteps": 15_000, "gradient_steps": 700},
+    "online": {
+        "every": 2,
+        "gradient_steps": 25,
+        "learning_rate": 3e-3,
+        "schedule": "linear",
+        "until": 0.3,
+    },
+    HYPERPARAMETERS: {"actor_lr": 3e-3, "ent_coef": -0.01},
+    "rollout": {"steps_per_update": 750},
+    "exploration": {"bonus": 0.1, "until": 0.2, "known_after": 3},
+}
+"""Settings `best`, on top of `tuned`."""
+
+NAMING: Changes = {
+    "embedding": {"state_dim": 64, "action_dim": 64, "head": "echo", "transition_hidden": ()},
+    "echo": {"tie": True},
+    "pretrain": {"timesteps": 800_000, "gradient_steps": 5000},
+    "decoder": {"kind": "best", "scorer": "model"},
+    "rollout": {"steps_per_update": 6000, "num_envs": 300},
+    "evaluation": {"every": 30_000, "episodes": 100, "final_episodes": 1000},
+}
+"""Settings where actions name values of the observation (docs/decisions/0011)."""
+
+BEST_NAMING: Changes = {
+    "echo": {"memory": 64},
+    "pretrain": {"timesteps": 60_000, "gradient_steps": 2000},
+    "online": {
+        "every": 4,
+        "gradient_steps": 100,
+        "learning_rate": 1e-3,
+        "schedule": "constant",
+        "until": 1.0,
+    },
+    "rollout": {"buffer_size": 1_000_000},
+    "evaluation": {"final_episodes": 4000},
+}
+"""Settings `best` where actions name values of the observation: learn early from all data."""
+
+# For environments on the host and for continuous actions, PPO and SAC have the usual settings
+# (Stable-Baselines3's defaults, which go back to Schulman et al. 2017 and Haarnoja et al. 2018), so
+# that runs without embeddings are baselines as others know them.
+HOSTED_ON_POLICY: Changes = {
+    "rollout": {"steps_per_update": 2048, "num_envs": 8},
+    "evaluation": {"every": 20_480, "episodes": 5, "final_episodes": 20},
+}
+HOSTED_OFF_POLICY: Changes = {
+    "rollout": {"steps_per_update": 200, "num_envs": 4, "buffer_size": 1_000_000},
+    "evaluation": {"every": 10_000, "episodes": 5, "final_episodes": 20},
+}
+USUAL_PPO = {
+    "actor_lr": 3e-4,
+    "std_lr": 3e-4,
+    "critic_lr": 3e-4,
+    "scale_by_std": False,
+    "ent_coef": 0.0,
+    "gae_lambda": 0.95,
+    "update_epochs": 10,
+    "critic_epochs": 10,
+    "num_minibatches": 32,
+}
+USUAL_SAC = {
+    "actor_lr": 3e-4,
+    "critic_lr": 3e-4,
+    "alpha": 1.0,
+    "alpha_lr": 3e-4,
+    "updates_per_step": 1.0,
+}
+
+MAX_STATE_DIM, MIN_STATE_DIM = 64, 8
+"""Bounds of the default state_dim where actions are continuous."""
 
 
 def default_config(
@@ -39,15 +126,20 @@ def default_config(
     settings: Settings = "tuned",
     built: "AnyEnvironment | None" = None,
 ) -> RunConfig:
-    """The configuration that a run has when nothing else is said.
+    """Return the configuration that a run has when nothing else is specified.
 
-    Arguments:
+    Args:
+        environment: its name.
+        env: its settings.
+        method: a name in `METHODS`.
+        algorithm: a name in `ALGORITHMS`.
+        settings: `tuned`, `best` or `paper`.
         built: the environment, where `env` cannot build it (`ObjectConfig`).
 
     Raises:
-        EmbrlError: an unknown name, or one that has no such settings.
+        EmbrlError: a name is unknown, or has no such settings.
     """
-    get_method(method)
+    embeds = METHODS[method].embeds
     if settings not in get_args(Settings):
         raise UnknownNameError("settings", settings, get_args(Settings))
     continuous_actions = getattr(env, "continuous_actions", False)
@@ -57,207 +149,109 @@ def default_config(
         method=method,
         algorithm=algorithm,
         seeds=4,
-        samples=1_000_000,
+        total_timesteps=1_000_000,
         seed=0,
-        objectives=dict(get_method(method).objectives),
-        model=ModelConfig(),
-        fit=FitConfig(),
-        update=UpdateConfig(),
+        objectives=dict(METHODS[method].objectives),
+        embedding=EmbeddingConfig(),
+        pretrain=PretrainConfig(),
+        online=OnlineConfig(),
         transfer=TransferConfig(),
         policy=PolicyConfig(),
-        f=DecoderConfig(kind="learned" if continuous_actions else "nearest"),
-        hyper=ALGORITHMS[algorithm](),
+        decoder=DecoderConfig(kind="learned" if continuous_actions else "nearest"),
+        hyperparameters=ALGORITHMS[algorithm](),
         rollout=RolloutConfig(),
         evaluation=EvaluationConfig(),
     )
-    if settings == "tuned":
-        config = _replace(config, _tuned(method, algorithm))
-        if is_host(env):
-            changes = on_the_host(config.hyper.off_policy)
-            config = dataclasses.replace(_replace(config, changes), seeds=1)
-        if continuous_actions:
-            config = _replace(config, of_numbers(env, algorithm, built))
-        named = method == "jsae" and named_factor(env) is not None
-        return _naming(config) if named else config
+    if settings == "paper":
+        timesteps, published = paper.published(environment, env, method, algorithm)
+        config = dataclasses.replace(config, total_timesteps=timesteps)
+        return _changed(config, published)
+    config = _changed(config, {HYPERPARAMETERS: TUNED.get(algorithm, ({}, {}))[embeds]})
+    if method == "random":
+        # Untrained embeddings have no geometry to unfold: they fill the space.
+        config = _changed(config, {"embedding": {"action_spread": 0.6}})
+    named = method == "jsae" and named_factor(env) is not None
     if settings == "best":
-        if continuous_actions:
-            raise EmbrlError("settings best is for Discrete actions: choose settings tuned")
-        if (method, algorithm) != ("jsae", "ppo"):
-            raise EmbrlError(
-                f"settings best is for method jsae with algorithm ppo, not {method} with "
-                f"{algorithm}: choose these, or settings tuned"
-            )
-        config = _replace(_replace(config, _tuned(method, algorithm)), BEST)
-        return config if named_factor(env) is None else _replace(_naming(config), BEST_NAMING)
-    samples, published = paper.published(environment, env, method, algorithm)
-    return _replace(dataclasses.replace(config, samples=samples), published)
-
-
-SECTIONS = (
-    "model",
-    "fit",
-    "update",
-    "transfer",
-    "policy",
-    "f",
-    "hyper",
-    "rollout",
-    "evaluation",
-    "explore",
-)
-"""Of a `RunConfig`, those whose settings can be given by name."""
+        return _best(config, named, continuous_actions)
+    if is_host(env):
+        off_policy = config.hyperparameters.off_policy
+        config = _changed(config, HOSTED_OFF_POLICY if off_policy else HOSTED_ON_POLICY)
+        config = dataclasses.replace(config, seeds=1)
+    if continuous_actions:
+        config = _changed(config, _continuous(env, algorithm, built))
+    return _naming(config) if named else config
 
 
 def overridden(config: RunConfig, overrides: Mapping[str, Mapping[str, Any]] | None) -> RunConfig:
-    """The same with other settings, by section and name: `{"model": {"m": 2}}`.
+    """Return a configuration with other settings, by section and name.
+
+    Args:
+        config: the configuration.
+        overrides: as `{"embedding": {"state_dim": 2}, "ppo": {"gamma": 0.9}}`; the algorithm's
+            section has its name.
 
     Raises:
         UnknownNameError: there is no such section or setting.
     """
+    sections = [
+        config.algorithm if field.name == HYPERPARAMETERS else field.name
+        for field in dataclasses.fields(config)
+        if dataclasses.is_dataclass(getattr(config, field.name)) and field.name != "env"
+    ]
     for section, changes in (overrides or {}).items():
-        if section not in SECTIONS:
-            raise UnknownNameError("section of settings", section, SECTIONS)
-        part = getattr(config, section)
-        known = [field.name for field in dataclasses.fields(part)]
-        for name in changes:
-            if name not in known:
-                raise UnknownNameError(f"setting of {section}", name, known)
-        config = dataclasses.replace(config, **{section: dataclasses.replace(part, **changes)})
+        if section not in sections:
+            raise UnknownNameError("section of settings", section, sections)
+        name = HYPERPARAMETERS if section == config.algorithm else section
+        known = [field.name for field in dataclasses.fields(getattr(config, name))]
+        for setting in changes:
+            if setting not in known:
+                raise UnknownNameError(f"setting of {section}", setting, known)
+        config = _changed(config, {name: dict(changes)})
     return config
 
 
-def _tuned(method: str, algorithm: str) -> dict[str, dict[str, Any]]:
-    # Untrained embeddings have no geometry to unfold: they fill the space.
-    model = {"model": {"action_spread": 0.6}} if method == "random" else {}
-    plain, embedded = HYPER.get(algorithm, ({}, {}))
-    return {**model, "hyper": embedded if get_method(method).embeds else plain}
+def _best(config: RunConfig, named: bool, continuous_actions: bool) -> RunConfig:
+    if continuous_actions:
+        raise EmbrlError("settings best needs Discrete actions; choose settings tuned")
+    if (config.method, config.algorithm) != ("jsae", "ppo"):
+        raise EmbrlError(
+            f"settings best needs method jsae and algorithm ppo, got {config.method} and "
+            f"{config.algorithm}; choose these, or settings tuned"
+        )
+    config = _changed(config, BEST)
+    return _changed(_naming(config), BEST_NAMING) if named else config
 
 
 def _naming(config: RunConfig) -> RunConfig:
-    """Where actions name what is observed (docs/decisions/0011)."""
-    return _replace(
-        dataclasses.replace(config, objectives={**config.objectives, "outcome": 1.0}),
-        {
-            "model": {"m": 64, "d": 64, "head": "echo", "tie": True, "transition_hidden": ()},
-            "fit": {"samples": 800_000, "steps": 5000},
-            "f": {"kind": "best", "judge": "model"},
-            "rollout": {"epoch": 6000, "lanes": 300},
-            "evaluation": {"every": 30_000, "episodes": 100, "final_episodes": 1000},
+    objectives = {**config.objectives, "outcome": 1.0}
+    return _changed(dataclasses.replace(config, objectives=objectives), NAMING)
+
+
+def _continuous(env: EnvConfig, algorithm: str, built: "AnyEnvironment | None") -> Changes:
+    """Return the settings for continuous actions."""
+    built = env.build() if built is None else built
+    observations, actions = built.observation_space, built.action_space
+    m = dimensions(observations) if is_continuous(observations) else MIN_STATE_DIM
+    changes: Changes = {
+        "embedding": {
+            "state_dim": min(MAX_STATE_DIM, max(MIN_STATE_DIM, m)),
+            "action_dim": dimensions(actions),
         },
-    )
+        "pretrain": {"timesteps": 10_000, "gradient_steps": 1000},
+        "policy": {"std": 1.0, "std_unit": "action"},
+    }
+    if algorithm == "ppo" and is_host(env):
+        changes |= {HYPERPARAMETERS: USUAL_PPO}
+    if algorithm == "sac":
+        # Not "running" (docs/decisions/0019).
+        changes["policy"] = {"std": 1.0, "hidden": (256, 256), "normalise": "scale_down_only"}
+        changes |= {HYPERPARAMETERS: USUAL_SAC}
+    return changes
 
 
-# An update a sample, the paper's protocol, takes ten times as long.
-SAC = {"actor_lr": 3e-3, "critic_lr": 3e-3, "alpha": 0.01, "updates_per_sample": 0.1}
-
-HYPER: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
-    "vpg": ({"actor_lr": 3e-3}, {"entropy_cost": 0.04}),
-    "ppo": ({"actor_lr": 3e-3}, {"actor_lr": 3e-3, "entropy_cost": 0.04}),
-    "sac": (SAC, SAC),
-}
-"""Hyperparameters without an embedding, and with one; other algorithms keep their own defaults."""
-
-
-BEST: dict[str, dict[str, Any]] = {
-    "model": {"m": 16, "d": 8},
-    "fit": {"samples": 15_000, "steps": 700},
-    "update": {
-        "every": 2,
-        "steps": 25,
-        "learning_rate": 3e-3,
-        "schedule": "linear",
-        "until": 0.3,
-    },
-    "hyper": {"actor_lr": 3e-3, "entropy_cost": 0.01},
-    "rollout": {"epoch": 750},
-    "explore": {"bonus": 0.1, "until": 0.2, "known": 3},
-}
-"""Beside what is tuned."""
-
-BEST_NAMING: dict[str, dict[str, Any]] = {
-    "model": {"memory": 64},
-    "fit": {"samples": 60_000, "steps": 2000},
-    "update": {
-        "every": 4,
-        "steps": 100,
-        "learning_rate": 1e-3,
-        "schedule": "constant",
-        "until": 1.0,
-    },
-    "rollout": {"buffer": 1_000_000},
-    "evaluation": {"final_episodes": 4000},
-}
-"""Where actions name what is observed, beside that and what is tuned there: to learn from all that
-was ever seen, early."""
-
-
-def _replace(config: RunConfig, changes: dict[str, dict[str, Any]]) -> RunConfig:
+def _changed(config: RunConfig, changes: Changes) -> RunConfig:
     parts = {
         name: dataclasses.replace(getattr(config, name), **change)
         for name, change in changes.items()
     }
     return dataclasses.replace(config, **parts)
-
-
-# DOC Default settings where environments run on the host, and where actions are numbers. |  | Those of PPO and SAC are the usual ones (Stable-Baselines3's defaults, which go back to Schulman et | al. 2017 and Haarnoja et al. 2018), so that runs without embeddings are baselines as others know | them. |
-
-
-Changes = dict[str, dict[str, Any]]
-"""By section."""
-
-LARGEST_M, SMALLEST_M = 64, 8
-
-ON_POLICY: Changes = {
-    "rollout": {"epoch": 2048, "lanes": 8},
-    "evaluation": {"every": 20_480, "episodes": 5, "final_episodes": 20},
-}
-OFF_POLICY: Changes = {
-    "rollout": {"epoch": 200, "lanes": 4, "buffer": 1_000_000},
-    "evaluation": {"every": 10_000, "episodes": 5, "final_episodes": 20},
-}
-PPO = {
-    "actor_lr": 3e-4,
-    "std_lr": 3e-4,
-    "critic_lr": 3e-4,
-    "scale_by_std": False,
-    "entropy_cost": 0.0,
-    "gae_lambda": 0.95,
-    "actor_steps": 10,
-    "critic_steps": 10,
-    "minibatches": 32,
-}
-SAC = {
-    "actor_lr": 3e-4,
-    "critic_lr": 3e-4,
-    "alpha": 1.0,
-    "alpha_lr": 3e-4,
-    "updates_per_sample": 1.0,
-}
-
-
-def on_the_host(off_policy: bool) -> Changes:
-    """How experience is collected and policies are measured where steps are dear."""
-    return OFF_POLICY if off_policy else ON_POLICY
-
-
-def of_numbers(env: EnvConfig, algorithm: str, built: "AnyEnvironment | None" = None) -> Changes:
-    """What suits actions that are vectors.
-
-    Arguments:
-        built: the environment, where `env` cannot build it (`ObjectConfig`).
-    """
-    built = env.build() if built is None else built
-    observations, actions = built.observation_space, built.action_space
-    m = dimensions(observations) if is_continuous(observations) else SMALLEST_M
-    changes: Changes = {
-        "model": {"m": min(LARGEST_M, max(SMALLEST_M, m)), "d": dimensions(actions)},
-        "fit": {"samples": 10_000, "steps": 1000},
-        "policy": {"std": 1.0, "std_unit": "action"},
-    }
-    if algorithm == "ppo" and is_host(env):
-        changes |= {"hyper": PPO}
-    if algorithm == "sac":
-        # Not "seen" (docs/decisions/0019).
-        changes["policy"] = {"std": 1.0, "hidden": (256, 256), "normalise": "down"}
-        changes |= {"hyper": SAC}
-    return changes

@@ -6,6 +6,7 @@ what is chosen; what the paper does not say at all is marked "not stated".
 
 from typing import Any, NamedTuple
 
+from embrl.config.run import HYPERPARAMETERS
 from embrl.core.errors import EmbrlError
 from embrl.envs import EnvConfig
 
@@ -154,7 +155,7 @@ PROTOCOLS: dict[str, Protocol] = {
     ),
 }
 
-UPDATE = {"steps": 4, "batch": 512, "learning_rate": 0.01}
+UPDATE = {"gradient_steps": 4, "batch_size": 512, "learning_rate": 0.01}
 """Of a moving embedding: steps and batch are not stated."""
 
 
@@ -184,39 +185,43 @@ def published(
             f"with {algorithm}: choose tuned"
         )
     settings: dict[str, dict[str, Any]] = {
-        "rollout": {"epoch": protocol.epoch, "lanes": protocol.lanes, "persistence": 0.0},
+        "rollout": {
+            "steps_per_update": protocol.epoch,
+            "num_envs": protocol.lanes,
+            "sticky_action_prob": 0.0,
+        },
         "evaluation": {
             "every": protocol.evaluate_every,
             "episodes": protocol.episodes,
             "final_episodes": protocol.final_episodes,
         },
-        "model": {"m": cell.m, "d": cell.d, "head": "softmax"},
-        "fit": {
-            "samples": protocol.pretraining,
-            "steps": protocol.fit_steps,
+        "embedding": {"state_dim": cell.m, "action_dim": cell.d, "head": "softmax"},
+        "pretrain": {
+            "timesteps": protocol.pretraining,
+            "gradient_steps": protocol.fit_steps,
             "learning_rate": 0.01,
         },
         "policy": {"std": cell.std, "bounded": False, "hidden": cell.hidden},
-        "hyper": _hyper(algorithm, cell),
+        HYPERPARAMETERS: _hyperparameters(algorithm, cell),
     }
     if protocol.update_every and method != "none":
-        settings["update"] = {"every": protocol.update_every, **UPDATE}
+        settings["online"] = {"every": protocol.update_every, **UPDATE}
     return protocol.samples, settings
 
 
-def _hyper(algorithm: str, cell: Cell) -> dict[str, Any]:
+def _hyperparameters(algorithm: str, cell: Cell) -> dict[str, Any]:
     rates = {"actor_lr": cell.actor_lr, "critic_lr": cell.critic_lr, "gamma": 0.99}
     if algorithm == "sac":
-        return {**rates, "alpha": cell.alpha, "batch": cell.batch, "updates_per_sample": 1.0}
-    clipped = {"clip": 0.2, "target_kl": 0.0} if algorithm == "ppo" else {}
+        return {**rates, "alpha": cell.alpha, "batch_size": cell.batch, "updates_per_step": 1.0}
+    clipped = {"clip_range": 0.2, "target_kl": 0.0} if algorithm == "ppo" else {}
     return {
         **rates,
         **clipped,
         "std_lr": cell.actor_lr,
         "scale_by_std": False,
-        "entropy_cost": 0.0,
+        "ent_coef": 0.0,
         "gae_lambda": 0.97,
-        "actor_steps": 3,
-        "critic_steps": 6,
-        "minibatches": 1,
+        "update_epochs": 3,
+        "critic_epochs": 6,
+        "num_minibatches": 1,
     }

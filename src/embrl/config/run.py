@@ -21,6 +21,7 @@ from embrl.decoding.config import DecoderConfig
 from embrl.embedding.config import EchoConfig, EmbeddingConfig, PretrainConfig
 from embrl.envs import EnvConfig
 from embrl.storage.plain_values import from_plain, require_keys
+from embrl.storage.run_folder import RunFolder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,9 +137,7 @@ class EvaluationConfig:
             SettingError: a value is out of range.
         """
         check_positive("evaluation.episodes", self.episodes)
-        check_multiple(
-            "evaluation.every", self.every, "rollout.steps_per_update", steps_per_update
-        )
+        check_multiple("evaluation.every", self.every, "rollout.steps_per_update", steps_per_update)
         check_multiple(
             "evaluation.final_episodes", self.final_episodes, "evaluation.episodes", self.episodes
         )
@@ -282,6 +281,15 @@ def from_json(value: dict[str, Any], where: str | Path) -> RunConfig:
     return RunConfig(
         **{name: from_plain(value[name], kind, f"{where}: {name}") for name, kind in kinds.items()}
     )
+
+
+def load_config(folder: RunFolder) -> RunConfig:
+    """Return the configuration in a run's folder.
+
+    Raises:
+        EmbrlError: it is missing or damaged.
+    """
+    return from_json(folder.config(), folder.path / "config.json")
 
 
 def check_same(wanted: RunConfig, found: RunConfig, what: str) -> None:

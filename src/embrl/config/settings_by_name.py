@@ -1,4 +1,4 @@
-"""Settings by their dotted names, and which of them may differ between rows of one run."""
+"""Settings by dotted name, as `ppo.gamma`, and which may differ between replicas of one run."""
 
 import dataclasses
 import types
@@ -6,59 +6,60 @@ import typing
 from collections.abc import Mapping
 from typing import Any
 
-from embrl.config.run import RunConfig
+from embrl.config.run import HYPERPARAMETERS, RunConfig
 from embrl.core.errors import EmbrlError, UnknownNameError
-from embrl.embedding.methods import method
+from embrl.embedding.methods import METHODS
 
-SECTIONS = ("env", "policy", "hyper", "rollout", "evaluation", "explore")
-OF_EMBEDDINGS = ("model", "fit", "update", "transfer", "f")
-"""Sections that only methods with embeddings look at."""
+SECTIONS = ("env", "policy", HYPERPARAMETERS, "rollout", "evaluation", "exploration")
+EMBEDDING_SECTIONS = ("embedding", "echo", "pretrain", "online", "transfer", "decoder")
+"""Sections that only methods with embeddings use."""
 
-APART = ("environment", "method", "algorithm", "seed", "seeds")
-"""What other settings' defaults depend on, and what is the same at every point."""
+FIXED = ("environment", "method", "algorithm", "seed", "seeds")
+"""Settings that others' defaults depend on, and those that are the same at every point."""
 
 TRACED: dict[str, tuple[str, ...]] = {
-    "model": ("state_spread", "action_spread"),
-    "fit": ("learning_rate",),
-    "update": ("learning_rate",),
+    "embedding": ("state_spread", "action_spread"),
+    "pretrain": ("learning_rate",),
+    "online": ("learning_rate",),
     "policy": ("std",),
-    "f": ("temperature",),
-    "rollout": ("persistence",),
+    "decoder": ("temperature",),
+    "rollout": ("sticky_action_prob",),
 }
-"""Settings that are numbers in the compiled program and no more: they decide no shape and no
-branch. Objectives' weights and an algorithm's floats (but for its `untraced`) are such too.
-"""
+"""Settings that are plain numbers in the compiled program: they determine no shape and no branch.
+Objectives' weights and an algorithm's floats (but for its `untraced`) are such, too."""
 
 
 def settings(config: RunConfig) -> dict[str, Any]:
-    """Dotted name to type of every setting that makes a difference to a run of this method and
-    algorithm, but for those that say which run it is and how many seeds it has.
+    """Return dotted name and type of every setting that affects a run of this method and algorithm.
+
+    Those that say which run it is and how many seeds it has are left out.
     """
-    embeds = method(config.method).embeds
-    found: dict[str, Any] = {"samples": int}
+    embeds = METHODS[config.method].embeds
+    found: dict[str, Any] = {"total_timesteps": int}
     found |= {f"objectives.{name}": float for name in config.objectives}
-    for section in (*SECTIONS, *(OF_EMBEDDINGS if embeds else ())):
+    for section in (*SECTIONS, *(EMBEDDING_SECTIONS if embeds else ())):
         part = getattr(config, section)
         kinds = typing.get_type_hints(type(part))
-        found |= {f"{section}.{f.name}": kinds[f.name] for f in dataclasses.fields(part)}
+        shown = config.algorithm if section == HYPERPARAMETERS else section
+        found |= {f"{shown}.{field.name}": kinds[field.name] for field in dataclasses.fields(part)}
     return found
 
 
 def traceable(config: RunConfig) -> frozenset[str]:
-    """Names of the settings that may differ between the rows of a run."""
+    """Return the names of the settings that may differ between the replicas of a run."""
 
-    def numbers_alone(name: str, kind: Any) -> bool:
-        section, _, field = name.partition(".")
-        if section == "hyper":
-            return _float(kind) and field not in config.hyper.untraced
+    def is_plain_number(name: str, kind: Any) -> bool:
+        section, field = _split(config, name)
+        if section == HYPERPARAMETERS:
+            return _is_float(kind) and field not in config.hyperparameters.untraced
         return section == "objectives" or field in TRACED.get(section, ())
 
-    return frozenset(name for name, kind in settings(config).items() if numbers_alone(name, kind))
+    return frozenset(name for name, kind in settings(config).items() if is_plain_number(name, kind))
 
 
 def setting(config: RunConfig, name: str) -> Any:
-    """The value of the setting with this dotted name."""
-    section, _, field = name.partition(".")
+    """Return the value of the setting with this dotted name."""
+    section, field = _split(config, name)
     part = getattr(config, section)
     if not field:
         return part
@@ -66,9 +67,9 @@ def setting(config: RunConfig, name: str) -> Any:
 
 
 def replaced(config: RunConfig, values: Mapping[str, Any]) -> RunConfig:
-    """The configuration with other values, by dotted name."""
+    """Return a configuration with other values, by dotted name."""
     for name, value in values.items():
-        section, _, field = name.partition(".")
+        section, field = _split(config, name)
         part = getattr(config, section)
         if not field:
             part = value
@@ -81,43 +82,51 @@ def replaced(config: RunConfig, values: Mapping[str, Any]) -> RunConfig:
 
 
 def point(config: RunConfig, index: int) -> dict[str, float]:
-    """What `vary` says of one point."""
+    """Return the settings that vary, at one point of a sweep."""
     return {name: values[index] for name, values in config.vary.items()}
 
 
-def check_name(config: RunConfig, name: str) -> None:
-    """Whether there is such a setting here.
+def validate_name(config: RunConfig, name: str) -> None:
+    """Check that there is such a setting, and that it can be swept.
 
     Raises:
-        EmbrlError: there is not; the message offers the nearest names.
+        EmbrlError: there is none; the message offers the nearest names.
     """
-    if name in APART:
-        raise EmbrlError(f"{name} cannot be swept: make a sweep for each, and compare the best")
+    if name in FIXED:
+        raise EmbrlError(
+            f"{name} cannot be swept; make a sweep for each value and compare the best"
+        )
     if name not in (known := settings(config)):
         raise UnknownNameError("setting", name, known)
 
 
-def check_vary(config: RunConfig) -> None:
-    """Whether all that varies may.
+def validate_vary(config: RunConfig) -> None:
+    """Check the settings that vary.
 
     Raises:
         EmbrlError: a setting is unknown or cannot be traced, or has not one value for each point.
     """
     for name, values in config.vary.items():
-        check_name(config, name)
+        validate_name(config, name)
         if name not in traceable(config):
             raise EmbrlError(
-                f"vary: {name} decides what is compiled, so it is the same in all rows: "
-                "give it a run of its own"
+                f"vary: {name} determines what is compiled, so it is the same in all replicas; "
+                "give each value a run of its own"
             )
         if len(values) != config.points or not values:
             raise EmbrlError(
-                f"vary: {name} has {len(values)} values and another setting {config.points}: "
-                "give one for each point"
+                f"vary: {name} must have {config.points} values, one for each point, got "
+                f"{len(values)}"
             )
 
 
-def _float(kind: Any) -> bool:
-    """Float, or float | None."""
+def _split(config: RunConfig, name: str) -> tuple[str, str]:
+    """Return the field of `RunConfig` and the setting inside it that a dotted name stands for."""
+    section, _, field = name.partition(".")
+    return (HYPERPARAMETERS if section == config.algorithm else section), field
+
+
+def _is_float(kind: Any) -> bool:
+    """Return whether a type is float, or float | None."""
     union = typing.get_origin(kind) in (typing.Union, types.UnionType)
     return float in typing.get_args(kind) if union else kind is float

@@ -59,7 +59,7 @@ class Scale(eqx.Module):
         return centre + width * values
 
 
-class Seen(NamedTuple):
+class RunningStats(NamedTuple):
     """What was seen of a box so far, in a form that can go on."""
 
     steps: Float[Array, ""]
@@ -68,7 +68,7 @@ class Seen(NamedTuple):
     """Not the width of the scale, which is 1 as long as nothing varies."""
 
     @classmethod
-    def nothing(cls, p: int) -> "Seen":
+    def empty(cls, p: int) -> "RunningStats":
         """Before the first observation: its scale leaves everything as it is."""
         return cls(jnp.float32(0.0), jnp.zeros(p), jnp.zeros(p))
 
@@ -77,7 +77,7 @@ class Seen(NamedTuple):
         """What follows from it."""
         return Scale.spread(self.centre, self.variance)
 
-    def and_then(self, values: Float[Array, "*batch p"]) -> "Seen":
+    def update(self, values: Float[Array, "*batch p"]) -> "RunningStats":
         """These as well. Means and variances are joined as by Chan et al. (1979)."""
         values = values.reshape(-1, values.shape[-1])
         more = jnp.float32(values.shape[0])
@@ -85,7 +85,7 @@ class Seen(NamedTuple):
         share = more / total
         apart = values.mean(0) - self.centre
         variance = (1.0 - share) * (self.variance + share * apart**2) + share * values.var(0)
-        return Seen(total, self.centre + share * apart, variance)
+        return RunningStats(total, self.centre + share * apart, variance)
 
 
 class RawBox(eqx.Module):
@@ -98,20 +98,20 @@ class RawBox(eqx.Module):
     high: tuple[float, ...] = eqx.field(static=True)
     scale: Scale | None
     """None where all coordinates are bounded, or nothing is to be known."""
-    alone: bool = eqx.field(static=True)
+    unchanged: bool = eqx.field(static=True)
     """Whether unbounded coordinates stay as they are."""
 
     def __init__(
-        self, space: gymnasium.Space, *, scaled: bool = False, alone: bool = False
+        self, space: gymnasium.Space, *, scaled: bool = False, unchanged: bool = False
     ) -> None:
         """
         Arguments:
             scaled: whether unbounded coordinates are scaled by what is seen; until then, `scale`
                 leaves them as they are, up to `FARTHEST`.
-            alone: whether they are left as they are, however far they go.
+            unchanged: whether they are left as they are, however far they go.
         """
-        assert not (scaled and alone)
-        self.alone = alone
+        assert not (scaled and unchanged)
+        self.unchanged = unchanged
         low, high = bounds(space)
         self.low, self.high = tuple(low.tolist()), tuple(high.tolist())
         self.scale = Scale.none(len(low)) if scaled and not self.bounded else None
@@ -146,7 +146,7 @@ class RawBox(eqx.Module):
         if self.scale is not None:
             other = self.scale(values)
         else:
-            other = values if self.alone else values / (1.0 + jnp.abs(values))
+            other = values if self.unchanged else values / (1.0 + jnp.abs(values))
         return jnp.where(ranged, scaled, other)
 
     def original(self, features: Float[Array, "*batch p"]) -> Float[Array, "*batch p"]:

@@ -1,4 +1,4 @@
-"""Transitions from a JAX environment: any number of lanes, reset where episodes end."""
+"""Rollouts: transitions of any policy in parallel environments, compiled or on the host."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
@@ -17,84 +17,130 @@ from embrl.envs.host import HostLanes
 Extra = TypeVar("Extra")
 
 
-class Lanes(NamedTuple):
-    """`B` environments side by side, in the middle of their episodes."""
+class OpenEnvs(NamedTuple):
+    """`B` parallel environments in the middle of their episodes."""
 
     state: EnvState
     observation: Observation
 
 
-def open_lanes(env: Environment, key: Key, lanes: int) -> Lanes:
-    """Starts `lanes` episodes."""
-    return Lanes(*jax.vmap(env.reset)(jax.random.split(key, lanes)))
+def open_envs(env: Environment, key: Key, num_envs: int) -> OpenEnvs:
+    """Reset `num_envs` parallel environments."""
+    return OpenEnvs(*jax.vmap(env.reset)(jax.random.split(key, num_envs)))
 
 
 def rollout(
     env: Environment,
     act: Callable[[Observation, Any], tuple[Array, Extra]],
-    lanes: Lanes,
+    envs: OpenEnvs,
     key: Key,
     noise: Any,
-) -> tuple[Lanes, Transition, Extra]:
-    """Takes `T` steps in every lane.
+) -> tuple[OpenEnvs, Transition, Extra]:
+    """Take `T` steps in every environment.
 
-    Arguments:
-        act: the actions `[B]` for observations `[B, ...]` and one step's noise, and whatever else
-            is to be kept of the choice.
+    Where an episode ends, the environment is reset, but the transition keeps the true last
+    observation.
+
+    Args:
+        env: the environment.
+        act: returns the actions `[B]` for observations `[B, ...]` and one step's noise, and
+            anything else to keep of the choice.
+        envs: the parallel environments.
+        key: random key.
         noise: a pytree with leading axes `[T, B]`.
 
-    **Returns** the lanes to go on with, transitions `[T, B, ...]` and act's extras `[T, B, ...]`.
-    Where an episode ends, the lane is reset, but the transition keeps the true last observation.
+    Returns:
+        The environments to continue with, transitions `[T, B, ...]` and act's extras
+        `[T, B, ...]`.
     """
-    count = lanes.observation.shape[0]
+    num_envs = envs.observation.shape[0]
     steps = jax.tree.leaves(noise)[0].shape[0]
 
-    def step(lanes: Lanes, now: tuple[Key, Any]) -> tuple[Lanes, tuple[Transition, Extra]]:
+    def step(envs: OpenEnvs, now: tuple[Key, Any]) -> tuple[OpenEnvs, tuple[Transition, Extra]]:
         key, noise = now
         key_step, key_reset = jax.random.split(key)
-        action, extra = act(lanes.observation, noise)
-        state, after = jax.vmap(env.step)(jax.random.split(key_step, count), lanes.state, action)
-        transition = Transition(lanes.observation, action, *after[1:2], *after[:1], *after[2:])
-        fresh = open_lanes(env, key_reset, count)
+        action, extra = act(envs.observation, noise)
+        keys = jax.random.split(key_step, num_envs)
+        state, after = jax.vmap(env.step)(keys, envs.state, action)
+        transition = Transition(envs.observation, action, *after[1:2], *after[:1], *after[2:])
+        fresh = open_envs(env, key_reset, num_envs)
         done = after.terminated | after.truncated
         following = jax.tree.map(
             lambda new, old: jnp.where(done.reshape(-1, *[1] * (old.ndim - 1)), new, old),
             fresh,
-            Lanes(state, after.observation),
+            OpenEnvs(state, after.observation),
         )
         return following, (transition, extra)
 
-    lanes, (transitions, extras) = jax.lax.scan(step, lanes, (jax.random.split(key, steps), noise))
-    return lanes, transitions, extras
+    envs, (transitions, extras) = jax.lax.scan(step, envs, (jax.random.split(key, steps), noise))
+    return envs, transitions, extras
+
+
+Choose = Callable[[np.ndarray, int], tuple[Any, Any]]
+"""Returns actions `[replicas, B, ...]`, and anything else to keep of the choice, for observations
+like them and the number of the step."""
+
+
+def host_rollout(
+    envs: HostLanes, steps: int, choose: Choose, replicas: int
+) -> tuple[Transition, Any]:
+    """Take steps in environments on the host that belong to several replicas.
+
+    Args:
+        envs: the environments of the first replica, of the second, ...
+        steps: of each environment.
+        choose: chooses the actions.
+        replicas: how many.
+
+    Returns:
+        Transitions, and what `choose` wanted to keep, `[replicas, T, B, ...]`.
+    """
+
+    def by_replica(values: np.ndarray) -> np.ndarray:
+        return values.reshape(replicas, -1, *values.shape[1:])
+
+    kept: list[Any] = []
+    columns: list[tuple[np.ndarray, ...]] = []
+    for t in range(steps):
+        seen = envs.observations
+        action, extra = choose(by_replica(seen), t)
+        action = np.asarray(action)
+        after = envs.step(action.reshape(-1, *action.shape[2:]))
+        flat = (seen, after.reward, after.observation, after.terminated, after.truncated)
+        observation, *others = (by_replica(column) for column in flat)
+        columns.append((observation, action, *others))
+        kept.append(None if extra is None else np.asarray(extra))
+    stacked = [np.stack(column, axis=1) for column in zip(*columns, strict=True)]
+    extras = None if kept[0] is None else np.stack(kept, axis=1)
+    return Transition(*stacked), extras  # type: ignore[arg-type]
 
 
 def random_transitions(
     env: Environment,
     key: Key,
-    samples: int,
-    lanes: int,
-    persistence: float = 0.0,
+    timesteps: int,
+    num_envs: int,
+    sticky_action_prob: float = 0.0,
     allowed: np.ndarray | None = None,
 ) -> Transition:
-    """At least `samples` transitions of uniformly random actions, `[T, B, ...]`: the fewest
-    steps of all lanes that make as many.
+    """Return at least `timesteps` transitions of uniformly random actions, `[T, B, ...]`.
 
-    Arguments:
-        persistence: the probability of repeating the lane's last action. 0 is plain random.
+    Args:
+        env: the environment.
+        key: random key.
+        timesteps: over all parallel environments; T is the smallest number that suffices.
+        num_envs: parallel environments.
+        sticky_action_prob: probability of repeating the previous action; 0 is plain random.
         allowed: bool `[n]`, the discrete actions that are tried; None: all.
     """
-    steps = -(-samples // lanes)
+    steps = -(-timesteps // num_envs)
     key_open, key_act, key_keep, key_step = jax.random.split(key, 4)
-    actions = random_actions(env.action_space, key_act, (steps, lanes), allowed)
-    keep = jax.random.uniform(key_keep, (steps, lanes)) < persistence
+    actions = random_actions(env.action_space, key_act, (steps, num_envs), allowed)
+    keep = jax.random.uniform(key_keep, (steps, num_envs)) < sticky_action_prob
     actions = hold(actions, keep)
-    _, transitions, _ = rollout(
-        env, lambda _, action: (action, None), open_lanes(env, key_open, lanes), key_step, actions
-    )
+    envs = open_envs(env, key_open, num_envs)
+    _, transitions, _ = rollout(env, lambda _, action: (action, None), envs, key_step, actions)
     return transitions
-
-
-# DOC Actions drawn without looking.
 
 
 def random_actions(
@@ -103,19 +149,23 @@ def random_actions(
     batch: tuple[int, ...],
     allowed: np.ndarray | None = None,
 ) -> Array:
-    """Every action of a space is as likely as any other.
+    """Return uniformly random actions.
 
-    Numbers without a finite range are drawn as Gymnasium does: from the standard normal
-    distribution, or, with one bound, at an exponentially distributed distance from it.
+    Dimensions without a finite range are drawn as Gymnasium does: from the standard normal
+    distribution or, with one bound, at an exponentially distributed distance from it.
 
-    Arguments:
+    Args:
+        space: of the actions.
+        key: random key.
+        batch: leading axes.
         allowed: bool `[n]`, the discrete actions to draw from; None: all.
 
-    **Returns** int32 `[*batch]`, or float32 `[*batch, p]` for a `Box`.
+    Returns:
+        int32 `[*batch]`, or float32 `[*batch, p]` for a `Box`.
     """
     if allowed is not None:
-        places = np.flatnonzero(allowed).astype(np.int32)
-        return jnp.asarray(places)[jax.random.randint(key, batch, 0, len(places), jnp.int32)]
+        choices = np.flatnonzero(allowed).astype(np.int32)
+        return jnp.asarray(choices)[jax.random.randint(key, batch, 0, len(choices), jnp.int32)]
     if not is_continuous(space):
         return jax.random.randint(key, batch, 0, action_count(space), jnp.int32)
     low, high = bounds(space)
@@ -139,7 +189,7 @@ def random_actions(
 
 
 def hold(actions: Array, keep: Array) -> Array:
-    """Actions `[T, B, ...]` where `keep`, `[T, B]`, repeats the lane's last one."""
+    """Return actions `[T, B, ...]` where `keep`, `[T, B]`, repeats the previous one."""
 
     def step(last: Array, now: tuple[Array, Array]) -> tuple[Array, Array]:
         action, kept = now
@@ -147,35 +197,3 @@ def hold(actions: Array, keep: Array) -> Array:
         return action, action
 
     return jax.lax.scan(step, actions[0], (actions, keep))[1]
-
-
-# DOC Transitions from environments on the host.
-
-
-Choose = Callable[[np.ndarray, int], tuple[Any, Any]]
-"""Actions `[rows, B, ...]`, and what else is to be kept of the choice, for observations like them
-and the number of the step."""
-
-
-def host_rollout(lanes: HostLanes, steps: int, choose: Choose, rows: int) -> tuple[Transition, Any]:
-    """So many steps of lanes that belong to several rows, row by row: transitions and what else was
-    kept, `[rows, T, B, ...]`.
-    """
-
-    def by_row(values: np.ndarray) -> np.ndarray:
-        return values.reshape(rows, -1, *values.shape[1:])
-
-    kept: list[Any] = []
-    columns: list[tuple[np.ndarray, ...]] = []
-    for t in range(steps):
-        seen = lanes.observations
-        action, extra = choose(by_row(seen), t)
-        action = np.asarray(action)
-        after = lanes.step(action.reshape(-1, *action.shape[2:]))
-        flat = (seen, after.reward, after.observation, after.terminated, after.truncated)
-        observation, *others = (by_row(column) for column in flat)
-        columns.append((observation, action, *others))
-        kept.append(None if extra is None else np.asarray(extra))
-    stacked = [np.stack(column, axis=1) for column in zip(*columns, strict=True)]
-    extras = None if kept[0] is None else np.stack(kept, axis=1)
-    return Transition(*stacked), extras  # type: ignore[arg-type]

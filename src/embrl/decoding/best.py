@@ -30,7 +30,7 @@ class BestAction(Decoder):
         del noise
         assert table is not None
         if judge is None:
-            raise EmbrlError("f.kind best asks a judge of actions, and there is none here")
+            raise EmbrlError("decoder.kind best asks a judge of actions, and there is none here")
         n = table.shape[0]
         values = jnp.broadcast_to(judge(table, jnp.arange(n, dtype=jnp.int32)), (*u.shape[:-1], n))
         # A NaN is no praise, and a masked action never wins.

@@ -42,12 +42,12 @@ def build(config: DecoderConfig) -> Decoder:
     from embrl.decoding import DECODERS  # it imports this file
 
     if not (isinstance(config.k, int) and config.k >= 1):
-        raise EmbrlError(f"f.k is {config.k}: choose a whole number from 1")
+        raise EmbrlError(f"decoder.k is {config.k}: choose a whole number from 1")
     low, high = TEMPERATURES
     traced = isinstance(config.temperature, jax.Array)
     if not traced and not low <= config.temperature <= high:
-        raise EmbrlError(f"f.temperature is {config.temperature}: choose {low} to {high}")
+        raise EmbrlError(f"decoder.temperature is {config.temperature}: choose {low} to {high}")
     if config.steps < 1:
-        raise EmbrlError(f"f.steps is {config.steps}: choose 1 or more")
+        raise EmbrlError(f"decoder.gradient_steps is {config.steps}: choose 1 or more")
     settings = {"wolpertinger": {"k": config.k}, "softmax": {"temperature": config.temperature}}
     return DECODERS[config.kind](**settings.get(config.kind, {}))

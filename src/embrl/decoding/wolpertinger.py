@@ -33,8 +33,8 @@ class Wolpertinger(Decoder):
         assert table is not None
         if judge is None:
             raise EmbrlError(
-                "f.kind wolpertinger asks a critic of actions, and there is none here: choose "
-                "another f.kind, or an algorithm with such a critic"
+                "decoder.kind wolpertinger asks a critic of actions, and there is none here: choose "
+                "another decoder.kind, or an algorithm with such a critic"
             )
         actions, distances = k_nearest(table, u, self.k, mask)
         values = judge(table[actions], actions)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import gymnasium
 
-from embrl.config.run import RunConfig, from_json
+from embrl.config.run import RunConfig
 from embrl.core.errors import EmbrlError
 from embrl.deploy.exported import ExportedPolicy, check_free
 from embrl.deploy.forms import Forms, is_plain
@@ -15,7 +15,7 @@ from embrl.deploy.policy import portable_policy
 from embrl.envs.host import HostEnvironment
 from embrl.storage.run_folder import RunFolder
 from embrl.storage.versions import versions
-from embrl.training.restore import Restored, restore
+from embrl.training.restore import RestoredPolicy, restore_policy
 
 AnObject: TypeAlias = gymnasium.Env | Callable[..., gymnasium.Env] | HostEnvironment
 """An environment of Gymnasium's, as `embrl.train` takes it."""
@@ -41,8 +41,8 @@ def ported(run: str | Path, seed: int = 0, environment: AnObject | None = None) 
             environment is another one.
     """
     folder = RunFolder.existing(run)
-    config = from_json(folder.config(), folder.path / "config.json")
-    restored = restore(folder, config, seed)
+    config = load_config(folder)
+    restored = restore_policy(folder, config, seed)
     forms, notes = _forms(config, restored, environment)
     about = {
         "run": folder.path.resolve().name,
@@ -128,7 +128,7 @@ def onnx_model(policy: ExportedPolicy, *, stochastic: bool = False) -> bytes:
 
 
 def _forms(
-    config: RunConfig, restored: Restored, environment: AnObject | None = None
+    config: RunConfig, restored: RestoredPolicy, environment: AnObject | None = None
 ) -> tuple[Forms, tuple[str, ...]]:
     """What it takes and gives, and what is to be said of that."""
     ours = (restored.observation_space, restored.action_space)

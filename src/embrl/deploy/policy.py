@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from embrl.algorithms.actors import LOG_STD, CategoricalActor, GaussianActor, SquashedGaussianActor
-from embrl.algorithms.critics import ModelJudge, PointCritic
+from embrl.algorithms.critics import ModelScorer, PointCritic
 from embrl.algorithms.networks import Joined, Network
 from embrl.algorithms.policy import OverallPolicy
 from embrl.core.errors import EmbrlError
@@ -16,7 +16,7 @@ from embrl.decoding.learned_action import LearnedAction
 from embrl.decoding.rescaled import Rescaled
 from embrl.decoding.softmax_action import LIMIT
 from embrl.deploy.forms import Forms
-from embrl.embedding.encoders import ActionDecoder, Standardised, WithState
+from embrl.embedding.encoders import ActionDecoder, StandardisedEncoder, WithState
 from embrl.embedding.portable import limits, mlp_steps, phi_chain, undone
 from embrl.portable import Beside, Chain
 from embrl.portable.draws import ByDistance, Categorical, Draw, Gaussian, SquashedGaussian
@@ -58,7 +58,7 @@ def _features(phi: Any) -> Chain:
         case WithState():
             phi_side = _features(phi.phi).then(Chain((MeanOne(),)))
             return Chain((Beside((phi_side, _features(phi.raw))),))
-        case Standardised():
+        case StandardisedEncoder():
             return phi_chain(phi.encoder, phi.norm)
         case _:
             return phi_chain(phi)
@@ -114,7 +114,7 @@ def _f(policy: OverallPolicy) -> tuple[Chain, Draw | None]:
     if allowed is not None and not isinstance(policy.f, NearestAction):
         raise EmbrlError(
             f"{type(policy.f).__name__} has no form outside of JAX where actions are closed: train "
-            "with f.kind nearest, or act with embrl.load(RUN).policy()"
+            "with decoder.kind nearest, or act with embrl.load(RUN).policy()"
         )
     match policy.f:
         case Identity():
@@ -143,17 +143,17 @@ def _judged(policy: OverallPolicy) -> Judged | None:
         return None
     critic = getattr(judge, "critic", None)
     if not isinstance(critic, PointCritic):
-        who = "the learned model" if isinstance(judge, ModelJudge) else type(judge).__name__
+        who = "the learned model" if isinstance(judge, ModelScorer) else type(judge).__name__
         raise EmbrlError(
-            f"this policy asks {who} before each action (f.judge model), which has no form outside "
-            "of JAX: train with f.kind nearest or softmax, or with sac and f.judge critic, or act "
+            f"this policy asks {who} before each action (decoder.scorer model), which has no form outside "
+            "of JAX: train with decoder.kind nearest or softmax, or with sac and decoder.scorer critic, or act "
             "with embrl.load(RUN).policy()"
         )
     twins = [jax.tree.map(operator.itemgetter(at), critic.networks) for at in range(2)]
     (below, above), (other_below, other_above) = map(_parts, twins)
     return Judged(
         table=np.asarray(policy.table),
-        k=f.k if isinstance(f, Wolpertinger) else None,
+        k=decoder.k if isinstance(f, Wolpertinger) else None,
         below=(below, other_below),
         beside=np.stack([_second(twin) for twin in twins]),
         above=(above, other_above),

@@ -217,9 +217,7 @@ class EmbeddingShape:
             EmbrlError: states are not embedded.
         """
         if not self.embedded or not isinstance(self.features, int):
-            raise EmbrlError(
-                f"objective {objective} needs embedded states; choose another method"
-            )
+            raise EmbrlError(f"objective {objective} needs embedded states; choose another method")
         return self.features
 
     def choices(self, objective: str) -> int:

@@ -15,10 +15,7 @@ from embrl.core.nn import MLP, FactorLinear, mean_one
 from embrl.core.scaling import RawBox, Scale
 from embrl.core.spaces import factors
 from embrl.core.types import Key, Observation
-
-SPREAD = 0.05
-"""Initial standard deviation of embeddings. Small: structure then unfolds from one place, whereas
-wide random codes are memorised as they are and neighbours stay far apart."""
+from embrl.embedding.config import SPREAD
 
 BOX_HIDDEN = (64,)
 """Hidden layers of phi for `Box` observations, where none are asked for."""
@@ -37,12 +34,12 @@ class RawStates(eqx.Module):
     box: RawBox | None
 
     def __init__(
-        self, space: gymnasium.Space, *, scaled: bool = False, alone: bool = False
+        self, space: gymnasium.Space, *, scaled: bool = False, unchanged: bool = False
     ) -> None:
-        """`scaled`, `alone`: of a box's unbounded coordinates, as `RawBox` has it."""
+        """`scaled`, `unchanged`: of a box's unbounded coordinates, as `RawBox` has it."""
         self.scalar = isinstance(space, gymnasium.spaces.Discrete)
         boxed = isinstance(space, gymnasium.spaces.Box)
-        self.box = RawBox(space, scaled=scaled, alone=alone) if boxed else None
+        self.box = RawBox(space, scaled=scaled, unchanged=unchanged) if boxed else None
         self.sizes = () if boxed else factors(space)
 
     @property
@@ -116,7 +113,7 @@ class StateEncoder(eqx.Module):
             hidden = () if discrete else BOX_HIDDEN
         if hidden and isinstance(self.raw.features, tuple) and len(self.raw.features) > 1:
             raise EmbrlError(
-                f"model.state-hidden is {tuple(hidden)}: leave it out, as observations have "
+                f"embedding.state-hidden is {tuple(hidden)}: leave it out, as observations have "
                 f"{len(self.raw.features)} factors"
             )
         first, last = (spread, 1.0) if discrete else (1.0, spread)
@@ -171,7 +168,7 @@ class Norm(NamedTuple):
         return cls(centre, jnp.sqrt(((x - centre) ** 2).mean() + 1e-8))
 
 
-class Standardised(eqx.Module):
+class StandardisedEncoder(eqx.Module):
     """phi as a policy sees it: centred, and scaled by one number to a mean square of 1.
 
     How wide an embedding comes out is an accident of pre-training, and networks learn slowly from
@@ -188,7 +185,7 @@ class Standardised(eqx.Module):
 class WithState(eqx.Module):
     """phi(s), brought to a mean absolute value of 1 (TD7), and the state's own numbers after it."""
 
-    phi: Standardised
+    phi: StandardisedEncoder
     raw: RawStates
 
     def __call__(self, observation: Observation) -> Float[Array, "*batch k"]:

@@ -139,7 +139,7 @@ def _standard(features: Float[Array, "n q"]) -> tuple[Float[Array, " q"], Float[
 # New actions, and removed ones
 
 
-def longer(
+def append_rows(
     table: Float[Array, "n d"], g: FeatureActions, features: Float[Array, "k q"]
 ) -> Float[Array, "n+k d"]:
     """A table of places with those of new actions behind it."""
@@ -160,7 +160,7 @@ def extended(g: FeatureActions, features: Float[Array, "k q"]) -> FeatureActions
     return eqx.tree_at(lambda g: g.rows, g, rows)
 
 
-def with_more(allowed: Bool[Array, " n"] | None, count: int) -> Bool[Array, " n+k"] | None:
+def extend_mask(allowed: Bool[Array, " n"] | None, count: int) -> Bool[Array, " n+k"] | None:
     """Which actions may be chosen, with so many new ones that may; None: all."""
     return None if allowed is None else jnp.concatenate([allowed, jnp.ones(count, bool)])
 

@@ -41,12 +41,3 @@ METHODS = Registry(
     plugged=True,
 )
 """A new method is one line here; docs/methods/ has a page on each."""
-
-
-def method(name: str) -> Method:
-    """The method called `name`.
-
-    Raises:
-        UnknownNameError: there is none.
-    """
-    return METHODS[name]

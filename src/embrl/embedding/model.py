@@ -11,7 +11,7 @@ from jaxtyping import Array
 from embrl.core.errors import EmbrlError
 from embrl.core.spaces import action_count, is_continuous
 from embrl.core.types import Key, Observation
-from embrl.embedding.config import ModelConfig, Shape
+from embrl.embedding.config import EchoConfig, EmbeddingConfig, EmbeddingShape
 from embrl.embedding.encoders import (
     ActionDecoder,
     ActionEncoder,
@@ -28,7 +28,8 @@ from embrl.embedding.objectives import (
     checked_objective,
 )
 from embrl.embedding.objectives.dynamics import Forward
-from embrl.embedding.transition import Prediction, TransitionModel
+from embrl.embedding.objectives.rewards import Outcome
+from embrl.embedding.transition import EchoTransition, Prediction, TransitionModel
 
 
 class JointEmbedding(eqx.Module):
@@ -50,11 +51,12 @@ class JointEmbedding(eqx.Module):
         self,
         observation_space: gymnasium.Space,
         action_space: gymnasium.Space,
-        config: ModelConfig,
+        config: EmbeddingConfig,
         *,
+        echo: EchoConfig = EchoConfig(),  # noqa: B008  (frozen)
         states: bool = True,
         objectives: tuple[str, ...] = ("forward",),
-        own: Mapping[str, OwnObjective] | None = None,
+        custom_objectives: Mapping[str, OwnObjective] | None = None,
         named: int | None = None,
         features: Array | None = None,
         key: Key,
@@ -62,8 +64,8 @@ class JointEmbedding(eqx.Module):
         """
         Arguments:
             states: whether states are embedded; if not, phi is the identity.
-            objectives: names in `OBJECTIVES` or `own`.
-            own: a user's objectives, by name.
+            objectives: names in `OBJECTIVES` or `custom_objectives`.
+            custom_objectives: a user's objectives, by name.
             named: the factor of observations whose values the actions name, if they do.
             features: of discrete actions, `[n, q]`; None: each has a row of its own instead.
 
@@ -76,7 +78,7 @@ class JointEmbedding(eqx.Module):
         self.phi = (
             StateEncoder(
                 observation_space,
-                config.m,
+                config.state_dim,
                 config.state_hidden,
                 spread=config.state_spread,
                 key=key_phi,
@@ -90,19 +92,26 @@ class JointEmbedding(eqx.Module):
             network = config.action_network
             g_hidden = config.action_hidden if network else None
             f_hidden = config.decoder_hidden if network else None
-            self.g = ContinuousActions(action_space, config.d, g_hidden, key=key_g)
-            self.f = ActionDecoder(action_space, config.d, f_hidden, key=key_f)
+            self.g = ContinuousActions(action_space, config.action_dim, g_hidden, key=key_g)
+            self.f = ActionDecoder(action_space, config.action_dim, f_hidden, key=key_f)
         else:
             actions = action_count(action_space)
             self.g = _new_g(actions, features, config, key_g)
-        self.tie = named if config.tie else None
-        shape = Shape(
-            observation_space, self.phi.features, actions, config.d, states, named, self.g_inputs
+        self.tie = named if echo.tie else None
+        shape = EmbeddingShape(
+            observation_space,
+            self.phi.features,
+            actions,
+            config.action_dim,
+            states,
+            named,
+            self.g_inputs,
+            echo.memory_weight,
         )
         self.parts = {}
         for index, name in enumerate(objectives):
             key = jax.random.fold_in(key_parts, index) if index else key_parts
-            self.parts[name] = _new_part(name, own or {}, shape, config, key)
+            self.parts[name] = _new_part(name, custom_objectives or {}, shape, config, key)
         if self.tie is not None:
             self.g = self.tied().g
 
@@ -116,7 +125,7 @@ class JointEmbedding(eqx.Module):
         """Whether f is a network, to be trained once g is."""
         return self.f is not None and self.f.network is not None
 
-    def seen(self, observation: Observation, action: Array) -> "JointEmbedding":
+    def scaled_by(self, observation: Observation, action: Array) -> "JointEmbedding":
         """The same, with coordinates that have no bounds scaled by these observations and actions.
 
         Arguments:
@@ -153,18 +162,41 @@ class JointEmbedding(eqx.Module):
             raise EmbrlError("this embedding has no transition model: its objectives lack forward")
         return part.T
 
+    @property
+    def echo(self) -> EchoTransition:
+        """The transition model of an embedding with the echo head.
+
+        Raises:
+            EmbrlError: it has another head.
+        """
+        if not isinstance(self.T, EchoTransition):
+            raise EmbrlError("this embedding has no echo head; set embedding.head echo")
+        return self.T
+
+    @property
+    def outcome(self) -> Outcome:
+        """The linear model of rewards.
+
+        Raises:
+            EmbrlError: rewards are not among what this embedding predicts.
+        """
+        part = self.parts.get("outcome")
+        if not isinstance(part, Outcome):
+            raise EmbrlError("this embedding has no model of rewards; add outcome to objectives")
+        return part
+
     def predict(self, observation: Observation, action: jax.Array) -> Prediction:
         """T's prediction of the next observation: logits for each factor, or a scaled box."""
         return self.T(self.phi(observation), self.g(action), self.phi.points, action)
 
 
 def _new_g(
-    actions: int, features: Array | None, config: ModelConfig, key: Key
+    actions: int, features: Array | None, config: EmbeddingConfig, key: Key
 ) -> ActionEncoder | FeatureActions:
     if features is not None:
         return FeatureActions(
             features,
-            config.d,
+            config.action_dim,
             config.action_hidden,
             rows=config.action_rows,
             spread=config.action_spread,
@@ -172,14 +204,18 @@ def _new_g(
         )
     if config.action_features:
         raise EmbrlError(
-            f"model.action-features is {config.action_features}, and the features were not passed: "
+            f"embedding.action-features is {config.action_features}, and the features were not passed: "
             "JointEmbedding(..., features=...)"
         )
-    return ActionEncoder(actions, config.d, spread=config.action_spread, key=key)
+    return ActionEncoder(actions, config.action_dim, spread=config.action_spread, key=key)
 
 
 def _new_part(
-    name: str, own: Mapping[str, OwnObjective], shape: Shape, config: ModelConfig, key: Key
+    name: str,
+    own: Mapping[str, OwnObjective],
+    shape: EmbeddingShape,
+    config: EmbeddingConfig,
+    key: Key,
 ) -> Objective:
     kind: Any = checked_objective(name, own.get(name) or OBJECTIVES[name])
     return kind(shape, config, key=key) if isinstance(kind, type) else FunctionObjective(kind)

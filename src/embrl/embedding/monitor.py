@@ -13,21 +13,21 @@ from embrl.embedding.encoders import StateEncoder
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.pretraining import Weights, loss
 from embrl.embedding.quality import COINCIDE
-from embrl.embedding.seen_states import Seen, remember, unseen_share
+from embrl.embedding.seen_states import SeenStates, remember, unseen_fraction
 
 MEASURES = (
     "fresh_loss",
     "reference_loss",
     "surprise",
-    "surprise_share",
-    "unseen_share",
-    "reference_unseen_share",
+    "surprise_fraction",
+    "unseen_fraction",
+    "reference_unseen_fraction",
     "phi_drift",
     "phi_rank",
     "g_drift",
     "g_rank",
-    "dead_share",
-    "colliding_share",
+    "dead_fraction",
+    "colliding_fraction",
 )
 """Columns of metrics.csv; docs/monitoring.md says what they mean. An embedding that has nothing
 for one (raw states have no phi, a method without objectives no loss) leaves it out."""
@@ -60,8 +60,8 @@ TINY = 1e-30
 class Reference(NamedTuple):
     """What the embedding was like at the end of pre-training."""
 
-    seen: Seen
-    unseen_share: Float[Array, ""]
+    seen: SeenStates
+    unseen_fraction: Float[Array, ""]
     """Of the held-out states."""
     held_out: Transition
     """A sample, `[P, ...]`."""
@@ -135,9 +135,9 @@ def measure(
         usual = USUAL * reference.usual_loss + TINY
         beyond = jnp.log((losses + usual) / (FAR * (ceiling + usual)))
         measures["surprise"] = jnp.maximum(beyond, 0.0).mean()
-        measures["surprise_share"] = _share(beyond > 0.0)
-    measures["unseen_share"] = unseen_share(model.raw, reference.seen, fresh.observation)
-    measures["reference_unseen_share"] = reference.unseen_share
+        measures["surprise_fraction"] = _share(beyond > 0.0)
+    measures["unseen_fraction"] = unseen_fraction(model.raw, reference.seen, fresh.observation)
+    measures["reference_unseen_fraction"] = reference.unseen_fraction
     if reference.phi is not None:
         measures["phi_drift"] = _drift(model.phi(held_out.observation), reference.phi)
         measures["phi_rank"] = effective_rank(model.phi(sample.observation))
@@ -145,7 +145,7 @@ def measure(
     measures["g_drift"] = _drift(places, reference.g)
     measures["g_rank"] = effective_rank(places)
     if model.g.table is not None:
-        measures["dead_share"], measures["colliding_share"] = _crowding(places)
+        measures["dead_fraction"], measures["colliding_fraction"] = _crowding(places)
     return measures
 
 

@@ -102,7 +102,7 @@ def mlp_steps(network: MLP) -> tuple[Step, ...]:
 def limits(box: RawBox) -> Limits:
     """Of a box of observations or actions."""
     low, high = np.array(box.low, np.float32), np.array(box.high, np.float32)
-    if box.alone:
+    if box.unchanged:
         largest = float(np.finfo(np.float32).max)
         return Limits(low, high, np.zeros_like(low), np.ones_like(low), largest)
     if box.scale is None:

@@ -12,32 +12,32 @@ from jaxtyping import Array, Float, Int
 from embrl.core.errors import EmbrlError
 from embrl.core.types import Key
 from embrl.data.segments import Segments, first
-from embrl.embedding.config import FitConfig
+from embrl.embedding.config import PretrainConfig
 from embrl.embedding.encoders import ActionDecoder
 from embrl.embedding.model import JointEmbedding
 
 
 class FitState(NamedTuple):
-    """A model in training."""
+    """An embedding in training."""
 
     model: JointEmbedding
     optimiser: optax.OptState
 
 
 Weights = Mapping[str, float]
-"""Of objectives, by name."""
+"""Weights of objectives, by name."""
 
 
 def start(model: JointEmbedding) -> FitState:
-    """Before the first gradient step."""
+    """Return the state before the first gradient step."""
     return FitState(model, optax.scale_by_adam().init(eqx.filter(model, eqx.is_inexact_array)))
 
 
 def loss(model: JointEmbedding, batch: Segments, weights: Weights) -> Float[Array, ""]:
-    """The weighted sum of the model's objectives.
+    """Return the weighted sum of the model's objectives.
 
     Raises:
-        EmbrlError: an objective yields more than one number.
+        EmbrlError: an objective returns more than one number.
     """
     steps = first(batch)
     terms = []
@@ -46,7 +46,7 @@ def loss(model: JointEmbedding, batch: Segments, weights: Weights) -> Float[Arra
         value = part(model, batch.steps, batch.mask) if part.segments else part(model, steps)
         if jnp.shape(value):
             raise EmbrlError(
-                f"objective {name} must return one number, the mean over the batch, not an array "
+                f"objective {name} must return one number, the mean over the batch, got an array "
                 f"of shape {list(jnp.shape(value))}"
             )
         terms.append(weight * value)
@@ -62,15 +62,18 @@ def fit(
     weights: Weights,
     frozen: tuple[str, ...] = (),
 ) -> tuple[FitState, Float[Array, " steps"]]:
-    """A gradient step for every key, each on a batch of its own.
+    """Take a gradient step for every key, each on a batch of its own.
 
-    Arguments:
-        draw: a batch for a key.
-        keys: `[steps]`, one for each step; a run cut into pieces gives each piece its share.
+    Args:
+        state: the embedding and its optimiser.
+        draw: returns a batch for a key.
+        keys: `[steps]`, one for each step; a run cut into pieces gives each piece its part.
         learning_rates: one for each step.
-        frozen: parts of the model that stay as they are: `phi`, `g`, `parts`.
+        weights: of the objectives.
+        frozen: parts of the model that stay as they are: `phi`, `g`, `f`, `parts`.
 
-    **Returns** the new state and the loss of every step.
+    Returns:
+        The new state and the loss of every step.
     """
     adam = optax.scale_by_adam()
 
@@ -90,7 +93,7 @@ def fit(
 
 
 def start_decoder(model: JointEmbedding) -> optax.OptState:
-    """Adam's state for `fit_decoder`; empty where f has nothing to learn."""
+    """Return the optimiser state of `fit_decoder`; empty where f has no network."""
     return optax.scale_by_adam().init(eqx.filter(model.f, eqx.is_array))
 
 
@@ -101,8 +104,9 @@ def fit_decoder(
     keys: Key,
     learning_rates: Float[Array, " steps"],
 ) -> tuple[JointEmbedding, optax.OptState]:
-    """Trains f to undo g, which stays as it is (Pritz et al. 2021, eq. 6): a gradient step for
-    every key. Where actions are discrete, or their own embedding, there is nothing to train.
+    """Train f to invert a fixed g (Pritz et al. 2021, eq. 6), with a gradient step for every key.
+
+    Where actions are discrete, or their own embedding, there is nothing to train.
     """
     if model.f is None or not model.f_learns:
         return model, optimiser
@@ -122,28 +126,22 @@ def fit_decoder(
     return eqx.tree_at(lambda m: m.f, model, f), optimiser
 
 
+def learning_rate(config: PretrainConfig, step: Int[Array, "*steps"]) -> Float[Array, "*steps"]:
+    """Return the learning rate of a gradient step of pre-training."""
+    return cosine_decay(config.learning_rate, config.gradient_steps, step)
+
+
+def cosine_decay(rate: float, steps: int, step: Int[Array, "*steps"]) -> Float[Array, "*steps"]:
+    """Return half a cosine from `rate` down to zero after `steps`, and zero from there on."""
+    progress = jnp.minimum(step / steps, 1.0)
+    return rate * 0.5 * (1.0 + jnp.cos(jnp.pi * progress))
+
+
 def _at(
     names: tuple[str, ...], change: Callable[[Array], Array], model: JointEmbedding
 ) -> JointEmbedding:
-    """Changes the arrays in the parts of the model with these names."""
+    """Change the arrays in the parts of the model with these names."""
     return jax.tree_util.tree_map_with_path(
         lambda path, leaf: change(leaf) if path[0].name in names and eqx.is_array(leaf) else leaf,
         model,
     )
-
-
-def horizon(model_config_horizon: int, model: JointEmbedding) -> int:
-    """Steps that a batch's segments need."""
-    several = any(part.segments for part in model.parts.values())
-    return model_config_horizon if several else 1
-
-
-def learning_rate(config: FitConfig, step: Int[Array, "*steps"]) -> Float[Array, "*steps"]:
-    """Half a cosine from `config.learning_rate` down to zero, and zero from there on."""
-    return falling(config.learning_rate, config.steps, step)
-
-
-def falling(rate: float, steps: int, step: Int[Array, "*steps"]) -> Float[Array, "*steps"]:
-    """Half a cosine from `rate` down to zero after so many steps, and zero from there on."""
-    progress = jnp.minimum(step / steps, 1.0)
-    return rate * 0.5 * (1.0 + jnp.cos(jnp.pi * progress))

@@ -29,7 +29,7 @@ Encode = Callable[[np.ndarray], np.ndarray]
 """phi: observations `[N, ...]` to points `[N, m]`."""
 
 
-def recovery(
+def probe(
     encode: Encode,
     space: gymnasium.Space,
     visited: np.ndarray,

@@ -14,7 +14,7 @@ from embrl.embedding.encoders import ContinuousActions, StateEncoder
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.objectives.dynamics import Forward
 from embrl.embedding.pretraining import Weights, loss
-from embrl.embedding.probing import LOST, recovery
+from embrl.embedding.probing import LOST, probe
 
 COINCIDE = 0.01
 """Embeddings closer than this (in a space of side 2) count as one."""
@@ -52,7 +52,7 @@ class Quality:
     state_distance_correlation: float | None
     """Spearman's, of distances in X with distances of what the environment says of the states;
     else, for a `Box`, with distances of the observations."""
-    state_feature_recovery: dict[str, float]
+    state_feature_probing: dict[str, float]
     """How well each feature of a state can be read off X, 0 to 1 (`embrl.embedding.probing`)."""
     state_features_lost: list[str]
     """Those that are recovered worse than 0.3."""
@@ -109,7 +109,7 @@ def measure(
         if continuous and truth is None:
             truth = np.asarray(model.raw(jnp.asarray(visited)))
         state = _pairs(phi(visited[part]), None if truth is None else truth[part])
-        recovered = recovery(phi, observation_space, visited, state_coordinates, coordinate_names)
+        recovered = probe(phi, observation_space, visited, state_coordinates, coordinate_names)
     flat = _flat(held_out)
     decoded = None
     if isinstance(model.g, ContinuousActions) and model.f is not None:
@@ -132,7 +132,7 @@ def measure(
         state_pairs_coinciding=None if continuous else state.coinciding,
         state_pairs_coinciding_wrongly=None if continuous else state.coinciding_wrongly,
         state_distance_correlation=state.correlation,
-        state_feature_recovery=recovered,
+        state_feature_probing=recovered,
         state_features_lost=[name for name, score in recovered.items() if score < LOST],
         action_pairs_compared=len(part) * (len(part) - 1) // 2,
         action_pairs_coinciding=action.coinciding or 0,

@@ -8,7 +8,6 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-import cattrs
 import gymnasium
 import jax
 import jax.numpy as jnp
@@ -19,16 +18,17 @@ from embrl.core import spaces
 from embrl.core.errors import EmbrlError
 from embrl.core.types import Transition
 from embrl.decoding.config import DecoderConfig
-from embrl.embedding.config import FitConfig, ModelConfig
+from embrl.embedding.config import EchoConfig, EmbeddingConfig, PretrainConfig
 from embrl.embedding.encoders import Norm, StateEncoder
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.monitor import Reference
 from embrl.embedding.objectives import OBJECTIVES
-from embrl.embedding.seen_states import Seen
+from embrl.embedding.seen_states import SeenStates
 from embrl.storage import checkpoint, files
+from embrl.storage.plain_values import from_plain, require_keys
 from embrl.storage.versions import versions
 
-FORMAT = 1
+FORMAT = 2
 KIND = "embedding"
 MANIFEST = "embedding.json"
 TENSORS = "embedding.safetensors"
@@ -52,17 +52,29 @@ KEYS = (
 
 @dataclasses.dataclass(frozen=True)
 class EmbeddingSettings:
-    """What an embedding was made and fitted with: those parts of a `RunConfig`."""
+    """Settings that an embedding was built and trained with: those sections of a `RunConfig`."""
 
-    model: ModelConfig
+    embedding: EmbeddingConfig
+    echo: EchoConfig
     objectives: dict[str, float]
-    """Weights by name."""
-    fit: FitConfig
-    f: DecoderConfig
+    """Objectives' weights by name."""
+    pretrain: PretrainConfig
+    decoder: DecoderConfig
+
+    @classmethod
+    def of(cls, config: Any) -> "EmbeddingSettings":
+        """Return the settings of a run (`RunConfig`)."""
+        return cls(
+            config.embedding,
+            config.echo,
+            dict(config.objectives),
+            config.pretrain,
+            config.decoder,
+        )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Fitted:
+class SavedEmbedding:
     """What a fit leaves."""
 
     model: JointEmbedding
@@ -92,7 +104,7 @@ class Fitted:
         return isinstance(self.model.phi, StateEncoder)
 
 
-def is_fitted(path: str | Path) -> bool:
+def is_embedding(path: str | Path) -> bool:
     """Whether a folder holds an embedding."""
     return (Path(path) / MANIFEST).is_file()
 
@@ -103,13 +115,13 @@ def check_free(path: str | Path) -> None:
         EmbrlError: something is there already.
     """
     path = Path(path)
-    if is_fitted(path):
+    if is_embedding(path):
         raise EmbrlError(f"{path} already holds an embedding: choose another folder")
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise EmbrlError(f"{path} is there and holds no embedding: choose an empty or new folder")
 
 
-def write(path: str | Path, fitted: Fitted) -> None:
+def write(path: str | Path, fitted: SavedEmbedding) -> None:
     """Makes a folder of it, which is there whole or not at all.
 
     Raises:
@@ -147,26 +159,26 @@ def write(path: str | Path, fitted: Fitted) -> None:
         raise EmbrlError(f"{path} cannot be written: {error.strerror}") from error
 
 
-def read(path: str | Path) -> Fitted:
+def read(path: str | Path) -> SavedEmbedding:
     """The embedding in a folder.
 
     Raises:
         EmbrlError: there is none, it is of a newer format, or a file is damaged or incomplete.
     """
     path = Path(path)
-    if not is_fitted(path):
+    if not is_embedding(path):
         raise EmbrlError(f"{path} holds no embedding: it has no {MANIFEST}")
     where = path / MANIFEST
     manifest = read_manifest(path)
     observations = spaces.from_json(manifest["observation_space"], where)
     actions = spaces.from_json(manifest["action_space"], where)
-    settings = _settings(manifest["settings"], where)
+    settings = from_plain(manifest["settings"], EmbeddingSettings, f"{where}: settings")
     arrays = checkpoint.unpacked(path / TENSORS, lambda: manifest["sha256"])
     features = arrays.get(FEATURES)
     like = jax.eval_shape(lambda: _model(manifest, settings, observations, actions, features))
     model = checkpoint.shaped(path / TENSORS, arrays, like, "['model']", "embedding")
     parts = _Parts(path / TENSORS, arrays)
-    return Fitted(
+    return SavedEmbedding(
         model=jax.tree.map(jnp.asarray, model),
         method=str(manifest["method"]),
         settings=settings,
@@ -195,20 +207,11 @@ def read_manifest(path: str | Path) -> dict[str, Any]:
         )
     if manifest.get("kind") != KIND:
         raise EmbrlError(f"{where} is of kind {manifest.get('kind')!r}, not {KIND}")
-    if missing := [key for key in KEYS if key not in manifest]:
-        raise EmbrlError(f"{where} lacks {', '.join(missing)}")
+    require_keys(manifest, KEYS, where)
     for key in ("observation_space", "action_space", "settings", "quality", "source"):
         if not isinstance(manifest[key], dict):
             raise EmbrlError(f"{where} is damaged: {key} must be a JSON object")
     return manifest
-
-
-def _settings(value: dict[str, Any], where: Path) -> EmbeddingSettings:
-    try:
-        return cattrs.Converter(forbid_extra_keys=True).structure(value, EmbeddingSettings)
-    except Exception as error:  # cattrs raises groups of whatever a value's type raises
-        reasons = "; ".join(cattrs.transform_error(error))
-        raise EmbrlError(f"{where}: settings is damaged: {reasons}") from error
 
 
 def _model(
@@ -220,12 +223,13 @@ def _model(
 ) -> JointEmbedding:
     """One of the same shape. Objectives of the user's own may not be at hand: it does without."""
     # Without them where they should be, what is read will say what it lacks.
-    lacks = features is None and settings.model.action_features
+    lacks = features is None and settings.embedding.action_features
     shape = (1, 1) if lacks else () if features is None else features.shape
     return JointEmbedding(
         observations,
         actions,
-        settings.model,
+        settings.embedding,
+        echo=settings.echo,
         states=bool(manifest["states"]),
         objectives=tuple(name for name in settings.objectives if name in OBJECTIVES),
         named=manifest["named"],
@@ -259,11 +263,11 @@ class _Parts:
         if f"{at}.g" not in self.arrays:
             return None
         columns = {name: self.need(f"{at}.held_out.{name}") for name in Transition._fields}
-        seen = {name: self.get(f"{at}.seen.{name}") for name in Seen._fields}
+        seen = {name: self.get(f"{at}.seen.{name}") for name in SeenStates._fields}
         optional = {name: self.get(f"{at}.{name}") for name in ("ceiling", "usual_loss", "phi")}
         return Reference(
-            seen=Seen(**_as_jax(seen)),
-            unseen_share=self.need(f"{at}.unseen_share"),
+            seen=SeenStates(**_as_jax(seen)),
+            unseen_fraction=self.need(f"{at}.unseen_fraction"),
             held_out=Transition(**columns),
             g=self.need(f"{at}.g"),
             **_as_jax(optional),

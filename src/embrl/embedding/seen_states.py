@@ -28,7 +28,7 @@ STEADY = 1e-3
 """The least standard deviation of a coordinate, of a range of 2, that is not taken for rounding."""
 
 
-class Seen(NamedTuple):
+class SeenStates(NamedTuple):
     """Which states, or cells, pre-training has met."""
 
     bits: UInt32[Array, " words"]
@@ -40,7 +40,7 @@ class Seen(NamedTuple):
 
 def remember(
     raw: RawStates, transitions: Transition, held_out: Transition, states: int | None
-) -> tuple[Seen, Float[Array, ""]]:
+) -> tuple[SeenStates, Float[Array, ""]]:
     """What pre-training has met, and the share of held-out states that it has not.
 
     Arguments:
@@ -50,19 +50,21 @@ def remember(
     size = TABLE if states is None or states > TABLE else states
     blank = jnp.zeros(-(-size // WORD), jnp.uint32)
 
-    def fill(seen: Seen) -> tuple[Seen, Array]:
+    def fill(seen: SeenStates) -> tuple[SeenStates, Array]:
         table = jnp.zeros(blank.shape[0] * WORD, bool)
         for column in (transitions.observation, transitions.next_observation):
             table = table.at[_cells(raw, seen, column)].set(True)
         seen = seen._replace(bits=_pack(table))
-        return seen, unseen_share(raw, seen, held_out.observation)
+        return seen, unseen_fraction(raw, seen, held_out.observation)
 
     if states is not None:
-        return fill(Seen(blank, None, None))
+        return fill(SeenStates(blank, None, None))
     points = raw(transitions.observation)
     points = points.reshape(-1, points.shape[-1])
     centre, deviation = points.mean(0), jnp.maximum(points.std(0), STEADY)
-    *narrower, (chosen, share) = [fill(Seen(blank, centre, width * deviation)) for width in WIDTHS]
+    *narrower, (chosen, share) = [
+        fill(SeenStates(blank, centre, width * deviation)) for width in WIDTHS
+    ]
     # The narrowest cells that held-out data mostly finds full, or else the widest.
     for found in reversed(narrower):
         better = found[1] <= FAMILIAR
@@ -72,7 +74,7 @@ def remember(
     return chosen, share
 
 
-def _cells(raw: RawStates, seen: Seen, observation: Observation) -> Int[Array, " N"]:
+def _cells(raw: RawStates, seen: SeenStates, observation: Observation) -> Int[Array, " N"]:
     """A number for each observation, below the number of bits."""
     values = raw(observation)
     if seen.centre is not None and seen.width is not None:
@@ -94,7 +96,7 @@ def _pack(table: Bool[Array, " bits"]) -> UInt32[Array, " words"]:
     return (table.reshape(-1, WORD).astype(jnp.uint32) << places).sum(-1, dtype=jnp.uint32)
 
 
-def unseen_share(raw: RawStates, seen: Seen, observation: Observation) -> Float[Array, ""]:
+def unseen_fraction(raw: RawStates, seen: SeenStates, observation: Observation) -> Float[Array, ""]:
     """The share of observations whose cells are not marked."""
     cells = _cells(raw, seen, observation)
     bit = seen.bits[cells // WORD] >> (cells % WORD).astype(jnp.uint32)

@@ -2,7 +2,7 @@
 
 import abc
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import Protocol, TypeAlias
 
 import equinox as eqx
 import jax
@@ -13,12 +13,9 @@ from jaxtyping import Array, Float, Int
 from embrl.core.errors import EmbrlError
 from embrl.core.nn import MLP, Linear, categorical_log_prob, orthonormal_rows
 from embrl.core.types import Key
-from embrl.embedding.config import ModelConfig, Shape
+from embrl.embedding.config import EmbeddingConfig, EmbeddingShape
 from embrl.embedding.encoders import RawStates
 from embrl.embedding.memory import Recalled
-
-if TYPE_CHECKING:
-    from embrl.embedding.objectives.rewards import Outcome
 
 Logits: TypeAlias = tuple[Float[Array, "*batch values"], ...]
 """One array for each factor."""
@@ -86,6 +83,19 @@ PACE = 0.3
 """How fast, beside the linear part, what bends the effects of actions is learned."""
 
 
+class OutcomeModel(Protocol):
+    """A linear model of rewards, as `embrl.embedding.objectives.rewards.Outcome`."""
+
+    @property
+    def worths(self) -> tuple[Float[Array, " values"], ...]:
+        """Contribution of each value of each factor to the reward."""
+        ...
+
+    def expected(self, prediction: Prediction) -> Float[Array, "*batch"]:
+        """Return the mean reward over a prediction of the next state."""
+        ...
+
+
 class TransitionModel(eqx.Module):
     """P(s' | x, e)."""
 
@@ -105,7 +115,7 @@ class TransitionModel(eqx.Module):
         e: Float[Array, "*#batch k d"],
         points: Points,
         action: Int[Array, "*#batch k"],
-        outcome: "Outcome",
+        outcome: OutcomeModel,
         recalled: Recalled | None = None,
     ) -> Float[Array, "*batch k"]:
         """The mean outcome after each of k candidates, up to what is the same for all of them.
@@ -261,7 +271,7 @@ class EchoTransition(TransitionModel):
         e: Array,
         points: Points,
         action: Array,
-        outcome: "Outcome",
+        outcome: OutcomeModel,
         recalled: Recalled | None = None,
     ) -> Float[Array, "*batch k"]:
         """In closed form, with one softmax for all candidates: where c is named, the mean worth of
@@ -288,7 +298,7 @@ class EchoTransition(TransitionModel):
         return mean, boost * (worth - mean) / (1.0 + boost)
 
     def promises(
-        self, chain: Float[Array, "values values"], outcome: "Outcome"
+        self, chain: Float[Array, "values values"], outcome: OutcomeModel
     ) -> Float[Array, " values"]:
         """What each value of the named factor promises for the steps after it, less their mean:
         value iteration on the chain, whose rows are smoothed by how often values come at all.
@@ -342,7 +352,7 @@ class BoxTransition(TransitionModel):
         return self.decoder(x) + self.move(x, e)
 
 
-def new_transition(shape: Shape, config: ModelConfig, *, key: Key) -> TransitionModel:
+def new_transition(shape: EmbeddingShape, config: EmbeddingConfig, *, key: Key) -> TransitionModel:
     """The T that suits a space: a squared error for boxes, else the head that was asked for.
 
     Raises:
@@ -352,10 +362,10 @@ def new_transition(shape: Shape, config: ModelConfig, *, key: Key) -> Transition
     if config.head == "echo":
         if shape.named is None or isinstance(raw, int):
             raise EmbrlError(
-                "model.head is echo: here actions do not name what is observed: choose another"
+                "embedding.head is echo: here actions do not name what is observed: choose another"
             )
         return EchoTransition(
-            m, config.transition_hidden, raw, shape.named, config.memory_weight, key=key
+            m, config.transition_hidden, raw, shape.named, shape.memory_weight, key=key
         )
     if isinstance(raw, int):
         return BoxTransition(m, shape.d, config.transition_hidden, raw, key=key)

@@ -17,7 +17,7 @@ COLLIDING = 0.99
 """Shares from which on something is wrong. docs/monitoring.md has the figures behind these."""
 
 
-def complaints(seeds: Sequence[Mapping[str, float]]) -> dict[str, list[int]]:
+def embedding_warnings(seeds: Sequence[Mapping[str, float]]) -> dict[str, list[int]]:
     """What speaks against a run's embedding, in words that stay the same from one evaluation to
     the next, and where in `seeds` it is so; nothing if all is fine.
 
@@ -30,12 +30,12 @@ def complaints(seeds: Sequence[Mapping[str, float]]) -> dict[str, list[int]]:
             at for at, measures in enumerate(seeds) if _lost(measures)
         ],
         "some actions can never be chosen: others lie at the very same place": [
-            at for at, measures in enumerate(seeds) if measures.get("dead_share", 0.0) > DEAD
+            at for at, measures in enumerate(seeds) if measures.get("dead_fraction", 0.0) > DEAD
         ],
         "nearly all actions lie so close to another that it is chance which one is chosen": [
             at
             for at, measures in enumerate(seeds)
-            if measures.get("colliding_share", 0.0) > COLLIDING
+            if measures.get("colliding_fraction", 0.0) > COLLIDING
         ],
     }
     return {text: where for text, where in found.items() if where}
@@ -56,5 +56,5 @@ def _lost(measures: Mapping[str, float]) -> bool:
     """
     if not measures.get("phi_drift", math.nan) < AT_REST:
         return False
-    known = 1.0 - measures.get("reference_unseen_share", 0.0)
-    return 1.0 - (1.0 - measures.get("unseen_share", 0.0)) / max(known, 1e-30) > UNSEEN
+    known = 1.0 - measures.get("reference_unseen_fraction", 0.0)
+    return 1.0 - (1.0 - measures.get("unseen_fraction", 0.0)) / max(known, 1e-30) > UNSEEN

@@ -50,7 +50,7 @@ class Environment(eqx.Module):
     def action_features(self) -> np.ndarray | None:
         """What may be known of each action beforehand, `[n, q]`; None: nothing but its number.
 
-        Unlike `action_effects`, learning may see it: `model.action-features env`.
+        Unlike `action_effects`, learning may see it: `embedding.action-features env`.
         """
         return None
 

@@ -6,7 +6,7 @@ from typing import Any
 from embrl.config.run import RunConfig
 from embrl.config.settings_by_name import settings
 from embrl.core.registry import Registry
-from embrl.embedding.methods import method
+from embrl.embedding.methods import METHODS
 
 GRIDS = Registry(
     "grid",
@@ -28,7 +28,7 @@ def paper(config: RunConfig) -> Grid:
         {
             "hyper.actor_lr": rates,
             "hyper.critic_lr": rates,
-            **({"policy.std": (0.3, 0.6, 0.8, 1.0)} if method(config.method).embeds else {}),
+            **({"policy.std": (0.3, 0.6, 0.8, 1.0)} if METHODS[config.method].embeds else {}),
             "hyper.alpha": (0.1, 0.3),
             "hyper.batch": (256, 512),
         },
@@ -43,7 +43,7 @@ def ours(config: RunConfig) -> Grid:
         {
             "hyper.actor_lr": rates,
             "hyper.critic_lr": rates,
-            "hyper.entropy_cost": (0.0, 0.01, 0.04),
+            "hyper.ent_coef": (0.0, 0.01, 0.04),
         },
     )
 

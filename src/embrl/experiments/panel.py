@@ -97,16 +97,16 @@ QUICK_STEPS = 300
 
 def shorter(config: RunConfig) -> RunConfig:
     """A twentieth of the samples."""
-    fit, evaluation, epoch = config.fit, config.evaluation, config.rollout.epoch
-    samples = config.samples // SHORTER
+    fit, evaluation, epoch = config.pretrain, config.evaluation, config.rollout.steps_per_update
+    samples = config.total_timesteps // SHORTER
     return dataclasses.replace(
         config,
         seeds=min(config.seeds, QUICK_SEEDS),
         samples=samples,
         fit=dataclasses.replace(
             fit,
-            samples=min(fit.samples, int(QUICK_PRETRAINING * samples)),
-            steps=min(fit.steps, QUICK_STEPS),
+            samples=min(pretrain.timesteps, int(QUICK_PRETRAINING * samples)),
+            steps=min(pretrain.gradient_steps, QUICK_STEPS),
         ),
         evaluation=dataclasses.replace(
             evaluation,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import jax
 
-from embrl.config.run import RunConfig, from_json
+from embrl.config.run import RunConfig
 from embrl.core.errors import EmbrlError, require
 from embrl.envs import AnyEnvironment, Environment
 from embrl.envs.cart_pole import CartPole, CartPoleConfig
@@ -15,8 +15,8 @@ from embrl.report.rendering import prepare_mujoco
 from embrl.storage.run_folder import RunFolder
 from embrl.training import episodes as playing
 from embrl.training.episodes import Episode
-from embrl.training.restore import check_seed, restore
-from embrl.training.rng_streams import Purpose, purpose
+from embrl.training.restore import check_seed, restore_policy
+from embrl.training.rng_streams import RngStream, stream_key
 
 PANELS = 4
 """Episodes that stand side by side in a film of carts."""
@@ -49,12 +49,12 @@ def play(
     if steps is not None and steps < 1:
         raise EmbrlError(f"steps is {steps}: choose 1 or more")
     folder = RunFolder.existing(run)
-    config = from_json(folder.config(), folder.path / "config.json")
+    config = load_config(folder)
     check_seed(folder, config, seed)
     if film is not None:
         prepare_mujoco()
     env = config.env.build() if env is None else env
-    restored = restore(folder, config, seed)
+    restored = restore_policy(folder, config, seed)
     for kind in ("observation_space", "action_space"):
         if getattr(env, kind) != getattr(restored, kind):
             raise EmbrlError(
@@ -62,7 +62,7 @@ def play(
                 f"environment {getattr(env, kind)}: it is another one"
             )
     pictures = None if film is None else _film(env, config.environment, film)
-    key = purpose(jax.random.fold_in(jax.random.key(config.seed), seed), Purpose.PLAY)
+    key = stream_key(jax.random.fold_in(jax.random.key(config.seed), seed), RngStream.PLAY)
     played = playing.play(
         env,
         restored.policy,

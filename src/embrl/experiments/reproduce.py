@@ -19,14 +19,14 @@ from embrl.report.curves import Curve
 from embrl.report.panel_figure import Strand, plot_panel
 from embrl.storage import files
 from embrl.storage.run_folder import RunFolder
-from embrl.training.loop import Watcher, train
+from embrl.training.loop import ProgressCallback, train
 
 SIDES: tuple[tuple[str, tuple[Group, ...]], ...] = (
     ("as published", ("published",)),
     ("equally tuned baselines, and ours", ("tuned", "ours")),
 )
 
-WatchLine = Callable[[Line, int, int], Watcher]
+WatchLine = Callable[[Line, int, int], ProgressCallback]
 """Told which line comes, the how-manieth of how many; what watches its run."""
 
 
@@ -127,7 +127,7 @@ def draw(panel: Panel, results: Sequence[Result], path: Path) -> None:
         )
         for heading, groups in SIDES
     ]
-    budget = max(result.line.config.samples for result in shown)
+    budget = max(result.line.config.total_timesteps for result in shown)
     plot_panel(path, panel.title, sides, budget)
 
 

@@ -47,7 +47,7 @@ class Result:
     @property
     def auc(self) -> Float[np.ndarray, " seeds"]:
         """See `budget_area`."""
-        budget = self.line.config.samples
+        budget = self.line.config.total_timesteps
         return budget_area(self.samples, self.returns, self.random_return, budget)
 
     @property
@@ -64,7 +64,7 @@ class Result:
     def samples_to_half(self) -> Float[np.ndarray, " seeds"]:
         """Until each seed came to that; the budget, if it never did."""
         needed = samples_to(self.samples, self.returns, self.level)
-        return np.minimum(needed, self.line.config.samples)
+        return np.minimum(needed, self.line.config.total_timesteps)
 
     def measure(self, name: Measure) -> Float[np.ndarray, " seeds"]:
         """One of `MEASURES`."""
@@ -172,7 +172,7 @@ def curve_entry(result: Result) -> dict[str, Any]:
         "actuators": getattr(config.env, "actuators", None),
         "seeds": len(result.returns),
         "samples": int(result.samples[-1]),
-        "budget": config.samples,
+        "budget": config.total_timesteps,
         "drawn": line.drawn,
         "final_return_mean": float(final.mean),
         "final_return_ci95": ci95(final),

@@ -1,6 +1,6 @@
 """One configuration at every point of a grid.
 
-Settings that are mere numbers in the compiled program vary beside the seeds of one run
+Settings that are mere numbers in the compiled trainer vary beside the seeds of one run
 (`RunConfig.vary`); a run is made for each combination of the others.
 """
 
@@ -17,14 +17,13 @@ import numpy as np
 from jaxtyping import Float
 
 from embrl.config.run import RunConfig, as_json, from_json
-from embrl.config.settings_by_name import check_name, replaced, settings, traceable
+from embrl.config.settings_by_name import replaced, settings, traceable, validate_name
 from embrl.core.errors import EmbrlError
 from embrl.core.statistics import area_under_curve
 from embrl.storage import files
 from embrl.storage.run_folder import RunFolder
-from embrl.training.loop import Watcher, train, unwatched
-from embrl.training.trainer import Program
-from embrl.training.validation import check
+from embrl.training.loop import ProgressCallback, ignore_progress, train
+from embrl.training.trainer import Trainer
 
 By = Literal["auc", "final"]
 
@@ -113,7 +112,7 @@ def parts(sweep: Sweep) -> list[Part]:
     for chosen in itertools.product(*(grid[name] for name in others)):
         fixed = dict(zip(others, chosen, strict=True))
         one = replaced(config, fixed)
-        # Of nearly the same size: most of them are then the very same program.
+        # Of nearly the same size: most of them are then the very same trainer.
         for chunk in np.array_split(np.arange(len(side_by_side)), count):
             values = [side_by_side[index] for index in chunk]
             vary = dict(zip(traced, zip(*values, strict=True), strict=True)) if traced else {}
@@ -129,7 +128,7 @@ def run(
     *,
     resume: bool = False,
     train_flags: Sequence[str] = (),
-    begin: Callable[[int, int], Watcher] = lambda *_: unwatched,
+    begin: Callable[[int, int], ProgressCallback] = lambda *_: ignore_progress,
     started: float | None = None,
 ) -> Result:
     """Trains every point of a grid, in run folders below `out`.
@@ -205,7 +204,7 @@ def _check(sweep: Sweep) -> None:
     if not grid:
         raise EmbrlError("there is nothing to sweep: give --over NAME VALUE VALUE ... or --grid")
     for name, values in grid.items():
-        check_name(config, name)
+        validate_name(config, name)
         if not values:
             raise EmbrlError(f"{name} has no values to try: give at least one")
         if len(set(values)) < len(values):
@@ -226,7 +225,7 @@ def _check_all(todo: Sequence[Part]) -> None:
         if env is None or part.config.env != env_config:
             env_config = part.config.env
             env = env_config.build()
-        check(Program(part.config, env.observation_space, env.action_space))
+        Trainer(part.config, env.observation_space, env.action_space).validate()
 
 
 def _is_traced(config: RunConfig, name: str, values: Sequence[Any]) -> bool:

@@ -23,14 +23,14 @@ from embrl.core.spaces import (
 from embrl.embedding import saved as fitted
 from embrl.embedding.feature_actions import (
     FeatureActions,
+    append_rows,
     checked_features,
+    extend_mask,
     extended,
-    longer,
-    with_more,
     without,
 )
 from embrl.embedding.portable import f_chain, g_chain, phi_chain
-from embrl.embedding.saved import Fitted
+from embrl.embedding.saved import SavedEmbedding
 from embrl.portable import Chain
 from embrl.portable.nearest import Nearest
 
@@ -39,7 +39,7 @@ LISTS_ACTIONS = "action"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Embedding(Fitted):
+class Embedding(SavedEmbedding):
     """phi, g and f: x = phi(s), e = g(a), a = f(e).
 
     All of them take any number of leading axes, and check what they get.
@@ -54,7 +54,7 @@ class Embedding(Fitted):
     @property
     def d(self) -> int:
         """Dimensions of E."""
-        return self.settings.model.d
+        return self.settings.embedding.action_dim
 
     @property
     def continuous(self) -> bool:
@@ -156,7 +156,7 @@ class Embedding(Fitted):
         if not isinstance(self.model.g, FeatureActions):
             raise EmbrlError(
                 "new actions are embedded by their features, and this embedding's actions have "
-                "none: fit it with --model.action-features"
+                "none: fit it with --embedding.action-features"
             )
         g = self.model.g
         new = jnp.asarray(checked_features(features, "new actions", rows=None, columns=g.columns))
@@ -169,8 +169,8 @@ class Embedding(Fitted):
         }
         reference = self.reference
         if reference is not None:
-            reference = reference._replace(g=longer(reference.g, g, new))
-        allowed = with_more(None if self.allowed is None else jnp.asarray(self.allowed), len(new))
+            reference = reference._replace(g=append_rows(reference.g, g, new))
+        allowed = extend_mask(None if self.allowed is None else jnp.asarray(self.allowed), len(new))
         return dataclasses.replace(
             self,
             model=eqx.tree_at(lambda m: (m.g, m.parts), self.model, (extended(g, new), parts)),
@@ -214,7 +214,7 @@ class Embedding(Fitted):
         return cls.of(fitted.read(folder))
 
     @classmethod
-    def of(cls, what: Fitted) -> "Embedding":
+    def of(cls, what: SavedEmbedding) -> "Embedding":
         """What a fit has left, with phi, g and f."""
         return cls(**{field.name: getattr(what, field.name) for field in dataclasses.fields(what)})
 

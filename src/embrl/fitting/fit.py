@@ -1,4 +1,4 @@
-"""`embrl.fit`: an embedding of whatever there are transitions of."""
+"""Training of an embedding without a policy, from any source of transitions."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -12,7 +12,7 @@ import numpy as np
 
 from embrl.config.defaults import Settings, overridden
 from embrl.config.run import RunConfig
-from embrl.core.errors import EmbrlError
+from embrl.core.errors import EmbrlError, SettingError
 from embrl.core.runtime import prepare_jax
 from embrl.core.types import Transition
 from embrl.data.sources import Given
@@ -23,15 +23,17 @@ from embrl.embedding.objectives import OwnObjective
 from embrl.embedding.saved import EmbeddingSettings
 from embrl.envs.environment import named_factor
 from embrl.fitting.embedding import Embedding
-from embrl.fitting.sources import Origin, origin
+from embrl.fitting.sources import DataSource, open_source
 from embrl.storage.run_folder import RunFolder
-from embrl.training import action_inputs, transfer
-from embrl.training.fit_embedding import EmbeddingRows
-from embrl.training.loop import Progress, Watcher, unwatched
-from embrl.training.replicas import Rows
-from embrl.training.restore import check_seed
-from embrl.training.trainer import Program
-from embrl.training.validation import check_fit
+from embrl.training.action_inputs import ActionInputs
+from embrl.training.fit_embedding import EmbeddingReplicas
+from embrl.training.loop import Progress, ProgressCallback, ignore_progress
+from embrl.training.replicas import Replicas
+from embrl.training.restore import check_seed, restore_run
+from embrl.training.trainer import Trainer
+
+MIN_STEPS = 2
+"""Steps in time that a fit needs: one to train on, one to measure quality on."""
 
 
 def fit(
@@ -39,204 +41,145 @@ def fit(
     *,
     method: str = "jsae",
     settings: Settings = "tuned",
-    samples: int | None = None,
+    timesteps: int | None = None,
     seed: int = 0,
     objectives: Mapping[str, float] | None = None,
-    own: Mapping[str, OwnObjective] | None = None,
+    custom_objectives: Mapping[str, OwnObjective] | None = None,
     overrides: Mapping[str, Mapping[str, Any]] | None = None,
     observation_space: gymnasium.Space | None = None,
     action_space: gymnasium.Space | None = None,
     policy: Behaviour | str | Path | None = None,
     tried_only: bool = False,
-    watch: Watcher = unwatched,
+    on_progress: ProgressCallback = ignore_progress,
     **options: Any,
 ) -> Embedding:
-    """Learns an embedding of states and actions, as `embrl fit` does, and measures it.
+    """Learn an embedding of states and actions, and measure its quality.
 
-    Arguments:
-        source: where transitions come from. An environment: the name of one of ours or an id of
-            Gymnasium's, a `gymnasium.Env`, a function that makes one, or an `Environment`. Or
-            recorded ones: a `Transition` of arrays `[T, B, ...]` or `[N, ...]`, as a JAX rollout
-            gives; the path of a `.npz` or `.parquet` file; a Minari data set's folder or
-            `minari:ID`.
-        method: a name in `embrl.embedding.methods.METHODS` that embeds something.
-        samples: transitions to take, or to use of those that are recorded; None: as `settings`
-            say, or all.
-        seed: where all randomness comes from.
-        objectives: weights by name, in place of the method's.
-        own: objectives of your own, by the names that stand in `objectives`.
+    Args:
+        source: where transitions come from. An environment: a name, a Gymnasium id, a
+            `gymnasium.Env`, a function that makes one, or an `Environment`. Or recorded data: a
+            `Transition` of arrays `[T, B, ...]` or `[N, ...]`; the path of a `.npz` or `.parquet`
+            file; the folder of a Minari data set or `minari:ID`.
+        method: a name in `embrl.embedding.methods.METHODS` that has an embedding.
+        settings: `tuned`, `best` or `paper`.
+        timesteps: transitions to collect, or to use of recorded ones. None: as `settings` say, or
+            all.
+        seed: random seed.
+        objectives: weights by name, instead of the method's.
+        custom_objectives: your own objectives, by their names in `objectives`.
         overrides: other settings by section and name, as on the command line:
-            `{"model": {"m": 2}, "fit": {"steps": 2000}}`.
-        observation_space: what recorded observations are of, in Gymnasium's own form; None: as
-            they tell themselves.
-        action_space: likewise.
-        policy: who acts in the environment: a function of one observation, which gives an action,
-            both as Gymnasium's environment has them; or a run's folder. None: chance.
-        tried_only: whether f is never to choose a discrete action of which no transition tells
-            (`Embedding.allowed`), as where the actions are too many to try them all: g has learned
-            no place for it.
-        watch: called with a `Progress` between chunks.
-        options: the environment's, of one that has a name.
+            `{"embedding": {"state_dim": 2}, "pretrain": {"gradient_steps": 2000}}`.
+        observation_space: of recorded observations, in Gymnasium's form. None: inferred.
+        action_space: likewise of actions.
+        policy: the policy that collects: a function from one observation to an action, both in the
+            environment's own form, or a run's folder. None: random actions.
+        tried_only: whether f never chooses a discrete action that no transition contains
+            (`Embedding.allowed`), as where there are too many actions to try them all: g has
+            learned no place for it.
+        on_progress: called between chunks of gradient steps.
+        **options: settings of an environment given by name.
+
+    Returns:
+        The embedding.
 
     Raises:
-        EmbrlError: as `embrl fit` would say it.
+        EmbrlError: the source or a setting is wrong, or the loss is not finite.
     """
     prepare_jax()
-    where = origin(source, Given(observation_space, action_space), policy, options)
-    config = where.config(method, settings)
-    if samples is not None:
-        config = overridden(config, {"fit": {"samples": samples}})
+    data = open_source(source, Given(observation_space, action_space), policy, options)
+    config = data.config(method, settings)
+    if timesteps is not None:
+        config = overridden(config, {"pretrain": {"timesteps": timesteps}})
     config = dataclasses.replace(overridden(config, overrides), seed=seed)
     if objectives is not None:
         config = dataclasses.replace(config, objectives=dict(objectives))
-    return learn(config, where, own=own, tried_only=tried_only, watch=watch)
-
-
-# DOC Fits one embedding: transitions in, an `Embedding` out. Reads and writes no files.
-
-
-LEAST = 2
-"""Rows of transitions: one to train on, one to measure on."""
+    return learn(
+        config,
+        data,
+        custom_objectives=custom_objectives,
+        tried_only=tried_only,
+        on_progress=on_progress,
+    )
 
 
 def learn(
     config: RunConfig,
-    origin: Origin,
+    source: DataSource,
     *,
-    own: Mapping[str, OwnObjective] | None = None,
+    custom_objectives: Mapping[str, OwnObjective] | None = None,
     tried_only: bool = False,
-    watch: Watcher = unwatched,
+    on_progress: ProgressCallback = ignore_progress,
 ) -> Embedding:
-    """Trains an embedding on what `origin` has, with the settings in `config` (of which those of
-    policies say nothing here), and measures it.
+    """Train an embedding on a source's transitions, and measure its quality; uses no files.
 
-    From an environment and without a policy, it is what `embrl train` with these settings begins
-    with in its first seed.
+    From an environment and with random actions, the result is what `embrl train` with the same
+    settings starts from in its first seed.
 
-    Arguments:
-        own: objectives of the caller's, by the names that `config.objectives` has for them.
-        tried_only: whether f is to leave alone what no transition tells of.
-        watch: called between chunks of gradient steps.
+    Args:
+        config: settings; those of policies are not used.
+        source: where the transitions come from.
+        custom_objectives: a user's objectives, by their names in `config.objectives`.
+        tried_only: whether f never chooses actions that no transition contains.
+        on_progress: called between chunks of gradient steps.
 
     Raises:
-        EmbrlError: a setting is wrong, there are too few transitions, or the loss stopped being
-            finite.
+        EmbrlError: a setting is wrong, there are too few transitions, or the loss is not finite.
     """
     config = dataclasses.replace(config, seeds=1, vary={})
-    inputs = action_inputs.gathered(config, origin)
-    program = Program(config, origin.observation_space, origin.action_space, own or {}, inputs)
-    check_fit(program)
-    rows = Rows(program)
-    source = origin.open(rows)
+    trainer = Trainer(
+        config,
+        source.observation_space,
+        source.action_space,
+        custom_objectives or {},
+        ActionInputs.gather(config, source),
+    )
+    if not trainer.method.embeds:
+        raise EmbrlError(f"method {config.method} has no embedding to fit; choose another method")
+    config.validate_numbers()
+    config.rollout.validate_collection()
+    trainer.validate_embedding()
+    replicas = Replicas(trainer)
+    opened = source.open(replicas)
     try:
-        transitions = source.collect()
-        embedding = _learned(rows, transitions, origin, source.truth, watch)
+        transitions = opened.collect()
+        embedding = _learned(replicas, transitions, source, opened.ground_truth, on_progress)
         if not tried_only:
             return embedding
-        train, _ = EmbeddingRows(rows).split(transitions)
+        train, _ = EmbeddingReplicas(replicas).split(transitions)
         return dataclasses.replace(embedding, allowed=_tried(embedding.model, train))
     finally:
-        source.close()
-
-
-def _learned(
-    rows: Rows, transitions: Any, origin: Origin, truth: Callable[..., Any], watch: Watcher
-) -> Embedding:
-    program, config = rows.program, rows.program.config
-    if transitions.reward.shape[1] < LEAST:
-        raise EmbrlError(
-            f"{origin.name} has {transitions.reward[0].size} transitions, in "
-            f"{transitions.reward.shape[1]} steps of time: a fit needs {LEAST} steps or more"
-        )
-    embeddings = EmbeddingRows(rows)
-    train, held_out = embeddings.split(transitions)
-    state = embeddings.new_model(rows.keys, train)
-    model, value = state.model, None
-    for now, losses, steps in embeddings.fit(state, train):
-        model, value = now.model, float(np.asarray(losses)[0])
-        if not np.isfinite(value):
-            raise EmbrlError(
-                f"the loss is no longer finite after {min(steps, embeddings.steps)} steps: try a "
-                f"smaller --fit.learning-rate than {config.fit.learning_rate}"
-            )
-        watch(Progress("fitting", min(steps, embeddings.steps), embeddings.steps, value))
-    model = embeddings.finished(model, train)
-    (quality,) = embeddings.qualities(model, train, held_out, truth)
-    reference, norm = rows.over(Program.met, once=True)(model, transitions)
-    model, reference, norm = jax.tree.map(lambda leaf: leaf[0], (model, reference, norm))
-    return Embedding(
-        model=model,
-        method=config.method,
-        settings=EmbeddingSettings(config.model, dict(config.objectives), config.fit, config.f),
-        observation_space=program.observation_space,
-        action_space=program.action_space,
-        norm=norm,
-        reference=reference,
-        allowed=program.inputs.allowed,
-        named=origin.named,
-        quality=_said(dataclasses.asdict(quality)),
-        source={
-            "name": origin.name,
-            "samples": int(transitions.reward[0].size),
-            "seed": config.seed,
-            "loss": value,
-            **origin.about,
-        },
-    )
-
-
-def _tried(model: JointEmbedding, train: Transition) -> np.ndarray | None:
-    """Which actions were tried, bool `[n]`: rows of others lie where they began. None where there
-    are no rows, or all of them were learned.
-    """
-    if not isinstance(model.g, ActionEncoder):
-        return None
-    counts = np.bincount(np.asarray(train.action).ravel(), minlength=len(model.g.rows))
-    return None if counts.all() else counts > 0
-
-
-def _said(measures: dict[str, Any]) -> dict[str, Any]:
-    """Without numbers that are not finite, which JSON has no word for: nothing was measured."""
-    return {
-        name: _said(value)
-        if isinstance(value, dict)
-        else None
-        if isinstance(value, float) and not np.isfinite(value)
-        else value
-        for name, value in measures.items()
-    }
-
-
-# DOC A run's embedding, as one that stands alone.
+        opened.close()
 
 
 def embedding_of_run(path: str | Path, seed: int = 0) -> Embedding:
-    """The embedding of one seed of a run, as it stands in the newest checkpoint: moved on by the
-    policy's training, if it was. Its measures of quality are those after pre-training.
+    """Return the embedding of one seed of a run, from its newest checkpoint.
+
+    It includes online updates, if there were any; its quality was measured after pre-training.
 
     Raises:
-        EmbrlError: there is no such run or seed, no policy in it yet, or its method embeds nothing.
+        EmbrlError: there is no such run or seed, no policy in it yet, or its method has no
+            embedding.
     """
     prepare_jax()
     folder = RunFolder.existing(path)
-    left = transfer.run_left(folder, {})
-    config = left.program.config
+    run = restore_run(folder, {})
+    config = run.trainer.config
     check_seed(folder, config, seed)
-    agent, reference = jax.tree.map(lambda leaf: jnp.asarray(leaf[seed]), left.state)
+    agent, reference = jax.tree.map(lambda leaf: jnp.asarray(leaf[seed]), run.state)
     if agent.embedding is None:
-        raise EmbrlError(f"{path}: method {config.method} embeds nothing")
+        raise EmbrlError(f"{path}: method {config.method} has no embedding")
     has_quality = (folder.path / "quality.json").exists()
     reports = folder.quality() if has_quality else []
     quality: dict[str, Any] = next((r for r in reports if r.get("seed") == seed), {})
     return Embedding(
         model=agent.embedding,
         method=config.method,
-        settings=EmbeddingSettings(config.model, config.objectives, config.fit, config.f),
-        observation_space=left.program.observation_space,
-        action_space=left.program.action_space,
+        settings=EmbeddingSettings.of(config),
+        observation_space=run.trainer.observation_space,
+        action_space=run.trainer.action_space,
         norm=agent.norm,
         reference=reference,
-        allowed=left.program.inputs.allowed,
+        allowed=run.trainer.action_inputs.allowed,
         named=named_factor(config.env),
         quality={name: value for name, value in quality.items() if name != "seed"},
         source={
@@ -244,7 +187,83 @@ def embedding_of_run(path: str | Path, seed: int = 0) -> Embedding:
             "kind": "run",
             "environment": config.environment,
             "run_seed": seed,
-            "samples": config.samples,
+            "timesteps": config.total_timesteps,
             "seed": config.seed,
         },
     )
+
+
+def _learned(
+    replicas: Replicas,
+    transitions: Transition,
+    source: DataSource,
+    ground_truth: Callable[..., Any],
+    on_progress: ProgressCallback,
+) -> Embedding:
+    trainer, config = replicas.trainer, replicas.trainer.config
+    if (steps := transitions.reward.shape[1]) < MIN_STEPS:
+        raise SettingError(
+            f"the data of {source.name}",
+            f"at least {MIN_STEPS} steps in time",
+            f"{steps} with {transitions.reward[0].size} transitions",
+        )
+    embeddings = EmbeddingReplicas(replicas)
+    train, held_out = embeddings.split(transitions)
+    state = embeddings.new_model(replicas.keys, train)
+    model, value = state.model, None
+    for now, losses, steps in embeddings.fit(state, train):
+        model, value = now.model, float(np.asarray(losses)[0])
+        done = min(steps, embeddings.steps)
+        if not np.isfinite(value):
+            raise EmbrlError(
+                f"the loss is not finite after {done} gradient steps; try a smaller "
+                f"pretrain.learning_rate than {config.pretrain.learning_rate}"
+            )
+        on_progress(Progress("fitting", done, embeddings.steps, value))
+    model = embeddings.finished(model, train)
+    (quality,) = embeddings.qualities(model, train, held_out, ground_truth)
+    reference, norm = replicas.over(Trainer.reference, once=True)(model, transitions)
+    model, reference, norm = jax.tree.map(lambda leaf: leaf[0], (model, reference, norm))
+    return Embedding(
+        model=model,
+        method=config.method,
+        settings=EmbeddingSettings.of(config),
+        observation_space=trainer.observation_space,
+        action_space=trainer.action_space,
+        norm=norm,
+        reference=reference,
+        allowed=trainer.action_inputs.allowed,
+        named=source.named,
+        quality=_finite_or_none(dataclasses.asdict(quality)),
+        source={
+            "name": source.name,
+            "timesteps": int(transitions.reward[0].size),
+            "seed": config.seed,
+            "loss": value,
+            **source.about,
+        },
+    )
+
+
+def _tried(model: JointEmbedding, train: Transition) -> np.ndarray | None:
+    """Return which actions were tried, bool `[n]`: rows of others are untrained.
+
+    Returns:
+        None where there are no rows, or all of them were trained.
+    """
+    if not isinstance(model.g, ActionEncoder):
+        return None
+    counts = np.bincount(np.asarray(train.action).ravel(), minlength=len(model.g.rows))
+    return None if counts.all() else counts > 0
+
+
+def _finite_or_none(metrics: dict[str, Any]) -> dict[str, Any]:
+    """Replace numbers that are not finite, which JSON does not have, by None."""
+    return {
+        name: _finite_or_none(value)
+        if isinstance(value, dict)
+        else None
+        if isinstance(value, float) and not np.isfinite(value)
+        else value
+        for name, value in metrics.items()
+    }

@@ -11,7 +11,7 @@ from embrl.core.errors import EmbrlError
 from embrl.core.spaces import is_continuous
 from embrl.embedding import saved as fitted
 from embrl.embedding.encoders import StateEncoder
-from embrl.embedding.saved import Fitted
+from embrl.embedding.saved import SavedEmbedding
 from embrl.envs import ENVIRONMENTS, Environment
 from embrl.report.embedding_figure import plot_actions, plot_embedding
 from embrl.report.environment_pictures import picture_of
@@ -40,7 +40,7 @@ def draw_fitted(path: str | Path) -> Path:
     return target
 
 
-def _environment(found: Fitted) -> Environment | None:
+def _environment(found: SavedEmbedding) -> Environment | None:
     """Where it was fitted in one of ours, that one: it has a picture to go with."""
     source = found.source
     name = str(source.get("name"))
@@ -58,7 +58,7 @@ def _environment(found: Fitted) -> Environment | None:
     return env if same else None
 
 
-def _actions(found: Fitted, env: Environment | None) -> np.ndarray:
+def _actions(found: SavedEmbedding, env: Environment | None) -> np.ndarray:
     table: Any = found.model.g.table
     if table is not None:
         g = np.asarray(table)
@@ -67,7 +67,7 @@ def _actions(found: Fitted, env: Environment | None) -> np.ndarray:
     return np.asarray(found.model.g(jnp.asarray(_sample(found).action)))
 
 
-def _states(found: Fitted, env: Environment | None) -> tuple[np.ndarray, np.ndarray | None]:
+def _states(found: SavedEmbedding, env: Environment | None) -> tuple[np.ndarray, np.ndarray | None]:
     """Points of X, and which of them the data met."""
     phi: Any = found.model.phi
     picture = None if env is None else picture_of(env)
@@ -82,7 +82,7 @@ def _states(found: Fitted, env: Environment | None) -> tuple[np.ndarray, np.ndar
     return points, met[: len(points)].astype(bool) if len(met) >= len(points) else None
 
 
-def _sample(found: Fitted) -> Any:
+def _sample(found: SavedEmbedding) -> Any:
     if found.reference is None:
         raise EmbrlError("nothing to draw: the run that this embedding is of kept no transitions")
     return found.reference.held_out

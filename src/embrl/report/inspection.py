@@ -14,7 +14,7 @@ from embrl.embedding import saved as fitted
 from embrl.embedding.methods import METHODS
 from embrl.embedding.monitor import MEASURES
 from embrl.embedding.probing import LOST
-from embrl.embedding.warnings import complaints
+from embrl.embedding.warnings import embedding_warnings
 from embrl.report.numbers import short_count
 from embrl.storage.run_folder import RunFolder
 
@@ -37,17 +37,17 @@ MANY = 1e-2
 
 MONITORING = {
     "surprise": ("surprise at fresh transitions", "0"),
-    "surprise_share": ("surprises among fresh transitions", "0"),
+    "surprise_fraction": ("surprises among fresh transitions", "0"),
     "fresh_loss": ("loss on fresh transitions", ""),
     "reference_loss": ("loss on held-out pre-training data", "the same"),
-    "unseen_share": ("states never seen in pre-training", ""),
-    "reference_unseen_share": ("the same, of held-out states", "the same"),
+    "unseen_fraction": ("states never seen in pre-training", ""),
+    "reference_unseen_fraction": ("the same, of held-out states", "the same"),
     "phi_drift": ("drift of phi since pre-training", "0 at rest"),
     "phi_rank": ("effective rank of phi", "1 to m"),
     "g_drift": ("drift of g since pre-training", "0 at rest"),
     "g_rank": ("effective rank of g", "1 to d"),
-    "dead_share": ("actions that f never returns", "0"),
-    "colliding_share": ("actions closer than .01 to another", "0 if none equal"),
+    "dead_fraction": ("actions that f never returns", "0"),
+    "colliding_fraction": ("actions closer than .01 to another", "0 if none equal"),
 }
 """For each of `MEASURES`: what it says, and what an ideal embedding would have there."""
 
@@ -202,7 +202,7 @@ def _quality_lines(reports: list[Seed]) -> Iterator[Line]:
     yield from share("states_visited", "states_total", "states visited", "1")
     for name in _features(reports):
         recovered = tuple(
-            _number((report.get("state_feature_recovery") or {}).get(name)) for report in reports
+            _number((report.get("state_feature_probing") or {}).get(name)) for report in reports
         )
         # A factor's values are told apart two at a time: see embrl.embedding.probing.
         how = "values told apart in" if name.startswith("factor ") else "recovered from"
@@ -224,7 +224,7 @@ def _features(reports: list[Seed]) -> list[str]:
     """Names of all, in their order."""
     names: dict[str, None] = {}
     for report in reports:
-        names |= dict.fromkeys(report.get("state_feature_recovery") or {})
+        names |= dict.fromkeys(report.get("state_feature_probing") or {})
     return list(names)
 
 
@@ -234,7 +234,7 @@ def _findings(seeds: list[int], reports: list[Seed], newest: list[Seed]) -> Iter
     for at, report in enumerate(reports):
         for finding in _wrong_after_pretraining(report):
             who[finding].append(at)
-    for finding, where in (who | complaints(newest)).items():
+    for finding, where in (who | embedding_warnings(newest)).items():
         if len(seeds) == 1:
             yield finding
         elif len(where) == len(seeds):
@@ -262,7 +262,7 @@ def _wrong_after_pretraining(report: Seed) -> Iterator[str]:
 def _notes(reports: list[Seed], newest: list[Seed]) -> Iterator[str]:
     if not any(reports):
         yield "There is no quality.json: this run had no pre-training of its own."
-    elif not any("state_feature_recovery" in report for report in reports):
+    elif not any("state_feature_probing" in report for report in reports):
         yield "The quality report is of an older version, which did not look for lost features."
     if not any(newest):
         yield "There is no monitoring: the run has just begun, or is of an older version."

@@ -8,19 +8,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from embrl.config.run import RunConfig, TransferConfig, from_json
+from embrl.config.run import RunConfig, TransferConfig
 from embrl.core.spaces import factors, is_continuous
 from embrl.core.types import Transition
-from embrl.embedding.methods import method
-from embrl.envs import AnyEnvironment, Environment, world
+from embrl.embedding.methods import METHODS
+from embrl.envs import AnyEnvironment, Environment
 from embrl.report.curves import plot_curves, read_curve
 from embrl.report.embedding_figure import plot_embedding
 from embrl.report.environment_pictures import picture_of
 from embrl.storage.run_folder import RunFolder
 from embrl.training import action_inputs
-from embrl.training.replicas import Rows, seed_keys
-from embrl.training.restore import restore
-from embrl.training.trainer import Program
+from embrl.training.backend import make_backend
+from embrl.training.replicas import Replicas, seed_keys
+from embrl.training.restore import restore_policy
+from embrl.training.trainer import Trainer
 
 SHOWN = 1600
 """States and actions of boxes that are drawn, where no picture says which."""
@@ -35,13 +36,13 @@ def draw_run(path: str | Path, seed: int = 0) -> Iterator[Path]:
         EmbrlError: there is no run, its files are damaged, or its environment cannot be built.
     """
     folder = RunFolder.existing(path)
-    config = from_json(folder.config(), folder.path / "config.json")
+    config = load_config(folder)
     folder.figures.mkdir(exist_ok=True)
     curve = read_curve(folder)
     title = f"{curve.label} on the {config.environment}"
     plot_curves([curve], folder.figures / "learning_curve.png", title)
     yield folder.figures / "learning_curve.png"
-    if method(config.method).states:  # the picture sets states and actions side by side
+    if METHODS[config.method].states:  # the picture sets states and actions side by side
         draw_embedding(folder, config, seed, folder.figures / "embedding.png")
         yield folder.figures / "embedding.png"
 
@@ -50,7 +51,7 @@ def draw_embedding(
     folder: RunFolder, config: RunConfig, seed: int, path: Path, title: str = ""
 ) -> None:
     """Draws one seed's embedding, as `plot_embedding` does, and writes a PNG."""
-    embedding = restore(folder, config, seed).embedding
+    embedding = restore_policy(folder, config, seed).embedding
     assert embedding is not None
     env: AnyEnvironment = config.env.build()
     known = env if isinstance(env, Environment) else None
@@ -95,10 +96,10 @@ def visited_states(
 def _seen(folder: RunFolder, config: RunConfig, env: AnyEnvironment, seed: int) -> Transition:
     """The transitions of pre-training, `[T, B, ...]`."""
     inputs = action_inputs.of_run(config, env.action_space, folder)
-    program = Program(config, env.observation_space, env.action_space, inputs=inputs)
+    trainer = Trainer(config, env.observation_space, env.action_space, inputs=inputs)
     if isinstance(env, Environment):
-        return jax.jit(program.collect)(env, seed_keys(config.seed, config.seeds)[seed])
-    found = world(Rows(program), env).collect()
+        return jax.jit(trainer.collect)(env, seed_keys(config.seed, config.seeds)[seed])
+    found = make_backend(Replicas(trainer), env).collect()
     return jax.tree.map(lambda column: column[seed], found)
 
 
@@ -107,7 +108,7 @@ def _some_seen(folder: RunFolder, config: RunConfig, env: AnyEnvironment, seed: 
     # Where the embedding came from another run, there was no pre-training: as if there had been.
     config = dataclasses.replace(config, transfer=TransferConfig())
     if not isinstance(env, Environment):  # others as good, as its steps are dear
-        few = dataclasses.replace(config.fit, samples=SHOWN)
+        few = dataclasses.replace(config.pretrain, samples=SHOWN)
         config, seed = dataclasses.replace(config, fit=few, seeds=1, vary={}), 0
     seen = _seen(folder, config, env, seed)
     flat = jax.tree.map(lambda column: np.asarray(column).reshape(-1, *column.shape[2:]), seen)

@@ -16,7 +16,7 @@ from embrl.storage import files
 
 Tree = TypeVar("Tree")
 
-FORMAT = 1
+FORMAT = 2
 TENSORS = "state.safetensors"
 MANIFEST = "manifest.json"
 

@@ -1,4 +1,4 @@
-"""The folder of one run: its format is written down in docs/run-folder.md."""
+"""The folder of one run; docs/run-folder.md describes its format."""
 
 import csv
 import io
@@ -11,25 +11,27 @@ import numpy as np
 from embrl.core.errors import EmbrlError
 from embrl.storage import files
 
+FORMAT = 2
+"""Number of the format, in `config.json`. Format 1, without a number, is read by embrl 0.1."""
+
 COLUMNS = (
     "seed",
-    "samples",
+    "timesteps",
     "return_mean",
     "return_std",
     "greedy_return_mean",
     "length_mean",
     "episodes",
 )
-"""Of metrics.csv, one row for each seed and evaluation; measures of learning and of the embedding
-follow, as the algorithm and the method have them."""
+"""Columns of metrics.csv, which has a row for each seed and evaluation; metrics of the algorithm
+and of the embedding follow."""
 
-
-COUNTS = ("seed", "point", "samples", "episodes")
+COUNTS = ("seed", "point", "timesteps", "episodes")
 """Columns of whole numbers."""
 
 
 class RunFolder:
-    """Reads and writes `config.json`, `metrics.csv`, `summary.json`; knows where the rest lies."""
+    """Access to `config.json`, `metrics.csv`, `quality.json`, `summary.json` and the checkpoint."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
@@ -38,62 +40,74 @@ class RunFolder:
 
     @classmethod
     def existing(cls, path: str | Path) -> "RunFolder":
-        """The folder of a run that is there.
+        """Return the folder of a run that exists.
 
         Raises:
             EmbrlError: there is no run.
         """
         folder = cls(path)
         if not folder.holds_run:
-            raise EmbrlError(f"{path} holds no run: it has no config.json")
+            raise EmbrlError(f"{path} is not a run folder: it has no config.json")
         return folder
 
     @property
     def holds_run(self) -> bool:
-        """Whether a run was started here."""
+        """True if a run was started here."""
         return (self.path / "config.json").is_file()
 
     def config(self) -> dict[str, Any]:
-        """What `config.json` says."""
-        return files.read_json(self.path / "config.json")
+        """Return the content of `config.json`.
+
+        Raises:
+            EmbrlError: it is missing, damaged, or of another format.
+        """
+        config = files.read_json(self.path / "config.json")
+        if (found := config.get("format", 1)) != FORMAT:
+            version = "embrl 0.1" if found == 1 else "a newer embrl"
+            raise EmbrlError(
+                f"{self.path / 'config.json'} has format {found}, this version reads {FORMAT}; use "
+                f"{version}"
+            )
+        return config
 
     def write_config(self, config: dict[str, Any]) -> None:
-        """Makes the folder, and a run of it."""
+        """Create the folder, and a run in it."""
         self.path.mkdir(parents=True, exist_ok=True)
         files.write_json(self.path / "config.json", config)
 
-    def aim_at(self, samples: int) -> None:
-        """The run goes on to this many samples; if they are others than before, it is no longer
-        complete.
+    def set_target(self, total_timesteps: int) -> None:
+        """Set the number of timesteps that the run continues to.
+
+        If it is another than before, the run is no longer complete.
         """
         config = self.config()
-        if config["samples"] != samples:
+        if config["total_timesteps"] != total_timesteps:
             (self.path / "summary.json").unlink(missing_ok=True)  # first: a crash may follow
-            self.write_config({**config, "samples": samples})
+            self.write_config({**config, "total_timesteps": total_timesteps})
 
     @property
     def complete(self) -> bool:
-        """Whether the run came to its end."""
+        """True if the run has finished."""
         return (self.path / "summary.json").exists()
 
     def summary(self) -> dict[str, Any]:
-        """What `summary.json` says; it is there once the run is complete."""
+        """Return the content of `summary.json`, which exists once the run is complete."""
         return files.read_json(self.path / "summary.json")
 
     def write_summary(self, summary: dict[str, Any]) -> None:
-        """The run's last act."""
+        """Write `summary.json`, which completes the run."""
         files.write_json(self.path / "summary.json", summary)
 
     def quality(self) -> list[dict[str, Any]]:
-        """What `quality.json` says: a report on each seed's embedding."""
+        """Return the quality reports in `quality.json`, one for each seed."""
         return files.read_json(self.path / "quality.json")["seeds"]
 
     def write_quality(self, reports: list[dict[str, Any]]) -> None:
-        """Once pre-training is over."""
+        """Write `quality.json`, after pre-training."""
         files.write_json(self.path / "quality.json", {"seeds": reports})
 
     def metrics(self) -> dict[str, np.ndarray]:
-        """Columns of `metrics.csv`, float64 but for whole numbers (`COUNTS`).
+        """Return the columns of `metrics.csv`, int64 for `COUNTS` and float64 for the others.
 
         Raises:
             EmbrlError: missing or damaged; the message names the line.
@@ -116,28 +130,28 @@ class RunFolder:
         for name, values in zip(header, zip(*rows, strict=True), strict=True):
             try:
                 kind = np.int64 if name in COUNTS else np.float64
-                # A measure of learning is empty where nothing has been learned yet.
+                # A metric of learning is empty where nothing has been learned yet.
                 columns[name] = np.array([kind(value or "nan") for value in values])
             except ValueError as error:
                 raise EmbrlError(f"{path} column {name}: {error}") from error
         return columns
 
     def seed_metrics(self) -> dict[str, np.ndarray]:
-        """`metrics` of a run whose rows are the seeds of one configuration.
+        """Return `metrics` of a run whose rows are the seeds of one configuration.
 
         Raises:
-            EmbrlError: they are not, but several points of a sweep.
+            EmbrlError: they are several points of a sweep.
         """
         metrics = self.metrics()
         if "point" in metrics:
             raise EmbrlError(
-                f"{self.path} holds {len(np.unique(metrics['point']))} points of a sweep side by "
-                "side: look at the table and the picture that embrl sweep has written"
+                f"{self.path} holds {len(np.unique(metrics['point']))} points of a sweep; look at "
+                "the table and the figure that embrl sweep has written"
             )
         return metrics
 
     def write_metrics(self, rows: Sequence[Mapping[str, float | int | None]]) -> None:
-        """All rows so far; floats come back equal to the last bit. What a row lacks is empty."""
+        """Write all rows so far. Floats are read back bit for bit; what a row lacks is empty."""
         names = list(dict.fromkeys([*COLUMNS, *(name for row in rows for name in row)]))
         text = io.StringIO()
         writer = csv.DictWriter(text, names, lineterminator="\n")

@@ -12,8 +12,8 @@ from embrl.algorithms.policy import OverallPolicy
 from embrl.core.types import Key, Transition
 from embrl.envs import AnyEnvironment, Environment
 
-Look = Callable[[Callable[[], Any]], None]
-"""Called before each step with what makes a picture of the state that is to be acted in."""
+OnState = Callable[[Callable[[], Any]], None]
+"""Called before each step with a function that renders the state that is to be acted in."""
 
 
 class Episode(NamedTuple):
@@ -26,9 +26,9 @@ class Episode(NamedTuple):
     rewards: np.ndarray
     """float32 `[L]`."""
     terminated: bool
-    """The end of the world, and no limit of steps."""
+    """True if the episode terminated, not truncated."""
     cut: bool
-    """It would have gone on: nobody wanted to see more."""
+    """True if it was stopped after a number of steps and would have continued."""
 
     @property
     def total(self) -> float:
@@ -37,26 +37,30 @@ class Episode(NamedTuple):
 
     @property
     def length(self) -> int:
-        """Steps, L."""
+        """Number of steps, L."""
         return len(self.rewards)
 
 
-def play(
+def play_episodes(
     env: AnyEnvironment,
     policy: OverallPolicy,
     key: Key,
     *,
     episodes: int,
     greedy: bool = False,
-    most: int | None = None,
-    look: Look | None = None,
+    max_steps: int | None = None,
+    on_state: OnState | None = None,
 ) -> Iterator[Episode]:
-    """Plays episodes, the same ones for the same key.
+    """Play episodes, the same ones for the same key.
 
-    Arguments:
-        greedy: the likeliest internal action instead of a draw.
-        most: steps after which an episode is cut; None: it is played to its end, if it has one.
-        look: for environments on the host only.
+    Args:
+        env: the environment.
+        policy: the policy.
+        key: random key.
+        episodes: how many.
+        greedy: whether to take the most likely internal action instead of drawing one.
+        max_steps: steps after which an episode is cut; None: it is played to its end.
+        on_state: for environments on the host only.
 
     Raises:
         EmbrlError: the environment fails; the message says at which step.
@@ -69,9 +73,9 @@ def play(
                 if isinstance(env, Environment):
                     stream = _compiled(env, policy, begin, greedy)
                 else:
-                    stream = _hosted(env, policy, begin, greedy, look)
-            episode = _episode(stream, most)
-            if episode.cut:  # lanes begin anew only where an episode ends
+                    stream = _hosted(env, policy, begin, greedy, on_state)
+            episode = _episode(stream, max_steps)
+            if episode.cut:  # environments reset only where an episode ends
                 stream.close()
                 stream = None
             yield episode
@@ -80,11 +84,11 @@ def play(
             stream.close()
 
 
-def _episode(stream: Iterator[Transition], most: int | None) -> Episode:
+def _episode(stream: Iterator[Transition], max_steps: int | None) -> Episode:
     steps: list[Transition] = []
     for step in stream:
         steps.append(step)
-        if step.terminated or step.truncated or len(steps) == most:
+        if step.terminated or step.truncated or len(steps) == max_steps:
             break
     last = steps[-1]
     return Episode(
@@ -97,18 +101,18 @@ def _episode(stream: Iterator[Transition], most: int | None) -> Episode:
 
 
 def _hosted(
-    env: Any, policy: OverallPolicy, key: Key, greedy: bool, look: Look | None
+    env: Any, policy: OverallPolicy, key: Key, greedy: bool, on_state: OnState | None
 ) -> Generator[Transition]:
-    choose = jax.jit(_mode if greedy else _act)
+    choose = jax.jit(_most_likely if greedy else _sampled)
     seed = int(jax.random.bits(jax.random.fold_in(key, 0)))
-    opened = env.open(1, seed) if look is None else env.render_lanes(1, seed)
-    with opened as lanes:
+    opened = env.open(1, seed) if on_state is None else env.render_lanes(1, seed)
+    with opened as envs:
         for t in itertools.count(1):
-            if look is not None:
-                look(lambda: lanes.render()[0])
-            seen = lanes.observations
+            if on_state is not None:
+                on_state(lambda: envs.render()[0])
+            seen = envs.observations
             action = np.asarray(choose(policy, seen, jax.random.fold_in(key, t)))
-            after = lanes.step(action)
+            after = envs.step(action)
             columns = (seen, action, after.reward, after.observation)
             ended = (after.terminated, after.truncated)
             yield Transition(*(column[0] for column in (*columns, *ended)))
@@ -117,7 +121,7 @@ def _hosted(
 def _compiled(
     env: Environment, policy: OverallPolicy, key: Key, greedy: bool
 ) -> Generator[Transition]:
-    choose = _mode if greedy else _act
+    choose = _most_likely if greedy else _sampled
 
     @jax.jit
     def step(env: Environment, policy: OverallPolicy, state: Any, seen: Any, key: Key) -> Any:
@@ -139,11 +143,11 @@ def _compiled(
                 break
 
 
-def _act(policy: OverallPolicy, seen: Any, key: Key) -> Any:
+def _sampled(policy: OverallPolicy, seen: Any, key: Key) -> Any:
     seen = jnp.asarray(seen)
     return policy.act(seen, policy.noise(key, seen.shape[:1]))[0]
 
 
-def _mode(policy: OverallPolicy, seen: Any, key: Key) -> Any:
+def _most_likely(policy: OverallPolicy, seen: Any, key: Key) -> Any:
     del key
     return policy.mode(jnp.asarray(seen))

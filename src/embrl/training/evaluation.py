@@ -1,4 +1,4 @@
-"""What a policy is worth: whole episodes, from a fresh start, apart from training."""
+"""Evaluation of a policy in whole episodes, apart from training."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from embrl.core.types import Key, Observation
-from embrl.data.rollout import Lanes, open_lanes, random_actions
+from embrl.data.rollout import OpenEnvs, open_envs, random_actions
 from embrl.envs.environment import Environment
 
 
@@ -25,15 +25,18 @@ def play(
     key: Key,
     episodes: int,
 ) -> Episodes:
-    """Plays `episodes` episodes side by side, each to its end.
+    """Play episodes side by side, each to its end.
 
-    Arguments:
-        act: actions `[episodes]` for observations `[episodes, ...]`.
+    Args:
+        env: the environment.
+        act: returns actions `[episodes]` for observations `[episodes, ...]`.
+        key: random key.
+        episodes: how many.
     """
     key_open, key_play = jax.random.split(key)
 
     class Running(NamedTuple):
-        lanes: Lanes
+        envs: OpenEnvs
         done: Bool[Array, " episodes"]
         returns: Float[Array, " episodes"]
         lengths: Int[Array, " episodes"]
@@ -41,11 +44,11 @@ def play(
 
     def step(now: Running) -> Running:
         key_act, key_step = jax.random.split(jax.random.fold_in(key_play, now.steps))
-        action = act(key_act, now.lanes.observation)
+        action = act(key_act, now.envs.observation)
         keys = jax.random.split(key_step, episodes)
-        state, after = jax.vmap(env.step)(keys, now.lanes.state, action)
+        state, after = jax.vmap(env.step)(keys, now.envs.state, action)
         return Running(
-            Lanes(state, after.observation),
+            OpenEnvs(state, after.observation),
             now.done | after.terminated | after.truncated,
             now.returns + jnp.where(now.done, 0.0, after.reward),
             now.lengths + ~now.done,
@@ -56,7 +59,7 @@ def play(
         lambda now: ~now.done.all(),
         step,
         Running(
-            open_lanes(env, key_open, episodes),
+            open_envs(env, key_open, episodes),
             jnp.zeros(episodes, bool),
             jnp.zeros(episodes),
             jnp.zeros(episodes, jnp.int32),
@@ -67,7 +70,7 @@ def play(
 
 
 def random_return(env: Environment, key: Key, episodes: int = 10_000) -> float:
-    """Mean return of uniformly random actions."""
+    """Return the mean return of uniformly random actions."""
 
     def act(key: Key, observation: Observation) -> Array:
         return random_actions(env.action_space, key, (observation.shape[0],))

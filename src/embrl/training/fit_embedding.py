@@ -1,4 +1,4 @@
-"""Fitting embeddings, one for each row: what a run does first, and `embrl fit` alone."""
+"""Pre-training of embeddings, one for each replica: first stage of a run, and all of `embrl fit`."""
 
 import operator
 from collections.abc import Callable, Iterator
@@ -13,63 +13,66 @@ from embrl.embedding import quality
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.pretraining import FitState
 from embrl.embedding.quality import Quality
-from embrl.training.backend import Truth
-from embrl.training.replicas import Rows, over_seeds
-from embrl.training.trainer import Program
+from embrl.training.backend import GroundTruth
+from embrl.training.replicas import Replicas, over_replicas
+from embrl.training.trainer import Trainer
 
-FIT_STEPS = 50
-"""Gradient steps between two looks from the host."""
+STEPS_PER_CALL = 50
+"""Gradient steps between two reports to the host."""
 
 
-class EmbeddingRows:
-    """The functions of `Pretraining`, compiled over the rows of a run. All that they take and give
-    has an axis of rows in front.
+class EmbeddingReplicas:
+    """The pre-training functions of `Trainer`, compiled over the replicas of a run.
+
+    All arguments and results have a leading axis of replicas.
     """
 
-    def __init__(self, rows: Rows) -> None:
-        self.program, self.rows, self.keys = rows.program, rows.count, rows.keys
-        self.split = over_seeds(rows.program.split, rows.count, once=True)
-        self._new_model = rows.over(Program.new_model, shared=(2,), once=True)
-        self._fit = rows.over(Program.fit, shared=(3,), donate=(0,))
-        self._fit_decoder = rows.over(Program.fit_decoder, once=True)
+    def __init__(self, replicas: Replicas) -> None:
+        self.trainer, self.count, self.keys = replicas.trainer, replicas.count, replicas.keys
+        self.split = over_replicas(replicas.trainer.split, replicas.count, once=True)
+        self._new_model = replicas.over(Trainer.new_model, shared=(2,), once=True)
+        self._fit = replicas.over(Trainer.fit, shared=(3,), donate=(0,))
+        self._fit_decoder = replicas.over(Trainer.fit_decoder, once=True)
 
     @property
     def steps(self) -> int:
-        """Gradient steps of the whole fit."""
-        config = self.program.config
-        return config.fit.steps if config.objectives else 0
+        """Gradient steps of the whole pre-training."""
+        config = self.trainer.config
+        return config.pretrain.gradient_steps if config.objectives else 0
 
     def new_model(self, keys: Key, train: Transition) -> FitState:
-        """Before the first gradient step (`Pretraining.new_model`)."""
+        """Return embeddings before the first gradient step (`Trainer.new_model`)."""
         # An argument, not a part of the program, as it may be large.
-        return self._new_model(keys, train, self.program.inputs.features)
+        return self._new_model(keys, train, self.trainer.action_inputs.features)
 
     def shapes(self, keys: Key, train: Transition) -> FitState:
-        """Shapes and dtypes of what `new_model` gives, and of what `fit` does."""
-        new = jax.vmap(self.program.new_model, (0, 0, None))
-        return jax.eval_shape(new, keys, train, self.program.inputs.features)
+        """Return shapes and dtypes of what `new_model` and `fit` return."""
+        new = jax.vmap(self.trainer.new_model, (0, 0, None))
+        return jax.eval_shape(new, keys, train, self.trainer.action_inputs.features)
 
     def fit(
         self, state: FitState, train: Transition, done: int = 0
-    ) -> Iterator[tuple[FitState, Float[Array, " rows"], int]]:
-        """Trains phi, g and the objectives' networks.
+    ) -> Iterator[tuple[FitState, Float[Array, " replicas"], int]]:
+        """Train phi, g and the objectives' networks.
 
-        Arguments:
-            state: it is used up.
-            done: gradient steps that it has behind it.
+        Args:
+            state: as `new_model` returned it; its memory is taken over.
+            train: transitions.
+            done: gradient steps already taken.
 
-        **Yields** now and then the state, the rows' losses since the last time, and the steps done.
+        Yields:
+            Now and then the state, the mean losses since the last time, and the steps done.
         """
         while done < self.steps:
             # Always the same number, so that one program serves; steps beyond the last have a
             # learning rate of 0.
-            steps = done + jnp.arange(min(FIT_STEPS, self.steps))
+            steps = done + jnp.arange(min(STEPS_PER_CALL, self.steps))
             state, losses = self._fit(state, train, self.keys, steps)
             done += len(steps)
             yield state, losses, done
 
     def finished(self, model: JointEmbedding, train: Transition) -> JointEmbedding:
-        """The same with f, where that is a network."""
+        """Return the embeddings with f trained, where that is a network."""
         return self._fit_decoder(model, train, self.keys) if model.f_learns else model
 
     def qualities(
@@ -77,27 +80,30 @@ class EmbeddingRows:
         models: JointEmbedding,
         train: Transition,
         held_out: Transition,
-        truth: Callable[[np.ndarray], Truth],
+        ground_truth: Callable[[np.ndarray], GroundTruth],
     ) -> list[Quality]:
-        """How good each row's embedding is.
+        """Return a quality report of each replica's embedding.
 
-        Arguments:
-            truth: what the environment knows of observations that were met.
+        Args:
+            models: the embeddings.
+            train: transitions that they were trained on.
+            held_out: transitions that they were not trained on.
+            ground_truth: returns what the environment knows of given observations.
         """
         reports = []
         everything = jax.device_get((models, train, held_out))
-        for row in range(self.rows):
-            model, mine, others = jax.tree.map(operator.itemgetter(row), everything)
+        for replica in range(self.count):
+            model, mine, others = jax.tree.map(operator.itemgetter(replica), everything)
             observed = np.concatenate([mine.observation, others.observation])
             visited = np.unique(observed.reshape(-1, *observed.shape[2:]), axis=0)
             report = quality.measure(
                 model,
-                self.program.config.objectives,
+                self.trainer.config.objectives,
                 others,
                 visited,
-                observation_space=self.program.observation_space,
-                horizon=self.program.horizon,
-                **truth(visited)._asdict(),
+                observation_space=self.trainer.observation_space,
+                horizon=self.trainer.horizon,
+                **ground_truth(visited)._asdict(),
             )
             reports.append(report)
         return reports

@@ -1,4 +1,4 @@
-"""Embeddings that go on learning while the policy does (Pritz et al. 2021, Algorithm 1)."""
+"""Online updates of the embedding during policy training (Pritz et al. 2021, Algorithm 1)."""
 
 import functools
 from collections.abc import Callable
@@ -9,32 +9,32 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Int
 
-from embrl.config.run import UpdateConfig
+from embrl.config.run import OnlineConfig
 from embrl.core.types import Key, Transition
 from embrl.data.replay import Replay
 from embrl.data.segments import Segments, draw_segments, join
 from embrl.decoding import nearest
-from embrl.embedding import pretraining as fitting
+from embrl.embedding import pretraining
 from embrl.embedding.encoders import Norm, StateEncoder
 from embrl.embedding.memory import Memory
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.pretraining import FitState, Weights
 
-NORM_PACE = 0.1
-"""How far the policy's view of X is moved towards where states now lie, at each update."""
+NORM_RATE = 0.1
+"""Step of the policy's normalisation of X, at each update, towards that of current embeddings."""
 
 NORM_SAMPLE = 2048
-"""States that say where they lie."""
+"""States that the normalisation is estimated from."""
 
 
-class Moving(NamedTuple):
-    """What an update changes."""
+class OnlineState(NamedTuple):
+    """Everything that an online update changes."""
 
     embedding: JointEmbedding
     norm: Norm | None
     optimiser: optax.OptState
     f_optimiser: optax.OptState
-    """Of an f that is a network; empty otherwise."""
+    """Optimiser of an f that is a network; empty otherwise."""
     memory: Memory | None
 
 
@@ -44,12 +44,15 @@ def offsets(
     e: Float[Array, "*batch d"],
     allowed: Bool[Array, " n"] | None = None,
 ) -> Array:
-    """E - g(a): what the replay buffer keeps of an internal action (docs/decisions/0010).
+    """Return e - g(a), which the replay buffer keeps of an internal action (docs/decisions/0010).
 
-    Where f chose another action than the nearest (it was judged, or drawn), e says nothing of a,
-    and a's own place is kept: 0. Where f is a network, every e stands for just its action.
+    Where f chose another action than the nearest (it was scored, or drawn), e says nothing of a,
+    and the offset is 0. Where f is a network, every e stands for just its action.
 
-    Arguments:
+    Args:
+        embedding: the current embedding.
+        action: original actions, `[*batch, ...]`.
+        e: the internal actions behind them.
         allowed: actions that f may return; None: all.
     """
     offset = e - embedding.g(action)
@@ -65,82 +68,98 @@ def re_embedded(
     offset: Float[Array, "*batch d"],
     allowed: Bool[Array, " n"] | None = None,
     *,
-    moves: bool,
+    updated: bool,
 ) -> Float[Array, "*batch d"]:
-    """The internal action behind a replayed one, in terms of the embedding as it is now.
+    """Return the internal action behind a replayed one, in terms of the current embedding.
 
-    With an embedding that never moved it is e as it was. Otherwise it has moved along with g(a);
-    and where f no longer maps that to a, because neighbours came between, it is g(a).
+    With an embedding that is never updated it is e as it was. Otherwise it has moved along with
+    g(a); where f no longer maps that to a, because neighbours came between, it is g(a).
+
+    Args:
+        embedding: the current embedding.
+        action: original actions.
+        offset: as `offsets` returned it.
+        allowed: actions that f may return; None: all.
+        updated: whether the embedding is updated online.
     """
     place, table = embedding.g(action), embedding.g.table
     e = place + offset
-    if not moves or table is None:
+    if not updated or table is None:
         return e
     return jnp.where((nearest(table, e, allowed) == action)[..., None], e, place)
 
 
-def due(config: UpdateConfig, index: Int[Array, ""], epochs: int) -> Array:
-    """Whether the embedding is updated after epoch `index` of `epochs`."""
-    return ((index + 1) % config.every == 0) & (index < config.until * epochs)
+def is_due(config: OnlineConfig, index: Int[Array, ""], num_updates: int) -> Array:
+    """Return whether the embedding is updated after policy update `index`."""
+    return ((index + 1) % config.every == 0) & (index < config.until * num_updates)
 
 
-def rate(config: UpdateConfig, index: Int[Array, ""], epochs: int) -> Float[Array, ""]:
-    """The learning rate of an update after epoch `index`."""
-    left = 1.0 - index / jnp.maximum(config.until * epochs, 1.0)
-    return config.learning_rate * (left if config.schedule == "linear" else jnp.float32(1.0))
+def learning_rate(config: OnlineConfig, index: Int[Array, ""], num_updates: int) -> Array:
+    """Return the learning rate of an update after policy update `index`."""
+    remaining = 1.0 - index / jnp.maximum(config.until * num_updates, 1.0)
+    factor = remaining if config.schedule == "linear" else jnp.float32(1.0)
+    return config.learning_rate * factor
 
 
-def move(
-    moving: Moving,
+def update(
+    state: OnlineState,
     fresh: Transition,
     replay: Replay,
     key: Key,
-    learning_rate: Float[Array, ""],
+    rate: Float[Array, ""],
     *,
-    config: UpdateConfig,
+    config: OnlineConfig,
     weights: Weights,
     horizon: int,
     rows: Int[Array, ""],
-    remember: Callable[[JointEmbedding, Transition, Array], Memory] | None,
-) -> Moving:
-    """One update: some gradient steps on the latest epoch and the buffer.
+    remember: Callable[[JointEmbedding, Transition, Array], Memory | None],
+) -> OnlineState:
+    """Take some gradient steps on the latest rollout and the replay buffer.
 
-    Arguments:
-        fresh: the epoch, `[T, B, ...]`.
-        rows: of the buffer that hold transitions.
-        remember: what becomes of them, if anything.
+    Args:
+        state: what the update changes.
+        fresh: the latest rollout, `[T, B, ...]`.
+        replay: the replay buffer.
+        key: random key.
+        rate: learning rate.
+        config: settings of online updates.
+        weights: of the objectives.
+        horizon: steps of the segments that objectives are trained on.
+        rows: rows of the buffer that hold transitions.
+        remember: returns the memory of the buffer's transitions, if there is one.
     """
-    from_fresh = round(config.fresh * config.batch)
+    from_fresh = round(config.fresh_fraction * config.batch_size)
     block = fresh.reward.shape[0]
     old = functools.partial(draw_segments, replay.steps, horizon=horizon, block=block, rows=rows)
 
     def draw(key: Key) -> Segments:
         key_fresh, key_old = jax.random.split(key)
-        if from_fresh == config.batch:
-            return draw_segments(fresh, key_fresh, config.batch, horizon)
+        if from_fresh == config.batch_size:
+            return draw_segments(fresh, key_fresh, config.batch_size, horizon)
         if from_fresh == 0:
-            return old(key_old, config.batch)
+            return old(key_old, config.batch_size)
         return join(
             draw_segments(fresh, key_fresh, from_fresh, horizon),
-            old(key_old, config.batch - from_fresh),
+            old(key_old, config.batch_size - from_fresh),
         )
 
     key_fit, key_norm = jax.random.split(key)
-    rates = jnp.full(config.steps, learning_rate)
-    (embedding, optimiser), _ = fitting.fit(
-        FitState(moving.embedding, moving.optimiser),
+    rates = jnp.full(config.gradient_steps, rate)
+    (embedding, optimiser), _ = pretraining.fit(
+        FitState(state.embedding, state.optimiser),
         draw,
-        jax.random.split(key_fit, config.steps),
+        jax.random.split(key_fit, config.gradient_steps),
         rates,
         weights=weights,
     )
-    keys = jax.random.split(jax.random.fold_in(key, 1), config.steps)
-    embedding, f_optimiser = fitting.fit_decoder(embedding, moving.f_optimiser, draw, keys, rates)
-    norm = moving.norm
+    keys = jax.random.split(jax.random.fold_in(key, 1), config.gradient_steps)
+    embedding, f_optimiser = pretraining.fit_decoder(
+        embedding, state.f_optimiser, draw, keys, rates
+    )
+    norm = state.norm
     if norm is not None and isinstance(embedding.phi, StateEncoder):
-        seen = draw_segments(replay.steps, key_norm, NORM_SAMPLE, rows=rows).steps.observation[0]
-        norm = jax.tree.map(
-            lambda old, new: old + NORM_PACE * (new - old), norm, Norm.of(embedding.phi(seen))
-        )
-    memory = None if remember is None else remember(embedding, replay.steps, rows)
-    return Moving(embedding, norm, optimiser, f_optimiser, memory)
+        sample = draw_segments(replay.steps, key_norm, NORM_SAMPLE, rows=rows).steps
+        current = Norm.of(embedding.phi(sample.observation[0]))
+        norm = jax.tree.map(lambda old, new: old + NORM_RATE * (new - old), norm, current)
+    memory = remember(embedding, replay.steps, rows)
+    return OnlineState(embedding, norm, optimiser, f_optimiser, memory)

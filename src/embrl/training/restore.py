@@ -1,6 +1,8 @@
-"""A trained policy from a run folder, without its environment."""
+"""Trained policies and embeddings from run folders, without their environment."""
 
 import dataclasses
+import functools
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import gymnasium
@@ -8,26 +10,38 @@ import jax
 import jax.numpy as jnp
 
 from embrl.algorithms.policy import OverallPolicy
-from embrl.config.run import RunConfig
+from embrl.config.run import RunConfig, load_config
 from embrl.core import spaces
-from embrl.core.errors import EmbrlError
+from embrl.core.errors import EmbrlError, SettingError
 from embrl.embedding.feature_actions import with_features, without_features
 from embrl.embedding.model import JointEmbedding
-from embrl.embedding.objectives import OBJECTIVES
+from embrl.embedding.monitor import Reference
+from embrl.embedding.objectives import OBJECTIVES, OwnObjective
 from embrl.storage import checkpoint
 from embrl.storage.run_folder import RunFolder
-from embrl.training import action_inputs
-from embrl.training.state import Agent
-from embrl.training.trainer import Program
+from embrl.training.action_inputs import ActionInputs
+from embrl.training.replicas import seed_keys
+from embrl.training.state import Agent, TrainState
+from embrl.training.trainer import Trainer
 
 
 class AgentOnly(NamedTuple):
-    """The part of a `SeedState` that a policy needs."""
+    """The part of a `TrainState` that a policy needs."""
 
     agent: Agent
 
 
-class Restored(NamedTuple):
+class AgentAndReference(NamedTuple):
+    """The part of a `TrainState` that another run can start from.
+
+    Arrays have a leading axis of replicas.
+    """
+
+    agent: Agent
+    reference: Reference
+
+
+class RestoredPolicy(NamedTuple):
     """What training left of one seed."""
 
     embedding: JointEmbedding | None
@@ -36,47 +50,118 @@ class Restored(NamedTuple):
     action_space: gymnasium.Space
 
 
+class RestoredRun(NamedTuple):
+    """What training left of all replicas."""
+
+    folder: RunFolder
+    trainer: Trainer
+    state: AgentAndReference
+
+
 def check_seed(folder: RunFolder, config: RunConfig, seed: int) -> None:
-    """
+    """Check that a run has a seed with this index.
+
     Raises:
-        EmbrlError: the run has no seed with this index.
+        EmbrlError: it has none.
     """
-    if not 0 <= seed < config.rows:
-        raise EmbrlError(f"seed {seed}: {folder.path} has seeds 0 to {config.rows - 1}")
+    if not 0 <= seed < config.replicas:
+        raise SettingError(f"seed of {folder.path}", f"in 0 to {config.replicas - 1}", seed)
 
 
-def restore(folder: RunFolder, config: RunConfig, seed: int) -> Restored:
-    """The policy of the seed with the given index, as the newest checkpoint has it.
+def restore_policy(folder: RunFolder, config: RunConfig, seed: int) -> RestoredPolicy:
+    """Return the policy of one seed, from the newest checkpoint.
+
+    Args:
+        folder: of the run.
+        config: of the run.
+        seed: index of the seed.
 
     Raises:
         EmbrlError: there is no such seed, no checkpoint yet, none with a policy, or it is damaged.
     """
     check_seed(folder, config, seed)
+    found, trainer = _newest(folder, config, {})
+    keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), config.replicas))
+    shapes = jax.eval_shape(jax.vmap(trainer.untrained), keys)
+    # Named as in a TrainState; the shapes of its environments are not known here.
+    agents = checkpoint.read(found, without_features(AgentOnly(shapes))).agent
+    agent = jax.tree.map(lambda leaf: jnp.asarray(leaf[seed]), agents)
+    agent = with_features(agent, trainer.action_inputs.features)
+    return RestoredPolicy(
+        agent.embedding, trainer.policy(agent), trainer.observation_space, trainer.action_space
+    )
+
+
+def restore_run(folder: RunFolder, custom_objectives: Mapping[str, OwnObjective]) -> RestoredRun:
+    """Return all replicas of a run, from the newest checkpoint.
+
+    Args:
+        folder: of the run.
+        custom_objectives: a user's objectives by name; the run's others are left out.
+
+    Raises:
+        EmbrlError: it has no policy yet, or a file is damaged.
+    """
+    found, trainer = _newest(folder, load_config(folder), custom_objectives)
+    shapes = state_shapes(trainer, None)
+    like = without_features(AgentAndReference(shapes.agent, shapes.reference))  # type: ignore[arg-type]
+    state = with_features(checkpoint.read(found, like), trainer.action_inputs.features)
+    return RestoredRun(folder, trainer, state)
+
+
+def state_shapes(
+    trainer: Trainer,
+    source: AgentAndReference | None,
+    begin: Callable[[Any, Any], TrainState] | None = None,
+) -> TrainState:
+    """Return the shapes of a checkpoint of policy training.
+
+    Args:
+        trainer: of the run.
+        source: of an embedding taken over, if there is one.
+        begin: returns the shapes of the first state, from those of agents and of pre-training's
+            data; None: without environments.
+    """
+    replicas = trainer.config.replicas
+    keys = jax.eval_shape(lambda: seed_keys(0, replicas))
+    agent = jax.eval_shape(jax.vmap(trainer.untrained), keys)
+    data = None
+    if trainer.pretrains:
+        num_envs = trainer.config.rollout.num_envs
+        steps = trainer.pretraining_timesteps // num_envs
+        data = trainer.transitions_like((replicas, steps, num_envs))
+    elif source is not None:
+        data = source.reference
+    if begin is None:
+        alone = jax.vmap(functools.partial(trainer.begin, envs=None))
+        return jax.eval_shape(alone, agent, data)
+    return begin(agent, data)
+
+
+def _newest(
+    folder: RunFolder, config: RunConfig, custom_objectives: Mapping[str, OwnObjective]
+) -> tuple[Any, Trainer]:
+    """Return the newest checkpoint of a run's policy training, and the trainer it is of."""
     found = checkpoint.latest(folder.checkpoint)
     if found is None:
-        raise EmbrlError(f"{folder.path} has no checkpoint yet: train it with embrl train")
+        raise EmbrlError(f"{folder.path} has no checkpoint yet; train it with embrl train")
     manifest, where = checkpoint.read_manifest(found), found / checkpoint.MANIFEST
     record: Any = manifest.get("record", {})
     if record.get("stage") != "training":
-        raise EmbrlError(f"{folder.path} has no policy yet: go on with embrl train --resume")
-    # A policy needs no objectives; those of the user's own may not be at hand.
-    known = {name: config.objectives[name] for name in config.objectives if name in OBJECTIVES}
-    action_space = spaces.from_json(manifest.get("action_space", {}), where)
-    program = Program(
-        dataclasses.replace(config, objectives=known),
+        raise EmbrlError(f"{folder.path} has no policy yet; continue with embrl train --resume")
+    # A policy needs no objectives, and a user's own may not be at hand.
+    known = {
+        name: weight
+        for name, weight in config.objectives.items()
+        if name in custom_objectives or name in OBJECTIVES
+    }
+    config = dataclasses.replace(config, objectives=known)
+    actions = spaces.from_json(manifest.get("action_space", {}), where)
+    trainer = Trainer(
+        config,
         spaces.from_json(manifest.get("observation_space", {}), where),
-        action_space,
-        inputs=action_inputs.of_run(config, action_space, folder),
+        actions,
+        custom_objectives,
+        ActionInputs.of_run(config, actions, folder),
     )
-    keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), config.rows))
-    shapes = jax.eval_shape(jax.vmap(program.untrained), keys)
-    # Named as in a SeedState, whose lanes only the environment could tell the shape of.
-    agents = checkpoint.read(found, without_features(AgentOnly(shapes))).agent
-    agent = jax.tree.map(lambda leaf: jnp.asarray(leaf[seed]), agents)
-    agent = with_features(agent, program.inputs.features)
-    return Restored(
-        agent.embedding,
-        program.policy(agent),
-        program.observation_space,
-        program.action_space,
-    )
+    return found, trainer

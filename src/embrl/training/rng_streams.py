@@ -1,7 +1,7 @@
-"""Random numbers, each for one purpose.
+"""Random streams: one for each use of random numbers.
 
-Every function takes its key as `purpose(key, ...)`: no two share random numbers, and evaluating
-changes nothing about training.
+Every function derives its key with `stream_key(key, ...)`, so that no two uses share random
+numbers, and evaluation does not change training.
 """
 
 import enum
@@ -13,26 +13,26 @@ from jaxtyping import Array, Int
 from embrl.core.types import Key
 
 
-class Purpose(enum.IntEnum):
-    """What random numbers are for."""
+class RngStream(enum.IntEnum):
+    """Uses of random numbers in a run."""
 
     COLLECT = 0
-    MODEL = 1
-    FIT = 2
+    EMBEDDING = 1
+    PRETRAIN = 2
     LEARNER = 3
-    LANES = 4
-    IMPROVE = 5
+    RESET = 4
+    ITERATE = 5
     EVALUATE = 6
     UPDATE = 7
     DECODER = 8
     PLAY = 9
 
 
-def purpose(key: Key, what: Purpose, index: int | Int[Array, ""] = 0) -> Key:
-    """The key for the `index`-th use of `what`."""
-    return jax.random.fold_in(jax.random.fold_in(key, what), index)
+def stream_key(key: Key, stream: RngStream, index: int | Int[Array, ""] = 0) -> Key:
+    """Return the key for the `index`-th use of a stream."""
+    return jax.random.fold_in(jax.random.fold_in(key, stream), index)
 
 
-def host_seed(seed: int, what: Purpose, index: int) -> int:
-    """The same for what draws its random numbers on the host: 32 bits from a run's seed."""
-    return int(np.random.SeedSequence((seed, what, index)).generate_state(1)[0])
+def host_seed(seed: int, stream: RngStream, index: int) -> int:
+    """Return a 32-bit seed for the `index`-th use of a stream on the host."""
+    return int(np.random.SeedSequence((seed, stream, index)).generate_state(1)[0])

@@ -1,51 +1,62 @@
-"""What is learned, and what training goes on with."""
+"""State of the training of one seed."""
 
-from typing import NamedTuple, TypeAlias
-
-import optax
+from typing import Any, NamedTuple, TypeAlias
 
 from embrl.algorithms.base import Learner
-from embrl.core.scaling import Seen
+from embrl.core.errors import EmbrlError
+from embrl.core.scaling import RunningStats
 from embrl.core.types import Transition
-from embrl.data.replay import Replay
-from embrl.data.rollout import Lanes
+from embrl.data.rollout import OpenEnvs
 from embrl.embedding.encoders import Norm
 from embrl.embedding.memory import Memory
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.monitor import Reference
-from embrl.training.exploration import Visits
 
-Found: TypeAlias = Transition | Reference
-"""Of pre-training: its transitions; or, where there was none, what the embedding was like where it
-comes from."""
+PretrainingData: TypeAlias = Transition | Reference
+"""Transitions of pre-training, `[T, B, ...]`; or, where the embedding was taken over from another
+run, its reference there."""
 
 
 class Agent(NamedTuple):
-    """What is learned."""
+    """Everything that a seed learns."""
 
     embedding: JointEmbedding | None
     norm: Norm | None
-    """Of X, as the policy sees it; None where states are not embedded."""
+    """Normalisation of X for the policy; None where states are not embedded."""
     learner: Learner
     memory: Memory | None = None
-    """What followed the states that were visited; None where nothing is remembered."""
-    seen: Seen | None = None
-    """Of raw observations without bounds, as far as policies look at them as they are."""
+    """Remembered visits of states; None where nothing is remembered."""
+    running_stats: RunningStats | None = None
+    """Statistics of unbounded observations, as far as the policy sees them as they are."""
+
+    @property
+    def embedded(self) -> JointEmbedding:
+        """The embedding of a method that has one.
+
+        Raises:
+            EmbrlError: the method has no embedding.
+        """
+        if self.embedding is None:
+            raise EmbrlError("this method has no embedding; choose another method")
+        return self.embedding
 
 
-class SeedState(NamedTuple):
+class TrainState(NamedTuple):
     """One seed in the middle of its training."""
 
     agent: Agent
-    lanes: Lanes | None
-    """None where the environment runs on the host."""
-    replay: Replay | None
-    """None where nothing is learned from it."""
-    optimiser: optax.OptState | None
-    """Of an embedding that goes on learning."""
-    f_optimiser: optax.OptState
-    """Of its f, if that is a network; else empty."""
+    envs: OpenEnvs | None
+    """Parallel environments; None where they are stepped on the host."""
     reference: Reference | None
-    """What the embedding was like before the policy; None without one."""
-    visits: Visits | None
-    """How often states were reached; None where nothing is paid for novelty."""
+    """The embedding before policy training, to monitor it; None without an embedding."""
+    parts: dict[str, Any]
+    """State of each optional part of training, by its name (`embrl.training.parts`)."""
+
+
+class Rollout(NamedTuple):
+    """Steps that the policy has taken between two updates."""
+
+    transitions: Transition
+    """`[T, B, ...]`."""
+    u: Any
+    """Internal actions behind them, `[T, B, ...]`."""

@@ -33,22 +33,23 @@ class Recorded:
     """What else is to be known of it, in plain values."""
 
     @property
-    def samples(self) -> int:
+    def timesteps(self) -> int:
         """Transitions, of all lanes."""
         return int(np.size(self.transitions.reward))
 
-    def first(self, samples: int) -> "Recorded":
+    def first(self, timesteps: int) -> "Recorded":
         """As many of them, or a few more to fill all lanes.
 
         Raises:
             EmbrlError: there are not as many.
         """
-        if samples > self.samples:
+        if timesteps > self.timesteps:
             raise EmbrlError(
-                f"fit.samples is {samples}: {self.name} has {self.samples} transitions"
+                f"pretrain.timesteps must be at most {self.timesteps}, the transitions of {self.name}, "
+                f"got {timesteps}"
             )
         lanes = self.transitions.reward.shape[1]
-        rows = -(-samples // lanes)
+        rows = -(-timesteps // lanes)
         some = Transition(*(column[:rows] for column in self.transitions))
         return dataclasses.replace(self, transitions=some)
 

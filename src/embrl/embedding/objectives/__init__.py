@@ -1,7 +1,7 @@
 """What embeddings are trained to do. An objective maps a model and transitions to a loss."""
 
 from embrl.core.registry import Registry
-from embrl.embedding.config import Shape
+from embrl.embedding.config import EmbeddingShape
 from embrl.embedding.objectives.base import (
     FunctionObjective,
     LossFunction,
@@ -16,7 +16,7 @@ __all__ = [
     "LossFunction",
     "Objective",
     "OwnObjective",
-    "Shape",
+    "EmbeddingShape",
     "checked_objective",
 ]
 

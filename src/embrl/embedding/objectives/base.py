@@ -1,65 +1,84 @@
-"""What every objective has in common."""
+"""Interface of objectives: losses of an embedding on transitions."""
 
 import abc
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, Protocol, TypeAlias
 
 import equinox as eqx
 from jaxtyping import Array, Float
 
 from embrl.core.errors import EmbrlError
 from embrl.core.types import Key, Transition
-from embrl.embedding.config import ModelConfig, Shape
+from embrl.embedding.config import EmbeddingConfig, EmbeddingShape
+from embrl.embedding.encoders import RawStates
 
-if TYPE_CHECKING:
-    from embrl.embedding.model import JointEmbedding
+
+class EncoderPair(Protocol):
+    """What objectives see of a joint embedding (`embrl.embedding.model.JointEmbedding`)."""
+
+    @property
+    def phi(self) -> Any:
+        """The state encoder, or the identity."""
+        ...
+
+    @property
+    def g(self) -> Any:
+        """The action encoder."""
+        ...
+
+    @property
+    def raw(self) -> RawStates:
+        """Observations in the form that networks take in, which predictions are compared with."""
+        ...
 
 
 class Objective(eqx.Module):
-    """A loss of a model on transitions, with parameters of its own that are learned beside phi and
-    g: a decoder, a reward head.
+    """A loss of an embedding on transitions.
+
+    Its own parameters (a decoder, a reward head) are learned together with phi and g.
     """
 
     segments: ClassVar[bool] = False
-    """Whether it takes `[H, N]`, H steps in a row of N segments, and a mask of the steps that
-    belong to their segment; else it takes `[N]`."""
+    """True if it takes `[H, N]`, H consecutive steps of N segments, and a mask of the steps that
+    belong to their segment; otherwise it takes `[N]`."""
 
     @abc.abstractmethod
-    def __init__(self, shape: Shape, config: ModelConfig, *, key: Key) -> None:
-        """Makes the networks."""
+    def __init__(self, shape: EmbeddingShape, config: EmbeddingConfig, *, key: Key) -> None:
+        """Initialise the networks."""
 
     @abc.abstractmethod
-    def __call__(self, model: "JointEmbedding", batch: Transition) -> Float[Array, ""]:
-        """The loss, mean over the batch."""
+    def __call__(self, model: EncoderPair, batch: Transition) -> Float[Array, ""]:
+        """Return the loss, averaged over the batch."""
+
+
+LossFunction: TypeAlias = Callable[[Any, Transition], Float[Array, ""]]
+"""A loss without parameters of its own: of a `JointEmbedding` and transitions `[N]`."""
+
+OwnObjective: TypeAlias = LossFunction | type[Objective]
+"""A user's objective: a function, or a class with parameters."""
 
 
 class FunctionObjective(Objective):
-    """A user's plain function of a model and transitions `[N]`."""
+    """An objective given as a plain function of an embedding and transitions `[N]`."""
 
-    function: "LossFunction" = eqx.field(static=True)
+    function: LossFunction = eqx.field(static=True)
 
-    def __init__(self, function: "LossFunction") -> None:
+    def __init__(self, function: LossFunction) -> None:
         self.function = function
 
-    def __call__(self, model: "JointEmbedding", batch: Transition) -> Float[Array, ""]:
+    def __call__(self, model: EncoderPair, batch: Transition) -> Float[Array, ""]:
         return self.function(model, batch)
 
 
-LossFunction: TypeAlias = Callable[["JointEmbedding", Transition], Float[Array, ""]]
-
-OwnObjective: TypeAlias = LossFunction | type[Objective]
-"""What a user may pass in: a function, or a class with parameters."""
-
-
 def checked_objective(name: str, kind: Any) -> OwnObjective:
-    """`kind`, if it can be an objective.
+    """Return `kind`, if it can be an objective.
 
     Raises:
-        EmbrlError: it cannot.
+        EmbrlError: it is neither a function nor a subclass of `Objective`.
     """
     if issubclass(kind, Objective) if isinstance(kind, type) else callable(kind):
         return kind
     raise EmbrlError(
-        f"objective {name} must be a function of a model and transitions, or a subclass of "
-        f"Objective, not {kind!r}"
+        f"objective {name} must be a function of an embedding and transitions, or a subclass of "
+        f"Objective, got {kind!r}"
     )

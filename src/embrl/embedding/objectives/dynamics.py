@@ -1,6 +1,6 @@
 """Predict the next state: the objective of JSAE."""
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -8,8 +8,8 @@ from jaxtyping import Array, Bool, Float
 
 from embrl.core.nn import MLP, categorical_log_prob
 from embrl.core.types import Key, Transition
-from embrl.embedding.config import ModelConfig, Shape
-from embrl.embedding.objectives.base import Objective
+from embrl.embedding.config import EmbeddingConfig, EmbeddingShape
+from embrl.embedding.objectives.base import EncoderPair, Objective
 from embrl.embedding.transition import (
     Move,
     Prediction,
@@ -19,9 +19,6 @@ from embrl.embedding.transition import (
     observation_loss,
 )
 
-if TYPE_CHECKING:
-    from embrl.embedding.model import JointEmbedding
-
 
 class Forward(Objective):
     """Negative log likelihood of s' in nats, or its mean squared error where states are
@@ -30,23 +27,23 @@ class Forward(Objective):
 
     T: TransitionModel
 
-    def __init__(self, shape: Shape, config: ModelConfig, *, key: Key) -> None:
+    def __init__(self, shape: EmbeddingShape, config: EmbeddingConfig, *, key: Key) -> None:
         """
         Raises:
             EmbrlError: states are not embedded.
         """
         self.T = new_transition(shape, config, key=key)
 
-    def __call__(self, model: "JointEmbedding", batch: Transition) -> Float[Array, ""]:
+    def __call__(self, model: EncoderPair, batch: Transition) -> Float[Array, ""]:
         predicted = self._predict(model, batch)
         return mean_observation_loss(predicted, model.raw(batch.next_observation))
 
-    def losses(self, model: "JointEmbedding", batch: Transition) -> Float[Array, "*batch"]:
+    def losses(self, model: EncoderPair, batch: Transition) -> Float[Array, "*batch"]:
         """The loss of each transition."""
         predicted = self._predict(model, batch)
         return observation_loss(predicted, model.raw(batch.next_observation))
 
-    def accuracy(self, model: "JointEmbedding", batch: Transition) -> Float[Array, ""] | None:
+    def accuracy(self, model: EncoderPair, batch: Transition) -> Float[Array, ""] | None:
         """Share of transitions where every factor of s' is the likeliest one; None for boxes."""
         predicted = self._predict(model, batch)
         if not isinstance(predicted, tuple):
@@ -55,16 +52,9 @@ class Forward(Objective):
         right = [logits.argmax(-1) == targets[..., i] for i, logits in enumerate(predicted)]
         return jnp.stack(right).all(0).mean()
 
-    def _predict(self, model: "JointEmbedding", batch: Transition) -> Prediction:
+    def _predict(self, model: EncoderPair, batch: Transition) -> Prediction:
         x, e = model.phi(batch.observation), model.g(batch.action)
         return self.T(x, e, model.phi.points, batch.action)
-
-
-# DOC Tell which action was taken from what it changed: the objective of RA.
-
-
-if TYPE_CHECKING:
-    from embrl.embedding.model import JointEmbedding
 
 
 class Inverse(Objective):
@@ -74,7 +64,7 @@ class Inverse(Objective):
 
     h: MLP
 
-    def __init__(self, shape: Shape, config: ModelConfig, *, key: Key) -> None:
+    def __init__(self, shape: EmbeddingShape, config: EmbeddingConfig, *, key: Key) -> None:
         """
         Raises:
             EmbrlError: actions are not discrete.
@@ -82,7 +72,7 @@ class Inverse(Objective):
         shape.choices("inverse")
         self.h = MLP(shape.pair, config.inverse_hidden, shape.d, key=key)
 
-    def __call__(self, model: "JointEmbedding", batch: Transition) -> Float[Array, ""]:
+    def __call__(self, model: EncoderPair, batch: Transition) -> Float[Array, ""]:
         x, next_x = model.phi(batch.observation), model.phi(batch.next_observation)
         guess = jnp.tanh(self.h(jnp.concatenate([x, next_x], axis=-1)))
         table = model.g.table
@@ -90,13 +80,6 @@ class Inverse(Objective):
         # ||guess||^2 is the same for all actions and falls out of the softmax.
         logits = 2.0 * guess @ table.T - (table**2).sum(-1)
         return -categorical_log_prob(logits, batch.action).mean()
-
-
-# DOC Predict the embeddings of the next states, several steps ahead.
-
-
-if TYPE_CHECKING:
-    from embrl.embedding.model import JointEmbedding
 
 
 class Latent(Objective):
@@ -114,7 +97,7 @@ class Latent(Objective):
 
     D: Move
 
-    def __init__(self, shape: Shape, config: ModelConfig, *, key: Key) -> None:
+    def __init__(self, shape: EmbeddingShape, config: EmbeddingConfig, *, key: Key) -> None:
         """
         Raises:
             EmbrlError: states are not embedded.
@@ -123,7 +106,7 @@ class Latent(Objective):
         self.D = Move(m, shape.d, config.head_hidden, m, key=key)
 
     def __call__(
-        self, model: "JointEmbedding", batch: Transition, mask: Bool[Array, "H N"] | None = None
+        self, model: EncoderPair, batch: Transition, mask: Bool[Array, "H N"] | None = None
     ) -> Float[Array, ""]:
         e = model.g(batch.action)
         target = jax.lax.stop_gradient(model.phi(batch.next_observation))

@@ -1,18 +1,13 @@
 """Tell the state from its embedding: half of an autoencoder."""
 
-from typing import TYPE_CHECKING
-
 from jaxtyping import Array, Float
 
 from embrl.core.nn import MLP, categorical_log_prob
 from embrl.core.types import Key, Transition
-from embrl.embedding.config import ModelConfig, Shape
+from embrl.embedding.config import EmbeddingConfig, EmbeddingShape
 from embrl.embedding.encoders import ContinuousActions, RawStates
-from embrl.embedding.objectives.base import Objective
+from embrl.embedding.objectives.base import EncoderPair, Objective
 from embrl.embedding.transition import as_prediction, observation_loss, output_size
-
-if TYPE_CHECKING:
-    from embrl.embedding.model import JointEmbedding
 
 
 class StateReconstruction(Objective):
@@ -20,7 +15,7 @@ class StateReconstruction(Objective):
 
     decoder: MLP
 
-    def __init__(self, shape: Shape, config: ModelConfig, *, key: Key) -> None:
+    def __init__(self, shape: EmbeddingShape, config: EmbeddingConfig, *, key: Key) -> None:
         """
         Raises:
             EmbrlError: states are not embedded.
@@ -28,17 +23,10 @@ class StateReconstruction(Objective):
         outputs = output_size(RawStates(shape.observation_space).features)
         self.decoder = MLP(shape.m("state"), config.head_hidden, outputs, last_scale=0.1, key=key)
 
-    def __call__(self, model: "JointEmbedding", batch: Transition) -> Float[Array, ""]:
+    def __call__(self, model: EncoderPair, batch: Transition) -> Float[Array, ""]:
         outputs = self.decoder(model.phi(batch.observation))
         target = model.raw(batch.observation)
         return observation_loss(as_prediction(outputs, model.raw.features), target).mean()
-
-
-# DOC Tell the action from its embedding: half of an autoencoder, and a part of DCT.
-
-
-if TYPE_CHECKING:
-    from embrl.embedding.model import JointEmbedding
 
 
 class ActionReconstruction(Objective):
@@ -46,11 +34,11 @@ class ActionReconstruction(Objective):
 
     decoder: MLP
 
-    def __init__(self, shape: Shape, config: ModelConfig, *, key: Key) -> None:
+    def __init__(self, shape: EmbeddingShape, config: EmbeddingConfig, *, key: Key) -> None:
         outputs = shape.actions or shape.action_length
         self.decoder = MLP(shape.d, config.head_hidden, outputs, last_scale=0.1, key=key)
 
-    def __call__(self, model: "JointEmbedding", batch: Transition) -> Float[Array, ""]:
+    def __call__(self, model: EncoderPair, batch: Transition) -> Float[Array, ""]:
         logits = self.decoder(model.g(batch.action))
         if isinstance(model.g, ContinuousActions):
             return ((logits - model.g.raw(batch.action)) ** 2).mean()

@@ -1,7 +1,5 @@
 """Predict the reward."""
 
-from typing import TYPE_CHECKING
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,13 +7,10 @@ from jaxtyping import Array, Float
 
 from embrl.core.nn import MLP, FactorLinear
 from embrl.core.types import Key, Transition
-from embrl.embedding.config import ModelConfig, Shape
+from embrl.embedding.config import EmbeddingConfig, EmbeddingShape
 from embrl.embedding.encoders import RawStates
-from embrl.embedding.objectives.base import Objective
+from embrl.embedding.objectives.base import EncoderPair, Objective
 from embrl.embedding.transition import Prediction
-
-if TYPE_CHECKING:
-    from embrl.embedding.model import JointEmbedding
 
 BINS = 65
 LARGEST = 1e4
@@ -39,16 +34,16 @@ class Reward(Objective):
 
     network: MLP
 
-    def __init__(self, shape: Shape, config: ModelConfig, *, key: Key) -> None:
+    def __init__(self, shape: EmbeddingShape, config: EmbeddingConfig, *, key: Key) -> None:
         self.network = MLP(
             shape.features, config.head_hidden, BINS, beside=shape.d, last_scale=0.1, key=key
         )
 
-    def __call__(self, model: "JointEmbedding", batch: Transition) -> Float[Array, ""]:
+    def __call__(self, model: EncoderPair, batch: Transition) -> Float[Array, ""]:
         logits = self.network(model.phi(batch.observation), model.g(batch.action))
         return -(two_hot(batch.reward) * jax.nn.log_softmax(logits)).sum(-1).mean()
 
-    def expected(self, model: "JointEmbedding", batch: Transition) -> Float[Array, "*batch"]:
+    def expected(self, model: EncoderPair, batch: Transition) -> Float[Array, "*batch"]:
         """The predicted mean reward."""
         logits = self.network(model.phi(batch.observation), model.g(batch.action))
         return (jax.nn.softmax(logits) * jnp.asarray(CENTRES, jnp.float32)).sum(-1)
@@ -66,13 +61,6 @@ def two_hot(reward: Float[Array, "*batch"]) -> Float[Array, "*batch bins"]:
     return jnp.where(upper, share, 0.0) + jnp.where(lower, 1.0 - share, 0.0)
 
 
-# DOC Read the reward off the next state.
-
-
-if TYPE_CHECKING:
-    from embrl.embedding.model import JointEmbedding
-
-
 class Outcome(Objective):
     """Squared error of R(s'), as a share of the rewards' variance. R is linear: a number for every
     value of every factor, added up, or weights of a box's dimensions.
@@ -85,13 +73,13 @@ class Outcome(Objective):
     log_scale: Float[Array, ""]
     """Of the reward's unit, which nobody knows beforehand."""
 
-    def __init__(self, shape: Shape, config: ModelConfig, *, key: Key) -> None:
+    def __init__(self, shape: EmbeddingShape, config: EmbeddingConfig, *, key: Key) -> None:
         del config
         features = RawStates(shape.observation_space).features
         self.network = MLP(features, (), 1, last_scale=0.0, key=key)
         self.log_scale = jnp.float32(0.0)
 
-    def __call__(self, model: "JointEmbedding", batch: Transition) -> Float[Array, ""]:
+    def __call__(self, model: EncoderPair, batch: Transition) -> Float[Array, ""]:
         found = self.scale * self.network(model.raw(batch.next_observation))[..., 0]
         variance = ((batch.reward - batch.reward.mean()) ** 2).mean() + 1e-6
         return ((found - batch.reward) ** 2).mean() / variance
@@ -123,13 +111,6 @@ class Outcome(Objective):
         return sum(means[1:], means[0]) + self.scale * self.network.layers[0].bias[0]
 
 
-# DOC Predict whether the episode ends here.
-
-
-if TYPE_CHECKING:
-    from embrl.embedding.model import JointEmbedding
-
-
 class Termination(Objective):
     """Cross entropy of `terminated` given (x, e), in nats. Truncation is nothing to predict: it
     says nothing of the world.
@@ -137,12 +118,12 @@ class Termination(Objective):
 
     network: MLP
 
-    def __init__(self, shape: Shape, config: ModelConfig, *, key: Key) -> None:
+    def __init__(self, shape: EmbeddingShape, config: EmbeddingConfig, *, key: Key) -> None:
         self.network = MLP(
             shape.features, config.head_hidden, 1, beside=shape.d, last_scale=0.1, key=key
         )
 
-    def __call__(self, model: "JointEmbedding", batch: Transition) -> Float[Array, ""]:
+    def __call__(self, model: EncoderPair, batch: Transition) -> Float[Array, ""]:
         logit = self.network(model.phi(batch.observation), model.g(batch.action))[..., 0]
         sign = 1.0 - 2.0 * batch.terminated
         return jax.nn.softplus(sign * logit).mean()

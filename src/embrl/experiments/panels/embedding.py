@@ -18,7 +18,7 @@ from embrl.experiments.summary import Difference, ci95, judge
 from embrl.report.environment_pictures import picture_of
 from embrl.report.run_figures import draw_embedding, visited_states
 from embrl.storage.run_folder import RunFolder
-from embrl.training.restore import restore
+from embrl.training.restore import restore_policy
 
 ACTUATORS = 9
 FIT_STEPS = 5000
@@ -67,25 +67,25 @@ def fig2(options: Options) -> Panel:
 
 def _brief(config: RunConfig) -> RunConfig:
     """All samples, as there are few, and fewer gradient steps."""
-    steps = config.fit.steps // 8
+    steps = config.pretrain.gradient_steps // 8
     return dataclasses.replace(
         config,
         seeds=min(config.seeds, QUICK_SEEDS),
-        fit=dataclasses.replace(config.fit, steps=steps),
+        fit=dataclasses.replace(config.pretrain, steps=steps),
     )
 
 
 def _config(env: GridworldConfig, settings: Settings, options: Options) -> RunConfig:
     config = default_config("gridworld", env, "jsae", "vpg", settings)
-    fit = dataclasses.replace(config.fit, steps=FIT_STEPS)
+    fit = dataclasses.replace(config.pretrain, steps=FIT_STEPS)
     return dataclasses.replace(
         config,
         seeds=options.seeds,
-        samples=fit.samples + EPOCHS * config.rollout.epoch,
-        model=dataclasses.replace(config.model, m=2, d=2),
+        samples=pretrain.timesteps + EPOCHS * config.rollout.steps_per_update,
+        model=dataclasses.replace(config.embedding, m=2, d=2),
         fit=fit,
         evaluation=dataclasses.replace(
-            config.evaluation, every=config.rollout.epoch, final_episodes=10
+            config.evaluation, every=config.rollout.steps_per_update, final_episodes=10
         ),
     )
 
@@ -120,7 +120,7 @@ def measure(folder: RunFolder, config: RunConfig) -> Measures:
     effects = np.asarray(env.action_effects(), np.float64)
     found = Measures([], [], [])
     for seed in range(config.seeds):
-        embedding = restore(folder, config, seed).embedding
+        embedding = restore_policy(folder, config, seed).embedding
         assert embedding is not None
         x = np.asarray(embedding.phi.points[0], np.float64)
         present = picture.reachable & visited_states(folder, config, env, seed)

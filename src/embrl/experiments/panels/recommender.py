@@ -41,8 +41,8 @@ MIXTURE = (
     "(docs/environments/recommender.md); nothing is added to the recommended item's probability."
 )
 UPDATES = (
-    f"Continuous updates of the embedding: {UPDATE['steps']} gradient steps on "
-    f"{UPDATE['batch']} transitions after every epoch; the paper does not say how many."
+    f"Continuous updates of the embedding: {UPDATE['gradient_steps']} gradient steps on "
+    f"{UPDATE['batch_size']} transitions after every epoch; the paper does not say how many."
 )
 PRETRAINING = "200,000 samples of pre-training, as on page 18; page 17 says 50,000."
 UNREADABLE = (

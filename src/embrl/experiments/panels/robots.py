@@ -97,13 +97,13 @@ def _of_sac(line: Line) -> Line:
 
 def _brief(config: RunConfig) -> RunConfig:
     """A few epochs: simulators are slow."""
-    epoch = config.rollout.epoch
+    epoch = config.rollout.steps_per_update
     pretraining = epoch if config.method != "none" else 0
     return dataclasses.replace(
         config,
         seeds=min(config.seeds, 2),
         samples=pretraining + QUICK * epoch,
-        fit=dataclasses.replace(config.fit, samples=max(pretraining, 1), steps=100),
+        fit=dataclasses.replace(config.pretrain, samples=max(pretraining, 1), steps=100),
         evaluation=dataclasses.replace(
             config.evaluation, every=2 * epoch, episodes=2, final_episodes=2
         ),

@@ -18,7 +18,7 @@ TAKEN_OVER = TransferConfig(keep="states", policy=True)
 DEVIATIONS = (
     WALLS,
     "The policy is taken over together with phi and T, which then stay as they are "
-    f"(docs/transfer.md); its std begins with at least {TAKEN_OVER.std}. The paper says no more "
+    f"(docs/transfer.md); its std begins with at least {TAKEN_OVER.min_std}. The paper says no more "
     "than that phi is initialised with the old weights, and calls the old policy a critical "
     "initialisation.",
     "The old environment's samples are not counted in the transferred curve.",

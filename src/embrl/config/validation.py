@@ -1,0 +1,121 @@
+"""Validation of how the settings of a run fit together, and to the environment."""
+
+import gymnasium
+
+from embrl.config.run import RunConfig
+from embrl.core.errors import EmbrlError, SettingError
+from embrl.core.spaces import is_continuous
+from embrl.decoding import DECODERS
+from embrl.decoding.config import build
+from embrl.embedding.methods import METHODS
+from embrl.envs.environment import named_factor
+
+
+def validate_embedding(
+    config: RunConfig, observation_space: gymnasium.Space, action_space: gymnasium.Space
+) -> None:
+    """Check the settings that an embedding depends on.
+
+    Raises:
+        EmbrlError: some do not fit; the message names the setting and the reason.
+    """
+    if config.objectives and not METHODS[config.method].embeds:
+        raise EmbrlError(
+            f"objectives need an embedding, and method {config.method} has none; choose another "
+            "method"
+        )
+    _validate_decoder(config, action_space)
+    if METHODS[config.method].embeds:
+        config.transfer.validate()
+        config.pretrain.validate()
+        config.embedding.validate(action_space)
+        config.online.validate()
+        _validate_echo(config, observation_space, action_space)
+    else:
+        for setting, value in (
+            ("transfer.run", config.transfer.run),
+            ("online.every", config.online.every),
+        ):
+            if value:
+                raise EmbrlError(
+                    f"{setting} needs an embedding, and method {config.method} has none"
+                )
+    if config.online.every and not config.objectives:
+        raise SettingError(
+            "online.every",
+            f"0 for method {config.method}, which has no objectives",
+            config.online.every,
+        )
+
+
+def validate_policy(
+    config: RunConfig, observation_space: gymnasium.Space, action_space: gymnasium.Space
+) -> None:
+    """Check the settings that a policy depends on.
+
+    Raises:
+        EmbrlError: some do not fit; the message names the setting and the reason.
+    """
+    if config.policy.std_unit == "action" and not is_continuous(action_space):
+        raise SettingError("policy.std_unit", f"embedding for {action_space}", "action")
+    if config.policy.inputs == "embedding":
+        return
+    reason = None
+    if not METHODS[config.method].states:
+        reason = f"method {config.method} embeds no states"
+    elif not is_continuous(observation_space):
+        reason = f"observations are {observation_space}, not a Box"
+    elif _scored_by_model(config):
+        reason = "decoder.scorer model sees states by their embedding alone"
+    elif not config.policy.hidden:
+        reason = "policy.hidden has no layer to join them in"
+    if reason is not None:
+        raise SettingError("policy.inputs", "embedding", config.policy.inputs, reason)
+
+
+def _scored_by_model(config: RunConfig) -> bool:
+    return DECODERS[config.decoder.kind].needs_judge and config.decoder.scorer == "model"
+
+
+def _validate_decoder(config: RunConfig, action_space: gymnasium.Space) -> None:
+    kind, algorithm = config.decoder.kind, config.algorithm
+    build(config.decoder)
+    if not METHODS[config.method].actions:
+        if kind not in ("nearest", "learned"):
+            raise EmbrlError(
+                f"decoder.kind {kind} needs embedded actions, and method {config.method} has none"
+            )
+        return
+    if (kind == "learned") != is_continuous(action_space):
+        suitable = "learned" if is_continuous(action_space) else "nearest"
+        raise SettingError("decoder.kind", f"{suitable} for {action_space}", kind)
+    if DECODERS[kind].needs_judge and config.decoder.scorer == "model":
+        if lacking := {"forward", "outcome"} - config.objectives.keys():
+            raise EmbrlError(
+                f"decoder.scorer model needs {' and '.join(sorted(lacking))}; add to objectives"
+            )
+    elif DECODERS[kind].needs_judge and not config.hyperparameters.off_policy:
+        raise EmbrlError(
+            f"decoder.kind {kind} needs a critic of actions, and {algorithm} has none; choose sac, "
+            "or decoder.scorer model"
+        )
+    if kind == "softmax" and config.hyperparameters.off_policy:
+        raise EmbrlError(
+            f"decoder.kind softmax needs an on-policy algorithm, got {algorithm}; choose vpg or ppo"
+        )
+
+
+def _validate_echo(
+    config: RunConfig, observation_space: gymnasium.Space, action_space: gymnasium.Space
+) -> None:
+    echo = config.echo
+    named = named_factor(config.env)
+    echo.validate(config.embedding, observation_space, action_space, named)
+    if echo.memory and (config.embedding.head != "echo" or not _scored_by_model(config)):
+        raise SettingError(
+            "echo.memory", "0 without embedding.head echo and decoder.scorer model", echo.memory
+        )
+    if echo.tie and not METHODS[config.method].states:
+        raise EmbrlError(f"echo.tie needs embedded states; method {config.method} has none")
+    if echo.tie and config.transfer.run and config.transfer.keep == "actions":
+        raise EmbrlError("echo.tie needs transfer.keep both, got actions")

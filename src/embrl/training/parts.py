@@ -1,0 +1,284 @@
+"""Optional parts of training, each with a state and hooks of its own.
+
+`Trainer` calls the hooks of all its parts, in order:
+
+    begin -> (collect -> reward -> [the policy learns] -> finish) for every update
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, ClassVar, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Int
+
+from embrl.algorithms.policy import OverallPolicy
+from embrl.config.run import OnlineConfig
+from embrl.core.types import Key, Transition
+from embrl.data import replay as ring
+from embrl.decoding.rescaled import Rescaled
+from embrl.embedding import pretraining
+from embrl.embedding.memory import Memory, remember
+from embrl.embedding.model import JointEmbedding
+from embrl.embedding.pretraining import Weights
+from embrl.training import online_updates
+from embrl.training.exploration import VisitCounter
+from embrl.training.online_updates import OnlineState
+from embrl.training.rng_streams import RngStream
+from embrl.training.state import PretrainingData, TrainState
+
+
+class Step(NamedTuple):
+    """An update in the making, as hooks see it."""
+
+    transitions: Transition
+    """The latest rollout, `[T, B, ...]`."""
+    u: Array
+    """Internal actions behind it, `[T, B, ...]`."""
+    policy: OverallPolicy
+    """The policy that took the steps."""
+    key: Key
+    number: Int[Array, ""]
+    """Number of the update, from 0 on."""
+
+
+class Part:
+    """Base class of optional parts; by default, hooks leave everything as it is."""
+
+    name: ClassVar[str]
+
+    def begin(self, state: TrainState, data: PretrainingData | None) -> TrainState:
+        """Return the state before the first update.
+
+        Args:
+            state: with the states of the parts before this one.
+            data: of pre-training, if there was any.
+        """
+        del data
+        return state
+
+    def collect(self, state: TrainState, step: Step) -> TrainState:
+        """Take in a rollout, before the policy learns from it."""
+        del step
+        return state
+
+    def reward(
+        self, state: TrainState, transitions: Transition, index: Int[Array, ""]
+    ) -> Transition:
+        """Return transitions with the rewards that the policy is to learn from."""
+        del state, index
+        return transitions
+
+    def finish(self, state: TrainState, step: Step) -> TrainState:
+        """Complete an update, after the policy has learned."""
+        del step
+        return state
+
+
+@dataclasses.dataclass(frozen=True)
+class ReplayBuffer(Part):
+    """The latest transitions, for off-policy algorithms and online updates."""
+
+    name: ClassVar[str] = "replay"
+
+    num_envs: int
+    rollout_length: int
+    """Steps of each environment in a rollout, which is a block of the ring."""
+    capacity: int
+    """Transitions that it holds at least."""
+    pretraining_blocks: int
+    """Blocks of pre-training's transitions, which it begins with."""
+    offset_dim: int | None
+    """Dimensions of E; None where internal actions are not replayed."""
+    updated: bool
+    """True if the embedding is updated online."""
+    transitions_like: Callable[[tuple[int, ...]], Transition]
+
+    @property
+    def rows(self) -> int:
+        """Rows of the ring, each with a step of every environment."""
+        return ring.ring_rows(self.capacity, self.num_envs, self.rollout_length)
+
+    def filled(self, replay: ring.Replay, index: Int[Array, ""] | int) -> Int[Array, ""]:
+        """Return the number of rows that hold transitions after `index` updates."""
+        return ring.filled(replay, self.rollout_length, self.pretraining_blocks + index)
+
+    def begin(self, state: TrainState, data: PretrainingData | None) -> TrainState:
+        if not isinstance(data, Transition):
+            like = self.transitions_like((1, self.num_envs))
+            return with_part(state, self.name, ring.new_replay(like, self.rows, self.offset_dim))
+        transitions = data
+
+        def put(number: Int[Array, ""], replay: ring.Replay) -> ring.Replay:
+            block = jax.tree.map(
+                lambda column: jax.lax.dynamic_slice_in_dim(
+                    column, number * self.rollout_length, self.rollout_length
+                ),
+                transitions,
+            )
+            # The offset of a random action is 0: it was chosen as itself.
+            return ring.write(replay, block, None, number)
+
+        replay = ring.new_replay(transitions, self.rows, self.offset_dim)
+        replay = jax.lax.fori_loop(0, self.pretraining_blocks, put, replay)
+        return with_part(state, self.name, replay)
+
+    def collect(self, state: TrainState, step: Step) -> TrainState:
+        replay, embedding = state.parts[self.name], state.agent.embedding
+        offset = None
+        if embedding is not None and replay.offset is not None:
+            offset = online_updates.offsets(
+                embedding, step.transitions.action, step.u, step.policy.allowed
+            )
+        block = self.pretraining_blocks + step.number
+        return with_part(state, self.name, ring.write(replay, step.transitions, offset, block))
+
+    def draw(self, state: TrainState, step: Step, key: Key, count: int) -> tuple[Transition, Array]:
+        """Return `count` random transitions `[count, ...]`, and the internal actions behind them."""
+        replay, embedding = state.parts[self.name], state.agent.embedding
+        rows = self.filled(replay, step.number + 1)
+        transitions, offset = ring.draw(replay, key, count, rows)
+        u = transitions.action
+        if embedding is not None and offset is not None:
+            u = online_updates.re_embedded(
+                embedding, transitions.action, offset, step.policy.allowed, updated=self.updated
+            )
+        elif isinstance(step.policy.f, Rescaled):
+            u = step.policy.f.raw(transitions.action)
+        return transitions, u
+
+
+@dataclasses.dataclass(frozen=True)
+class EpisodicMemory(Part):
+    """Remembered visits of states, which predictions of the echo head are mixed with.
+
+    Its state is the agent's `memory`, as the policy needs it.
+    """
+
+    name: ClassVar[str] = "memory"
+
+    replay: ReplayBuffer | None
+    """Where transitions are kept; None: pre-training's are remembered, and no others."""
+
+    def begin(self, state: TrainState, data: PretrainingData | None) -> TrainState:
+        embedding = state.agent.embedded
+        if self.replay is not None:
+            replay = state.parts[self.replay.name]
+            memory = self.remember(embedding, replay.steps, self.replay.filled(replay, 0))
+        elif isinstance(data, Transition):
+            memory = self.remember(embedding, data, jnp.int32(data.reward.shape[0]))
+        else:
+            return state
+        return state._replace(agent=state.agent._replace(memory=memory))
+
+    @staticmethod
+    def remember(
+        embedding: JointEmbedding, transitions: Transition, rows: Int[Array, ""]
+    ) -> Memory:
+        """Return the memory of the first `rows` rows of transitions `[T, B, ...]`."""
+        T, outcome = embedding.echo, embedding.outcome
+        known = jnp.arange(transitions.reward.shape[0], dtype=jnp.int32)[:, None] < rows
+        known = jnp.broadcast_to(known, transitions.reward.shape)
+        visits, chain = remember(embedding.raw, T.named, transitions, known, T.own_share)
+        return Memory(visits, chain, T.promises(chain, outcome))
+
+
+@dataclasses.dataclass(frozen=True)
+class ExplorationBonus(Part):
+    """Bonus for reaching states that were seldom reached."""
+
+    name: ClassVar[str] = "exploration"
+
+    counter: VisitCounter
+    num_updates: int
+
+    def begin(self, state: TrainState, data: PretrainingData | None) -> TrainState:
+        visits = self.counter.zeros()
+        if isinstance(data, Transition):
+            visits = self.counter.count(visits, data)
+        return with_part(state, self.name, visits)
+
+    def collect(self, state: TrainState, step: Step) -> TrainState:
+        visits = self.counter.count(state.parts[self.name], step.transitions)
+        return with_part(state, self.name, visits)
+
+    def reward(
+        self, state: TrainState, transitions: Transition, index: Int[Array, ""]
+    ) -> Transition:
+        visits, progress = state.parts[self.name], index / self.num_updates
+        bonus = self.counter.bonus(visits, transitions.next_observation, progress)
+        return transitions._replace(reward=transitions.reward + bonus)
+
+
+@dataclasses.dataclass(frozen=True)
+class ObservationStatistics(Part):
+    """Running statistics of unbounded observations; the agent holds them."""
+
+    name: ClassVar[str] = "statistics"
+
+    def finish(self, state: TrainState, step: Step) -> TrainState:
+        stats = state.agent.running_stats
+        if stats is None:
+            return state
+        stats = stats.update(step.transitions.observation)
+        return state._replace(agent=state.agent._replace(running_stats=stats))
+
+
+@dataclasses.dataclass(frozen=True)
+class OnlineUpdates(Part):
+    """Updates of the embedding during policy training (`embrl.training.online_updates`)."""
+
+    name: ClassVar[str] = "online"
+
+    replay: ReplayBuffer
+    config: OnlineConfig
+    weights: Weights
+    horizon: int
+    num_updates: int
+    remember: Callable[[JointEmbedding, Transition, Int[Array, ""]], Memory | None]
+
+    def begin(self, state: TrainState, data: PretrainingData | None) -> TrainState:
+        del data
+        embedding = state.agent.embedded
+        optimisers = pretraining.start(embedding).optimiser, pretraining.start_decoder(embedding)
+        return with_part(state, self.name, optimisers)
+
+    def finish(self, state: TrainState, step: Step) -> TrainState:
+        agent, replay = state.agent, state.parts[self.replay.name]
+        optimiser, f_optimiser = state.parts[self.name]
+        before = OnlineState(agent.embedded, agent.norm, optimiser, f_optimiser, agent.memory)
+        key = jax.random.fold_in(step.key, RngStream.PRETRAIN)
+
+        def update(before: OnlineState) -> OnlineState:
+            return online_updates.update(
+                before,
+                step.transitions,
+                replay,
+                key,
+                online_updates.learning_rate(self.config, step.number, self.num_updates),
+                config=self.config,
+                weights=self.weights,
+                horizon=self.horizon,
+                rows=self.replay.filled(replay, step.number + 1),
+                remember=self.remember,
+            )
+
+        # The index is the same for all seeds: under a vmap this stays a branch.
+        due = online_updates.is_due(self.config, step.number, self.num_updates)
+        after = jax.lax.cond(due, update, lambda before: before, before)
+        agent = agent._replace(embedding=after.embedding, norm=after.norm, memory=after.memory)
+        state = with_part(state, self.name, (after.optimiser, after.f_optimiser))
+        return state._replace(agent=agent)
+
+
+def remember_nothing(
+    embedding: JointEmbedding, transitions: Transition, rows: Int[Array, ""]
+) -> None:
+    """Return None: the memory of runs without one."""
+    del embedding, transitions, rows
+
+
+def with_part(state: TrainState, name: str, value: Any) -> TrainState:
+    """Return the state with another value for one part."""
+    return state._replace(parts={**state.parts, name: value})
