@@ -1,4 +1,4 @@
-"""What on-policy algorithms share: all but the loss of the policy."""
+"""On-policy actor-critic: everything that VPG and PPO share but the loss of the policy."""
 
 import abc
 import dataclasses
@@ -21,22 +21,22 @@ from embrl.algorithms.base import (
     PolicyConfig,
 )
 from embrl.algorithms.networks import Features, Network, network
-from embrl.core.errors import EmbrlError
+from embrl.core.errors import EmbrlError, check_at_least
 from embrl.core.types import Key, Observation
 from embrl.decoding.decoder import Decoder, Judge
 
 ADAM = optax.scale_by_adam(eps=1e-5)
 
 SPREADS = ("log_std", "log_temperature")
-"""Parameters that say how random a policy is; they have a learning rate of their own."""
+"""Parameters of a policy's randomness; they have a learning rate of their own."""
 
-Measures = dict[str, Float[Array, ""]]
+Metrics = dict[str, Float[Array, ""]]
 State = TypeVar("State")
 Data = TypeVar("Data")
 
 
 class Policy(NamedTuple):
-    """What is random between features and an original action, and is learned together."""
+    """Actor and decoder: the random choices between features and an original action."""
 
     actor: Actor
     f: Decoder
@@ -49,7 +49,7 @@ class Policy(NamedTuple):
         action: Array,
         allowed: Bool[Array, " n"] | None = None,
     ) -> Float[Array, "*batch"]:
-        """What both choices add up to: log pi_i(u | x) + log P(a | u), among allowed actions."""
+        """Return log pi_i(u | x) + log P(a | u), among allowed actions."""
         return self.actor.log_prob(x, u) + self.f.log_prob(table, u, action, allowed)
 
 
@@ -61,10 +61,10 @@ class Minibatch(NamedTuple):
     action: Array
     advantage: Float[Array, "*batch"]
     before: Float[Array, "*batch"]
-    """The log-probability under the policy that took them."""
+    """Log-probability under the policy that took them."""
 
 
-class Learner(NamedTuple):
+class OnPolicyLearner(NamedTuple):
     """Policy, critic of states and their optimisers."""
 
     policy: Policy
@@ -74,52 +74,61 @@ class Learner(NamedTuple):
 
     @property
     def actor(self) -> Actor:
-        """pi_i."""
+        """The internal policy pi_i."""
         return self.policy.actor
 
     @property
     def f(self) -> Decoder:
-        """From internal actions to original ones."""
+        """The decoder from internal actions to original ones."""
         return self.policy.f
 
     def judge(self, x: Array, observation: Observation | None = None) -> Judge | None:
-        """None: the critic knows states only."""
+        """Return None, as the critic values states only."""
         del x, observation
 
 
 @dataclasses.dataclass(frozen=True)
 class ActorCritic(abc.ABC):
-    """A few steps of policy and critic on each epoch, which is then forgotten."""
+    """Base class of on-policy algorithms: a few epochs on each rollout, which is then discarded."""
 
     off_policy: ClassVar[bool] = False
     untraced: ClassVar[frozenset[str]] = frozenset()
 
     actor_lr: float = 1.7e-3
-    """Adam's learning rate of the actor."""
+    """Learning rate of the actor (Adam)."""
     std_lr: float = 2e-3
-    """Adam's learning rate of the actor's log std, and of f's log temperature where it has one
-    (embedding methods only)."""
+    """Learning rate of the actor's log standard deviation, and of f's log temperature where it has
+    one (embedding methods only)."""
     scale_by_std: bool = True
-    """Whether actor_lr is a rate for a std of 1, and falls with the std (embedding methods only).
-    Otherwise, as the std shrinks, steps of the mean grow large beside it and policies collapse."""
+    """Whether actor_lr is the rate for a standard deviation of 1, and falls with it (embedding
+    methods only). Otherwise, as the standard deviation shrinks, steps of the mean become large
+    beside it, and policies collapse."""
     ent_coef: float = 0.0
-    """What a nat of entropy costs, in units of (normalised) advantage. A little narrows policies
-    whose noise neither helps nor harms; negative, it is the usual entropy bonus."""
-    least_std: float = 0.0
-    """The std falls no further, on any axis of E (embedding methods only). A policy without noise
-    can neither follow an embedding that still moves, nor leave a way that leads nowhere."""
+    """Coefficient of the entropy bonus, in units of normalised advantage per nat. Slightly negative,
+    it narrows policies whose noise neither helps nor harms."""
+    min_std: float = 0.0
+    """Lower bound of the standard deviation on each axis of E (embedding methods only). A policy
+    without noise can neither follow an embedding that is still updated nor leave a dead end."""
     critic_lr: float = 1e-2
-    """Adam's learning rate of the critic."""
+    """Learning rate of the critic (Adam)."""
     gamma: float = 0.99
-    """Discount."""
+    """Discount factor, 0 to 1."""
     gae_lambda: float = 0.97
-    """GAE's trace decay."""
-    actor_steps: int = 3
-    """Passes of the actor over an epoch's samples."""
-    critic_steps: int = 6
-    """Passes of the critic over an epoch's samples."""
-    minibatches: int = 1
-    """Parts that each pass is split into, with a gradient step each; 1 is all samples at once."""
+    """Trace decay of generalised advantage estimation, 0 to 1."""
+    update_epochs: int = 3
+    """Epochs of the actor on each rollout."""
+    critic_epochs: int = 6
+    """Epochs of the critic on each rollout."""
+    num_minibatches: int = 1
+    """Minibatches of each epoch, with a gradient step each. 1: the whole rollout at once."""
+
+    def validate(self, name: str) -> None:
+        """Check all settings, which messages call `<name>.<field>`.
+
+        Raises:
+            SettingError: a value is out of range.
+        """
+        check_at_least(f"{name}.min_std", self.min_std, 0)
 
     @abc.abstractmethod
     def surrogate(
@@ -127,19 +136,21 @@ class ActorCritic(abc.ABC):
         log_prob: Float[Array, "*batch"],
         before: Float[Array, "*batch"],
         advantage: Float[Array, "*batch"],
-    ) -> tuple[Float[Array, ""], Measures]:
-        """What the policy's steps descend, and measures of it.
+    ) -> tuple[Float[Array, ""], Metrics]:
+        """Return the policy's loss, and metrics.
 
-        Arguments:
-            log_prob: of the steps, under the policy as it is.
+        Args:
+            log_prob: of the steps, under the current policy.
             before: the same under the policy that took them.
+            advantage: normalised advantages of the steps.
         """
 
-    def goes_on(self, measures: Measures) -> Bool[Array, ""]:
-        """Whether the step with these measures may still be taken; after one that may not, the
-        policy rests until the next epoch.
+    def goes_on(self, metrics: Metrics) -> Bool[Array, ""]:
+        """Return whether the gradient step with these metrics may still be taken.
+
+        After one that may not, the policy stays as it is until the next rollout.
         """
-        del measures
+        del metrics
         return jnp.bool_(True)
 
     def start(
@@ -150,7 +161,7 @@ class ActorCritic(abc.ABC):
         config: PolicyConfig,
         *,
         key: Key,
-    ) -> Learner:
+    ) -> OnPolicyLearner:
         """Before the first update.
 
         Arguments:
@@ -170,20 +181,20 @@ class ActorCritic(abc.ABC):
             )
         return self.learner(Policy(actor, f), network(features, config.hidden, 1, key=key_critic))
 
-    def learner(self, policy: Policy, critic: Network) -> Learner:
-        """A given policy and critic before their first update."""
-        return Learner(policy, critic, ADAM.init(policy), ADAM.init(critic))  # type: ignore[arg-type]
+    def learner(self, policy: Policy, critic: Network) -> OnPolicyLearner:
+        """Return a given policy and critic with new optimisers."""
+        return OnPolicyLearner(policy, critic, ADAM.init(policy), ADAM.init(critic))  # type: ignore[arg-type]
 
     def update(
-        self, learner: Learner, experience: Experience, key: Key
-    ) -> tuple[Learner, Measures]:
-        """One epoch's learning, and measures of it.
+        self, learner: OnPolicyLearner, experience: Experience, key: Key
+    ) -> tuple[OnPolicyLearner, Metrics]:
+        """Learn from a rollout (`Algorithm.update`).
 
         Advantages come from the critic as it was while the steps were taken. The targets of V are
         advantage + V.
 
         Raises:
-            EmbrlError: the epoch cannot be split evenly into minibatches.
+            EmbrlError: the rollout cannot be split evenly into minibatches.
         """
         steps, table, allowed = experience.fresh, experience.table, experience.allowed
         policy, critic, policy_optimiser, critic_optimiser = learner
@@ -195,17 +206,17 @@ class ActorCritic(abc.ABC):
             (advantage - advantage.mean()) / (advantage.std() + 1e-8),
             policy.log_prob(table, steps.x, steps.u, steps.action, allowed),
         )
-        # Once an epoch: all its steps are as long as the first.
+        # Once a rollout: all gradient steps are as long as the first.
         actor_lr = self.actor_lr * (policy.actor.width() if self.scale_by_std else 1.0)
 
         def improve_policy(
             state: tuple[Policy, optax.OptState, Array], part: Minibatch
-        ) -> tuple[tuple[Policy, optax.OptState, Array], Measures]:
+        ) -> tuple[tuple[Policy, optax.OptState, Array], Metrics]:
             policy, optimiser, going = state
-            (loss, measures), gradient = eqx.filter_value_and_grad(self.policy_loss, has_aux=True)(
+            (loss, metrics), gradient = eqx.filter_value_and_grad(self.policy_loss, has_aux=True)(
                 policy, table, part, allowed
             )
-            going = going & self.goes_on(measures)
+            going = going & self.goes_on(metrics)
             direction, after = ADAM.update(gradient, optimiser)
             change = jax.tree_util.tree_map_with_path(
                 lambda path, d: -(self.std_lr if _is_spread(path) else actor_lr) * d, direction
@@ -215,11 +226,11 @@ class ActorCritic(abc.ABC):
                 (eqx.apply_updates(policy, change), after),
                 (policy, optimiser),
             )
-            return (policy, optimiser, going), {"actor_loss": loss, **measures}
+            return (policy, optimiser, going), {"actor_loss": loss, **metrics}
 
         def improve_critic(
             state: tuple[Network, optax.OptState], part: tuple[Array, Array]
-        ) -> tuple[tuple[Network, optax.OptState], Measures]:
+        ) -> tuple[tuple[Network, optax.OptState], Metrics]:
             critic, optimiser = state
             loss, gradient = eqx.filter_value_and_grad(critic_loss)(critic, *part)
             direction, optimiser = ADAM.update(gradient, optimiser)
@@ -227,37 +238,37 @@ class ActorCritic(abc.ABC):
             return (eqx.apply_updates(critic, change), optimiser), {"critic_loss": loss}
 
         key_policy, key_critic = jax.random.split(key)
-        (policy, policy_optimiser, _), measures = self._passes(
+        (policy, policy_optimiser, _), metrics = self._epochs(
             improve_policy,
             (policy, policy_optimiser, jnp.bool_(True)),
             minibatch,
-            self.actor_steps,
+            self.update_epochs,
             key_policy,
         )
         if isinstance(policy.actor, GaussianActor):
             policy = eqx.tree_at(
                 lambda policy: policy.actor.log_std,
                 policy,
-                jnp.maximum(policy.actor.log_std, jnp.log(self.least_std)),
+                jnp.maximum(policy.actor.log_std, jnp.log(self.min_std)),
             )
-        (critic, critic_optimiser), critic_measures = self._passes(
+        (critic, critic_optimiser), critic_metrics = self._epochs(
             improve_critic,
             (critic, critic_optimiser),
             (steps.x, target),
-            self.critic_steps,
+            self.critic_epochs,
             key_critic,
         )
-        return Learner(policy, critic, policy_optimiser, critic_optimiser), {
-            **{name: values[-1] for name, values in measures.items()},
-            "actor_loss": measures["actor_loss"][0],
-            "critic_loss": critic_measures["critic_loss"][0],
+        return OnPolicyLearner(policy, critic, policy_optimiser, critic_optimiser), {
+            **{name: values[-1] for name, values in metrics.items()},
+            "actor_loss": metrics["actor_loss"][0],
+            "critic_loss": critic_metrics["critic_loss"][0],
             "entropy": policy.actor.entropy(steps.x[-1]),
         }
 
     def advantages(
         self, critic: Network, steps: Batch
     ) -> tuple[Float[Array, "T *B"], Float[Array, "T *B"]]:
-        """Advantages of the steps, and targets of V."""
+        """Return advantages of the steps, and targets of V."""
         value = critic(steps.x)[..., 0]
         advantage = generalised_advantages(
             steps.reward,
@@ -276,45 +287,45 @@ class ActorCritic(abc.ABC):
         table: ActionTable,
         minibatch: Minibatch,
         allowed: Bool[Array, " n"] | None = None,
-    ) -> tuple[Float[Array, ""], Measures]:
-        """The surrogate, plus the cost of entropy."""
+    ) -> tuple[Float[Array, ""], Metrics]:
+        """Return the surrogate loss less the entropy bonus, and metrics."""
         log_prob = policy.log_prob(table, minibatch.x, minibatch.u, minibatch.action, allowed)
-        loss, measures = self.surrogate(log_prob, minibatch.before, minibatch.advantage)
+        loss, metrics = self.surrogate(log_prob, minibatch.before, minibatch.advantage)
         if isinstance(self.ent_coef, float) and self.ent_coef == 0.0:
-            return loss, measures  # XLA keeps 0 * entropy, a quarter of the time of many actions
-        return loss + self.ent_coef * policy.actor.entropy(minibatch.x), measures
+            return loss, metrics  # XLA keeps 0 * entropy, a quarter of the time of many actions
+        return loss - self.ent_coef * policy.actor.entropy(minibatch.x), metrics
 
-    def _passes(
+    def _epochs(
         self,
-        step: Callable[[State, Data], tuple[State, Measures]],
+        step: Callable[[State, Data], tuple[State, Metrics]],
         state: State,
         data: Data,
-        passes: int,
+        epochs: int,
         key: Key,
-    ) -> tuple[State, Measures]:
-        """Takes `step` on every part of the data `[T, B, ...]`, `passes` times over."""
-        if self.minibatches == 1:
-            return jax.lax.scan(lambda state, _: step(state, data), state, length=passes)
+    ) -> tuple[State, Metrics]:
+        """Take a gradient step on every minibatch of the data `[T, B, ...]`, in several epochs."""
+        if self.num_minibatches == 1:
+            return jax.lax.scan(lambda state, _: step(state, data), state, length=epochs)
         lengths = jax.tree.leaves(data)[0].shape[:2]
         count = lengths[0] * lengths[1]
-        if count % self.minibatches:
+        if count % self.num_minibatches:
             raise EmbrlError(
-                f"minibatches is {self.minibatches}: an epoch of {count} samples does not split "
-                f"evenly into so many"
+                f"num_minibatches must divide the {count} steps of a rollout, got "
+                f"{self.num_minibatches}"
             )
         rows = jax.tree.map(lambda leaf: leaf.reshape(count, *leaf.shape[2:]), data)
         order = jax.vmap(lambda key: jax.random.permutation(key, count))(
-            jax.random.split(key, passes)
+            jax.random.split(key, epochs)
         )
         return jax.lax.scan(
             lambda state, chosen: step(state, jax.tree.map(lambda leaf: leaf[chosen], rows)),
             state,
-            order.reshape(passes * self.minibatches, -1),
+            order.reshape(epochs * self.num_minibatches, -1),
         )
 
 
 def critic_loss(critic: Network, x: Array, target: Float[Array, "*batch"]) -> Float[Array, ""]:
-    """Mean squared error of V(x)."""
+    """Return the mean squared error of V(x)."""
     return ((critic(x)[..., 0] - target) ** 2).mean()
 
 
@@ -322,7 +333,6 @@ def _is_spread(path: tuple) -> bool:
     return any(getattr(entry, "name", None) in SPREADS for entry in path)
 
 
-# DOC What a step was worth.
 
 
 def generalised_advantages(
@@ -334,16 +344,21 @@ def generalised_advantages(
     gamma: Float[Array, ""] | float,
     lambda_: Float[Array, ""] | float,
 ) -> Float[Array, "T *B"]:
-    """Generalised advantage estimates (Schulman et al. 2016, eq. 16).
+    """Return generalised advantage estimates (Schulman et al. 2016, eq. 16).
 
         delta_t = r_t + gamma (1 - terminated_t) V(s_{t+1}) - V(s_t)
         A_t = delta_t + gamma lambda (1 - terminated_t) (1 - truncated_t) A_{t+1}
 
-    Arguments:
+    Args:
+        reward: r_t.
+        value: V(s_t).
         next_value: V of the true next observation, also where the episode was truncated and the
-            lane goes on with another: a step limit is no end of the world.
-        terminated, truncated: kept apart. After a terminated step nothing follows; after a
-            truncated one value follows, but not in this row. The last row counts as truncated.
+            environment continues with another one.
+        terminated: nothing follows after such a step.
+        truncated: value follows after such a step, but not in this row. The last row counts as
+            truncated.
+        gamma: discount factor.
+        lambda_: trace decay.
     """
     delta = reward + gamma * jnp.where(terminated, 0.0, next_value) - value
     carry_on = jnp.where(terminated | truncated, 0.0, gamma * lambda_)

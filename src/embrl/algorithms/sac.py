@@ -15,15 +15,16 @@ from embrl.algorithms.base import Batch, Experience, IndexedActions, InternalSpa
 from embrl.algorithms.critics import IndexCritic, PointCritic, TwinCritic, soft_value
 from embrl.algorithms.networks import Features
 from embrl.core.types import Key, Observation
+from embrl.core.errors import check_positive
 from embrl.decoding.decoder import Decoder, Judge
 
 ADAM = optax.scale_by_adam()
 
 Part = TypeVar("Part")
-Measures = dict[str, Float[Array, ""]]
+Metrics = dict[str, Float[Array, ""]]
 
 
-class Learner(NamedTuple):
+class SACLearner(NamedTuple):
     """Actor, twin critics, their slow copies, the temperature, and optimisers."""
 
     actor: Actor
@@ -49,7 +50,7 @@ class SAC:
     """
 
     off_policy: ClassVar[bool] = True
-    untraced: ClassVar[frozenset[str]] = frozenset({"updates_per_sample"})
+    untraced: ClassVar[frozenset[str]] = frozenset({"updates_per_step"})
 
     actor_lr: float = 1e-3
     """Adam's learning rate of the actor."""
@@ -66,10 +67,18 @@ class SAC:
     """Discount."""
     tau: float = 0.005
     """How much of the critics goes into their slow copies at each update."""
-    batch: int = 256
+    batch_size: int = 256
     """Batch in an update."""
-    updates_per_sample: float = 1.0
+    updates_per_step: float = 1.0
     """Updates for each new sample (not a rate: it decides how many there are)."""
+
+    def validate(self, name: str) -> None:
+        """Check all settings, which messages call `<name>.<field>`.
+
+        Raises:
+            SettingError: a value is out of range.
+        """
+        check_positive(f"{name}.batch_size", self.batch_size)
 
     def start(
         self,
@@ -79,7 +88,7 @@ class SAC:
         config: PolicyConfig,
         *,
         key: Key,
-    ) -> Learner:
+    ) -> SACLearner:
         """Before the first update.
 
         Arguments:
@@ -103,14 +112,14 @@ class SAC:
 
     def learner(
         self, actor: Actor, f: Decoder, critic: TwinCritic[Any], usual_entropy: float
-    ) -> Learner:
+    ) -> SACLearner:
         """A given actor and critic before their first update.
 
         Arguments:
             usual_entropy: the target where there is no other.
         """
         log_alpha = jnp.log(jnp.float32(self.alpha))
-        return Learner(
+        return SACLearner(
             actor=actor,
             f=f,
             critic=critic,
@@ -125,19 +134,19 @@ class SAC:
         )
 
     def update(
-        self, learner: Learner, experience: Experience, key: Key
-    ) -> tuple[Learner, Measures]:
-        """`updates_per_sample` updates for each sample of the epoch, and their mean measures."""
+        self, learner: SACLearner, experience: Experience, key: Key
+    ) -> tuple[SACLearner, Metrics]:
+        """`updates_per_step` updates for each sample of the epoch, and their mean metrics."""
 
-        def one(learner: Learner, key: Key) -> tuple[Learner, Measures]:
+        def one(learner: SACLearner, key: Key) -> tuple[SACLearner, Metrics]:
             key_draw, key_noise = jax.random.split(key)
-            return self.improve(learner, experience.draw(key_draw, self.batch), key_noise)
+            return self.improve(learner, experience.draw(key_draw, self.batch_size), key_noise)
 
-        count = round(self.updates_per_sample * experience.fresh.reward.size)
-        learner, measures = jax.lax.scan(one, learner, jax.random.split(key, count))
-        return learner, {name: values.mean() for name, values in measures.items()}
+        count = round(self.updates_per_step * experience.fresh.reward.size)
+        learner, metrics = jax.lax.scan(one, learner, jax.random.split(key, count))
+        return learner, {name: values.mean() for name, values in metrics.items()}
 
-    def improve(self, learner: Learner, steps: Batch, key: Key) -> tuple[Learner, Measures]:
+    def improve(self, learner: SACLearner, steps: Batch, key: Key) -> tuple[SACLearner, Metrics]:
         """One update: critics, then actor and alpha, then the critics' slow copies."""
         alpha = jnp.exp(learner.log_alpha)
         noise = learner.actor.noise(key, (2, *steps.reward.shape))
@@ -160,7 +169,7 @@ class SAC:
         slow = jax.tree.map(
             lambda slow, now: slow + self.tau * (now - slow), learner.target, critic
         )
-        measures = {
+        metrics = {
             "actor_loss": by_actor,
             "critic_loss": loss,
             "entropy": entropy,
@@ -175,9 +184,9 @@ class SAC:
             actor_optimiser=actor_optimiser,
             critic_optimiser=critic_optimiser,
             alpha_optimiser=alpha_optimiser,
-        ), measures
+        ), metrics
 
-    def targets(self, learner: Learner, steps: Batch, noise: Array) -> Float[Array, "*batch"]:
+    def targets(self, learner: SACLearner, steps: Batch, noise: Array) -> Float[Array, "*batch"]:
         """What Q should be: r + gamma (1 - terminated) V(x'), with V of the slow critics.
 
         A truncated step has a future like any other.

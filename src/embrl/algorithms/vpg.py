@@ -4,13 +4,13 @@ import dataclasses
 
 from jaxtyping import Array, Float
 
-from embrl.algorithms.on_policy import ActorCritic, Measures
+from embrl.algorithms.on_policy import ActorCritic, Metrics
 
 
 @dataclasses.dataclass(frozen=True)
 class VPG(ActorCritic):
     """Vanilla policy gradient with a learned baseline (Achiam 2018; protocol of Pritz et al. 2021,
-    A.4.2): a few full-batch steps of actor and critic at the end of each epoch.
+    A.4.2): a few full-batch steps of actor and critic after each rollout.
     """
 
     def surrogate(
@@ -18,10 +18,10 @@ class VPG(ActorCritic):
         log_prob: Float[Array, "*batch"],
         before: Float[Array, "*batch"],
         advantage: Float[Array, "*batch"],
-    ) -> tuple[Float[Array, ""], Measures]:
-        """- mean of log pi_i(u|x) A.
+    ) -> tuple[Float[Array, ""], Metrics]:
+        """Return - mean of log pi_i(u|x) A.
 
-        Its gradient is the policy gradient's negative. By Lemma 2 of Pritz et al. 2021 it is the
+        Its gradient is the negative policy gradient. By Lemma 2 of Pritz et al. 2021 it is the
         overall policy's gradient as well.
         """
         del before
