@@ -118,9 +118,9 @@ def settings(actions: int, samples: int) -> RunConfig:
     return dataclasses.replace(
         config,
         seeds=1,
-        samples=samples,
-        model=dataclasses.replace(config.embedding, action_features="env"),
-        fit=dataclasses.replace(config.pretrain, samples=6000, steps=300),
+        total_timesteps=samples,
+        embedding=dataclasses.replace(config.embedding, action_features="env"),
+        pretrain=dataclasses.replace(config.pretrain, timesteps=6000, gradient_steps=300),
         evaluation=dataclasses.replace(
             config.evaluation, every=3000, episodes=10, final_episodes=50
         ),
@@ -187,7 +187,7 @@ def ppo(actions: int, samples: int) -> dict[str, float]:
             looks.append((progress.done, time.perf_counter()))
 
     with tempfile.TemporaryDirectory() as folder:
-        run = run_training(config, Path(folder) / "run", watch=watch, save_every=1e9)
+        run = run_training(config, Path(folder) / "run", on_progress=watch, save_every=1e9)
         summary = run.summary()
     # The first part compiles, and the last is evaluated at length.
     (first, start), (last, end) = looks[0], looks[-2]

@@ -34,7 +34,7 @@ def main(steps: int = 30_000, samples: int = 10_000) -> float:
     """The mean return of the last episodes in training."""
     torch.manual_seed(0)
     embedding = embrl.fit(
-        shop, samples=samples, tried_only=True, overrides={"embedding": {"action_dim": 3}}
+        shop, timesteps=samples, tried_only=True, overrides={"embedding": {"action_dim": 3}}
     )
     env = TransformedEnv(GymWrapper(embrl.wrap(shop(), embedding)), RewardSum())
     net = nn.Sequential(

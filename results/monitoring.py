@@ -48,7 +48,7 @@ def main() -> None:
     config = default_config("gridworld", WALLS, given.method)
     update = dataclasses.replace(config.online, every=given.update)
     config = dataclasses.replace(
-        config, samples=given.samples, seed=given.seed, seeds=SEEDS, update=update
+        config, total_timesteps=given.samples, seed=given.seed, seeds=SEEDS, online=update
     )
     before, after = WALLS.build(), changed(given.change)
     trainer = Trainer(config, before.observation_space, before.action_space)

@@ -24,7 +24,7 @@ def run(tmp_path_factory) -> embrl.Run:
         step_limit=20,
         out=out,
         seeds=2,
-        samples=1_000,
+        total_timesteps=1_000,
         overrides=SMALL,
     )
 
@@ -36,7 +36,7 @@ def test_importing_embrl_loads_no_jax():
 
 def test_a_run_says_what_came_out(run):
     assert run.summary["seeds"] == 2
-    assert run.summary["samples"] == 1_000
+    assert run.summary["timesteps"] == 1_000
     assert set(run.metrics["seed"]) == {0, 1}
 
 
@@ -121,9 +121,9 @@ def test_progress_is_reported_from_both_stages(tmp_path):
         step_limit=20,
         out=tmp_path / "run",
         seeds=2,
-        samples=1_000,
+        total_timesteps=1_000,
         overrides=SMALL,
-        watch=seen.append,
+        on_progress=seen.append,
     )
     assert [step.stage for step in seen] == ["pre-training"] * 2 + ["training"] * 2
     assert seen[-1].done == seen[-1].total == 1_000

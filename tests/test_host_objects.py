@@ -264,7 +264,7 @@ def carts(tmp_path_factory) -> embrl.Run:
         method="none",
         algorithm="ppo",
         seeds=1,
-        samples=200,
+        total_timesteps=200,
         out=tmp_path_factory.mktemp("carts") / "run",
         overrides={
             "rollout": {"steps_per_update": 100, "num_envs": 10},

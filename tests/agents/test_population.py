@@ -173,7 +173,7 @@ BAD = {
     "too large": ((np.full((2, SIZE), 1e300), table(2)), "agent 0 has weights"),
     "missing column": ((weights(2), without("step")), "columns lineage, .* step"),
     "unknown column": ((weights(2), {**table(2), "age": np.zeros(2)}), "see age"),
-    "short column": ((weights(2), {**table(2), "seed": np.zeros(1, int)}), "seed is .1. for 2"),
+    "short column": ((weights(2), {**table(2), "seed": np.zeros(1, int)}), "seed must be .*got .1."),
     "fractions": ((weights(2), {**table(2), "step": np.zeros(2)}), "step is float64"),
     "nan return": ((weights(2), {**table(2), "return_mean": np.full(2, np.nan)}), "return_mean"),
 }

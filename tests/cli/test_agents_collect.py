@@ -81,7 +81,7 @@ def test_policies_from_elsewhere_are_evaluated_and_join_a_population(capsys, tmp
         (["import", "--out", "there"], ["import what?"]),
         (["import", "nothing.txt", "--out", "there"], ["nothing.txt: expected a state dict"]),
         (["import", "a.zip", "--out", "x", "--environment", "pole"], ["unknown environment"]),
-        (["import", "a.zip", "--out", "x", "--seed", "-1"], ["seed is -1"]),
+        (["import", "a.zip", "--out", "x", "--seed", "-1"], ["seed must be .*got -1"]),
     ],
 )
 def test_a_wrong_word_is_named_with_what_would_be_right(capsys, tmp_path, monkeypatch, flags, said):

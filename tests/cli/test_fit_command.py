@@ -42,7 +42,7 @@ def test_a_file_becomes_a_folder_that_inspect_reads_and_draws(capsys, log, tmp_p
     manifest = json.loads((out / "embedding.json").read_text())
     assert manifest["action_space"] == {"kind": "Discrete", "sizes": [5]}
     assert manifest["settings"]["model"]["m"] == 3
-    assert manifest["settings"]["fit"]["samples"] == 40
+    assert manifest["settings"]["fit"]["timesteps"] == 40
     assert main(["inspect", str(out)]) == 0
     assert "After the fit" in capsys.readouterr().out
     assert (out / "figures" / "embedding.png").stat().st_size > 10_000
@@ -59,7 +59,7 @@ def test_a_file_becomes_a_folder_that_inspect_reads_and_draws(capsys, log, tmp_p
         (["--spaces", "CartPole-v1", "--actions", "2"], "leave --states and --actions out"),
         (["--method", "jsea"], "unknown method 'jsea': did you mean jsae?"),
         (["--method", "none"], "method none has no embedding to fit"),
-        (["--pretrain.timesteps", "41"], "pretrain.timesteps is 41: log.npz has 40 transitions"),
+        (["--pretrain.timesteps", "41"], "pretrain.timesteps must be .*got 41"),
         (["--pretrain.timesteps", "many"], "--pretrain.timesteps"),
         (["--objectives", "fame", "1"], "unknown objective 'fame'"),
         (["--rollout.num-envs", "3"], "--rollout.num-envs"),

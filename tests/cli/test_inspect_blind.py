@@ -20,9 +20,9 @@ def test_inspect_names_the_feature_that_phi_is_blind_to(tmp_path, capsys):
         bins=10,
         out=tmp_path / "run",
         seeds=2,
-        samples=6_000,
+        total_timesteps=6_000,
         objectives={"only_x": 1.0},
-        own={"only_x": only_x},
+        custom_objectives={"only_x": only_x},
         overrides={
             "pretrain": {"timesteps": 3_000, "gradient_steps": 200},
             "evaluation": {"every": 1_500, "final_episodes": 10},

@@ -124,12 +124,12 @@ def test_settings_arrive() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"k": 0}, "decoder.k is 0: choose a whole number from 1"),
-        ({"k": 2.5}, "decoder.k is 2.5: choose a whole number from 1"),
-        ({"temperature": 0.0}, "decoder.temperature is 0.0: choose 1e-30 to 1e+30"),
-        ({"temperature": -1.0}, "decoder.temperature is -1.0: choose 1e-30 to 1e+30"),
-        ({"temperature": np.inf}, "decoder.temperature is inf: choose 1e-30 to 1e+30"),
-        ({"temperature": np.nan}, "decoder.temperature is nan: choose 1e-30 to 1e+30"),
+        ({"k": 0}, "decoder.k must be .*got 0"),
+        ({"k": 2.5}, "decoder.k must be .*got 2.5"),
+        ({"temperature": 0.0}, "decoder.temperature must be .*got 0.0"),
+        ({"temperature": -1.0}, "decoder.temperature must be .*got -1.0"),
+        ({"temperature": np.inf}, "decoder.temperature must be .*got inf"),
+        ({"temperature": np.nan}, "decoder.temperature must be .*got nan"),
     ],
 )
 @pytest.mark.parametrize("kind", KINDS)

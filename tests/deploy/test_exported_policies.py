@@ -188,7 +188,7 @@ def test_the_nearest_of_allowed_actions_in_onnx_and_in_a_program(
     assert isinstance(nearest, Nearest)
     allowed = np.arange(12) % 3 == 1
     f = Chain((Nearest(nearest.table, allowed),))
-    plain = dataclasses.replace(plain, policy=dataclasses.replace(plain.policy, f=f))
+    plain = dataclasses.replace(plain, policy=dataclasses.replace(plain.policy, decoder=f))
     plain.write(tmp_path / "policy")
     found = ExportedPolicy.read(tmp_path / "policy").act(np.arange(40))
     assert set(found) <= {1, 4, 7, 10}

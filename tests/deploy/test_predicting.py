@@ -217,7 +217,7 @@ def test_from_a_run_to_its_export(tmp_path: Path, capsys, monkeypatch: pytest.Mo
     run = embrl.train(
         "FrozenLake-v1",
         out=tmp_path / "run",
-        samples=500,
+        total_timesteps=500,
         seeds=2,
         method="none",
         overrides={

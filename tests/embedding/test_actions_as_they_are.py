@@ -90,8 +90,8 @@ def test_in_numpy_it_is_the_same():
 )
 def test_what_cannot_be_left_as_it_is(actions, said):
     config = default_config("cart_pole", envs.configure("cart_pole"), "latent", "sac")
-    changed = dataclasses.replace(config.embedding, action_network=False, d=3)
+    changed = dataclasses.replace(config.embedding, action_network=False, action_dim=3)
     f = DecoderConfig(kind="nearest" if actions is not ACTIONS else "learned")
-    trainer = Trainer(dataclasses.replace(config, model=changed, f=f), STATES, actions)
+    trainer = Trainer(dataclasses.replace(config, embedding=changed, decoder=f), STATES, actions)
     with pytest.raises(EmbrlError, match=said):
         trainer.validate()

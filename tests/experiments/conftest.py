@@ -16,8 +16,8 @@ def line(label: str, group: Any, algorithm: str, **more: Any) -> Line:
     config = dataclasses.replace(
         config,
         seeds=2,
-        samples=650,
-        rollout=dataclasses.replace(config.rollout, epoch=100, lanes=10),
+        total_timesteps=650,
+        rollout=dataclasses.replace(config.rollout, steps_per_update=100, num_envs=10),
         evaluation=dataclasses.replace(config.evaluation, every=200, episodes=5, final_episodes=10),
     )
     return Line(label, config, group, "none", **more)

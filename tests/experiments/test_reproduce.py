@@ -74,7 +74,7 @@ def _check_schema(summary: dict[str, Any]) -> None:
     for curve in summary["curves"]:
         assert curve["env"] == "gridworld"
         assert curve["seeds"] == len(curve["final_return_per_seed"]) == 2
-        assert curve["samples"] == 600
+        assert curve["timesteps"] == 600
         assert curve["budget"] == 650
         for name in ("final_return", "auc", "samples_to_half"):
             low, high = curve[f"{name}_ci95"]

@@ -14,7 +14,7 @@ from embrl.training.loop import train
 @pytest.fixture(scope="session")
 def gridworld_embedding():
     """Of a gridworld with 100 states and 8 actions."""
-    return embrl.fit("gridworld", samples=600, overrides=SMALL, **WORLD)
+    return embrl.fit("gridworld", timesteps=600, overrides=SMALL, **WORLD)
 
 
 @pytest.fixture(scope="session")
@@ -22,7 +22,7 @@ def tiny_run(tmp_path_factory):
     """The folder of a run of two seeds in the same world."""
     config = default_config("gridworld", configure("gridworld", **WORLD))
     config = overridden(
-        dataclasses.replace(config, seeds=2, samples=800),
+        dataclasses.replace(config, seeds=2, total_timesteps=800),
         {
             "pretrain": {**SMALL["fit"], "timesteps": 600},
             "rollout": {"num_envs": 10, "steps_per_update": 100},

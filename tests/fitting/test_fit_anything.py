@@ -55,13 +55,13 @@ def test_a_rollout_and_its_file_give_the_same(tmp_path):
     steps = some_steps()
     np.savez(tmp_path / "log.npz", **steps._asdict())
     losses = []
-    one = embrl.fit(steps, overrides=FEW, watch=lambda step: losses.append(step.value))
+    one = embrl.fit(steps, overrides=FEW, on_progress=lambda step: losses.append(step.value))
     two = embrl.fit(str(tmp_path / "log.npz"), overrides=FEW)
     assert same(one, two)
     assert len(losses) == 1
     assert losses[0] == one.source["loss"]
     assert (one.m, one.d, one.continuous, one.table) == (8, 2, True, None)
-    assert one.source["samples"] == 200
+    assert one.source["timesteps"] == 200
     # What g and f say is what the model says, in and out of its scales.
     actions = np.asarray(steps.action)
     np.testing.assert_allclose(one.g(actions), one.model.g(steps.action), atol=2e-6)
@@ -79,16 +79,16 @@ def test_a_gymnasium_environment_with_a_policy_of_its_own_words():
         seen.append(observation)
         return {"push": 2 + len(seen) % 3}
 
-    e = embrl.fit(_Counting, samples=120, overrides=FEW, policy=policy)
+    e = embrl.fit(_Counting, timesteps=120, overrides=FEW, policy=policy)
     assert isinstance(seen[0], dict)
     assert len(seen) == 120
     assert e.observation_space == gymnasium.spaces.MultiDiscrete([8, 2])
     assert e.action_count == 3
     assert e.source["policy"] == "policy"
     with pytest.raises(EmbrlError, match="the policy at step 0 raised KeyError: 'nothing'"):
-        embrl.fit(_Counting, samples=120, overrides=FEW, policy=lambda seen: seen["nothing"])
+        embrl.fit(_Counting, timesteps=120, overrides=FEW, policy=lambda seen: seen["nothing"])
     with pytest.raises(EmbrlError, match="action 3 at step 0 is not in"):
-        embrl.fit(_Counting, samples=120, overrides=FEW, policy=lambda seen: 3)
+        embrl.fit(_Counting, timesteps=120, overrides=FEW, policy=lambda seen: 3)
 
 
 def test_a_policy_in_a_compiled_environment():
@@ -134,11 +134,11 @@ def test_a_run_s_embedding_alone(tiny_run, tmp_path):
     ("arguments", "said"),
     [
         ({"method": "none"}, "method none has no embedding to fit"),
-        ({"samples": 201}, "pretrain.timesteps is 201: transitions has 200 transitions"),
+        ({"samples": 201}, "pretrain.timesteps must be .*got 201"),
         ({"policy": lambda seen: 0}, "policy: the transitions are recorded"),
         (
             {"overrides": {"embedding": {"state_dim": 0}}},
-            "embedding.state_dim is 0: choose more than 0",
+            "embedding.state_dim must be .*got 0",
         ),
         ({"overrides": {"embedding": {"mm": 2}}}, "unknown setting of model 'mm'"),
         ({"overrides": {"pretrain": {"learning_rate": 1e30}}}, "loss is no longer finite after 50"),

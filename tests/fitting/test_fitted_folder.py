@@ -74,7 +74,7 @@ def test_a_folder_brings_back_every_bit(gridworld_embedding, folder):
     assert again.observation_space == e.observation_space
     assert again.action_space == e.action_space
     assert (again.method, again.settings, again.quality) == (e.method, e.settings, e.quality)
-    assert again.source["samples"] == 600
+    assert again.source["timesteps"] == 600
     assert sorted(path.name for path in folder.parent.iterdir()) == ["embedding"]
 
 

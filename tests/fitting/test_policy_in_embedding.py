@@ -33,8 +33,8 @@ def test_a_run_begins_with_it_and_spends_nothing_on_it(gridworld_embedding, fold
         embedding = run.embedding(seed)
         assert embedding is not None
         np.testing.assert_array_equal(embedding.g.table, gridworld_embedding.table)
-    assert run.summary["samples"] == 200
-    assert run.metrics["samples"].tolist() == [0, 0, 200, 200]
+    assert run.summary["timesteps"] == 200
+    assert run.metrics["timesteps"].tolist() == [0, 0, 200, 200]
     # Monitoring compares with what the fit saw.
     assert np.isfinite(run.metrics["reference_loss"][-2:]).all()
     assert (run.metrics["phi_drift"][-2:] == 0.0).all()

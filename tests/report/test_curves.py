@@ -22,7 +22,7 @@ from embrl.report.sources import read_curves
 from embrl.storage.run_folder import COLUMNS, RunFolder
 
 CONFIG = {"environment": "gridworld", "method": "jsae", "algorithm": "vpg", "seeds": 2}
-SUMMARY = {"random_return": -1.5, "best_known_return": 0.93, "samples_per_s": 1234.5}
+SUMMARY = {"random_return": -1.5, "best_known_return": 0.93, "timesteps_per_s": 1234.5}
 
 
 def write_run(
@@ -99,14 +99,14 @@ def test_reads_rows_in_any_order(tmp_path: Path) -> None:
 def test_reads_what_the_summary_knows(tmp_path: Path) -> None:
     curve = read_curve(write_run(tmp_path, {0: {5: 1.0}}, SUMMARY))
     assert (curve.random_return, curve.best_known_return) == (-1.5, 0.93)
-    assert curve.samples_per_s == 1234.5
+    assert curve.timesteps_per_s == 1234.5
     assert (curve.environment, curve.seeds) == ("gridworld", 1)
 
 
 def test_reads_a_run_in_progress(tmp_path: Path) -> None:
     curve = read_curve(write_run(tmp_path, {0: {5: 1.0}, 1: {5: 2.0}}))
     np.testing.assert_array_equal(curve.returns, [[1.0], [2.0]])
-    assert curve.random_return is curve.best_known_return is curve.samples_per_s is None
+    assert curve.random_return is curve.best_known_return is curve.timesteps_per_s is None
 
 
 def test_best_known_return_may_be_absent(tmp_path: Path) -> None:

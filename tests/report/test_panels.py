@@ -59,8 +59,8 @@ def test_curves_in_the_order_of_the_summary(tmp_path: Path) -> None:
     np.testing.assert_array_equal(plain.returns, [[0.1, 0.2], [0.3, 0.4]])
     assert (plain.environment, plain.folder) == ("gridworld", "fig3")
     assert (plain.random_return, plain.best_known_return) == (-1.5, 0.9)
-    assert plain.samples_per_s == 2 * 30 / 4.0
-    assert (jsae.seeds, jsae.best_known_return, jsae.samples_per_s) == (1, None, None)
+    assert plain.timesteps_per_s == 2 * 30 / 4.0
+    assert (jsae.seeds, jsae.best_known_return, jsae.timesteps_per_s) == (1, None, None)
 
 
 def test_folders_are_told_apart(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from embrl.training.restore import RestoredPolicy
 def test_of_a_box_without_a_picture_states_of_pretraining_are_drawn(tmp_path, monkeypatch) -> None:
     env = ContinuousGridworldConfig(actuators=3)
     config = default_config("continuous_gridworld", env)
-    config = dataclasses.replace(config, fit=dataclasses.replace(config.pretrain, samples=4000))
+    config = dataclasses.replace(config, pretrain=dataclasses.replace(config.pretrain, timesteps=4000))
     world = env.build()
     spaces = world.observation_space, world.action_space
     embedding = JointEmbedding(*spaces, config.embedding, key=jax.random.key(0))

@@ -28,9 +28,9 @@ def printed(comparison: Any, width: int = 80) -> str:
 
 
 def test_row_by_hand() -> None:
-    comparison = compare([curve(samples_per_s=2_000.0)], level=0.5)
+    comparison = compare([curve(timesteps_per_s=2_000.0)], level=0.5)
     (row,) = comparison.rows
-    assert (row.label, row.seeds, row.samples_per_s) == ("VPG + JSAE", 3, 2_000.0)
+    assert (row.label, row.seeds, row.timesteps_per_s) == ("VPG + JSAE", 3, 2_000.0)
     assert row.final_mean == pytest.approx(0.6)
     # Three seeds: the percentile interval reaches from worst to best.
     assert (row.final_low, row.final_high) == pytest.approx((0.1, 0.9))
@@ -159,7 +159,7 @@ def test_csv_has_the_intervals_against_the_baseline() -> None:
 
 
 def test_markdown() -> None:
-    text = to_markdown(compare([curve(samples_per_s=812_345.0), curve("a|b")]))
+    text = to_markdown(compare([curve(timesteps_per_s=812_345.0), curve("a|b")]))
     assert text == (
         "| run | seeds | final return [95 %] | worst, best seed "
         "| samples to 0.5 (seeds) | AUC [95 %] | samples per s |\n"
@@ -172,18 +172,18 @@ def test_markdown() -> None:
 
 
 def test_csv_comes_back_equal() -> None:
-    comparison = compare([curve('odd, "label"', samples_per_s=1 / 3), curve()], level=0.95)
+    comparison = compare([curve('odd, "label"', timesteps_per_s=1 / 3), curve()], level=0.95)
     first, second = csv.DictReader(io.StringIO(to_csv(comparison)))
     row = comparison.rows[0]
     assert first["label"] == 'odd, "label"'
-    for name in ("final_mean", "final_low", "final_high", "auc", "auc_low", "samples_per_s"):
+    for name in ("final_mean", "final_low", "final_high", "auc", "auc_low", "timesteps_per_s"):
         assert float(first[name]) == getattr(row, name)
     assert (first["seeds"], first["seeds_at_level"], first["level"]) == ("3", "0", "0.95")
-    assert first["samples_to_level"] == second["samples_per_s"] == ""  # not known
+    assert first["samples_to_level"] == second["timesteps_per_s"] == ""  # not known
 
 
 def test_terminal_table_fits_80_columns() -> None:
-    plain = curve("VPG, no embedding", samples_per_s=812_345.0)
+    plain = curve("VPG, no embedding", timesteps_per_s=812_345.0)
     text = printed(compare([curve("VPG + JSAE (gridworld-512)"), plain], baseline=plain))
     assert all(len(line) <= 80 for line in text.splitlines())
     for part in ("0.600", "[0.100, 0.900]", "20k", "(2 of 3)", "0.383", "812.3k"):

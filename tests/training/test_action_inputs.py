@@ -116,7 +116,7 @@ def test_a_run_goes_on_to_the_same_result(tiny, tmp_path, done, stage):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(config, tmp_path / "run", watch=interrupt, save_every=0.0)
+        train(config, tmp_path / "run", on_progress=interrupt, save_every=0.0)
     np.save(tmp_path / "features.npy", np.zeros((8, 3)))  # no longer asked
     (tmp_path / "closed.npy").unlink()
     assert outcome(train(config, tmp_path / "run", resume=True)) == outcome(done)
@@ -144,7 +144,7 @@ def test_closed_actions_with_other_algorithms(tiny, tmp_path, changes):
     config = tiny()
     if changes.pop("algorithm", "") == "sac":
         sac = embrl.config.defaults.default_config("gridworld", config.env, "jsae", "sac")
-        config = dataclasses.replace(config, algorithm="sac", hyper=sac.hyperparameters)
+        config = dataclasses.replace(config, algorithm="sac", hyperparameters=sac.hyperparameters)
     np.save(tmp_path / "closed.npy", CLOSED)
     names = {
         "rollout.excluded_actions": str(tmp_path / "closed.npy"),

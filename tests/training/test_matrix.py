@@ -57,7 +57,7 @@ def small(environment, method, algorithm, *, env=None, **sections):
     changed = {
         name: dataclasses.replace(getattr(config, name), **change) for name, change in parts.items()
     }
-    return dataclasses.replace(config, seeds=2, samples=700, **changed)
+    return dataclasses.replace(config, seeds=2, total_timesteps=700, **changed)
 
 
 def combinations():
@@ -149,7 +149,7 @@ def test_a_moving_embedding_is_resumed_to_the_same_result(tmp_path):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(config, tmp_path / "cut", watch=interrupt, save_every=0.0)
+        train(config, tmp_path / "cut", on_progress=interrupt, save_every=0.0)
     cut = train(config, tmp_path / "cut", resume=True)
     assert cut.metrics().keys() == whole.metrics().keys()
     for name, column in whole.metrics().items():
@@ -169,4 +169,4 @@ def test_an_embedding_and_policy_are_carried_over_to_more_actions(tmp_path):
         train(both, tmp_path / "wrong")
     other = envs.configure("gridworld", actuators=3, bins=6, walls="swept")
     config = small("gridworld", "jsae", "vpg", env=other, transfer={"run": transfer["run"]})
-    assert train(config, tmp_path / "walls").summary()["samples"] <= 700
+    assert train(config, tmp_path / "walls").summary()["timesteps"] <= 700

@@ -23,8 +23,8 @@ def trainer(actions: Any = ACTIONS, algorithm="ppo", network: bool = True, **cha
     config = default_config("cart_pole", envs.configure("cart_pole"), "jsae", algorithm)
     config = dataclasses.replace(
         config,
-        model=dataclasses.replace(config.embedding, d=2, action_network=network),
-        f=dataclasses.replace(config.decoder, kind="learned"),
+        embedding=dataclasses.replace(config.embedding, action_dim=2, action_network=network),
+        decoder=dataclasses.replace(config.decoder, kind="learned"),
         policy=dataclasses.replace(config.policy, std=0.5, **changes),
     )
     return Trainer(config, STATES, actions)

@@ -183,7 +183,7 @@ def improve_agents(
     population.rows(agents)  # all are there, before anything is written
     create(out, population.architecture, population.environment, population.env, episodes)
     found = improved(
-        embedding, population, agents, radius=radius, episodes=episodes, seed=seed, watch=watch
+        embedding, population, agents, radius=radius, episodes=episodes, seed=seed, on_progress=watch
     )
     told = by_group(found, population, groups)
     mine = {name: table[name][found.agents] for name in ("lineage", "step", "seed")}

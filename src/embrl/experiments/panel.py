@@ -102,10 +102,10 @@ def shorter(config: RunConfig) -> RunConfig:
     return dataclasses.replace(
         config,
         seeds=min(config.seeds, QUICK_SEEDS),
-        samples=samples,
-        fit=dataclasses.replace(
+        total_timesteps=samples,
+        pretrain=dataclasses.replace(
             fit,
-            samples=min(pretrain.timesteps, int(QUICK_PRETRAINING * samples)),
+            total_timesteps=min(pretrain.timesteps, int(QUICK_PRETRAINING * samples)),
             steps=min(pretrain.gradient_steps, QUICK_STEPS),
         ),
         evaluation=dataclasses.replace(

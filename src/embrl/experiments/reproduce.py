@@ -71,7 +71,7 @@ def reproduce(
                 config, transfer=dataclasses.replace(config.transfer, run=run)
             )
         watcher = watch(line, at + 1, len(panel.lines))
-        folders[line.label] = train(config, run_path(out, line), resume=True, watch=watcher)
+        folders[line.label] = train(config, run_path(out, line), resume=True, on_progress=watcher)
         results[line.label] = from_run(line, folders[line.label])
         jax.clear_caches()  # a panel's compiled programs, all kept, fill the memory
     if len(results) < len(labels):

@@ -153,7 +153,7 @@ def run(
             part.config,
             out / "runs" / f"{number:03d}",
             resume=True,
-            watch=begin(number + 1, len(todo)),
+            on_progress=begin(number + 1, len(todo)),
             started=started,
             sweep=True,
         )
@@ -253,7 +253,7 @@ def _outcomes(part: Part, folder: RunFolder) -> list[Outcome]:
     seeds, metrics = part.config.seeds, folder.metrics()
     shape = (-1, len(part.points), seeds)
     returns = np.moveaxis(metrics["return_mean"].reshape(shape), 0, -1)
-    samples = metrics["samples"].reshape(shape)[:, 0, 0]
+    samples = metrics["timesteps"].reshape(shape)[:, 0, 0]
     areas = area_under_curve(samples, returns)
     final = returns[..., -1]
     return [Outcome(settings, final[at], areas[at]) for at, settings in enumerate(part.points)]

@@ -68,7 +68,7 @@ class Row:
     evaluations begin."""
     auc_to: float
     """Where the shortest of these runs ends; else its own."""
-    samples_per_s: float | None
+    timesteps_per_s: float | None
     against: Against | None = None
     """None of the baseline itself, of runs of another environment, and where there is none."""
 
@@ -177,7 +177,7 @@ def _row(curve: Curve, area: _Area, level: float | None) -> Row:
         auc_high=auc_high,
         auc_from=area.begins,
         auc_to=area.ends,
-        samples_per_s=curve.samples_per_s,
+        timesteps_per_s=curve.timesteps_per_s,
     )
 
 

@@ -42,7 +42,7 @@ class Curve:
     environment: str = ""
     random_return: float | None = None
     best_known_return: float | None = None
-    samples_per_s: float | None = None
+    timesteps_per_s: float | None = None
     folder: str = ""
     """Name of the folder it was read from, a run's or a panel's."""
 
@@ -84,7 +84,7 @@ def read_curve(folder: RunFolder, label: str | None = None) -> Curve:
         environment=str(config.get("environment", "")),
         random_return=number(summary, "random_return", place),
         best_known_return=number(summary, "best_known_return", place),
-        samples_per_s=number(summary, "samples_per_s", place),
+        timesteps_per_s=number(summary, "timesteps_per_s", place),
         folder=folder.path.resolve().name,
     )
 
@@ -105,7 +105,7 @@ def by_seed(
     for column in ("seed", "samples", "return_mean"):
         if column not in columns:
             raise EmbrlError(f"{place} has no column {column}")
-    seed, samples = columns["seed"], columns["samples"]
+    seed, samples = columns["seed"], columns["timesteps"]
     order = np.lexsort((samples, seed))
     seeds, starts = np.unique(seed[order], return_index=True)
     points = np.split(samples[order], starts[1:])

@@ -181,7 +181,7 @@ def _monitoring(folder: RunFolder) -> tuple[int | None, dict[int, Seed]]:
             if name in columns and not math.isnan(columns[name][row])
         }
         if measures:
-            newest[int(seed)], samples = measures, int(columns["samples"][row])
+            newest[int(seed)], samples = measures, int(columns["timesteps"][row])
     return samples, newest
 
 

@@ -46,7 +46,7 @@ def _curve(
         raise EmbrlError(f"{path / ROWS} has no rows of {label!r}, which {SUMMARY} names")
     samples, returns = by_seed(rows, f"{path / ROWS}, {label!r}")
     place = f"{path / SUMMARY}, {label!r}"
-    speed, wall = (number(known, key, place) for key in ("samples_per_s", "wall_s"))
+    speed, wall = (number(known, key, place) for key in ("timesteps_per_s", "wall_s"))
     if speed is None and wall:
         speed = returns.shape[0] * float(samples[-1]) / wall
     return Curve(
@@ -56,7 +56,7 @@ def _curve(
         environment=str(known.get("env") or ""),
         random_return=number(known, "random_return", place),
         best_known_return=number(known, "best_known_return", place),
-        samples_per_s=speed,
+        timesteps_per_s=speed,
         folder=path.resolve().name,
     )
 

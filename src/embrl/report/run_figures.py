@@ -108,8 +108,8 @@ def _some_seen(folder: RunFolder, config: RunConfig, env: AnyEnvironment, seed: 
     # Where the embedding came from another run, there was no pre-training: as if there had been.
     config = dataclasses.replace(config, transfer=TransferConfig())
     if not isinstance(env, Environment):  # others as good, as its steps are dear
-        few = dataclasses.replace(config.pretrain, samples=SHOWN)
-        config, seed = dataclasses.replace(config, fit=few, seeds=1, vary={}), 0
+        few = dataclasses.replace(config.pretrain, timesteps=SHOWN)
+        config, seed = dataclasses.replace(config, pretrain=few, seeds=1, vary={}), 0
     seen = _seen(folder, config, env, seed)
     flat = jax.tree.map(lambda column: np.asarray(column).reshape(-1, *column.shape[2:]), seen)
     return jax.tree.map(lambda column: column[:: -(-len(column) // SHOWN)], flat)

@@ -124,7 +124,7 @@ def _cells(comparison: Comparison, line_break: str) -> list[list[str]]:
             f"{number(row.final_worst)},{line_break}{number(row.final_best)}",
             reached(row),
             _with_interval((row.auc, row.auc_low, row.auc_high), number, line_break),
-            NOTHING if row.samples_per_s is None else short_count(row.samples_per_s),
+            NOTHING if row.timesteps_per_s is None else short_count(row.timesteps_per_s),
         ]
         for row in rows
     ]

@@ -54,22 +54,22 @@ class Stop(Exception):
 def test_a_fit_that_was_interrupted_ends_with_the_same_bits(kind, agents, tmp_path, monkeypatch):
     monkeypatch.setattr("embrl.agents.embeddings.fit.SAVE_EVERY", 0.0)
     seen = []
-    whole = fit(kind, agents, TINY, tmp_path / "whole", watch=seen.append)
+    whole = fit(kind, agents, TINY, tmp_path / "whole", on_progress=seen.append)
     assert [step.done for step in seen] == [4, 8]
 
     def stop(progress):
         raise Stop
 
     with pytest.raises(Stop):
-        fit(kind, agents, TINY, tmp_path / "cut", watch=stop)
+        fit(kind, agents, TINY, tmp_path / "cut", on_progress=stop)
     found = checkpoint.latest(tmp_path / "cut" / CHECKPOINTS)
     assert found is not None
     assert found.name == "00000004"
     rest = []
-    resumed = fit(kind, agents, TINY, tmp_path / "cut", watch=rest.append, resume=True)
+    resumed = fit(kind, agents, TINY, tmp_path / "cut", on_progress=rest.append, resume=True)
     assert [step.done for step in rest] == [8]
     same((whole.model, whole.prior), (resumed.model, resumed.prior))
-    finished = fit(kind, agents, TINY, tmp_path / "cut", resume=True, watch=stop)
+    finished = fit(kind, agents, TINY, tmp_path / "cut", resume=True, on_progress=stop)
     same(finished.model, whole.model)
 
 

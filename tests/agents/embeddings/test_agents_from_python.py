@@ -26,7 +26,7 @@ def test_generated_agents_are_the_commands(fitted, tmp_path):
     embedding, out = fitted
     told = []
     made = embrl.generate_agents(
-        out, 3, out=tmp_path / "a", episodes=2, seed=5, watch=lambda *now: told.append(now)
+        out, 3, out=tmp_path / "a", episodes=2, seed=5, on_progress=lambda *now: told.append(now)
     )
     expected = generate(embedding, 3, tmp_path / "b", episodes=2, seed=5)
     np.testing.assert_array_equal(made.weights(), expected.weights())

@@ -54,7 +54,7 @@ def collect(arguments: Sequence[str]) -> None:
     started = time.perf_counter()
     with ProgressBar(console, f"agents of {config.runs.environment}") as bar:
         population = run(
-            config, given.out, resume=given.resume, watch=lambda now: bar.show(_step(now))
+            config, given.out, resume=given.resume, on_progress=lambda now: bar.show(_step(now))
         )
     _report(population, console, time.perf_counter() - started)
 

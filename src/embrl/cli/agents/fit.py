@@ -54,7 +54,7 @@ def fit(arguments: Sequence[str]) -> None:
             config,
             given.out,
             resume=given.resume,
-            watch=lambda now: bar.show(_step(now)),
+            on_progress=lambda now: bar.show(_step(now)),
         )
         bar.show(Step("measuring", 0, 1, None))
         summary = evaluate(

@@ -55,7 +55,7 @@ def generate(arguments: Sequence[str]) -> None:
             spread=given.spread,
             seed=given.seed,
             episodes=given.episodes,
-            watch=lambda done, of: bar.show(Step("new agents", done, of, None)),
+            on_progress=lambda done, of: bar.show(Step("new agents", done, of, None)),
         )
     returns = made.table()["return_mean"]
     console.print(

@@ -82,7 +82,7 @@ def improve(arguments: Sequence[str]) -> None:
             radius=given.radius,
             episodes=given.episodes,
             seed=given.seed,
-            watch=lambda done, of: bar.show(Step("agents played", done, of, None)),
+            on_progress=lambda done, of: bar.show(Step("agents played", done, of, None)),
         )
     console.print(table(told, worth_of(population).name))
     console.print(f"{given.out} ({RECORD})", highlight=False, soft_wrap=True, markup=False)

@@ -41,7 +41,7 @@ def fewer_updates(line: Line, options: Options, updates_per_sample: float) -> Li
     """The same with as many updates of SAC, unless the paper's one a sample is asked for."""
     if line.config.algorithm != "sac" or options.full_sac:
         return line
-    hyper = dataclasses.replace(line.config.hyperparameters, updates_per_sample=updates_per_sample)  # type: ignore[call-arg]
+    hyper = dataclasses.replace(line.config.hyperparameters, updates_per_step=updates_per_sample)  # type: ignore[call-arg]
     return dataclasses.replace(line, config=dataclasses.replace(line.config, hyper=hyper))
 
 
@@ -66,7 +66,7 @@ def _run(config: RunConfig, options: Options) -> RunConfig:
     return dataclasses.replace(
         config,
         seeds=options.seeds,
-        samples=protocol.samples,
+        total_timesteps=protocol.samples,
         evaluation=dataclasses.replace(
             config.evaluation,
             episodes=max(protocol.episodes, config.evaluation.episodes),

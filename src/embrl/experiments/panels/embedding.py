@@ -71,19 +71,19 @@ def _brief(config: RunConfig) -> RunConfig:
     return dataclasses.replace(
         config,
         seeds=min(config.seeds, QUICK_SEEDS),
-        fit=dataclasses.replace(config.pretrain, steps=steps),
+        pretrain=dataclasses.replace(config.pretrain, gradient_steps=steps),
     )
 
 
 def _config(env: GridworldConfig, settings: Settings, options: Options) -> RunConfig:
     config = default_config("gridworld", env, "jsae", "vpg", settings)
-    fit = dataclasses.replace(config.pretrain, steps=FIT_STEPS)
+    fit = dataclasses.replace(config.pretrain, gradient_steps=FIT_STEPS)
     return dataclasses.replace(
         config,
         seeds=options.seeds,
-        samples=pretrain.timesteps + EPOCHS * config.rollout.steps_per_update,
-        model=dataclasses.replace(config.embedding, m=2, d=2),
-        fit=fit,
+        total_timesteps=pretrain.timesteps + EPOCHS * config.rollout.steps_per_update,
+        embedding=dataclasses.replace(config.embedding, state_dim=2, action_dim=2),
+        pretrain=fit,
         evaluation=dataclasses.replace(
             config.evaluation, every=config.rollout.steps_per_update, final_episodes=10
         ),

@@ -102,8 +102,8 @@ def _brief(config: RunConfig) -> RunConfig:
     return dataclasses.replace(
         config,
         seeds=min(config.seeds, 2),
-        samples=pretraining + QUICK * epoch,
-        fit=dataclasses.replace(config.pretrain, samples=max(pretraining, 1), steps=100),
+        total_timesteps=pretraining + QUICK * epoch,
+        pretrain=dataclasses.replace(config.pretrain, timesteps=max(pretraining, 1), gradient_steps=100),
         evaluation=dataclasses.replace(
             config.evaluation, every=2 * epoch, episodes=2, final_episodes=2
         ),

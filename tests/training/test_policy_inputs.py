@@ -28,7 +28,7 @@ def trainer(
     **changes: Any,
 ) -> Trainer:
     config = default_config("cart_pole", envs.configure("cart_pole"), method, algorithm)
-    policy = dataclasses.replace(config.policy, sees="both", hidden=hidden)
+    policy = dataclasses.replace(config.policy, inputs="both", hidden=hidden)
     return Trainer(dataclasses.replace(config, policy=policy, **changes), states, ACTIONS)
 
 
@@ -54,7 +54,7 @@ def test_the_numbers_stand_beside_phi():
 def test_alone_it_is_as_before():
     both = trainer()
     config = dataclasses.replace(
-        both.config, policy=dataclasses.replace(both.config.policy, sees="embedding")
+        both.config, policy=dataclasses.replace(both.config.policy, inputs="embedding")
     )
     alone = Trainer(config, NUMBERS, ACTIONS)
     agent = alone.untrained(jax.random.key(0))
@@ -94,7 +94,7 @@ def test_a_run_trains_and_is_read_again(tmp_path, algorithm):
         method="jsae",
         algorithm=algorithm,
         seeds=2,
-        samples=600,
+        total_timesteps=600,
         out=tmp_path / "run",
         overrides={
             "policy": {"inputs": "both", "hidden": (8,)},

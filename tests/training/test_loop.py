@@ -18,7 +18,7 @@ from embrl.training.loop import train
 def outcome(folder: Path) -> dict[str, object]:
     """Everything a run leaves that does not depend on how long it took."""
     summary = json.loads((folder / "summary.json").read_text())
-    for name in ("wall_s", "samples_per_s"):
+    for name in ("wall_s", "timesteps_per_s"):
         del summary[name]
     return {
         "metrics": (folder / "metrics.csv").read_bytes(),
@@ -43,7 +43,7 @@ def stopped(tiny, tmp_path_factory):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(tiny(), folder, watch=interrupt, save_every=0.0)
+        train(tiny(), folder, on_progress=interrupt, save_every=0.0)
     return folder
 
 
@@ -67,7 +67,7 @@ def test_another_seed_gives_another_run(tiny, tmp_path):
 
 def test_samples_count_pretraining_and_stay_within_the_budget(done):
     metrics = done.metrics()
-    assert metrics["samples"].reshape(-1, 2).tolist() == [[s, s] for s in (600, 800, 1000, 1200)]
+    assert metrics["timesteps"].reshape(-1, 2).tolist() == [[s, s] for s in (600, 800, 1000, 1200)]
     assert metrics["episodes"].reshape(-1, 2)[:, 0].tolist() == [5, 5, 5, 10]
     assert metrics["seed"].reshape(-1, 2).tolist() == [[0, 1]] * 4
     assert np.isnan(metrics["actor_loss"][:2]).all()
@@ -79,7 +79,7 @@ def test_samples_count_pretraining_and_stay_within_the_budget(done):
 def test_a_run_stopped_at_any_chunk_goes_on_to_the_same_result(tiny, tmp_path, method):
     whole = train(tiny(method), tmp_path / "whole")
     steps: list[int] = []
-    train(tiny(method), tmp_path / "count", watch=lambda progress: steps.append(progress.done))
+    train(tiny(method), tmp_path / "count", on_progress=lambda progress: steps.append(progress.done))
     # Every other chunk: some are of pre-training, some of the policy.
     for stop in range(0, len(steps), 2):
         folder, seen = tmp_path / f"stopped-{stop}", []
@@ -90,7 +90,7 @@ def test_a_run_stopped_at_any_chunk_goes_on_to_the_same_result(tiny, tmp_path, m
                 raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
-            train(tiny(method), folder, watch=interrupt, save_every=0.0)
+            train(tiny(method), folder, on_progress=interrupt, save_every=0.0)
         assert not (folder / "summary.json").exists()
         train(tiny(method), folder, resume=True)
         assert outcome(folder) == outcome(whole.path)
@@ -106,7 +106,7 @@ def test_a_run_stopped_in_pretraining_goes_on_to_the_same_result(tiny, done, tmp
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(tiny(), tmp_path / "stopped", watch=interrupt, save_every=0.0)
+        train(tiny(), tmp_path / "stopped", on_progress=interrupt, save_every=0.0)
     train(tiny(), tmp_path / "stopped", resume=True)
     assert outcome(tmp_path / "stopped") == outcome(done.path)
 
@@ -194,7 +194,7 @@ def test_a_damaged_checkpoint_is_named_in_one_line(tiny, stopped, tmp_path, name
 def test_numbers_that_are_no_longer_finite_stop_the_run_with_the_reason(tiny, tmp_path):
     config = tiny()
     hyper = dataclasses.replace(config.hyperparameters, actor_lr=1e30, std_lr=1e30)
-    config = _with(config, hyper=hyper)
+    config = _with(config, hyperparameters=hyper)
     with pytest.raises(EmbrlError, match="no longer finite"):
         train(config, tmp_path / "run")
     assert not (tmp_path / "run" / "summary.json").exists()
@@ -204,17 +204,17 @@ def test_numbers_that_are_no_longer_finite_stop_the_run_with_the_reason(tiny, tm
     ("section", "changes", "message"),
     [
         (None, {"samples": 650}, "samples is 650: an epoch takes 100 and pre-training 600"),
-        (None, {"seeds": 0}, "seeds is 0"),
-        (None, {"seed": -1}, "seed is -1"),
+        (None, {"seeds": 0}, "seeds must be .*got 0"),
+        (None, {"seed": -1}, "seed must be .*got -1"),
         (None, {"method": "jsea"}, "unknown method 'jsea': did you mean jsae"),
-        ("rollout", {"lanes": 7}, "rollout.num_envs is 7: it must divide"),
-        ("rollout", {"persistence": 1.0}, "rollout.sticky_action_prob is 1.0"),
-        ("evaluation", {"every": 150}, "evaluation.every is 150"),
-        ("evaluation", {"final_episodes": 7}, "evaluation.final-episodes is 7"),
-        ("fit", {"batch": 0}, "pretrain.batch_size is 0"),
-        ("fit", {"held_out": 1.0}, "pretrain.held-out is 1.0"),
-        ("model", {"d": 0}, "embedding.action_dim is 0"),
-        ("hyper", {"gamma": float("nan")}, "hyper.gamma is nan: choose a finite number"),
+        ("rollout", {"lanes": 7}, "rollout.num_envs must be .*got 7"),
+        ("rollout", {"persistence": 1.0}, "rollout.sticky_action_prob must be .*got 1.0"),
+        ("evaluation", {"every": 150}, "evaluation.every must be .*got 150"),
+        ("evaluation", {"final_episodes": 7}, "evaluation.final_episodes must be .*got 7"),
+        ("pretrain", {"batch": 0}, "pretrain.batch_size must be .*got 0"),
+        ("pretrain", {"held_out": 1.0}, "pretrain.held_out must be .*got 1.0"),
+        ("embedding", {"d": 0}, "embedding.action_dim must be .*got 0"),
+        ("hyperparameters", {"gamma": float("nan")}, "hyper.gamma is nan: choose a finite number"),
     ],
 )
 def test_settings_that_do_not_fit_are_named(tiny, tmp_path, section, changes, message):

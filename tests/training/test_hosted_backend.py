@@ -148,7 +148,7 @@ def test_the_same_configuration_gives_the_same_run(tmp_path, method, algorithm):
     summary = first.summary()
     assert summary["action_dimensions"] == 1
     assert np.isfinite(summary["final_return_mean"])
-    assert first.metrics()["samples"][-1] == config.total_timesteps
+    assert first.metrics()["timesteps"][-1] == config.total_timesteps
     # Samples count pre-training; every epoch was learned from.
     restored = restore_policy(first, config, seed=1)
     action, _ = restored.policy.act(
@@ -194,12 +194,12 @@ def test_a_run_goes_on_with_what_it_had_learned_and_new_episodes(tmp_path):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run(config, tmp_path, watch=interrupt, save_every=0.0)
+        run(config, tmp_path, on_progress=interrupt, save_every=0.0)
     assert seen[-1].done == 280  # 200 of pre-training, and two epochs
     before = checkpoint.latest(tmp_path / "checkpoint")
     assert before is not None
     folder = run(config, tmp_path, resume=True)
-    assert folder.metrics()["samples"].tolist() == [200] * 2 + [280] * 2 + [360] * 2
+    assert folder.metrics()["timesteps"].tolist() == [200] * 2 + [280] * 2 + [360] * 2
 
 
 def test_observations_without_bounds_are_scaled_by_what_was_seen(tmp_path):

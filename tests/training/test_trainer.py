@@ -70,7 +70,7 @@ def test_nothing_is_compiled_twice_in_a_run(tiny, tmp_path, monkeypatch, method)
 
     for module in (runner, rows, embedding_rows):
         monkeypatch.setattr(module, "over_seeds", remember)
-    runner.train(tiny(method, samples=1_300 if method == "jsae" else 700), tmp_path / "run")
+    runner.train(tiny(method, total_timesteps=1_300 if method == "jsae" else 700), tmp_path / "run")
     assert len(made) == 10
     assert all(function._cache_size() <= 1 for function in made)
 
@@ -117,7 +117,7 @@ def test_the_policy_is_credited_with_its_point_or_with_its_action_s_place(tiny, 
 
     config = tiny()
     policy = dataclasses.replace(config.policy, credit=credit)
-    env, trainer = prepared(dataclasses.replace(config, policy=policy, hyper=Spy()))
+    env, trainer = prepared(dataclasses.replace(config, policy=policy, hyperparameters=Spy()))
 
     def run(key):
         found = trainer.collect(env, key)

@@ -13,7 +13,7 @@ from embrl.training.loop import train
 
 def to(config, samples, **update):
     update = dataclasses.replace(config.online, **update)
-    return dataclasses.replace(config, samples=samples, update=update)
+    return dataclasses.replace(config, total_timesteps=samples, online=update)
 
 
 @pytest.fixture(scope="module")
@@ -37,14 +37,14 @@ def test_a_complete_run_goes_on_to_what_a_longer_one_had_learned(tiny, short, tm
     folder = type(short)(copy)
     assert learned(folder) == learned(whole)
     # Where it was to end it had an evaluation more; then it goes back to the grid.
-    samples = folder.metrics()["samples"].reshape(-1, 2)[:, 0]
+    samples = folder.metrics()["timesteps"].reshape(-1, 2)[:, 0]
     assert samples.tolist() == [600, 800, 900, 1_000, 1_200]
-    assert whole.metrics()["samples"].reshape(-1, 2)[:, 0].tolist() == [600, 800, 1_000, 1_200]
+    assert whole.metrics()["timesteps"].reshape(-1, 2)[:, 0].tolist() == [600, 800, 1_000, 1_200]
     for name in ("return_mean", "actor_loss"):
         mine, its = (run.metrics()[name].reshape(-1, 2) for run in (folder, whole))
         np.testing.assert_array_equal(np.delete(mine, 2, 0)[[0, 1, 3]], its[[0, 1, 3]])
     assert folder.config() == whole.config()
-    assert folder.summary()["samples"] == 1_200
+    assert folder.summary()["timesteps"] == 1_200
     assert folder.summary()["final_return_per_seed"] == whole.summary()["final_return_per_seed"]
 
 
@@ -61,9 +61,9 @@ def test_a_run_under_way_may_end_sooner(tiny, tmp_path):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(to(tiny(), 1_200), tmp_path, watch=interrupt, save_every=0.0)
+        train(to(tiny(), 1_200), tmp_path, on_progress=interrupt, save_every=0.0)
     folder = train(to(tiny(), 1_000), tmp_path, resume=True)
-    assert folder.summary()["samples"] == folder.config()["samples"] == 1_000
+    assert folder.summary()["timesteps"] == folder.config()["timesteps"] == 1_000
     assert folder.metrics()["episodes"].tolist()[-2:] == [10, 10]
 
 
@@ -80,7 +80,7 @@ def test_what_was_set_for_the_end_of_a_run_does_not_go_past_it(tiny, short, tmp_
     type(short)(copy).write_config(dataclasses.asdict(config))
     before = files(copy)
     with pytest.raises(EmbrlError, match=f"cannot go on to 2,000 samples: {why} was set for a run"):
-        train(dataclasses.replace(config, samples=2_000), copy, resume=True)
+        train(dataclasses.replace(config, total_timesteps=2_000), copy, resume=True)
     assert files(copy) == before
 
 

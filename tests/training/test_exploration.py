@@ -76,7 +76,7 @@ def test_near_points_of_a_box_share_a_counter_and_far_ones_do_not(length: int) -
 
 
 def test_policies_see_the_bonus_and_evaluations_do_not(tiny, tmp_path) -> None:
-    config = tiny("none", explore=ExplorationConfig(bonus=0.5))
+    config = tiny("none", exploration=ExplorationConfig(bonus=0.5))
     plain = tiny("none")
     found = train(config, tmp_path / "a").metrics()
     other = train(plain, tmp_path / "b").metrics()
@@ -90,7 +90,7 @@ def test_policies_see_the_bonus_and_evaluations_do_not(tiny, tmp_path) -> None:
 
 @pytest.mark.slow
 def test_arrivals_of_pretraining_are_counted(tiny) -> None:
-    config = tiny(explore=ExplorationConfig(bonus=0.5))
+    config = tiny(exploration=ExplorationConfig(bonus=0.5))
     env = config.env.build()
     trainer = Trainer(config, env.observation_space, env.action_space)
     key = jax.random.key(0)
@@ -111,8 +111,8 @@ def test_a_run_resumes_with_its_counters(tiny, tmp_path, algorithm: str) -> None
     config = dataclasses.replace(
         small,
         algorithm=algorithm,
-        hyper=config.hyperparameters,
-        explore=ExplorationConfig(bonus=0.2),
+        hyperparameters=config.hyperparameters,
+        exploration=ExplorationConfig(bonus=0.2),
     )
     whole = train(config, tmp_path / "whole").metrics()
 
@@ -124,7 +124,7 @@ def test_a_run_resumes_with_its_counters(tiny, tmp_path, algorithm: str) -> None
             raise Stop
 
     with pytest.raises(Stop):
-        train(config, tmp_path / "parts", watch=stop, save_every=0.0)
+        train(config, tmp_path / "parts", on_progress=stop, save_every=0.0)
     parts = train(config, tmp_path / "parts", resume=True).metrics()
     np.testing.assert_array_equal(whole["return_mean"], parts["return_mean"])
 
@@ -132,14 +132,14 @@ def test_a_run_resumes_with_its_counters(tiny, tmp_path, algorithm: str) -> None
 @pytest.mark.parametrize(
     ("explore", "message"),
     [
-        (ExplorationConfig(bonus=-0.1), "exploration.bonus is -0.1"),
-        (ExplorationConfig(until=0.0), "exploration.until is 0.0"),
-        (ExplorationConfig(num_counters=0), "exploration.num_counters is 0"),
-        (ExplorationConfig(bonus=float("nan")), "exploration.bonus is nan"),
+        (ExplorationConfig(bonus=-0.1), "exploration.bonus must be .*got -0.1"),
+        (ExplorationConfig(until=0.0), "exploration.until must be .*got 0.0"),
+        (ExplorationConfig(num_counters=0), "exploration.num_counters must be .*got 0"),
+        (ExplorationConfig(bonus=float("nan")), "exploration.bonus must be .*got nan"),
     ],
 )
 def test_settings_out_of_range_are_refused(tiny, explore: ExplorationConfig, message: str) -> None:
-    config = tiny("none", explore=explore)
+    config = tiny("none", exploration=explore)
     env = config.env.build()
     with pytest.raises(EmbrlError, match=message):
         Trainer(config, env.observation_space, env.action_space).validate()
