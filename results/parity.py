@@ -20,7 +20,7 @@ from embrl.config.defaults import default_config
 from embrl.config.settings_by_name import replaced
 from embrl.core.runtime import prepare_jax
 from embrl.core.statistics import bootstrap_mean
-from embrl.experiments.readme import number
+from embrl.report.claims import number
 from embrl.training.loop import train
 
 OUT = Path(__file__).parent / "parity"

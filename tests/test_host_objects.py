@@ -15,7 +15,7 @@ import embrl
 from embrl.cli.main import main
 from embrl.envs.acrobot import Acrobot
 from embrl.envs.host import GymnasiumConfig, HostEnvironment
-from embrl.report.rendering import prepare_mujoco
+from embrl.report.film import prepare_mujoco
 
 SMALL = {
     "embedding": {"action_hidden": (8,), "decoder_hidden": (8,), "transition_hidden": (8,)},
@@ -232,11 +232,11 @@ def test_a_film_shows_the_episodes(run, tmp_path):
     ("values", "message"),
     [
         ({"seed": 2}, "seed 2: .* has seeds 0 to 1"),
-        ({"episodes": 0}, "episodes is 0: choose 1 or more"),
-        ({"steps": 0}, "steps is 0: choose 1 or more"),
+        ({"episodes": 0}, "episodes .*0$"),
+        ({"steps": 0}, "steps .*0$"),
         ({"environment": "no"}, "is no environment"),
         ({"environment": None}, r"object in Python \(Walk\)"),
-        ({"environment": lambda: gymnasium.make("Pendulum-v1")}, "it is another one"),
+        ({"environment": lambda: gymnasium.make("Pendulum-v1")}, "environment .*Box"),
         ({"environment": without_pictures, "gif": "a.gif"}, "takes no render_mode"),
     ],
 )
@@ -249,7 +249,7 @@ def test_an_environment_that_does_not_draw_itself_is_named(run):
     class Blind(Walk):
         metadata = {"render_modes": ["human"]}  # noqa: RUF012
 
-    with pytest.raises(embrl.EmbrlError, match="it has only human, no render_mode rgb_array"):
+    with pytest.raises(embrl.EmbrlError, match=r"render_mode rgb_array.*only human"):
         embrl.play(run, environment=Blind, gif="a.gif")
 
 
@@ -299,12 +299,12 @@ def test_carts_are_drawn(carts, tmp_path, capsys):
 def test_environments_without_a_film_are_named_before_anything_is_played(
     carts, tmp_path, monkeypatch, capsys
 ):
-    monkeypatch.setattr("embrl.experiments.playing.CartPole", Acrobot)  # this one can be drawn
+    monkeypatch.setattr("embrl.report.recording.CartPole", Acrobot)  # this one can be drawn
     path = str(carts.folder.path)
     assert main(["play", path, "--gif", str(tmp_path / "it.gif")]) == 2
     said = capsys.readouterr()
     assert said.out == ""
-    assert said.err.startswith("embrl: cart_pole has no film: ")
+    assert said.err.startswith("embrl: cart_pole cannot be drawn")
 
 
 def test_wrong_arguments_are_one_line(run, capsys):

@@ -154,14 +154,14 @@ def play(
     Raises:
         EmbrlError: as `embrl play` reports it.
     """
-    from embrl.experiments import playing  # with it come pictures
+    from embrl.report import recording  # with it come pictures
     from embrl.report.film import FilmConfig
 
     prepare_jax()
     film = None if gif is None else FilmConfig(Path(gif), fps, width)
     path = run.folder.path if isinstance(run, Run) else run
     env = None if environment is None else _host(environment)
-    played = playing.play(
+    played = recording.play(
         path, seed=seed, episodes=episodes, greedy=greedy, steps=max_steps, film=film, env=env
     )
     return list(played)

@@ -142,7 +142,7 @@ def test_states_that_were_not_trained_are_grey(
     visited[:7] = False
     plot_embedding(tmp_path / "a.png", environment=gridworld, **arrays, visited=visited)
     states = drawn[0].axes[1]
-    assert set(legend_of(states)) == {"never visited (7)", "out of reach (35)", "neighbours"}
+    assert set(legend_of(states)) == {"never visited (7)", "unreachable (35)", "neighbours"}
     assert len(dots(states).get_offsets()) == STATES - 7 - 35
     grey, crosses, _ = states.collections
     np.testing.assert_array_equal(grey.get_offsets(), arrays["phi"][:7])
@@ -236,11 +236,11 @@ def test_no_state_visited_is_drawn_all_the_same(tmp_path: Path, gridworld: Gridw
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"phi": np.zeros((10, 2))}, "phi has 10 rows, but the environment has 1600 states"),
-        ({"g": np.zeros((10, 2))}, "g has 10 rows, but the environment has 16 actions"),
-        ({"phi": np.zeros(STATES)}, r"phi has shape \(1600,\)"),
-        ({"g": np.full((ACTIONS, 2), np.nan)}, "g is not finite in 16 of 16 rows"),
-        ({"visited": np.ones(3, bool)}, r"visited has shape \(3,\), expected \(1600,\)"),
+        ({"phi": np.zeros((10, 2))}, "phi .* 1600 states, got 10"),
+        ({"g": np.zeros((10, 2))}, "g .* 16 actions, got 10"),
+        ({"phi": np.zeros(STATES)}, r"phi .* got shape \(1600,\)"),
+        ({"g": np.full((ACTIONS, 2), np.nan)}, "g must be finite, .* 16 of 16 rows"),
+        ({"visited": np.ones(3, bool)}, r"visited .* \(1600,\) .* got \(3,\)"),
     ],
 )
 def test_arrays_that_do_not_fit(

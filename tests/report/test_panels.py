@@ -8,10 +8,8 @@ import numpy as np
 import pytest
 
 from embrl.core.errors import EmbrlError
-from embrl.report.baseline import find_baseline
-from embrl.report.curves import Curve
-from embrl.report.panels import is_panel, read_panel
-from embrl.report.sources import read_curves
+from embrl.report.comparison import find_baseline
+from embrl.report.curves import Curve, is_panel, read_curves, read_panel
 from embrl.storage.run_folder import COLUMNS, RunFolder
 
 CURVES = [
@@ -113,22 +111,26 @@ NAME = {"label": "512, VPG"}
 @pytest.mark.parametrize(
     ("curves", "rows", "said"),
     [
-        (None, ROWS, "summary.json: curves is None, expected a list of curves"),
-        ([], ROWS, "summary.json: curves is []"),
-        (["VPG"], ROWS, "summary.json: 'VPG' is no curve, expected one with a label"),
-        ([{"seeds": 3}], ROWS, "expected one with a label"),
+        (None, ROWS, "summary.json: curves must be a list of curves, got None"),
+        ([], ROWS, "summary.json: curves must be a list of curves, got []"),
+        (["VPG"], ROWS, "summary.json: a curve must be an object with a label, got 'VPG'"),
+        ([{"seeds": 3}], ROWS, "must be an object with a label"),
         ([NAME, NAME], ROWS, "summary.json names 2 curves '512, VPG'"),
         ([*CURVES, {"label": "third"}], ROWS, "curves.csv has no rows of 'third'"),
         (CURVES[:1], ROWS, "curves.csv has rows of '512, VPG + JSAE', which summary.json does"),
-        ([{**CURVES[0], "random_return": "low"}, CURVES[1]], ROWS, "random_return is 'low'"),
+        (
+            [{**CURVES[0], "random_return": "low"}, CURVES[1]],
+            ROWS,
+            "random_return must be a number, got 'low'",
+        ),
         (CURVES, "", "curves.csv has no column label"),
         (CURVES, "label,seed,samples\n", "curves.csv has no column return_mean"),
         (CURVES, ROWS.splitlines()[0], "curves.csv has no rows of '512, VPG'"),
-        (CURVES, ROWS + "x,1\n", "curves.csv line 7 has 2 columns, expected 4"),
-        (CURVES, ROWS + "x,1,2.5,1\n", "line 7: samples is '2.5', expected a whole number"),
-        (CURVES, ROWS + "x,1,2,high\n", "line 7: return_mean is 'high', expected a number"),
-        (CURVES, ROWS + '"512, VPG",1,40,1\n', "seed 1 was evaluated at other numbers"),
-        (CURVES, ROWS + '"512, VPG",1,30,1\n', "'512, VPG': seed 1 has two rows for 30 samples"),
+        (CURVES, ROWS + "x,1\n", "curves.csv line 7 must have 4 columns, got 2"),
+        (CURVES, ROWS + "x,1,2.5,1\n", "line 7: samples must be a whole number, got '2.5'"),
+        (CURVES, ROWS + "x,1,2,high\n", "line 7: return_mean must be a number, got 'high'"),
+        (CURVES, ROWS + '"512, VPG",1,40,1\n', "seed 1 has 3 evaluations up to 40"),
+        (CURVES, ROWS + '"512, VPG",1,30,1\n', "'512, VPG': seed 1 has two rows for 30 "),
     ],
 )
 def test_damaged_panels_are_refused(tmp_path: Path, curves: Any, rows: str, said: str) -> None:
@@ -187,9 +189,9 @@ def test_without_a_name_the_first_of_two() -> None:
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("+ jsae", "fits 2 curves: 'VPG + JSAE', 'PPO + JSAE'; name one"),
-        ("JSEA", "no curve fits baseline 'JSEA': there are 'VPG + JSAE', 'VPG', 'PPO + JSAE'"),
-        ("", "no curve fits baseline ''"),
+        ("+ jsae", "got '+ jsae', which matches 2: 'VPG + JSAE', 'PPO + JSAE'"),
+        ("JSEA", "curves 'VPG + JSAE', 'VPG', 'PPO + JSAE', got 'JSEA'"),
+        ("", "got ''"),
     ],
 )
 def test_a_baseline_that_is_none(name: str, said: str) -> None:

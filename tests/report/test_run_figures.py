@@ -18,7 +18,9 @@ from embrl.training.restore import RestoredPolicy
 def test_of_a_box_without_a_picture_states_of_pretraining_are_drawn(tmp_path, monkeypatch) -> None:
     env = ContinuousGridworldConfig(actuators=3)
     config = default_config("continuous_gridworld", env)
-    config = dataclasses.replace(config, pretrain=dataclasses.replace(config.pretrain, timesteps=4000))
+    config = dataclasses.replace(
+        config, pretrain=dataclasses.replace(config.pretrain, timesteps=4000)
+    )
     world = env.build()
     spaces = world.observation_space, world.action_space
     embedding = JointEmbedding(*spaces, config.embedding, key=jax.random.key(0))
@@ -38,7 +40,7 @@ def test_of_a_box_without_a_picture_states_of_pretraining_are_drawn(tmp_path, mo
     path = tmp_path / "embedding.png"
     run_figures.draw_embedding(RunFolder(tmp_path), config, 0, path)
     assert path.stat().st_size > 10_000
-    assert 1000 < len(drawn["phi"]) <= run_figures.SHOWN
+    assert 1000 < len(drawn["phi"]) <= run_figures.MAX_DRAWN
     assert np.unique(drawn["phi"], axis=0).shape[0] > 300  # of few actuators many meet
     # An embedding from another run had no pre-training: as if it had had it.
     before = drawn["phi"]

@@ -75,7 +75,7 @@ def test_far_references_are_named_instead(tmp_path: Path, drawn: list[Any]) -> N
     plot_seeds([a, b], tmp_path / "seeds.png", "Two")
     (axes,) = drawn[0].axes
     minus = "\N{MINUS SIGN}"
-    assert axes.get_title(loc="right") == f"not shown, far away: random {minus}2.60 to {minus}2.50"
+    assert axes.get_title(loc="right") == f"out of range: random {minus}2.60 to {minus}2.50"
     assert axes.get_xlim()[0] > 0
     texts = [text.get_text() for text in drawn[0].legends[0].get_texts()]
     assert texts == ["a seed", "mean and its 95 % interval", "best known"]

@@ -77,7 +77,7 @@ def test_level_that_nothing_suggests_is_left_out() -> None:
     assert comparison.level is None
     assert comparison.rows[0].seeds_at_level == 0
     text = to_markdown(comparison)
-    assert "samples to level" in text
+    assert "steps to level" in text
     assert "| – |" in text
 
 
@@ -132,7 +132,7 @@ def test_areas_count_from_0_where_random_play_is_known() -> None:
     # Late: from -1 to 1 in 50, then 1; early was evaluated at 0.
     assert [row.auc for row in comparison.rows] == [1.0, 0.5]
     (note,) = comparison.notes
-    assert "after 100, 200 samples" in note
+    assert "after 100, 200 environment steps" in note
     nearly = flat("late", [1.0], first=50.0, last=101.0, random_return=-1.0)
     assert compare([early, nearly]).notes == ()
 
@@ -142,7 +142,7 @@ def test_areas_are_over_their_own_samples_where_it_is_not() -> None:
     late = flat("late", [1.0], first=50.0, last=200.0)
     comparison = compare([early, late])
     assert [(row.auc_from, row.auc_to) for row in comparison.rows] == [(0, 100), (50, 200)]
-    assert "these ranges differ: 0 to 100, 50 to 200" in comparison.notes[0]
+    assert "differ: 0 to 100, 50 to 200" in comparison.notes[0]
 
 
 def test_csv_has_the_intervals_against_the_baseline() -> None:
@@ -162,7 +162,7 @@ def test_markdown() -> None:
     text = to_markdown(compare([curve(timesteps_per_s=812_345.0), curve("a|b")]))
     assert text == (
         "| run | seeds | final return [95 %] | worst, best seed "
-        "| samples to 0.5 (seeds) | AUC [95 %] | samples per s |\n"
+        "| steps to 0.5 (seeds) | AUC [95 %] | steps per s |\n"
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: |\n"
         "| VPG + JSAE | 3 | 0.600 [0.100, 0.900] | 0.100, 0.900 | 20k (2 of 3) "
         "| 0.383 [0.083, 0.600] | 812.3k |\n"

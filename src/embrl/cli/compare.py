@@ -1,4 +1,4 @@
-"""`embrl compare RUN|PANEL ...`"""
+"""Command `embrl compare`."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -15,19 +15,18 @@ from embrl.storage import files
 USAGE = """\
 usage: embrl compare RUN|PANEL [RUN|PANEL ...] [--baseline NAME] [--level R] [--out DIR]
 
-Prints a table of final returns, areas under the curves and the samples it took to a return of R,
-with 95 % bootstrap intervals over seeds; and how much better than a baseline each is.
+Print a table of final returns, areas under the learning curves and environment steps to a return of
+R, with 95 % bootstrap intervals over seeds, and the differences from a baseline.
 
-  RUN               folders of embrl train
-  PANEL             folders of embrl reproduce: each of their curves takes part
-  --baseline NAME   what the others are measured against: a label, the name of a run's folder, or
-                    a part of one label (default: of two curves the first, else none)
-  --level R         the return to reach (default: .5 on the gridworld, else half way
-                    from random to the best known)
-  --out DIR         also write DIR/table.md, DIR/table.csv, DIR/curves.png and DIR/seeds.png,
-                    which shows every seed
+  RUN               folder of embrl train
+  PANEL             folder of embrl reproduce; all of its curves are compared
+  --baseline NAME   curve that the others are compared with: a label, the name of a run's folder, or
+                    a part of one label (default: the first of two curves, else none)
+  --level R         return to reach (default: 0.5 in the gridworld, else half way from the random to
+                    the best known return)
+  --out DIR         also write DIR/table.md, DIR/table.csv, DIR/curves.png and DIR/seeds.png
 
-docs/comparing.md says what each number is, and when to trust it."""
+docs/comparing.md explains each number."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,32 +34,34 @@ class _Compare:
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
     """Folders of runs and panels."""
     baseline: str | None = None
-    """What the others are measured against."""
+    """Curve that the others are compared with."""
     level: float | None = None
-    """The return to reach."""
+    """Return to reach."""
     out: Path | None = None
-    """Where to write the table and the pictures."""
+    """Folder to write the tables and figures to."""
 
 
 def compare(arguments: Sequence[str]) -> None:
-    """Sets runs side by side."""
+    """Print tables that compare runs, and write them and figures if asked to."""
     finish_help(arguments, USAGE)
     given = parse(_Compare, arguments, "embrl compare")
-    from embrl.report import comparison, curves, seed_dots, table
-    from embrl.report.baseline import find_baseline
-    from embrl.report.sources import read_curves
+    from embrl.report import comparison, table
+    from embrl.report.curve_figure import plot_curves
+    from embrl.report.curves import read_curves
+    from embrl.report.seed_dots import plot_seeds
 
     if not given.runs:
-        raise EmbrlError("compare what? embrl compare RUN RUN ...")
+        raise EmbrlError("RUN must be one folder or more, got none; try embrl compare RUN RUN")
     read = read_curves(given.runs)
-    found = comparison.compare(read, given.level, find_baseline(read, given.baseline))
+    baseline = comparison.find_baseline(read, given.baseline)
+    found = comparison.compare(read, given.level, baseline)
     Console().print(table.to_rich(found))
     if given.out is not None:
         given.out.mkdir(parents=True, exist_ok=True)
         files.write_text(given.out / "table.md", table.to_markdown(found))
         files.write_text(given.out / "table.csv", table.to_csv(found))
         environments = " and ".join(sorted({curve.environment for curve in read}))
-        curves.plot_curves(read, given.out / "curves.png", f"Learning on the {environments}")
-        seed_dots.plot_seeds(read, given.out / "seeds.png", f"Final returns on the {environments}")
+        plot_curves(read, given.out / "curves.png", f"Learning curves on {environments}")
+        plot_seeds(read, given.out / "seeds.png", f"Final returns on {environments}")
         for name in ("table.md", "table.csv", "curves.png", "seeds.png"):
             print(given.out / name)

@@ -1,4 +1,4 @@
-"""`embrl inspect RUN`"""
+"""Command `embrl inspect`."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -15,24 +15,24 @@ USAGE = """\
 usage: embrl inspect RUN [--seed K]
        embrl inspect FOLDER
 
-Says how good a run's embedding was after pre-training, whether it still fits what the agent sees,
-and what is wrong with it, if anything is. Of an embedding that embrl fit has left, also draws it.
+Print measures of a run's embedding after pre-training and during training, and warnings about what
+is wrong with it. For an embedding that embrl fit wrote, also draw it.
 
-  RUN         a run folder, complete or in progress
-  FOLDER      the folder of an embedding
-  --seed K    only this seed (default: all)"""
+  RUN         run folder, complete or in progress
+  FOLDER      folder of an embedding
+  --seed K    index of a seed (default: all)"""
 
 
 @dataclasses.dataclass(frozen=True)
 class _Inspect:
     run: Annotated[Path, tyro.conf.Positional]
-    """The run folder."""
+    """Folder of a run or an embedding."""
     seed: int | None = None
-    """Only this seed."""
+    """Index of a seed. By default all seeds are shown."""
 
 
 def inspect(arguments: Sequence[str]) -> None:
-    """Prints two tables and what follows from them."""
+    """Print tables of measures and what they say about the embedding."""
     finish_help(arguments, USAGE)
     given = parse(_Inspect, arguments, "embrl inspect")
     from embrl.embedding.saved import is_embedding
@@ -40,13 +40,15 @@ def inspect(arguments: Sequence[str]) -> None:
 
     alone = is_embedding(given.run)
     if alone and given.seed is not None:
-        raise EmbrlError(f"--seed is {given.seed}: {given.run} holds one embedding: leave it out")
+        raise EmbrlError(
+            f"--seed must be left out, got {given.seed}; {given.run} holds a single embedding"
+        )
     picture = None
     if alone:
-        from embrl.report.fitted_figure import draw_fitted
+        from embrl.report.run_figures import draw_fitted
 
         found = inspection.inspect_embedding(given.run)
-        picture = draw_fitted(given.run)  # which also sees whether it is whole
+        picture = draw_fitted(given.run)  # also checks that it is complete
     else:
         found = inspection.inspect(given.run, given.seed)
     console = Console(highlight=False)

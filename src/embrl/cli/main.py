@@ -22,7 +22,7 @@ COMMANDS = Registry(
         "play": "embrl.cli.play:play",
         "export": "embrl.cli.export:export",
         "predict": "embrl.cli.predict:predict",
-        "reproduce": "embrl.cli.reproduce:reproduce",
+        "reproduce": "embrl.papers.cli:reproduce",
         "sweep": "embrl.cli.sweep:sweep",
         "agents": "embrl.cli.agents:agents",
     },

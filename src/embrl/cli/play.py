@@ -1,4 +1,4 @@
-"""`embrl play RUN`"""
+"""Command `embrl play`."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -13,51 +13,52 @@ USAGE = """\
 usage: embrl play RUN [--seed K] [--episodes N] [--greedy] [--steps N]
                       [--gif FILE [--fps F] [--width W]]
 
-Plays whole episodes with a trained policy, the same ones each time, and prints what came of each.
+Play episodes with a trained policy, the same ones each time, and print the return and length of
+each.
 
-  RUN             a run folder; its newest checkpoint is played
-  --seed K        the seed whose policy plays (default: 0)
-  --episodes N    how many (default: 10)
-  --greedy        always the likeliest internal action, instead of a draw
-  --steps N       an episode is cut there (default: played to its end)
-  --gif FILE      films it, in real time, until there are 300 frames: Gymnasium's environments that
-                  draw themselves, and cart_pole
-  --fps F         frames a second, at most (default: 15)
-  --width W       pixels, at most (default: 240)"""
+  RUN             run folder; its newest checkpoint is used
+  --seed K        index of the seed whose policy is used (default: 0)
+  --episodes N    number of episodes (default: 10)
+  --greedy        take the most likely internal action instead of sampling one
+  --steps N       maximum number of steps of an episode (default: play to its end)
+  --gif FILE      film the episodes in real time, up to 300 frames: cart_pole, and environments of
+                  Gymnasium with render mode rgb_array
+  --fps F         maximum frames per second of the film (default: 15)
+  --width W       maximum width of the film in pixels (default: 240)"""
 
 
 @dataclasses.dataclass(frozen=True)
 class _Play:
     run: Annotated[Path, tyro.conf.Positional]
-    """The run folder."""
+    """Run folder."""
     seed: int = 0
-    """The seed whose policy plays."""
+    """Index of the seed whose policy is used."""
     episodes: int = 10
-    """How many."""
+    """Number of episodes, 1 or more."""
     greedy: tyro.conf.FlagCreatePairsOff[bool] = False
-    """Always the likeliest internal action."""
+    """Take the most likely internal action instead of sampling one."""
     steps: int | None = None
-    """An episode is cut there."""
+    """Maximum number of steps of an episode. By default episodes are played to their end."""
     gif: Path | None = None
-    """The film."""
+    """GIF file to write a film to."""
     fps: float = 15.0
-    """Frames a second."""
+    """Maximum frames per second of the film, above 0 and at most 50."""
     width: int = 240
-    """Pixels."""
+    """Maximum width of the film in pixels, from 16 to 2000."""
 
 
 def play(arguments: Sequence[str]) -> None:
-    """Prints episode by episode, then their mean, then where the film lies."""
+    """Print each episode, the means over all, and the path of the film."""
     finish_help(arguments, USAGE)
     given = parse(_Play, arguments, "embrl play")
     from embrl.core.runtime import prepare_jax
-    from embrl.experiments import playing
+    from embrl.report import recording
     from embrl.report.film import FilmConfig
 
     prepare_jax()
     film = None if given.gif is None else FilmConfig(given.gif, given.fps, given.width)
     returns, lengths = [], []
-    for episode in playing.play(
+    for episode in recording.play(
         given.run,
         seed=given.seed,
         episodes=given.episodes,

@@ -1,4 +1,4 @@
-"""`embrl plot RUN`"""
+"""Command `embrl plot`."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -12,24 +12,24 @@ from embrl.cli.parsing import finish_help, parse
 USAGE = """\
 usage: embrl plot RUN [--seed K]
 
-Draws the run's learning curve and, if it has an embedding, the four panels of the paper's Figure 2,
-into RUN/figures. The panels show X and E as they are for m = d = 2, and their principal axes
-otherwise.
+Draw the run's learning curve and, if it has a state embedding, the four panels of the paper's
+Figure 2, in RUN/figures. X and E are drawn as they are if they have two dimensions, and by their
+two principal components otherwise.
 
-  RUN         a run folder
-  --seed K    the seed whose embedding is drawn (default: 0)"""
+  RUN         run folder
+  --seed K    index of the seed whose embedding is drawn (default: 0)"""
 
 
 @dataclasses.dataclass(frozen=True)
 class _Plot:
     run: Annotated[Path, tyro.conf.Positional]
-    """The run folder."""
+    """Run folder."""
     seed: int = 0
-    """The seed whose embedding is drawn."""
+    """Index of the seed whose embedding is drawn."""
 
 
 def plot(arguments: Sequence[str]) -> None:
-    """Draws what there is and prints where it lies."""
+    """Draw the figures of a run and print their paths."""
     finish_help(arguments, USAGE)
     given = parse(_Plot, arguments, "embrl plot")
     from embrl.report.run_figures import draw_run

@@ -1,4 +1,4 @@
-"""`embrl sweep ENV --over NAME VALUE VALUE ...`"""
+"""Command `embrl sweep`."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -14,44 +14,46 @@ from embrl.cli.parsing import finish_help, parse
 from embrl.cli.progress import ProgressBar
 from embrl.config.run import RunConfig
 from embrl.config.settings_by_name import settings, validate_name
+from embrl.core import registry as plugins
 from embrl.core.errors import EmbrlError
-from embrl.core.registry import load_installed_plugins
 from embrl.core.runtime import prepare_jax
 from embrl.envs import ENVIRONMENTS
-from embrl.experiments import sweep as sweeps
-from embrl.experiments import sweep_table
-from embrl.experiments.grids import GRIDS
 from embrl.storage import files
+from embrl.sweep import runs as sweeps
+from embrl.sweep import table as sweep_table
+from embrl.sweep.grids import GRIDS
 
 USAGE = """\
 usage: embrl sweep ENV --over NAME VALUE [VALUE ...] [--over ...] [--grid {grids}]
                    [--by auc|final] [--rows N] [--out DIR] [all flags of embrl train]
        embrl sweep --resume --out DIR
 
-Trains every point of a grid, the points side by side as seeds are, and writes table.md, table.csv,
-grid.png and sweep.json with the best point as flags of embrl train.
+Train every point of a grid of settings, with points in parallel where possible, and write table.md,
+table.csv, grid.png and sweep.json, which has the best point as flags of embrl train.
 
-  --over NAME VALUE ...   a setting by its flag's name and the values to try; the lists of a setting
-                          that is one itself have commas: --over policy.hidden 64,64 128,128
-  --grid NAME             a grid that is known by name; --over adds to it, or replaces its values
-  --by auc|final          what is best: the mean return over training (default), or the last
-  --rows N                seeds of all points that are trained at once, at most (default {rows})
-  --seed N                default 1: reports (embrl train) use 0, and a point must be chosen on
-                          seeds that the report does not use
+  --over NAME VALUE ...   name of a setting's flag, and the values to try; values that are lists are
+                          written with commas: --over policy.hidden 64,64 128,128
+  --grid NAME             named grid; --over adds settings to it, or replaces their values
+  --by auc|final          score of a point: mean return over training (default), or final return
+  --rows N                maximum number of replicas (seeds of all points) trained at once
+                          (default: {rows})
+  --seed N                random seed (default: 1); not 0, which embrl train reports with: a point
+                          must be chosen on seeds that the report does not use
+  --resume                continue an interrupted sweep
 
 embrl sweep ENV --help lists all flags of an environment."""
 
 OVER = "--over"
 
 OWN = (OVER, "--grid", "--by", "--rows", "--seed", "--seeds", "--out", "--resume")
-"""Flags that `embrl train` is not to have from a sweep."""
+"""Flags of a sweep that `embrl train` does not take over."""
 
 
 def sweep(arguments: Sequence[str]) -> None:
-    """Parses, trains every point, says which is best."""
+    """Parse the arguments, train every point and print which is best."""
     prepare_jax()
     if not arguments or not {"-h", "--help"}.isdisjoint(arguments):
-        load_installed_plugins()  # to be named
+        plugins.load_installed()  # so that the help names their environments
     if not arguments or arguments[0].startswith("-"):
         finish_help(arguments, USAGE.format(grids="|".join(GRIDS), rows=sweeps.ROWS))
         plan, out, resume = _resumed(arguments)
@@ -84,34 +86,34 @@ def _own_flags() -> list[Any]:
             "over",
             tuple[str, ...],
             (),
-            "A setting by its flag's name, and the values to try. May be given several times.",
+            "Name of a setting's flag, and the values to try. May be given several times.",
         ),
-        field("grid", str, "", f"A grid that is known by name: {', '.join(GRIDS)}."),
-        field("by", sweeps.By, "auc", "What makes a point the best."),
-        field("rows", int, sweeps.ROWS, "Seeds of all points that are trained at once, at most."),
+        field("grid", str, "", f"Named grid: {', '.join(GRIDS)}."),
+        field("by", sweeps.By, "auc", "Score of a point: mean return over training, or the last."),
+        field("rows", int, sweeps.ROWS, "Maximum number of replicas trained at once, 1 or more."),
     ]
 
 
 @dataclasses.dataclass(frozen=True)
-class _Resume:
+class _ResumeSweep:
     out: Path
-    """The folder of a sweep to go on with."""
+    """Folder of the sweep to continue."""
     resume: bool = False
-    """Go on where it stopped."""
+    """Continue an interrupted sweep."""
 
 
 def _resumed(arguments: Sequence[str]) -> tuple[sweeps.Sweep, Path, bool]:
     if "--resume" not in arguments:
         raise EmbrlError(
-            f"sweep what? embrl sweep ENV --over NAME VALUE VALUE, where ENV is one of "
-            f"{', '.join(ENVIRONMENTS)}"
+            f"ENV must be one of {', '.join(ENVIRONMENTS)}, got nothing; for example embrl sweep "
+            "gridworld --grid paper"
         )
-    given = parse(_Resume, arguments, "embrl sweep")
+    given = parse(_ResumeSweep, arguments, "embrl sweep")
     return sweeps.planned(given.out), given.out, True
 
 
 def _without_over(arguments: Sequence[str]) -> tuple[list[list[str]], list[str]]:
-    """What each `--over` names, and the other arguments."""
+    """Return the words that follow each `--over`, and the other arguments."""
     over: list[list[str]] = []
     rest: list[str] = []
     taking = False
@@ -128,7 +130,7 @@ def _without_over(arguments: Sequence[str]) -> tuple[list[list[str]], list[str]]
 
 
 def _without(names: Sequence[str], arguments: Sequence[str]) -> list[str]:
-    """The arguments but for these flags and what stands behind them."""
+    """Return the arguments without the flags `names` and their values."""
     rest: list[str] = []
     dropping = False
     for argument in arguments:
@@ -140,23 +142,23 @@ def _without(names: Sequence[str], arguments: Sequence[str]) -> list[str]:
 
 
 def _values(config: RunConfig, over: Sequence[Sequence[str]]) -> dict[str, tuple[Any, ...]]:
-    """Values of the right type, by dotted name."""
+    """Parse the values of each `--over`, by dotted name."""
     grid: dict[str, tuple[Any, ...]] = {}
     for name, *texts in ([*words, *[""] * (not words)] for words in over):
         name = _dotted(config, name)
         if name in grid:
-            raise EmbrlError(f"{OVER} {name} is given twice: put its values in one list")
+            raise EmbrlError(f"{OVER} {name} is given twice; put all values in one list")
         if not texts:
-            raise EmbrlError(f"{OVER} {name} takes the values to try")
+            raise EmbrlError(f"{OVER} {name} must have at least one value, got none")
         kind = settings(config)[name]
         grid[name] = tuple(_value(name, kind, text) for text in texts)
     return grid
 
 
 def _dotted(config: RunConfig, name: str) -> str:
-    """A setting's name in the configuration, from its flag's."""
+    """Return the dotted name of a setting from the name of its flag."""
     if not name:
-        raise EmbrlError(f"{OVER} takes a setting and the values to try")
+        raise EmbrlError(f"{OVER} must be followed by a setting and the values to try, got nothing")
     plain = name.removeprefix("--").replace("-", "_")
     section, dot, field_ = plain.partition(".")
     if section == config.algorithm:
@@ -181,8 +183,8 @@ def _is_list(kind: Any) -> bool:
     return "tuple" in str(kind)
 
 
-def _write(result: sweeps.Result, out: Path, rest: Sequence[str]) -> None:
-    from embrl.experiments import sweep_figure
+def _write(result: sweeps.SweepResult, out: Path, rest: Sequence[str]) -> None:
+    from embrl.sweep import figure as sweep_figure
 
     files.write_text(out / "table.md", sweep_table.to_markdown(result))
     files.write_text(out / "table.csv", sweep_table.to_csv(result))
@@ -193,13 +195,13 @@ def _write(result: sweeps.Result, out: Path, rest: Sequence[str]) -> None:
     )
 
 
-def _report(result: sweeps.Result, out: Path, console: Console) -> None:
+def _report(result: sweeps.SweepResult, out: Path, console: Console) -> None:
     console.print(sweep_table.to_rich(result))
     if result.best.diverged:
-        console.print("every point diverged: try smaller learning rates")
+        console.print("every point diverged; try smaller learning rates")
     else:
         chosen = sweep_table.flags(result.sweep.config, dict(result.best.settings))
         console.print(f"best: {' '.join(chosen)}", highlight=False, soft_wrap=True)
         for name in sweep_table.edges(result):
-            console.print(f"{name} is best at the end of what was tried: try beyond it")
+            console.print(f"{name} is best at the edge of the values tried; try values beyond it")
     console.print(f"{result.wall_s:.1f} s\n{out}", highlight=False, soft_wrap=True)

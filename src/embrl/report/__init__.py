@@ -1,4 +1,5 @@
-"""What runs have to show: statistics over seeds, curves, tables and pictures of embeddings.
+"""Figures and tables of runs: learning curves, comparisons, embeddings, episodes.
 
-It reads run folders and arrays; only `experiments` and the edges import it.
+Modules here read run folders and arrays. Only the command line, the Python API, `embrl.sweep`,
+`embrl.agents` and `embrl.papers` import them.
 """

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from embrl.core.errors import require
 from embrl.envs.cart_pole import CartPoleConfig
 from embrl.report.drawing import FAINT, INK, MUTED, PALE, PALETTE, blank
-from embrl.report.gif import write_gif
+from embrl.report.film import write_gif
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

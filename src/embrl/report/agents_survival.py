@@ -6,8 +6,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from embrl.report.drawing import INK, MUTED, PALETTE, figure
-from embrl.report.numbers import decimals, short_count
+from embrl.report.drawing import INK, MUTED, PALETTE, decimals, figure, short_count
 
 BINS = 25
 COLUMN, ROW = 2.9, 1.45

@@ -1,7 +1,7 @@
-"""What runs come to, side by side, in numbers; docs/comparing.md explains each."""
+"""Comparison of runs in numbers. docs/comparing.md explains each of them."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -18,94 +18,110 @@ from embrl.core.statistics import (
     samples_to,
 )
 from embrl.report.curves import Curve
-from embrl.report.numbers import short_count
+from embrl.report.drawing import short_count
 
 LEVELS = {"gridworld": 0.5, "continuous_gridworld": 0.5}
-"""Returns that count as "has learned it", where half way to the best known one says little: a
-random walk in the gridworld pays for its collisions with returns far below zero."""
+"""Default return that counts as learned, by environment, where half way to the best known return
+says little: in the gridworld, random actions pay for collisions with returns far below zero."""
 
 SAME_END = 0.02
-"""Runs end alike if their last evaluations are no further apart, as a share of the later one:
-epochs do not always fill the budget."""
+"""Relative difference of the last evaluations below which runs count as equally long. Updates do
+not always fill the budget."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Against:
-    """A run less the baseline, over seeds; 95 % bootstrap intervals, nan where a side has one."""
+class BaselineDifference:
+    """Differences of a run from the baseline, with 95 % bootstrap intervals over seeds.
+
+    The bounds of an interval are nan if one of the two runs has a single seed.
+    """
 
     final_difference: Interval
-    """Of the returns at the last evaluation."""
+    """Difference of the mean returns at the last evaluation."""
     improvement: Interval
-    """The probability that a seed ends above one of the baseline's; see
+    """Probability that a seed ends above a seed of the baseline; see
     `embrl.core.statistics.probability_of_improvement`."""
     auc_difference: Interval
+    """Difference of the mean areas under the curve."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
-    """One run."""
+class ComparisonRow:
+    """Statistics of one run."""
 
     label: str
     seeds: int
+    """Number of seeds."""
     final_mean: float
     """Mean over seeds of the return at the last evaluation."""
     final_low: float
-    """Its 95 % bootstrap interval; nan with one seed."""
+    """Lower bound of the 95 % bootstrap interval of `final_mean`; nan with one seed."""
     final_high: float
+    """Upper bound of the 95 % bootstrap interval of `final_mean`; nan with one seed."""
     final_worst: float
-    """The last return of the worst seed."""
+    """Return of the worst seed at the last evaluation."""
     final_best: float
+    """Return of the best seed at the last evaluation."""
     samples_to_level: float
-    """Mean over the seeds that reached the level; nan if none did."""
+    """Mean environment steps until the level was reached, over the seeds that reached it; nan if
+    none did."""
     seeds_at_level: int
-    """How many reached it: `samples_to_level` leaves the others out."""
+    """Number of seeds that reached the level."""
     auc: float
-    """Mean over seeds of the mean return over the samples from `auc_from` to `auc_to`."""
+    """Mean over seeds of the mean return over the environment steps from `auc_from` to `auc_to`."""
     auc_low: float
+    """Lower bound of the 95 % bootstrap interval of `auc`; nan with one seed."""
     auc_high: float
+    """Upper bound of the 95 % bootstrap interval of `auc`; nan with one seed."""
     auc_from: float
-    """0 where the random return of all runs of the environment is known; else where its own
-    evaluations begin."""
+    """0 if the random return of all runs of the environment is known, else the run's first
+    evaluation."""
     auc_to: float
-    """Where the shortest of these runs ends; else its own."""
+    """Last evaluation of the run, or of the environment's shortest run if `auc_from` is 0."""
     timesteps_per_s: float | None
-    against: Against | None = None
-    """None of the baseline itself, of runs of another environment, and where there is none."""
+    """Environment steps per second of all seeds together, if known."""
+    against: BaselineDifference | None = None
+    """Differences from the baseline. None for the baseline itself, for runs of another environment,
+    and if there is no baseline."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """Runs side by side."""
+    """Statistics of several runs."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[ComparisonRow, ...]
     level: float | None
-    """The return that "samples to" means; None where nothing suggests one."""
+    """Return that counts as learned; None if it is not given and nothing suggests one."""
     notes: tuple[str, ...]
-    """What keeps the rows from being comparable as they stand."""
+    """Sentences on what makes the rows less comparable than they look."""
     baseline: str | None = None
-    """Label of the run that the others are measured against."""
+    """Label of the run that the others are compared with."""
 
 
 def compare(
     curves: Sequence[Curve], level: float | None = None, baseline: Curve | None = None
 ) -> Comparison:
-    """What the curves come to, a row each, in their order.
+    """Compare runs by their learning curves.
 
-    Where the random return of all curves of an environment is known, their areas count from 0
-    samples, at the random return, to where the shortest of them ends: what a method spends before
-    its first evaluation counts, and nobody is judged by samples that another did not have.
+    If the random return of all curves of an environment is known, their areas are taken from 0
+    environment steps, where the return is the random one, to the end of the shortest curve. The
+    steps that a method spends before its first evaluation then count, and all are compared over the
+    same budget.
 
-    Arguments:
-        curves: one or more.
-        level: the return for "samples to"; else the environment's in `LEVELS`, else half way from
-            the random return to the best known one, where a run's summary has both.
-        baseline: one of `curves`, that the others are measured against.
+    Args:
+        curves: One or more curves.
+        level: Return that counts as learned. By default the environment's entry in `LEVELS`, else
+            half way from the random to the best known return, if both are known.
+        baseline: The element of `curves` that the others are compared with.
+
+    Returns:
+        One row for each curve, in their order.
 
     Raises:
-        EmbrlError: no curves.
+        EmbrlError: `curves` is empty.
     """
     if not curves:
-        raise EmbrlError("there is nothing to compare: name at least one run")
+        raise EmbrlError("there is nothing to compare; name at least one run")
     if level is None:
         level = default_level(curves)
     areas = [_area(curve, curves) for curve in curves]
@@ -122,8 +138,43 @@ def compare(
     return Comparison(tuple(rows), level, tuple(_notes(curves)), name)
 
 
+def find_baseline(curves: Sequence[Curve], name: str | None) -> Curve | None:
+    """Return the curve that `name` refers to.
+
+    A name is a label, with or without regard to case, or the name of the folder of a single curve,
+    or a part of a single label. The first of these that matches counts.
+
+    Args:
+        curves: The curves to choose from.
+        name: The name; None for the first of two curves, and for no baseline otherwise.
+
+    Raises:
+        EmbrlError: `name` matches no curve, or several.
+    """
+    if name is None:
+        return curves[0] if len(curves) == 2 else None
+    ways: list[Callable[[Curve], bool]] = [
+        lambda curve: curve.label == name,
+        lambda curve: curve.label.casefold() == name.casefold(),
+        lambda curve: curve.folder == name,
+        lambda curve: bool(name) and name.casefold() in curve.label.casefold(),
+    ]
+    for fits in ways:
+        found = [curve for curve in curves if fits(curve)]
+        if len(found) > 1:
+            named = ", ".join(repr(curve.label) for curve in found)
+            raise EmbrlError(
+                f"baseline must match one curve, got {name!r}, which matches {len(found)}: {named}"
+            )
+        if found:
+            return found[0]
+    # In quotes, because labels contain commas.
+    named = ", ".join(repr(curve.label) for curve in curves)
+    raise EmbrlError(f"baseline must match one of the curves {named}, got {name!r}")
+
+
 def default_level(curves: Sequence[Curve]) -> float | None:
-    """See `compare`."""
+    """Return the default `level` of `compare`."""
     environments = {curve.environment for curve in curves}
     if len(environments) == 1 and (known := LEVELS.get(next(iter(environments)))) is not None:
         return known
@@ -152,17 +203,17 @@ def _area(curve: Curve, curves: Sequence[Curve]) -> _Area:
 
 
 def _count_from_0(curves: Sequence[Curve]) -> bool:
-    """Whether it is known of all what they would have returned before they began."""
+    """Return True if the random return of all curves is known, so that areas can start at 0."""
     return all(curve.random_return is not None for curve in curves)
 
 
-def _row(curve: Curve, area: _Area, level: float | None) -> Row:
+def _row(curve: Curve, area: _Area, level: float | None) -> ComparisonRow:
     final = curve.returns[:, -1]
     mean, low, high = map(float, bootstrap_mean(final))
     auc, auc_low, auc_high = map(float, bootstrap_mean(area.of_seeds))
     needed = samples_to(curve.samples, curve.returns, np.inf if level is None else level)
     needed = needed[np.isfinite(needed)]
-    return Row(
+    return ComparisonRow(
         label=curve.label,
         seeds=curve.seeds,
         final_mean=mean,
@@ -181,9 +232,11 @@ def _row(curve: Curve, area: _Area, level: float | None) -> Row:
     )
 
 
-def _against(curve: Curve, area: _Area, baseline: Curve, baseline_area: _Area) -> Against:
+def _against(
+    curve: Curve, area: _Area, baseline: Curve, baseline_area: _Area
+) -> BaselineDifference:
     final, baseline_final = curve.returns[:, -1], baseline.returns[:, -1]
-    return Against(
+    return BaselineDifference(
         final_difference=bootstrap_difference(final, baseline_final),
         improvement=probability_of_improvement(final, baseline_final),
         auc_difference=bootstrap_difference(area.of_seeds, baseline_area.of_seeds),
@@ -195,19 +248,19 @@ def _notes(curves: Sequence[Curve]) -> list[str]:
     environments = sorted({curve.environment for curve in curves})
     if len(environments) > 1:
         named = ", ".join(name or "unnamed" for name in environments)
-        notes.append(f"These runs are of different environments: {named}.")
+        notes.append(f"The runs are of different environments: {named}.")
     ranges = {(curve.samples[0], curve.samples[-1]) for curve in curves}
     ends = sorted({end for _, end in ranges})
     if not _count_from_0(curves) and len(ranges) > 1:
         spans = ", ".join(f"{short_count(a)} to {short_count(b)}" for a, b in sorted(ranges))
         notes.append(
-            "The final return is that of each run's last evaluation and the AUC the mean return "
-            f"over its own samples, and these ranges differ: {spans}."
+            "The final return is that of each run's last evaluation, and the AUC is the mean "
+            f"return over each run's own range of environment steps. These ranges differ: {spans}."
         )
     elif ends[0] < (1 - SAME_END) * ends[-1]:
         last = ", ".join(short_count(end) for end in ends)
         notes.append(
-            f"The final return is that of each run's last evaluation, after {last} samples; the "
-            "AUC goes as far as the shortest run of its environment."
+            f"The final return is that of each run's last evaluation, after {last} environment "
+            "steps. The AUC ends where the shortest run of the environment ends."
         )
     return notes

@@ -1,38 +1,28 @@
-"""Learning curves: read from run folders, drawn with every seed in sight."""
+"""Learning curves, read from run folders and from the panels that `embrl reproduce` writes."""
 
+import csv
 import dataclasses
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from embrl.core.errors import EmbrlError
-from embrl.core.statistics import bootstrap_mean
-from embrl.report.drawing import INK, MUTED, PALETTE, figure
-from embrl.report.numbers import decimals, short_count
+from embrl.storage import files
 from embrl.storage.run_folder import RunFolder
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.lines import Line2D
-
-WIDTH = 8.0
-AXES_HEIGHT = 4.6
-LEGEND_ROW = 0.25
-LEGEND_COLUMNS = 2
-APART = 0.02
-"""Nearer reference values share a line, as a fraction of the range of returns."""
-TEXT = 0.11
-"""Height of a reference's name, likewise."""
-LONG_LABEL = 40
-"""Letters; where there are more, the legend has one column."""
+PANEL_CURVES = "curves.csv"
+"""File of a panel with one row for each curve, seed and evaluation."""
+PANEL_COLUMNS = {"label": str, "seed": int, "samples": int, "return_mean": float}
+PANEL_SUMMARY = "summary.json"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Curve:
-    """What a run's evaluations yielded, and what it can be compared with."""
+    """Returns of a run at each of its evaluations, with the values it can be compared with."""
 
     label: str
     samples: Float[np.ndarray, " E"]
@@ -41,37 +31,83 @@ class Curve:
     """Mean return of each evaluation."""
     environment: str = ""
     random_return: float | None = None
+    """Mean return of random actions, if known."""
     best_known_return: float | None = None
+    """Return of the best known policy, if known."""
     timesteps_per_s: float | None = None
+    """Environment steps per second of all seeds together, if known."""
     folder: str = ""
-    """Name of the folder it was read from, a run's or a panel's."""
+    """Name of the folder that the curve was read from, of a run or a panel."""
 
     def __post_init__(self) -> None:
         samples, returns = np.shape(self.samples), np.shape(self.returns)
         if len(samples) != 1 or len(returns) != 2 or returns[1:] != samples or 0 in returns:
             raise EmbrlError(
-                f"curve {self.label!r}: samples {samples} and returns {returns} do not fit: "
-                "expected (E,) and (seeds, E)"
+                f"curve {self.label!r}: samples and returns must have the shapes (E,) and "
+                f"(seeds, E), got {samples} and {returns}"
             )
         if not np.all(np.diff(self.samples) > 0):
-            raise EmbrlError(f"curve {self.label!r}: samples do not increase")
+            raise EmbrlError(f"curve {self.label!r}: samples must increase")
 
     @property
     def seeds(self) -> int:
-        """How many there are."""
+        """Number of seeds."""
         return len(self.returns)
 
 
-def read_curve(folder: RunFolder, label: str | None = None) -> Curve:
-    """The curve of a run, complete or in progress.
+def read_curves(paths: Sequence[str | Path]) -> list[Curve]:
+    """Read the curves of several runs and panels, in the order of `paths`, with unique labels.
 
-    Arguments:
-        folder: the run's.
-        label: what to call it; else its algorithm and method.
+    Runs of the same method get the name of their folder: `VPG + JSAE (first)`. Labels of a panel
+    get the name of the panel's folder, `fig3: VPG`, if there are several panels or another curve
+    has the same label.
 
     Raises:
-        EmbrlError: a file is missing or damaged, or the seeds were evaluated at different numbers
-            of samples.
+        EmbrlError: A path holds neither a run nor a panel, or one of its files is damaged.
+    """
+    read = [(path, is_panel(path), _read(path)) for path in paths]
+    names = [Path(path).resolve().name for path in paths]
+    places = names if len(set(names)) == len(names) else [str(path) for path in paths]
+    panels = sum(panel for _, panel, _ in read)
+    times = Counter(curve.label for _, _, curves in read for curve in curves)
+
+    def label(curve: Curve, panel: bool, place: str) -> str:
+        if panel and (panels > 1 or times[curve.label] > 1):
+            return f"{place}: {curve.label}"
+        return curve.label if panel or times[curve.label] == 1 else f"{curve.label} ({place})"
+
+    return [
+        dataclasses.replace(curve, label=label(curve, panel, place))
+        for (_, panel, curves), place in zip(read, places, strict=True)
+        for curve in curves
+    ]
+
+
+def _read(path: str | Path) -> list[Curve]:
+    if is_panel(path):
+        return read_panel(path)
+    folder = RunFolder(path)
+    if not folder.holds_run:
+        raise EmbrlError(
+            f"{path} holds no run and no panel: it has neither config.json nor {PANEL_CURVES}; "
+            "name a folder of embrl train or embrl reproduce"
+        )
+    return [read_curve(folder)]
+
+
+# Runs
+
+
+def read_curve(folder: RunFolder, label: str | None = None) -> Curve:
+    """Read the curve of a run, complete or in progress.
+
+    Args:
+        folder: The run's folder.
+        label: Label of the curve; by default the run's algorithm and method.
+
+    Raises:
+        EmbrlError: A file is missing or damaged, or the seeds were evaluated after different
+            numbers of environment steps.
     """
     config = folder.config()
     summary = folder.summary() if folder.complete else {}
@@ -82,9 +118,9 @@ def read_curve(folder: RunFolder, label: str | None = None) -> Curve:
         samples=samples,
         returns=returns,
         environment=str(config.get("environment", "")),
-        random_return=number(summary, "random_return", place),
-        best_known_return=number(summary, "best_known_return", place),
-        timesteps_per_s=number(summary, "timesteps_per_s", place),
+        random_return=_json_number(summary, "random_return", place),
+        best_known_return=_json_number(summary, "best_known_return", place),
+        timesteps_per_s=_json_number(summary, "timesteps_per_s", place),
         folder=folder.path.resolve().name,
     )
 
@@ -92,15 +128,18 @@ def read_curve(folder: RunFolder, label: str | None = None) -> Curve:
 def by_seed(
     columns: Mapping[str, np.ndarray], place: str
 ) -> tuple[Float[np.ndarray, " E"], Float[np.ndarray, "seeds E"]]:
-    """Samples and mean returns, from the columns `seed`, `samples` and `return_mean`.
+    """Arrange the columns `seed`, `samples` and `return_mean` by seed.
 
-    Arguments:
-        columns: one value for each seed and evaluation, in any order.
-        place: where they were read, for messages.
+    Args:
+        columns: One value for each seed and evaluation, in any order.
+        place: Name of the file that the columns were read from, for error messages.
+
+    Returns:
+        Environment steps until each evaluation, and mean returns.
 
     Raises:
-        EmbrlError: a column is missing, a row is there twice, or the seeds were evaluated at
-            different numbers of samples.
+        EmbrlError: A column is missing, a row stands twice, or the seeds were evaluated after
+            different numbers of environment steps.
     """
     for column in ("seed", "samples", "return_mean"):
         if column not in columns:
@@ -112,66 +151,19 @@ def by_seed(
     for one, own in zip(seeds, points, strict=True):
         if np.any(np.diff(own) == 0):
             twice = own[:-1][np.diff(own) == 0][0]
-            raise EmbrlError(f"{place}: seed {one} has two rows for {twice} samples")
+            raise EmbrlError(f"{place}: seed {one} has two rows for {twice} environment steps")
         if not np.array_equal(own, points[0]):
             raise EmbrlError(
-                f"{place}: seed {one} was evaluated at other numbers of samples than seed "
-                f"{seeds[0]} ({own.size} evaluations up to {own[-1]}, against {points[0].size} "
-                f"up to {points[0][-1]})"
+                f"{place}: all seeds must be evaluated after the same numbers of environment "
+                f"steps, but seed {one} has {own.size} evaluations up to {own[-1]} and seed "
+                f"{seeds[0]} has {points[0].size} up to {points[0][-1]}"
             )
     returns = columns["return_mean"][order].reshape(len(seeds), -1)
     return points[0].astype(np.float64), returns
 
 
-def number(values: Mapping[str, Any], key: str, place: str) -> float | None:
-    """What JSON says under `key`, if anything.
-
-    Raises:
-        EmbrlError: it is no number.
-    """
-    value = values.get(key)
-    if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
-        return value
-    raise EmbrlError(f"{place}: {key} is {value!r}, expected a number")
-
-
-def plot_curves(curves: Sequence[Curve], path: str | Path, title: str) -> None:
-    """Draws mean, 95 % interval and every seed of each curve, and writes a PNG.
-
-    The axes hold all seeds, the worst and the best too; the legend stands below and the names of
-    the reference lines beside them, where they hide nothing.
-    """
-    if not curves:
-        raise EmbrlError("there is no curve to draw: name at least one run")
-    longest = max(len(curve.label) for curve in curves)
-    legend_columns = 1 if longest > LONG_LABEL else min(LEGEND_COLUMNS, len(curves))
-    legend_rows = -(-len(curves) // legend_columns)
-    with figure(path, WIDTH, AXES_HEIGHT + LEGEND_ROW * legend_rows) as drawn:
-        axes = drawn.add_subplot()
-        handles = [_draw(axes, curve, at) for at, curve in enumerate(curves)]
-        axes.margins(x=0.01)
-        # From 0: what a method spends before its first evaluation is to be seen.
-        axes.set_xlim(left=min(0.0, *(curve.samples[0] for curve in curves)))
-        axes.grid(True, axis="y")
-        axes.xaxis.set_major_formatter(lambda value, _: short_count(value))
-        axes.set_xlabel("samples (environment steps, pre-training included)")
-        axes.set_ylabel("return per episode")
-        axes.set_title(title, loc="left", fontsize=12, fontweight="bold", pad=22)
-        axes.annotate(
-            "thick: mean over seeds   band: its 95 % bootstrap interval   thin: every seed",
-            (0, 1),
-            (0, 8),
-            xycoords="axes fraction",
-            textcoords="offset points",
-            fontsize=8.5,
-            color=MUTED,
-        )
-        _draw_references(axes, curves)
-        drawn.legend(handles=handles, loc="outside lower center", ncols=legend_columns)
-
-
 def _label(algorithm: str, method: str) -> str:
-    """VPG + JSAE; VPG, no embedding."""
+    """Return a label such as `VPG + JSAE` or `VPG, no embedding`."""
     algorithm = algorithm.upper()
     if method in ("", "none"):
         return f"{algorithm}, no embedding" if method else algorithm or "run"
@@ -179,67 +171,118 @@ def _label(algorithm: str, method: str) -> str:
     return f"{algorithm} + {method}" if algorithm else method
 
 
-def _draw(axes: "Axes", curve: Curve, at: int) -> "Line2D":
-    """One curve, the `at`-th; returns what stands for it in the legend."""
-    colour = PALETTE[at % len(PALETTE)]
-    dashes = ("-", "--", ":", "-.")[at // len(PALETTE) % 4]
-    # A curve of one evaluation has no line to see.
-    marker = "o" if curve.samples.size == 1 else ""
-    mean, low, high = bootstrap_mean(curve.returns)
-    axes.fill_between(curve.samples, low, high, color=colour, alpha=0.18, linewidth=0, zorder=2)
-    axes.plot(
-        curve.samples,
-        curve.returns.T,
-        color=colour,
-        alpha=0.45,
-        linewidth=0.7,
-        marker=marker,
-        markersize=3,
-        zorder=3,
-    )
-    seeds = "1 seed" if curve.seeds == 1 else f"{curve.seeds} seeds"
-    (line,) = axes.plot(
-        curve.samples,
-        mean,
-        dashes,
-        color=colour,
-        linewidth=2.2,
-        marker=marker,
-        label=f"{curve.label} ({seeds})",
-        zorder=4,
-    )
-    return line
+def _json_number(values: Mapping[str, Any], key: str, place: str) -> float | None:
+    value = values.get(key)
+    if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
+        return value
+    raise EmbrlError(f"{place}: {key} must be a number, got {value!r}")
 
 
-def _draw_references(axes: "Axes", curves: Sequence[Curve]) -> None:
-    """Dashed lines, named in the right margin.
+# Panels
 
-    Runs estimate their random return each for themselves: values that the eye cannot tell apart
-    share a line.
+
+def is_panel(path: str | Path) -> bool:
+    """Return True if the folder is a panel's, even if one of its two files is missing."""
+    path = Path(path)
+    if (path / "config.json").exists():  # a run has one, too
+        return (path / PANEL_CURVES).exists()
+    return (path / PANEL_CURVES).exists() or (path / PANEL_SUMMARY).exists()
+
+
+def read_panel(path: str | Path) -> list[Curve]:
+    """Read the curves of a panel, in the order of its summary.
+
+    Raises:
+        EmbrlError: A file is missing or damaged, or the two files name different curves.
     """
-    found = [("random", curve.random_return) for curve in curves]
-    found += [("best known", curve.best_known_return) for curve in curves]
-    values = [value for _, value in found if value is not None]
-    if not values:
-        return
-    low, high = axes.dataLim.intervaly
-    span = max(high, *values) - min(low, *values)
-    lines: dict[str, list[float]] = {}
-    for name, value in found:
-        known = lines.setdefault(name, [])
-        if value is not None and all(abs(value - other) > APART * span for other in known):
-            known.append(value)
-    heights = sorted((value, name) for name, known in lines.items() for value in known)
-    digits = min(2, decimals(*values))
-    text_at = -np.inf
-    for value, name in heights:
-        axes.axhline(value, color=INK, linewidth=1, linestyle=(0, (4, 3)), zorder=1.5)
-        text_at = max(value, text_at + TEXT * span)  # no name is written over another
-        axes.annotate(
-            f"{name}\n{value:.{digits}f}".replace("-", "\N{MINUS SIGN}"),
-            (1.01, text_at),
-            xycoords=("axes fraction", "data"),
-            va="center",
-            fontsize=8.5,
-            color=INK,
+    path = Path(path)
+    told = entries(path)
+    rows = _rows(path / PANEL_CURVES)
+    for label in rows.keys() - told.keys():
+        raise EmbrlError(
+            f"{path / PANEL_CURVES} has rows of {label!r}, which {PANEL_SUMMARY} does not name"
         )
+    return [_panel_curve(path, label, known, rows.get(label)) for label, known in told.items()]
+
+
+def entries(panel: Path) -> dict[str, dict[str, Any]]:
+    """Return the entries of a panel's summary by the label of their curve.
+
+    Raises:
+        EmbrlError: The summary is missing or damaged, or has a label twice.
+    """
+    path = panel / PANEL_SUMMARY
+    curves = files.read_json(path).get("curves")
+    if not isinstance(curves, list) or not curves:
+        raise EmbrlError(f"{path}: curves must be a list of curves, got {_short(curves)}")
+    for curve in curves:
+        if not isinstance(curve, dict) or not isinstance(curve.get("label"), str):
+            raise EmbrlError(f"{path}: a curve must be an object with a label, got {_short(curve)}")
+    (label, times), *_ = Counter(curve["label"] for curve in curves).most_common(1)
+    if times > 1:
+        raise EmbrlError(f"{path} names {times} curves {label!r}; labels must be unique")
+    return {curve["label"]: curve for curve in curves}
+
+
+def _panel_curve(
+    path: Path, label: str, known: dict[str, Any], rows: dict[str, np.ndarray] | None
+) -> Curve:
+    if rows is None:
+        raise EmbrlError(
+            f"{path / PANEL_CURVES} has no rows of {label!r}, which {PANEL_SUMMARY} names"
+        )
+    samples, returns = by_seed(rows, f"{path / PANEL_CURVES}, {label!r}")
+    place = f"{path / PANEL_SUMMARY}, {label!r}"
+    speed, wall = (_json_number(known, key, place) for key in ("timesteps_per_s", "wall_s"))
+    if speed is None and wall:
+        speed = returns.shape[0] * float(samples[-1]) / wall
+    return Curve(
+        label=label,
+        samples=samples,
+        returns=returns,
+        environment=str(known.get("env") or ""),
+        random_return=_json_number(known, "random_return", place),
+        best_known_return=_json_number(known, "best_known_return", place),
+        timesteps_per_s=speed,
+        folder=path.resolve().name,
+    )
+
+
+def _rows(path: Path) -> dict[str, dict[str, np.ndarray]]:
+    """Read a panel's rows and return their columns, but for the label, by label."""
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            header, *lines = list(csv.reader(file)) or [[]]
+    except FileNotFoundError as error:
+        raise EmbrlError(f"{path} is missing") from error
+    except (OSError, ValueError, csv.Error) as error:
+        raise EmbrlError(f"{path} is damaged: {error}") from error
+    for column in PANEL_COLUMNS:
+        if column not in header:
+            raise EmbrlError(f"{path} has no column {column}")
+    found: dict[str, list[tuple[int, int, float]]] = {}
+    for at, line in enumerate(lines, start=2):
+        if len(line) != len(header):
+            raise EmbrlError(f"{path} line {at} must have {len(header)} columns, got {len(line)}")
+        cells = dict(zip(header, line, strict=True))
+        label, *values = (_cell(path, at, column, cells[column]) for column in PANEL_COLUMNS)
+        found.setdefault(label, []).append(tuple(values))
+    names = list(PANEL_COLUMNS)[1:]
+    return {
+        label: {name: np.array([row[at] for row in rows]) for at, name in enumerate(names)}
+        for label, rows in found.items()
+    }
+
+
+def _cell(path: Path, line: int, column: str, text: str) -> Any:
+    kind = PANEL_COLUMNS[column]
+    try:
+        return kind(text)
+    except ValueError as error:
+        wanted = "a whole number" if kind is int else "a number"
+        raise EmbrlError(f"{path} line {line}: {column} must be {wanted}, got {text!r}") from error
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,7 +1,8 @@
-"""The look of every figure, and how one is made and written without a screen."""
+"""Style of all figures: colours, fonts, number formats, and how a figure is made and written."""
 
 import contextlib
 import io
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,8 +14,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""Okabe and Ito (2008), told apart by colour-blind readers; without its yellow, which is too
-pale for a line on white."""
+"""Colour-blind safe palette of Okabe and Ito (2008), without its yellow, which is too pale for a
+line on white."""
 
 INK = "#222222"
 MUTED = "#767676"
@@ -23,7 +24,7 @@ PALE = "#B0B0B0"
 
 DPI = 150
 PAD = 0.07
-"""Inches around every panel."""
+"""Padding around every panel, in inches."""
 STYLE = {
     "font.size": 10,
     "text.color": INK,
@@ -47,7 +48,12 @@ STYLE = {
 
 @contextlib.contextmanager
 def figure(path: str | Path, width: float, height: float) -> Iterator["Figure"]:
-    """An empty figure of `width` x `height` inches; it is written to `path` (PNG) at the end.
+    """Create an empty figure of `width` x `height` inches and write it to `path` on exit.
+
+    Args:
+        path: The PNG file to write; missing parent folders are created.
+        width: Width in inches.
+        height: Height in inches.
 
     Raises:
         EmbrlError: matplotlib is not installed.
@@ -63,10 +69,10 @@ def figure(path: str | Path, width: float, height: float) -> Iterator["Figure"]:
 
 @contextlib.contextmanager
 def blank(width: float, height: float, dpi: int = DPI) -> Iterator["Figure"]:
-    """An empty figure that is not written.
+    """Create an empty figure of `width` x `height` inches without writing it.
 
-    The user's matplotlib settings are put aside, so that figures look the same everywhere; no
-    window system is touched.
+    The user's matplotlib settings are ignored inside the context, so that figures look the same on
+    every machine. No window system is needed.
 
     Raises:
         EmbrlError: matplotlib is not installed.
@@ -79,3 +85,18 @@ def blank(width: float, height: float, dpi: int = DPI) -> Iterator["Figure"]:
         drawn = make(figsize=(width, height), dpi=dpi, layout="constrained")
         drawn.get_layout_engine().set(w_pad=PAD, h_pad=PAD)
         yield drawn
+
+
+def short_count(value: float) -> str:
+    """Format a count with at most four digits and the suffix k, M or G: 500, 30k, 1.5M."""
+    for factor, unit in [(1e9, "G"), (1e6, "M"), (1e3, "k")]:
+        # Values that round to 1 of the larger unit take that unit: 999,960 is 1M.
+        if abs(value) >= 0.99995 * factor:
+            return f"{value / factor:.4g}{unit}"
+    return f"{value:.4g}"
+
+
+def decimals(*values: float) -> int:
+    """Return how many decimals show about four digits of the largest of `values`, at most 3."""
+    largest = max((abs(v) for v in values if math.isfinite(v)), default=0.0)
+    return 3 if largest < 10 else max(0, 3 - int(math.log10(largest)))

@@ -1,4 +1,4 @@
-"""Where states and actions went: Figure 2 of Pritz et al. (2021), for any embedding."""
+"""Figure of a state and an action embedding, after Figure 2 of Pritz et al. (2021)."""
 
 import functools
 from collections.abc import Callable
@@ -17,18 +17,19 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 PANEL = 4.4
+"""Width of a panel in inches."""
 HEADING = 0.25
-"""Inches."""
+"""Height of a heading in inches."""
 BLUE = 0.5
-"""The third channel of every colour that stands for a place or a displacement."""
+"""Third channel of the colours that stand for positions and displacements."""
 
 
 class Plane(NamedTuple):
-    """Points that can be drawn."""
+    """Points in two dimensions, with the labels of their axes."""
 
     points: Float[np.ndarray, "N 2"]
     names: tuple[str, str]
-    """Of the axes; they say what was projected and how much variance is left."""
+    """Labels of the two axes; they name the projection and the variance that it explains."""
 
 
 def plot_embedding(
@@ -40,24 +41,23 @@ def plot_embedding(
     visited: Bool[np.ndarray, " states"] | None = None,
     title: str = "",
 ) -> None:
-    """Draws environment, state embedding, displacements and action embedding, and writes a PNG.
+    """Draw environment, state embedding, displacements and action embedding, and write a PNG.
 
-    The same colours stand for the same places and for the same displacements in all panels.
-    Panels that the environment has nothing for (no picture, no `action_effects`) are left out.
+    Equal colours stand for equal positions and equal displacements in all panels. Panels for which
+    the environment has no data (no picture, no `action_effects`) are left out.
 
-    Arguments:
-        path: of the PNG.
-        environment: what the embedding is of; None: nothing is known of it but phi and g.
-        phi: where each state lies. More than two dimensions are projected on the two principal
-            components of the states that are shown in colour.
-        g: where each action lies; projected likewise.
-        visited: which states the embedding was trained on; where the others stand means nothing
-            (initial values, or as far away as the training pushed them), and they are drawn
-            small and grey.
-        title: a heading; none if empty.
+    Args:
+        path: The PNG file to write.
+        environment: The environment of the embedding; None if only phi and g are known.
+        phi: Embedding of each state. More than two dimensions are projected on the two principal
+            components of the states that are drawn in colour.
+        g: Embedding of each action, projected in the same way.
+        visited: True for states that the embedding was trained on. The positions of the others have
+            no meaning, and they are drawn small and grey. By default all.
+        title: Heading of the figure; empty for none.
 
     Raises:
-        EmbrlError: arrays that do not fit the environment or each other, or are not finite.
+        EmbrlError: Arrays do not fit the environment or each other, or are not finite.
     """
     phi, g = _matrix("phi", phi), _matrix("g", g)
     picture = None if environment is None else picture_of(environment)
@@ -69,7 +69,7 @@ def plot_embedding(
         _check_rows("g", g, len(effects), "actions")
     visited = np.ones(len(phi), bool) if visited is None else np.asarray(visited, bool)
     if visited.shape != (len(phi),):
-        raise EmbrlError(f"visited has shape {visited.shape}, expected ({len(phi)},) as phi has")
+        raise EmbrlError(f"visited must have the shape ({len(phi)},) of phi, got {visited.shape}")
     reachable = np.ones(len(phi), bool) if picture is None else picture.reachable
 
     panels: list[Callable[[Axes], None]] = []
@@ -94,10 +94,16 @@ def plot_actions(
     g: Float[np.ndarray, "n d"],
     title: str = "",
 ) -> None:
-    """The same of an embedding of actions alone: displacements, where they are known, and actions.
+    """Draw an action embedding alone, with the displacements if they are known, and write a PNG.
+
+    Args:
+        path: The PNG file to write.
+        environment: The environment of the embedding; None if only g is known.
+        g: Embedding of each action.
+        title: Heading of the figure; empty for none.
 
     Raises:
-        EmbrlError: as `plot_embedding`.
+        EmbrlError: `g` does not fit the environment, or is not finite.
     """
     g = _matrix("g", g)
     known = None if environment is None else environment.action_effects()
@@ -111,7 +117,7 @@ def plot_actions(
 
 
 def _draw(path: str | Path, panels: "list[Callable[[Axes], None]]", title: str) -> None:
-    """Panels side by side, with letters."""
+    """Draw lettered panels side by side."""
     columns = 3 if len(panels) == 3 else min(2, len(panels))
     rows = -(-len(panels) // columns)
     height = (PANEL + HEADING) * rows + (HEADING if title else 0)
@@ -128,12 +134,12 @@ def _draw(path: str | Path, panels: "list[Callable[[Axes], None]]", title: str) 
 
 
 def plane(values: Float[np.ndarray, "N p"], symbol: str, among: np.ndarray | None = None) -> Plane:
-    """Two dimensions of any number: as they are, or by the two principal components.
+    """Reduce points to two dimensions by their two principal components, if they have more.
 
-    Arguments:
-        values: the points.
-        symbol: what a coordinate is called, in mathematical notation: `x` gives x_1, x_2.
-        among: which of the points the components are of, bool `[N]`; all by default.
+    Args:
+        values: The points.
+        symbol: Name of a coordinate in mathematical notation: `x` gives x_1 and x_2.
+        among: True for points that the components are computed from, bool `[N]`. By default all.
     """
     if values.shape[1] == 1:
         return Plane(np.pad(values, ((0, 0), (0, 1))), (f"${symbol}_1$", ""))
@@ -142,7 +148,7 @@ def plane(values: Float[np.ndarray, "N p"], symbol: str, among: np.ndarray | Non
     chosen = values if among is None or not among.any() else values[among]
     centre = chosen.mean(axis=0)
     _, sizes, axes = np.linalg.svd(chosen - centre, full_matrices=False)
-    # The sign of a component is arbitrary: its largest entry is made positive, for every machine.
+    # The sign of a component is arbitrary; a positive largest entry makes it the same everywhere.
     axes = axes[:2]
     largest = np.abs(axes).argmax(axis=1)
     axes = axes * np.where(axes[np.arange(len(axes)), largest] < 0, -1.0, 1.0)[:, None]
@@ -158,7 +164,7 @@ def plane(values: Float[np.ndarray, "N p"], symbol: str, among: np.ndarray | Non
 
 
 def colours(points: Float[np.ndarray, "N 2"]) -> Float[np.ndarray, "N 3"]:
-    """[R = c_1, G = c_2, B = .5] of the paper, each coordinate scaled to 0 to 1."""
+    """Return the colours [R = c_1, G = c_2, B = 0.5] of the paper, coordinates scaled to 0 to 1."""
     low, high = points.min(axis=0), points.max(axis=0)
     scaled = (points - low) / np.where(high > low, high - low, 1.0)
     return np.column_stack([scaled, np.full(len(points), BLUE)])
@@ -167,25 +173,25 @@ def colours(points: Float[np.ndarray, "N 2"]) -> Float[np.ndarray, "N 3"]:
 def _matrix(name: str, values: object) -> np.ndarray:
     matrix = np.asarray(values, np.float64)
     if matrix.ndim != 2 or 0 in matrix.shape:
-        raise EmbrlError(f"{name} has shape {matrix.shape}, expected two axes and at least one row")
+        raise EmbrlError(f"{name} must have two axes and one row or more, got shape {matrix.shape}")
     if not np.isfinite(matrix).all():
         bad = int((~np.isfinite(matrix)).any(axis=1).sum())
-        raise EmbrlError(f"{name} is not finite in {bad} of {len(matrix)} rows")
+        raise EmbrlError(f"{name} must be finite, got other values in {bad} of {len(matrix)} rows")
     return matrix
 
 
 def _check_rows(name: str, matrix: np.ndarray, expected: int, of: str) -> None:
     if len(matrix) != expected:
-        raise EmbrlError(f"{name} has {len(matrix)} rows, but the environment has {expected} {of}")
+        raise EmbrlError(f"{name} must have a row for each of {expected} {of}, got {len(matrix)}")
 
 
 def _size(count: int) -> float:
-    """The area of a dot (points squared): the more there are, the smaller."""
+    """Return the area of a dot in points squared, smaller for larger counts."""
     return float(np.clip(16_000 / count, 2.0, 36.0))
 
 
 def _frame(axes: "Axes", names: tuple[str, str]) -> None:
-    """Equal scales on both axes: distances are what an embedding is about."""
+    """Set equal scales on both axes, so that distances can be compared, and label them."""
     axes.set_aspect("equal", adjustable="datalim")
     axes.grid(True)
     axes.set_xlabel(names[0])
@@ -219,21 +225,21 @@ def _draw_states(
     colour = PALETTE[0] if picture is None else colours(picture.positions)[shown]
     for left_out, marker, name in [
         (~visited & reachable, "o", "never visited"),
-        (~reachable, "x", "out of reach"),
+        (~reachable, "x", "unreachable"),
     ]:
         if count := int(left_out.sum()):
             style = {"s": 9, "marker": marker, "linewidth": 0.6, "label": f"{name} ({count})"}
             axes.scatter(*points[left_out].T, c=MUTED if marker == "x" else PALE, **style)
     if picture is not None:
         both = picture.neighbours[shown[picture.neighbours].all(axis=1)]
-        # One line with gaps: thousands of separate ones would take seconds.
+        # A single line with gaps, because thousands of separate ones would take seconds.
         gaps = np.full((len(both), 1, 2), np.nan)
         mesh = np.concatenate([points[both], gaps], axis=1).reshape(-1, 2)
         axes.plot(*mesh.T, color=MUTED, alpha=0.5, linewidth=0.4, zorder=1, label="neighbours")
     axes.scatter(*points[shown].T, s=_size(len(phi)), c=colour, linewidth=0, zorder=2)
     _frame(axes, names)
     if picture is not None or not shown.all():
-        axes.legend(  # below the axes: it hides no data
+        axes.legend(  # below the axes, where it hides no data
             loc="upper center",
             bbox_to_anchor=(0.5, -0.12),
             ncols=3,

@@ -1,4 +1,4 @@
-"""Environments that have a picture: what they look like and where in it each state lies."""
+"""Pictures of environments, and the position of each state in them."""
 
 import dataclasses
 from collections.abc import Callable
@@ -19,43 +19,42 @@ if TYPE_CHECKING:
 
 
 PROBES = 40
-"""Along each side of a square without cells: so many of its places are shown."""
+"""Number of positions drawn along each side of a square without cells."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Picture:
-    """How to draw an environment whose states have a place in the unit square.
+    """Drawing of an environment whose states have a position in the unit square.
 
-    Of a continuous environment, `states` are as many places as are worth showing.
+    In a continuous environment, `states` is a grid of positions.
     """
 
     draw: "Callable[[Axes], None]"
-    """Draws start, goal and obstacles over coordinates 0 to 1; may label what it draws."""
+    """Function that draws start, goal and obstacles over coordinates 0 to 1."""
     positions: Float[np.ndarray, "states 2"]
-    """Where each state lies, in 0 to 1."""
+    """Position of each state, from 0 to 1."""
     observations: np.ndarray
-    """What is observed in each state, `[states]` or `[states, p]`: what an encoder takes in."""
+    """Observation in each state, `[states]` or `[states, p]`: the input of a state encoder."""
     reachable: Bool[np.ndarray, " states"]
-    """False where no episode can get to, such as inside an obstacle."""
+    """False for states that no episode can reach, such as those inside an obstacle."""
     neighbours: Int[np.ndarray, "pairs 2"]
-    """States that lie side by side: lines between them show how an embedding is folded."""
+    """Pairs of adjacent states; lines between them show how an embedding is folded."""
     effects_unit: str = ""
-    """What 1 stands for in the environment's `action_effects`."""
+    """Meaning of the value 1 in the environment's `action_effects`."""
 
 
 def gridworld_picture(environment: Gridworld) -> Picture:
-    """The unit square with its start, goal and obstacles; a state's place is its cell's centre."""
+    """Return the picture of a gridworld, in which a state's position is the centre of its cell."""
     bins = environment.bins
     cells = np.arange(bins**2, dtype=np.int32)
     positions = np.asarray(environment.state_coordinates(jnp.asarray(cells)), np.float64)
-    # A cell is out of reach when it lies in one obstacle altogether; a part that sticks out can be
-    # entered.
+    # A cell is unreachable if it lies within one obstacle; otherwise its free part can be entered.
     reachable = ~_covered(environment, positions - 0.5 / bins, positions + 0.5 / bins)
     return _square_picture(environment, bins, positions, cells, reachable)
 
 
 def continuous_gridworld_picture(environment: ContinuousGridworld) -> Picture:
-    """The same, where the states are the centres of PROBES x PROBES cells."""
+    """Return the picture of a continuous gridworld, with the centres of PROBES x PROBES cells."""
     along = (np.arange(PROBES) + 0.5) / PROBES
     positions = np.stack(np.meshgrid(along, along), axis=-1).reshape(-1, 2)
     reachable = ~_covered(environment, positions, positions)
@@ -64,8 +63,8 @@ def continuous_gridworld_picture(environment: ContinuousGridworld) -> Picture:
 
 
 def _covered(environment: Square, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """Which rectangles, given by their corners, lie in one obstacle altogether."""
-    # The margin is for the float32 of the environment's coordinates.
+    """Return True for rectangles, given by their corners, that lie within one obstacle."""
+    # The margin allows for the float32 precision of the environment's coordinates.
     boxes = np.asarray(environment.obstacles, np.float64)[:, None]
     covered = (boxes[..., :2] <= low + 1e-6) & (high - 1e-6 <= boxes[..., 2:])
     return np.any(np.all(covered, axis=-1), axis=0)
@@ -78,7 +77,7 @@ def _square_picture(
     observations: np.ndarray,
     reachable: np.ndarray,
 ) -> Picture:
-    """States in rows of `bins`, from the lowest up."""
+    """Return the picture of a square whose states are in rows of `bins`, from the bottom up."""
 
     def draw(axes: "Axes") -> None:
         for x0, y0, x1, y1 in np.asarray(environment.obstacles):
@@ -110,12 +109,12 @@ PICTURES: dict[type[Environment], Callable[..., Picture]] = {
     Gridworld: gridworld_picture,
     ContinuousGridworld: continuous_gridworld_picture,
 }
-"""Class to picture. An environment that is drawn is one function and one line here. (The slot
-machine has none: no plane holds the places of four reels.)"""
+"""Function that makes the picture, by class of environment. To add a picture, write a function and
+add one line here. The slot machine has none, because four reels have no position in a plane."""
 
 
 def picture_of(environment: Environment) -> Picture | None:
-    """The environment's picture; None if it has none."""
+    """Return the environment's picture; None if it has none."""
     for kind, picture in PICTURES.items():
         if isinstance(environment, kind):
             return picture(environment)

@@ -1,4 +1,4 @@
-"""What is known of a run's embedding, and what is wrong with it, in plain words."""
+"""Diagnosis of an embedding: its measures, and sentences that say what is wrong with it."""
 
 import collections
 import dataclasses
@@ -15,7 +15,7 @@ from embrl.embedding.methods import METHODS
 from embrl.embedding.monitor import MEASURES
 from embrl.embedding.probing import LOST
 from embrl.embedding.warnings import embedding_warnings
-from embrl.report.numbers import short_count
+from embrl.report.drawing import short_count
 from embrl.storage.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -24,40 +24,40 @@ if TYPE_CHECKING:
 NOTHING = "–"
 
 SIDE_BY_SIDE = 4
-"""Seeds that have a column each; of more, the mean and the ends are shown."""
+"""Maximum number of seeds with a column each; for more, mean, minimum and maximum are shown."""
 
 SMALL = 1e-5
-"""Rounding, shown as 0."""
+"""Absolute value below which a measure is shown as 0."""
 
 WRONGLY = 5e-3
-"""Share of pairs that coincide though the environment tells them apart: a few do no harm."""
+"""Tolerated fraction of pairs that coincide although the environment tells them apart."""
 
 MANY = 1e-2
-"""Share of pairs that coincide where the environment does not say whether they should."""
+"""Tolerated fraction of pairs that coincide if the environment does not say which should."""
 
 MONITORING = {
-    "surprise": ("surprise at fresh transitions", "0"),
-    "surprise_fraction": ("surprises among fresh transitions", "0"),
-    "fresh_loss": ("loss on fresh transitions", ""),
-    "reference_loss": ("loss on held-out pre-training data", "the same"),
-    "unseen_fraction": ("states never seen in pre-training", ""),
-    "reference_unseen_fraction": ("the same, of held-out states", "the same"),
-    "phi_drift": ("drift of phi since pre-training", "0 at rest"),
+    "surprise": ("surprise at new transitions", "0"),
+    "surprise_fraction": ("surprising transitions", "0"),
+    "fresh_loss": ("loss on new transitions", ""),
+    "reference_loss": ("loss on pre-training transitions", "the same"),
+    "unseen_fraction": ("unseen states", ""),
+    "reference_unseen_fraction": ("unseen states in held-out data", "the same"),
+    "phi_drift": ("drift of phi since pre-training", "0 if frozen"),
     "phi_rank": ("effective rank of phi", "1 to m"),
-    "g_drift": ("drift of g since pre-training", "0 at rest"),
+    "g_drift": ("drift of g since pre-training", "0 if frozen"),
     "g_rank": ("effective rank of g", "1 to d"),
-    "dead_fraction": ("actions that f never returns", "0"),
-    "colliding_fraction": ("actions closer than .01 to another", "0 if none equal"),
+    "dead_fraction": ("actions never chosen by f", "0"),
+    "colliding_fraction": ("actions within 0.01 of another", "0 if none equal"),
 }
-"""For each of `MEASURES`: what it says, and what an ideal embedding would have there."""
+"""Description and ideal value of each of `MEASURES`."""
 
-Seed = Mapping[str, Any]
-"""What is known of one seed."""
+SeedMeasures = Mapping[str, Any]
+"""Measures of one seed by name."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Line:
-    """One measure of every seed."""
+class MeasureRow:
+    """One measure, with its value for every seed."""
 
     name: str
     values: tuple[float | None, ...]
@@ -66,29 +66,33 @@ class Line:
 
 @dataclasses.dataclass(frozen=True)
 class Inspection:
-    """What a run folder says of its embedding."""
+    """Measures of an embedding and findings about it."""
 
     title: str
     seeds: tuple[int, ...]
-    quality: tuple[Line, ...]
-    """After pre-training."""
-    monitoring: tuple[Line, ...]
-    """Newest."""
+    quality: tuple[MeasureRow, ...]
+    """Measures taken after pre-training."""
+    monitoring: tuple[MeasureRow, ...]
+    """Newest measures taken during training."""
     samples: int | None
-    """Environment steps until then."""
+    """Environment steps until the newest measures."""
     findings: tuple[str, ...]
-    """What is wrong."""
+    """What is wrong with the embedding."""
     notes: tuple[str, ...]
-    """What could not be looked at."""
+    """What could not be examined, and why."""
     after: str = "pre-training"
-    """What the measures of quality were taken after."""
+    """What the measures of quality were taken after: `"pre-training"` or `"the fit"`."""
 
 
 def inspect(path: str | Path, seed: int | None = None) -> Inspection:
-    """Looks at the run in the folder `path`, at all of its seeds or at one.
+    """Examine the embedding of a run.
+
+    Args:
+        path: The run folder.
+        seed: Index of a seed; None for all seeds.
 
     Raises:
-        EmbrlError: there is no run, no such seed, nothing was measured yet, or a file is damaged.
+        EmbrlError: There is no run, no such seed, nothing was measured yet, or a file is damaged.
     """
     folder = RunFolder.existing(path)
     config = folder.config()
@@ -96,14 +100,14 @@ def inspect(path: str | Path, seed: int | None = None) -> Inspection:
     title = f"{method} on {environment}, {path}"
     kind = METHODS.get(method)
     if kind is not None and not kind.embeds:
-        return Inspection(title, (), (), (), None, (), (f"Method {method} embeds nothing.",))
+        return Inspection(title, (), (), (), None, (), (f"Method {method} has no embedding.",))
     reports = _quality(folder)
     samples, newest = _monitoring(folder)
     seeds = sorted(reports.keys() | newest.keys())
     if not seeds:
-        raise EmbrlError(f"{path} says nothing of its embedding yet: pre-training is not over")
+        raise EmbrlError(f"{path} has no measures yet; wait until pre-training is over")
     if seed is not None and seed not in seeds:
-        raise EmbrlError(f"--seed is {seed}: {path} has seeds {seeds[0]} to {seeds[-1]}")
+        raise EmbrlError(f"--seed must be from {seeds[0]} to {seeds[-1]} in {path}, got {seed}")
     seeds = seeds if seed is None else [seed]
     old = [reports.get(seed, {}) for seed in seeds]
     new = [newest.get(seed, {}) for seed in seeds]
@@ -112,8 +116,8 @@ def inspect(path: str | Path, seed: int | None = None) -> Inspection:
         seeds=tuple(seeds),
         quality=tuple(_quality_lines(old)) if any(old) else (),
         monitoring=tuple(
-            Line(says, tuple(measures.get(name) for measures in new), ideal)
-            for name, (says, ideal) in MONITORING.items()
+            MeasureRow(label, tuple(measures.get(name) for measures in new), ideal)
+            for name, (label, ideal) in MONITORING.items()
             if any(name in measures for measures in new)
         ),
         samples=samples,
@@ -123,10 +127,10 @@ def inspect(path: str | Path, seed: int | None = None) -> Inspection:
 
 
 def inspect_embedding(path: str | Path) -> Inspection:
-    """Looks at an embedding that stands alone, in the folder `path`.
+    """Examine an embedding that `embrl fit` wrote to the folder `path`.
 
     Raises:
-        EmbrlError: there is none, or its `embedding.json` is damaged.
+        EmbrlError: There is no embedding, or its `embedding.json` is damaged.
     """
     manifest = fitted.read_manifest(path)
     source, report = manifest["source"], manifest["quality"]
@@ -142,20 +146,20 @@ def inspect_embedding(path: str | Path) -> Inspection:
         monitoring=(),
         samples=None,
         findings=tuple(_findings([seed], [report], [{}])),
-        notes=() if report else ("There are no measures of quality: its run had taken none.",),
+        notes=() if report else ("There are no measures of quality, because the run took none.",),
         after="the fit",
     )
 
 
 def _space(space: Mapping[str, Any]) -> str:
-    """In few words."""
+    """Return a short description of a space."""
     if space.get("kind") == "Box":
         return f"Box({len(space.get('low') or ())})"
     sizes = space.get("sizes") or ()
     return f"{space.get('kind')}({', '.join(map(str, sizes))})"
 
 
-def _quality(folder: RunFolder) -> dict[int, Seed]:
+def _quality(folder: RunFolder) -> dict[int, SeedMeasures]:
     if not (folder.path / "quality.json").exists():
         return {}
     reports = folder.quality()
@@ -167,12 +171,12 @@ def _quality(folder: RunFolder) -> dict[int, Seed]:
         ) from error
 
 
-def _monitoring(folder: RunFolder) -> tuple[int | None, dict[int, Seed]]:
-    """The newest measures of every seed, and how many samples were taken by then."""
+def _monitoring(folder: RunFolder) -> tuple[int | None, dict[int, SeedMeasures]]:
+    """Return the environment steps taken until the newest measures, and these for every seed."""
     if not (folder.path / "metrics.csv").exists():
         return None, {}
     columns = folder.seed_metrics()
-    newest: dict[int, Seed] = {}
+    newest: dict[int, SeedMeasures] = {}
     samples = None
     for row, seed in enumerate(columns["seed"]):
         measures = {
@@ -185,51 +189,51 @@ def _monitoring(folder: RunFolder) -> tuple[int | None, dict[int, Seed]]:
     return samples, newest
 
 
-def _quality_lines(reports: list[Seed]) -> Iterator[Line]:
-    def line(name: str, says: str, ideal: str) -> Iterator[Line]:
+def _quality_lines(reports: list[SeedMeasures]) -> Iterator[MeasureRow]:
+    def line(name: str, label: str, ideal: str) -> Iterator[MeasureRow]:
         values = tuple(_number(report.get(name)) for report in reports)
         if any(value is not None for value in values):
-            yield Line(says, values, ideal)
+            yield MeasureRow(label, values, ideal)
 
-    def share(name: str, of: str, says: str, ideal: str) -> Iterator[Line]:
-        values = tuple(_share(report, name, of) for report in reports)
+    def fraction(name: str, of: str, label: str, ideal: str) -> Iterator[MeasureRow]:
+        values = tuple(_fraction(report, name, of) for report in reports)
         if any(value is not None for value in values):
-            yield Line(says, values, ideal)
+            yield MeasureRow(label, values, ideal)
 
     yield from line("held_out_loss", "loss on held-out transitions", "low")
-    yield from line("next_state_accuracy", "next states predicted right", "1")
-    yield from line("next_state_r2", "variance of next states explained", "1")
-    yield from share("states_visited", "states_total", "states visited", "1")
+    yield from line("next_state_accuracy", "accuracy of predicted next states", "1")
+    yield from line("next_state_r2", "explained variance of next states", "1")
+    yield from fraction("states_visited", "states_total", "states visited", "1")
     for name in _features(reports):
         recovered = tuple(
             _number((report.get("state_feature_probing") or {}).get(name)) for report in reports
         )
-        # A factor's values are told apart two at a time: see embrl.embedding.probing.
+        # Values of a factor are told apart in pairs; see embrl.embedding.probing.
         how = "values told apart in" if name.startswith("factor ") else "recovered from"
-        yield Line(f"{name} {how} X", recovered, "1")
+        yield MeasureRow(f"{name} {how} X", recovered, "1")
     for kind, space in (("state", "X"), ("action", "E")):
         of = f"{kind}_pairs_compared"
-        yield from share(
-            f"{kind}_pairs_coinciding", of, f"pairs of {kind}s that coincide", "if equal"
+        yield from fraction(
+            f"{kind}_pairs_coinciding", of, f"{kind} pairs that coincide", "if equal"
         )
-        yield from share(f"{kind}_pairs_coinciding_wrongly", of, "of all pairs, wrongly so", "0")
+        yield from fraction(f"{kind}_pairs_coinciding_wrongly", of, "fraction that should not", "0")
         if kind == "action":
             yield from line("action_distance_equal", "distance between equal actions", "0")
-        yield from line(
-            f"{kind}_distance_correlation", f"distances in {space} follow the true ones", "1"
-        )
+        yield from line(f"{kind}_distance_correlation", f"correlation of distances in {space}", "1")
 
 
-def _features(reports: list[Seed]) -> list[str]:
-    """Names of all, in their order."""
+def _features(reports: list[SeedMeasures]) -> list[str]:
+    """Return the names of all features, in their order."""
     names: dict[str, None] = {}
     for report in reports:
         names |= dict.fromkeys(report.get("state_feature_probing") or {})
     return list(names)
 
 
-def _findings(seeds: list[int], reports: list[Seed], newest: list[Seed]) -> Iterator[str]:
-    """What is wrong, each thing once, with the seeds that it is wrong in."""
+def _findings(
+    seeds: list[int], reports: list[SeedMeasures], newest: list[SeedMeasures]
+) -> Iterator[str]:
+    """Yield each finding once, with the seeds that it applies to."""
     who = collections.defaultdict(list)
     for at, report in enumerate(reports):
         for finding in _wrong_after_pretraining(report):
@@ -243,36 +247,39 @@ def _findings(seeds: list[int], reports: list[Seed], newest: list[Seed]) -> Iter
             yield f"in seed {_list(str(seeds[at]) for at in where)}, {finding}"
 
 
-def _wrong_after_pretraining(report: Seed) -> Iterator[str]:
+def _wrong_after_pretraining(report: SeedMeasures) -> Iterator[str]:
     if lost := report.get("state_features_lost"):
-        yield f"the state embedding has lost {_list(lost)}: less than {LOST} can be read off X"
+        yield (
+            f"the state embedding has lost {_list(lost)}: less than {LOST} of it can be recovered "
+            "from X"
+        )
     for kind in ("state", "action"):
         compared = f"{kind}_pairs_compared"
-        wrongly = _share(report, f"{kind}_pairs_coinciding_wrongly", compared)
-        coinciding = _share(report, f"{kind}_pairs_coinciding", compared)
+        wrongly = _fraction(report, f"{kind}_pairs_coinciding_wrongly", compared)
+        coinciding = _fraction(report, f"{kind}_pairs_coinciding", compared)
         if wrongly is not None and wrongly > WRONGLY:
-            yield f"many different {kind}s coincide (closer than .01)"
+            yield f"many different {kind}s coincide (distance below 0.01)"
         elif wrongly is None and coinciding is not None and coinciding > MANY:
             yield (
-                f"many {kind}s coincide (closer than .01), and the environment does not say "
-                "whether they are alike"
+                f"many {kind}s coincide (distance below 0.01), and the environment does not say "
+                "if they should"
             )
 
 
-def _notes(reports: list[Seed], newest: list[Seed]) -> Iterator[str]:
+def _notes(reports: list[SeedMeasures], newest: list[SeedMeasures]) -> Iterator[str]:
     if not any(reports):
-        yield "There is no quality.json: this run had no pre-training of its own."
+        yield "There is no quality.json, because this run had no pre-training of its own."
     elif not any("state_feature_probing" in report for report in reports):
-        yield "The quality report is of an older version, which did not look for lost features."
+        yield "The quality report is from an older version, which did not test for lost features."
     if not any(newest):
-        yield "There is no monitoring: the run has just begun, or is of an older version."
+        yield "There is no monitoring: the run has just begun, or is from an older version."
 
 
 def _number(value: Any) -> float | None:
     return float(value) if isinstance(value, int | float) else None
 
 
-def _share(report: Seed, name: str, of: str) -> float | None:
+def _fraction(report: SeedMeasures, name: str, of: str) -> float | None:
     part, whole = _number(report.get(name)), _number(report.get(of))
     return None if part is None or not whole else part / whole
 
@@ -282,29 +289,29 @@ def _list(names: Iterable[str]) -> str:
     return f"{', '.join(first)} and {last}" if first else last
 
 
-# For the terminal
+# Text for the terminal
 
 
 def to_rich(inspection: Inspection) -> "list[Table]":
-    """The tables; they fit 80 columns."""
+    """Return the tables; they fit 80 columns."""
     tables = []
     if inspection.quality:
         tables.append(_table(f"After {inspection.after}", inspection.seeds, inspection.quality))
     if inspection.monitoring:
-        heading = f"Now, after {short_count(inspection.samples or 0)} samples"
+        heading = f"Now, after {short_count(inspection.samples or 0)} environment steps"
         tables.append(_table(heading, inspection.seeds, inspection.monitoring))
     return tables
 
 
 def sentences(inspection: Inspection) -> list[str]:
-    """What is wrong, or that nothing is."""
+    """Return the findings, or a sentence that there are none, and the notes."""
     found = [f"{finding[:1].upper()}{finding[1:]}." for finding in inspection.findings]
     if not found and inspection.seeds:
-        found = ["Nothing found wrong."]
+        found = ["No problems found."]
     return [*found, *inspection.notes]
 
 
-def _table(heading: str, seeds: tuple[int, ...], lines: tuple[Line, ...]) -> "Table":
+def _table(heading: str, seeds: tuple[int, ...], lines: tuple[MeasureRow, ...]) -> "Table":
     from rich import box
     from rich.table import Table
     from rich.text import Text

@@ -1,48 +1,66 @@
-"""All pictures of one run."""
+"""Figures of a run folder, and of a folder that holds an embedding alone."""
 
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import cattrs
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from embrl.config.run import RunConfig, TransferConfig
+from embrl.core.errors import EmbrlError
 from embrl.core.spaces import factors, is_continuous
 from embrl.core.types import Transition
-from embrl.embedding.methods import METHODS
-from embrl.envs import AnyEnvironment, Environment
-from embrl.report.curves import plot_curves, read_curve
-from embrl.report.embedding_figure import plot_embedding
+from embrl.embedding import saved as fitted
+from embrl.embedding.encoders import StateEncoder
+from embrl.embedding.methods import method
+from embrl.embedding.saved import SavedEmbedding
+from embrl.envs import ENVIRONMENTS, Environment
+from embrl.report.curve_figure import plot_curves
+from embrl.report.curves import read_curve
+from embrl.report.embedding_figure import plot_actions, plot_embedding
 from embrl.report.environment_pictures import picture_of
 from embrl.storage.run_folder import RunFolder
 from embrl.training import action_inputs
-from embrl.training.backend import make_backend
+from embrl.training.backend import AnyEnvironment, make_backend
 from embrl.training.replicas import Replicas, seed_keys
 from embrl.training.restore import restore_policy
 from embrl.training.trainer import Trainer
 
-SHOWN = 1600
-"""States and actions of boxes that are drawn, where no picture says which."""
+MAX_DRAWN = 1600
+"""Maximum number of continuous states or actions drawn if no picture of the environment selects
+them."""
+MAX_ACTIONS = 20_000
+"""Maximum number of actions of an embedding's table drawn if their effects are unknown."""
+
+
+# Run folders
 
 
 def draw_run(path: str | Path, seed: int = 0) -> Iterator[Path]:
-    """Draws a run's learning curve and, where there is one, its embedding.
+    """Draw a run's learning curve and, if it has a state embedding, one seed's embedding.
 
-    **Yields** each picture's path, in the run's `figures` folder, once it is drawn.
+    Args:
+        path: The run folder.
+        seed: Index of the seed whose embedding is drawn.
+
+    Yields:
+        The path of each figure, in the folder `figures` of the run, once it is written.
 
     Raises:
-        EmbrlError: there is no run, its files are damaged, or its environment cannot be built.
+        EmbrlError: There is no run, its files are damaged, or its environment cannot be built.
     """
     folder = RunFolder.existing(path)
     config = load_config(folder)
     folder.figures.mkdir(exist_ok=True)
     curve = read_curve(folder)
-    title = f"{curve.label} on the {config.environment}"
+    title = f"{curve.label} on {config.environment}"
     plot_curves([curve], folder.figures / "learning_curve.png", title)
     yield folder.figures / "learning_curve.png"
-    if METHODS[config.method].states:  # the picture sets states and actions side by side
+    if method(config.method).states:  # the figure compares states with actions
         draw_embedding(folder, config, seed, folder.figures / "embedding.png")
         yield folder.figures / "embedding.png"
 
@@ -50,7 +68,7 @@ def draw_run(path: str | Path, seed: int = 0) -> Iterator[Path]:
 def draw_embedding(
     folder: RunFolder, config: RunConfig, seed: int, path: Path, title: str = ""
 ) -> None:
-    """Draws one seed's embedding, as `plot_embedding` does, and writes a PNG."""
+    """Draw the embedding of one seed of a run, as `plot_embedding` does, and write a PNG."""
     embedding = restore_policy(folder, config, seed).embedding
     assert embedding is not None
     env: AnyEnvironment = config.env.build()
@@ -58,7 +76,7 @@ def draw_embedding(
     picture = None if known is None else picture_of(known)
     if is_continuous(env.observation_space):
         shown = (
-            _some_seen(folder, config, env, seed).observation
+            _sampled_transitions(folder, config, env, seed).observation
             if picture is None
             else picture.observations
         )
@@ -67,11 +85,12 @@ def draw_embedding(
         points = np.asarray(embedding.phi.points[0])
         visited = visited_states(folder, config, env, seed)
     else:
-        # Too many combinations to show: the values of the last factor (the last item bought).
+        # There are too many combinations to draw, so the values of the last factor are drawn, such
+        # as the last item bought.
         points, visited = np.asarray(embedding.phi.points[-1]), None
     table = embedding.g.table
-    if table is None:  # actions cannot be listed: some that were taken
-        table = embedding.g(jnp.asarray(_some_seen(folder, config, env, seed).action))
+    if table is None:  # actions cannot be listed: draw some that were taken
+        table = embedding.g(jnp.asarray(_sampled_transitions(folder, config, env, seed).action))
     plot_embedding(
         path,
         environment=known,
@@ -85,16 +104,18 @@ def draw_embedding(
 def visited_states(
     folder: RunFolder, config: RunConfig, env: AnyEnvironment, seed: int
 ) -> np.ndarray:
-    """Which states of a `Discrete` space one seed's pre-training met, bool `[states]`."""
+    """Return True for states of a `Discrete` space that one seed's pre-training visited."""
     visited = np.zeros(factors(env.observation_space)[0], bool)
-    seen = _seen(folder, config, env, seed)
+    seen = _pretraining_transitions(folder, config, env, seed)
     visited[np.asarray(seen.observation)] = True
     visited[np.asarray(seen.next_observation)] = True
     return visited
 
 
-def _seen(folder: RunFolder, config: RunConfig, env: AnyEnvironment, seed: int) -> Transition:
-    """The transitions of pre-training, `[T, B, ...]`."""
+def _pretraining_transitions(
+    folder: RunFolder, config: RunConfig, env: AnyEnvironment, seed: int
+) -> Transition:
+    """Collect the transitions of one seed's pre-training again, `[T, B, ...]`."""
     inputs = action_inputs.of_run(config, env.action_space, folder)
     trainer = Trainer(config, env.observation_space, env.action_space, inputs=inputs)
     if isinstance(env, Environment):
@@ -103,13 +124,97 @@ def _seen(folder: RunFolder, config: RunConfig, env: AnyEnvironment, seed: int) 
     return jax.tree.map(lambda column: column[seed], found)
 
 
-def _some_seen(folder: RunFolder, config: RunConfig, env: AnyEnvironment, seed: int) -> Transition:
-    """Some of them, `[N, ...]`."""
-    # Where the embedding came from another run, there was no pre-training: as if there had been.
+def _sampled_transitions(
+    folder: RunFolder, config: RunConfig, env: AnyEnvironment, seed: int
+) -> Transition:
+    """Return up to `MAX_DRAWN` transitions of random actions, `[N, ...]`."""
+    # A run that took over its embedding had no pre-training: collect as if it had.
     config = dataclasses.replace(config, transfer=TransferConfig())
-    if not isinstance(env, Environment):  # others as good, as its steps are dear
-        few = dataclasses.replace(config.pretrain, timesteps=SHOWN)
+    if not isinstance(env, Environment):  # steps are slow there: take few, of one seed
+        few = dataclasses.replace(config.pretrain, timesteps=MAX_DRAWN)
         config, seed = dataclasses.replace(config, pretrain=few, seeds=1, vary={}), 0
-    seen = _seen(folder, config, env, seed)
+    seen = _pretraining_transitions(folder, config, env, seed)
     flat = jax.tree.map(lambda column: np.asarray(column).reshape(-1, *column.shape[2:]), seen)
-    return jax.tree.map(lambda column: column[:: -(-len(column) // SHOWN)], flat)
+    return jax.tree.map(lambda column: column[:: -(-len(column) // MAX_DRAWN)], flat)
+
+
+# Folders of embeddings
+
+
+def draw_fitted(path: str | Path) -> Path:
+    """Draw the embedding that `embrl fit` wrote to a folder.
+
+    Args:
+        path: The folder of the embedding.
+
+    Returns:
+        The path of the figure, `figures/embedding.png` in that folder.
+
+    Raises:
+        EmbrlError: There is no embedding, a file is damaged, or nothing that could be drawn was
+            saved.
+    """
+    found = fitted.read(path)
+    env = _environment(found)
+    target = Path(path) / "figures" / "embedding.png"
+    target.parent.mkdir(exist_ok=True)
+    title = f"{found.method} on {found.source.get('name')}"
+    g = _fitted_actions(found, env)
+    if not isinstance(found.model.phi, StateEncoder):
+        plot_actions(target, environment=env, g=g, title=title)
+        return target
+    phi, visited = _fitted_states(found, env)
+    plot_embedding(target, environment=env, phi=phi, g=g, visited=visited, title=title)
+    return target
+
+
+def _environment(found: SavedEmbedding) -> Environment | None:
+    """Return the environment of embrl's own that the embedding was fitted in, None if unknown."""
+    source = found.source
+    name = str(source.get("name"))
+    if source.get("kind") != "environment" or name not in ENVIRONMENTS:
+        return None
+    try:
+        settings: Any = cattrs.structure(source.get("env"), ENVIRONMENTS[name])
+        env = settings.build()
+    except Exception:  # another version's, or its data is not here: draw without a picture
+        return None
+    same = (env.observation_space, env.action_space) == (
+        found.observation_space,
+        found.action_space,
+    )
+    return env if same else None
+
+
+def _fitted_actions(found: SavedEmbedding, env: Environment | None) -> np.ndarray:
+    table: Any = found.model.g.table
+    if table is not None:
+        g = np.asarray(table)
+        known = env is not None and env.action_effects() is not None
+        return g if known else g[:: -(-len(g) // MAX_ACTIONS)]
+    return np.asarray(found.model.g(jnp.asarray(_held_out(found).action)))
+
+
+def _fitted_states(
+    found: SavedEmbedding, env: Environment | None
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return points of X, and which of them the data contains."""
+    phi: Any = found.model.phi
+    picture = None if env is None else picture_of(env)
+    if is_continuous(found.observation_space):
+        shown = _held_out(found).observation if picture is None else picture.observations
+        return np.asarray(phi(jnp.asarray(shown))), None
+    points = np.asarray(phi.points[-1])
+    if len(phi.points) > 1 or found.reference is None:
+        return points, None
+    bits = np.asarray(found.reference.seen.bits)
+    met = np.unpackbits(bits.astype("<u4").view(np.uint8), bitorder="little")
+    return points, met[: len(points)].astype(bool) if len(met) >= len(points) else None
+
+
+def _held_out(found: SavedEmbedding) -> Any:
+    if found.reference is None:
+        raise EmbrlError(
+            "there is nothing to draw: the run that the embedding comes from saved no transitions"
+        )
+    return found.reference.held_out

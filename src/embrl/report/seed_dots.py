@@ -1,4 +1,4 @@
-"""Every seed's final return, a row of dots for each curve."""
+"""Figure of the final return of every seed, with a row of dots for each curve."""
 
 import textwrap
 from collections.abc import Iterable, Sequence
@@ -11,30 +11,32 @@ from jaxtyping import Float
 from embrl.core.errors import EmbrlError
 from embrl.core.statistics import bootstrap_mean
 from embrl.report.curves import Curve
-from embrl.report.drawing import INK, MUTED, PALETTE, figure
-from embrl.report.numbers import decimals
+from embrl.report.drawing import INK, MUTED, PALETTE, decimals, figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 WIDTH = 8.0
 ROW = 0.42
-"""Inches; a label of two lines fits."""
+"""Height of a row in inches; a label of two lines fits."""
 AROUND = 1.45
-"""Inches for axis, title and legend."""
+"""Height of axis, title and legend in inches."""
 HEADING = 0.75
-"""Inches more for each environment after the first."""
+"""Additional height in inches for each environment after the first."""
 LABEL = 34
-"""Letters of a label in one line."""
+"""Maximum number of characters of a label in one line."""
 DOTS, SPREAD = 0.14, 0.34
-"""Where the middle of the dots is above that of its row, and how far they spread, in rows."""
+"""Offset of the dots above the middle of their row, and the height they spread over, in rows."""
 BAR = 0.24
-"""Where the bar is below."""
+"""Offset of the bar below the middle of its row, in rows."""
 NO_BREAK = "\N{NO-BREAK SPACE}"
 FAR = 3.0
-"""Farther from all seeds than this many times their range, a reference is not drawn."""
+"""Reference values farther from all seeds than this many times their range are not drawn."""
 GOLDEN = (5**0.5 - 1) / 2
-INTERVAL: dict[str, Any] = {"linewidth": 4, "solid_capstyle": "butt"}  # round ends reach too far
+INTERVAL: dict[str, Any] = {
+    "linewidth": 4,
+    "solid_capstyle": "butt",
+}  # round ends would reach too far
 MEAN: dict[str, Any] = {
     "marker": "|",
     "markersize": 10,
@@ -45,16 +47,23 @@ REFERENCES = {"random": (0, (1, 1.5)), "best known": (0, (5, 2))}
 
 
 def plot_seeds(curves: Sequence[Curve], path: str | Path, title: str) -> None:
-    """Draws final returns and writes a PNG.
+    """Draw the final return of every seed of each curve, and write a PNG.
 
-    A row for each curve, in their order, those of one environment on one axis: dots are seeds,
-    the bar below them is their mean with its 95 % bootstrap interval. What random play and the
-    best known policy return are lines through the rows that they belong to. The legend stands
-    below, where it hides nothing. A line so far away that the seeds would shrink to a point is
-    left out, and named above the axis.
+    Curves have a row each, in their order, and curves of the same environment share an axis. Dots
+    are seeds; the bar below them is their mean with its 95 % bootstrap interval. The returns of
+    random actions and of the best known policy are lines through the rows they belong to. A line so
+    far away that the seeds would shrink to a point is left out and named above the axis.
+
+    Args:
+        curves: One or more curves.
+        path: The file to write.
+        title: Title of the figure.
+
+    Raises:
+        EmbrlError: `curves` is empty, or matplotlib is not installed.
     """
     if not curves:
-        raise EmbrlError("there is no seed to draw: name at least one run")
+        raise EmbrlError("there is no seed to draw; name at least one run")
     environments = list(dict.fromkeys(curve.environment for curve in curves))
     heights = [sum(c.environment == name for c in curves) for name in environments]
     labels = {id(curve): _label(curve) for curve in curves}
@@ -75,19 +84,22 @@ def plot_seeds(curves: Sequence[Curve], path: str | Path, title: str) -> None:
 
 
 def jitter(count: int) -> Float[np.ndarray, " count"]:
-    """Heights from -.5 to .5, neighbours far apart; the same for the same count."""
+    """Return heights from -0.5 to 0.5 with neighbours far apart, the same for the same count."""
     return (np.arange(count) * GOLDEN + 0.5) % 1 - 0.5
 
 
 def _label(curve: Curve) -> str:
     seeds = "1 seed" if curve.seeds == 1 else f"{curve.seeds} seeds"
-    # The number of seeds stays in one line: textwrap breaks at plain spaces only.
+    # textwrap breaks at plain spaces only, so the number of seeds stays in one line.
     counted = f"{curve.label} ({seeds.replace(' ', NO_BREAK)})"
     return "\n".join(textwrap.wrap(counted, LABEL)).replace(NO_BREAK, " ")
 
 
 def _draw(axes: "Axes", own: Sequence[tuple[int, Curve]], labels: Sequence[str]) -> None:
-    """The rows of one environment, the first on top; curves come with their place among all."""
+    """Draw the rows of one environment, the first on top.
+
+    `own` has each curve with its position among all curves, which sets its colour.
+    """
     near, far = _near_and_far([curve for _, curve in own])
     for row, (at, curve) in enumerate(own):
         colour = PALETTE[at % len(PALETTE)]
@@ -102,9 +114,7 @@ def _draw(axes: "Axes", own: Sequence[tuple[int, Curve]], labels: Sequence[str])
             zorder=3,
         )
         mean, low, high = map(float, bootstrap_mean(final))
-        axes.plot(
-            [low, high], [row + BAR] * 2, color=colour, linewidth=4, solid_capstyle="butt", zorder=3
-        )
+        axes.plot([low, high], [row + BAR] * 2, color=colour, zorder=3, **INTERVAL)
         axes.plot(mean, row + BAR, zorder=4, **MEAN)
         for name, value in _references(curve):
             if (name, value) in near:
@@ -118,12 +128,12 @@ def _draw(axes: "Axes", own: Sequence[tuple[int, Curve]], labels: Sequence[str])
     axes.grid(True, axis="x")
     axes.margins(x=0.03)
     if far:
-        note = f"not shown, far away: {_named(far)}"
+        note = f"out of range: {_named(far)}"
         axes.set_title(note, loc="right", fontsize=8.5, color=MUTED)
 
 
 def _near_and_far(curves: Sequence[Curve]) -> tuple[set, set]:
-    """References, by name and value: those that share an axis with the seeds, and the others."""
+    """Return the reference values that are drawn, and those that are too far away."""
     every = {reference for curve in curves for reference in _references(curve)}
     final = np.concatenate([curve.returns[:, -1] for curve in curves])
     final = final[np.isfinite(final)]
@@ -136,7 +146,7 @@ def _near_and_far(curves: Sequence[Curve]) -> tuple[set, set]:
 
 
 def _named(far: Iterable[tuple[str, float]]) -> str:
-    """Runs estimate their random return each for themselves: random -0.51 to -0.49."""
+    """Return reference values as text, as a range where runs differ: `random -0.51 to -0.49`."""
     far = list(far)
     digits = min(2, decimals(*(value for _, value in far)))
     parts = []
@@ -154,7 +164,7 @@ def _references(curve: Curve) -> list[tuple[str, float]]:
 
 
 def _legend(curves: Sequence[Curve]) -> list:
-    """What stands for what, in grey: a colour is a curve's."""
+    """Return the handles of the legend, in grey because colours stand for curves."""
     from matplotlib.lines import Line2D
 
     groups = {
@@ -163,10 +173,7 @@ def _legend(curves: Sequence[Curve]) -> list:
     }
     known = {name for own in groups.values() for name, _ in _near_and_far(own)[0]}
     dot = Line2D([], [], color=MUTED, marker="o", linestyle="", label="a seed")
-    bar = Line2D(
-        [], [], color=MUTED, linewidth=4, solid_capstyle="butt", marker="|", markeredgecolor=INK
-    )
-    bar.set(markersize=10, markeredgewidth=1.6, label="mean and its 95 % interval")
+    bar = Line2D([], [], color=MUTED, label="mean and its 95 % interval", **INTERVAL, **MEAN)
     lines = [
         Line2D([], [], color=INK, linewidth=1, linestyle=style, label=name)
         for name, style in REFERENCES.items()

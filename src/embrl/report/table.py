@@ -1,4 +1,4 @@
-"""A comparison of runs for the terminal, as Markdown, as CSV."""
+"""Text of a comparison of runs: for the terminal, as Markdown and as CSV."""
 
 import csv
 import dataclasses
@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from embrl.core.statistics import Interval
-from embrl.report.comparison import Against, Comparison, Row
-from embrl.report.numbers import decimals, short_count
+from embrl.report.comparison import BaselineDifference, Comparison, ComparisonRow
+from embrl.report.drawing import decimals, short_count
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -18,7 +18,7 @@ NOTHING = "–"
 
 
 def to_rich(comparison: Comparison) -> "Group":
-    """For `rich.print`; fits 80 columns, the labels are what gives way."""
+    """Return tables and notes for `rich.print`; they fit 80 columns by wrapping labels."""
     from rich.console import Group
     from rich.text import Text
 
@@ -27,7 +27,7 @@ def to_rich(comparison: Comparison) -> "Group":
 
 
 def to_markdown(comparison: Comparison) -> str:
-    """Markdown tables, the notes below them."""
+    """Return Markdown tables with the notes below them."""
     parts = []
     for cells in _tables(comparison):
         header, *rows = [[cell.replace("|", "\\|") for cell in row] for row in cells]
@@ -37,13 +37,14 @@ def to_markdown(comparison: Comparison) -> str:
 
 
 def to_csv(comparison: Comparison) -> str:
-    """All digits, in the fields of `Row`, of `Against` and the level.
+    """Return a CSV table with all digits: a column for each field of `ComparisonRow`.
 
-    An interval has three columns: the estimate under its own name, and NAME_low and NAME_high.
-    What is not known is empty.
+    The level, the fields of `BaselineDifference` and the label of the baseline follow. An interval
+    has three columns: its estimate under its own name, and NAME_low and NAME_high. Unknown values
+    are empty.
     """
-    plain = [field.name for field in dataclasses.fields(Row) if field.name != "against"]
-    intervals = [field.name for field in dataclasses.fields(Against)]
+    plain = [field.name for field in dataclasses.fields(ComparisonRow) if field.name != "against"]
+    intervals = [field.name for field in dataclasses.fields(BaselineDifference)]
     ends = [f"{name}{end}" for name in intervals for end in ("", "_low", "_high")]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -65,7 +66,7 @@ def _rich(cells: list[list[str]]) -> "Table":
     table = Table(box=box.SIMPLE_HEAD, padding=0)
     header, *rows = cells
     for at, name in enumerate(header):
-        # Text: a label's brackets are no markup. Folded, no letter of a long one is lost.
+        # As Text, brackets of a label are not markup; folding keeps all of a long label.
         justify = "left" if at == 0 else "right"
         table.add_column(Text(name), justify=justify, no_wrap=at > 0, overflow="fold")
     for row in rows:
@@ -74,7 +75,7 @@ def _rich(cells: list[list[str]]) -> "Table":
 
 
 def _tables(comparison: Comparison, line_break: str = " ") -> list[list[list[str]]]:
-    """Header and rows as text: of the runs, and of the runs against the baseline.
+    """Return the header and rows of each table as text: of the runs, and of their differences.
 
     `line_break` stands where a narrow column may break.
     """
@@ -94,14 +95,14 @@ def _with_interval(
 
 
 def _cells(comparison: Comparison, line_break: str) -> list[list[str]]:
-    """Returns share their number of decimals, so that columns align."""
+    """Return the header and rows of the runs, all returns with the same number of decimals."""
     rows, level = comparison.rows, comparison.level
     digits = decimals(*(value for row in rows for value in (row.final_worst, row.final_best)))
 
     def number(value: float) -> str:
         return f"{value:.{digits}f}"
 
-    def reached(row: Row) -> str:
+    def reached(row: ComparisonRow) -> str:
         if level is None:
             return NOTHING
         samples = short_count(row.samples_to_level) if row.seeds_at_level else NOTHING
@@ -112,9 +113,9 @@ def _cells(comparison: Comparison, line_break: str) -> list[list[str]]:
         "seeds",
         f"final return{line_break}[95 %]",
         f"worst,{line_break}best{line_break}seed",
-        f"samples to{line_break}" + ("level" if level is None else f"{level:.4g} (seeds)"),
+        f"steps to{line_break}" + ("level" if level is None else f"{level:.4g} (seeds)"),
         f"AUC{line_break}[95 %]",
-        f"samples{line_break}per s",
+        f"steps{line_break}per s",
     ]
     return [header] + [
         [

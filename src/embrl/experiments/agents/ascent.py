@@ -7,7 +7,7 @@ from embrl.agents.embeddings.embedding import AgentEmbedding
 from embrl.agents.groups import Groups
 from embrl.agents.improving import by_group, held_out_of_each, improved
 from embrl.agents.population import Population
-from embrl.experiments.summary import Difference, judge
+from embrl.report.claims import Difference, judge
 
 
 def ascended(

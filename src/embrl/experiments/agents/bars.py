@@ -3,7 +3,7 @@
 from typing import Any
 
 from embrl.agents.groups import Groups
-from embrl.experiments.summary import Difference, judge
+from embrl.report.claims import Difference, judge
 
 KEPT = 0.98
 GENERATED = 0.95

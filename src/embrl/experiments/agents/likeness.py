@@ -11,7 +11,7 @@ from embrl.agents.likeness import likeness, shared_states
 from embrl.agents.population import Population
 from embrl.agents.similarity import Similarity, kappa, layer_names
 from embrl.core.statistics import bootstrap_difference, bootstrap_mean
-from embrl.experiments.summary import Difference, ci95, judge
+from embrl.report.claims import Difference, ci95, judge
 
 PAIRS = 1000
 """Of each group at most."""

@@ -5,7 +5,7 @@ from typing import Any
 
 from embrl.agents.walk import Pattern
 from embrl.experiments.agents.pair import SPACES
-from embrl.experiments.readme import claims_table, number, plain, table
+from embrl.report.claims import claims_table, number, plain, table
 
 HOLDS = """\
 A claim holds if the 95 % interval of its difference lies on its side. Intervals are percentile

@@ -19,10 +19,10 @@ from embrl.core.statistics import bootstrap_mean
 from embrl.core.types import Key
 from embrl.envs.cart_pole import CartPoleConfig
 from embrl.experiments.agents.worth import check_fits, worth_of
-from embrl.experiments.summary import ci95
 from embrl.report.agents_animation import Actor, animate
 from embrl.report.agents_walk import WalkCurve, plot_walk
-from embrl.report.numbers import decimals
+from embrl.report.claims import ci95
+from embrl.report.drawing import decimals
 from embrl.storage import files
 
 MINUS = "\N{MINUS SIGN}"

@@ -13,7 +13,7 @@ from embrl.agents.walks import Line, Walks, clarity, halved, walked
 from embrl.core.statistics import bootstrap_mean
 from embrl.core.types import Key
 from embrl.experiments.agents.worth import worth_of
-from embrl.experiments.summary import Difference, ci95, judge
+from embrl.report.claims import Difference, ci95, judge
 
 SHOWN = (Pattern.SLOPE, Pattern.VALLEY, Pattern.HILL)
 CANDIDATES = 8

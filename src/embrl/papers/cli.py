@@ -1,0 +1,139 @@
+"""Command `embrl reproduce`."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+from rich.console import Console
+
+from embrl.cli.parsing import finish_help, parse
+from embrl.cli.progress import ProgressBar
+from embrl.core.errors import EmbrlError
+from embrl.core.runtime import prepare_jax
+from embrl.papers.panel import GROUPS, SEEDS, Group, PanelLine, ReproductionOptions, chosen
+from embrl.papers.panels import FIGURES, make_panel
+from embrl.papers.reproduce import reproduce as run
+from embrl.training.loop import Progress, ProgressCallback
+
+USAGE = """\
+usage: embrl reproduce FIG [--seeds N] [--quick] [--out DIR] [--groups G ...] [--lines L ...]
+                           [--data LOG] [--full-sac] [--envpool]
+
+Run every line of a figure of Pritz et al. (2021) and write DIR/summary.json, DIR/curves.csv,
+DIR/README.md and the figure; the runs are in DIR/runs. The same command resumes after an
+interruption, and does not run lines again that DIR/summary.json has with the same settings.
+
+  FIG          {figures}
+  --seeds N    number of independent runs of each line (default: {seeds})
+  --quick      small version that tests the code in under 3 minutes
+  --out DIR    output folder (default: reproductions/FIG, or reproductions/FIG-quick)
+  --groups G   groups of lines to run: published, tuned, ours (default: all); the report keeps
+               other lines that DIR already has
+  --lines L    names of lines to run, such as 'VPG' '512 ours' (default: all)
+  --data LOG   purchase log, for fig3g
+  --full-sac   one update of SAC per environment step, as in the paper, instead of 0.25 (fig3f)
+               and 0.1 (fig3g)
+  --envpool    simulate robots in envpool's threads: same dynamics, faster (fig3d, fig3f)"""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Reproduce:
+    figure: Annotated[str, tyro.conf.Positional]
+    """Name of the figure."""
+    seeds: int = SEEDS
+    """Number of independent runs of each line, 1 or more."""
+    quick: bool = False
+    """Run a small version that tests the code."""
+    out: Path | None = None
+    """Output folder."""
+    groups: tuple[Group, ...] = GROUPS
+    """Groups of lines to run."""
+    lines: tuple[str, ...] = ()
+    """Names of lines to run. By default all."""
+    data: Path | None = None
+    """Purchase log for the recommender, a CSV or Parquet file."""
+    full_sac: bool = False
+    """Update SAC once per environment step."""
+    envpool: bool = False
+    """Simulate robots in envpool's threads."""
+
+
+def reproduce(arguments: Sequence[str]) -> None:
+    """Run the lines that are missing, write the report and print which claims hold."""
+    finish_help(arguments, USAGE.format(figures=", ".join(FIGURES), seeds=SEEDS))
+    if not arguments or arguments[0].startswith("-"):
+        raise EmbrlError(
+            f"FIG must be one of {', '.join(FIGURES)}, got nothing; try embrl reproduce fig3a"
+        )
+    given = parse(_Reproduce, arguments, "embrl reproduce")
+    prepare_jax()
+    options = ReproductionOptions(
+        seeds=given.seeds,
+        quick=given.quick,
+        data=None if given.data is None else str(given.data),
+        full_sac=given.full_sac,
+        envpool=given.envpool,
+    )
+    panel = make_panel(given.figure, options)
+    asked = chosen(panel, given.groups, given.lines)
+    out = given.out or Path("reproductions") / (given.figure + "-quick" * given.quick)
+    console = Console()
+    with _Bars(console) as bars:
+        summary = run(panel, out, _command(given), bars.begin, asked)
+    _report(summary, out, console)
+
+
+class _Bars:
+    """Progress bars of the lines, one after another."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.bar: ProgressBar | None = None
+
+    def __enter__(self) -> "_Bars":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end()
+
+    def begin(self, line: PanelLine, at: int, of: int) -> ProgressCallback:
+        """Start a line and return its watcher, which shows a bar at the first progress."""
+        self._end()
+
+        def show(progress: Progress) -> None:
+            if self.bar is None:
+                self.console.print(
+                    f"line {at} of {of}: {line.label}", highlight=False, soft_wrap=True
+                )
+                self.bar = ProgressBar(self.console, line.config)
+                self.bar.__enter__()
+            self.bar.show(progress)
+
+        return show
+
+    def _end(self) -> None:
+        if self.bar is not None:
+            self.bar.__exit__(None, None, None)
+            self.bar = None
+
+
+def _command(given: _Reproduce) -> str:
+    """Return the command that makes the whole figure, without absolute paths of this machine."""
+    parts = ["embrl reproduce", given.figure]
+    parts += [f"--seeds {given.seeds}"] * (given.seeds != SEEDS)
+    parts += ["--quick"] * given.quick
+    if given.out is not None:
+        parts.append(f"--out {given.out.name if given.out.is_absolute() else given.out}")
+    parts += ["--data LOG"] * (given.data is not None)
+    parts += ["--full-sac"] * given.full_sac
+    parts += ["--envpool"] * given.envpool
+    return " ".join(parts)
+
+
+def _report(summary: dict[str, Any], out: Path, console: Console) -> None:
+    for claim in summary["claims"]:
+        mark = "holds         " if claim["holds"] else "does not hold "
+        console.print(mark + claim["claim"], highlight=False, soft_wrap=True, markup=False)
+    console.print(f"{summary['wall_s'] / 60:.1f} minutes of training\n{out}", highlight=False)

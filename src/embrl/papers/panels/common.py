@@ -1,0 +1,116 @@
+"""Lines, claims and deviations that several panels share."""
+
+import dataclasses
+from collections.abc import Sequence
+
+from embrl.config.defaults import default_config
+from embrl.config.paper import PROTOCOLS
+from embrl.config.run import RunConfig
+from embrl.envs import EnvConfig
+from embrl.papers.baselines import tuned_baseline
+from embrl.papers.panel import Claim, PanelLine, ReproductionOptions
+
+NAMES = {"none": "", "ra": "-RA", "jsae": "-JSAE"}
+
+NOT_STATED = (
+    "Not stated in the paper and chosen here: the gradient steps of pre-training, the interval of "
+    "evaluations, and the number of parallel environments, whose episodes continue across updates.",
+)
+
+FEWER_UPDATES = (
+    "SAC makes {} updates per environment step; the paper's one per step takes much longer "
+    "(--full-sac)."
+)
+
+
+def paper_name(method: str, algorithm: str) -> str:
+    """Return the name of a line in the paper's legends: VPG, VPG-RA or VPG-JSAE."""
+    return f"{algorithm.upper()}{NAMES[method]}"
+
+
+def published_line(
+    environment: str,
+    env: EnvConfig,
+    method: str,
+    algorithm: str,
+    options: ReproductionOptions,
+    size: str = "",
+) -> PanelLine:
+    """Return a line of the paper's figure with the paper's settings.
+
+    Args:
+        environment: Name of the environment.
+        env: Settings of the environment.
+        method: Name of the embedding method.
+        algorithm: Name of the algorithm.
+        options: Options of the reproduction.
+        size: Number of actions, which precedes the line's name; empty for none.
+    """
+    config = default_config(environment, env, method, algorithm, settings="paper")
+    config = dataclasses.replace(config, seeds=options.seeds)
+    label = f"{size} {paper_name(method, algorithm)}".strip()
+    return PanelLine(label, config, "published", method, size or algorithm)
+
+
+def fewer_updates(
+    line: PanelLine, options: ReproductionOptions, updates_per_sample: float
+) -> PanelLine:
+    """Reduce the updates per environment step of a SAC line, unless `options.full_sac` is set."""
+    if line.config.algorithm != "sac" or options.full_sac:
+        return line
+    hyper = dataclasses.replace(line.config.hyperparameters, updates_per_step=updates_per_sample)  # type: ignore[call-arg]
+    return dataclasses.replace(line, config=dataclasses.replace(line.config, hyper=hyper))
+
+
+def tuned_lines(
+    environment: str,
+    env: EnvConfig,
+    options: ReproductionOptions,
+    size: str = "",
+    algorithm: str = "ppo",
+) -> list[PanelLine]:
+    """Return the equally tuned baselines, and ours as the last line."""
+    lines = []
+    for method in ("none", "ra"):
+        config = tuned_baseline(environment, env, method, algorithm)
+        label = f"{size} {paper_name(method, algorithm)} (tuned)".strip()
+        lines.append(PanelLine(label, _run(config, options), "tuned", method, size or algorithm))
+    config = default_config(environment, env, "jsae", algorithm, settings="best")
+    label = f"{size} ours".strip()
+    lines.append(PanelLine(label, _run(config, options), "ours", "ours", size or algorithm))
+    return lines
+
+
+def _run(config: RunConfig, options: ReproductionOptions) -> RunConfig:
+    """Apply the panel's seeds, and the paper's budget and number of evaluation episodes."""
+    protocol = PROTOCOLS[config.environment]
+    return dataclasses.replace(
+        config,
+        seeds=options.seeds,
+        total_timesteps=protocol.samples,
+        evaluation=dataclasses.replace(
+            config.evaluation,
+            episodes=max(protocol.episodes, config.evaluation.episodes),
+            final_episodes=protocol.final_episodes,
+        ),
+    )
+
+
+def level(better: str, other: str, margin: float) -> Claim:
+    """Return the claim that final returns differ by less than `margin`."""
+    text = f"{better} level with {other}, final return within {margin:g}"
+    return Claim(text, better, other, "final_return", "level", margin)
+
+
+def ahead(better: str, others: Sequence[str], *, final: bool = True) -> list[Claim]:
+    """Return the claims that `better` is above each other line by area under the curve.
+
+    With `final`, also by final return.
+    """
+    claims = []
+    for other in others:
+        claims.append(Claim(f"{better} above {other}, area under the curve", better, other, "auc"))
+        if final:
+            text = f"{better} above {other}, final return"
+            claims.append(Claim(text, better, other, "final_return"))
+    return claims

@@ -1,0 +1,132 @@
+"""Reproduction of a panel: run its lines one after another and write the results."""
+
+import csv
+import dataclasses
+import io
+import shlex
+from collections.abc import Callable, Container, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from embrl.papers import page
+from embrl.papers.figure import draw
+from embrl.papers.finished import finished, from_run, run_path
+from embrl.papers.panel import Panel, PanelLine
+from embrl.papers.summary import PanelResult, curve_entry, differences, judged
+from embrl.storage import files
+from embrl.storage.run_folder import RunFolder
+from embrl.training.loop import ProgressCallback, train
+
+WatchLine = Callable[[PanelLine, int, int], ProgressCallback]
+"""Function called before each run with its line, the line's number and the number of lines; returns
+the watcher of the run."""
+
+
+def reproduce(
+    panel: Panel,
+    out: str | Path,
+    command: str,
+    watch: WatchLine,
+    asked: Container[str] | None = None,
+) -> dict[str, Any]:
+    """Run the lines of a panel that `out` has no results of, and write its report.
+
+    The report is summary.json, curves.csv, figures and README.md. After an interruption, the same
+    call continues to the same result.
+
+    Args:
+        panel: The panel.
+        out: The folder to write to; runs are in its folder `runs`.
+        command: The command that makes the whole panel. README.md quotes it, followed by `--lines`
+            if lines are missing.
+        watch: Called before each run.
+        asked: Labels of the lines to run; None for all. The report also has other lines if `out`
+            has their results already.
+
+    Returns:
+        The summary.
+
+    Raises:
+        EmbrlError: A setting is invalid, or `out` holds other runs.
+    """
+    out, labels = Path(out), [line.label for line in panel.lines]
+    asked = labels if asked is None else asked
+    if panel.examine is None:
+        results = finished(panel, out)
+    else:  # examining more than returns takes the runs themselves
+        panel, results = panel.only(asked), {}
+    missing = [line for line in panel.lines if line.label in asked and line.label not in results]
+    needed = {name for line in missing for name in (line.label, line.source)}
+    folders: dict[str, RunFolder] = {}
+    for at, line in enumerate(panel.lines):
+        if line.label not in needed:
+            continue
+        config = line.config
+        if line.source:
+            run = str(folders[line.source].path)
+            config = dataclasses.replace(
+                config, transfer=dataclasses.replace(config.transfer, run=run)
+            )
+        watcher = watch(line, at + 1, len(panel.lines))
+        folders[line.label] = train(config, run_path(out, line), resume=True, on_progress=watcher)
+        results[line.label] = from_run(line, folders[line.label])
+        jax.clear_caches()  # the compiled programs of a whole panel would fill the memory
+    if len(results) < len(labels):
+        command += " " + shlex.join(["--lines", *(name for name in labels if name in results)])
+    return collect(panel.only(results), results, folders, out, command)
+
+
+def collect(
+    panel: Panel,
+    by_label: Mapping[str, PanelResult],
+    folders: Mapping[str, RunFolder],
+    out: Path,
+    command: str,
+) -> dict[str, Any]:
+    """Write the report of a panel and return its summary.
+
+    Args:
+        panel: The panel.
+        by_label: Results of all lines of the panel, by label.
+        folders: Run folders by label; needed only if the panel examines them.
+        out: The folder to write to.
+        command: The command that README.md quotes.
+    """
+    results = [by_label[line.label] for line in panel.lines]
+    summary: dict[str, Any] = {
+        "figure": panel.figure,
+        "title": panel.title,
+        "command": command,
+        "machine": "; ".join(dict.fromkeys(result.machine for result in results)),
+        "wall_s": sum(result.wall_s for result in results),
+        "deviations": list(panel.deviations),
+        "curves": [curve_entry(result) for result in results],
+        "claims": judged(panel.claims, results),
+        "differences": differences(panel.claims, results),
+    }
+    text, pictures = "", [f"{panel.figure}.png"]
+    if panel.examine is None:
+        draw(panel, results, out / pictures[0])
+    else:
+        evidence = panel.examine(panel, folders, out)
+        summary["claims"] += evidence.claims
+        text, pictures = evidence.text, evidence.pictures
+    files.write_text(out / "curves.csv", curves_csv(results))
+    files.write_text(out / "README.md", page.markdown(summary, pictures, text))
+    files.write_json(out / "summary.json", summary)
+    return summary
+
+
+def curves_csv(results: Sequence[PanelResult]) -> str:
+    """Return a CSV table of every evaluation of every seed, with all digits."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["label", "seed", "samples", "return_mean"])
+    for result in results:
+        for seed, returns in enumerate(np.asarray(result.returns)):
+            for samples, value in zip(result.samples, returns, strict=True):
+                writer.writerow([result.line.label, seed, int(samples), float(value)])
+    return text.getvalue()

@@ -1,0 +1,271 @@
+"""Sweep of one configuration over a grid of settings.
+
+Settings that are traced numbers in the compiled trainer vary in parallel with the seeds of one run
+(`RunConfig.vary`). Each combination of the other settings has a run of its own.
+"""
+
+import dataclasses
+import itertools
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import cattrs
+import numpy as np
+from jaxtyping import Float
+
+from embrl.config.run import RunConfig, as_json, from_json
+from embrl.config.settings_by_name import replaced, settings, traceable, validate_name
+from embrl.core.errors import EmbrlError
+from embrl.core.statistics import area_under_curve
+from embrl.storage import files
+from embrl.storage.run_folder import RunFolder
+from embrl.training.loop import ProgressCallback, ignore_progress, train
+from embrl.training.trainer import Trainer
+
+By = Literal["auc", "final"]
+
+ROWS = 80
+"""Default maximum number of replicas (seeds of all points) in one run. It bounds the memory of a
+run and the work lost by an interruption."""
+
+REPORT_SEED = 0
+"""Default seed of `embrl train`, which reports use."""
+
+FILE = "sweep.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Sweep:
+    """Definition of a sweep."""
+
+    config: RunConfig
+    """Configuration of every point; its `seeds` is the number of seeds of a point."""
+    grid: Mapping[str, tuple[Any, ...]]
+    """Values by dotted name of the setting; every combination is a point."""
+    by: By = "auc"
+    """Score of a point: `"auc"` for the mean return over training, `"final"` for the return of the
+    last evaluation; means over seeds."""
+    rows: int = ROWS
+    """Maximum number of replicas in one run, 1 or more; a single point may exceed it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SweepRun:
+    """One run of a sweep."""
+
+    config: RunConfig
+    points: tuple[Mapping[str, Any], ...]
+    """All swept settings of each point of the grid in this run."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PointResult:
+    """Results of one point of the grid."""
+
+    settings: Mapping[str, Any]
+    final: Float[np.ndarray, " seeds"]
+    """Return of the last evaluation; nan for a seed that diverged."""
+    auc: Float[np.ndarray, " seeds"]
+    """Mean return over training; nan for a seed that diverged."""
+
+    @property
+    def diverged(self) -> int:
+        """Number of seeds that diverged."""
+        return int(np.isnan(self.auc).sum())
+
+    def score(self, by: By) -> float:
+        """Return the mean over seeds of `final` or `auc`; -inf if a seed diverged."""
+        return -np.inf if self.diverged else float(getattr(self, by).mean())
+
+
+@dataclasses.dataclass(frozen=True)
+class SweepResult:
+    """Results of a complete sweep."""
+
+    sweep: Sweep
+    outcomes: tuple[PointResult, ...]
+    """Results of all points, the best first."""
+    wall_s: float
+    """Duration of all runs in seconds."""
+
+    @property
+    def best(self) -> PointResult:
+        """Best point."""
+        return self.outcomes[0]
+
+
+def sweep_runs(sweep: Sweep) -> list[SweepRun]:
+    """Return the runs of a sweep, in the order of its grid.
+
+    Raises:
+        EmbrlError: A setting is unknown or has no value, or the seed is the one of reports.
+    """
+    config, grid = sweep.config, sweep.grid
+    _check(sweep)
+    traced = [name for name in grid if _is_traced(config, name, grid[name])]
+    others = [name for name in grid if name not in traced]
+    side_by_side = list(itertools.product(*(map(float, grid[name]) for name in traced)))
+    count = -(-len(side_by_side) // max(1, sweep.rows // max(config.seeds, 1)))
+    found = []
+    for chosen in itertools.product(*(grid[name] for name in others)):
+        fixed = dict(zip(others, chosen, strict=True))
+        one = replaced(config, fixed)
+        # Chunks of nearly equal size, so that most of them share a compiled trainer.
+        for chunk in np.array_split(np.arange(len(side_by_side)), count):
+            values = [side_by_side[index] for index in chunk]
+            vary = dict(zip(traced, zip(*values, strict=True), strict=True)) if traced else {}
+            points = tuple(fixed | dict(zip(traced, point, strict=True)) for point in values)
+            in_order = tuple({name: point[name] for name in grid} for point in points)
+            found.append(SweepRun(dataclasses.replace(one, vary=vary), in_order))
+    return found
+
+
+def run(
+    sweep: Sweep,
+    out: str | Path,
+    *,
+    resume: bool = False,
+    train_flags: Sequence[str] = (),
+    begin: Callable[[int, int], ProgressCallback] = lambda *_: ignore_progress,
+    started: float | None = None,
+) -> SweepResult:
+    """Train every point of a grid, in run folders below `out`.
+
+    Args:
+        sweep: The sweep.
+        out: The folder to write to.
+        resume: Continue an interrupted sweep. A folder without a sweep starts a new one.
+        train_flags: Flags of `embrl train` that describe the configuration; they are saved.
+        begin: Called before each run with its number, from 1, and the number of runs; returns the
+            watcher of the run.
+        started: Start of the command as returned by `time.perf_counter`.
+
+    Returns:
+        The results of all points.
+
+    Raises:
+        EmbrlError: A setting is invalid, or `out` holds something else.
+    """
+    out, todo = Path(out), sweep_runs(sweep)
+    started = time.perf_counter() if started is None else started
+    _check_all(todo)
+    _open(sweep, out, resume, train_flags)
+    outcomes, wall = [], 0.0
+    for number, part in enumerate(todo):
+        folder = train(
+            part.config,
+            out / "runs" / f"{number:03d}",
+            resume=True,
+            on_progress=begin(number + 1, len(todo)),
+            started=started,
+            sweep=True,
+        )
+        outcomes += _outcomes(part, folder)
+        wall += folder.summary()["wall_s"]
+        started = time.perf_counter()
+    # The sort is stable: equal points stay in the order of the grid.
+    outcomes.sort(key=lambda outcome: outcome.score(sweep.by), reverse=True)
+    return SweepResult(sweep, tuple(outcomes), wall)
+
+
+def planned(out: str | Path) -> Sweep:
+    """Read the sweep that was started in the folder `out`.
+
+    Raises:
+        EmbrlError: There is no sweep, or its file is damaged.
+    """
+    path = Path(out) / FILE
+    if not path.exists():
+        raise EmbrlError(f"{out} holds no sweep: it has no {FILE}; name a folder of embrl sweep")
+    found = files.read_json(path)
+    try:
+        plan = found["plan"]
+        config = from_json(plan["config"], path)
+        kinds = settings(config)
+        grid = {
+            name: tuple(cattrs.structure(value, kinds[name]) for value in values)
+            for name, values in plan["grid"].items()
+        }
+        return Sweep(config, grid, plan["by"], plan["rows"])
+    except (KeyError, TypeError, AttributeError, ValueError, cattrs.BaseValidationError) as error:
+        raise EmbrlError(f"{path} is damaged: {error}") from error
+
+
+def plan_json(sweep: Sweep) -> dict[str, Any]:
+    """Return a sweep as plain values, as in `sweep.json`."""
+    plan = {
+        "config": as_json(sweep.config),
+        "grid": {name: list(values) for name, values in sweep.grid.items()},
+        "by": sweep.by,
+        "rows": sweep.rows,
+    }
+    return json.loads(json.dumps(plan))  # tuples become lists
+
+
+def _check(sweep: Sweep) -> None:
+    config, grid = sweep.config, sweep.grid
+    if not grid:
+        raise EmbrlError(
+            "there is nothing to sweep; add --over NAME VALUE VALUE ... or --grid NAME"
+        )
+    for name, values in grid.items():
+        validate_name(config, name)
+        if not values:
+            raise EmbrlError(f"--over {name} must have at least one value, got none")
+        if len(set(values)) < len(values):
+            raise EmbrlError(
+                f"--over {name} must have different values, got {', '.join(map(str, values))}"
+            )
+    if sweep.rows < 1:
+        raise EmbrlError(f"rows must be 1 or more, got {sweep.rows}")
+    if config.seed == REPORT_SEED:
+        raise EmbrlError(
+            f"seed must not be {REPORT_SEED}, which embrl train reports with; choose another, such "
+            "as 1, because a point looks better than it is on the seeds it was chosen by"
+        )
+
+
+def _check_all(todo: Sequence[SweepRun]) -> None:
+    """Check the settings of all runs before the first one is trained."""
+    env_config = env = None
+    for part in todo:
+        if env is None or part.config.env != env_config:
+            env_config = part.config.env
+            env = env_config.build()
+        Trainer(part.config, env.observation_space, env.action_space).validate()
+
+
+def _is_traced(config: RunConfig, name: str, values: Sequence[Any]) -> bool:
+    numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
+    return numbers and name in traceable(config)
+
+
+def _open(sweep: Sweep, out: Path, resume: bool, train_flags: Sequence[str]) -> None:
+    path, plan = out / FILE, plan_json(sweep)
+    if path.exists():
+        if not resume:
+            raise EmbrlError(f"{out} already holds a sweep; choose another --out, or add --resume")
+        found = files.read_json(path).get("plan", {})
+        for name in ("config", "grid", "rows"):  # `by` may change
+            if found.get(name) != plan[name]:
+                raise EmbrlError(
+                    f"{out} holds another sweep with a different {name}; choose another --out"
+                )
+        return
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise EmbrlError(f"{out} exists and holds no sweep; choose an empty or new folder")
+    out.mkdir(parents=True, exist_ok=True)
+    files.write_json(path, {"train": list(train_flags), "plan": plan})
+
+
+def _outcomes(part: SweepRun, folder: RunFolder) -> list[PointResult]:
+    seeds, metrics = part.config.seeds, folder.metrics()
+    shape = (-1, len(part.points), seeds)
+    returns = np.moveaxis(metrics["return_mean"].reshape(shape), 0, -1)
+    samples = metrics["timesteps"].reshape(shape)[:, 0, 0]
+    areas = area_under_curve(samples, returns)
+    final = returns[..., -1]
+    return [PointResult(settings, final[at], areas[at]) for at, settings in enumerate(part.points)]
