@@ -14,8 +14,8 @@ from embrl.algorithms.actors import Actor, CategoricalActor, SquashedGaussianAct
 from embrl.algorithms.base import Batch, Experience, IndexedActions, InternalSpace, PolicyConfig
 from embrl.algorithms.critics import IndexCritic, PointCritic, TwinCritic, soft_value
 from embrl.algorithms.networks import Features
-from embrl.core.types import Key, Observation
 from embrl.core.errors import check_positive
+from embrl.core.types import Key, Observation
 from embrl.decoding.decoder import Decoder, Judge
 
 ADAM = optax.scale_by_adam()

@@ -16,7 +16,7 @@ from embrl.core.spaces import factors, is_continuous
 from embrl.core.types import Transition
 from embrl.embedding import saved as fitted
 from embrl.embedding.encoders import StateEncoder
-from embrl.embedding.methods import method
+from embrl.embedding.methods import METHODS
 from embrl.embedding.saved import SavedEmbedding
 from embrl.envs import ENVIRONMENTS, Environment
 from embrl.report.curve_figure import plot_curves
@@ -60,7 +60,7 @@ def draw_run(path: str | Path, seed: int = 0) -> Iterator[Path]:
     title = f"{curve.label} on {config.environment}"
     plot_curves([curve], folder.figures / "learning_curve.png", title)
     yield folder.figures / "learning_curve.png"
-    if method(config.method).states:  # the figure compares states with actions
+    if METHODS[config.method].states:  # the figure compares states with actions
         draw_embedding(folder, config, seed, folder.figures / "embedding.png")
         yield folder.figures / "embedding.png"
 

@@ -6,7 +6,7 @@ from typing import Any
 from embrl.config.run import RunConfig
 from embrl.config.settings_by_name import settings
 from embrl.core.registry import Registry
-from embrl.embedding.methods import method
+from embrl.embedding.methods import METHODS
 
 GRIDS = Registry(
     "grid",
@@ -32,7 +32,7 @@ def paper(config: RunConfig) -> Grid:
         {
             "hyper.actor_lr": rates,
             "hyper.critic_lr": rates,
-            **({"policy.std": (0.3, 0.6, 0.8, 1.0)} if method(config.method).embeds else {}),
+            **({"policy.std": (0.3, 0.6, 0.8, 1.0)} if METHODS[config.method].embeds else {}),
             "hyper.alpha": (0.1, 0.3),
             "hyper.batch": (256, 512),
         },

@@ -18,7 +18,7 @@ TAKEN_OVER = TransferConfig(keep="states", policy=True)
 DEVIATIONS = (
     WALLS,
     "The policy is transferred together with phi and T, which are then frozen "
-    f"(docs/transfer.md); its standard deviation starts at {TAKEN_OVER.std} or more. The paper "
+    f"(docs/transfer.md); its standard deviation starts at {TAKEN_OVER.min_std} or more. The paper "
     "only says that phi is initialised with the old weights, and calls the old policy a critical "
     "initialisation.",
     "The environment steps of the source run are not counted in the transferred curve.",
