@@ -95,7 +95,7 @@ def _of_sac(line: PanelLine) -> PanelLine:
     if line.config.algorithm != "sac":
         return line
     policy = dataclasses.replace(line.config.policy, normalise="down")
-    config = dataclasses.replace(line.config, samples=SAC_SAMPLES, policy=policy)
+    config = dataclasses.replace(line.config, total_timesteps=SAC_SAMPLES, policy=policy)
     return dataclasses.replace(line, config=config)
 
 
