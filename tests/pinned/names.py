@@ -23,13 +23,22 @@ FLAGS: dict[str, NewFlag] = {
     "--rollout.epoch": "--rollout.steps-per-update",
     "--rollout.persistence": "--rollout.sticky-action-prob",
     "--rollout.closed": "--rollout.excluded-actions",
+    "--rollout.buffer": "--rollout.buffer-size",
     "--model.m": "--embedding.state-dim",
     "--model.d": "--embedding.action-dim",
+    "--model.memory": "--echo.memory",
+    "--model.tie": "--echo.tie",
     "--model.*": "--embedding.*",
     "--fit.samples": "--pretrain.timesteps",
+    "--fit.steps": "--pretrain.gradient-steps",
+    "--fit.batch": "--pretrain.batch-size",
     "--fit.*": "--pretrain.*",
+    "--update.steps": "--online.gradient-steps",
+    "--update.batch": "--online.batch-size",
+    "--update.fresh": "--online.fresh-fraction",
     "--update.*": "--online.*",
     "--f.judge": "--decoder.scorer",
+    "--f.steps": "--decoder.gradient-steps",
     "--f.*": "--decoder.*",
     "--explore.known": "--exploration.known-after",
     "--explore.cells": "--exploration.num-counters",
@@ -41,6 +50,8 @@ FLAGS: dict[str, NewFlag] = {
     "--*.critic-steps": "--*.critic-epochs",
     "--*.minibatches": "--*.num-minibatches",
     "--*.clip": "--*.clip-range",
+    "--sac.batch": "--sac.batch-size",
+    "--*.updates-per-sample": "--*.updates-per-step",
     "--lanes": "--num-envs",  # of agents collect
     "--epoch": "--steps-per-update",
 }
@@ -53,6 +64,11 @@ NEW_FLAG = "--total-timesteps"
 COLUMNS: dict[str, str] = {
     "timesteps": "samples",
     "total_timesteps": "samples",
+    "surprise_fraction": "surprise_share",
+    "unseen_fraction": "unseen_share",
+    "reference_unseen_fraction": "reference_unseen_share",
+    "dead_fraction": "dead_share",
+    "colliding_fraction": "colliding_share",
 }
 """Columns of metrics.csv: new name to old name."""
 
