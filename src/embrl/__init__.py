@@ -14,8 +14,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from embrl.api import Episode, Policy, Run, load, make, play, train
-    from embrl.api_agents import (
+    from embrl.agents.api import (
         collect_agents,
         fit_agents,
         generate_agents,
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
         report_agents,
         walk_agents,
     )
+    from embrl.api import Episode, Policy, Run, load, make, play, train
     from embrl.core.errors import EmbrlError
     from embrl.deploy.exported import load_policy
     from embrl.deploy.exporting import export
@@ -45,14 +45,14 @@ _HOMES = {
     "Policy": "api",
     "Run": "api",
     "Trainer": "training.trainer",
-    "collect_agents": "api_agents",
+    "collect_agents": "agents.api",
     "export": "deploy.exporting",
     "fit": "fitting.fit",
-    "fit_agents": "api_agents",
-    "generate_agents": "api_agents",
-    "improve_agents": "api_agents",
+    "fit_agents": "agents.api",
+    "generate_agents": "agents.api",
+    "improve_agents": "agents.api",
     "load": "api",
-    "load_agents": "api_agents",
+    "load_agents": "agents.api",
     "load_embedding": "fitting.embedding",
     "load_policy": "deploy.exported",
     "make": "api",
@@ -61,9 +61,9 @@ _HOMES = {
     "register_environment": "registration",
     "register_method": "registration",
     "register_objective": "registration",
-    "report_agents": "api_agents",
+    "report_agents": "agents.api",
     "train": "api",
-    "walk_agents": "api_agents",
+    "walk_agents": "agents.api",
     "wrap": "interop.wrappers",
 }
 """The module of each public name, imported when it is first used."""

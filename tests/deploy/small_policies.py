@@ -20,8 +20,7 @@ from embrl.deploy.exported import ExportedPolicy
 from embrl.deploy.forms import Forms
 from embrl.deploy.policy import portable_policy
 from embrl.embedding.encoders import Norm
-from embrl.envs.host.actions import Actions
-from embrl.envs.host.observations import Observations
+from embrl.envs.gym.flatten import Actions, Observations
 from embrl.training.state import Agent
 from embrl.training.trainer import Trainer
 

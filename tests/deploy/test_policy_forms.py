@@ -14,8 +14,7 @@ from embrl.core.errors import EmbrlError
 from embrl.deploy import exporting
 from embrl.deploy.form import Form
 from embrl.deploy.forms import Forms
-from embrl.envs.host.actions import Actions
-from embrl.envs.host.observations import Observations
+from embrl.envs.gym.flatten import Actions, Observations
 from embrl.portable.forms import Digits
 
 shapes = st.lists(st.integers(1, 3), min_size=1, max_size=2).map(tuple)

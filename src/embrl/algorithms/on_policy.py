@@ -333,8 +333,6 @@ def _is_spread(path: tuple) -> bool:
     return any(getattr(entry, "name", None) in SPREADS for entry in path)
 
 
-
-
 def generalised_advantages(
     reward: Float[Array, "T *B"],
     value: Float[Array, "T *B"],

@@ -90,7 +90,12 @@ def _own_flags() -> list[Any]:
         ),
         field("grid", str, "", f"Named grid: {', '.join(GRIDS)}."),
         field("by", sweeps.By, "auc", "Score of a point: mean return over training, or the last."),
-        field("replicas", int, sweeps.REPLICAS, "Maximum number of replicas trained at once, 1 or more."),
+        field(
+            "replicas",
+            int,
+            sweeps.REPLICAS,
+            "Maximum number of replicas trained at once, 1 or more.",
+        ),
     ]
 
 

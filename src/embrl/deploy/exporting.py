@@ -12,7 +12,7 @@ from embrl.core.errors import EmbrlError
 from embrl.deploy.exported import ExportedPolicy, check_free
 from embrl.deploy.forms import Forms, is_plain
 from embrl.deploy.policy import portable_policy
-from embrl.envs.host import HostEnvironment
+from embrl.envs.gym import HostEnvironment
 from embrl.storage.run_folder import RunFolder
 from embrl.storage.versions import versions
 from embrl.training.restore import RestoredPolicy, restore_policy

@@ -1,5 +1,5 @@
 """Observations and actions in the environment's own form, where one array can say them, and the
-steps between that form and embrl's (`embrl.envs.host` does the same for whole environments).
+steps between that form and embrl's (`embrl.envs.gym` does the same for whole environments).
 """
 
 import dataclasses
