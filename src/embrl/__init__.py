@@ -25,13 +25,14 @@ if TYPE_CHECKING:
     )
     from embrl.api import Episode, Policy, Run, load, make, play, train
     from embrl.core.errors import EmbrlError
+    from embrl.deploy.export import export
     from embrl.deploy.exported import load_policy
-    from embrl.deploy.exporting import export
     from embrl.fitting.embedding import Embedding, load_embedding
     from embrl.fitting.fit import fit
     from embrl.interop.wrappers import wrap
     from embrl.registration import (
         register_algorithm,
+        register_decoder,
         register_environment,
         register_method,
         register_objective,
@@ -46,7 +47,7 @@ _HOMES = {
     "Run": "api",
     "Trainer": "training.trainer",
     "collect_agents": "agents.api",
-    "export": "deploy.exporting",
+    "export": "deploy.export",
     "fit": "fitting.fit",
     "fit_agents": "agents.api",
     "generate_agents": "agents.api",
@@ -58,6 +59,7 @@ _HOMES = {
     "make": "api",
     "play": "api",
     "register_algorithm": "registration",
+    "register_decoder": "registration",
     "register_environment": "registration",
     "register_method": "registration",
     "register_objective": "registration",
@@ -88,6 +90,7 @@ __all__ = [
     "make",
     "play",
     "register_algorithm",
+    "register_decoder",
     "register_environment",
     "register_method",
     "register_objective",

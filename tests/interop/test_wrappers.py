@@ -12,7 +12,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from untrained import embedding_of
 
 from embrl.core.errors import EmbrlError
-from embrl.decoding.nearest import nearest
+from embrl.decoding.search import nearest
 from embrl.envs.gym.flatten import Actions, Observations
 from embrl.interop import wrappers
 from embrl.interop.space_adapters import fast_to_original

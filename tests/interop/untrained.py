@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from embrl.decoding.config import DecoderConfig
+from embrl.decoding.base import DecoderConfig
 from embrl.embedding.config import EmbeddingConfig
 from embrl.embedding.encoders import Norm, StateEncoder
 from embrl.embedding.model import JointEmbedding

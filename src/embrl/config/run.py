@@ -17,7 +17,7 @@ from embrl.core.errors import (
     check_multiple,
     check_positive,
 )
-from embrl.decoding.config import DecoderConfig
+from embrl.decoding.base import DecoderConfig
 from embrl.embedding.config import EchoConfig, EmbeddingConfig, PretrainConfig
 from embrl.envs import EnvConfig
 from embrl.storage.plain_values import from_plain, require_keys

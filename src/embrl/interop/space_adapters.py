@@ -13,10 +13,9 @@ from gymnasium import spaces
 
 from embrl.core.errors import EmbrlError
 from embrl.core.spaces import difference
-from embrl.deploy.forms import is_plain, leaving
+from embrl.deploy.array_forms import is_plain, leaving
 from embrl.envs.gym.flatten import Actions, Observations
-from embrl.portable.layers import Rows, Tanh
-from embrl.portable.nearest import Nearest
+from embrl.portable.steps import Nearest, Rows, Tanh
 
 MAX_TABLE = 2**22
 """Largest table, in numbers, of all actions in the environment's form; beyond it, each action is
@@ -113,7 +112,7 @@ class ActionAdapter:
             self._f: Any = f_chain(model.g, model.f)
             self._finish = self._convert.to_original
         else:
-            self._f = Nearest(np.asarray(table), embedding.allowed)
+            self._f = Nearest.of(np.asarray(table), embedding.allowed)
             self._finish = fast_to_original(self._convert)
         self.count = None if table is None else len(table)
         """Number of actions; None if they are continuous."""
@@ -150,8 +149,7 @@ class ActionAdapter:
                 f"the environment's action mask must end in [{self.count}], a flag for each "
                 f"action, got shape {list(mask.shape)}"
             )
-        allowed = mask if self._f.allowed is None else mask & self._f.allowed
-        if not allowed.any(-1).all():
+        if not mask[..., self._f.names].any(-1).all():
             raise EmbrlError(
                 "the environment's action mask must leave an action that the embedding allows, got "
                 "none"

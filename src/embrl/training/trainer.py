@@ -43,10 +43,9 @@ from embrl.data.rollout import (
     rollout,
 )
 from embrl.data.segments import draw_segments
-from embrl.decoding.config import build as new_decoder
-from embrl.decoding.decoder import Decoder
-from embrl.decoding.identity import Identity
-from embrl.decoding.rescaled import Rescaled
+from embrl.decoding.base import Decoder
+from embrl.decoding.base import build as new_decoder
+from embrl.decoding.continuous import Identity, Rescaled
 from embrl.embedding import monitor, pretraining
 from embrl.embedding.encoders import ContinuousActions, Norm, StateEncoder
 from embrl.embedding.memory import Memory
@@ -344,7 +343,7 @@ class Trainer:
             learner.actor,
             learner.f,
             None if embedding is None else embedding.f or embedding.g.table,
-            self._scoring(agent) if learner.f.needs_judge else None,
+            self._scoring(agent) if learner.f.needs_scorer else None,
             None if self.action_inputs.allowed is None else jnp.asarray(self.action_inputs.allowed),
         )
 

@@ -122,7 +122,12 @@ def _flags(default: CollectConfig, out: Path) -> type:
                 runs.learning_rate,
                 "Lowest and highest learning rate of the actor, drawn log-uniformly for each run.",
             ),
-            field("steps_per_update", int, runs.steps_per_update, "Environment steps per update of a policy."),
+            field(
+                "steps_per_update",
+                int,
+                runs.steps_per_update,
+                "Environment steps per update of a policy.",
+            ),
             field(
                 "num_envs",
                 int,

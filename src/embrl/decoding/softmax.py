@@ -1,21 +1,27 @@
-"""f as a distribution: the nearer an action, the likelier."""
+"""The decoder that draws an action by distance: the nearer, the more likely."""
+
+from collections.abc import Callable
+from typing import Any, ClassVar, Self
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from embrl.core import nn as distributions
 from embrl.core.types import Key
-from embrl.decoding.decoder import Decoder, Judge
-from embrl.decoding.distances import squared_distances
-from embrl.decoding.nearest import nearest
+from embrl.decoding.base import Decoder, DecoderConfig, PortableCritic, PortableDecoder, Scorer
+from embrl.decoding.search import nearest, squared_distances
+from embrl.portable.steps import ByDistance, Chain, Nearest
 
 LIMIT = 80.0
-"""Of |log temperature|: beyond it, float32 cannot hold the temperature's inverse."""
+"""Limit of |log temperature|: beyond it, float32 cannot hold the temperature's inverse."""
 
 
 class SoftmaxAction(Decoder):
-    """P(a | e) = softmax over allowed actions of -||g(a) - e||^2 / temperature.
+    """An action drawn by distance.
+
+    P(a | e) = softmax over allowed actions of -||g(a) - e||^2 / temperature.
 
     The temperature is learned with the policy. The table is not: it belongs to the embedding, and
     no gradient reaches it from here.
@@ -23,11 +29,17 @@ class SoftmaxAction(Decoder):
 
     log_temperature: Float[Array, ""]
 
+    on_policy_only: ClassVar[str | None] = "its temperature is learned on-policy"
+
     def __init__(self, temperature: float | Array) -> None:
         self.log_temperature = jnp.log(jnp.asarray(temperature, jnp.float32))
 
+    @classmethod
+    def from_config(cls, config: DecoderConfig) -> Self:
+        return cls(config.temperature)
+
     def noise(self, key: Key, batch: tuple[int, ...]) -> Float[Array, "*batch"]:
-        """One uniform number for each decision."""
+        """Return one uniform number for each decision."""
         return jax.random.uniform(key, batch)
 
     def __call__(
@@ -36,10 +48,10 @@ class SoftmaxAction(Decoder):
         u: Float[Array, "*batch d"],
         noise: Float[Array, "*batch"] | None = None,
         mask: Bool[Array, "*#batch n"] | None = None,
-        judge: Judge | None = None,
+        scorer: Scorer | None = None,
     ) -> Int[Array, "*batch"]:
-        """An action drawn from P(. | u); without noise the likeliest, which is the nearest."""
-        del judge
+        """Return an action drawn from P(. | u); without noise the nearest, the most likely one."""
+        del scorer
         assert table is not None
         if noise is None:
             return nearest(table, u, mask)
@@ -59,7 +71,7 @@ class SoftmaxAction(Decoder):
         action: Int[Array, "*batch"],
         mask: Bool[Array, "*#batch n"] | None = None,
     ) -> Float[Array, "*batch"]:
-        """Log P(action | u); -inf of a masked action."""
+        """Return log P(action | u); -inf of a masked action."""
         assert table is not None
         return distributions.categorical_log_prob(self._logits(table, u, mask), action)
 
@@ -69,11 +81,20 @@ class SoftmaxAction(Decoder):
         u: Float[Array, "*batch d"],
         mask: Bool[Array, "*#batch n"] | None = None,
     ) -> Float[Array, "*batch"]:
-        """Entropy of P(. | u) in nats."""
+        """Return the entropy of P(. | u) in nats."""
         return distributions.categorical_entropy(self._logits(table, u, mask))
 
+    def portable(
+        self, table: Any, allowed: Any, critic: Callable[[], PortableCritic]
+    ) -> PortableDecoder:
+        del allowed, critic
+        cold = np.exp(-np.clip(np.asarray(self.log_temperature), -LIMIT, LIMIT))
+        nearest_ = Nearest.of(np.asarray(table))
+        drawn = ByDistance(nearest_.columns, float(np.float32(cold)))
+        return PortableDecoder(Chain((nearest_,)), drawn)
+
     def _logits(self, table: Array, u: Array, mask: Array | None) -> Float[Array, "*batch n"]:
-        """0 for the nearest allowed action and below for the others; -inf where masked only."""
+        """Return 0 for the nearest allowed action, less for the others; -inf only where masked."""
         distance = squared_distances(jax.lax.stop_gradient(table), u)
         allowed = distance if mask is None else jnp.where(mask, distance, jnp.inf)
         # Probabilities do not change with the shift, so neither does its gradient matter.

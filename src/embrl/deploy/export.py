@@ -1,4 +1,4 @@
-"""A run's policy, for use elsewhere."""
+"""Export of a run's policy, for use without embrl."""
 
 import json
 from collections.abc import Callable
@@ -9,35 +9,39 @@ import gymnasium
 
 from embrl.config.run import RunConfig
 from embrl.core.errors import EmbrlError
+from embrl.deploy.array_forms import Forms, is_plain
+from embrl.deploy.convert import portable_policy
 from embrl.deploy.exported import ExportedPolicy, check_free
-from embrl.deploy.forms import Forms, is_plain
-from embrl.deploy.policy import portable_policy
 from embrl.envs.gym import HostEnvironment
 from embrl.storage.run_folder import RunFolder
 from embrl.storage.versions import versions
 from embrl.training.restore import RestoredPolicy, restore_policy
 
 AnObject: TypeAlias = gymnasium.Env | Callable[..., gymnasium.Env] | HostEnvironment
-"""An environment of Gymnasium's, as `embrl.train` takes it."""
+"""Environment of Gymnasium, as `embrl.train` takes it."""
 
 
 class Ported(NamedTuple):
-    """A policy in plain steps."""
+    """Policy of a run in plain steps."""
 
     policy: ExportedPolicy
     notes: tuple[str, ...]
-    """What its user has to know, in sentences."""
+    """Sentences that its user has to know."""
 
 
 def ported(run: str | Path, seed: int = 0, environment: AnObject | None = None) -> Ported:
-    """The policy of one seed of a run in plain steps. It takes the environment's own observations
-    and gives its own actions where these are single arrays; else embrl's forms of them.
+    """Return the policy of one seed of a run in plain steps.
 
-    Arguments:
-        environment: where the run's was an object, that one.
+    It takes the environment's own observations and returns its own actions where these are single
+    arrays, else embrl's forms of them.
+
+    Args:
+        run: The run folder.
+        seed: Index of the seed.
+        environment: The environment, where the run's was an object.
 
     Raises:
-        EmbrlError: there is no such run, seed or policy, the policy has no plain form, or the
+        EmbrlError: If there is no such run, seed or policy, the policy has no plain form, or the
             environment is another one.
     """
     folder = RunFolder.existing(run)
@@ -63,19 +67,23 @@ def export(
     stochastic: bool = False,
     environment: AnObject | None = None,
 ) -> Path:
-    """Writes a folder with the policy of one seed: as an ONNX file from a raw observation to an
-    action, and as NumPy weights with a program that needs nothing else. The folder's path.
+    """Write a folder with the policy of one seed; return its path.
 
-    Arguments:
-        out: the folder; None: `policy-SEED` in the run's.
-        onnx: whether there is to be an ONNX file.
-        stochastic: whether that takes noise, and draws actions.
-        environment: where the run's was an object, that one: in whose own observations and actions
-            the policy is to speak.
+    It holds an ONNX file from raw observations to actions, and the steps and weights with a file of
+    NumPy code that runs them and needs nothing else.
+
+    Args:
+        run: The run folder.
+        out: The folder; None for `policy-SEED` in the run folder.
+        seed: Index of the seed.
+        onnx: True to write an ONNX file.
+        stochastic: True if the ONNX file takes noise, by which it draws actions.
+        environment: The environment, where the run's was an object; the policy takes its own
+            observations and returns its own actions.
 
     Raises:
-        EmbrlError: there is no such run, seed or policy, the policy has no form outside of JAX,
-            onnx is not installed, or something is there already.
+        EmbrlError: If there is no such run, seed or policy, the policy has no form outside of JAX,
+            onnx is not installed, or `out` exists and is not an export.
     """
     return export_with_notes(
         run, out, seed=seed, onnx=onnx, stochastic=stochastic, environment=environment
@@ -91,10 +99,13 @@ def export_with_notes(
     stochastic: bool,
     environment: AnObject | None = None,
 ) -> tuple[Path, Ported]:
-    """`export`, which also says what its user has to know."""
+    """Export as `export` does; also return what its user has to know."""
     path = Path(run) / f"policy-{seed}" if out is None else Path(out)
     if stochastic and not onnx:
-        raise EmbrlError("stochastic says what the ONNX file does, and there is to be none")
+        raise EmbrlError(
+            "stochastic must be False without an ONNX file, got True; leave --no-onnx or "
+            "--stochastic out"
+        )
     check_free(path)
     found = ported(run, seed, environment)
     found.policy.write(path, onnx_model(found.policy, stochastic=stochastic) if onnx else None)
@@ -102,10 +113,10 @@ def export_with_notes(
 
 
 def onnx_model(policy: ExportedPolicy, *, stochastic: bool = False) -> bytes:
-    """An ONNX file of it: `observation` (and `noise`) in, `action` out, a free batch axis first.
+    """Return an ONNX file from `observation` (and `noise`) to `action`, a free batch axis first.
 
     Raises:
-        EmbrlError: there is no onnx, or the policy is too large for one file.
+        EmbrlError: If onnx is not installed, or the policy is too large for one file.
     """
     from embrl.deploy import onnx
 
@@ -130,7 +141,7 @@ def onnx_model(policy: ExportedPolicy, *, stochastic: bool = False) -> bytes:
 def _forms(
     config: RunConfig, restored: RestoredPolicy, environment: AnObject | None = None
 ) -> tuple[Forms, tuple[str, ...]]:
-    """What it takes and gives, and what is to be said of that."""
+    """Return the forms of what the policy takes and returns, and what its user has to know."""
     ours = (restored.observation_space, restored.action_space)
     try:
         built: Any = config.env.build() if environment is None else _host(environment)
@@ -141,14 +152,14 @@ def _forms(
     if (built.observation_space, built.action_space) != ours:
         if environment is not None:
             raise EmbrlError(
-                f"the run is of {ours[0]} and {ours[1]}, {built.name} of "
-                f"{built.observation_space} and {built.action_space}: it is another one"
+                f"environment must have {ours[0]} and {ours[1]} as the run had, got "
+                f"{built.name} with {built.observation_space} and {built.action_space}"
             )
-        said = f"{config.environment} has other spaces by now than the run had"
+        said = f"the spaces of {config.environment} are not those of the run any more"
         return Forms.of(*ours), (f"Observations and actions are in embrl's forms: {said}.",)
     own = (built.observations.original, built.actions.original)
     notes = tuple(
-        f"{what} are in embrl's form, {form}: {space} is no single array."
+        f"{what} are in embrl's form, {form}: {space} is not a single array."
         for what, form, space in zip(("Observations", "Actions"), ours, own, strict=True)
         if not is_plain(space)
     )

@@ -1,4 +1,4 @@
-"""A policy's actions for files of observations."""
+"""Actions of a policy for files of observations."""
 
 import shutil
 import sys
@@ -9,28 +9,26 @@ from pathlib import Path
 import numpy as np
 
 from embrl.core.errors import EmbrlError
-from embrl.deploy.action_files import actions_into, as_line
 from embrl.deploy.exported import MANIFEST, ExportedPolicy
-from embrl.deploy.observation_files import STDIN, observations
+from embrl.deploy.files import STDIN, actions_into, as_line, observations
 
 
 def opened(path: str | Path, seed: int = 0) -> ExportedPolicy:
-    """The policy in an exported folder, or that of one seed of a run. JAX is needed for the latter
-    only.
+    """Return the policy in an exported folder, or of one seed of a run, which needs JAX.
 
     Raises:
-        EmbrlError: it is neither, is damaged, or has no form outside of JAX.
+        EmbrlError: If the folder is neither, is damaged, or its policy has no form outside of JAX.
     """
     path = Path(path)
     if (path / MANIFEST).is_file():
         return ExportedPolicy.read(path)
     if not (path / "config.json").is_file():
         raise EmbrlError(
-            f"{path} holds neither an exported policy nor a run: embrl export and embrl train "
-            "write such folders"
+            f"policy must be an exported policy or a run folder, got {path}; embrl export and "
+            "embrl train write such folders"
         )
     from embrl.core.runtime import prepare_jax
-    from embrl.deploy.exporting import ported
+    from embrl.deploy.export import ported
 
     prepare_jax()
     return ported(path, seed).policy
@@ -39,18 +37,19 @@ def opened(path: str | Path, seed: int = 0) -> ExportedPolicy:
 def predict(
     policy: ExportedPolicy, source: str | Path, out: Path | None = None, draw: int | None = None
 ) -> int:
-    """Actions of all observations of a file, into a file, or as lines of JSON on standard output.
-    How many there were.
+    """Write the actions of all observations of a file; return how many there were.
 
-    Nothing is written if a row is wrong; but what comes on standard input is answered line by line.
+    Nothing is written if a row is wrong, except that standard input is answered line by line.
 
-    Arguments:
-        source: as `observations` takes it.
-        draw: seed of the noise by which actions are drawn; None: those of the likeliest internal
-            ones.
+    Args:
+        policy: The policy.
+        source: Observations, as `observations` takes them.
+        out: File of actions; None for lines of JSON on standard output.
+        draw: Seed of the noise by which actions are drawn; None for those of the most likely
+            internal actions.
 
     Raises:
-        EmbrlError: a file is missing or damaged, or a row is not in the space.
+        EmbrlError: If a file is missing or damaged, or a row is not in the space.
     """
     found = actions(policy, source, draw)
     count = 0
@@ -77,9 +76,9 @@ def predict(
 def actions(
     policy: ExportedPolicy, source: str | Path, draw: int | None = None
 ) -> Iterator[np.ndarray]:
-    """The same, part by part."""
+    """Yield the actions of all observations of a file, part by part."""
     kinds = policy.policy.noise
-    # Each kind from a generator of its own, so that it does not matter how rows come in parts.
+    # A generator for each kind, so that actions do not depend on the size of the parts.
     normal, uniform = (np.random.default_rng((draw or 0, stream)) for stream in range(2))
     for seen in observations(source, policy.observation):
         noise = None

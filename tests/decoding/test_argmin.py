@@ -1,4 +1,4 @@
-"""Minima by blocks against NumPy's sort, on values with many ties."""
+"""Minima in blocks against NumPy's sort, on values with many ties."""
 
 import jax
 import jax.numpy as jnp
@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from embrl.decoding.least import BLOCK, k_least, least
+from embrl.decoding.search import BLOCK, argmin, k_argmin
 
-one = jax.jit(least)
-several = jax.jit(k_least, static_argnums=1)
+one = jax.jit(argmin)
+several = jax.jit(k_argmin, static_argnums=1)
 SIZES = [1, BLOCK - 1, BLOCK, BLOCK + 1, 1000]
 
 
@@ -48,5 +48,5 @@ def test_inside_vmap_and_out_of_jit_is_the_same() -> None:
     mapped = jax.vmap(jax.vmap(lambda row: several(row, 6)))(values)
     for ours, theirs in zip(together, mapped, strict=True):
         np.testing.assert_array_equal(ours, theirs)
-    np.testing.assert_array_equal(together[1], k_least(jnp.asarray(values), 6)[1])
-    np.testing.assert_array_equal(one(values)[1], least(jnp.asarray(values))[1])
+    np.testing.assert_array_equal(together[1], k_argmin(jnp.asarray(values), 6)[1])
+    np.testing.assert_array_equal(one(values)[1], argmin(jnp.asarray(values))[1])
