@@ -249,7 +249,7 @@ def _judges(model: JointEmbedding, weights: Weights) -> dict[str, Any]:
 def _losses(model: JointEmbedding, weights: Weights, steps: Transition) -> Float[Array, " N"]:
     """Of single transitions, by all objectives that have such."""
 
-    def scorer(step: Transition) -> Array:
+    def judge(step: Transition) -> Array:
         one = jax.tree.map(lambda leaf: leaf[None], step)
         terms = [
             weights[name] * part.losses(model, one)

@@ -25,7 +25,7 @@ def ci95(interval: Interval) -> list[float] | None:
     return ends if np.isfinite(ends).all() else None
 
 
-def scorer(
+def judge(
     text: str, found: Difference, kind: str = "above", margin: float = 0.0, **more: Any
 ) -> dict[str, Any]:
     """Decide if a claim holds and return it as an entry of a summary file.
