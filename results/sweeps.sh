@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The searches behind the equally tuned baselines of the panels (src/embrl/papers/baselines.py),
+# The searches behind the equally tuned baselines of the panels (src/embrl/papers/panels/common.py),
 # and the same search for ours: 18 points x 2 seeds each, on --seed 1, which no panel uses.
 # LOG: the purchase log (docs/environments/recommender.md). ONLY: environments, if not all.
 set -euo pipefail

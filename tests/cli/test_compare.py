@@ -21,19 +21,19 @@ def folders(tmp_path: Path) -> tuple[str, str]:
     ]
     (panel / "summary.json").write_text(json.dumps({"figure": "3", "curves": curves}))
     rows = [
-        f"{label},{seed},{samples},{gain * samples / 100 + 0.01 * seed}"
+        f"{label},{seed},{timesteps},{gain * timesteps / 100 + 0.01 * seed}"
         for label, gain in [("VPG", 0.2), ("VPG + RA", 0.5)]
         for seed in range(4)
-        for samples in (50, 100)
+        for timesteps in (50, 100)
     ]
-    (panel / "curves.csv").write_text("\n".join(["label,seed,samples,return_mean", *rows]) + "\n")
+    (panel / "curves.csv").write_text("\n".join(["label,seed,timesteps,return_mean", *rows]) + "\n")
     run = RunFolder(tmp_path / "mine")
     run.write_config({"environment": "gridworld", "method": "jsae", "algorithm": "ppo"})
     run.write_metrics(
         [
-            dict.fromkeys(COLUMNS, 0) | {"seed": seed, "timesteps": samples, "return_mean": 0.8}
+            dict.fromkeys(COLUMNS, 0) | {"seed": seed, "timesteps": timesteps, "return_mean": 0.8}
             for seed in range(4)
-            for samples in (20, 100)
+            for timesteps in (20, 100)
         ]
     )
     run.write_summary({"random_return": -1.0, "best_known_return": 0.9})
@@ -55,7 +55,7 @@ def test_a_panel_and_a_run_against_a_baseline(folders, tmp_path, capsys, monkeyp
     assert plain["final_difference"] == ""
     assert float(ra["final_difference"]) == pytest.approx(0.3)
     assert float(mine["improvement"]) == 1.0
-    # From -1 to .8 in 20 samples, then .8 for 80.
+    # From -1 to .8 in 20 timesteps, then .8 for 80.
     assert float(mine["auc"]) == pytest.approx((-0.1 * 20 + 0.8 * 80) / 100)
     assert "| PPO + JSAE | +0.585" in (out / "table.md").read_text()
 
@@ -89,5 +89,5 @@ def test_a_damaged_panel_is_one_line(folders, capsys):
     (Path(folders[0]) / "curves.csv").write_text("label,seed\n")
     assert main(["compare", *folders]) == 2
     err = capsys.readouterr().err
-    assert "curves.csv has no column samples" in err
+    assert "curves.csv has no column timesteps" in err
     assert err.count("\n") == 1

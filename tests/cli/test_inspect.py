@@ -61,11 +61,11 @@ def write_run(
         (path / "quality.json").write_text(json.dumps({"seeds": seeds}))
     if measures is not None:
         lines = [",".join(("seed", "timesteps", "return_mean", *MEASURES))]
-        for samples, stale in ((30_000, True), (37_500, True), (45_000, False)):
+        for timesteps, stale in ((30_000, True), (37_500, True), (45_000, False)):
             for seed, last in enumerate(measures):
                 now = last if not stale else dict.fromkeys(last, 0.9)
-                now = {} if samples == 30_000 else now
-                values = [seed, samples, -1.0, *(now.get(name, "") for name in MEASURES)]
+                now = {} if timesteps == 30_000 else now
+                values = [seed, timesteps, -1.0, *(now.get(name, "") for name in MEASURES)]
                 lines.append(",".join(map(str, values)))
         (path / "metrics.csv").write_text("\n".join(lines) + "\n")
     return path
@@ -137,7 +137,7 @@ def test_pairs_that_nobody_can_judge(tmp_path):
 def test_runs_of_an_older_version(capsys, tmp_path):
     report = {name: value for name, value in REPORT.items() if "feature" not in name}
     run = write_run(tmp_path / "run", [report, report], None)
-    columns = "seed,samples,return_mean\n0,30000,-1.0\n1,30000,-1.0\n"
+    columns = "seed,timesteps,return_mean\n0,30000,-1.0\n1,30000,-1.0\n"
     (run / "metrics.csv").write_text(columns)
     out = said(capsys, str(run))
     assert "No problems found." in out

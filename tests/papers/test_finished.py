@@ -12,19 +12,18 @@ import pytest
 from embrl.config.run import as_json
 from embrl.core.errors import EmbrlError
 from embrl.papers import reproduce as reproducing
-from embrl.papers.finished import finished
 from embrl.papers.panel import Panel, PanelLine
 from embrl.papers.reproduce import collect, reproduce
-from embrl.papers.summary import PanelResult
+from embrl.papers.results import PanelResult, finished
 from embrl.storage.run_folder import RunFolder
 from embrl.training.loop import ignore_progress
 
-SAMPLES = np.array([0.0, 200.0, 400.0, 600.0])
+TIMESTEPS = np.array([0.0, 200.0, 400.0, 600.0])
 
 
 def result(line: PanelLine, last: float) -> PanelResult:
-    returns = np.linspace([-3.0, -2.9], [last, last - 1 / 3], len(SAMPLES)).T
-    return PanelResult(line, SAMPLES, returns, -2.5, 0.96, wall_s=7.0, machine="cpu x 1, 2 cores")
+    returns = np.linspace([-3.0, -2.9], [last, last - 1 / 3], len(TIMESTEPS)).T
+    return PanelResult(line, TIMESTEPS, returns, -2.5, 0.96, wall_s=7.0, machine="cpu x 1, 2 cores")
 
 
 @pytest.fixture
@@ -57,9 +56,9 @@ def complete_run(config, out: Path) -> RunFolder:
     folder.write_config(as_json(config))
     folder.write_metrics(
         [
-            {"seed": seed, "timesteps": int(samples), "episodes": 5, "return_mean": 0.5}
+            {"seed": seed, "timesteps": int(timesteps), "episodes": 5, "return_mean": 0.5}
             for seed in range(config.seeds)
-            for samples in SAMPLES
+            for timesteps in TIMESTEPS
         ]
     )
     known = {"random_return": -2.5, "best_known_return": 0.96, "wall_s": 1.0, "machine": "cpu"}

@@ -10,13 +10,14 @@ import pytest
 from embrl.cli import main
 from embrl.config.defaults import default_config
 from embrl.config.paper import PROTOCOLS
+from embrl.config.settings_by_name import replaced, validate_name
 from embrl.core.errors import EmbrlError
 from embrl.envs import ENVIRONMENTS, is_host, kind
 from embrl.envs.gridworld import GridworldConfig
-from embrl.papers.baselines import BASELINES, tuned_baseline, with_values
-from embrl.papers.geometry import crosses, linear_r2, wall_ratio
 from embrl.papers.panel import ReproductionOptions, chosen
 from embrl.papers.panels import make_panel
+from embrl.papers.panels.common import BASELINES, tuned_baseline
+from embrl.papers.panels.embedding import crosses, linear_r2, wall_ratio
 from embrl.training.trainer import Trainer
 
 
@@ -79,7 +80,11 @@ def test_the_protocol_of_the_paper():
         slot.rollout.steps_per_update,
         shop.rollout.steps_per_update,
     ) == (1500, 200, 1000)
-    assert (grid.timesteps, slot.timesteps, shop.timesteps) == (1_000_000, 500_000, 1_000_000)
+    assert (grid.total_timesteps, slot.total_timesteps, shop.total_timesteps) == (
+        1_000_000,
+        500_000,
+        1_000_000,
+    )
     assert (
         grid.embedding.state_dim,
         grid.embedding.action_dim,
@@ -112,7 +117,7 @@ def test_sac_takes_fewer_updates_unless_asked_for_all():
         assert any("SAC makes" in deviation for deviation in said) is not full
 
 
-def test_the_ants_sac_has_fewer_samples_too():
+def test_the_ants_sac_has_fewer_timesteps_too():
     pytest.importorskip("mujoco", reason="needs embrl[gymnasium]")
     for full, rate in ((False, 0.25), (True, 1.0)):
         config = of("fig3f", "SAC-JSAE", full_sac=full)
@@ -120,7 +125,7 @@ def test_the_ants_sac_has_fewer_samples_too():
             1_000_000,
             rate,
         )
-    assert of("fig3f", "PPO-JSAE").timesteps == 6_000_000
+    assert of("fig3f", "PPO-JSAE").total_timesteps == 6_000_000
 
 
 @pytest.mark.parametrize("figure", ["fig3d", "fig3f"])
@@ -176,9 +181,12 @@ def test_lines_that_are_not_there(asked, said):
 def test_every_number_of_a_baseline_is_a_setting():
     for (environment, method, algorithm), values in BASELINES.items():
         found = tuned_baseline(environment, ENVIRONMENTS[environment](), method, algorithm)
-        assert found == with_values(found, values)
-    with pytest.raises(EmbrlError, match=r"hyper\.speed is not a setting"):
-        with_values(default_config("gridworld", GridworldConfig()), {"hyper.speed": 1.0})
+        for name in values:
+            validate_name(found, name)
+        assert found == replaced(found, values)
+    config = default_config("gridworld", GridworldConfig())
+    with pytest.raises(EmbrlError, match=rf"setting '{config.algorithm}\.speed'"):
+        validate_name(config, f"{config.algorithm}.speed")
 
 
 def test_the_paper_has_no_other_settings():

@@ -9,15 +9,15 @@ import pytest
 from embrl.core.statistics import budget_area
 from embrl.papers.page import lines_table
 from embrl.papers.panel import Claim, Panel
-from embrl.papers.summary import PanelResult, curve_entry, half_level, judged
+from embrl.papers.results import PanelResult, curve_entry, half_level, judged
 from embrl.report.claims import Difference, claims_table, judge
 
 
 def test_the_area_begins_at_0_with_random_actions_and_ends_at_the_budget():
-    samples = np.array([30.0, 50.0])
+    timesteps = np.array([30.0, 50.0])
     returns = np.array([[1.0, 3.0], [0.0, 0.0]])
     # (-1 + 1) / 2 * 30 + (1 + 3) / 2 * 20 + 3 * 50, and (-1 + 0) / 2 * 30, over 100.
-    np.testing.assert_allclose(budget_area(samples, returns, -1.0, 100), [1.9, -0.15])
+    np.testing.assert_allclose(budget_area(timesteps, returns, -1.0, 100), [1.9, -0.15])
 
 
 def test_an_evaluation_at_0_is_taken_as_it_is():
@@ -58,7 +58,7 @@ def test_when_a_claim_holds(kind, margin, ci95, holds):
 
 def result(panel: Panel, at: int, returns: list[list[float]]) -> PanelResult:
     line = panel.lines[at]
-    config = dataclasses.replace(line.config, timesteps=100)
+    config = dataclasses.replace(line.config, total_timesteps=100)
     return PanelResult(
         dataclasses.replace(line, config=config),
         np.array([50.0, 100.0]),

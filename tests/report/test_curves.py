@@ -32,13 +32,13 @@ def write_run(
     summary: dict[str, Any] | None = None,
     **config: Any,
 ) -> RunFolder:
-    """A run with these returns: seed to samples to mean return."""
+    """A run with these returns: seed to timesteps to mean return."""
     folder = RunFolder(path)
     folder.write_config(CONFIG | config)
     rows = [
-        dict.fromkeys(COLUMNS, 0) | {"seed": seed, "timesteps": samples, "return_mean": value}
+        dict.fromkeys(COLUMNS, 0) | {"seed": seed, "timesteps": timesteps, "return_mean": value}
         for seed, points in returns.items()
-        for samples, value in points.items()
+        for timesteps, value in points.items()
     ]
     folder.write_metrics(rows)
     if summary is not None:
@@ -49,10 +49,10 @@ def write_run(
 def learned(label: str, seeds: int = 10, *, start: float = 0.0, **references: Any) -> Curve:
     """A made-up curve whose last seed learns nothing."""
     rng = np.random.default_rng(seeds)
-    samples = np.linspace(start, 300_000, 20)
-    returns = -1.5 + 2.4 * samples / 300_000 + rng.normal(0, 0.05, (seeds, 20))
+    timesteps = np.linspace(start, 300_000, 20)
+    returns = -1.5 + 2.4 * timesteps / 300_000 + rng.normal(0, 0.05, (seeds, 20))
     returns[-1] = -1.5
-    return Curve(label, samples, returns, **references)
+    return Curve(label, timesteps, returns, **references)
 
 
 @pytest.fixture
@@ -151,14 +151,14 @@ def test_same_folder_names_are_told_apart_by_path(tmp_path: Path) -> None:
     assert [curve.label for curve in read_curves(paths)] == [f"VPG + JSAE ({p})" for p in paths]
 
 
-def test_seeds_with_other_samples_are_refused(tmp_path: Path) -> None:
+def test_seeds_with_other_timesteps_are_refused(tmp_path: Path) -> None:
     folder = write_run(tmp_path, {0: {5: 1.0, 10: 1.0}, 1: {5: 1.0}})
     with pytest.raises(EmbrlError) as error:
         read_curve(folder)
     assert re.search("seed 1 .* seed 0 ", one_line(error))
 
 
-def test_equally_many_but_other_samples_are_refused(tmp_path: Path) -> None:
+def test_equally_many_but_other_timesteps_are_refused(tmp_path: Path) -> None:
     folder = write_run(tmp_path, {0: {5: 1.0, 10: 1.0}, 4: {5: 1.0, 11: 1.0}})
     with pytest.raises(EmbrlError, match="seed 4 has 2 evaluations"):
         read_curve(folder)
@@ -176,11 +176,11 @@ def test_repeated_rows_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [
-        ("metrics.csv", "seed,samples\n0,5\n", "no column return_mean"),
-        ("metrics.csv", "seed,samples,return_mean\n0,5\n", "line 2 has 2 columns"),
-        ("metrics.csv", "seed,samples,return_mean\n0,5,high\n", "column return_mean"),
-        ("metrics.csv", "seed,samples,return_mean\n0,5.5,1\n", "column samples"),
-        ("metrics.csv", "seed,samples,return_mean\n", "no rows"),
+        ("metrics.csv", "seed,timesteps\n0,5\n", "no column return_mean"),
+        ("metrics.csv", "seed,timesteps,return_mean\n0,5\n", "line 2 has 2 columns"),
+        ("metrics.csv", "seed,timesteps,return_mean\n0,5,high\n", "column return_mean"),
+        ("metrics.csv", "seed,timesteps,return_mean\n0,5.5,1\n", "column timesteps"),
+        ("metrics.csv", "seed,timesteps,return_mean\n", "no rows"),
         ("metrics.csv", "", "no rows"),
         ("summary.json", '{"random_return": "low"}', "random_return must be a number, got 'low'"),
         ("summary.json", '{"random_return": ', "damaged"),
@@ -209,15 +209,15 @@ def test_missing_files_are_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("timesteps", "returns", "said"),
     [
-        ([1.0, 2.0], [[1.0]], "samples and returns must have the shapes"),
-        ([1.0], [1.0], "samples and returns must have the shapes"),
-        ([], [[]], "samples and returns must have the shapes"),
-        ([2.0, 1.0], [[1.0, 1.0]], "samples must increase"),
+        ([1.0, 2.0], [[1.0]], "timesteps and returns must have the shapes"),
+        ([1.0], [1.0], "timesteps and returns must have the shapes"),
+        ([], [[]], "timesteps and returns must have the shapes"),
+        ([2.0, 1.0], [[1.0, 1.0]], "timesteps must increase"),
     ],
 )
-def test_curves_of_the_wrong_shape(samples: list, returns: list, said: str) -> None:
+def test_curves_of_the_wrong_shape(timesteps: list, returns: list, said: str) -> None:
     with pytest.raises(EmbrlError, match=said):
-        Curve("mine", np.array(samples), np.array(returns))
+        Curve("mine", np.array(timesteps), np.array(returns))
 
 
 def test_picture_has_its_size(tmp_path: Path) -> None:
@@ -248,8 +248,8 @@ def test_band_is_the_interval(tmp_path: Path, drawn: list[Any]) -> None:
     plot_curves([curve], tmp_path / "curves.png", "One method")
     (band,) = drawn[0].axes[0].collections
     corners = band.get_paths()[0].vertices
-    for at, samples in enumerate(curve.timesteps):
-        heights = corners[corners[:, 0] == samples, 1]
+    for at, timesteps in enumerate(curve.timesteps):
+        heights = corners[corners[:, 0] == timesteps, 1]
         assert heights.min() == pytest.approx(curve.returns[:, at].min())
         assert heights.max() == pytest.approx(curve.returns[:, at].max())
 

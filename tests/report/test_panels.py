@@ -27,7 +27,7 @@ CURVES = [
     {"label": "512, VPG + JSAE", "env": "gridworld", "best_known_return": None},
 ]
 ROWS = """\
-label,seed,samples,return_mean
+label,seed,timesteps,return_mean
 "512, VPG",1,30,0.4
 "512, VPG",0,20,0.1
 "512, VPG",0,30,0.2
@@ -124,10 +124,10 @@ NAME = {"label": "512, VPG"}
             "random_return must be a number, got 'low'",
         ),
         (CURVES, "", "curves.csv has no column label"),
-        (CURVES, "label,seed,samples\n", "curves.csv has no column return_mean"),
+        (CURVES, "label,seed,timesteps\n", "curves.csv has no column return_mean"),
         (CURVES, ROWS.splitlines()[0], "curves.csv has no rows of '512, VPG'"),
         (CURVES, ROWS + "x,1\n", "curves.csv line 7 must have 4 columns, got 2"),
-        (CURVES, ROWS + "x,1,2.5,1\n", "line 7: samples must be a whole number, got '2.5'"),
+        (CURVES, ROWS + "x,1,2.5,1\n", "line 7: timesteps must be a whole number, got '2.5'"),
         (CURVES, ROWS + "x,1,2,high\n", "line 7: return_mean must be a number, got 'high'"),
         (CURVES, ROWS + '"512, VPG",1,40,1\n', "seed 1 has 3 evaluations up to 40"),
         (CURVES, ROWS + '"512, VPG",1,30,1\n', "'512, VPG': seed 1 has two rows for 30 "),

@@ -137,7 +137,7 @@ def test_areas_count_from_0_where_random_play_is_known() -> None:
     assert compare([early, nearly]).notes == ()
 
 
-def test_areas_are_over_their_own_samples_where_it_is_not() -> None:
+def test_areas_are_over_their_own_timesteps_where_it_is_not() -> None:
     early = flat("early", [1.0], first=0.0, last=100.0, random_return=-1.0)
     late = flat("late", [1.0], first=50.0, last=200.0)
     comparison = compare([early, late])

@@ -12,8 +12,7 @@ from embrl.config.settings_by_name import replaced
 from embrl.core.errors import EmbrlError
 from embrl.sweep import table as sweep_table
 from embrl.sweep.figure import draw
-from embrl.sweep.grids import GRIDS
-from embrl.sweep.runs import PointResult, Sweep, SweepResult, planned, run, sweep_runs
+from embrl.sweep.runs import GRIDS, PointResult, Sweep, SweepResult, planned, run, sweep_runs
 from embrl.training.loop import ignore_progress
 
 
@@ -56,8 +55,10 @@ def test_traced_settings_stand_side_by_side_and_others_one_after_another():
     assert list(second.points[0]) == list(grid)
 
 
-@pytest.mark.parametrize(("rows", "sizes"), [(80, [7]), (6, [3, 2, 2]), (2, [1] * 7), (1, [1] * 7)])
-def test_no_run_has_more_rows_than_allowed_unless_a_point_has(rows, sizes):
+@pytest.mark.parametrize(
+    ("replicas", "sizes"), [(80, [7]), (6, [3, 2, 2]), (2, [1] * 7), (1, [1] * 7)]
+)
+def test_no_run_has_more_replicas_than_allowed_unless_a_point_has(replicas, sizes):
     grid = {"vpg.gamma": tuple(0.9 + 0.01 * k for k in range(7))}
     found = sweep_runs(Sweep(tiny(seeds=2), grid, replicas=rows))
     assert [len(part.points) for part in found] == sizes
@@ -67,7 +68,7 @@ def test_no_run_has_more_rows_than_allowed_unless_a_point_has(rows, sizes):
 def test_an_interrupted_sweep_goes_on_to_the_same_table(tmp_path):
     """One of its points diverges, and takes none of the others along."""
     grid = {"policy.hidden": ((8,),), "vpg.actor_lr": (1e38, 1e-3)}
-    sweep = Sweep(tiny(), grid, rows=1)
+    sweep = Sweep(tiny(), grid, replicas=1)
     numbers = []
     whole = run(
         sweep, tmp_path / "whole", begin=lambda n, of: numbers.append((n, of)) or ignore_progress
@@ -165,7 +166,7 @@ def test_a_point_as_flags_is_that_point_again():
         "decoder.kind": "softmax",
         "env.goal": (0.5, 0.6, 0.75, 0.8),
         "objectives.reward": 0.25,
-        "timesteps": 70_000,
+        "total_timesteps": 70_000,
     }
     base = ["--objectives", "forward", "1", "reward", ".5", "--env.actuators", "3"]
     found, _ = configured("gridworld", [*base, *sweep_table.flags(config, point)], "train")
@@ -178,7 +179,7 @@ def result(count, values=3):
     grid = {name: tuple(0.1 * (k + 1) for k in range(values)) for name in names}
     draw = np.random.default_rng(0)
     points = []
-    for index, point in enumerate(sweep_runs(Sweep(tiny(), grid, rows=1000))[0].points):
+    for index, point in enumerate(sweep_runs(Sweep(tiny(), grid, replicas=1000))[0].points):
         scores = draw.normal(size=3)
         points.append(PointResult(point, scores, np.where(index == 1, np.nan, scores)))
     points.sort(key=lambda o: o.score("auc"), reverse=True)
@@ -205,9 +206,9 @@ def test_a_grid_where_all_diverged_is_drawn_and_has_no_best(tmp_path):
 def test_the_table_has_every_point_best_first():
     grid = {"vpg.gamma": (0.9, 0.99, 0.5)}
     points = (
-        outcome([2.0, 4.0], auc=[2.0, 2.0], hyper__gamma=0.99),
-        outcome([1.0, 3.0], auc=[1.0, 1.0], hyper__gamma=0.9),
-        outcome([5.0, np.nan], auc=[5.0, np.nan], hyper__gamma=0.5),
+        outcome([2.0, 4.0], auc=[2.0, 2.0], vpg__gamma=0.99),
+        outcome([1.0, 3.0], auc=[1.0, 1.0], vpg__gamma=0.9),
+        outcome([5.0, np.nan], auc=[5.0, np.nan], vpg__gamma=0.5),
     )
     found = SweepResult(Sweep(tiny(seeds=2), grid), points, 12.0)
     rows = list(csv.DictReader(io.StringIO(sweep_table.to_csv(found))))

@@ -9,7 +9,7 @@ import numpy as np
 
 from embrl.core.statistics import bootstrap_mean
 from embrl.papers.panel import Group, Panel
-from embrl.papers.summary import PanelResult
+from embrl.papers.results import PanelResult
 from embrl.report.curve_figure import label_learning_axes
 from embrl.report.curves import Curve
 from embrl.report.drawing import INK, decimals, figure

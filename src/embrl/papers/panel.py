@@ -102,20 +102,21 @@ QUICK_STEPS = 300
 
 def shorter(config: RunConfig) -> RunConfig:
     """Return the configuration with a twentieth of the environment steps."""
-    fit, evaluation, epoch = config.pretrain, config.evaluation, config.rollout.steps_per_update
+    pretrain, evaluation = config.pretrain, config.evaluation
+    update = config.rollout.steps_per_update
     timesteps = config.total_timesteps // SHORTER
     return dataclasses.replace(
         config,
         seeds=min(config.seeds, QUICK_SEEDS),
         total_timesteps=timesteps,
         pretrain=dataclasses.replace(
-            fit,
-            total_timesteps=min(pretrain.timesteps, int(QUICK_PRETRAINING * timesteps)),
-            steps=min(pretrain.gradient_steps, QUICK_STEPS),
+            pretrain,
+            timesteps=min(pretrain.timesteps, int(QUICK_PRETRAINING * timesteps)),
+            gradient_steps=min(pretrain.gradient_steps, QUICK_STEPS),
         ),
         evaluation=dataclasses.replace(
             evaluation,
-            every=epoch * max(1, min(evaluation.every, timesteps // 6) // epoch),
+            every=update * max(1, min(evaluation.every, timesteps // 6) // update),
             episodes=min(evaluation.episodes, 10),
             final_episodes=20,
         ),

@@ -13,9 +13,16 @@ import numpy as np
 
 from embrl.papers import page
 from embrl.papers.figure import draw
-from embrl.papers.finished import finished, from_run, run_path
 from embrl.papers.panel import Panel, PanelLine
-from embrl.papers.summary import PanelResult, curve_entry, differences, judged
+from embrl.papers.results import (
+    PanelResult,
+    curve_entry,
+    differences,
+    finished,
+    from_run,
+    judged,
+    run_path,
+)
 from embrl.storage import files
 from embrl.storage.run_folder import RunFolder
 from embrl.training.loop import ProgressCallback, train

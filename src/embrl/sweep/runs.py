@@ -1,4 +1,4 @@
-"""Sweep of one configuration over a grid of settings.
+"""Sweep of one configuration over a grid of settings, and named grids.
 
 Settings that are traced numbers in the compiled trainer vary in parallel with the seeds of one run
 (`RunConfig.vary`). Each combination of the other settings has a run of its own.
@@ -19,7 +19,9 @@ from jaxtyping import Float
 from embrl.config.run import RunConfig, as_json, from_json
 from embrl.config.settings_by_name import replaced, settings, traceable, validate_name
 from embrl.core.errors import EmbrlError
+from embrl.core.registry import Registry
 from embrl.core.statistics import area_under_curve
+from embrl.embedding.methods import METHODS
 from embrl.storage import files
 from embrl.storage.run_folder import RunFolder
 from embrl.training.loop import ProgressCallback, ignore_progress, train
@@ -269,3 +271,53 @@ def _outcomes(part: SweepRun, folder: RunFolder) -> list[PointResult]:
     areas = area_under_curve(timesteps, returns)
     final = returns[..., -1]
     return [PointResult(settings, final[at], areas[at]) for at, settings in enumerate(part.points)]
+
+
+GRIDS = Registry(
+    "grid",
+    {
+        "paper": "embrl.sweep.runs:paper",
+        "ours": "embrl.sweep.runs:ours",
+    },
+)
+"""Function of a configuration that returns a grid, by name. To add one, add one line here."""
+
+Grid = Mapping[str, tuple[Any, ...]]
+"""Values to try, by dotted name of the setting."""
+
+
+def paper(config: RunConfig) -> Grid:
+    """Return the grid of Pritz et al. (2021), A.4.2.
+
+    It has the learning rates, with an embedding the standard deviation, and SAC's own settings.
+    """
+    rates, algorithm = (1e-3, 3e-4, 1e-4), config.algorithm
+    return _known(
+        config,
+        {
+            f"{algorithm}.actor_lr": rates,
+            f"{algorithm}.critic_lr": rates,
+            **({"policy.std": (0.3, 0.6, 0.8, 1.0)} if METHODS[config.method].embeds else {}),
+            f"{algorithm}.alpha": (0.1, 0.3),
+            f"{algorithm}.batch_size": (256, 512),
+        },
+    )
+
+
+def ours(config: RunConfig) -> Grid:
+    """Return the grid in which our own best settings were found."""
+    rates, algorithm = (1e-3, 3e-3, 1e-2), config.algorithm
+    return _known(
+        config,
+        {
+            f"{algorithm}.actor_lr": rates,
+            f"{algorithm}.critic_lr": rates,
+            f"{algorithm}.ent_coef": (0.0, -0.01, -0.04),
+        },
+    )
+
+
+def _known(config: RunConfig, grid: Grid) -> Grid:
+    """Return the part of a grid that the configuration's method and algorithm have."""
+    known = settings(config)
+    return {name: values for name, values in grid.items() if name in known}

@@ -11,7 +11,7 @@ FIGURES = Registry(
         "fig3b": "embrl.papers.panels.gridworld_and_slots:fig3b",
         "fig3c": "embrl.papers.panels.gridworld_and_slots:fig3c",
         "fig3d": "embrl.papers.panels.robots:fig3d",
-        "fig3e": "embrl.papers.panels.transfer:fig3e",
+        "fig3e": "embrl.papers.panels.gridworld_and_slots:fig3e",
         "fig3f": "embrl.papers.panels.robots:fig3f",
         "fig3g": "embrl.papers.panels.recommender:fig3g",
     },

@@ -1,17 +1,18 @@
-"""Figure 2: the embedding of the gridworld in two dimensions."""
+"""Figure 2: the embedding of the gridworld in two dimensions, and measures of its geometry."""
 
 import dataclasses
+import itertools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Bool, Float
 
 from embrl.config.defaults import Settings, default_config
 from embrl.config.run import RunConfig
 from embrl.core.statistics import bootstrap_mean
 from embrl.envs.gridworld import Gridworld, GridworldConfig
-from embrl.papers.geometry import linear_r2, wall_ratio
 from embrl.papers.panel import QUICK_SEEDS, Evidence, Group, Panel, PanelLine, ReproductionOptions
 from embrl.papers.panels.common import NOT_STATED
 from embrl.report.claims import Difference, ci95, judge
@@ -21,9 +22,9 @@ from embrl.storage.run_folder import RunFolder
 from embrl.training.restore import restore_policy
 
 ACTUATORS = 9
-FIT_STEPS = 5000
+GRADIENT_STEPS = 5000
 """Gradient steps of pre-training; two dimensions take longer to unfold than eight."""
-EPOCHS = 1
+UPDATES = 1
 """Number of policy updates. The figure does not use the policy, but every run has one."""
 ENOUGH = 0.9
 """Explained fraction of variance above which the claims hold."""
@@ -37,7 +38,7 @@ class EmbeddingMeasures(NamedTuple):
     states: list[float]
     """R^2 of coordinates as a linear function of X."""
     walls: list[float]
-    """Result of `embrl.papers.geometry.wall_ratio`."""
+    """Result of `embrl.papers.panels.embedding.wall_ratio`."""
 
 
 def fig2(options: ReproductionOptions) -> Panel:
@@ -55,7 +56,7 @@ def fig2(options: ReproductionOptions) -> Panel:
         tuple(lines),
         (),
         (
-            f"{FIT_STEPS:,} gradient steps of pre-training.",
+            f"{GRADIENT_STEPS:,} gradient steps of pre-training.",
             "The paper shows one seed and gives no numbers. The figures here show the seed with "
             "the median R^2 of actions; the claims are over all seeds.",
             *NOT_STATED,
@@ -77,13 +78,13 @@ def _shorten(config: RunConfig) -> RunConfig:
 
 def _config(env: GridworldConfig, settings: Settings, options: ReproductionOptions) -> RunConfig:
     config = default_config("gridworld", env, "jsae", "vpg", settings)
-    fit = dataclasses.replace(config.pretrain, gradient_steps=FIT_STEPS)
+    pretrain = dataclasses.replace(config.pretrain, gradient_steps=GRADIENT_STEPS)
     return dataclasses.replace(
         config,
         seeds=options.seeds,
-        total_timesteps=pretrain.timesteps + EPOCHS * config.rollout.steps_per_update,
+        total_timesteps=pretrain.timesteps + UPDATES * config.rollout.steps_per_update,
         embedding=dataclasses.replace(config.embedding, state_dim=2, action_dim=2),
-        pretrain=fit,
+        pretrain=pretrain,
         evaluation=dataclasses.replace(
             config.evaluation, every=config.rollout.steps_per_update, final_episodes=10
         ),
@@ -156,3 +157,79 @@ def _claim(text: str, values: list[float], above: float) -> dict[str, Any]:
     """Test if the mean of `values` is above a threshold; its `difference` is the mean itself."""
     found = bootstrap_mean(np.array(values))
     return judge(text, Difference(float(found.mean), ci95(found)), "above", above, per_seed=values)
+
+
+REACH = 3
+"""Maximum distance of compared cells, in cells. A wall of one cell keeps its sides 2 apart."""
+
+
+def linear_r2(points: Float[np.ndarray, "N d"], truth: Float[np.ndarray, "N p"]) -> float:
+    """Return the fraction of the variance of `truth` that is linear in `points`."""
+    inputs = np.column_stack([points, np.ones(len(points))])
+    weights = np.linalg.lstsq(inputs, truth, rcond=None)[0]
+    left = ((truth - inputs @ weights) ** 2).sum()
+    return float(1 - left / ((truth - truth.mean(axis=0)) ** 2).sum())
+
+
+def wall_ratio(
+    x: Float[np.ndarray, "states m"],
+    present: Bool[np.ndarray, " states"],
+    bins: int,
+    walls: Float[np.ndarray, "walls 4"],
+) -> float | None:
+    """Return how much farther apart in X states lie if a wall separates them.
+
+    For each offset in the grid, the mean log distance of pairs across a wall is compared with that
+    of pairs in the open.
+
+    Args:
+        x: The embedding of each cell `row * bins + column`.
+        present: True for cells to take into account.
+        bins: Number of cells along each side of the square.
+        walls: x0, y0, x1, y1 of each wall in the unit square.
+
+    Returns:
+        The difference of the mean logs, averaged over offsets of 1 to `REACH` cells with the number
+        of pairs across as weights; None if there is no pair across a wall.
+    """
+    cells = np.arange(bins**2).reshape(bins, bins)
+    ratios, counts = [], []
+    for right, up in itertools.product(range(-REACH, REACH + 1), range(REACH + 1)):
+        # Half of the offsets; the other half has the same pairs in reverse.
+        if not 0 < np.hypot(right, up) <= REACH or (up == 0 and right < 0):
+            continue
+        first = cells[: bins - up, max(0, -right) : bins - max(0, right)].ravel()
+        second = first + up * bins + right
+        both = present[first] & present[second]
+        first, second = first[both], second[both]
+        across = crosses(centres(first, bins), centres(second, bins), walls)
+        if not across.any() or across.all():
+            continue
+        apart = np.log(np.maximum(np.linalg.norm(x[first] - x[second], axis=1), 1e-9))
+        ratios.append(apart[across].mean() - apart[~across].mean())
+        counts.append(across.sum())
+    return float(np.average(ratios, weights=counts)) if ratios else None
+
+
+def centres(cells: np.ndarray, bins: int) -> Float[np.ndarray, "N 2"]:
+    """Return the centres of cells in the unit square."""
+    return (np.stack([cells % bins, cells // bins], axis=-1) + 0.5) / bins
+
+
+def crosses(
+    start: Float[np.ndarray, "N 2"], end: Float[np.ndarray, "N 2"], walls: np.ndarray
+) -> Bool[np.ndarray, " N"]:
+    """Return True for line segments that cross the interior of a wall.
+
+    Uses the slab method of Kay and Kajiya (1986).
+    """
+    step = (end - start)[:, None]
+    walls = np.asarray(walls, np.float64)[None]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        one = (walls[..., :2] - start[:, None]) / step
+        two = (walls[..., 2:] - start[:, None]) / step
+    inside = (start[:, None] > walls[..., :2]) & (start[:, None] < walls[..., 2:])
+    still = step == 0
+    enter = np.where(still, np.where(inside, -np.inf, np.inf), np.minimum(one, two)).max(axis=-1)
+    leave = np.where(still, np.where(inside, np.inf, -np.inf), np.maximum(one, two)).min(axis=-1)
+    return ((enter < leave) & (enter < 1) & (leave > 0)).any(axis=-1)

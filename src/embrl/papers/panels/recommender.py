@@ -42,8 +42,9 @@ MIXTURE = (
     "item."
 )
 UPDATES = (
-    f"Online updates of the embedding: {UPDATE['gradient_steps']} gradient steps on {UPDATE['batch_size']} "
-    "transitions after every rollout. The paper does not state their number."
+    f"Online updates of the embedding: {UPDATE['gradient_steps']} gradient steps on "
+    f"{UPDATE['batch_size']} transitions after every rollout. The paper does not state their "
+    "number."
 )
 PRETRAINING = "200,000 environment steps of pre-training, as on page 18; page 17 says 50,000."
 UNREADABLE = (

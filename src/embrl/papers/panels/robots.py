@@ -18,7 +18,7 @@ from embrl.papers.panels.common import level as as_good_as
 CHEETAH, ANT = "HalfCheetah-v5", "Ant-v5"
 CHEETAH_STEPS, ANT_STEPS = 250, 1000
 """Step limits of an episode in the paper."""
-SAC_SAMPLES = 1_000_000
+SAC_TIMESTEPS = 1_000_000
 FASTER_SAC = 0.25
 """Updates of SAC per environment step."""
 QUICK = 4
@@ -75,7 +75,7 @@ def fig3f(options: ReproductionOptions) -> Panel:
             line = published_line(ANT, env, method, algorithm, options)
             lines.append(fewer_updates(_of_sac(line), options, FASTER_SAC))
         claims += ahead(paper_name("jsae", algorithm), [paper_name("none", algorithm)])
-    deviations = [VERSION.format(ANT), NORMALISED, UPDATES, *NOT_STATED, SAC.format(SAC_SAMPLES)]
+    deviations = [VERSION.format(ANT), NORMALISED, UPDATES, *NOT_STATED, SAC.format(SAC_TIMESTEPS)]
     deviations += (SCALED_DOWN, *simulator)
     if not options.full_sac:
         deviations.append(FEWER_UPDATES.format(FASTER_SAC))
@@ -94,8 +94,8 @@ def _of_sac(line: PanelLine) -> PanelLine:
     """
     if line.config.algorithm != "sac":
         return line
-    policy = dataclasses.replace(line.config.policy, normalise="down")
-    config = dataclasses.replace(line.config, total_timesteps=SAC_SAMPLES, policy=policy)
+    policy = dataclasses.replace(line.config.policy, normalise="scale_down_only")
+    config = dataclasses.replace(line.config, total_timesteps=SAC_TIMESTEPS, policy=policy)
     return dataclasses.replace(line, config=config)
 
 
