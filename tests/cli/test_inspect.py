@@ -9,8 +9,15 @@ import pytest
 from embrl.cli import main
 from embrl.embedding.monitor import MEASURES
 from embrl.report.inspection import MONITORING, inspect, sentences
+from embrl.storage.run_folder import FORMAT
 
-CONFIG = {"environment": "gridworld", "method": "jsae", "algorithm": "vpg", "seeds": 2}
+CONFIG = {
+    "format": FORMAT,
+    "environment": "gridworld",
+    "method": "jsae",
+    "algorithm": "vpg",
+    "seeds": 2,
+}
 
 REPORT = {
     "held_out_loss": 2.5,

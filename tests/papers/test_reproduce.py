@@ -13,6 +13,7 @@ from embrl.config.run import as_json
 from embrl.core.errors import EmbrlError
 from embrl.papers.panel import Panel
 from embrl.papers.reproduce import reproduce
+from embrl.storage.run_folder import RunFolder
 from embrl.training.loop import Progress, ignore_progress
 
 
@@ -111,7 +112,6 @@ def _check_files(out: Path) -> None:
 def test_other_settings_need_another_folder(panel: Panel, tmp_path: Path) -> None:
     line = panel.lines[0]
     other = dataclasses.replace(line.config, seeds=line.config.seeds + 1)
-    (tmp_path / "runs/8-vpg").mkdir(parents=True)
-    (tmp_path / "runs/8-vpg/config.json").write_text(json.dumps(as_json(other)))
+    RunFolder(tmp_path / "runs/8-vpg").write_config(as_json(other))
     with pytest.raises(EmbrlError, match="8-vpg holds another run"):
         reproduce(panel, tmp_path, "", quietly)

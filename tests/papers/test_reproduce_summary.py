@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from embrl.core.statistics import budget_area
-from embrl.papers.page import lines_table
 from embrl.papers.panel import Claim, Panel
+from embrl.papers.report import lines_table
 from embrl.papers.results import PanelResult, curve_entry, half_level, judged
 from embrl.report.claims import Difference, claims_table, judge
 

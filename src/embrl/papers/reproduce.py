@@ -11,9 +11,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from embrl.papers import page
-from embrl.papers.figure import draw
 from embrl.papers.panel import Panel, PanelLine
+from embrl.papers.report import draw_panel, readme
 from embrl.papers.results import (
     PanelResult,
     curve_entry,
@@ -116,13 +115,13 @@ def collect(
     }
     text, pictures = "", [f"{panel.figure}.png"]
     if panel.examine is None:
-        draw(panel, results, out / pictures[0])
+        draw_panel(panel, results, out / pictures[0])
     else:
         evidence = panel.examine(panel, folders, out)
         summary["claims"] += evidence.claims
         text, pictures = evidence.text, evidence.pictures
     files.write_text(out / "curves.csv", curves_csv(results))
-    files.write_text(out / "README.md", page.markdown(summary, pictures, text))
+    files.write_text(out / "README.md", readme(summary, pictures, text))
     files.write_json(out / "summary.json", summary)
     return summary
 

@@ -71,9 +71,9 @@ class RunFolder:
         return config
 
     def write_config(self, config: dict[str, Any]) -> None:
-        """Create the folder, and a run in it."""
+        """Create the folder, and a run in it; the number of the format is added."""
         self.path.mkdir(parents=True, exist_ok=True)
-        files.write_json(self.path / "config.json", config)
+        files.write_json(self.path / "config.json", {"format": FORMAT, **config})
 
     def set_target(self, total_timesteps: int) -> None:
         """Set the number of timesteps that the run continues to.

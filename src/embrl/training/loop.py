@@ -22,7 +22,7 @@ from embrl.embedding.pretraining import FitState
 from embrl.embedding.warnings import embedding_warnings
 from embrl.envs import AnyEnvironment
 from embrl.storage import checkpoint
-from embrl.storage.run_folder import FORMAT, RunFolder
+from embrl.storage.run_folder import RunFolder
 from embrl.storage.versions import machine, versions
 from embrl.training import transfer
 from embrl.training.action_inputs import ActionInputs
@@ -129,7 +129,7 @@ def train(
     run = _Run(trainer, env, folder, on_progress, save_every, started, sweep)
     try:
         if not folder.holds_run:  # whatever was refused up to here leaves nothing behind
-            folder.write_config({"format": FORMAT, "versions": versions(), **as_json(config)})
+            folder.write_config({"versions": versions(), **as_json(config)})
         trainer.action_inputs.write(folder)
         return run.complete()
     finally:
