@@ -12,7 +12,7 @@ from embrl.agents.embeddings.embedding import AgentFitConfig
 from embrl.agents.embeddings.fit import fit
 from embrl.agents.evidence import pair_walks
 from embrl.agents.evidence.claims import quality_claims
-from embrl.agents.evidence.parts import Parts
+from embrl.agents.evidence.report import Parts
 from embrl.agents.groups import score_scale
 from embrl.agents.population import append, create
 from embrl.agents.walks import rule_of
@@ -154,7 +154,7 @@ def test_errors(folder, tmp_path, capsys, monkeypatch):
         raise EmbrlError(f"this needs {module}: pip install 'embrl[{extra}]'")
 
     for name in ("walk", "report"):
-        monkeypatch.setattr(f"embrl.agents.cli.{name}.require", missing)
+        monkeypatch.setattr("embrl.agents.cli.evidence.require", missing)
         numbers = [0, 1] if name == "walk" else []
         assert "pip install 'embrl[plot]'" in error(capsys, name, *places, *numbers, *out)
     assert not (tmp_path / "out").exists()

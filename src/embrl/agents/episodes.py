@@ -72,14 +72,14 @@ def survival(
         here = np.asarray(w[start : start + room], np.float32)
         # Dealt in turn, so that no device gets all long-lived agents if they are sorted.
         dealt = np.zeros((len(devices), chunk, architecture.size), np.float32)
-        shares = np.array([len(here[at :: len(devices)]) for at in range(len(devices))], np.int32)
-        for at, share in enumerate(shares):
-            dealt[at, :share] = here[at :: len(devices)]
-        found = _everywhere(env, architecture, episodes, dealt, shares, key)
+        counts = np.array([len(here[at :: len(devices)]) for at in range(len(devices))], np.int32)
+        for at, n in enumerate(counts):
+            dealt[at, :n] = here[at :: len(devices)]
+        found = _everywhere(env, architecture, episodes, dealt, counts, key)
         for mine, theirs in ((returns, found.returns), (lengths, found.lengths)):
             theirs = np.asarray(theirs)
-            for at, share in enumerate(shares):
-                mine[start + at : start + room : len(devices)][:share] = theirs[at, :share]
+            for at, n in enumerate(counts):
+                mine[start + at : start + room : len(devices)][:n] = theirs[at, :n]
     return Episodes(returns, lengths)  # type: ignore[arg-type]
 
 
@@ -106,13 +106,13 @@ def _everywhere(
     architecture: Architecture,
     episodes: int,
     w: Float[Array, "devices chunk size"],
-    shares: Int[Array, " devices"],
+    counts: Int[Array, " devices"],
     key: Key,
 ) -> Episodes:
-    """Play the first `shares` agents of each device, one after another, and skip the others."""
+    """Play the first `counts` agents of each device, one after another, and skip the others."""
 
     def here(
-        env: Environment, w: Float[Array, "1 chunk size"], share: Int[Array, "1"], key: Key
+        env: Environment, w: Float[Array, "1 chunk size"], count: Int[Array, "1"], key: Key
     ) -> Episodes:
         def one(at: Int[Array, ""], found: Episodes) -> Episodes:
             played = _play(env, architecture, w[0, at], key, episodes)
@@ -120,7 +120,7 @@ def _everywhere(
 
         shape = (1, w.shape[1], episodes)
         nothing = Episodes(jnp.zeros(shape), jnp.zeros(shape, jnp.int32))
-        return jax.lax.fori_loop(0, share[0], one, nothing)
+        return jax.lax.fori_loop(0, count[0], one, nothing)
 
     split, whole = PartitionSpec(AXIS), PartitionSpec()
     return jax.shard_map(
@@ -129,7 +129,7 @@ def _everywhere(
         in_specs=(whole, split, split, whole),
         out_specs=split,
         check_vma=False,
-    )(env, w, shares, key)
+    )(env, w, counts, key)
 
 
 def _play(

@@ -95,7 +95,7 @@ def plot_survival(
         for row, (line, (group, kinds)) in enumerate(zip(grid, rows, strict=True)):
             for at, (axes, name) in enumerate(zip(line, columns, strict=True)):
                 axes.set_ylim(0, 1)
-                axes.yaxis.set_major_formatter(lambda share, _: f"{100 * share:.0f} %")
+                axes.yaxis.set_major_formatter(lambda fraction, _: f"{100 * fraction:.0f} %")
                 axes.grid(True, axis="y")
                 if row == 0:
                     axes.set_title(name, fontsize=10.5, loc="left")
@@ -106,8 +106,8 @@ def plot_survival(
                         color=MUTED, fontsize=8.5,
                     )  # fmt: skip
                     continue
-                shares = np.histogram(values, edges)[0] / values.size
-                axes.stairs(shares, edges, fill=True, color=PALETTE[at], alpha=0.75)
+                fractions = np.histogram(values, edges)[0] / values.size
+                axes.stairs(fractions, edges, fill=True, color=PALETTE[at], alpha=0.75)
                 axes.axvline(values.mean(), color=INK, linewidth=1.2, linestyle=(0, (4, 2)))
                 digits = min(1, decimals(float(values.mean())))
                 right = values.mean() < (low + high) / 2  # where the histogram is probably empty
@@ -248,17 +248,17 @@ def plot_patterns(
                 total = sum(found.values())
                 left = 0.0
                 for pattern, colour in PATTERN_COLOURS.items():
-                    share = found.get(pattern, 0) / total if total else 0.0
-                    axes.barh(row, share, 0.78, left, color=colour)
-                    if share >= LABELLED_FRACTION:
+                    fraction = found.get(pattern, 0) / total if total else 0.0
+                    axes.barh(row, fraction, 0.78, left, color=colour)
+                    if fraction >= LABELLED_FRACTION:
                         axes.text(
-                            left + share / 2, row, f"{100 * share:.0f}", ha="center", va="center",
+                            left + fraction / 2, row, f"{100 * fraction:.0f}", ha="center", va="center",
                             fontsize=8, color=INK if colour == FAINT else "white",
                         )  # fmt: skip
-                    left += share
+                    left += fraction
             axes.set_title(space, loc="left", fontsize=10.5)
             axes.set(xlim=(0, 1), ylim=(len(rows) - 0.5, -0.5))
-            axes.xaxis.set_major_formatter(lambda share, _: f"{100 * share:.0f} %")
+            axes.xaxis.set_major_formatter(lambda fraction, _: f"{100 * fraction:.0f} %")
             axes.set_xticks([0, 0.5, 1])
             axes.set_xlabel("fraction of pairs")
             axes.tick_params(axis="y", length=0)

@@ -180,8 +180,8 @@ def shared_states(
             env, architecture, asked, jax.random.fold_in(jax.random.key(seed), at)
         )
         flat = np.asarray(seen[: len(some)]).reshape(-1, architecture.inputs)
-        share = count // len(names) + (at < count % len(names))
-        found.append(flat[rng.permutation(len(flat))[:share]])
+        each = count // len(names) + (at < count % len(names))
+        found.append(flat[rng.permutation(len(flat))[:each]])
     return np.concatenate(found)
 
 

@@ -153,12 +153,12 @@ def plane(values: Float[np.ndarray, "N p"], symbol: str, among: np.ndarray | Non
     largest = np.abs(axes).argmax(axis=1)
     axes = axes * np.where(axes[np.arange(len(axes)), largest] < 0, -1.0, 1.0)[:, None]
     points = (values - centre) @ axes.T
-    shares = sizes[:2] ** 2 / max(float((sizes**2).sum()), np.finfo(float).tiny)
+    fractions = sizes[:2] ** 2 / max(float((sizes**2).sum()), np.finfo(float).tiny)
     if len(axes) < 2:  # a single point has a single component
-        points, shares = np.pad(points, ((0, 0), (0, 1))), np.append(shares, 0.0)
+        points, fractions = np.pad(points, ((0, 0), (0, 1))), np.append(fractions, 0.0)
     first, second = (
-        f"principal component {at} of ${symbol}$ ({100 * share:.0f} % of variance)"
-        for at, share in enumerate(shares, start=1)
+        f"principal component {at} of ${symbol}$ ({100 * fraction:.0f} % of variance)"
+        for at, fraction in enumerate(fractions, start=1)
     )
     return Plane(points, (first, second))
 

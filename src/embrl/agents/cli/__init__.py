@@ -1,4 +1,4 @@
-"""`embrl agents COMMAND ...`: one file per command."""
+"""`embrl agents COMMAND ...`: populations, embeddings, new agents and evidence."""
 
 from collections.abc import Sequence
 
@@ -8,16 +8,16 @@ from embrl.core.registry import Registry
 COMMANDS = Registry(
     "agents command",
     {
-        "collect": "embrl.agents.cli.collect:collect",
-        "import": "embrl.agents.cli.importing:import_",
+        "collect": "embrl.agents.cli.population:collect",
+        "import": "embrl.agents.cli.population:import_",
         "fit": "embrl.agents.cli.fit:fit",
         "generate": "embrl.agents.cli.generate:generate",
-        "improve": "embrl.agents.cli.improve:improve",
-        "walk": "embrl.agents.cli.walk:walk",
-        "report": "embrl.agents.cli.report:report",
+        "improve": "embrl.agents.cli.generate:improve",
+        "walk": "embrl.agents.cli.evidence:walk",
+        "report": "embrl.agents.cli.evidence:report",
     },
 )
-"""Name to a function of the remaining arguments. Add a command as a file and a line here."""
+"""Function of the remaining arguments, by name of the command. To add one, add a line here."""
 
 USAGE = """\
 usage: embrl agents COMMAND ...

@@ -117,9 +117,9 @@ def evaluate(
         entry = report["groups"][groups.names[number]]
         interval = as_json(bootstrap_ratio(found, np.ones(most), np.arange(most)))
         trained = entry["training"]["original"]["mean"] - score.floor
-        share = (float(found.mean()) - score.floor) / trained if trained else float("nan")
-        share = share if np.isfinite(share) else None
-        entry["generated"] = {"agents": most, "survival": interval, "of_training": share}
+        fraction = (float(found.mean()) - score.floor) / trained if trained else float("nan")
+        fraction = fraction if np.isfinite(fraction) else None
+        entry["generated"] = {"agents": most, "survival": interval, "of_training": fraction}
     files.write_json(Path(out) / SUMMARY, report)
     return report
 

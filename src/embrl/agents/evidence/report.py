@@ -1,6 +1,7 @@
-"""Evidence folder of a population and its embeddings."""
+"""Evidence folder of a population and its embeddings, with stored parts to resume from."""
 
 import dataclasses
+import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -15,13 +16,12 @@ from embrl.agents.embeddings.evaluate import evaluate
 from embrl.agents.embeddings.fit import select_agents
 from embrl.agents.evidence import claims, page, pair_walks, pictures
 from embrl.agents.evidence.pair_walks import lines, summary_line, walk_key, walk_pair, write_walk
-from embrl.agents.evidence.parts import Parts, embedding_digest, population_digest
 from embrl.agents.evidence.pictures import survivals
 from embrl.agents.generate import supports_search
 from embrl.agents.groups import Groups, score_scale
 from embrl.agents.latent_search import RADIUS
 from embrl.agents.novelty import evaluate_novelty
-from embrl.agents.population import Population
+from embrl.agents.population import RECORD, Population
 from embrl.agents.walks import WalkRule, Walks, draw_pairs, rule_of
 from embrl.core.errors import EmbrlError
 from embrl.storage import files
@@ -392,3 +392,52 @@ class _Report:
 def _pairs_digest(pairs: np.ndarray) -> list[int]:
     """Return numbers that identify the pairs."""
     return [len(pairs), int(pairs.sum()), *map(int, pairs[:8].ravel())]
+
+
+FOLDER = "parts"
+
+
+class Parts:
+    """Finished parts in a folder, each with the inputs it was made from."""
+
+    def __init__(self, out: Path) -> None:
+        self.folder = out / FOLDER
+
+    def get(self, name: str, of: dict[str, Any], make: Callable[[], dict[str, Any]]) -> Any:
+        """Return the stored part if it was made from the same inputs; else make and store it.
+
+        Args:
+            name: name of the part.
+            of: plain values, all inputs of the part.
+            make: makes the part.
+        """
+        path = self.folder / f"{name}.json"
+        if path.exists():
+            try:
+                kept = files.read_json(path)
+            except EmbrlError:
+                kept = {}  # damaged: made again
+            if kept.get("of") == of and "part" in kept:
+                return kept["part"]
+        part = make()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        files.write_json(path, {"of": of, "part": part})
+        return part
+
+
+def population_digest(population: Population) -> str:
+    """Return a digest that identifies a population."""
+    table = population.table()
+    found = hashlib.sha256((population.path / RECORD).read_bytes())
+    for name in sorted(table):
+        found.update(np.ascontiguousarray(table[name]).tobytes())
+    return found.hexdigest()[:16]
+
+
+def embedding_digest(embedding: AgentEmbedding) -> str:
+    """Return a digest that identifies an embedding."""
+    found = hashlib.sha256(f"{embedding.kind} {embedding.config} {embedding.env}".encode())
+    for leaf in jax.tree.leaves((embedding.model, embedding.prior)):
+        if hasattr(leaf, "dtype"):
+            found.update(np.asarray(leaf).tobytes())
+    return found.hexdigest()[:16]
