@@ -72,9 +72,9 @@ def test_agents_are_what_their_row_says(whole):
 def test_agents_act_on_what_they_observe_as_their_run_did():
     """The policy in training and the agent taken from it decide alike, on raw observations."""
     lineages = Lineages(RUNS, 4)
-    program, numbers = lineages.program, np.arange(4)
+    trainer, numbers = lineages.trainer, np.arange(4)
     w = lineages.train(numbers)[0, 0]
-    policy = program.policy(program.new_agent(lineages.keys(numbers)[0], None))
+    policy = trainer.policy(trainer.new_agent(lineages.keys(numbers)[0], None))
     x = jax.random.normal(jax.random.key(0), (1000, 4)) * jnp.array([1.0, 2.0, 0.2, 2.0])
     logits = np.asarray(lineages.architecture.logits(jnp.asarray(w)[None], x[None])[0])
     apart = np.abs(np.diff(logits)[:, 0]) > 1e-6
@@ -136,9 +136,9 @@ def test_a_lineage_that_diverges_is_left_out_and_the_others_stay(whole, tmp_path
         return w
 
     monkeypatch.setattr(Lineages, "train", diverging)
-    news: list[str] = []
-    found = collect(TINY, tmp_path / "run", on_progress=lambda now: news.extend(now.news))
-    assert news == ["lineage 1 diverged and is left out"]
+    said: list[str] = []
+    found = collect(TINY, tmp_path / "run", on_progress=lambda now: said.extend(now.messages))
+    assert said == ["lineage 1 diverged and is left out"]
     left = whole.table()["lineage"] != 1
     np.testing.assert_array_equal(found.weights(), whole.weights()[left])
     for name, values in whole.table().items():
@@ -151,8 +151,8 @@ def test_learning_rates_fill_their_range_evenly_on_a_log_scale():
     )
     assert rates.min() >= 1e-4
     assert rates.max() <= 1e-2
-    share = np.histogram(np.log10(rates), np.linspace(-4, -2, 5))[0] / 2000
-    np.testing.assert_allclose(share, 0.25, atol=0.04)
+    fractions = np.histogram(np.log10(rates), np.linspace(-4, -2, 5))[0] / 2000
+    np.testing.assert_allclose(fractions, 0.25, atol=0.04)
 
 
 @pytest.mark.parametrize(
@@ -165,9 +165,9 @@ def test_learning_rates_fill_their_range_evenly_on_a_log_scale():
         (changed(learning_rate=(1e-2, 1e-3)), "learning-rate must .* got 0.01 0.001"),
         (changed(algorithm="sac"), "algorithm must be vpg or ppo, got sac"),
         (changed(algorithm="dqn"), "unknown algorithm 'dqn'"),
-        (changed(steps_per_update=55), "rollout.num_envs must be .*got 10"),
+        (changed(steps_per_update=55), r"rollout.steps_per_update .*rollout.num_envs \(10\), got 55"),
         (changed(seed=-1), "seed must be .*got -1"),
-        (changed(env=CartPoleConfig(step_limit=0)), "env.step-limit is 0"),
+        (changed(env=CartPoleConfig(step_limit=0)), "env.step-limit must be .*got 0"),
         (dataclasses.replace(TINY, lineages=0), "lineages must be 1 or more, got 0"),
         (dataclasses.replace(TINY, episodes=0), "episodes must be 1 or more, got 0"),
         (

@@ -75,7 +75,7 @@ def test_policies_from_elsewhere_are_evaluated_and_join_a_population(capsys, tmp
         (["collect", "--hidden", "0"], ["must be 1 or more, got 4-0-2"]),
         (["collect", "--algorithm", "sac"], ["--algorithm", "vpg"]),
         (["collect", "--speed", "3"], ["Unrecognized options: --speed"]),
-        (["collect", "--env.tau", "0"], ["env.tau is 0.0"]),
+        (["collect", "--env.tau", "0"], ["env.tau must be", "got 0"]),
         (["collect", "slot_machine"], ["observations must be vectors (a Box), got MultiDiscrete"]),
         (["import"], ["--out"]),
         (["import", "--out", "there"], ["FILE must be one or more files"]),

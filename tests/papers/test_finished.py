@@ -158,7 +158,7 @@ def test_a_report_of_other_settings_is_not_replaced(panel, reported, trained, as
     before = (reported / "summary.json").read_bytes()
     with pytest.raises(
         EmbrlError,
-        match=r"summary.json, '8 VPG' was run with other settings .*--out.*seeds is 2.*is 3",
+        match=r"summary.json, '8 VPG' was run with other settings .*--out.*seeds is 2.* 3 ",
     ):
         reproduce(panel, reported, "", quietly, {asked})
     assert trained == []
@@ -168,8 +168,8 @@ def test_a_report_of_other_settings_is_not_replaced(panel, reported, trained, as
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda curve: curve["config"].update(seeds="ten"), "seeds must be .*got damaged"),
-        (lambda curve: curve["config"].update(colour="red"), "unknown entries: colour"),
+        (lambda curve: curve["config"].update(seeds="ten"), "seeds is damaged"),
+        (lambda curve: curve["config"].update(colour="red"), "unknown entries colour"),
         (lambda curve: curve.pop("random_return"), "is damaged: 'random_return'"),
         (lambda curve: curve.update(wall_s=None), "is damaged"),
     ],

@@ -60,7 +60,7 @@ def test_traced_settings_stand_side_by_side_and_others_one_after_another():
 )
 def test_no_run_has_more_replicas_than_allowed_unless_a_point_has(replicas, sizes):
     grid = {"vpg.gamma": tuple(0.9 + 0.01 * k for k in range(7))}
-    found = sweep_runs(Sweep(tiny(seeds=2), grid, replicas=rows))
+    found = sweep_runs(Sweep(tiny(seeds=2), grid, replicas=replicas))
     assert [len(part.points) for part in found] == sizes
     assert [p["vpg.gamma"] for part in found for p in part.points] == list(grid["vpg.gamma"])
 
@@ -117,7 +117,7 @@ def test_an_interrupted_sweep_goes_on_to_the_same_table(tmp_path):
         ({"vpg.gamma": ()}, {}, "vpg.gamma must have at least one value"),
         ({"vpg.gamma": (0.9, 0.9)}, {}, "vpg.gamma must .* got 0.9, 0.9"),
         ({"vpg.gamma": (0.9,)}, {"seed": 0}, "seed must not be 0"),
-        ({"rollout.steps_per_update": (100, 101)}, {}, "rollout.num_envs must be .*got 10"),
+        ({"rollout.steps_per_update": (100, 101)}, {}, r"rollout.steps_per_update .*rollout.num_envs \(10\), got 101"),
     ],
 )
 def test_what_cannot_be_swept_is_said_before_anything_is_trained(tmp_path, grid, changes, message):

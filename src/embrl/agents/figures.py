@@ -252,8 +252,8 @@ def plot_patterns(
                     axes.barh(row, fraction, 0.78, left, color=colour)
                     if fraction >= LABELLED_FRACTION:
                         axes.text(
-                            left + fraction / 2, row, f"{100 * fraction:.0f}", ha="center", va="center",
-                            fontsize=8, color=INK if colour == FAINT else "white",
+                            left + fraction / 2, row, f"{100 * fraction:.0f}", ha="center",
+                            va="center", fontsize=8, color=INK if colour == FAINT else "white",
                         )  # fmt: skip
                     left += fraction
             axes.set_title(space, loc="left", fontsize=10.5)
