@@ -165,7 +165,7 @@ def test_a_method_without_an_embedding_says_so(capsys, tmp_path):
 
 
 def test_bad_input_is_one_line(capsys, tmp_path):
-    assert "holds no run" in wrong(capsys, str(tmp_path))
+    assert "is not a run folder" in wrong(capsys, str(tmp_path))
     begun = write_run(tmp_path / "begun", None, None)
     assert "has no measures yet" in wrong(capsys, str(begun))
     run = write_run(tmp_path / "run", [REPORT, REPORT], [FINE, FINE])

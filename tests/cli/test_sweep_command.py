@@ -36,7 +36,7 @@ def test_a_sweep_ends_in_a_table_a_picture_and_flags_to_train_with(capsys, tmp_p
     assert main(["sweep", "--resume", "--out", str(out)]) == 0
     assert before == {name: (out / name).read_bytes() for name in before}
     assert main(["train", "--resume", "--out", str(out / "runs/000")]) == 2
-    assert "is a part of a sweep: go on with embrl sweep --resume" in capsys.readouterr().err
+    assert "is a part of a sweep; continue with embrl sweep --resume" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ import pytest
 from embrl.core.statistics import budget_area
 from embrl.papers.panel import Claim, Panel
 from embrl.papers.report import lines_table
-from embrl.papers.results import PanelResult, curve_entry, half_level, judged
-from embrl.report.claims import Difference, claims_table, judge
+from embrl.papers.results import PanelResult, checked_claims, curve_entry, half_level
+from embrl.report.claims import Difference, check_claim, claims_table
 
 
 def test_the_area_begins_at_0_with_random_actions_and_ends_at_the_budget():
@@ -53,7 +53,7 @@ def test_half_of_the_best():
     ],
 )
 def test_when_a_claim_holds(kind, margin, ci95, holds):
-    assert judge("it", Difference(0.2, ci95), kind, margin)["holds"] is holds
+    assert check_claim("it", Difference(0.2, ci95), kind, margin)["holds"] is holds
 
 
 def result(panel: Panel, at: int, returns: list[list[float]]) -> PanelResult:
@@ -82,19 +82,19 @@ def test_a_seed_that_never_comes_there_counts_with_the_budget(panel):
 def test_claims_say_by_how_much_and_one_seed_shows_nothing(panel):
     better, worse = result(panel, 0, [[1.0, 2.0]] * 2), result(panel, 1, [[0.0, 0.5]] * 2)
     # AUC: 50 * .5 + 50 * 1.5 = 100 and 50 * 0 + 50 * .25 = 12.5, over 100.
-    auc, final = judged(panel.claims, [better, worse])
+    auc, final = checked_claims(panel.claims, [better, worse])
     assert auc["difference"] == pytest.approx(0.875)
     assert auc["ci95"] == pytest.approx([0.875, 0.875])
     assert auc["holds"]
     assert final["difference"] == 1.5
     sooner = Claim("sooner", better.line.label, worse.line.label, "timesteps_to_half", "below")
-    (found,) = judged([sooner], [better, worse])
+    (found,) = checked_claims([sooner], [better, worse])
     assert found["holds"]
     assert found["difference"] == -50.0
     assert "−50 [−50, −50]" in claims_table([found])
 
     one = [result(panel, 0, [[1.0, 2.0]]), result(panel, 1, [[0.0, 0.5]])]
-    claims = judged(panel.claims, one)
+    claims = checked_claims(panel.claims, one)
     assert [claim["ci95"] for claim in claims] == [None, None]
     assert not any(claim["holds"] for claim in claims)
     json.dumps([claims, curve_entry(one[0])], allow_nan=False)

@@ -33,7 +33,7 @@ def test_of_a_box_without_a_picture_states_of_pretraining_are_drawn(tmp_path, mo
         drawn.update(arguments)
         embedding_figure.plot_embedding(path, **arguments)
 
-    monkeypatch.setattr(run_figures, "restore", restored)
+    monkeypatch.setattr(run_figures, "restore_policy", restored)
     monkeypatch.setattr(run_figures, "plot_embedding", plot)
     for module in (run_figures, embedding_figure):
         monkeypatch.setattr(module, "picture_of", lambda environment: None)

@@ -80,7 +80,7 @@ class Evidence:
     """Results that a panel shows in place of learning curves."""
 
     claims: list[dict[str, Any]]
-    """Tested claims, as `embrl.report.claims.judge` returns them."""
+    """Tested claims, as `embrl.report.claims.check_claim` returns them."""
     pictures: list[str]
     """Names of the figures that were written."""
     text: str

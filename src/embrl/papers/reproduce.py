@@ -15,11 +15,11 @@ from embrl.papers.panel import Panel, PanelLine
 from embrl.papers.report import draw_panel, readme
 from embrl.papers.results import (
     PanelResult,
+    checked_claims,
     curve_entry,
     differences,
     finished,
     from_run,
-    judged,
     run_path,
 )
 from embrl.storage import files
@@ -110,7 +110,7 @@ def collect(
         "wall_s": sum(result.wall_s for result in results),
         "deviations": list(panel.deviations),
         "curves": [curve_entry(result) for result in results],
-        "claims": judged(panel.claims, results),
+        "claims": checked_claims(panel.claims, results),
         "differences": differences(panel.claims, results),
     }
     text, pictures = "", [f"{panel.figure}.png"]

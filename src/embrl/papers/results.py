@@ -16,7 +16,7 @@ from embrl.config.run import as_json, check_same, from_json
 from embrl.core.errors import EmbrlError
 from embrl.core.statistics import bootstrap_difference, bootstrap_mean, budget_area, timesteps_to
 from embrl.papers.panel import Claim, Measure, Panel, PanelLine
-from embrl.report.claims import Difference, ci95, judge
+from embrl.report.claims import Difference, check_claim, ci95
 from embrl.report.curves import PANEL_SUMMARY, Curve, entries, read_curve, read_panel
 from embrl.storage.run_folder import RunFolder
 
@@ -86,11 +86,11 @@ def difference(better: PanelResult, worse: PanelResult, measure: Measure) -> Dif
     return Difference(float(found.mean), ci95(found))
 
 
-def judged(claims: Sequence[Claim], results: Sequence[PanelResult]) -> list[dict[str, Any]]:
+def checked_claims(claims: Sequence[Claim], results: Sequence[PanelResult]) -> list[dict[str, Any]]:
     """Test all claims, in their order, and return entries of a panel's summary."""
     by_label = {result.line.label: result for result in results}
     return [
-        judge(
+        check_claim(
             claim.text,
             difference(by_label[claim.better], by_label[claim.worse], claim.measure),
             claim.kind,

@@ -25,7 +25,7 @@ def ci95(interval: Interval) -> list[float] | None:
     return ends if np.isfinite(ends).all() else None
 
 
-def judge(
+def check_claim(
     text: str, found: Difference, kind: str = "above", margin: float = 0.0, **more: Any
 ) -> dict[str, Any]:
     """Decide if a claim holds and return it as an entry of a summary file.
@@ -59,7 +59,7 @@ def judge(
 
 
 def claims_table(claims: Sequence[dict[str, Any]]) -> str:
-    """Return a Markdown table with a row for each claim, as `judge` makes them."""
+    """Return a Markdown table with a row for each claim, as `check_claim` returns them."""
     rows = []
     for claim in claims:
         show = counted if claim.get("measure") == "timesteps_to_half" else number

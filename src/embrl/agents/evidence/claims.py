@@ -13,7 +13,7 @@ from embrl.agents.latent_search import RADIUS
 from embrl.agents.population import Population
 from embrl.agents.similarity import Similarity, group_similarity, kappa, layer_names, shared_states
 from embrl.core.statistics import bootstrap_difference, bootstrap_mean
-from embrl.report.claims import Difference, ci95, judge
+from embrl.report.claims import Difference, check_claim, ci95
 
 KEPT = 0.98
 """Fraction of their score that held-out agents of the best group must keep."""
@@ -33,7 +33,7 @@ def quality_claims(quality: dict[str, dict[str, Any]], groups: Groups) -> list[d
         if "held_out" in entry:
             kept = entry["held_out"]["kept"]
             found.append(
-                judge(
+                check_claim(
                     f"held-out agents of {best} keep {KEPT:.0%} of their score",
                     _beyond(kept, KEPT, 1.0),
                     embedding=name,
@@ -50,7 +50,7 @@ def quality_claims(quality: dict[str, dict[str, Any]], groups: Groups) -> list[d
                 for name, value in entry["generated"]["survival"].items()
             }
             found.append(
-                judge(
+                check_claim(
                     f"generated agents of {best} reach {GENERATED:.0%} of the trained ones' mean",
                     _beyond(new, GENERATED, mean),
                     embedding=name,
@@ -104,7 +104,7 @@ def latent_search_claims(told: dict[str, dict[str, Any]], groups: Groups) -> lis
                 gain = entry["groups"][group]["gain"]
                 ends = None if gain["low"] is None else [gain["low"], gain["high"]]
                 text = f"held-out agents of {group} score higher after the latent search"
-                found.append(judge(text, Difference(gain["mean"], ends), embedding=name))
+                found.append(check_claim(text, Difference(gain["mean"], ends), embedding=name))
     return found
 
 
@@ -210,6 +210,8 @@ def _claims(
             found = bootstrap_difference(more[measure], less[measure])
             difference = Difference(float(found.mean), ci95(found))
             claims.append(
-                judge(f"{text}, on states of {on}", difference, measure=measure, on=on, about=about)
+                check_claim(
+                    f"{text}, on states of {on}", difference, measure=measure, on=on, about=about
+                )
             )
     return claims

@@ -33,7 +33,7 @@ from embrl.core.statistics import bootstrap_mean
 from embrl.core.types import Key
 from embrl.envs.cart_pole import CartPoleConfig
 from embrl.report.cart_animation import AnimatedAgent, animate
-from embrl.report.claims import Difference, ci95, judge
+from embrl.report.claims import Difference, check_claim, ci95
 from embrl.report.drawing import decimals
 from embrl.storage import files
 from embrl.training.loop import Progress
@@ -314,7 +314,7 @@ def smoothness_claim(mine: Walks, other: Walks, name: str) -> dict[str, Any]:
     inside = _inside()
     apart = mine.mean[:, inside].mean(1) - other.mean[:, inside].mean(1)
     found = bootstrap_mean(apart)
-    return judge(
+    return check_claim(
         f"between two agents, decoded agents score higher than those on {name}",
         Difference(float(found.mean), ci95(found)),
     )

@@ -15,7 +15,7 @@ from embrl.core.statistics import bootstrap_mean
 from embrl.envs.gridworld import Gridworld, GridworldConfig
 from embrl.papers.panel import QUICK_SEEDS, Evidence, Group, Panel, PanelLine, ReproductionOptions
 from embrl.papers.panels.common import NOT_STATED
-from embrl.report.claims import Difference, ci95, judge
+from embrl.report.claims import Difference, check_claim, ci95
 from embrl.report.environment_pictures import picture_of
 from embrl.report.run_figures import draw_embedding, visited_states
 from embrl.storage.run_folder import RunFolder
@@ -156,7 +156,9 @@ def _claims(label: str, found: EmbeddingMeasures) -> list[dict[str, Any]]:
 def _claim(text: str, values: list[float], above: float) -> dict[str, Any]:
     """Test if the mean of `values` is above a threshold; its `difference` is the mean itself."""
     found = bootstrap_mean(np.array(values))
-    return judge(text, Difference(float(found.mean), ci95(found)), "above", above, per_seed=values)
+    return check_claim(
+        text, Difference(float(found.mean), ci95(found)), "above", above, per_seed=values
+    )
 
 
 REACH = 3
