@@ -165,7 +165,10 @@ def test_learning_rates_fill_their_range_evenly_on_a_log_scale():
         (changed(learning_rate=(1e-2, 1e-3)), "learning-rate must .* got 0.01 0.001"),
         (changed(algorithm="sac"), "algorithm must be vpg or ppo, got sac"),
         (changed(algorithm="dqn"), "unknown algorithm 'dqn'"),
-        (changed(steps_per_update=55), r"rollout.steps_per_update .*rollout.num_envs \(10\), got 55"),
+        (
+            changed(steps_per_update=55),
+            r"rollout.steps_per_update .*rollout.num_envs \(10\), got 55",
+        ),
         (changed(seed=-1), "seed must be .*got -1"),
         (changed(env=CartPoleConfig(step_limit=0)), "env.step-limit must be .*got 0"),
         (dataclasses.replace(TINY, lineages=0), "lineages must be 1 or more, got 0"),

@@ -117,7 +117,11 @@ def test_an_interrupted_sweep_goes_on_to_the_same_table(tmp_path):
         ({"vpg.gamma": ()}, {}, "vpg.gamma must have at least one value"),
         ({"vpg.gamma": (0.9, 0.9)}, {}, "vpg.gamma must .* got 0.9, 0.9"),
         ({"vpg.gamma": (0.9,)}, {"seed": 0}, "seed must not be 0"),
-        ({"rollout.steps_per_update": (100, 101)}, {}, r"rollout.steps_per_update .*rollout.num_envs \(10\), got 101"),
+        (
+            {"rollout.steps_per_update": (100, 101)},
+            {},
+            r"rollout.steps_per_update .*rollout.num_envs \(10\), got 101",
+        ),
     ],
 )
 def test_what_cannot_be_swept_is_said_before_anything_is_trained(tmp_path, grid, changes, message):
