@@ -59,13 +59,8 @@ def fewer_updates(
     """Reduce the updates per environment step of a SAC line, unless `options.full_sac` is set."""
     if line.config.algorithm != "sac" or options.full_sac:
         return line
-    hyperparameters = dataclasses.replace(
-        line.config.hyperparameters,
-        updates_per_step=updates_per_step,  # type: ignore[call-arg]
-    )
-    return dataclasses.replace(
-        line, config=dataclasses.replace(line.config, hyperparameters=hyperparameters)
-    )
+    config = replaced(line.config, {"sac.updates_per_step": updates_per_step})
+    return dataclasses.replace(line, config=config)
 
 
 def tuned_lines(
