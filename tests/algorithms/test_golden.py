@@ -84,7 +84,7 @@ def test_the_policy_s_loss_and_gradients_are_pytorch_s(kind: str, algorithm: Any
     np.testing.assert_allclose(now.log_prob(None, x, u, index), case["log_prob"], rtol=1e-9)
     np.testing.assert_allclose(now.actor.entropy(x), case["entropy"], rtol=1e-9)
 
-    hyper = algorithm(ent_coef=case["ent_coef"])
+    hyper = algorithm(ent_coef=-case["entropy_cost"])
     (loss, measures), gradient = eqx.filter_jit(
         eqx.filter_value_and_grad(hyper.policy_loss, has_aux=True)
     )(now, None, lesson)
@@ -129,7 +129,7 @@ def test_an_update_of_ppo_is_stable_baselines3_s(name: str) -> None:
     hyper = PPO(
         actor_lr=case["rate"], std_lr=case["rate"], critic_lr=case["rate"], scale_by_std=False,
         update_epochs=case["passes"], critic_epochs=case["passes"],
-        ent_coef=case["ent_coef"], target_kl=case["target_kl"],
+        ent_coef=-case["entropy_cost"], target_kl=case["target_kl"],
     )  # fmt: skip
     policy = Policy(on_policy_actor(kind, case["actor"]), Identity())
     critic = fill(MLP(FEATURES, HIDDEN, 1, key=KEY), case["critic"])
@@ -186,7 +186,7 @@ def in_our_order(kind: str, arrays: list[Any]) -> list[Any]:
     return [first[:, :FEATURES], *rest, first[:, FEATURES:]]
 
 
-def new_soft_learner(actor: Actor, critic: Any, slow: Any, case: dict[str, Any]) -> soft.Learner:
+def new_soft_learner(actor: Actor, critic: Any, slow: Any, case: dict[str, Any]) -> soft.SACLearner:
     learner = SAC(alpha=case["alpha"], target_entropy=case["target_entropy"]).learner(
         actor, Identity(), critic, usual_entropy=0.0
     )

@@ -10,7 +10,7 @@ import pytest
 
 from embrl.algorithms.actors import GaussianActor
 from embrl.algorithms.base import Batch, Experience
-from embrl.algorithms.on_policy import Learner, Minibatch, Policy, critic_loss
+from embrl.algorithms.on_policy import Minibatch, OnPolicyLearner, Policy, critic_loss
 from embrl.algorithms.vpg import VPG
 from embrl.core.nn import MLP
 from embrl.decoding import Identity, SoftmaxAction
@@ -52,7 +52,7 @@ def update(vpg: VPG, table: jax.Array | None = None) -> Any:
     )
 
 
-def new_learner(vpg: VPG, critic: MLP | None = None) -> Learner:
+def new_learner(vpg: VPG, critic: MLP | None = None) -> OnPolicyLearner:
     return vpg.learner(Policy(linear_gaussian(), Identity()), critic or MLP(2, (4,), 1, key=KEY))
 
 
@@ -148,7 +148,7 @@ def test_an_update_is_what_numpy_makes_of_it(
 
     def descent(weight: np.ndarray, bias: np.ndarray, log_std: np.ndarray) -> list[np.ndarray]:
         by_weight, by_bias, by_log_std = score(weight, bias, log_std, batch, advantage)
-        return [by_weight, by_bias, by_log_std + ent_coef]  # entropy: sum of log std + const
+        return [by_weight, by_bias, by_log_std - ent_coef]  # entropy: sum of log std + const
 
     # The mean's rate goes with the geometric mean of the two stds, sqrt(.25 * 1).
     rate = 0.01 * (0.5 if scale_by_std else 1.0)
@@ -219,7 +219,7 @@ def test_its_critic_judges_no_actions() -> None:
 
 def test_the_std_falls_to_its_floor_and_no_further() -> None:
     # What a nat of entropy costs here drives it down, by std_lr a step.
-    narrowing = {"ent_coef": -100.0, "std_lr": 0.1, "actor_steps": 5}
+    narrowing = {"ent_coef": -100.0, "std_lr": 0.1, "update_epochs": 5}
     learner, steps = new_learner(VPG(**narrowing)), random_steps()
     free, held = (
         update(VPG(**narrowing, min_std=least))(learner, steps)[0].actor.log_std

@@ -69,7 +69,7 @@ def test_nothing_is_compiled_twice_in_a_run(tiny, tmp_path, monkeypatch, method)
         return made[-1]
 
     for module in (runner, rows, embedding_rows):
-        monkeypatch.setattr(module, "over_seeds", remember)
+        monkeypatch.setattr(module, "over_replicas", remember)
     runner.train(tiny(method, total_timesteps=1_300 if method == "jsae" else 700), tmp_path / "run")
     assert len(made) == 10
     assert all(function._cache_size() <= 1 for function in made)
@@ -103,7 +103,7 @@ def test_final_returns_of_a_policy_are_those_of_a_plain_loop(tiny):
         done = bool(after.terminated | after.truncated)
     np.testing.assert_allclose(found.returns, total, rtol=1e-5)
     assert (found.lengths == steps).all()
-    assert trainer.num_updates == 6
+    assert trainer.schedule.num_updates == 6
 
 
 @pytest.mark.parametrize("credit", ["e", "g(a)"])

@@ -54,14 +54,14 @@ class Policy(NamedTuple):
 
 
 class Minibatch(NamedTuple):
-    """Batch as the policy learns from them, with any leading axes."""
+    """Steps as the policy learns from them, with any leading axes."""
 
     x: Array
     u: Array
     action: Array
     advantage: Float[Array, "*batch"]
     before: Float[Array, "*batch"]
-    """Log-probability under the policy that took them."""
+    """Log probability under the policy that took them."""
 
 
 class OnPolicyLearner(NamedTuple):
@@ -104,8 +104,8 @@ class ActorCritic(abc.ABC):
     methods only). Otherwise, as the standard deviation shrinks, steps of the mean become large
     beside it, and policies collapse."""
     ent_coef: float = 0.0
-    """Coefficient of the entropy bonus, in units of normalised advantage per nat. Slightly negative,
-    it narrows policies whose noise neither helps nor harms."""
+    """Coefficient of the entropy bonus, in units of normalised advantage per nat. A slightly
+    negative value narrows policies whose noise neither helps nor harms."""
     min_std: float = 0.0
     """Lower bound of the standard deviation on each axis of E (embedding methods only). A policy
     without noise can neither follow an embedding that is still updated nor leave a dead end."""
@@ -162,11 +162,7 @@ class ActorCritic(abc.ABC):
         *,
         key: Key,
     ) -> OnPolicyLearner:
-        """Before the first update.
-
-        Arguments:
-            features: what the policy sees.
-        """
+        """Return the state before the first update (`Algorithm.start`)."""
         key_actor, key_critic = jax.random.split(key)
         if isinstance(internal, IndexedActions):
             actor: Actor = CategoricalActor(features, internal.n, config.hidden, key=key_actor)
@@ -331,8 +327,6 @@ def critic_loss(critic: Network, x: Array, target: Float[Array, "*batch"]) -> Fl
 
 def _is_spread(path: tuple) -> bool:
     return any(getattr(entry, "name", None) in SPREADS for entry in path)
-
-
 
 
 def generalised_advantages(

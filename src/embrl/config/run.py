@@ -238,7 +238,7 @@ class RunConfig:
 
 
 HYPERPARAMETERS = "hyperparameters"
-"""The one field of `RunConfig` that `config.json` and flags call by another name: the algorithm's."""
+"""Field of `RunConfig` that `config.json` and flags call by the algorithm's name."""
 
 
 def as_json(config: RunConfig) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Pre-training of embeddings, one for each replica: first stage of a run, and all of `embrl fit`."""
+"""Pre-training of an embedding for each replica, by runs and by `embrl fit`."""
 
 import operator
 from collections.abc import Callable, Iterator
@@ -102,7 +102,7 @@ class EmbeddingReplicas:
                 others,
                 visited,
                 observation_space=self.trainer.observation_space,
-                horizon=self.trainer.horizon,
+                horizon=self.trainer.schedule.horizon,
                 **ground_truth(visited)._asdict(),
             )
             reports.append(report)

@@ -209,7 +209,7 @@ def _overlap_helps(trainer: Trainer, replicas: int, other_devices: int) -> bool:
 
     Learning from a replay buffer takes longer than acting; on all devices it is done soonest.
     """
-    return replicas > 1 and other_devices > 0 and not trainer.uses_replay
+    return replicas > 1 and other_devices > 0 and not trainer.schedule.uses_replay
 
 
 class _ReplicaGroup:
@@ -248,7 +248,9 @@ class _ReplicaGroup:
         def act(seen: np.ndarray, t: int) -> Any:
             return choose(seen, np.int32(t))
 
-        fresh, u = host_rollout(self._envs, self._trainer.rollout_length, act, self._replicas.count)
+        fresh, u = host_rollout(
+            self._envs, self._trainer.schedule.rollout_length, act, self._replicas.count
+        )
         self._state, metrics = self._learn(
             self._state, Rollout(fresh, u), self._replicas.keys, jnp.int32(index)
         )

@@ -231,7 +231,7 @@ class _Run:
         return self.folder
 
     def _pretrain(self, found: Path | None) -> tuple[JointEmbedding | None, Transition | None]:
-        if not self.trainer.pretrains:
+        if not self.trainer.schedule.pretrains:
             return None, None
         # Not saved: the same keys collect the same transitions again.
         transitions = self.backend.collect()
@@ -278,7 +278,7 @@ class _Run:
         return state
 
     def _learn(self, state: TrainState) -> None:
-        updates, config = self.trainer.num_updates, self.config
+        updates, config = self.trainer.schedule.num_updates, self.config
         per_evaluation = config.evaluation.every // config.rollout.steps_per_update
         while self.record.done < updates:
             # A run that was to end between two evaluations goes back to their grid.
@@ -305,15 +305,17 @@ class _Run:
     def _check_remaining(self) -> None:
         """Check that a run that is to continue has not taken as many timesteps already."""
         asked = self.folder.config()["total_timesteps"]
-        if asked != self.config.total_timesteps and self.record.done >= self.trainer.num_updates:
+        if (
+            asked != self.config.total_timesteps
+            and self.record.done >= self.trainer.schedule.num_updates
+        ):
             raise EmbrlError(
                 f"total_timesteps must be greater than {self._timesteps():,}, which "
                 f"{self.folder.path} has taken, got {self.config.total_timesteps:,}"
             )
 
     def _timesteps(self) -> int:
-        updates = self.record.done * self.config.rollout.steps_per_update
-        return self.trainer.pretraining_timesteps + updates
+        return int(self.trainer.schedule.timesteps(self.record.done))
 
     def _last_return(self) -> float | None:
         return self._mean([row["return_mean"] for row in self._last_rows()])
@@ -338,7 +340,7 @@ class _Run:
 
     def _messages(self) -> tuple[str, ...]:
         """Return what the last metrics say of the embedding that was not known before."""
-        if not self.trainer.method.embeds or self.sweep:
+        if not self.trainer.schedule.method.embeds or self.sweep:
             return ()
         found, known = embedding_warnings(self._last_rows()), self.record.warnings
         messages = []
