@@ -135,7 +135,7 @@ def test_every_pass_sees_every_sample_once() -> None:
 
 
 def test_minibatches_must_split_an_epoch_evenly() -> None:
-    with pytest.raises(EmbrlError, match="num_minibatches must divide.*48.*got 5"):
+    with pytest.raises(EmbrlError, match=r"num_minibatches must divide.*48.*got 5"):
         updated(PPO(num_minibatches=5), random_steps())
 
 

@@ -175,7 +175,7 @@ def test_new_actions_are_chosen_where_they_lie(done):
 
 def test_what_cannot_be_added_or_removed(done):
     policy = policy_of(done)
-    with pytest.raises(EmbrlError, match="3.*2|2.*3"):
+    with pytest.raises(EmbrlError, match=r"3.*2|2.*3"):
         policy.with_actions(np.zeros((1, 2)))
     with pytest.raises(EmbrlError, match="entry 0 is 8: there are actions 0 to 7"):
         policy.without([8])

@@ -51,7 +51,7 @@ def test_a_complete_run_goes_on_to_what_a_longer_one_had_learned(tiny, short, tm
 
 def test_going_on_to_no_more_than_was_taken_is_refused(tiny, short):
     before = files(short.path)
-    with pytest.raises(EmbrlError, match="total_timesteps must be greater than 900.*got 800"):
+    with pytest.raises(EmbrlError, match=r"total_timesteps must be greater than 900.*got 800"):
         train(to(tiny(), 800), short.path, resume=True)
     assert files(short.path) == before
 

@@ -24,8 +24,8 @@ class PPO(ActorCritic):
     clip_range: float = 0.2
     """Distance of the probability ratio from 1 beyond which it is clipped."""
     target_kl: float = 0.0
-    """Divergence from the policy that collected the rollout, in nats: the actor stops until the next
-    rollout once it exceeds 1.5 times this. 0: no limit."""
+    """Divergence from the policy that collected the rollout, in nats: the actor stops until the
+    next rollout once it exceeds 1.5 times this. 0: no limit."""
 
     def surrogate(
         self,

@@ -106,7 +106,7 @@ class Protocol(NamedTuple):
     total_timesteps: int
     steps_per_update: int
     num_envs: int
-    """Not stated; chosen for speed. With episodes of 20 steps, each plays one episode per update."""
+    """Not stated; chosen for speed. If episodes have 20 steps, each plays one per update."""
     evaluate_every: int
     """Timesteps between two evaluations: not stated."""
     pretraining: int = 30_000
@@ -178,8 +178,8 @@ def published(
     protocol = PROTOCOLS.get(environment)
     if protocol is None:
         raise EmbrlError(
-            f"settings paper needs one of {', '.join(PROTOCOLS)}, got {environment}; choose settings "
-            "tuned"
+            f"settings paper needs one of {', '.join(PROTOCOLS)}, got {environment}; choose "
+            "settings tuned"
         )
     sizes = sorted({size for _, _, size in protocol.cells})
     actuators = getattr(env, "actuators", 0)
