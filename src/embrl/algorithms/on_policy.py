@@ -100,9 +100,8 @@ class ActorCritic(abc.ABC):
     """Learning rate of the actor's log standard deviation, and of f's log temperature where it has
     one (embedding methods only)."""
     scale_by_std: bool = True
-    """Whether actor_lr is the rate for a standard deviation of 1, and falls with it (embedding
-    methods only). Otherwise, as the standard deviation shrinks, steps of the mean become large
-    beside it, and policies collapse."""
+    """Multiply actor_lr by the mean standard deviation (embedding methods only). Otherwise, as the
+    standard deviation shrinks, steps of the mean become large beside it, and policies collapse."""
     ent_coef: float = 0.0
     """Coefficient of the entropy bonus, in units of normalised advantage per nat. A slightly
     negative value narrows policies whose noise neither helps nor harms."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Configuration of a run: settings, defaults, the paper's tables, and validation."""

@@ -129,8 +129,9 @@ def state_shapes(
     if trainer.schedule.pretrains:
         num_envs = trainer.config.rollout.num_envs
         steps = trainer.schedule.pretraining_timesteps // num_envs
-        spaces_ = trainer.observation_space, trainer.action_space
-        data = transitions_like(*spaces_, (replicas, steps, num_envs))
+        data = transitions_like(
+            trainer.observation_space, trainer.action_space, (replicas, steps, num_envs)
+        )
     elif source is not None:
         data = source.reference
     if begin is None:

@@ -127,7 +127,7 @@ class Trainer:
             self.config, self.observation_space, self.action_space, self.custom_objectives
         )
 
-    # All of it ----------------------------------------------------------------------------------
+    # From beginning to end ----------------------------------------------------------------------
 
     def train(self, key: Key) -> tuple[TrainState, dict[str, Float[Array, " evaluations"]]]:
         """Train one seed from beginning to end, without touching the disk.
