@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from embrl.core.statistics import COLUMNS_AT_ONCE, area_under_curve, bootstrap_mean, samples_to
+from embrl.core.statistics import COLUMNS_AT_ONCE, area_under_curve, bootstrap_mean, timesteps_to
 
 
 def test_interval_agrees_with_scipy() -> None:
@@ -135,8 +135,8 @@ def test_samples_to_counts_the_first_evaluation() -> None:
             [np.nan, 0.0, np.nan, 0.9],  # nan is not the level
         ]
     )
-    np.testing.assert_array_equal(samples_to(samples, returns, 0.5), [20, 10, np.inf, 40])
+    np.testing.assert_array_equal(timesteps_to(samples, returns, 0.5), [20, 10, np.inf, 40])
 
 
 def test_samples_to_of_a_single_curve() -> None:
-    assert samples_to(np.array([10, 20]), np.array([0.0, 1.0]), 0.5) == 20
+    assert timesteps_to(np.array([10, 20]), np.array([0.0, 1.0]), 0.5) == 20

@@ -165,7 +165,7 @@ def test_a_point_as_flags_is_that_point_again():
         "decoder.kind": "softmax",
         "env.goal": (0.5, 0.6, 0.75, 0.8),
         "objectives.reward": 0.25,
-        "samples": 70_000,
+        "timesteps": 70_000,
     }
     base = ["--objectives", "forward", "1", "reward", ".5", "--env.actuators", "3"]
     found, _ = configured("gridworld", [*base, *sweep_table.flags(config, point)], "train")

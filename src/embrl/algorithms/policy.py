@@ -23,9 +23,8 @@ from embrl.core.scaling import RawBox, RunningStats
 from embrl.core.spaces import action_count, is_continuous
 from embrl.core.types import Key, Observation
 from embrl.data.rollout import random_actions
-from embrl.decoding.decoder import Decoder, Judge
-from embrl.decoding.identity import Identity
-from embrl.decoding.rescaled import Rescaled
+from embrl.decoding.base import Decoder, Scorer
+from embrl.decoding.continuous import Identity, Rescaled
 from embrl.embedding.encoders import (
     ContinuousActions,
     Norm,
@@ -43,7 +42,7 @@ UNIT_SAMPLE = 2**12
 class Scoring(Protocol):
     """A source of scores for actions: a learner with a critic, or a learned model."""
 
-    def judge(self, x: Array, observation: Observation) -> Judge | None:
+    def scorer(self, x: Array, observation: Observation) -> Scorer | None:
         """Return a function that scores points of E in states with features x."""
         ...
 
@@ -101,8 +100,8 @@ class OverallPolicy(eqx.Module):
             return mask
         return self.allowed if mask is None else mask & self.allowed
 
-    def _scores(self, x: Array, observation: Observation) -> Judge | None:
-        return None if self.critic is None else self.critic.judge(x, observation)
+    def _scores(self, x: Array, observation: Observation) -> Scorer | None:
+        return None if self.critic is None else self.critic.scorer(x, observation)
 
 
 @dataclasses.dataclass(frozen=True)

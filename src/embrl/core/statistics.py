@@ -269,7 +269,7 @@ def budget_area(
     return np.trapezoid(returns, samples, axis=-1) / budget
 
 
-def samples_to(
+def timesteps_to(
     samples: Float[np.ndarray, " E"], returns: Float[np.ndarray, "*seeds E"], level: float
 ) -> Float[np.ndarray, " *seeds"]:
     """The samples at each seed's first evaluation with a return of `level` or more; inf if none.

@@ -19,7 +19,7 @@ from embrl.config.schedule import Schedule
 from embrl.core.errors import EmbrlError
 from embrl.core.types import Key, Transition
 from embrl.data import replay as ring
-from embrl.decoding.rescaled import Rescaled
+from embrl.decoding.continuous import Rescaled
 from embrl.embedding import pretraining
 from embrl.embedding.memory import Memory, remember
 from embrl.embedding.model import JointEmbedding

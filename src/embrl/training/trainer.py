@@ -46,7 +46,7 @@ from embrl.data.rollout import (
     rollout,
 )
 from embrl.data.segments import draw_segments
-from embrl.decoding.config import build as new_decoder
+from embrl.decoding.base import build as new_decoder
 from embrl.embedding import monitor, pretraining
 from embrl.embedding.encoders import Norm, StateEncoder
 from embrl.embedding.memory import Memory
@@ -303,7 +303,7 @@ class Trainer:
             learner.actor,
             learner.f,
             None if embedding is None else embedding.f or embedding.g.table,
-            self._scoring(agent) if learner.f.needs_judge else None,
+            self._scoring(agent) if learner.f.needs_scorer else None,
             None if self.action_inputs.allowed is None else jnp.asarray(self.action_inputs.allowed),
         )
 
