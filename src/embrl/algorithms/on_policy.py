@@ -35,7 +35,7 @@ State = TypeVar("State")
 Data = TypeVar("Data")
 
 
-class Policy(NamedTuple):
+class StochasticPolicy(NamedTuple):
     """Actor and decoder: the random choices between features and an original action."""
 
     actor: Actor
@@ -67,7 +67,7 @@ class Minibatch(NamedTuple):
 class OnPolicyLearner(NamedTuple):
     """Policy, critic of states and their optimisers."""
 
-    policy: Policy
+    policy: StochasticPolicy
     critic: Network
     policy_optimiser: optax.OptState
     critic_optimiser: optax.OptState
@@ -174,9 +174,11 @@ class ActorCritic(abc.ABC):
                 bounded=config.bounded,
                 key=key_actor,
             )
-        return self.learner(Policy(actor, f), network(features, config.hidden, 1, key=key_critic))
+        return self.learner(
+            StochasticPolicy(actor, f), network(features, config.hidden, 1, key=key_critic)
+        )
 
-    def learner(self, policy: Policy, critic: Network) -> OnPolicyLearner:
+    def learner(self, policy: StochasticPolicy, critic: Network) -> OnPolicyLearner:
         """Return a given policy and critic with new optimisers."""
         return OnPolicyLearner(policy, critic, ADAM.init(policy), ADAM.init(critic))  # type: ignore[arg-type]
 
@@ -205,8 +207,8 @@ class ActorCritic(abc.ABC):
         actor_lr = self.actor_lr * (policy.actor.width() if self.scale_by_std else 1.0)
 
         def improve_policy(
-            state: tuple[Policy, optax.OptState, Array], part: Minibatch
-        ) -> tuple[tuple[Policy, optax.OptState, Array], Metrics]:
+            state: tuple[StochasticPolicy, optax.OptState, Array], part: Minibatch
+        ) -> tuple[tuple[StochasticPolicy, optax.OptState, Array], Metrics]:
             policy, optimiser, going = state
             (loss, metrics), gradient = eqx.filter_value_and_grad(self.policy_loss, has_aux=True)(
                 policy, table, part, allowed
@@ -278,7 +280,7 @@ class ActorCritic(abc.ABC):
 
     def policy_loss(
         self,
-        policy: Policy,
+        policy: StochasticPolicy,
         table: ActionTable,
         minibatch: Minibatch,
         allowed: Bool[Array, " n"] | None = None,

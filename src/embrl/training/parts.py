@@ -30,7 +30,7 @@ from embrl.training.rng_streams import RngStream
 from embrl.training.state import PretrainingData, TrainState, transitions_like
 
 
-class Step(NamedTuple):
+class UpdateStep(NamedTuple):
     """An update in the making, as hooks see it."""
 
     transitions: Transition
@@ -59,7 +59,7 @@ class Part:
         del data
         return state
 
-    def collect(self, state: TrainState, step: Step) -> TrainState:
+    def collect(self, state: TrainState, step: UpdateStep) -> TrainState:
         """Take in a rollout, before the policy learns from it."""
         del step
         return state
@@ -71,7 +71,7 @@ class Part:
         del state, index
         return transitions
 
-    def finish(self, state: TrainState, step: Step) -> TrainState:
+    def finish(self, state: TrainState, step: UpdateStep) -> TrainState:
         """Complete an update, after the policy has learned."""
         del step
         return state
@@ -120,7 +120,7 @@ class ReplayBuffer(Part):
         replay = jax.lax.fori_loop(0, self.schedule.pretraining_blocks, put, replay)
         return with_part(state, self.name, replay)
 
-    def collect(self, state: TrainState, step: Step) -> TrainState:
+    def collect(self, state: TrainState, step: UpdateStep) -> TrainState:
         replay, embedding = state.parts[self.name], state.agent.embedding
         offset = None
         if embedding is not None and replay.offset is not None:
@@ -130,7 +130,9 @@ class ReplayBuffer(Part):
         block = self.schedule.pretraining_blocks + step.number
         return with_part(state, self.name, ring.write(replay, step.transitions, offset, block))
 
-    def draw(self, state: TrainState, step: Step, key: Key, count: int) -> tuple[Transition, Array]:
+    def draw(
+        self, state: TrainState, step: UpdateStep, key: Key, count: int
+    ) -> tuple[Transition, Array]:
         """Return random transitions `[count, ...]`, and the internal actions behind them."""
         replay, embedding = state.parts[self.name], state.agent.embedding
         rows = self.filled(replay, step.number + 1)
@@ -196,7 +198,7 @@ class ExplorationBonus(Part):
             visits = self.counter.count(visits, data)
         return with_part(state, self.name, visits)
 
-    def collect(self, state: TrainState, step: Step) -> TrainState:
+    def collect(self, state: TrainState, step: UpdateStep) -> TrainState:
         visits = self.counter.count(state.parts[self.name], step.transitions)
         return with_part(state, self.name, visits)
 
@@ -214,7 +216,7 @@ class ObservationStatistics(Part):
 
     name: ClassVar[str] = "statistics"
 
-    def finish(self, state: TrainState, step: Step) -> TrainState:
+    def finish(self, state: TrainState, step: UpdateStep) -> TrainState:
         stats = state.agent.running_stats
         if stats is None:
             return state
@@ -238,7 +240,7 @@ class OnlineUpdates(Part):
         optimisers = pretraining.start(embedding).optimiser, pretraining.start_decoder(embedding)
         return with_part(state, self.name, optimisers)
 
-    def finish(self, state: TrainState, step: Step) -> TrainState:
+    def finish(self, state: TrainState, step: UpdateStep) -> TrainState:
         agent, replay = state.agent, state.parts[self.replay.name]
         config, num_updates = self.schedule.config, self.schedule.num_updates
         optimiser, f_optimiser = state.parts[self.name]

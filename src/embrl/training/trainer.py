@@ -58,7 +58,7 @@ from embrl.envs import Environment
 from embrl.envs.environment import named_factor
 from embrl.training.action_inputs import NONE, ActionInputs
 from embrl.training.evaluation import evaluate
-from embrl.training.parts import Part, Step, make_parts, replay_of
+from embrl.training.parts import Part, UpdateStep, make_parts, replay_of
 from embrl.training.rng_streams import RngStream, stream_key
 from embrl.training.state import Agent, PretrainingData, Rollout, TrainState
 
@@ -443,7 +443,7 @@ class Trainer:
         """
         key = stream_key(key, RngStream.ITERATE, index)
         policy = self.policy(state.agent)
-        step = Step(taken.transitions, taken.u, policy, key, index)
+        step = UpdateStep(taken.transitions, taken.u, policy, key, index)
         for part in self.parts:
             state = part.collect(state, step)
 
