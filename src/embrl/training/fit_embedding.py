@@ -42,7 +42,7 @@ class EmbeddingReplicas:
 
     def new_model(self, keys: Key, train: Transition) -> FitState:
         """Return embeddings before the first gradient step (`Trainer.new_model`)."""
-        # An argument, not a part of the trainer, as it may be large.
+        # An argument, not a constant of the program, as it may be large.
         return self._new_model(keys, train, self.trainer.action_inputs.features)
 
     def shapes(self, keys: Key, train: Transition) -> FitState:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import gymnasium
 import numpy as np
 
-from embrl.config.run import RunConfig, as_json, check_same, load_config
+from embrl.config.run import RunConfig, as_json
 from embrl.core import spaces
 from embrl.core.errors import EmbrlError
 from embrl.core.statistics import area_under_curve, bootstrap_mean
@@ -30,6 +30,7 @@ from embrl.training.backend import make_backend
 from embrl.training.fit_embedding import EmbeddingReplicas
 from embrl.training.replicas import Replicas, over_replicas
 from embrl.training.restore import state_shapes
+from embrl.training.resuming import open_folder
 from embrl.training.state import TrainState
 from embrl.training.trainer import Trainer
 
@@ -123,7 +124,7 @@ def train(
         ActionInputs.gather(config, env, RunFolder(out)),
     )
     trainer.validate()
-    folder = _opened(config, Path(out), resume)
+    folder = open_folder(config, Path(out), resume)
     if folder.complete and folder.config()["total_timesteps"] == config.total_timesteps:
         return folder  # there is nothing to resume
     run = _Run(trainer, env, folder, on_progress, save_every, started, sweep)
@@ -134,52 +135,6 @@ def train(
         return run.complete()
     finally:
         run.backend.close()
-
-
-def _opened(config: RunConfig, path: Path, resume: bool) -> RunFolder:
-    """Return the folder, if this run may go there."""
-    folder = RunFolder(path)
-    if not folder.holds_run:
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise EmbrlError(
-                f"{path} exists and is not a run folder; choose an empty or new folder"
-            )
-        return folder
-    if not resume:
-        raise EmbrlError(f"{path} already holds a run; choose another --out, or add --resume")
-    _check_resumable(config, load_config(folder), path)
-    return folder
-
-
-def _check_resumable(wanted: RunConfig, found: RunConfig, path: Path) -> None:
-    """Check that a run can continue, perhaps to another number of timesteps.
-
-    Raises:
-        EmbrlError: they differ in more than the number of timesteps, or what the run did so far
-            depended on that number.
-    """
-    same = wanted
-    if not wanted.vary:  # the points of a sweep are compared at its one budget
-        same = dataclasses.replace(wanted, total_timesteps=found.total_timesteps)
-    check_same(same, found, f"{path} holds another run")
-    schedule = _schedule_to_the_end(wanted)
-    if wanted.total_timesteps != found.total_timesteps and schedule:
-        raise EmbrlError(
-            f"{path} cannot continue to {wanted.total_timesteps:,} timesteps: {schedule} was set "
-            f"for a run of {found.total_timesteps:,}; start again in another --out"
-        )
-
-
-def _schedule_to_the_end(config: RunConfig) -> str:
-    """Return the setting that follows a schedule over the whole run, if there is one."""
-    online, exploration = config.online, config.exploration
-    if online.every and online.schedule == "linear":
-        return "online.schedule linear"
-    if online.every and online.until < 1.0:
-        return f"online.until {online.until:g}"
-    if exploration.bonus:
-        return f"exploration.bonus {exploration.bonus:g}, which decays to 0,"
-    return ""
 
 
 class _Run:
