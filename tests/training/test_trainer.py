@@ -1,4 +1,6 @@
+import contextlib
 import dataclasses
+from collections.abc import Iterator
 
 import jax
 import jax.numpy as jnp
@@ -128,17 +130,35 @@ def test_the_policy_is_credited_with_its_point_or_with_its_action_s_place(tiny, 
     assert (off == 0.0) == (credit == "g(a)")
 
 
+@contextlib.contextmanager
+def compilations() -> Iterator[list[str]]:
+    """Give a list that everything JAX traces or compiles meanwhile is appended to."""
+    events: list[str] = []
+
+    def remember(event: str, seconds: float, **details: str | int) -> None:
+        del seconds, details
+        events.append(event)
+
+    jax.monitoring.register_event_duration_secs_listener(remember)
+    try:
+        yield events
+    finally:
+        jax.monitoring.unregister_event_duration_listener(remember)
+
+
 @pytest.mark.parametrize("method", ["jsae", pytest.param("none", marks=pytest.mark.slow)])
 def test_train_under_vmap_equals_a_run_and_touches_no_disk(tiny, tmp_path, monkeypatch, method):
     """Equal up to rounding; timesteps that are no multiple of an evaluation are included."""
     config = tiny(method, seeds=3, total_timesteps=1_100 if method == "jsae" else 500)
     trainer = Trainer.of(config, config.env.build())
-    train, keys = jax.jit(trainer.train), seed_keys(config.seed, 3)
+    keys, others = seed_keys(config.seed, 3), seed_keys(5, 3)
     (tmp_path / "empty").mkdir()
     monkeypatch.chdir(tmp_path / "empty")
-    state, metrics = jax.vmap(train)(keys)
-    jax.vmap(train)(seed_keys(5, 3))
-    assert train._cache_size() == 1  # other keys need no other program
+    state, metrics = jax.vmap(jax.jit(trainer.train))(keys)
+    with compilations() as compiled:
+        _, different = jax.vmap(jax.jit(trainer.train))(others)
+    assert compiled == []
+    assert not np.array_equal(metrics["return_mean"], different["return_mean"])
     assert list((tmp_path / "empty").iterdir()) == []
     assert jax.tree.leaves(state.agent.learner.actor)[0].shape[0] == 3
 
