@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import shutil
 from typing import Any
 
@@ -94,7 +95,7 @@ def test_a_run_needs_its_folder_alone(done):
     assert policy.g.columns == 3
     np.testing.assert_array_equal(policy.g.features(), 100.0 * BITS - 7.0)
     np.testing.assert_array_equal(policy.overall.table, policy.g.table)
-    with pytest.raises(EmbrlError, match="the mask allows no action"):
+    with pytest.raises(EmbrlError, match=r"mask.*no action|mask.*at least one"):
         policy.act(3, mask=np.isin(np.arange(8), CLOSED))
 
 
@@ -177,9 +178,9 @@ def test_what_cannot_be_added_or_removed(done):
     policy = policy_of(done)
     with pytest.raises(EmbrlError, match=r"3.*2|2.*3"):
         policy.with_actions(np.zeros((1, 2)))
-    with pytest.raises(EmbrlError, match="entry 0 is 8: there are actions 0 to 7"):
+    with pytest.raises(EmbrlError, match=r"0 to 7.*8|8.*0 to 7"):
         policy.without([8])
-    with pytest.raises(EmbrlError, match="none of 8 actions is left"):
+    with pytest.raises(EmbrlError, match="of 8 actions"):
         policy.without([i for i in range(8) if i not in CLOSED])
 
 
@@ -195,7 +196,7 @@ def test_policies_without_features():
     action = plain.act(at, deterministic=True)
     assert plain.without([action]).act(at, deterministic=True) != action
     raw = embrl.Policy(overall, Box(-1.0, 1.0, (1,)), Discrete(4))
-    with pytest.raises(EmbrlError, match="needs an embedding of Discrete actions"):
+    with pytest.raises(EmbrlError, match="embedding of Discrete actions"):
         raw.without([1])
 
 
@@ -227,16 +228,24 @@ FEATURES = ("embedding.action_features",)
     ("what", "names", "message"),
     [
         (None, FEATURES, "does not exist"),
-        (np.zeros((7, 2)), FEATURES, "7 rows for 8 actions"),
-        (np.array([{"a": 1}], object), FEATURES, "not a complete .npy file of numbers"),
-        (np.full((8, 1), np.nan), FEATURES, "row 0, column 0 is nan"),
-        (np.array([8]), ("rollout.excluded_actions",), "entry 0 is 8"),
-        (np.arange(8), ("rollout.excluded_actions",), "none of 8 actions is left"),
-        (np.zeros(2), ("rollout.excluded_actions",), "no list of indices"),
+        (np.zeros((7, 2)), FEATURES, r"action_features.*(7 rows|8 actions, got 7)"),
+        (np.array([{"a": 1}], object), FEATURES, r"not a complete \.npy file of numbers"),
+        (
+            np.full((8, 1), np.nan),
+            FEATURES,
+            r"action_features.*(nan.* row 0, column 0|row 0, column 0 is nan)",
+        ),
+        (
+            np.array([8]),
+            ("rollout.excluded_actions",),
+            r"excluded_actions.*(got 8 at entry 0|entry 0 is 8)",
+        ),
+        (np.arange(8), ("rollout.excluded_actions",), r"excluded_actions.*of 8 actions"),
+        (np.zeros(2), ("rollout.excluded_actions",), r"excluded_actions.*float64\[2\]"),
     ],
 )
 def test_bad_files(tiny, tmp_path, what, names, message):
-    assert message in bad(tiny, tmp_path, what, names=names)
+    assert re.search(message, bad(tiny, tmp_path, what, names=names))
 
 
 def test_where_there_is_nothing_to_embed(tiny, tmp_path):

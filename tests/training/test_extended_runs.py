@@ -9,6 +9,7 @@ import pytest
 from embrl.cli.main import main
 from embrl.config.run import as_json
 from embrl.core.errors import EmbrlError
+from embrl.storage.run_folder import FORMAT
 from embrl.training.loop import train
 
 
@@ -78,7 +79,7 @@ def test_a_run_under_way_may_end_sooner(tiny, tmp_path):
 def test_what_was_set_for_the_end_of_a_run_does_not_go_past_it(tiny, short, tmp_path, update, why):
     copy = shutil.copytree(short.path, tmp_path / "run")
     config = to(tiny(), 900, **update)
-    type(short)(copy).write_config(as_json(config))
+    type(short)(copy).write_config({"format": FORMAT, **as_json(config)})
     before = files(copy)
     with pytest.raises(EmbrlError, match=f"2,000 timesteps: {why}.*900"):
         train(dataclasses.replace(config, total_timesteps=2_000), copy, resume=True)

@@ -180,7 +180,7 @@ def test_a_folder_with_something_else_is_refused(tiny, tmp_path):
         ("state.safetensors", lambda data: data[: len(data) // 2], "is damaged"),
         ("state.safetensors", lambda data: data[:-8] + b"\0" * 7 + b"\1", "is damaged"),
         ("manifest.json", lambda data: data[:-20], "is damaged"),
-        ("manifest.json", lambda data: data.replace(b'"format": 1', b'"format": 9'), "format 9"),
+        ("manifest.json", lambda data: data.replace(b'"format": 2', b'"format": 9'), "format 9"),
     ],
 )
 def test_a_damaged_checkpoint_is_named_in_one_line(tiny, stopped, tmp_path, name, damage, message):
