@@ -20,6 +20,8 @@ from embrl.embedding.objectives import OBJECTIVES, Objective
 from embrl.envs import ENVIRONMENTS
 from embrl.envs.gridworld import Gridworld
 
+SOURCE = str(Path(embrl.__file__).parents[1])
+
 WORLD = '''
 from __future__ import annotations
 import dataclasses
@@ -287,7 +289,7 @@ def in_a_new_process(
     (about / "entry_points.txt").write_text("\n".join(["[embrl.plugins]", *lines]) + "\n")
     return subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code)],
-        env={**os.environ, "PYTHONPATH": str(installed)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(installed), SOURCE])},
         capture_output=True,
         text=True,
     )
@@ -322,4 +324,4 @@ def test_a_name_that_an_installed_plugin_may_have_is_listed_in_the_help(write, t
     write(WORLD, "worlds.py")
     code = "from embrl.cli import main; main(['train', '--help'])"
     found = in_a_new_process(code, tmp_path, {"worlds": "worlds"})
-    assert " meadow." in " ".join(found.stdout.split()), found.stderr
+    assert " meadow," in " ".join(found.stdout.split()), found.stderr

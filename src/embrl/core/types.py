@@ -35,7 +35,7 @@ The overall policy is `f . pi_i . phi`.
 | mask | the actions that are allowed in one step, bool `[..., n]` |
 | frozen | no longer trained; the opposite is updated online |
 | online updates | training of the embedding while the policy is trained |
-| probing | a simple classifier that reads features of a state off its embedding |
+| probing | prediction of features of a state from its embedding, to find what phi lost |
 | reference | the embedding as it was after pre-training, which monitoring compares with |
 | backend | where environments are stepped: compiled with the training, or on the host |
 
