@@ -6,14 +6,15 @@ from collections.abc import Callable
 from typing import Any, TypeVar, overload
 
 from embrl.algorithms import ALGORITHMS
-from embrl.core.errors import EmbrlError
-from embrl.decoding.base import DECODERS, Decoder, SettingError
+from embrl.core.errors import EmbrlError, SettingError
+from embrl.decoding.base import DECODERS, Decoder
 from embrl.embedding.methods import METHODS, Method
 from embrl.embedding.objectives import OBJECTIVES, OwnObjective, checked_objective
 from embrl.envs import ENVIRONMENTS
 
 ConfigT = TypeVar("ConfigT", bound=type)
 CustomT = TypeVar("CustomT", bound=OwnObjective)
+DecoderT = TypeVar("DecoderT", bound=type[Decoder])
 
 
 @overload
@@ -69,9 +70,9 @@ def register_objective(name: str, objective: Any = None) -> Any:
 
 
 @overload
-def register_decoder(name: str) -> Callable[[OwnDecoder], OwnDecoder]: ...
+def register_decoder(name: str) -> Callable[[DecoderT], DecoderT]: ...
 @overload
-def register_decoder(name: str, decoder: OwnDecoder) -> OwnDecoder: ...
+def register_decoder(name: str, decoder: DecoderT) -> DecoderT: ...
 def register_decoder(name: str, decoder: Any = None) -> Any:
     """Register a decoder as `name`, a value of `--decoder.kind`.
 
