@@ -64,11 +64,11 @@ NEW_FLAG = "--total-timesteps"
 COLUMNS: dict[str, str] = {
     "timesteps": "samples",
     "total_timesteps": "samples",
-    "surprise_fraction": "surprise_fraction",
-    "unseen_fraction": "unseen_fraction",
-    "reference_unseen_fraction": "reference_unseen_fraction",
-    "dead_fraction": "dead_fraction",
-    "colliding_fraction": "colliding_fraction",
+    "surprise_fraction": "surprise_share",
+    "unseen_fraction": "unseen_share",
+    "reference_unseen_fraction": "reference_unseen_share",
+    "dead_fraction": "dead_share",
+    "colliding_fraction": "colliding_share",
 }
 """Columns of metrics.csv: new name to old name."""
 

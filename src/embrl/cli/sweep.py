@@ -165,9 +165,6 @@ def _dotted(config: RunConfig, name: str) -> str:
     if not name:
         raise EmbrlError(f"{OVER} must be followed by a setting and the values to try, got nothing")
     plain = name.removeprefix("--").replace("-", "_")
-    section, dot, field_ = plain.partition(".")
-    if section == config.algorithm:
-        plain = f"hyper{dot}{field_}"
     validate_name(config, plain)
     return plain
 
