@@ -154,9 +154,10 @@ def test_train_under_vmap_equals_a_run_and_touches_no_disk(tiny, tmp_path, monke
     keys, others = seed_keys(config.seed, 3), seed_keys(5, 3)
     (tmp_path / "empty").mkdir()
     monkeypatch.chdir(tmp_path / "empty")
-    state, metrics = jax.vmap(jax.jit(trainer.train))(keys)
+    train = jax.jit(trainer.train)
+    state, metrics = jax.vmap(train)(keys)
     with compilations() as compiled:
-        _, different = jax.vmap(jax.jit(trainer.train))(others)
+        _, different = jax.vmap(train)(others)
     assert compiled == []
     assert not np.array_equal(metrics["return_mean"], different["return_mean"])
     assert list((tmp_path / "empty").iterdir()) == []
