@@ -132,8 +132,8 @@ class Trainer:
     def train(self, key: Key) -> tuple[TrainState, dict[str, Float[Array, " evaluations"]]]:
         """Train one seed from beginning to end, without touching the disk.
 
-        `jax.vmap(jax.jit(trainer.train))(keys)` trains several seeds side by side. Keep the result of
-        `jax.jit` for later calls: other keys then need no new compilation.
+        `jax.vmap(jax.jit(trainer.train))(keys)` trains several seeds side by side. Keep the result
+        of `jax.jit` for later calls: other keys then need no new compilation.
 
         Args:
             key: random key of the seed.
