@@ -40,7 +40,7 @@ def epochs(rows: Replicas, world: HostedBackend) -> Callable[[], object]:
     """A function that trains for `EPOCHS` more epochs. The embedding is untrained, which changes no
     shape.
     """
-    found = world.collect() if rows.trainer.method.embeds else None
+    found = world.collect() if rows.trainer.schedule.method.embeds else None
     state, done = world.begin(rows.over(Trainer.untrained)(rows.keys), found), 0
 
     def more() -> None:
