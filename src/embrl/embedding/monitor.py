@@ -42,7 +42,7 @@ CHUNK = 64
 """Transitions predicted at a time, so that intermediate arrays stay in the cache of a core."""
 
 LOGITS = 2**23
-"""Largest number of outputs predicted for a sample: with more outputs, there are fewer transitions."""
+"""Largest number of outputs predicted for a sample; with more, it has fewer transitions."""
 
 NEIGHBOURS = 40
 """Neighbours of a held-out transition in X and E; its ceiling is the largest of their losses."""

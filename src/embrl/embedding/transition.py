@@ -240,9 +240,9 @@ class EchoTransition(TransitionModel):
         boost       = (e^kappa - 1) P(c | x) + delta
 
     Naming a value multiplies its probability by e^kappa and adds delta, whatever the value.
-    P(c | x) is a softmax head without e. So every transition teaches the dynamics that do not depend
-    on actions, and the effect of actions has two parameters for all of them: that suffices where
-    each action was hardly ever observed to work, as in recommenders.
+    P(c | x) is a softmax head without e. So every transition teaches the part of the dynamics that
+    does not depend on actions, and the effect of actions has two parameters for all of them: that
+    suffices where each action was hardly ever observed to work, as in recommenders.
     """
 
     network: MLP
