@@ -121,7 +121,7 @@ def test_a_run_s_policy_collects(tiny_run):
 
 def test_a_run_s_embedding_alone(tiny_run, tmp_path):
     run = embrl.load(tiny_run)
-    alone = run.fitted(1)
+    alone = run.embedding(1)
     inside = run.embedding(1)
     assert inside is not None
     np.testing.assert_array_equal(alone.table, inside.g.table)
@@ -134,7 +134,7 @@ def test_a_run_s_embedding_alone(tiny_run, tmp_path):
     ("arguments", "said"),
     [
         ({"method": "none"}, "method none has no embedding to fit"),
-        ({"samples": 201}, "pretrain.timesteps must be .*got 201"),
+        ({"timesteps": 201}, "pretrain.timesteps must be .*got 201"),
         ({"policy": lambda seen: 0}, "policy: the transitions are recorded"),
         (
             {"overrides": {"embedding": {"state_dim": 0}}},

@@ -12,7 +12,7 @@ from embrl.core.errors import EmbrlError
 from embrl.embedding.config import EmbeddingConfig
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.objectives import OBJECTIVES
-from embrl.fitting.embedding import LISTS_ACTIONS, Embedding
+from embrl.fitting.embedding import FIXED_ACTIONS_OBJECTIVE, Embedding
 from embrl.fitting.fit import fit
 
 BITS = np.array([[int(bit) for bit in f"{number:03b}"] for number in range(8)], np.float32)
@@ -27,7 +27,7 @@ def embedding(tmp_path_factory) -> Embedding:
     return fit(
         "gridworld",
         **WORLD,
-        samples=600,
+        timesteps=600,
         objectives={"forward": 1.0, "action": 0.1},
         overrides={
             **SMALL,
@@ -76,8 +76,8 @@ def test_it_is_saved_whole(embedding, tmp_path):
 
 
 def test_the_objective_that_lists_actions_is_one(embedding):
-    assert LISTS_ACTIONS in OBJECTIVES
-    outputs = embedding.model.parts[LISTS_ACTIONS].decoder.layers[-1].bias.shape
+    assert FIXED_ACTIONS_OBJECTIVE in OBJECTIVES
+    outputs = embedding.model.parts[FIXED_ACTIONS_OBJECTIVE].decoder.layers[-1].bias.shape
     assert outputs == (8,)
     assert list(embedding.with_actions(BITS[:1]).settings.objectives) == ["forward"]
 

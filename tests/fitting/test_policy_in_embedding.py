@@ -22,7 +22,7 @@ def folder(gridworld_embedding, tmp_path):
 
 
 def train(folder: str, out: Any, **changes: Any) -> embrl.Run:
-    arguments: dict[str, Any] = {"seeds": 2, "samples": 200, "out": out, **WORLD, **changes}
+    arguments: dict[str, Any] = {"seeds": 2, "timesteps": 200, "out": out, **WORLD, **changes}
     sections = {"transfer": {"run": folder}, **arguments.pop("overrides", {})}
     return embrl.train("gridworld", overrides={**TINY, **sections}, **arguments)
 

@@ -46,18 +46,6 @@ class Forward(Objective):
         predicted = self._predict(model, batch)
         return observation_loss(predicted, model.raw(batch.next_observation))
 
-    def accuracy(self, model: EncoderPair, batch: Transition) -> Float[Array, ""] | None:
-        """Return the fraction of transitions with all factors of s' predicted; None for boxes.
-
-        A factor is predicted if its value is the most likely one.
-        """
-        predicted = self._predict(model, batch)
-        if not isinstance(predicted, tuple):
-            return None
-        targets = model.raw(batch.next_observation)
-        right = [logits.argmax(-1) == targets[..., i] for i, logits in enumerate(predicted)]
-        return jnp.stack(right).all(0).mean()
-
     def _predict(self, model: EncoderPair, batch: Transition) -> Prediction:
         x, e = model.phi(batch.observation), model.g(batch.action)
         return self.T(x, e, model.phi.points, batch.action)

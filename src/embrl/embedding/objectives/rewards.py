@@ -46,11 +46,6 @@ class Reward(Objective):
         logits = self.network(model.phi(batch.observation), model.g(batch.action))
         return -(two_hot(batch.reward) * jax.nn.log_softmax(logits)).sum(-1).mean()
 
-    def expected(self, model: EncoderPair, batch: Transition) -> Float[Array, "*batch"]:
-        """Return the predicted mean reward."""
-        logits = self.network(model.phi(batch.observation), model.g(batch.action))
-        return (jax.nn.softmax(logits) * jnp.asarray(CENTRES, jnp.float32)).sum(-1)
-
 
 def two_hot(reward: Float[Array, "*batch"]) -> Float[Array, "*batch bins"]:
     """Return weights of the two nearest bins, whose weighted centres equal the reward."""
