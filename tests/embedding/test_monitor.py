@@ -177,7 +177,7 @@ def test_actions_at_the_same_place_as_an_earlier_one_are_dead() -> None:
 def test_of_many_actions_a_part_is_looked_at() -> None:
     table = np.random.default_rng(0).uniform(-1, 1, (3000, 2)).astype(np.float32)
     table[1::2] = table[::2]  # each second one is dead
-    dead, colliding = jax.jit(monitor._crowding)(jnp.asarray(table))
+    dead, colliding = jax.jit(monitor._collisions)(jnp.asarray(table))
     assert dead == pytest.approx(0.5, abs=0.1)
     assert colliding == 1.0
 
