@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO := runs/demo
-DEMO_FLAGS := --env.actuators 9 --env.walls released --seeds 4 --samples 400000
+DEMO_FLAGS := --env.actuators 9 --env.walls released --seeds 4 --total-timesteps 400000
 RESUME := --resume
 
 .DEFAULT_GOAL := help

@@ -15,7 +15,7 @@ import embrl
 
 
 def main(out: Path, lineages: int, steps: int, **smaller: Any) -> np.ndarray:
-    """Mean survival along the walk."""
+    """Run the example and return the mean survival along the walk."""
     runs = {"hidden": (16, 16), "checkpoints": (0, 6, 24)}
     agents = embrl.collect_agents(
         out=out / "population", lineages=lineages, block=min(lineages, 50), episodes=20, runs=runs

@@ -12,7 +12,9 @@ import embrl
 
 
 def main(out: Path, samples: int) -> None:
-    run = embrl.train("gridworld", actuators=5, out=out, seeds=2, total_timesteps=samples, resume=True)
+    run = embrl.train(
+        "gridworld", actuators=5, out=out, seeds=2, total_timesteps=samples, resume=True
+    )
     final = run.summary["final_return_mean"]
     print(
         f"return {final:.2f} after {samples:,} samples (random: {run.summary['random_return']:.2f})"

@@ -12,17 +12,17 @@ run() { # folder, name, then the run's flags
   .venv/bin/embrl train "$@" --resume --out "runs/explain/$name"
 }
 one() { run "$@" --settings paper; }
-grid() { one gridworld "$1" gridworld --env.actuators 9 --seeds 10 --samples 1000000 "${@:2}"; }
-slots() { one slots "$1" slot_machine --seeds 10 --samples 500000 "${@:2}"; }
+grid() { one gridworld "$1" gridworld --env.actuators 9 --seeds 10 --total-timesteps 1000000 "${@:2}"; }
+slots() { one slots "$1" slot_machine --seeds 10 --total-timesteps 500000 "${@:2}"; }
 shop() {
   one shop "$1" recommender --env.data "${LOG:?name a purchase log}" --env.top-items 835 --algorithm ppo \
-    --seeds 5 --samples 1000000 "${@:2}"
+    --seeds 5 --total-timesteps 1000000 "${@:2}"
 }
 ant() {
-  one ant "$1" Ant-v5 --env.max-episode-steps 1000 --seeds 3 --samples 1000000 "${@:2}"
+  one ant "$1" Ant-v5 --env.max-episode-steps 1000 --seeds 3 --total-timesteps 1000000 "${@:2}"
 }
 cheetah() {
-  run cheetah "$1" HalfCheetah-v5 --algorithm ppo --env.vector envpool --seeds 2 --samples 200000 "${@:2}"
+  run cheetah "$1" HalfCheetah-v5 --algorithm ppo --env.vector envpool --seeds 2 --total-timesteps 200000 "${@:2}"
 }
 pool() { ant "$@" --env.vector envpool; }
 bare() { ant "$1-no-contact-forces" "${@:2}" --env.kwargs include_cfrc_ext_in_observation False; }
@@ -35,8 +35,8 @@ if wanted gridworld; then
   grid actor-rate-3e-4 --vpg.actor-lr 3e-4 --vpg.std-lr 3e-4
   grid actor-rate-1e-3 --vpg.actor-lr 1e-3 --vpg.std-lr 1e-3
   grid bounded-mean --policy.bounded
-  grid metric-head --model.head metric
-  grid drawn-f --f.kind softmax
+  grid metric-head --embedding.head metric
+  grid drawn-f --decoder.kind softmax
   grid credit-to-g --policy.credit "g(a)"
   grid reward-too --objectives forward 1 reward 0.1
   grid walls-swept --env.walls swept
@@ -45,9 +45,9 @@ fi
 if wanted slots; then
   slots published
   slots joint-target --env.observed joint
-  slots metric-head --model.head metric
-  slots wider --model.m 16 --model.d 8
-  slots wider-and-longer --model.m 16 --model.d 8 --fit.steps 1500
+  slots metric-head --embedding.head metric
+  slots wider --embedding.state-dim 16 --embedding.action-dim 8
+  slots wider-and-longer --embedding.state-dim 16 --embedding.action-dim 8 --pretrain.gradient-steps 1500
   table slots published
 fi
 if wanted shop; then

@@ -9,8 +9,8 @@ for robot in ${@:-HalfCheetah-v5 Ant-v5}; do
     Ant-*) env=(--env.kwargs include_cfrc_ext_in_observation False --env.max-episode-steps 1000) ;;
     *) env=() ;;
   esac
-  .venv/bin/embrl train $robot --method latent --algorithm sac --seeds 3 --samples 300000 \
-    --policy.hidden 128 128 --policy.sees both --model.no-action-network --fit.samples 5000 "${env[@]}" \
-    --update.every 1 --update.steps 20 --update.batch 256 --update.fresh 0 \
+  .venv/bin/embrl train $robot --method latent --algorithm sac --seeds 3 --total-timesteps 300000 \
+    --policy.hidden 128 128 --policy.inputs both --embedding.no-action-network --pretrain.timesteps 5000 "${env[@]}" \
+    --online.every 1 --online.gradient-steps 20 --online.batch-size 256 --online.fresh-fraction 0 \
     --evaluation.every 20000 --resume --out runs/latent-$robot
 done

@@ -12,7 +12,7 @@ done
 .venv/bin/embrl reproduce fig3f --seeds 3 --out results/fig3f
 # Swept walls, with the bonus for novelty for half of the training.
 .venv/bin/embrl train gridworld --env.actuators 9 --env.walls swept --algorithm ppo --settings best \
-  --explore.until 0.5 --explore.known 10 \
-  --seeds 10 --samples 1000000 --resume --out runs/gridworld-512-swept-best
+  --exploration.until 0.5 --exploration.known-after 10 \
+  --seeds 10 --total-timesteps 1000000 --resume --out runs/gridworld-512-swept-best
 .venv/bin/embrl plot runs/gridworld-512-swept-best
 .venv/bin/python results/collect.py runs/gridworld-512-swept-best

@@ -4,14 +4,14 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 LOG=${LOG:?name a purchase log}
 train() { .venv/bin/embrl train "$@" --resume; }
-grid() { train gridworld --env.walls released --algorithm vpg --seeds 10 --samples 1000000 "$@"; }
-shop() { train recommender --env.data "$LOG" --env.top-items 835 --method jsae --seeds 4 --samples 1000000 "$@"; }
+grid() { train gridworld --env.walls released --algorithm vpg --seeds 10 --total-timesteps 1000000 "$@"; }
+shop() { train recommender --env.data "$LOG" --env.top-items 835 --method jsae --seeds 4 --total-timesteps 1000000 "$@"; }
 
 grid --env.actuators 9 --method jsae --out runs/gridworld-512
 grid --env.actuators 11 --method jsae --out runs/gridworld-2048
 grid --env.actuators 5 --method jsae --out runs/gridworld-32
-train gridworld --env.actuators 9 --env.walls swept --method jsae --seeds 10 --samples 1000000 --out runs/gridworld-512-swept
-train gridworld --env.actuators 9 --model.m 2 --model.d 2 --fit.steps 5000 --seeds 4 --samples 100000 --out runs/gridworld-512-plane
+train gridworld --env.actuators 9 --env.walls swept --method jsae --seeds 10 --total-timesteps 1000000 --out runs/gridworld-512-swept
+train gridworld --env.actuators 9 --embedding.state-dim 2 --embedding.action-dim 2 --pretrain.gradient-steps 5000 --seeds 4 --total-timesteps 100000 --out runs/gridworld-512-plane
 shop --out runs/recommender
 shop --env.added-probability 0.05 --out runs/recommender-added
 grid --env.actuators 9 --method none --out runs/gridworld-512-none

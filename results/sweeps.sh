@@ -11,7 +11,7 @@ wanted() { case " ${ONLY:-$1} " in *" $1 "*) ;; *) return 1 ;; esac; }
 
 sweep() { # folder, then what embrl sweep takes
   local folder=$1; shift
-  .venv/bin/embrl sweep "$@" --algorithm ppo --rows 12 --seeds 2 --resume --out "results/sweeps/$folder"
+  .venv/bin/embrl sweep "$@" --algorithm ppo --replicas 12 --seeds 2 --resume --out "results/sweeps/$folder"
 }
 
 search() { # environment, samples, flags of the environment
@@ -23,7 +23,7 @@ search() { # environment, samples, flags of the environment
     local settings=tuned grid=$embedded
     [ "$method" = none ] && grid=$plain
     [ "$method" = jsae ] && settings=best
-    sweep "$env-$method" "$env" "$@" --method $method --settings $settings $grid --samples "$samples"
+    sweep "$env-$method" "$env" "$@" --method $method --settings $settings $grid --total-timesteps "$samples"
   done
 }
 
@@ -37,7 +37,7 @@ search recommender 200000 --env.data "${LOG:-}" --env.top-items 835
 again() { # environment, samples, method, what to search, flags of the environment
   local env=$1 samples=$2 method=$3 over=$4; shift 4
   wanted "$env" || return 0
-  sweep "$env-$method-long" "$env" "$@" --method "$method" --settings tuned $over --samples "$samples"
+  sweep "$env-$method-long" "$env" "$@" --method "$method" --settings tuned $over --total-timesteps "$samples"
 }
 
 again gridworld 1000000 none "--over hyper.actor_lr 1e-3 3e-3 1e-2 --over hyper.critic_lr 1e-2 3e-2 --over hyper.gamma 0.99" --env.actuators 9

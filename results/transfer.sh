@@ -6,8 +6,8 @@ run() {
   .venv/bin/embrl train gridworld --env.walls released --method jsae --algorithm ${ALGORITHM:-ppo} --seeds 10 --resume "$@"
 }
 OUT=runs/transfer/${ALGORITHM:-ppo}
-run --env.actuators 9 --samples 300000 --out $OUT-source
-to="--env.actuators 11 --samples 150000 --evaluation.every 3000"
+run --env.actuators 9 --total-timesteps 300000 --out $OUT-source
+to="--env.actuators 11 --total-timesteps 150000 --evaluation.every 3000"
 run $to --out $OUT-anew
 run $to --transfer.run $OUT-source --transfer.keep states --out $OUT-embedding
 run $to --transfer.run $OUT-source --transfer.keep states --transfer.policy --out $OUT-embedding-and-policy

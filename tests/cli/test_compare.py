@@ -31,7 +31,7 @@ def folders(tmp_path: Path) -> tuple[str, str]:
     run.write_config({"environment": "gridworld", "method": "jsae", "algorithm": "ppo"})
     run.write_metrics(
         [
-            dict.fromkeys(COLUMNS, 0) | {"seed": seed, "samples": samples, "return_mean": 0.8}
+            dict.fromkeys(COLUMNS, 0) | {"seed": seed, "timesteps": samples, "return_mean": 0.8}
             for seed in range(4)
             for samples in (20, 100)
         ]

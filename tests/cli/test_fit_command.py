@@ -75,7 +75,7 @@ def test_wrong_flags_are_named(capsys, log, tmp_path, flags, said):
     [
         ([], "fit on what?"),
         (["gridwrold"], "did you mean gridworld"),
-        (["nowhere.npz"], "nowhere.npz is not there"),
+        (["nowhere.npz"], "nowhere.npz does not exist"),
         (["gridworld", "--policy", "nowhere"], "nowhere holds no run"),
         (["CartPole-v1", "--policy", "nowhere"], "nowhere holds no run"),
         (["gridworld", "--env.actuators", "0"], "env.actuators is 0"),

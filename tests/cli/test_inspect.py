@@ -60,7 +60,7 @@ def write_run(
         seeds = [{"seed": seed, **report} for seed, report in enumerate(reports)]
         (path / "quality.json").write_text(json.dumps({"seeds": seeds}))
     if measures is not None:
-        lines = [",".join(("seed", "samples", "return_mean", *MEASURES))]
+        lines = [",".join(("seed", "timesteps", "return_mean", *MEASURES))]
         for samples, stale in ((30_000, True), (37_500, True), (45_000, False)):
             for seed, last in enumerate(measures):
                 now = last if not stale else dict.fromkeys(last, 0.9)

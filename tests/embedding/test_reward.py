@@ -12,7 +12,7 @@ from worlds import acted, anywhere, batch, drawing, embedded, leaves, log_softma
 
 from embrl.embedding.config import EmbeddingConfig
 from embrl.embedding.model import JointEmbedding
-from embrl.embedding.objectives.rewards import BINS, CENTRES, LARGEST, SCALE, Reward, two_hot
+from embrl.embedding.objectives.rewards import BINS, CENTRES, MAX_REWARD, SCALE, Reward, two_hot
 from embrl.embedding.pretraining import loss
 
 KEY = jax.random.key(0)
@@ -40,10 +40,10 @@ def part(model: JointEmbedding) -> Reward:
 def test_bins_lie_evenly_in_the_logarithm_of_rewards() -> None:
     assert len(CENTRES) == BINS == 65
     assert CENTRES[ZERO] == pytest.approx(0.0, abs=1e-9)
-    np.testing.assert_allclose([CENTRES[0], CENTRES[-1]], [-LARGEST, LARGEST])
+    np.testing.assert_allclose([CENTRES[0], CENTRES[-1]], [-MAX_REWARD, MAX_REWARD])
     np.testing.assert_allclose(CENTRES, -CENTRES[::-1], atol=1e-9)
     symlog = np.sign(CENTRES) * np.log(1 + np.abs(CENTRES) / SCALE)
-    np.testing.assert_allclose(np.diff(symlog), 2 * np.log(1 + LARGEST / SCALE) / 64, rtol=1e-9)
+    np.testing.assert_allclose(np.diff(symlog), 2 * np.log(1 + MAX_REWARD / SCALE) / 64, rtol=1e-9)
 
 
 def test_rewards_on_a_centre_and_between_two() -> None:

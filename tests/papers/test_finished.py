@@ -57,7 +57,7 @@ def complete_run(config, out: Path) -> RunFolder:
     folder.write_config(as_json(config))
     folder.write_metrics(
         [
-            {"seed": seed, "samples": int(samples), "episodes": 5, "return_mean": 0.5}
+            {"seed": seed, "timesteps": int(samples), "episodes": 5, "return_mean": 0.5}
             for seed in range(config.seeds)
             for samples in SAMPLES
         ]

@@ -76,7 +76,7 @@ def _check_schema(summary: dict[str, Any]) -> None:
         assert curve["seeds"] == len(curve["final_return_per_seed"]) == 2
         assert curve["timesteps"] == 600
         assert curve["budget"] == 650
-        for name in ("final_return", "auc", "samples_to_half"):
+        for name in ("final_return", "auc", "timesteps_to_half"):
             low, high = curve[f"{name}_ci95"]
             assert low <= curve[f"{name}_mean"] <= high
         assert curve["final_return_worst"] == min(curve["final_return_per_seed"])
@@ -93,7 +93,7 @@ def _check_schema(summary: dict[str, Any]) -> None:
 def _check_files(out: Path) -> None:
     with (out / "curves.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0]) == ["label", "seed", "samples", "return_mean"]
+    assert list(rows[0]) == ["label", "seed", "timesteps", "return_mean"]
     assert {(row["label"], row["seed"]) for row in rows} == {
         (label, seed) for label in ("8 VPG", "8 PPO (tuned)") for seed in "01"
     }

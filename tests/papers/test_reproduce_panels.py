@@ -79,7 +79,7 @@ def test_the_protocol_of_the_paper():
         slot.rollout.steps_per_update,
         shop.rollout.steps_per_update,
     ) == (1500, 200, 1000)
-    assert (grid.samples, slot.samples, shop.samples) == (1_000_000, 500_000, 1_000_000)
+    assert (grid.timesteps, slot.timesteps, shop.timesteps) == (1_000_000, 500_000, 1_000_000)
     assert (
         grid.embedding.state_dim,
         grid.embedding.action_dim,
@@ -120,7 +120,7 @@ def test_the_ants_sac_has_fewer_samples_too():
             1_000_000,
             rate,
         )
-    assert of("fig3f", "PPO-JSAE").samples == 6_000_000
+    assert of("fig3f", "PPO-JSAE").timesteps == 6_000_000
 
 
 @pytest.mark.parametrize("figure", ["fig3d", "fig3f"])

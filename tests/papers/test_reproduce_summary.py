@@ -58,7 +58,7 @@ def test_when_a_claim_holds(kind, margin, ci95, holds):
 
 def result(panel: Panel, at: int, returns: list[list[float]]) -> PanelResult:
     line = panel.lines[at]
-    config = dataclasses.replace(line.config, samples=100)
+    config = dataclasses.replace(line.config, timesteps=100)
     return PanelResult(
         dataclasses.replace(line, config=config),
         np.array([50.0, 100.0]),
@@ -72,10 +72,10 @@ def result(panel: Panel, at: int, returns: list[list[float]]) -> PanelResult:
 
 def test_a_seed_that_never_comes_there_counts_with_the_budget(panel):
     found = result(panel, 0, [[1.0, 2.0], [0.0, 0.5]])
-    np.testing.assert_array_equal(found.samples_to_half, [50.0, 100.0])
+    np.testing.assert_array_equal(found.timesteps_to_half, [50.0, 100.0])
     assert found.reached == 1
     entry = curve_entry(found)
-    assert entry["samples_to_half_mean"] == 75.0
+    assert entry["timesteps_to_half_mean"] == 75.0
     assert "75 [50, 100] (1 of 2)" in lines_table([entry])
 
 
@@ -87,7 +87,7 @@ def test_claims_say_by_how_much_and_one_seed_shows_nothing(panel):
     assert auc["ci95"] == pytest.approx([0.875, 0.875])
     assert auc["holds"]
     assert final["difference"] == 1.5
-    sooner = Claim("sooner", better.line.label, worse.line.label, "samples_to_half", "below")
+    sooner = Claim("sooner", better.line.label, worse.line.label, "timesteps_to_half", "below")
     (found,) = judged([sooner], [better, worse])
     assert found["holds"]
     assert found["difference"] == -50.0

@@ -36,7 +36,7 @@ def write_run(
     folder = RunFolder(path)
     folder.write_config(CONFIG | config)
     rows = [
-        dict.fromkeys(COLUMNS, 0) | {"seed": seed, "samples": samples, "return_mean": value}
+        dict.fromkeys(COLUMNS, 0) | {"seed": seed, "timesteps": samples, "return_mean": value}
         for seed, points in returns.items()
         for samples, value in points.items()
     ]
@@ -90,10 +90,13 @@ def test_reads_rows_in_any_order(tmp_path: Path) -> None:
     for order in itertools.permutations(cells):
         nothing: dict[str, float] = dict.fromkeys(COLUMNS, 0)
         folder.write_metrics(
-            [nothing | dict(zip(("seed", "samples", "return_mean"), c, strict=True)) for c in order]
+            [
+                nothing | dict(zip(("seed", "timesteps", "return_mean"), c, strict=True))
+                for c in order
+            ]
         )
         curve = read_curve(folder)
-        np.testing.assert_array_equal(curve.samples, [10, 20])
+        np.testing.assert_array_equal(curve.timesteps, [10, 20])
         np.testing.assert_array_equal(curve.returns, [[0.3, 0.4], [0.1, 0.2]])
 
 
@@ -204,7 +207,7 @@ def test_missing_files_are_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("samples", "returns", "said"),
+    ("timesteps", "returns", "said"),
     [
         ([1.0, 2.0], [[1.0]], "samples and returns must have the shapes"),
         ([1.0], [1.0], "samples and returns must have the shapes"),
@@ -245,7 +248,7 @@ def test_band_is_the_interval(tmp_path: Path, drawn: list[Any]) -> None:
     plot_curves([curve], tmp_path / "curves.png", "One method")
     (band,) = drawn[0].axes[0].collections
     corners = band.get_paths()[0].vertices
-    for at, samples in enumerate(curve.samples):
+    for at, samples in enumerate(curve.timesteps):
         heights = corners[corners[:, 0] == samples, 1]
         assert heights.min() == pytest.approx(curve.returns[:, at].min())
         assert heights.max() == pytest.approx(curve.returns[:, at].max())

@@ -19,7 +19,7 @@ CURVES = [
         "algorithm": "vpg",
         "env": "gridworld",
         "seeds": 2,
-        "samples": 30,
+        "timesteps": 30,
         "wall_s": 4.0,
         "random_return": -1.5,
         "best_known_return": 0.9,
@@ -46,14 +46,14 @@ def write_panel(path: Path, curves: Any = CURVES, rows: str = ROWS) -> Path:
 def write_run(path: Path) -> Path:
     folder = RunFolder(path)
     folder.write_config({"environment": "gridworld", "method": "none", "algorithm": "vpg"})
-    folder.write_metrics([dict.fromkeys(COLUMNS, 0) | {"samples": 10}])
+    folder.write_metrics([dict.fromkeys(COLUMNS, 0) | {"timesteps": 10}])
     return path
 
 
 def test_curves_in_the_order_of_the_summary(tmp_path: Path) -> None:
     plain, jsae = read_panel(write_panel(tmp_path / "fig3"))
     assert (plain.label, jsae.label) == ("512, VPG", "512, VPG + JSAE")
-    np.testing.assert_array_equal(plain.samples, [20, 30])
+    np.testing.assert_array_equal(plain.timesteps, [20, 30])
     np.testing.assert_array_equal(plain.returns, [[0.1, 0.2], [0.3, 0.4]])
     assert (plain.environment, plain.folder) == ("gridworld", "fig3")
     assert (plain.random_return, plain.best_known_return) == (-1.5, 0.9)

@@ -35,7 +35,7 @@ def test_row_by_hand() -> None:
     # Three seeds: the percentile interval reaches from worst to best.
     assert (row.final_low, row.final_high) == pytest.approx((0.1, 0.9))
     assert (row.final_worst, row.final_best) == (0.1, 0.9)
-    assert (row.samples_to_level, row.seeds_at_level) == (20_000.0, 2)  # of 10k and 30k
+    assert (row.timesteps_to_level, row.seeds_at_level) == (20_000.0, 2)  # of 10k and 30k
     # Trapezoids over 30k: seed 0 (3 + 15) / 30, seed 1 (2 + 12) / 30, seed 2 (.5 + 2) / 30.
     assert row.auc == pytest.approx((18 + 14 + 2.5) / 30 / 3)
     assert (row.auc_low, row.auc_high) == pytest.approx((2.5 / 30, 18 / 30))
@@ -47,7 +47,7 @@ def test_row_by_hand() -> None:
 def test_nobody_reaches_the_level() -> None:
     comparison = compare([curve()], level=0.95)
     (row,) = comparison.rows
-    assert np.isnan(row.samples_to_level)
+    assert np.isnan(row.timesteps_to_level)
     assert row.seeds_at_level == 0
     assert "– (0 of 3)" in to_markdown(comparison)
 
@@ -179,7 +179,7 @@ def test_csv_comes_back_equal() -> None:
     for name in ("final_mean", "final_low", "final_high", "auc", "auc_low", "timesteps_per_s"):
         assert float(first[name]) == getattr(row, name)
     assert (first["seeds"], first["seeds_at_level"], first["level"]) == ("3", "0", "0.95")
-    assert first["samples_to_level"] == second["timesteps_per_s"] == ""  # not known
+    assert first["timesteps_to_level"] == second["timesteps_per_s"] == ""  # not known
 
 
 def test_terminal_table_fits_80_columns() -> None:

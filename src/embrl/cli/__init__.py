@@ -1,4 +1,4 @@
-"""The command line: flags in, configuration out, and one line for whatever is wrong."""
+"""Command line: a subcommand per file; anything wrong becomes one line and exit code 2."""
 
 from embrl.cli.main import main
 

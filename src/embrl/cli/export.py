@@ -1,4 +1,4 @@
-"""`embrl export RUN`"""
+"""The command `embrl export RUN`."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -12,37 +12,37 @@ from embrl.cli.parsing import finish_help, parse
 USAGE = """\
 usage: embrl export RUN [--seed K] [--out FOLDER] [--stochastic] [--no-onnx]
 
-Writes a trained policy for use without embrl: policy.onnx, from a raw observation to an action, and
-policy.py, a program of a few lines that needs NumPy alone, with its weights.
+Write a trained policy for use without embrl: policy.onnx, a graph from raw observations to
+actions, and policy.py, which needs NumPy alone, with policy.json and weights.npz.
 
-  RUN             a run folder; its newest checkpoint is exported
-  --seed K        the seed whose policy it is (default: 0)
-  --out FOLDER    where to (default: RUN/policy-K); an earlier export gives way
-  --stochastic    the ONNX file takes noise too, and draws actions (default: the action of the
-                  likeliest internal one)
-  --no-onnx       the rest alone, for which onnx need not be installed"""
+  RUN             run folder; its newest checkpoint is exported
+  --seed K        index of the seed (default: 0)
+  --out FOLDER    folder to write (default: RUN/policy-K); replaces an earlier export
+  --stochastic    the ONNX file takes noise, too, and draws actions (default: the action of the
+                  most likely internal action)
+  --no-onnx       leave out the ONNX file, which needs the package onnx"""
 
 
 @dataclasses.dataclass(frozen=True)
 class _Export:
     run: Annotated[Path, tyro.conf.Positional]
-    """The run folder."""
+    """Run folder."""
     seed: int = 0
-    """The seed whose policy it is."""
+    """Index of the seed."""
     out: Path | None = None
-    """Where to."""
+    """Folder to write."""
     stochastic: tyro.conf.FlagCreatePairsOff[bool] = False
-    """The ONNX file takes noise."""
+    """Whether the ONNX file takes noise."""
     onnx: bool = True
-    """Whether there is an ONNX file."""
+    """Whether to write an ONNX file."""
 
 
 def export(arguments: Sequence[str]) -> None:
-    """Prints what was written, and what the policy takes and gives."""
+    """Export a policy, and print what was written and what the policy takes and returns."""
     finish_help(arguments, USAGE)
     given = parse(_Export, arguments, "embrl export")
     from embrl.core.runtime import prepare_jax
-    from embrl.deploy.exporting import export_with_notes
+    from embrl.deploy.export import export_with_notes
 
     prepare_jax()
     path, ported = export_with_notes(

@@ -1,4 +1,4 @@
-"""`embrl fit SOURCE`"""
+"""The command `embrl fit SOURCE`."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from embrl.cli.parsing import finish_help, parse, value_of
 from embrl.cli.progress import ProgressBar
 from embrl.config.defaults import Settings
 from embrl.config.run import RunConfig
-from embrl.core.errors import EmbrlError
+from embrl.core.errors import EmbrlError, SettingError
 from embrl.core.registry import load_installed_plugins
 from embrl.core.runtime import prepare_jax
 from embrl.core.types import Transition
@@ -32,13 +32,13 @@ usage: embrl fit ENV [--policy RUN] [--pretrain.timesteps N] [--out FOLDER] ...
        embrl fit DATA [--actions N] [--states N] [--spaces ENV] [--out FOLDER] ...
        embrl fit --from-run RUN [--seed K] --out FOLDER
 
-Learns an embedding of states and actions, without a policy, and writes it into a folder.
+Learn an embedding of states and actions, without a policy, and write it into a folder.
 
   ENV     {names},
-          or the id of one of Gymnasium's, as CartPole-v1: actions are random, or a run's policy's
-  DATA    a file of transitions, .npz or .parquet; a Minari data set's folder, or minari:ID for one
-          of this machine's
-  RUN     a run folder
+          or a Gymnasium id, as CartPole-v1; actions are random, or those of a run's policy
+  DATA    file of transitions, .npz or .parquet; folder of a Minari data set, or minari:ID for one
+          on this machine
+  RUN     run folder
 
 embrl fit ENV --help and embrl fit DATA --help list all flags."""
 
@@ -59,15 +59,15 @@ class _Collecting:
 @dataclasses.dataclass(frozen=True)
 class _FromRun:
     from_run: Path
-    """The run."""
+    """Run folder."""
     out: Path
-    """The folder to write."""
+    """Folder to write."""
     seed: int = 0
-    """Which of its seeds."""
+    """Index of the seed."""
 
 
 def fit(arguments: Sequence[str]) -> None:
-    """Parses, fits, saves, says what was learned."""
+    """Parse the flags, fit, save, and print the quality of the embedding."""
     prepare_jax()
     if not arguments or not {"-h", "--help"}.isdisjoint(arguments):
         load_installed_plugins()  # to be named
@@ -80,8 +80,8 @@ def fit(arguments: Sequence[str]) -> None:
     if not arguments or arguments[0].startswith("-"):
         finish_help(arguments, USAGE.format(names=", ".join(ENVIRONMENTS)))
         raise EmbrlError(
-            "fit on what? embrl fit SOURCE, an environment, a .npz or .parquet file, or a Minari "
-            "data set"
+            "SOURCE is missing: embrl fit SOURCE, an environment, a .npz or .parquet file, or a "
+            "Minari data set"
         )
     where, config, out = _configured(arguments[0], arguments[1:])
     check_free(out)
@@ -118,7 +118,7 @@ def _data(source: str, arguments: Sequence[str]) -> DataSource:
     like = value_of("--spaces", arguments, "")
     counts = {flag: value_of(flag, arguments, "") for flag in ("--states", "--actions")}
     if like and any(counts.values()):
-        raise EmbrlError("--spaces says all: leave --states and --actions out")
+        raise EmbrlError("--spaces excludes --states and --actions; leave them out")
     if like:
         env: Any = envs.configure(like).build()
         if isinstance(env, envs.Environment):
@@ -132,7 +132,7 @@ def _discrete(flag: str, text: str) -> gymnasium.spaces.Discrete | None:
     if not text:
         return None
     if not text.isdecimal() or int(text) < 1:
-        raise EmbrlError(f"{flag} is {text}: choose a whole number from 1")
+        raise SettingError(flag, "a whole number from 1", text)
     return gymnasium.spaces.Discrete(int(text))
 
 
@@ -146,16 +146,26 @@ def _environment(source: str, arguments: Sequence[str]) -> DataSource:
 
 def _of_data() -> list[Field]:
     return [
-        field("states", int | None, None, "Discrete states; left out: as many as are in the data."),
-        field("actions", int | None, None, "Discrete actions; left out: likewise."),
-        field("spaces", str | None, None, "An environment whose spaces the data are of."),
+        field(
+            "states",
+            int | None,
+            None,
+            "Number of discrete states. Default: as many as are in the data.",
+        ),
+        field(
+            "actions",
+            int | None,
+            None,
+            "Number of discrete actions. Default: as many as are in the data.",
+        ),
+        field("spaces", str | None, None, "Environment whose spaces the data are of."),
     ]
 
 
 def _of_environments(default: RunConfig) -> list[Field]:
     rollout = _Collecting(default.rollout.num_envs, default.rollout.sticky_action_prob)
     return [
-        field("policy", str | None, None, "A run whose policy acts; left out: random actions."),
+        field("policy", str | None, None, "Run folder whose policy acts. Default: random actions."),
         ("env", type(default.env), default.env),
         ("rollout", _Collecting, rollout),
     ]
@@ -166,12 +176,17 @@ def _flags(where: DataSource, default: RunConfig, settings: str, extra: list[Fie
     return dataclasses.make_dataclass(
         "Fit",
         [
-            field("method", Literal[tuple(METHODS)], default.method, "What is embedded, and how."),
-            field("settings", Literal[get_args(Settings)], settings, "Where defaults come from."),
-            field("seed", int, default.seed, "Where all randomness comes from."),
             field(
-                "out", Path, Path("embeddings") / f"{name}-{default.method}", "The folder to write."
+                "method",
+                Literal[tuple(METHODS)],
+                default.method,
+                "Method: what is embedded, and the objectives that embeddings are trained on.",
             ),
+            field(
+                "settings", Literal[get_args(Settings)], settings, "Source of the other defaults."
+            ),
+            field("seed", int, default.seed, "Random seed, 0 to 4294967295."),
+            field("out", Path, Path("embeddings") / f"{name}-{default.method}", "Folder to write."),
             objectives(default),
             *extra,
             *sections(default, *SECTIONS),

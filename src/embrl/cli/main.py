@@ -1,4 +1,4 @@
-"""`embrl COMMAND ...`"""
+"""Entry point of the command line, `embrl COMMAND ...`."""
 
 import os
 import sys
@@ -9,7 +9,7 @@ from embrl.core.errors import EmbrlError
 from embrl.core.registry import Registry, load_plugin
 
 STARTED = time.perf_counter()
-"""As near to the command's beginning as Python lets us see."""
+"""Time at which the command began, as early as Python can tell."""
 
 COMMANDS = Registry(
     "command",
@@ -24,7 +24,7 @@ COMMANDS = Registry(
         "predict": "embrl.cli.predict:predict",
         "reproduce": "embrl.papers.cli:reproduce",
         "sweep": "embrl.cli.sweep:sweep",
-        "agents": "embrl.cli.agents:agents",
+        "agents": "embrl.agents.cli:agents",
     },
 )
 """Name to a function of the arguments after it. A new command is one file and one line here."""
@@ -32,44 +32,44 @@ COMMANDS = Registry(
 USAGE = """\
 embrl: embeddings for reinforcement learning
 
-  embrl train ENV ...         learn an embedding and a policy in it; ENV: gridworld, recommender,
+  embrl train ENV ...         train an embedding and a policy in it; ENV: gridworld, recommender,
                               slot_machine, continuous_gridworld, cart_pole, acrobot,
-                              mountain_car
-  embrl fit SOURCE ...        learn an embedding alone: of an environment, a file of transitions or
+                              mountain_car, or a Gymnasium id
+  embrl fit SOURCE ...        train an embedding alone, on an environment, a file of transitions or
                               a Minari data set
   embrl plot RUN              draw a run's learning curve and its embedding
-  embrl compare RUN RUN ...   set runs or panels side by side in a table and two pictures
-  embrl inspect RUN           say how good a run's embedding is, or one that embrl fit has left,
-                              and what is wrong with it
+  embrl compare RUN RUN ...   compare runs or panels in a table and two figures
+  embrl inspect RUN           report the quality of a run's embedding, or of a saved one
   embrl play RUN              play whole episodes with a run's policy, and film them
-  embrl export RUN            write a run's policy as ONNX and as plain NumPy
-  embrl predict POLICY OBS    say what a policy does in each state of a file
-  embrl reproduce FIG         run a figure of the paper: fig2, fig3a to fig3g
-  embrl sweep ENV ...         try settings, all points of a grid at once, and say which are best
+  embrl export RUN            export a run's policy to ONNX and to plain NumPy
+  embrl predict POLICY OBS    write a policy's actions for a file of observations
+  embrl reproduce FIG         reproduce a figure of the paper: fig2, fig3a to fig3g
+  embrl sweep ENV ...         train all points of a grid of settings, and report the best
   embrl agents COMMAND ...    populations of whole agents, and embeddings of them
 
-  embrl --plugin FILE.py COMMAND ...    with environments, objectives and methods of your own, from
-                                        a file or a module (docs/extending.md)
+  embrl --plugin FILE.py COMMAND ...    load environments, objectives, methods, decoders and
+                                        algorithms from a file or a module (docs/extending.md)
 
-embrl COMMAND --help says more of each."""
+embrl COMMAND --help describes each command."""
 
-GOES_ON = {
-    "train": "; --resume goes on from the last checkpoint",
-    "sweep": "; --resume goes on from the last checkpoint",
-    "agents": "; with --resume, collect and fit go on from what is saved",
-    "reproduce": "; the same command goes on from the last checkpoint",
+INTERRUPTED = {
+    "train": "; --resume continues from the last checkpoint",
+    "sweep": "; --resume continues from the last checkpoint",
+    "agents": "; with --resume, collect and fit continue from what is saved",
+    "reproduce": "; the same command continues from the last checkpoint",
 }
-"""What is said of commands that save themselves, once they are interrupted."""
+"""Hint after an interruption, for commands that save their progress."""
 
 FLAG = "--plugin"
-"""The one flag that stands before the command."""
+"""The one flag that precedes the command."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs a command.
+    """Run a command.
 
-    **Returns** the exit code: 0, or 2 for bad input, after one line on standard error that says
-    what is wrong, where and what would be right.
+    Returns:
+        The exit code: 0, or 2 for bad input, after one line on standard error that says what is
+        wrong, where, and what to do.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
@@ -81,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SystemExit as exit_:  # help was asked for
         return int(exit_.code or 0)
     except KeyboardInterrupt:
-        print(f"embrl: interrupted{GOES_ON.get(_command(arguments), '')}", file=sys.stderr)
+        print(f"embrl: interrupted{INTERRUPTED.get(_command(arguments), '')}", file=sys.stderr)
         return 130
     except BrokenPipeError:  # `embrl ... | head` has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nor fail at exit
@@ -117,7 +117,7 @@ def _load(named: list[str]) -> None:
 
 
 def _without_plugins(arguments: list[str]) -> tuple[list[str], list[str]]:
-    """What `--plugin` names, and the rest, which is the command."""
+    """Split arguments into plugins and the command."""
     named: list[str] = []
     rest = list(arguments)
     while rest and rest[0].partition("=")[0] == FLAG:
@@ -126,8 +126,8 @@ def _without_plugins(arguments: list[str]) -> tuple[list[str], list[str]]:
         if not given and rest:
             source = rest.pop(0)
         if not source:
-            raise EmbrlError(f"{FLAG} takes a file or a module: embrl {FLAG} FILE.py COMMAND ...")
+            raise EmbrlError(f"{FLAG} needs a file or a module: embrl {FLAG} FILE.py COMMAND ...")
         named.append(source)
     if any(argument.partition("=")[0] == FLAG for argument in rest):
-        raise EmbrlError(f"{FLAG} stands before the command: embrl {FLAG} FILE.py {rest[0]} ...")
+        raise EmbrlError(f"{FLAG} must precede the command: embrl {FLAG} FILE.py {rest[0]} ...")
     return named, rest or ["--help"]

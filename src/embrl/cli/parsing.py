@@ -1,11 +1,11 @@
-"""Flags from dataclasses, by tyro; its boxed messages become one line."""
+"""Parsing of flags into dataclasses with tyro, whose boxed messages become one line."""
 
 import contextlib
 import io
 import itertools
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 import tyro
@@ -16,23 +16,28 @@ Settings = TypeVar("Settings")
 
 
 def parse(kind: type[Settings], arguments: Sequence[str], program: str) -> Settings:
-    """An instance of the dataclass `kind` from command line arguments.
+    """Return an instance of a dataclass, from command line arguments.
+
+    Args:
+        kind: the dataclass; its fields are the flags.
+        arguments: of the command line.
+        program: the command, for help texts.
 
     Raises:
         EmbrlError: an argument is wrong; the message names the flag, what it got and what it takes.
     """
-    said = io.StringIO()
+    message = io.StringIO()
     try:
-        with contextlib.redirect_stderr(said), _wide_screen("--help" not in arguments):
+        with contextlib.redirect_stderr(message), _wide_screen("--help" not in arguments):
             return tyro.cli(kind, args=list(arguments), prog=program)
     except SystemExit as exit_:
         if not exit_.code:
             raise  # --help
-        raise EmbrlError(_one_line(said.getvalue())) from None
+        raise EmbrlError(_one_line(message.getvalue())) from None
 
 
 def value_of(flag: str, arguments: Sequence[str], default: str) -> str:
-    """What `--flag value` or `--flag=value` says, before the rest can be parsed."""
+    """Return the value of `--flag value` or `--flag=value`, before the rest can be parsed."""
     for here, after in itertools.zip_longest(arguments, arguments[1:]):
         if here == flag and after is not None:
             return after
@@ -42,7 +47,7 @@ def value_of(flag: str, arguments: Sequence[str], default: str) -> str:
 
 
 def finish_help(arguments: Sequence[str], text: str) -> None:
-    """Prints `text` and ends the command if it was asked for help."""
+    """Print `text` and end the command, if help was requested."""
     if "-h" in arguments or "--help" in arguments:
         print(text)
         sys.exit(0)
@@ -50,7 +55,7 @@ def finish_help(arguments: Sequence[str], text: str) -> None:
 
 def _one_line(box: str) -> str:
     lines = [
-        line.strip(" │╭╮╰╯─-━┃") if not _flag(line) else line.strip(" │")
+        line.strip(" │╭╮╰╯─-━┃") if not _is_flag(line) else line.strip(" │")
         for line in box.splitlines()
     ]
     _, *lines = [line for line in lines if line]  # the first is the box's title
@@ -58,13 +63,13 @@ def _one_line(box: str) -> str:
     return " ".join(lines).replace("Argument helptext:", "; it takes").replace(" .", ".")
 
 
-def _flag(line: str) -> bool:
+def _is_flag(line: str) -> bool:
     return line.strip(" │").startswith("--") and any(c.isalpha() for c in line)
 
 
 @contextlib.contextmanager
-def _wide_screen(wide: bool):
-    """So that a message is not broken into lines; help keeps the real width."""
+def _wide_screen(wide: bool) -> Iterator[None]:
+    """Keep messages from being broken into lines; help keeps the real width."""
     before = os.environ.get("COLUMNS")
     if wide:
         os.environ["COLUMNS"] = "1000"

@@ -1,4 +1,4 @@
-"""`embrl predict POLICY OBSERVATIONS`"""
+"""The command `embrl predict POLICY OBSERVATIONS`."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -12,35 +12,35 @@ from embrl.cli.parsing import finish_help, parse
 USAGE = """\
 usage: embrl predict POLICY OBSERVATIONS [--out FILE] [--seed K] [--draw S]
 
-Says what a policy does in each of many states, which need not fit into memory.
+Write the actions of a policy for many observations, which need not fit into memory.
 
-  POLICY          a folder of embrl export, or a run folder
-  OBSERVATIONS    .npy, .npz, .csv, .jsonl or .parquet, an observation a row; or - for standard
-                  input, an observation a line in JSON, each answered at once
-  --out FILE      the same kinds of file (default: an action a line in JSON, on standard output)
-  --seed K        of a run: the seed whose policy it is (default: 0)
-  --draw S        draws actions, by noise from this seed (default: the action of the likeliest
-                  internal one)"""
+  POLICY          folder of embrl export, or run folder
+  OBSERVATIONS    .npy, .npz, .csv, .jsonl or .parquet, an observation per row; or - for standard
+                  input, one observation per line in JSON, each answered at once
+  --out FILE      file of the same kinds (default: one action per line in JSON, on standard output)
+  --seed K        index of a run's seed (default: 0)
+  --draw S        random seed to draw actions with (default: the action of the most likely
+                  internal action)"""
 
 
 @dataclasses.dataclass(frozen=True)
 class _Predict:
     policy: Annotated[Path, tyro.conf.Positional]
-    """The policy."""
+    """Exported policy or run folder."""
     observations: Annotated[str, tyro.conf.Positional]
-    """The observations."""
+    """File of observations."""
     out: Path | None = None
-    """The actions."""
+    """File to write the actions to."""
     seed: int = 0
-    """Of a run."""
+    """Index of a run's seed."""
     draw: int | None = None
-    """Seed of the noise."""
+    """Random seed to draw actions with."""
 
 
 def predict(arguments: Sequence[str]) -> None:
-    """Writes actions; to a file, prints how many."""
+    """Write actions; to a file, and then print how many."""
     finish_help(arguments, USAGE)
-    from embrl.deploy import predicting
+    from embrl.deploy import predict as predicting
 
     # To tyro a lone dash is no argument.
     given = parse(_Predict, ["./-" if a == "-" else a for a in arguments], "embrl predict")

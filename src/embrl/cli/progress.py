@@ -1,4 +1,4 @@
-"""How far a run has come: a bar on a terminal, a line now and then elsewhere."""
+"""Progress of a run: a bar on a terminal, a line now and then elsewhere."""
 
 import time
 from types import TracebackType
@@ -12,18 +12,23 @@ from embrl.training.loop import Progress as Step
 from embrl.training.loop import ProgressCallback
 
 LINE_EVERY = 10.0
-"""Seconds between two lines where there is no terminal."""
+"""Seconds between two lines where the output is not a terminal."""
 
 
 VALUES = {"pre-training": "loss", "fitting": "loss", "lineages": "mean return"}
-"""What the value of a stage is called, where it is no return."""
+"""Name of the value that a stage shows, where it is not a return."""
 
 
 class ProgressBar:
-    """Shows each step of a run."""
+    """Progress bar of a run."""
 
     def __init__(self, console: Console, of: RunConfig | str) -> None:
-        """`of`: a run, or a title."""
+        """Create the bar.
+
+        Args:
+            console: where to print.
+            of: a run's configuration, or a title.
+        """
         self.console = console
         self.title = (
             of if isinstance(of, str) else f"{of.method} + {of.algorithm} on {of.environment}"
@@ -56,7 +61,7 @@ class ProgressBar:
         self.bar.stop()
 
     def begin(self, part: str) -> ProgressCallback:
-        """A new run of several; `part` says which. Returns who watches it."""
+        """Begin a new run of several, which `part` names, and return its callback."""
         for task in self.tasks.values():
             self.bar.remove_task(task)  # type: ignore[arg-type]
         self.tasks, self.first = {}, None
@@ -64,7 +69,7 @@ class ProgressBar:
         return self.show
 
     def show(self, step: Step) -> None:
-        """For `embrl.training.loop.train` to call."""
+        """Show a step; a callback for `embrl.training.loop.train`."""
         for message in step.messages:
             self.console.print(f"{self.title}: {message}", highlight=False, soft_wrap=True)
         stage = self.part + step.stage

@@ -25,7 +25,7 @@ from embrl.sweep.grids import GRIDS
 
 USAGE = """\
 usage: embrl sweep ENV --over NAME VALUE [VALUE ...] [--over ...] [--grid {grids}]
-                   [--by auc|final] [--rows N] [--out DIR] [all flags of embrl train]
+                   [--by auc|final] [--replicas N] [--out DIR] [all flags of embrl train]
        embrl sweep --resume --out DIR
 
 Train every point of a grid of settings, with points in parallel where possible, and write table.md,
@@ -35,8 +35,8 @@ table.csv, grid.png and sweep.json, which has the best point as flags of embrl t
                           written with commas: --over policy.hidden 64,64 128,128
   --grid NAME             named grid; --over adds settings to it, or replaces their values
   --by auc|final          score of a point: mean return over training (default), or final return
-  --rows N                maximum number of replicas (seeds of all points) trained at once
-                          (default: {rows})
+  --replicas N            maximum number of replicas (seeds of all points) trained at once
+                          (default: {replicas})
   --seed N                random seed (default: 1); not 0, which embrl train reports with: a point
                           must be chosen on seeds that the report does not use
   --resume                continue an interrupted sweep
@@ -45,7 +45,7 @@ embrl sweep ENV --help lists all flags of an environment."""
 
 OVER = "--over"
 
-OWN = (OVER, "--grid", "--by", "--rows", "--seed", "--seeds", "--out", "--resume")
+OWN = (OVER, "--grid", "--by", "--replicas", "--seed", "--seeds", "--out", "--resume")
 """Flags of a sweep that `embrl train` does not take over."""
 
 
@@ -55,7 +55,7 @@ def sweep(arguments: Sequence[str]) -> None:
     if not arguments or not {"-h", "--help"}.isdisjoint(arguments):
         plugins.load_installed()  # so that the help names their environments
     if not arguments or arguments[0].startswith("-"):
-        finish_help(arguments, USAGE.format(grids="|".join(GRIDS), rows=sweeps.ROWS))
+        finish_help(arguments, USAGE.format(grids="|".join(GRIDS), replicas=sweeps.REPLICAS))
         plan, out, resume = _resumed(arguments)
         rest = files.read_json(out / sweeps.FILE).get("train", [])
     else:
@@ -64,7 +64,7 @@ def sweep(arguments: Sequence[str]) -> None:
         config, given = configured(environment, flags, "sweep", seed=1, extra=_own_flags())
         grid = GRIDS[given.grid](config) if given.grid else {}
         grid = {**grid, **_values(config, over)}
-        plan = sweeps.Sweep(config, grid, given.by, given.rows)
+        plan = sweeps.Sweep(config, grid, given.by, given.replicas)
         out, resume, rest = given.out, given.resume, [environment, *_without(OWN, rest)]
     console = Console()
     with ProgressBar(console, plan.config) as bar:
@@ -90,7 +90,12 @@ def _own_flags() -> list[Any]:
         ),
         field("grid", str, "", f"Named grid: {', '.join(GRIDS)}."),
         field("by", sweeps.By, "auc", "Score of a point: mean return over training, or the last."),
-        field("rows", int, sweeps.ROWS, "Maximum number of replicas trained at once, 1 or more."),
+        field(
+            "replicas",
+            int,
+            sweeps.REPLICAS,
+            "Maximum number of replicas trained at once, 1 or more.",
+        ),
     ]
 
 
@@ -160,9 +165,6 @@ def _dotted(config: RunConfig, name: str) -> str:
     if not name:
         raise EmbrlError(f"{OVER} must be followed by a setting and the values to try, got nothing")
     plain = name.removeprefix("--").replace("-", "_")
-    section, dot, field_ = plain.partition(".")
-    if section == config.algorithm:
-        plain = f"hyper{dot}{field_}"
     validate_name(config, plain)
     return plain
 

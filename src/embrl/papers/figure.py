@@ -71,7 +71,7 @@ def draw(panel: Panel, results: Sequence[PanelResult], path: Path) -> None:
 def _curve(result: PanelResult) -> Curve:
     return Curve(
         result.line.label,
-        result.samples,
+        result.timesteps,
         result.returns,
         result.line.config.environment,
         result.random_return,
@@ -151,14 +151,16 @@ def _draw(axes: "Axes", one: StyledCurve) -> None:
     curve, colour, dash = one.curve, COLOURS[one.colour], DASHES[one.dash % len(DASHES)]
     mean, low, high = bootstrap_mean(curve.returns)
     if curve.seeds > 1:
-        axes.fill_between(curve.samples, low, high, color=colour, alpha=0.13, linewidth=0, zorder=2)
+        axes.fill_between(
+            curve.timesteps, low, high, color=colour, alpha=0.13, linewidth=0, zorder=2
+        )
         axes.plot(
-            curve.samples, _extremes(curve).T, linestyle=dash, color=colour, alpha=0.4,
+            curve.timesteps, _extremes(curve).T, linestyle=dash, color=colour, alpha=0.4,
             linewidth=0.6, zorder=3,
         )  # fmt: skip
-    marker = "o" if curve.samples.size == 1 else ""
+    marker = "o" if curve.timesteps.size == 1 else ""
     axes.plot(
-        curve.samples, mean, linestyle=dash, color=colour, linewidth=2.0, label=curve.label,
+        curve.timesteps, mean, linestyle=dash, color=colour, linewidth=2.0, label=curve.label,
         marker=marker, zorder=4,
     )  # fmt: skip
 

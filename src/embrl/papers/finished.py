@@ -96,7 +96,7 @@ def _result(line: PanelLine, curve: Curve, known: Mapping[str, Any], place: str)
     try:
         return PanelResult(
             line,
-            curve.samples,
+            curve.timesteps,
             np.asarray(curve.returns),
             random_return=float(known["random_return"]),
             best_known_return=curve.best_known_return,

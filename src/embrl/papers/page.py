@@ -54,8 +54,8 @@ def lines_table(curves: Sequence[dict[str, Any]]) -> str:
     rows = []
     for curve in curves:
         half = "–"
-        if curve["samples_to_half_mean"] is not None:
-            half = counted(curve["samples_to_half_mean"], curve["samples_to_half_ci95"])
+        if curve["timesteps_to_half_mean"] is not None:
+            half = counted(curve["timesteps_to_half_mean"], curve["timesteps_to_half_ci95"])
             half += f" ({curve['seeds_at_half']} of {curve['seeds']})"
         rows.append(
             [
@@ -84,7 +84,9 @@ def differences_table(differences: Sequence[dict[str, Any]]) -> str:
                 number(pair[name]["mean"], pair[name]["ci95"], digits)
                 for name in ("final_return", "auc")
             ),
-            "–" if pair["samples_to_half"] is None else counted(*pair["samples_to_half"].values()),
+            "–"
+            if pair["timesteps_to_half"] is None
+            else counted(*pair["timesteps_to_half"].values()),
         ]
         for pair in differences
     ]

@@ -15,7 +15,7 @@ Group = Literal["published", "tuned", "ours"]
 settings were found by a search with JSAE's grid and budget, `ours` for JSAE with a single setting
 for every environment."""
 
-Measure = Literal["auc", "final_return", "samples_to_half"]
+Measure = Literal["auc", "final_return", "timesteps_to_half"]
 
 GROUPS: tuple[Group, ...] = get_args(Group)
 SEEDS = 10
@@ -103,19 +103,19 @@ QUICK_STEPS = 300
 def shorter(config: RunConfig) -> RunConfig:
     """Return the configuration with a twentieth of the environment steps."""
     fit, evaluation, epoch = config.pretrain, config.evaluation, config.rollout.steps_per_update
-    samples = config.total_timesteps // SHORTER
+    timesteps = config.total_timesteps // SHORTER
     return dataclasses.replace(
         config,
         seeds=min(config.seeds, QUICK_SEEDS),
-        total_timesteps=samples,
+        total_timesteps=timesteps,
         pretrain=dataclasses.replace(
             fit,
-            total_timesteps=min(pretrain.timesteps, int(QUICK_PRETRAINING * samples)),
+            total_timesteps=min(pretrain.timesteps, int(QUICK_PRETRAINING * timesteps)),
             steps=min(pretrain.gradient_steps, QUICK_STEPS),
         ),
         evaluation=dataclasses.replace(
             evaluation,
-            every=epoch * max(1, min(evaluation.every, samples // 6) // epoch),
+            every=epoch * max(1, min(evaluation.every, timesteps // 6) // epoch),
             episodes=min(evaluation.episodes, 10),
             final_episodes=20,
         ),

@@ -124,9 +124,9 @@ def curves_csv(results: Sequence[PanelResult]) -> str:
     """Return a CSV table of every evaluation of every seed, with all digits."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["label", "seed", "samples", "return_mean"])
+    writer.writerow(["label", "seed", "timesteps", "return_mean"])
     for result in results:
         for seed, returns in enumerate(np.asarray(result.returns)):
-            for samples, value in zip(result.samples, returns, strict=True):
-                writer.writerow([result.line.label, seed, int(samples), float(value)])
+            for timesteps, value in zip(result.timesteps, returns, strict=True):
+                writer.writerow([result.line.label, seed, int(timesteps), float(value)])
     return text.getvalue()

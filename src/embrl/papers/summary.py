@@ -11,11 +11,11 @@ import numpy as np
 from jaxtyping import Float
 
 from embrl.config.run import as_json
-from embrl.core.statistics import bootstrap_difference, bootstrap_mean, budget_area, samples_to
+from embrl.core.statistics import bootstrap_difference, bootstrap_mean, budget_area, timesteps_to
 from embrl.papers.panel import Claim, Measure, PanelLine
 from embrl.report.claims import Difference, ci95, judge
 
-MEASURES: tuple[Measure, ...] = ("final_return", "auc", "samples_to_half")
+MEASURES: tuple[Measure, ...] = ("final_return", "auc", "timesteps_to_half")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -23,7 +23,7 @@ class PanelResult:
     """Results of a line's run."""
 
     line: PanelLine
-    samples: Float[np.ndarray, " E"]
+    timesteps: Float[np.ndarray, " E"]
     """Environment steps taken until each evaluation, pre-training included."""
     returns: Float[np.ndarray, "seeds E"]
     """Mean return of each evaluation."""
@@ -42,7 +42,7 @@ class PanelResult:
     def auc(self) -> Float[np.ndarray, " seeds"]:
         """Mean return of each seed over the whole budget; see `budget_area`."""
         budget = self.line.config.total_timesteps
-        return budget_area(self.samples, self.returns, self.random_return, budget)
+        return budget_area(self.timesteps, self.returns, self.random_return, budget)
 
     @property
     def level(self) -> float:
@@ -52,12 +52,12 @@ class PanelResult:
     @property
     def reached(self) -> int:
         """Number of seeds that reached `level`."""
-        return int(np.isfinite(samples_to(self.samples, self.returns, self.level)).sum())
+        return int(np.isfinite(timesteps_to(self.timesteps, self.returns, self.level)).sum())
 
     @property
-    def samples_to_half(self) -> Float[np.ndarray, " seeds"]:
+    def timesteps_to_half(self) -> Float[np.ndarray, " seeds"]:
         """Environment steps until each seed reached `level`; the budget if it never did."""
-        needed = samples_to(self.samples, self.returns, self.level)
+        needed = timesteps_to(self.timesteps, self.returns, self.level)
         return np.minimum(needed, self.line.config.total_timesteps)
 
     def measure(self, name: Measure) -> Float[np.ndarray, " seeds"]:
@@ -111,7 +111,7 @@ def differences(claims: Sequence[Claim], results: Sequence[PanelResult]) -> list
             "worse": worse,
             **{
                 measure: difference(by_label[better], by_label[worse], measure)._asdict()
-                if measure != "samples_to_half" or np.isfinite(by_label[better].level)
+                if measure != "timesteps_to_half" or np.isfinite(by_label[better].level)
                 else None
                 for measure in MEASURES
             },
@@ -124,7 +124,7 @@ def curve_entry(result: PanelResult) -> dict[str, Any]:
     """Return a line's entry of a panel's summary."""
     line, config = result.line, result.line.config
     final, auc = bootstrap_mean(result.final_return), bootstrap_mean(result.auc)
-    half = bootstrap_mean(result.samples_to_half)
+    half = bootstrap_mean(result.timesteps_to_half)
     known = np.isfinite(result.level)
     return {
         "label": line.label,
@@ -134,7 +134,7 @@ def curve_entry(result: PanelResult) -> dict[str, Any]:
         "env": config.environment,
         "actuators": getattr(config.env, "actuators", None),
         "seeds": len(result.returns),
-        "samples": int(result.samples[-1]),
+        "timesteps": int(result.timesteps[-1]),
         "budget": config.total_timesteps,
         "drawn": line.drawn,
         "final_return_mean": float(final.mean),
@@ -146,9 +146,9 @@ def curve_entry(result: PanelResult) -> dict[str, Any]:
         "auc_ci95": ci95(auc),
         "auc_per_seed": result.auc.tolist(),
         "half_level": result.level if known else None,
-        "samples_to_half_mean": float(half.mean) if known else None,
-        "samples_to_half_ci95": ci95(half) if known else None,
-        "samples_to_half_per_seed": result.samples_to_half.tolist() if known else None,
+        "timesteps_to_half_mean": float(half.mean) if known else None,
+        "timesteps_to_half_ci95": ci95(half) if known else None,
+        "timesteps_to_half_per_seed": result.timesteps_to_half.tolist() if known else None,
         "seeds_at_half": result.reached,
         "random_return": result.random_return,
         "best_known_return": result.best_known_return,

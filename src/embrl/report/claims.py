@@ -62,7 +62,7 @@ def claims_table(claims: Sequence[dict[str, Any]]) -> str:
     """Return a Markdown table with a row for each claim, as `judge` makes them."""
     rows = []
     for claim in claims:
-        show = counted if claim.get("measure") == "samples_to_half" else number
+        show = counted if claim.get("measure") == "timesteps_to_half" else number
         rows.append(
             [
                 claim["claim"],

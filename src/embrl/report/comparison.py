@@ -15,7 +15,7 @@ from embrl.core.statistics import (
     bootstrap_mean,
     budget_area,
     probability_of_improvement,
-    samples_to,
+    timesteps_to,
 )
 from embrl.report.curves import Curve
 from embrl.report.drawing import short_count
@@ -62,7 +62,7 @@ class ComparisonRow:
     """Return of the worst seed at the last evaluation."""
     final_best: float
     """Return of the best seed at the last evaluation."""
-    samples_to_level: float
+    timesteps_to_level: float
     """Mean environment steps until the level was reached, over the seeds that reached it; nan if
     none did."""
     seeds_at_level: int
@@ -194,12 +194,12 @@ class _Area(NamedTuple):
 
 def _area(curve: Curve, curves: Sequence[Curve]) -> _Area:
     peers = [other for other in curves if other.environment == curve.environment]
-    budget = float(min(other.samples[-1] for other in peers))
+    budget = float(min(other.timesteps[-1] for other in peers))
     if budget > 0 and _count_from_0(peers):
         start = curve.random_return or 0.0
-        return _Area(budget_area(curve.samples, curve.returns, start, budget), 0.0, budget)
-    own = area_under_curve(curve.samples, curve.returns)
-    return _Area(own, float(curve.samples[0]), float(curve.samples[-1]))
+        return _Area(budget_area(curve.timesteps, curve.returns, start, budget), 0.0, budget)
+    own = area_under_curve(curve.timesteps, curve.returns)
+    return _Area(own, float(curve.timesteps[0]), float(curve.timesteps[-1]))
 
 
 def _count_from_0(curves: Sequence[Curve]) -> bool:
@@ -211,7 +211,7 @@ def _row(curve: Curve, area: _Area, level: float | None) -> ComparisonRow:
     final = curve.returns[:, -1]
     mean, low, high = map(float, bootstrap_mean(final))
     auc, auc_low, auc_high = map(float, bootstrap_mean(area.of_seeds))
-    needed = samples_to(curve.samples, curve.returns, np.inf if level is None else level)
+    needed = timesteps_to(curve.timesteps, curve.returns, np.inf if level is None else level)
     needed = needed[np.isfinite(needed)]
     return ComparisonRow(
         label=curve.label,
@@ -221,7 +221,7 @@ def _row(curve: Curve, area: _Area, level: float | None) -> ComparisonRow:
         final_high=high,
         final_worst=float(final.min()),
         final_best=float(final.max()),
-        samples_to_level=float(needed.mean()) if needed.size else np.nan,
+        timesteps_to_level=float(needed.mean()) if needed.size else np.nan,
         seeds_at_level=int(needed.size),
         auc=auc,
         auc_low=auc_low,
@@ -249,7 +249,7 @@ def _notes(curves: Sequence[Curve]) -> list[str]:
     if len(environments) > 1:
         named = ", ".join(name or "unnamed" for name in environments)
         notes.append(f"The runs are of different environments: {named}.")
-    ranges = {(curve.samples[0], curve.samples[-1]) for curve in curves}
+    ranges = {(curve.timesteps[0], curve.timesteps[-1]) for curve in curves}
     ends = sorted({end for _, end in ranges})
     if not _count_from_0(curves) and len(ranges) > 1:
         spans = ", ".join(f"{short_count(a)} to {short_count(b)}" for a, b in sorted(ranges))

@@ -51,7 +51,7 @@ def plot_curves(curves: Sequence[Curve], path: str | Path, title: str) -> None:
         handles = [_draw(axes, curve, at) for at, curve in enumerate(curves)]
         axes.margins(x=0.01)
         # Start at 0, so that the steps spent before the first evaluation show.
-        axes.set_xlim(left=min(0.0, *(curve.samples[0] for curve in curves)))
+        axes.set_xlim(left=min(0.0, *(curve.timesteps[0] for curve in curves)))
         label_learning_axes(
             axes,
             title,
@@ -95,11 +95,11 @@ def _draw(axes: "Axes", curve: Curve, at: int) -> "Line2D":
     colour = PALETTE[at % len(PALETTE)]
     dashes = ("-", "--", ":", "-.")[at // len(PALETTE) % 4]
     # A curve of a single evaluation has no visible line.
-    marker = "o" if curve.samples.size == 1 else ""
+    marker = "o" if curve.timesteps.size == 1 else ""
     mean, low, high = bootstrap_mean(curve.returns)
-    axes.fill_between(curve.samples, low, high, color=colour, alpha=0.18, linewidth=0, zorder=2)
+    axes.fill_between(curve.timesteps, low, high, color=colour, alpha=0.18, linewidth=0, zorder=2)
     axes.plot(
-        curve.samples,
+        curve.timesteps,
         curve.returns.T,
         color=colour,
         alpha=0.45,
@@ -110,7 +110,7 @@ def _draw(axes: "Axes", curve: Curve, at: int) -> "Line2D":
     )
     seeds = "1 seed" if curve.seeds == 1 else f"{curve.seeds} seeds"
     (line,) = axes.plot(
-        curve.samples,
+        curve.timesteps,
         mean,
         dashes,
         color=colour,

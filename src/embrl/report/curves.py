@@ -16,7 +16,7 @@ from embrl.storage.run_folder import RunFolder
 
 PANEL_CURVES = "curves.csv"
 """File of a panel with one row for each curve, seed and evaluation."""
-PANEL_COLUMNS = {"label": str, "seed": int, "samples": int, "return_mean": float}
+PANEL_COLUMNS = {"label": str, "seed": int, "timesteps": int, "return_mean": float}
 PANEL_SUMMARY = "summary.json"
 
 
@@ -25,7 +25,7 @@ class Curve:
     """Returns of a run at each of its evaluations, with the values it can be compared with."""
 
     label: str
-    samples: Float[np.ndarray, " E"]
+    timesteps: Float[np.ndarray, " E"]
     """Environment steps taken until each evaluation, pre-training included; increasing."""
     returns: Float[np.ndarray, "seeds E"]
     """Mean return of each evaluation."""
@@ -40,14 +40,14 @@ class Curve:
     """Name of the folder that the curve was read from, of a run or a panel."""
 
     def __post_init__(self) -> None:
-        samples, returns = np.shape(self.samples), np.shape(self.returns)
-        if len(samples) != 1 or len(returns) != 2 or returns[1:] != samples or 0 in returns:
+        timesteps, returns = np.shape(self.timesteps), np.shape(self.returns)
+        if len(timesteps) != 1 or len(returns) != 2 or returns[1:] != timesteps or 0 in returns:
             raise EmbrlError(
-                f"curve {self.label!r}: samples and returns must have the shapes (E,) and "
-                f"(seeds, E), got {samples} and {returns}"
+                f"curve {self.label!r}: timesteps and returns must have the shapes (E,) and "
+                f"(seeds, E), got {timesteps} and {returns}"
             )
-        if not np.all(np.diff(self.samples) > 0):
-            raise EmbrlError(f"curve {self.label!r}: samples must increase")
+        if not np.all(np.diff(self.timesteps) > 0):
+            raise EmbrlError(f"curve {self.label!r}: timesteps must increase")
 
     @property
     def seeds(self) -> int:
@@ -111,11 +111,11 @@ def read_curve(folder: RunFolder, label: str | None = None) -> Curve:
     """
     config = folder.config()
     summary = folder.summary() if folder.complete else {}
-    samples, returns = by_seed(folder.seed_metrics(), str(folder.path / "metrics.csv"))
+    timesteps, returns = by_seed(folder.seed_metrics(), str(folder.path / "metrics.csv"))
     place = str(folder.path / "summary.json")
     return Curve(
         label=label or _label(str(config.get("algorithm", "")), str(config.get("method", ""))),
-        samples=samples,
+        timesteps=timesteps,
         returns=returns,
         environment=str(config.get("environment", "")),
         random_return=_json_number(summary, "random_return", place),
@@ -128,7 +128,7 @@ def read_curve(folder: RunFolder, label: str | None = None) -> Curve:
 def by_seed(
     columns: Mapping[str, np.ndarray], place: str
 ) -> tuple[Float[np.ndarray, " E"], Float[np.ndarray, "seeds E"]]:
-    """Arrange the columns `seed`, `samples` and `return_mean` by seed.
+    """Arrange the columns `seed`, `timesteps` and `return_mean` by seed.
 
     Args:
         columns: One value for each seed and evaluation, in any order.
@@ -141,13 +141,13 @@ def by_seed(
         EmbrlError: A column is missing, a row stands twice, or the seeds were evaluated after
             different numbers of environment steps.
     """
-    for column in ("seed", "samples", "return_mean"):
+    for column in ("seed", "timesteps", "return_mean"):
         if column not in columns:
             raise EmbrlError(f"{place} has no column {column}")
-    seed, samples = columns["seed"], columns["timesteps"]
-    order = np.lexsort((samples, seed))
+    seed, timesteps = columns["seed"], columns["timesteps"]
+    order = np.lexsort((timesteps, seed))
     seeds, starts = np.unique(seed[order], return_index=True)
-    points = np.split(samples[order], starts[1:])
+    points = np.split(timesteps[order], starts[1:])
     for one, own in zip(seeds, points, strict=True):
         if np.any(np.diff(own) == 0):
             twice = own[:-1][np.diff(own) == 0][0]
@@ -231,14 +231,14 @@ def _panel_curve(
         raise EmbrlError(
             f"{path / PANEL_CURVES} has no rows of {label!r}, which {PANEL_SUMMARY} names"
         )
-    samples, returns = by_seed(rows, f"{path / PANEL_CURVES}, {label!r}")
+    timesteps, returns = by_seed(rows, f"{path / PANEL_CURVES}, {label!r}")
     place = f"{path / PANEL_SUMMARY}, {label!r}"
     speed, wall = (_json_number(known, key, place) for key in ("timesteps_per_s", "wall_s"))
     if speed is None and wall:
-        speed = returns.shape[0] * float(samples[-1]) / wall
+        speed = returns.shape[0] * float(timesteps[-1]) / wall
     return Curve(
         label=label,
-        samples=samples,
+        timesteps=timesteps,
         returns=returns,
         environment=str(known.get("env") or ""),
         random_return=_json_number(known, "random_return", place),

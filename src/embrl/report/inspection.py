@@ -74,7 +74,7 @@ class Inspection:
     """Measures taken after pre-training."""
     monitoring: tuple[MeasureRow, ...]
     """Newest measures taken during training."""
-    samples: int | None
+    timesteps: int | None
     """Environment steps until the newest measures."""
     findings: tuple[str, ...]
     """What is wrong with the embedding."""
@@ -102,7 +102,7 @@ def inspect(path: str | Path, seed: int | None = None) -> Inspection:
     if kind is not None and not kind.embeds:
         return Inspection(title, (), (), (), None, (), (f"Method {method} has no embedding.",))
     reports = _quality(folder)
-    samples, newest = _monitoring(folder)
+    timesteps, newest = _monitoring(folder)
     seeds = sorted(reports.keys() | newest.keys())
     if not seeds:
         raise EmbrlError(f"{path} has no measures yet; wait until pre-training is over")
@@ -120,7 +120,7 @@ def inspect(path: str | Path, seed: int | None = None) -> Inspection:
             for name, (label, ideal) in MONITORING.items()
             if any(name in measures for measures in new)
         ),
-        samples=samples,
+        timesteps=timesteps,
         findings=tuple(_findings(seeds, old, new)),
         notes=tuple(_notes(old, new)),
     )
@@ -135,16 +135,16 @@ def inspect_embedding(path: str | Path) -> Inspection:
     manifest = fitted.read_manifest(path)
     source, report = manifest["source"], manifest["quality"]
     seed = int(source.get("seed") or 0)
-    samples = int(source.get("samples") or 0)
+    timesteps = int(source.get("timesteps") or 0)
     return Inspection(
         title=(
-            f"{manifest['method']} on {source.get('name')}, {samples:,} transitions, "
+            f"{manifest['method']} on {source.get('name')}, {timesteps:,} transitions, "
             f"{_space(manifest['observation_space'])}, {_space(manifest['action_space'])}, {path}"
         ),
         seeds=(seed,),
         quality=tuple(_quality_lines([report])) if report else (),
         monitoring=(),
-        samples=None,
+        timesteps=None,
         findings=tuple(_findings([seed], [report], [{}])),
         notes=() if report else ("There are no measures of quality, because the run took none.",),
         after="the fit",
@@ -177,7 +177,7 @@ def _monitoring(folder: RunFolder) -> tuple[int | None, dict[int, SeedMeasures]]
         return None, {}
     columns = folder.seed_metrics()
     newest: dict[int, SeedMeasures] = {}
-    samples = None
+    timesteps = None
     for row, seed in enumerate(columns["seed"]):
         measures = {
             name: float(columns[name][row])
@@ -185,8 +185,8 @@ def _monitoring(folder: RunFolder) -> tuple[int | None, dict[int, SeedMeasures]]
             if name in columns and not math.isnan(columns[name][row])
         }
         if measures:
-            newest[int(seed)], samples = measures, int(columns["timesteps"][row])
-    return samples, newest
+            newest[int(seed)], timesteps = measures, int(columns["timesteps"][row])
+    return timesteps, newest
 
 
 def _quality_lines(reports: list[SeedMeasures]) -> Iterator[MeasureRow]:
@@ -298,7 +298,7 @@ def to_rich(inspection: Inspection) -> "list[Table]":
     if inspection.quality:
         tables.append(_table(f"After {inspection.after}", inspection.seeds, inspection.quality))
     if inspection.monitoring:
-        heading = f"Now, after {short_count(inspection.samples or 0)} environment steps"
+        heading = f"Now, after {short_count(inspection.timesteps or 0)} environment steps"
         tables.append(_table(heading, inspection.seeds, inspection.monitoring))
     return tables
 

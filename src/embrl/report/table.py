@@ -105,8 +105,8 @@ def _cells(comparison: Comparison, line_break: str) -> list[list[str]]:
     def reached(row: ComparisonRow) -> str:
         if level is None:
             return NOTHING
-        samples = short_count(row.samples_to_level) if row.seeds_at_level else NOTHING
-        return f"{samples}{line_break}({row.seeds_at_level} of {row.seeds})"
+        timesteps = short_count(row.timesteps_to_level) if row.seeds_at_level else NOTHING
+        return f"{timesteps}{line_break}({row.seeds_at_level} of {row.seeds})"
 
     header = [
         "run",

@@ -27,7 +27,7 @@ from embrl.training.trainer import Trainer
 
 By = Literal["auc", "final"]
 
-ROWS = 80
+REPLICAS = 80
 """Default maximum number of replicas (seeds of all points) in one run. It bounds the memory of a
 run and the work lost by an interruption."""
 
@@ -48,7 +48,7 @@ class Sweep:
     by: By = "auc"
     """Score of a point: `"auc"` for the mean return over training, `"final"` for the return of the
     last evaluation; means over seeds."""
-    rows: int = ROWS
+    replicas: int = REPLICAS
     """Maximum number of replicas in one run, 1 or more; a single point may exceed it."""
 
 
@@ -108,7 +108,7 @@ def sweep_runs(sweep: Sweep) -> list[SweepRun]:
     traced = [name for name in grid if _is_traced(config, name, grid[name])]
     others = [name for name in grid if name not in traced]
     side_by_side = list(itertools.product(*(map(float, grid[name]) for name in traced)))
-    count = -(-len(side_by_side) // max(1, sweep.rows // max(config.seeds, 1)))
+    count = -(-len(side_by_side) // max(1, sweep.replicas // max(config.seeds, 1)))
     found = []
     for chosen in itertools.product(*(grid[name] for name in others)):
         fixed = dict(zip(others, chosen, strict=True))
@@ -189,7 +189,7 @@ def planned(out: str | Path) -> Sweep:
             name: tuple(cattrs.structure(value, kinds[name]) for value in values)
             for name, values in plan["grid"].items()
         }
-        return Sweep(config, grid, plan["by"], plan["rows"])
+        return Sweep(config, grid, plan["by"], plan["replicas"])
     except (KeyError, TypeError, AttributeError, ValueError, cattrs.BaseValidationError) as error:
         raise EmbrlError(f"{path} is damaged: {error}") from error
 
@@ -200,7 +200,7 @@ def plan_json(sweep: Sweep) -> dict[str, Any]:
         "config": as_json(sweep.config),
         "grid": {name: list(values) for name, values in sweep.grid.items()},
         "by": sweep.by,
-        "rows": sweep.rows,
+        "replicas": sweep.replicas,
     }
     return json.loads(json.dumps(plan))  # tuples become lists
 
@@ -219,8 +219,8 @@ def _check(sweep: Sweep) -> None:
             raise EmbrlError(
                 f"--over {name} must have different values, got {', '.join(map(str, values))}"
             )
-    if sweep.rows < 1:
-        raise EmbrlError(f"rows must be 1 or more, got {sweep.rows}")
+    if sweep.replicas < 1:
+        raise EmbrlError(f"replicas must be 1 or more, got {sweep.replicas}")
     if config.seed == REPORT_SEED:
         raise EmbrlError(
             f"seed must not be {REPORT_SEED}, which embrl train reports with; choose another, such "
@@ -249,7 +249,7 @@ def _open(sweep: Sweep, out: Path, resume: bool, train_flags: Sequence[str]) -> 
         if not resume:
             raise EmbrlError(f"{out} already holds a sweep; choose another --out, or add --resume")
         found = files.read_json(path).get("plan", {})
-        for name in ("config", "grid", "rows"):  # `by` may change
+        for name in ("config", "grid", "replicas"):  # `by` may change
             if found.get(name) != plan[name]:
                 raise EmbrlError(
                     f"{out} holds another sweep with a different {name}; choose another --out"
@@ -265,7 +265,7 @@ def _outcomes(part: SweepRun, folder: RunFolder) -> list[PointResult]:
     seeds, metrics = part.config.seeds, folder.metrics()
     shape = (-1, len(part.points), seeds)
     returns = np.moveaxis(metrics["return_mean"].reshape(shape), 0, -1)
-    samples = metrics["timesteps"].reshape(shape)[:, 0, 0]
-    areas = area_under_curve(samples, returns)
+    timesteps = metrics["timesteps"].reshape(shape)[:, 0, 0]
+    areas = area_under_curve(timesteps, returns)
     final = returns[..., -1]
     return [PointResult(settings, final[at], areas[at]) for at, settings in enumerate(part.points)]

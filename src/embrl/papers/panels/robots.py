@@ -47,7 +47,7 @@ UPDATES = (
 )
 ENVPOOL = (
     "The simulator is run by envpool, whose robots have the dynamics of Gymnasium's "
-    "(tests/envs/host/test_host_pool.py compares them)."
+    "(tests/envs/host/test_envpool.py compares them)."
 )
 SAC = "SAC has {:,} environment steps, the paper 6,000,000."
 
@@ -95,7 +95,7 @@ def _of_sac(line: PanelLine) -> PanelLine:
     if line.config.algorithm != "sac":
         return line
     policy = dataclasses.replace(line.config.policy, normalise="down")
-    config = dataclasses.replace(line.config, samples=SAC_SAMPLES, policy=policy)
+    config = dataclasses.replace(line.config, total_timesteps=SAC_SAMPLES, policy=policy)
     return dataclasses.replace(line, config=config)
 
 

@@ -37,7 +37,7 @@ def fig3e(options: ReproductionOptions) -> Panel:
     old, new = (published_line(environment, env, "jsae", "vpg", options).config for env in envs)
     published = _three("published", "", old, new)
     old, new = (tuned_lines(environment, env, options)[-1].config for env in envs)
-    old = dataclasses.replace(old, samples=OURS_SOURCE)
+    old = dataclasses.replace(old, total_timesteps=OURS_SOURCE)
     ours = [] if options.quick else _three("ours", "ours, ", old, new)
     claims = [*_sooner(published), *_ours_above(ours, published)]
     return Panel(
@@ -68,7 +68,7 @@ def _sooner(lines: list[PanelLine]) -> list[Claim]:
     sooner = f"{transferred} takes fewer steps to half of the best return than {scratch}"
     return [
         Claim(text, transferred, scratch, "auc"),
-        Claim(sooner, transferred, scratch, "samples_to_half", "below"),
+        Claim(sooner, transferred, scratch, "timesteps_to_half", "below"),
     ]
 
 
