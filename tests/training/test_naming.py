@@ -115,7 +115,7 @@ def test_it_learns_what_to_recommend_and_a_restored_policy_does_the_same(
     np.testing.assert_array_equal(embedding.g.table, embedding.phi.points[1])
     outcome = embedding.parts["outcome"]
     assert isinstance(outcome, Outcome)
-    worth = np.asarray(outcome.worths[1] + outcome.worths[0].mean())
+    worth = np.asarray(outcome.contributions[1] + outcome.contributions[0].mean())
     assert isinstance(env, Recommender)
     assert np.corrcoef(worth, env.prices)[0, 1] > 0.95
     returns = play(env, lambda key, seen: policy.mode(seen), jax.random.key(0), 500).returns
@@ -169,7 +169,7 @@ def test_a_memory_comes_to_more_and_is_restored_with_the_policy(log: Path, tmp_p
     chain = policy.critic.recall.memory.chain
     T = policy.critic.T
     assert isinstance(T, EchoTransition)
-    assert 2_000 * T.own_share < chain.sum() < 2_600
+    assert 2_000 * T.unaided_fraction < chain.sum() < 2_600
     env = config.env.build()
     returns = play(env, lambda key, seen: policy.mode(seen), jax.random.key(0), 500).returns
     references = env.references(jax.random.key(0))

@@ -179,8 +179,8 @@ class EpisodicMemory(Part):
         T, outcome = embedding.echo, embedding.outcome
         known = jnp.arange(transitions.reward.shape[0], dtype=jnp.int32)[:, None] < rows
         known = jnp.broadcast_to(known, transitions.reward.shape)
-        visits, chain = remember(embedding.raw, T.named, transitions, known, T.own_share)
-        return Memory(visits, chain, T.promises(chain, outcome))
+        visits, chain = remember(embedding.raw, T.named, transitions, known, T.unaided_fraction)
+        return Memory(visits, chain, T.future_values(chain, outcome))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -289,7 +289,7 @@ class Trainer:
         learner = self._new_learner(stream_key(key, RngStream.LEARNER), embedding)
         memory = None
         if self.schedule.memory_size:
-            memory = Memory.nothing(self.schedule.memory_size, action_count(self.action_space))
+            memory = Memory.empty(self.schedule.memory_size, action_count(self.action_space))
         return Agent(embedding, norm, learner, memory, self.policy_input.empty_stats(embedding))
 
     def untrained(self, key: Key) -> Agent:
