@@ -94,7 +94,7 @@ def _of_sac(line: PanelLine) -> PanelLine:
     """
     if line.config.algorithm != "sac":
         return line
-    policy = dataclasses.replace(line.config.policy, normalise="down")
+    policy = dataclasses.replace(line.config.policy, normalise="scale_down_only")
     config = dataclasses.replace(line.config, total_timesteps=SAC_SAMPLES, policy=policy)
     return dataclasses.replace(line, config=config)
 
