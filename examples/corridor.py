@@ -1,8 +1,8 @@
-"""An environment of your own: a corridor with a door in it.
+"""A custom environment: a corridor with a door in it.
 
-Each of 64 actions walks a number of cells, from as far back as you can reach to as far ahead, and
-neighbouring actions walk nearly alike. A step costs the way that is left to the door, as a share of
-the corridor; in the cell with the door the episode ends.
+Each of 64 actions walks a number of cells, from the longest walk back to the longest walk ahead, so
+that neighbouring actions have similar effects. A step costs the distance left to the door, as a
+fraction of the corridor; in the cell with the door the episode terminates.
 
 embrl --plugin examples/corridor.py train corridor
 """
@@ -28,14 +28,14 @@ ACTIONS = 64
 @embrl.register_environment("corridor")
 @dataclasses.dataclass(frozen=True)
 class CorridorConfig:
-    """The settings. Each is a flag, explained by the words below it."""
+    """Settings of the corridor; each is a flag, and the text below it is its help."""
 
     length: int = 40
-    """Cells."""
+    """Length of the corridor in cells, at least 2."""
     reach: int = 8
-    """Cells of the longest walk, 1 to 16."""
+    """Length of the longest walk in cells, 1 to 16."""
     step_limit: int = 20
-    """Steps until an episode is truncated."""
+    """Steps until an episode is truncated, at least 1."""
 
     def build(self) -> "Corridor":
         check_whole("length", self.length, 2)
@@ -50,7 +50,7 @@ class CorridorState(NamedTuple):
 
 
 class Corridor(Environment):
-    """Pure functions of a key and a state. Arrays are parameters; what decides shapes is static."""
+    """The corridor as pure functions; arrays are parameters, what decides shapes is static."""
 
     walks: Array
     length: int = eqx.field(static=True)
@@ -80,7 +80,7 @@ class Corridor(Environment):
     def step(
         self, key: Array, state: CorridorState, action: Array
     ) -> tuple[CorridorState, TimeStep]:
-        del key  # nothing is left to chance
+        del key  # steps are deterministic
         cell = jnp.clip(state.cell + self.walks[action], 0, self.length - 1)
         steps = state.steps + 1
         away = jnp.abs(cell - self.door)
@@ -91,7 +91,7 @@ class Corridor(Environment):
             truncated=(away > 0) & (steps >= self.step_limit),
         )
 
-    # What follows is only for reports, and may be left out.
+    # The rest is optional: reports use it.
 
     def action_effects(self) -> Array:
         return self.walks[:, None].astype(jnp.float32)

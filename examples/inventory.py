@@ -1,20 +1,20 @@
-"""An environment of your own: a shop that orders today what arrives tomorrow.
+"""A custom Gymnasium environment: a shop that orders today what arrives tomorrow.
 
-docs/tutorial.md begins with it.
+The tutorial, docs/tutorial.md, begins with it.
 """
 
 import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-DEMAND = np.array([2.0, 3.0, 4.0, 5.0, 6.0])  # customers a day, on average
-LOST = np.array([1.0, 0.8, 0.6, 0.5, 0.4])  # the cost of one who finds nothing
-HOLDING = 0.1  # the cost of a thing that stays overnight
+DEMAND = np.array([2.0, 3.0, 4.0, 5.0, 6.0])  # mean number of customers a day
+LOST = np.array([1.0, 0.8, 0.6, 0.5, 0.4])  # cost of a customer who finds nothing
+HOLDING = 0.1  # cost of an item kept overnight
 MOST, ROOM, DAYS = 10, 20, 40
 
 
 class Inventory(gymnasium.Env):
-    """Of each product 0 to 10 are ordered. What is seen: what is there, and what is coming."""
+    """Order 0 to 10 of each product; observe the stock and what arrives tomorrow."""
 
     def __init__(self, products: int = 5) -> None:
         self.demand, self.lost = DEMAND[:products], LOST[:products]
