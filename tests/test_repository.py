@@ -10,23 +10,24 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 ROOMS = [
-    {"cores", "errors", "plugins", "registry", "types", "statistics"},
-    {"spaces", "networks", "distributions", "portable"},
-    {"boxes"},
+    {"core"},
+    {"storage", "portable"},
     {"envs"},
     {"data"},
-    {"embedding"},
     {"decoding"},
-    {"policy"},
+    {"embedding"},
+    {"algorithms"},
+    {"config"},
     {"training"},
-    {"fitting"},
     {"deploy"},
+    {"fitting"},
     {"interop"},
-    {"agents"},
     {"report"},
-    {"experiments"},
-    {"api", "api_agents", "registration"},
+    {"sweep"},
+    {"api", "registration"},
     {"cli"},
+    {"agents"},
+    {"papers"},
 ]
 """Each may import from those above it, and from itself."""
 

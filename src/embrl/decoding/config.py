@@ -21,13 +21,13 @@ class DecoderConfig:
     drawn by distance; or, for actions that are numbers, what a network makes of the point."""
     k: int = 16
     """How many of the nearest actions the judge compares (wolpertinger only)."""
-    judge: Literal["critic", "model"] = "critic"
+    scorer: Literal["critic", "model"] = "critic"
     """Who judges: SAC's critic, or what T and the objective outcome expect of the next step
     (wolpertinger and best only)."""
     temperature: float = 0.05
     """Initial temperature, in units of squared distance; it is learned with the policy (softmax
     only)."""
-    steps: int = 1000
+    gradient_steps: int = 1000
     """Gradient steps in which the network learns to undo g, once g is trained (learned only)."""
     learning_rate: float = 3e-3
     """Adam's, in these steps; it falls to zero (learned only)."""
@@ -47,7 +47,7 @@ def build(config: DecoderConfig) -> Decoder:
     traced = isinstance(config.temperature, jax.Array)
     if not traced and not low <= config.temperature <= high:
         raise EmbrlError(f"decoder.temperature is {config.temperature}: choose {low} to {high}")
-    if config.steps < 1:
-        raise EmbrlError(f"decoder.gradient_steps is {config.steps}: choose 1 or more")
+    if config.gradient_steps < 1:
+        raise EmbrlError(f"decoder.gradient_steps is {config.gradient_steps}: choose 1 or more")
     settings = {"wolpertinger": {"k": config.k}, "softmax": {"temperature": config.temperature}}
     return DECODERS[config.kind](**settings.get(config.kind, {}))
