@@ -34,7 +34,7 @@ class Learner(NamedTuple):
     baseline: Float[Array, ""]
     updates: Float[Array, ""]
 
-    def scorer(self, x: Array, observation: Any) -> None:
+    def judge(self, x: Array, observation: Any) -> None:
         """Return None, as there is no critic that could score actions for f."""
 
 
@@ -91,6 +91,7 @@ class Reinforce:
         Returns:
             The learner after it, and metrics, which become columns of metrics.csv.
         """
+        del key  # the whole rollout is one batch
         steps = experience.fresh  # [T, B]: T steps of B parallel environments
         returns = returns_to_go(steps, self.gamma)
         weight = jnp.where(learner.updates == 0, 0.0, self.baseline_decay)

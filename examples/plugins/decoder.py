@@ -12,12 +12,12 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 import numpy as np
+from embrl.decoding.base import PortableCritic, PortableDecoder
+from embrl.portable.steps import Chain, Nearest
 from jaxtyping import Array, Bool, Float, Int
 
 import embrl
 from embrl.decoding import Decoder, Scorer, nearest
-from embrl.decoding.base import PortableCritic, PortableDecoder
-from embrl.portable.steps import Chain, Nearest
 
 
 @embrl.register_decoder("by_direction")
@@ -37,6 +37,7 @@ class ByDirection(Decoder):
         mask: Bool[Array, "*#batch n"] | None = None,
         scorer: Scorer | None = None,
     ) -> Int[Array, "*batch"]:
+        del noise, scorer  # it is neither random nor does it need scores
         assert table is not None
         return nearest(unit_rows(table), u, mask)
 
@@ -44,6 +45,7 @@ class ByDirection(Decoder):
         self, table: Any, allowed: Any, critic: Callable[[], PortableCritic]
     ) -> PortableDecoder:
         """Return the same as plain steps, for `embrl export`. It may be left out."""
+        del critic
         rows = np.asarray(unit_rows(jnp.asarray(table)))
         return PortableDecoder(Chain((Nearest.of(rows, allowed),)))
 

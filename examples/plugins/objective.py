@@ -26,6 +26,7 @@ class Displacement(Objective):
     map: Linear
 
     def __init__(self, shape: EmbeddingShape, config: EmbeddingConfig, *, key: Key) -> None:
+        del shape  # the sizes and spaces of the environment
         self.map = Linear(config.action_dim, config.state_dim, key=key)
 
     def __call__(self, model: EncoderPair, batch: Transition) -> Float[Array, ""]:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import gymnasium
 
-from embrl.config.run import RunConfig
+from embrl.config.run import RunConfig, load_config
 from embrl.core.errors import EmbrlError
 from embrl.deploy.exported import ExportedPolicy, check_free
 from embrl.deploy.forms import Forms, is_plain

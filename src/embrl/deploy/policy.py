@@ -153,7 +153,7 @@ def _judged(policy: OverallPolicy) -> Judged | None:
     (below, above), (other_below, other_above) = map(_parts, twins)
     return Judged(
         table=np.asarray(policy.table),
-        k=decoder.k if isinstance(f, Wolpertinger) else None,
+        k=f.k if isinstance(f, Wolpertinger) else None,
         below=(below, other_below),
         beside=np.stack([_second(twin) for twin in twins]),
         above=(above, other_above),
