@@ -52,7 +52,7 @@ def test_a_policy_is_f_of_pi_i_of_phi(run):
     policy, embedding = run.policy(), run.embedding()
     x = policy.overall.phi(np.arange(100))
     e = np.asarray(policy.overall.actor.mode(x), np.float64)
-    distance = ((e[:, None] - np.asarray(embedding.g.table, np.float64)) ** 2).sum(-1)
+    distance = ((e[:, None] - np.asarray(embedding.model.g.table, np.float64)) ** 2).sum(-1)
     np.testing.assert_array_equal(
         policy.act(np.arange(100), deterministic=True), distance.argmin(1)
     )
