@@ -8,7 +8,7 @@ import numpy as np
 
 from benchmarks.timing import Row, compare
 from embrl.agents.architecture import Architecture
-from embrl.agents.survival import survival
+from embrl.agents.episodes import survival
 from embrl.envs.cart_pole import CartPoleConfig
 
 AGENTS, EPISODES, LOOP_STEPS = 256, 100, 20_000

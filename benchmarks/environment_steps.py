@@ -7,7 +7,8 @@ import numpy as np
 
 from benchmarks.timing import Row, compare
 from embrl.data.rollout import random_transitions
-from embrl.envs.gridworld import SUBSTEP_LENGTH, SUBSTEPS, GridworldConfig, motions
+from embrl.envs.gridworld import GridworldConfig
+from embrl.envs.square import SUBSTEP_LENGTH, SUBSTEPS, motions
 
 STEPS, LANES, LOOP_STEPS = 500, 1_000, 20_000
 

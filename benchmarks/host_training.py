@@ -14,7 +14,7 @@ from embrl.config.defaults import default_config
 from embrl.config.run import RunConfig
 from embrl.config.settings_by_name import replaced
 from embrl.core.spaces import dimensions
-from embrl.envs.host import HostEnvironment, HostLanes, HostStep
+from embrl.envs.gym import HostEnvironment, HostStep, HostVectorEnv
 from embrl.training.hosted_backend import HostedBackend
 from embrl.training.replicas import Replicas
 from embrl.training.trainer import Trainer
@@ -51,7 +51,7 @@ def epochs(rows: Replicas, world: HostedBackend) -> Callable[[], object]:
     return more
 
 
-def random_steps(opened: HostLanes, size: int) -> Callable[[], object]:
+def random_steps(opened: HostVectorEnv, size: int) -> Callable[[], object]:
     """A function that takes `STEPS` random steps in every lane."""
     shape = (100, opened.lanes, size)
     actions = np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
@@ -68,9 +68,9 @@ def share_in_simulator(train: Callable[[], object]) -> float:
     it says the same on a machine whose speed changes from second to second, and whether the
     policy's actions are dearer to simulate than random ones or not.
     """
-    inside, step = 0.0, HostLanes.step
+    inside, step = 0.0, HostVectorEnv.step
 
-    def timed(lanes: HostLanes, actions: np.ndarray) -> HostStep:
+    def timed(lanes: HostVectorEnv, actions: np.ndarray) -> HostStep:
         nonlocal inside
         start = time.perf_counter()
         result = step(lanes, actions)
@@ -78,7 +78,7 @@ def share_in_simulator(train: Callable[[], object]) -> float:
         return result
 
     start = time.perf_counter()
-    with mock.patch.object(HostLanes, "step", timed):
+    with mock.patch.object(HostVectorEnv, "step", timed):
         train()
     return inside / (time.perf_counter() - start)
 

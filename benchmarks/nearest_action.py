@@ -11,8 +11,9 @@ from jaxtyping import Array
 from scipy.spatial import KDTree
 
 from benchmarks.timing import Row, compare
-from embrl.decoding import SoftmaxAction, k_nearest, nearest
-from embrl.decoding.distances import squared_distances
+from embrl.decoding import SoftmaxAction, nearest
+from embrl.decoding import search as k_nearest
+from embrl.decoding.search import squared_distances
 
 QUERIES = 10_000
 STEPS = 10

@@ -14,7 +14,7 @@ from embrl.algorithms.base import Batch, EmbeddedActions, Experience, PolicyConf
 from embrl.algorithms.sac import SAC
 from embrl.core.types import Transition
 from embrl.data import replay as replays
-from embrl.decoding.identity import Identity
+from embrl.decoding.continuous import Identity
 
 OBSERVATIONS, ACTIONS = 105, 8
 """Ant-v5's."""

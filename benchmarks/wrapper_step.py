@@ -16,7 +16,7 @@ import jax
 import numpy as np
 from gymnasium import spaces
 
-from embrl.decoding.config import DecoderConfig
+from embrl.decoding.base import DecoderConfig
 from embrl.embedding.config import EmbeddingConfig
 from embrl.embedding.encoders import Norm
 from embrl.embedding.model import JointEmbedding

@@ -1,4 +1,5 @@
-"""PPO in a single file and PyTorch, in the style of CleanRL, in an embedding of states and actions.
+"""PPO in a single PyTorch file, in the style of CleanRL, in an embedding of states and actions.
+
 Only the lines marked <- know of the embedding.
 
     python examples/cleanrl_ppo.py [STEPS]
@@ -46,7 +47,7 @@ def mlp(inputs: int, outputs: int, gain: float) -> nn.Sequential:
 
 
 def main(steps: int = 30_000, samples: int = 10_000) -> float:
-    """The mean return of the last episodes in training."""
+    """Train for `steps` timesteps; return the mean return of the last training episodes."""
     torch.manual_seed(0)
     embedding = embrl.fit(
         shop, timesteps=samples, tried_only=True, overrides={"embedding": {"action_dim": 3}}
@@ -61,24 +62,25 @@ def main(steps: int = 30_000, samples: int = 10_000) -> float:
     x = torch.zeros(ROLLOUT, ENVS, embedding.m)
     e = torch.zeros(ROLLOUT, ENVS, embedding.d)
     log_prob, reward, value, after, last = torch.zeros(5, ROLLOUT, ENVS)
-    seen, _ = envs.reset(seed=0)
+    observation, _ = envs.reset(seed=0)
     returns: list[float] = []
     for _ in range(max(1, steps // (ROLLOUT * ENVS))):
         for t in range(ROLLOUT):
             with torch.no_grad():
-                x[t] = torch.as_tensor(seen)
+                x[t] = torch.as_tensor(observation)
                 policy = agent.policy(x[t])
                 e[t] = policy.sample()
                 log_prob[t] = policy.log_prob(e[t]).sum(-1)
                 value[t] = agent.critic(x[t])[:, 0]
-                seen, paid, terminated, truncated, infos = envs.step(e[t].numpy())
-                reward[t] = torch.as_tensor(paid)
+                observation, rewards, terminated, truncated, infos = envs.step(e[t].numpy())
+                reward[t] = torch.as_tensor(rewards)
                 ended = terminated | truncated
-                # The true next state, also where an episode was cut; no value after an end.
-                following = np.array(seen)
-                for lane in np.flatnonzero(ended):
-                    following[lane] = infos["final_obs"][lane]
-                    returns.append(float(infos["episode"]["r"][lane]))
+                # The true next state, also where an episode was truncated; no value after
+                # termination.
+                following = np.array(observation)
+                for i in np.flatnonzero(ended):
+                    following[i] = infos["final_obs"][i]
+                    returns.append(float(infos["episode"]["r"][i]))
                 after[t] = agent.critic(torch.as_tensor(following))[:, 0]
                 after[t] *= torch.as_tensor(~terminated)
                 last[t] = torch.as_tensor(ended)
@@ -95,10 +97,11 @@ def main(steps: int = 30_000, samples: int = 10_000) -> float:
                 states, points, old, gain = (part[rows] for part in flat)
                 gain = (gain - gain.mean()) / (gain.std() + 1e-8)
                 ratio = (agent.policy(states).log_prob(points).sum(-1) - old).exp()
-                kept = torch.min(ratio * gain, ratio.clamp(1 - CLIP, 1 + CLIP) * gain).mean()
-                missed = ((agent.critic(states)[:, 0] - target[rows]) ** 2).mean()
+                clipped = ratio.clamp(1 - CLIP, 1 + CLIP)
+                policy_loss = -torch.min(ratio * gain, clipped * gain).mean()
+                value_loss = ((agent.critic(states)[:, 0] - target[rows]) ** 2).mean() / 2
                 optimiser.zero_grad()
-                (missed / 2 - kept).backward()
+                (policy_loss + value_loss).backward()
                 nn.utils.clip_grad_norm_(agent.parameters(), 0.5)
                 optimiser.step()
     first, final = np.mean(returns[:20]), np.mean(returns[-20:])

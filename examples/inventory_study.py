@@ -1,8 +1,8 @@
-"""Runs the tutorial (docs/tutorial.md), block by block, and leaves its picture and its table.
+"""Run the tutorial (docs/tutorial.md) block by block and save its figure and its table.
 
     python examples/inventory_study.py [FOLDER]
 
-The defaults take under 10 minutes on 2 idle cores, and write into results/tutorial.
+The default takes under 10 minutes on 2 idle cores and writes to results/tutorial.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ PAGE = ROOT / "docs" / "tutorial.md"
 
 
 def blocks(sizes: str | None = None) -> list[str]:
-    """The page's Python; `sizes` in place of its line of sizes."""
+    """Return the page's Python blocks, with `sizes` in place of its line of sizes."""
     found = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
     if sizes is None:
         return found
@@ -27,7 +27,7 @@ def blocks(sizes: str | None = None) -> list[str]:
 
 
 def main(out: Path, sizes: str | None = None) -> dict[str, Any]:
-    """Everything that the page defines."""
+    """Run the blocks in the folder `out`; return all names that they define."""
     out.mkdir(parents=True, exist_ok=True)
     names: dict[str, Any] = {"__name__": "tutorial"}
     start = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Stable-Baselines3's PPO in an embedding: a shop with three products, 1,331 joint orders.
+"""PPO of Stable-Baselines3 in an embedding: a shop with three products, 1,331 joint orders.
 
     python examples/sb3_ppo.py [STEPS]
 
@@ -22,7 +22,7 @@ def shop() -> Inventory:
 
 
 def main(steps: int = 30_000, samples: int = 10_000) -> float:
-    """The mean return after so many steps."""
+    """Train for `steps` timesteps; return the mean return."""
     embedding = embrl.fit(
         shop, timesteps=samples, tried_only=True, overrides={"embedding": {"action_dim": 3}}
     )

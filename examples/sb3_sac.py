@@ -1,5 +1,6 @@
-"""Stable-Baselines3's SAC, which knows no discrete actions, with discrete actions: it chooses
-points of E, and f the joint orders.
+"""SAC of Stable-Baselines3, which has no discrete actions, on discrete actions.
+
+It chooses points of E, and the decoder f turns them into joint orders.
 
     python examples/sb3_sac.py [STEPS]
 
@@ -23,7 +24,7 @@ def shop() -> Inventory:
 
 
 def main(steps: int = 5_000, samples: int = 10_000) -> float:
-    """The mean return after so many steps."""
+    """Train for `steps` timesteps; return the mean return."""
     embedding = embrl.fit(
         shop, timesteps=samples, tried_only=True, overrides={"embedding": {"action_dim": 3}}
     )

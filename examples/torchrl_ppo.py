@@ -1,4 +1,4 @@
-"""TorchRL's PPO in an embedding of states and actions.
+"""PPO of TorchRL in an embedding of states and actions.
 
     python examples/torchrl_ppo.py [STEPS]
 
@@ -22,7 +22,7 @@ import embrl
 
 try:
     from torchrl.collectors import Collector
-except ImportError:  # an older TorchRL's name for it
+except ImportError:  # its name in older versions of TorchRL
     from torchrl.collectors import SyncDataCollector as Collector
 
 
@@ -31,7 +31,7 @@ def shop() -> Inventory:
 
 
 def main(steps: int = 30_000, samples: int = 10_000) -> float:
-    """The mean return of the last episodes in training."""
+    """Train for `steps` timesteps; return the mean return of the last training episodes."""
     torch.manual_seed(0)
     embedding = embrl.fit(
         shop, timesteps=samples, tried_only=True, overrides={"embedding": {"action_dim": 3}}

@@ -1,6 +1,4 @@
-"""Environments that are objects, actions that are numbers, and playing: from Python and by
-command.
-"""
+"""Environments that are objects, continuous actions, and playing: from Python and by command."""
 
 import shutil
 import sys
@@ -14,7 +12,7 @@ from PIL import Image
 import embrl
 from embrl.cli.main import main
 from embrl.envs.acrobot import Acrobot
-from embrl.envs.host import GymnasiumConfig, HostEnvironment
+from embrl.envs.gym import GymnasiumConfig, HostEnvironment
 from embrl.report.film import prepare_mujoco
 
 SMALL = {
@@ -29,7 +27,7 @@ HOW = {"algorithm": "ppo", "seeds": 2, "samples": 500, "overrides": SMALL}
 
 
 class Walk(gymnasium.Env):
-    """A point to be brought to the middle, in words of its own; ten steps."""
+    """Bring a point to the middle within ten steps; observations and actions are Dicts."""
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 20}  # noqa: RUF012
 
@@ -126,9 +124,9 @@ def test_names_and_objects_are_told_apart(monkeypatch, tmp_path, environment, na
     ("environment", "options", "message"),
     [
         (Walk, {"length": 5}, "length: Walk is an object, its options are set where it is made"),
-        ("object:Walk", {}, "an object in Python, which no name brings back"),
-        (3, {}, "3 is no environment: pass a gymnasium.Env"),
-        (dict, {}, "made dict, which is no gymnasium.Env"),
+        ("object:Walk", {}, "an object in Python.*cannot be made"),
+        (3, {}, "environment must be a gymnasium.Env.* got 3"),
+        (dict, {}, r"dict.*gymnasium.Env, got dict"),
     ],
 )
 def test_what_is_no_environment_is_refused(tmp_path, environment, options, message):
@@ -351,10 +349,10 @@ def test_a_robot_is_drawn():
         prepare_mujoco()
     except embrl.EmbrlError as error:
         pytest.skip(str(error))
-    with env.render_lanes(1, 0) as lanes:
-        first = lanes.render()[0]
-        lanes.step(np.ones((1, 6), np.float32))
-        second = lanes.render()[0]
+    with env.open_rendered(1, 0) as opened:
+        first = opened.render()[0]
+        opened.step(np.ones((1, 6), np.float32))
+        second = opened.render()[0]
     assert (first.dtype, first.ndim) == (np.uint8, 3)
     assert first.std() > 5.0
     assert not np.array_equal(first, second)

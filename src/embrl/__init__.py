@@ -14,8 +14,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from embrl.api import Episode, Policy, Run, load, make, play, train
-    from embrl.api_agents import (
+    from embrl.agents.api import (
         collect_agents,
         fit_agents,
         generate_agents,
@@ -24,14 +23,16 @@ if TYPE_CHECKING:
         report_agents,
         walk_agents,
     )
+    from embrl.api import Episode, Policy, Run, load, make, play, train
     from embrl.core.errors import EmbrlError
+    from embrl.deploy.export import export
     from embrl.deploy.exported import load_policy
-    from embrl.deploy.exporting import export
     from embrl.fitting.embedding import Embedding, load_embedding
     from embrl.fitting.fit import fit
     from embrl.interop.wrappers import wrap
     from embrl.registration import (
         register_algorithm,
+        register_decoder,
         register_environment,
         register_method,
         register_objective,
@@ -45,25 +46,26 @@ _HOMES = {
     "Policy": "api",
     "Run": "api",
     "Trainer": "training.trainer",
-    "collect_agents": "api_agents",
-    "export": "deploy.exporting",
+    "collect_agents": "agents.api",
+    "export": "deploy.export",
     "fit": "fitting.fit",
-    "fit_agents": "api_agents",
-    "generate_agents": "api_agents",
-    "improve_agents": "api_agents",
+    "fit_agents": "agents.api",
+    "generate_agents": "agents.api",
+    "improve_agents": "agents.api",
     "load": "api",
-    "load_agents": "api_agents",
+    "load_agents": "agents.api",
     "load_embedding": "fitting.embedding",
     "load_policy": "deploy.exported",
     "make": "api",
     "play": "api",
     "register_algorithm": "registration",
+    "register_decoder": "registration",
     "register_environment": "registration",
     "register_method": "registration",
     "register_objective": "registration",
-    "report_agents": "api_agents",
+    "report_agents": "agents.api",
     "train": "api",
-    "walk_agents": "api_agents",
+    "walk_agents": "agents.api",
     "wrap": "interop.wrappers",
 }
 """The module of each public name, imported when it is first used."""
@@ -88,6 +90,7 @@ __all__ = [
     "make",
     "play",
     "register_algorithm",
+    "register_decoder",
     "register_environment",
     "register_method",
     "register_objective",

@@ -37,7 +37,7 @@ from embrl.training.loop import train as run_training
 from embrl.training.restore import restore_policy
 
 if TYPE_CHECKING:
-    from embrl.envs.host import HostEnvironment
+    from embrl.envs.gym import HostEnvironment
 
 __all__ = ["Episode", "Policy", "Run", "load", "make", "play", "train"]
 
@@ -376,7 +376,7 @@ def _environment(
     """Return its name, its settings, and itself where the settings cannot build it."""
     if isinstance(environment, str):
         return environment, envs.configure(environment, **options), None
-    from embrl.envs.host.objects import PREFIX, ObjectConfig
+    from embrl.envs.gym.registration import PREFIX, ObjectConfig
 
     host = _host(environment)
     if options:
@@ -388,7 +388,7 @@ def _environment(
 
 
 def _host(environment: EnvironmentObject) -> "HostEnvironment":
-    from embrl.envs.host import HostEnvironment
+    from embrl.envs.gym import HostEnvironment
 
     if isinstance(environment, HostEnvironment):
         return environment

@@ -7,12 +7,14 @@ from typing import Any, TypeVar, overload
 
 from embrl.algorithms import ALGORITHMS
 from embrl.core.errors import EmbrlError
+from embrl.decoding.base import DECODERS, Decoder
 from embrl.embedding.methods import METHODS, Method
 from embrl.embedding.objectives import OBJECTIVES, OwnObjective, checked_objective
 from embrl.envs import ENVIRONMENTS
 
 Config = TypeVar("Config", bound=type)
 Own = TypeVar("Own", bound=OwnObjective)
+OwnDecoder = TypeVar("OwnDecoder", bound=type[Decoder])
 
 
 @overload
@@ -61,6 +63,34 @@ def register_objective(name: str, objective: Any = None) -> Any:
         return lambda objective: register_objective(name, objective)
     OBJECTIVES.add(name, checked_objective(name, objective))
     return objective
+
+
+@overload
+def register_decoder(name: str) -> Callable[[OwnDecoder], OwnDecoder]: ...
+@overload
+def register_decoder(name: str, decoder: OwnDecoder) -> OwnDecoder: ...
+def register_decoder(name: str, decoder: Any = None) -> Any:
+    """Register a decoder as `name`, a value of `--decoder.kind`.
+
+    Without a class it is a decorator: `@embrl.register_decoder("second_nearest")`.
+
+    Args:
+        name: Small letters, digits and underscores, a letter first.
+        decoder: A subclass of `embrl.decoding.Decoder`. What it needs, its settings and its form
+            outside of JAX follow from the class.
+
+    Returns:
+        The class.
+
+    Raises:
+        EmbrlError: If the name is taken or invalid, or the class is not a decoder.
+    """
+    if decoder is None:
+        return lambda decoder: register_decoder(name, decoder)
+    if not (isinstance(decoder, type) and issubclass(decoder, Decoder)):
+        raise EmbrlError(f"decoder {name} must be a subclass of Decoder, got {decoder!r}")
+    DECODERS.add(name, decoder)
+    return decoder
 
 
 def register_algorithm(name: str, algorithm: Any = None) -> Any:

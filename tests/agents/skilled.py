@@ -6,8 +6,8 @@ import jax
 import numpy as np
 
 from embrl.agents.architecture import Architecture
+from embrl.agents.episodes import survival
 from embrl.agents.population import Population, append, create
-from embrl.agents.survival import survival
 from embrl.envs.cart_pole import CartPoleConfig
 
 SMALL = Architecture(4, (6, 6), 2)

@@ -8,17 +8,18 @@ from PIL import Image
 from skilled import population
 
 from embrl.agents.architecture import Architecture
-from embrl.agents.embeddings.config import FitConfig
+from embrl.agents.embeddings.embedding import AgentFitConfig
 from embrl.agents.embeddings.fit import fit
+from embrl.agents.evidence import pair_walks
+from embrl.agents.evidence.claims import quality_claims
+from embrl.agents.evidence.parts import Parts
+from embrl.agents.groups import score_scale
 from embrl.agents.population import append, create
+from embrl.agents.walks import rule_of
 from embrl.cli import main
 from embrl.envs import ENVIRONMENTS
-from embrl.experiments.agents import walking
-from embrl.experiments.agents.bars import bars
-from embrl.experiments.agents.parts import Parts
-from embrl.experiments.agents.worth import rule_of, worth_of
 
-TINY = FitConfig(k=2, hidden=(8,), steps=8, batch=4, states=8, keep=8, working=8, chunk=8)
+TINY = AgentFitConfig(k=2, hidden=(8,), steps=8, batch=4, states=8, keep=8, working=8, chunk=8)
 FEW = ["--pairs", "6", "--walk-episodes", "2", "--agents", "4", "--episodes", "2"]
 GROUPS = ["below 50", "50 to 195"]
 
@@ -34,7 +35,7 @@ def folder(tmp_path_factory):
     return folder
 
 
-def complaint(capsys, *arguments) -> str:
+def error(capsys, *arguments) -> str:
     assert main(["agents", *map(str, arguments)]) == 2
     out, err = capsys.readouterr()
     assert out == ""
@@ -94,12 +95,12 @@ def test_a_report_and_the_same_again(folder, tmp_path, capsys, monkeypatch):
         ]
         assert sum(parts) == 6
     assert set(summary["quality"]["vae"]["groups"]) <= set(GROUPS)
-    assert list(summary["ascent"]) == ["behaviour", "vae"]  # both are of all groups
-    for told in summary["ascent"].values():
+    assert list(summary["latent_search"]) == ["behaviour", "vae"]  # both are of all groups
+    for told in summary["latent_search"].values():
         assert 1 <= told["found"] <= 120
         assert all(entry["agents"] <= 4 for entry in told["groups"].values())
-    assert "## Ascent" in page
-    rows = summary["likeness"]["rows"]
+    assert "## Latent search" in page
+    rows = summary["similarity"]["rows"]
     assert [row["on"] for row in rows] == ["all groups"] * 2 + ["their own group"] * 2
     assert "The paper's finding" in page
     shown = [picture["file"] for picture in summary["pictures"]]
@@ -113,32 +114,39 @@ def test_a_report_and_the_same_again(folder, tmp_path, capsys, monkeypatch):
     def never(*_):
         raise AssertionError("measured again")
 
-    monkeypatch.setattr(walking, "played", never)
+    monkeypatch.setattr(pair_walks, "played", never)
     (out / "summary.json").unlink()
     assert main(arguments) == 0
     again = json.loads((out / "summary.json").read_text())
     assert again["walks"] == summary["walks"]
-    assert again["ascent"] == summary["ascent"]
+    assert again["latent_search"] == summary["latent_search"]
     # Other settings are other walks.
     with pytest.raises(AssertionError, match="measured again"):
         main([*arguments, "--walk-episodes", "4"])
 
 
-def test_complaints(folder, tmp_path, capsys, monkeypatch):
+def test_errors(folder, tmp_path, capsys, monkeypatch):
     places, out = [folder / "population", folder / "vae"], ["--out", tmp_path / "out"]
-    assert "agents 0 to 29, not 30" in complaint(capsys, "walk", *places, 0, 30, *out)
-    assert "leads nowhere" in complaint(capsys, "walk", *places, 3, 3, *out)
-    assert "holds no population" in complaint(capsys, "walk", tmp_path, places[1], 0, 1, *out)
-    assert "no finished embedding" in complaint(capsys, "walk", places[0], tmp_path, 0, 1, *out)
-    assert "margin is -1" in complaint(capsys, "walk", *places, 0, 1, *out, "--margin", -1)
-    assert "episodes is 1" in complaint(capsys, "walk", *places, 0, 1, *out, "--episodes", 1)
-    assert "walk where?" in complaint(capsys, "walk")
-    assert "report on what?" in complaint(capsys, "report")
-    assert "even number" in complaint(capsys, "report", *places, *out, "--walk-episodes", 3)
-    assert "two embeddings are called vae" in complaint(capsys, "report", *places, places[1], *out)
+    assert "must be 0 to 29, got 30" in error(capsys, "walk", *places, 0, 30, *out)
+    assert "different ones, got 3 twice" in error(capsys, "walk", *places, 3, 3, *out)
+    assert "is not a population" in error(capsys, "walk", tmp_path, places[1], 0, 1, *out)
+    assert "not a finished embedding" in error(capsys, "walk", places[0], tmp_path, 0, 1, *out)
+    assert "margin must be above 0, got -1" in error(
+        capsys, "walk", *places, 0, 1, *out, "--margin", -1
+    )
+    assert "episodes must be 2 or more, got 1" in error(
+        capsys, "walk", *places, 0, 1, *out, "--episodes", 1
+    )
+    assert "POP must be" in error(capsys, "walk")
+    assert "POP must be" in error(capsys, "report")
+    assert "even number" in error(capsys, "report", *places, *out, "--walk-episodes", 3)
+    assert "different names, got vae twice" in error(capsys, "report", *places, places[1], *out)
     other = population(tmp_path / "other", 2, 1, steps=9, architecture=Architecture(4, (3, 3), 2))
     for command in (["walk", other.path, places[1], 0, 1], ["report", other.path, places[1]]):
-        assert "needs 20" in (said := complaint(capsys, *command, *out)) or "4-3-3-2 tanh" in said
+        assert (
+            "must be 20 or more" in (said := error(capsys, *command, *out))
+            or "4-3-3-2 tanh" in said
+        )
 
     def missing(module, extra):
         from embrl.core.errors import EmbrlError
@@ -146,17 +154,17 @@ def test_complaints(folder, tmp_path, capsys, monkeypatch):
         raise EmbrlError(f"this needs {module}: pip install 'embrl[{extra}]'")
 
     for name in ("walk", "report"):
-        monkeypatch.setattr(f"embrl.cli.agents.{name}.require", missing)
+        monkeypatch.setattr(f"embrl.agents.cli.{name}.require", missing)
         numbers = [0, 1] if name == "walk" else []
-        assert "pip install 'embrl[plot]'" in complaint(capsys, name, *places, *numbers, *out)
+        assert "pip install 'embrl[plot]'" in error(capsys, name, *places, *numbers, *out)
     assert not (tmp_path / "out").exists()
 
 
 def test_an_embedding_of_more_numbers_than_there_are_agents(folder, tmp_path, capsys):
     few = population(tmp_path / "few", 1, 1, steps=120, episodes=1)
-    said = complaint(capsys, "walk", few.path, folder / "vae", 0, 0, "--out", tmp_path / "out")
-    assert "k = 2 numbers" in said
-    assert "1 agents" in said
+    said = error(capsys, "walk", few.path, folder / "vae", 0, 0, "--out", tmp_path / "out")
+    assert "must be k = 2 or more" in said
+    assert "got 1;" in said
 
 
 def test_what_agents_are_worth(folder, tmp_path):
@@ -169,7 +177,7 @@ def test_what_agents_are_worth(folder, tmp_path):
     table["survival_mean"] = np.array([200.0, 80.0])
     append(found.path, np.zeros((2, architecture.size)), table)
     found = type(found)(found.path)
-    assert worth_of(found).limit is None
+    assert score_scale(found).limit is None
     assert rule_of(found, None).margin == pytest.approx(12.0)
     assert rule_of(found, 3.0).margin == 3.0
 
@@ -202,8 +210,11 @@ def test_bars_are_reached_by_whole_intervals():
         }
         return {"mine": {"k": 16, "groups": {"475 and more": entry}}}
 
-    assert [claim["holds"] for claim in bars(quality(0.981, 476.0), Groups())] == [True, True]
-    found = bars(quality(0.979, 474.0), Groups())
+    assert [claim["holds"] for claim in quality_claims(quality(0.981, 476.0), Groups())] == [
+        True,
+        True,
+    ]
+    found = quality_claims(quality(0.979, 474.0), Groups())
     assert [claim["holds"] for claim in found] == [False, False]
     assert found[0]["difference"] == pytest.approx(0.015)
     assert found[1]["ci95"] == pytest.approx([474 / 500 - 0.95, 0.05])

@@ -10,20 +10,21 @@ import pytest
 import embrl
 from embrl.agents import collect as collecting
 from embrl.agents.collect import CollectConfig, collect, planned
+from embrl.agents.episodes import survival
 from embrl.agents.lineages import LineageConfig, Lineages
 from embrl.agents.population import Population
-from embrl.agents.survival import survival
 from embrl.core.errors import EmbrlError
 from embrl.envs.cart_pole import CartPoleConfig
 from embrl.envs.slot_machine import SlotMachineConfig
+from embrl.training.loop import Progress
 
 RUNS = LineageConfig(
     "cart_pole",
     CartPoleConfig(step_limit=100),
     hidden=(4,),
     checkpoints=(0, 1, 30),
-    epoch=200,
-    lanes=10,
+    steps_per_update=200,
+    num_envs=10,
     learning_rate=(3e-3, 1e-2),
 )
 TINY = CollectConfig(RUNS, lineages=6, episodes=3, block=4)
@@ -89,9 +90,9 @@ def test_the_longest_trained_are_better_than_the_untrained(whole):
 
 @pytest.mark.parametrize("stop", [0, 1])
 def test_stopped_after_any_block_it_goes_on_to_the_same_population(whole, tmp_path, stop):
-    seen: list[collecting.Progress] = []
+    seen: list[Progress] = []
 
-    def interrupt(progress: collecting.Progress) -> None:
+    def interrupt(progress: Progress) -> None:
         seen.append(progress)
         if len(seen) > stop:
             raise KeyboardInterrupt
@@ -101,7 +102,7 @@ def test_stopped_after_any_block_it_goes_on_to_the_same_population(whole, tmp_pa
     assert Population(tmp_path / "run").count == 12 * stop
     resumed: list[int] = []
     again = collect(
-        TINY, tmp_path / "run", resume=True, on_progress=lambda now: resumed.append(now.lineages)
+        TINY, tmp_path / "run", resume=True, on_progress=lambda now: resumed.append(now.done)
     )
     assert resumed == [0, 4, 6][stop:]
     assert content(again.path) == content(whole.path)
@@ -115,7 +116,7 @@ def test_stopped_before_anything_was_said_of_it_it_begins_anew(whole, tmp_path):
     assert content(tmp_path / "run") == content(whole.path)
 
 
-def _interrupt(progress: collecting.Progress) -> None:
+def _interrupt(progress: Progress) -> None:
     raise KeyboardInterrupt
 
 
@@ -137,7 +138,7 @@ def test_a_lineage_that_diverges_is_left_out_and_the_others_stay(whole, tmp_path
     monkeypatch.setattr(Lineages, "train", diverging)
     news: list[str] = []
     found = collect(TINY, tmp_path / "run", on_progress=lambda now: news.extend(now.news))
-    assert news == ["lineage 1 diverged: it is left out"]
+    assert news == ["lineage 1 diverged and is left out"]
     left = whole.table()["lineage"] != 1
     np.testing.assert_array_equal(found.weights(), whole.weights()[left])
     for name, values in whole.table().items():
@@ -157,21 +158,21 @@ def test_learning_rates_fill_their_range_evenly_on_a_log_scale():
 @pytest.mark.parametrize(
     ("config", "said"),
     [
-        (changed(checkpoints=()), "checkpoints are none"),
-        (changed(checkpoints=(3, 1)), "checkpoints are 3 1: give one or more numbers of epochs"),
-        (changed(checkpoints=(-1, 1)), "checkpoints are -1 1"),
-        (changed(hidden=(0,)), "widths of an agent|agent of widths"),
-        (changed(learning_rate=(1e-2, 1e-3)), "learning-rate is 0.01 to 0.001"),
-        (changed(algorithm="sac"), "algorithm is sac: .* choose vpg or ppo"),
+        (changed(checkpoints=()), "checkpoints must .* got none"),
+        (changed(checkpoints=(3, 1)), "checkpoints must .* got 3 1"),
+        (changed(checkpoints=(-1, 1)), "checkpoints must .* got -1 1"),
+        (changed(hidden=(0,)), "widths of an agent|got 4-0-2"),
+        (changed(learning_rate=(1e-2, 1e-3)), "learning-rate must .* got 0.01 0.001"),
+        (changed(algorithm="sac"), "algorithm must be vpg or ppo, got sac"),
         (changed(algorithm="dqn"), "unknown algorithm 'dqn'"),
-        (changed(epoch=55), "rollout.num_envs must be .*got 10"),
+        (changed(steps_per_update=55), "rollout.num_envs must be .*got 10"),
         (changed(seed=-1), "seed must be .*got -1"),
         (changed(env=CartPoleConfig(step_limit=0)), "env.step-limit is 0"),
-        (dataclasses.replace(TINY, lineages=0), "lineages is 0: choose 1 or more"),
-        (dataclasses.replace(TINY, episodes=0), "episodes is 0"),
+        (dataclasses.replace(TINY, lineages=0), "lineages must be 1 or more, got 0"),
+        (dataclasses.replace(TINY, episodes=0), "episodes must be 1 or more, got 0"),
         (
             changed(environment="slot_machine", env=SlotMachineConfig()),
-            "agents observe a vector of numbers .a Box., and slot_machine has MultiDiscrete",
+            "observations must be vectors .a Box., got MultiDiscrete.* in slot_machine",
         ),
     ],
 )
@@ -183,12 +184,12 @@ def test_a_wrong_setting_is_named_and_nothing_is_written(tmp_path, config, said)
 
 def test_another_collection_is_not_written_into(whole):
     before = content(whole.path)
-    with pytest.raises(EmbrlError, match=r"already holds a population: .* add --resume"):
+    with pytest.raises(EmbrlError, match=r"already holds a population; .* add --resume"):
         collect(TINY, whole.path)
-    with pytest.raises(EmbrlError, match="another collection: its seed is 0, this one's is 7"):
+    with pytest.raises(EmbrlError, match=r"seed must be 0 .* got 7"):
         collect(changed(seed=7), whole.path, resume=True)
     other = changed(env=CartPoleConfig(step_limit=101))
-    with pytest.raises(EmbrlError, match=r"its env\.step_limit is 100, this one's is 101"):
+    with pytest.raises(EmbrlError, match=r"env\.step_limit must be 100 .* got 101"):
         collect(other, whole.path, resume=True)
     assert content(whole.path) == before
 
@@ -214,7 +215,7 @@ def test_a_damaged_plan_says_where(whole, tmp_path, change, said):
 def test_the_python_interface_collects_the_same(whole, tmp_path):
     runs = {
         name: getattr(RUNS, name)
-        for name in ("hidden", "checkpoints", "epoch", "lanes", "learning_rate")
+        for name in ("hidden", "checkpoints", "steps_per_update", "num_envs", "learning_rate")
     }
     embrl.collect_agents(
         out=tmp_path / "run", lineages=6, episodes=3, block=4, runs=runs, step_limit=100

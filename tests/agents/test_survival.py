@@ -10,7 +10,7 @@ import pytest
 from gymnasium import spaces
 
 from embrl.agents.architecture import Architecture
-from embrl.agents.survival import survival
+from embrl.agents.episodes import survival
 from embrl.core.errors import EmbrlError
 from embrl.core.types import TimeStep
 from embrl.envs import configure
@@ -121,11 +121,11 @@ def test_steps_by_chance_have_keys_of_their_own() -> None:
 @pytest.mark.parametrize(
     ("architecture", "shape", "episodes", "message"),
     [
-        (Architecture(3, (8,), 2), (1, 50), 1, "3-8-2 tanh does not fit CartPole: it needs 4 in"),
-        (Architecture(4, (8,), 3), (1, 67), 1, "4-8-3 tanh does not fit CartPole: .* 2 outputs"),
-        (Architecture(4, (8,), 2), (1, 57), 1, r"rows of 58 weights, not \[1, 57\]"),
-        (Architecture(4, (8,), 2), (58,), 1, r"rows of 58 weights, not \[58\]"),
-        (Architecture(4, (8,), 2), (1, 58), 0, "episodes is 0: choose 1 or more"),
+        (Architecture(3, (8,), 2), (1, 50), 1, "CartPole must have 4 inputs .* got 3-8-2 tanh"),
+        (Architecture(4, (8,), 3), (1, 67), 1, "CartPole must have .* 2 outputs, got 4-8-3 tanh"),
+        (Architecture(4, (8,), 2), (1, 57), 1, r"must be \[N, 58\] .*got \[1, 57\]"),
+        (Architecture(4, (8,), 2), (58,), 1, r"must be \[N, 58\] .*got \[58\]"),
+        (Architecture(4, (8,), 2), (1, 58), 0, "episodes must be 1 or more, got 0"),
     ],
 )
 def test_what_does_not_fit_is_refused(

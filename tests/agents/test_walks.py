@@ -6,17 +6,19 @@ import pytest
 from skilled import GOOD, SMALL, skilled
 
 from embrl.agents.canonical import permuted
-from embrl.agents.survival import survival
-from embrl.agents.walk import COEFFICIENTS, Pattern, Rule
+from embrl.agents.episodes import survival
 from embrl.agents.walks import (
+    COEFFICIENTS,
+    Pattern,
+    WalkRule,
     Walks,
     aligned_line,
     clarity,
-    drawn,
-    halved,
+    draw_pairs,
     latent_line,
+    play_walks,
+    split_halves,
     stored_line,
-    walked,
 )
 from embrl.core.errors import EmbrlError
 from embrl.envs.cart_pole import CartPoleConfig
@@ -57,8 +59,15 @@ def test_between_copies_with_other_numbers_of_units_matched_weights_stand_still(
 def test_what_is_played_is_each_point_s_survival():
     env, w, key = CartPoleConfig(step_limit=40).build(), skilled(4, 1), jax.random.key(3)
     told = []
-    found = walked(
-        env, SMALL, stored_line(C), w[:2], w[2:], key, 3, lambda *done: told.append(done)
+    found = play_walks(
+        env,
+        SMALL,
+        stored_line(C),
+        w[:2],
+        w[2:],
+        key,
+        3,
+        lambda now: told.append((now.done, now.total)),
     )
     points = stored_line(C)(w[:2], w[2:])
     for pair in range(2):
@@ -69,16 +78,16 @@ def test_what_is_played_is_each_point_s_survival():
 
 def test_every_pair_of_groups_is_drawn_as_often():
     group = np.array([0] * 90 + [1] * 8 + [3])
-    pairs = drawn(group, 103, seed=1)
+    pairs = draw_pairs(group, 103, seed=1)
     assert len(pairs) == 103
     assert (pairs[:, 0] != pairs[:, 1]).all()
     kinds, counts = np.unique(group[pairs], axis=0, return_counts=True)
     # The last group has one agent, and so no pair of its own.
     np.testing.assert_array_equal(kinds, [[0, 0], [0, 1], [0, 3], [1, 1], [1, 3]])
     assert set(counts.tolist()) <= {20, 21}
-    np.testing.assert_array_equal(pairs, drawn(group, 103, seed=1))
-    with pytest.raises(EmbrlError, match="two or more"):
-        drawn(np.array([0]), 5, seed=0)
+    np.testing.assert_array_equal(pairs, draw_pairs(group, 103, seed=1))
+    with pytest.raises(EmbrlError, match="must be 2 or more, got 1"):
+        draw_pairs(np.array([0]), 5, seed=0)
 
 
 def test_what_is_chosen_by_some_episodes_is_measured_by_the_others():
@@ -86,7 +95,7 @@ def test_what_is_chosen_by_some_episodes_is_measured_by_the_others():
     returns[0, 0] = [100, 0, 100, 0]  # lucky in the even ones
     returns[0, 4] = [60, 60, 60, 60]
     returns[0, 1] = [50, 10, 50, 10]
-    walks = halved(C, returns)
+    walks = split_halves(C, returns)
     np.testing.assert_allclose(walks.mean[0], [50, 30, 0, 0, 60])
     np.testing.assert_allclose(walks.ends, [[30, 0]])
     gains = walks.gains()
@@ -97,8 +106,8 @@ def test_what_is_chosen_by_some_episodes_is_measured_by_the_others():
 
 def test_what_halves_need():
     with pytest.raises(EmbrlError, match="even number"):
-        halved(C, np.zeros((1, 5, 3)))
-    with pytest.raises(EmbrlError, match="nothing is extrapolated"):
+        split_halves(C, np.zeros((1, 5, 3)))
+    with pytest.raises(EmbrlError, match="outside 0 to 1"):
         Walks(np.array([0.0, 0.5, 1.0]), np.zeros((2, 1, 3))).gains()
 
 
@@ -132,7 +141,7 @@ def test_no_pattern_is_not_clear():
 def test_patterns_of_walks():
     mean = np.array([[0, 9, 200, 400, 0], [0, 400, 9, 400, 0], [0, 9, 400, 9, 0], [0] * 5], float)
     walks = Walks(np.array(C), np.stack([mean, mean]))
-    assert walks.patterns(Rule(50)) == [
+    assert walks.patterns(WalkRule(50)) == [
         Pattern.SLOPE, Pattern.VALLEY, Pattern.HILL, Pattern.NONE,
     ]  # fmt: skip
 

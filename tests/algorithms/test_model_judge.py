@@ -43,7 +43,7 @@ def test_candidates_differ_by_the_mean_outcome_of_what_is_predicted(space, head:
     states = jnp.stack([jnp.asarray(space.sample()) for _ in range(6)])
     candidates = jnp.asarray(np.random.default_rng(0).integers(5, size=(6, 3)), jnp.int32)
     x = (model.phi(states) - norm.centre) / norm.width
-    values = eqx.filter_jit(lambda judge, x: judge.judge(x)(model.g(candidates), candidates))(
+    values = eqx.filter_jit(lambda judge, x: judge.scorer(x)(model.g(candidates), candidates))(
         judge, x
     )
     outcome = judge.outcome
@@ -61,7 +61,7 @@ def test_all_actions_at_once_are_as_each_state_s_own_candidates() -> None:
     model, judge = model_and_judge(PAIR, "metric", Norm.none(4))
     x = model.phi(jnp.array([[0, 1], [2, 4]]))
     every = jnp.arange(5, dtype=jnp.int32)
-    once = judge.judge(x)(model.g.table, every)
-    each = judge.judge(x)(jnp.stack([model.g.table] * 2), jnp.stack([every] * 2))
+    once = judge.scorer(x)(model.g.table, every)
+    each = judge.scorer(x)(jnp.stack([model.g.table] * 2), jnp.stack([every] * 2))
     assert once.shape == (2, 5)
     np.testing.assert_allclose(once, each, rtol=1e-6)

@@ -119,7 +119,7 @@ def test_values_and_policy_over_points_are_the_soft_ones() -> None:
     truth = np.stack([GAMMA * last - off[0], 1.0 - off[1]])
     for twin in learner.critic(x[:, None], jnp.asarray(points)):
         np.testing.assert_allclose(twin, truth, atol=0.06)
-    judge = learner.judge(x)
+    judge = learner.scorer(x)
     assert judge is not None
     np.testing.assert_allclose(
         judge(jnp.asarray(points), jnp.zeros(1, jnp.int32)), truth, atol=0.06

@@ -118,7 +118,7 @@ def test_a_critic_judges_each_candidate_in_its_own_state(features: Any) -> None:
     else:
         x = jnp.asarray(rng.integers(4, size=(2, 5, 2)), jnp.int32)
     points = jnp.asarray(rng.uniform(-1, 1, size=(2, 5, 7, 2)), jnp.float32)
-    values = jax.jit(lambda x, points: learner.judge(x)(points, None))(x, points)
+    values = jax.jit(lambda x, points: learner.scorer(x)(points, None))(x, points)
     assert values.shape == (2, 5, 7)
     for at in np.ndindex(2, 5, 7):
         both = learner.critic(x[at[:2]], points[at])
@@ -126,7 +126,7 @@ def test_a_critic_judges_each_candidate_in_its_own_state(features: Any) -> None:
 
 
 def test_without_points_there_is_nothing_to_judge() -> None:
-    assert new_learner(SAC(), IndexedActions(4)).judge(jnp.ones((2, 3))) is None
+    assert new_learner(SAC(), IndexedActions(4)).scorer(jnp.ones((2, 3))) is None
 
 
 def test_the_value_of_an_index_is_that_output_of_the_network() -> None:

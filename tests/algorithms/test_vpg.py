@@ -214,7 +214,7 @@ def test_the_first_step_of_every_spread_is_as_long_as_its_own_rate() -> None:
 
 
 def test_its_critic_judges_no_actions() -> None:
-    assert new_learner(VPG()).judge(jnp.ones((3, 2))) is None
+    assert new_learner(VPG()).scorer(jnp.ones((3, 2))) is None
 
 
 def test_the_std_falls_to_its_floor_and_no_further() -> None:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from embrl.cli import main
-from embrl.envs.host import HostEnvironment
+from embrl.envs.gym import HostEnvironment
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,10 @@ def small(tiny, method, algorithm):
         hyper |= {"target_kl": 0.001, "clip": 0.05}
     hyper = dataclasses.replace(config.hyperparameters, **hyper)  # type: ignore[type-var]
     config = dataclasses.replace(
-        base, algorithm=algorithm, hyperparameters=hyper, total_timesteps=900 if method != "none" else 400
+        base,
+        algorithm=algorithm,
+        hyperparameters=hyper,
+        total_timesteps=900 if method != "none" else 400,
     )
     values = {
         "pretrain.timesteps": 300,
@@ -113,7 +116,9 @@ def two_values(config):
 
 @pytest.mark.slow
 def test_points_side_by_side_are_the_runs_that_they_are_alone(tiny, tmp_path):
-    config = replaced(tiny("none", total_timesteps=300), {"evaluation.every": 100, "policy.hidden": (8,)})
+    config = replaced(
+        tiny("none", total_timesteps=300), {"evaluation.every": 100, "policy.hidden": (8,)}
+    )
     points = two_values(config)
     vary = {name: tuple(values[name] for values in points) for name in points[0]}
     folder = train(dataclasses.replace(config, vary=vary), tmp_path / "together")

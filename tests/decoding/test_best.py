@@ -14,7 +14,7 @@ from embrl.decoding import BestAction, Wolpertinger
 
 @jax.jit
 def compiled(table, e, values, mask=None) -> jax.Array:
-    return BestAction()(table, e, mask=mask, judge=lambda points, actions: values)
+    return BestAction()(table, e, mask=mask, scorer=lambda points, actions: values)
 
 
 @settings(max_examples=30, deadline=None)
@@ -39,11 +39,11 @@ def test_it_is_wolpertinger_with_all_actions_where_no_two_are_worth_the_same() -
     table, e = jnp.asarray(embeddings(rng, 50, 3)), jnp.asarray(embeddings(rng, 2, 7, 3))
     goal = jnp.asarray(embeddings(rng, 2, 7, 3))
 
-    def judge(points: jax.Array, actions: jax.Array) -> jax.Array:
+    def scorer(points: jax.Array, actions: jax.Array) -> jax.Array:
         return -((points - goal[..., None, :]) ** 2).sum(-1) + 1e-3 * actions
 
     np.testing.assert_array_equal(
-        BestAction()(table, e, judge=judge), Wolpertinger(50)(table, e, judge=judge)
+        BestAction()(table, e, scorer=judge), Wolpertinger(50)(table, e, scorer=judge)
     )
 
 
@@ -57,6 +57,6 @@ def test_seeds_side_by_side_are_as_one_by_one() -> None:
 
 
 def test_without_a_judge_it_says_what_it_lacks() -> None:
-    assert BestAction.needs_judge
-    with pytest.raises(EmbrlError, match=r"^f\.kind best asks a judge"):
+    assert BestAction.needs_scorer
+    with pytest.raises(EmbrlError, match=r"^f\.kind .*best without a scorer"):
         BestAction()(jnp.zeros((5, 2)), jnp.zeros(2))

@@ -9,7 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial import KDTree
 
-from embrl.decoding import groups, k_nearest, nearest
+from embrl.decoding import nearest
+from embrl.decoding import search as k_nearest
+from embrl.decoding import search as searches
 
 jitted = jax.jit(k_nearest, static_argnums=2)
 
@@ -69,7 +71,7 @@ def test_more_than_there_are_is_all_of_them(n: int) -> None:
 
 @pytest.mark.parametrize("at_once", [1, 100, 1000])
 def test_groups_of_points_are_as_all_together(at_once: int, monkeypatch) -> None:
-    monkeypatch.setattr(groups, "AT_ONCE", at_once)
+    monkeypatch.setattr(searches, "AT_ONCE", at_once)
     rng = np.random.default_rng(6)
     table, e, mask = on_a_lattice(rng, 90, 2), on_a_lattice(rng, 5, 7, 2), masks(rng, 35, 90)
     mask = mask.reshape(5, 7, 90)

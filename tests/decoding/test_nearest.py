@@ -8,7 +8,7 @@ from brute_force import embeddings, masks, on_a_lattice, squared_distances, tole
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from embrl.decoding import groups, nearest
+from embrl.decoding import nearest, search
 
 jitted = jax.jit(nearest)
 
@@ -51,7 +51,7 @@ def test_the_lowest_index_wins_among_equals(n: int, d: int) -> None:
 
 @pytest.mark.parametrize("at_once", [1, 100, 1000])
 def test_groups_of_points_are_as_all_together(at_once: int, monkeypatch) -> None:
-    monkeypatch.setattr(groups, "AT_ONCE", at_once)
+    monkeypatch.setattr(search, "AT_ONCE", at_once)
     rng = np.random.default_rng(6)
     table, e = on_a_lattice(rng, 90, 2), on_a_lattice(rng, 5, 7, 2)
     squares = squared_distances(table, e)

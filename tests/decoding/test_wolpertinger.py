@@ -15,7 +15,7 @@ from embrl.decoding import NearestAction, Wolpertinger
 def prefers(goal: np.ndarray):
     """A judge for states that each have a goal, `[*batch, d]`: coarse, so that there are ties."""
 
-    def judge(points: jax.Array, actions: jax.Array) -> jax.Array:
+    def scorer(points: jax.Array, actions: jax.Array) -> jax.Array:
         return -jnp.round(4 * jnp.abs(points - goal[..., None, :]).sum(-1))
 
     return judge
@@ -34,7 +34,7 @@ def by_hand(table, e, k, goal, mask) -> np.ndarray:
 
 @jax.jit
 def compiled(decoder: Wolpertinger, table, e, goal, mask=None) -> jax.Array:
-    return decoder(table, e, mask=mask, judge=prefers(goal))
+    return decoder(table, e, mask=mask, scorer=prefers(goal))
 
 
 @settings(max_examples=30, deadline=None)
@@ -52,12 +52,12 @@ def test_the_judge_sees_the_k_nearest_points_in_order() -> None:
     table, e = embeddings(rng, 30, 3), embeddings(rng, 2, 4, 3)
     seen = []
 
-    def judge(points: jax.Array, actions: jax.Array) -> jax.Array:
+    def scorer(points: jax.Array, actions: jax.Array) -> jax.Array:
         seen.append(np.asarray(points))
         np.testing.assert_array_equal(table[np.asarray(actions)], points)
         return points[..., 0]
 
-    chosen = Wolpertinger(5)(jnp.asarray(table), jnp.asarray(e), judge=judge)
+    chosen = Wolpertinger(5)(jnp.asarray(table), jnp.asarray(e), scorer=judge)
     nearest = in_order(squared_distances(table, e))[..., :5]
     np.testing.assert_array_equal(seen, [table[nearest]])
     best = table[nearest][..., 0].argmax(-1)
@@ -71,11 +71,11 @@ def test_by_hand() -> None:
     table = jnp.array([[0.0], [0.25], [0.5], [1.0]])
     worth = {0.0: 1.0, 0.25: 3.0, 0.5: 3.0, 1.0: 9.0}
 
-    def judge(points: jax.Array, actions: jax.Array) -> jax.Array:
+    def scorer(points: jax.Array, actions: jax.Array) -> jax.Array:
         return jnp.array([worth[float(point)] for point in points[..., 0]])
 
     def choice(k: int, e: float, mask=None) -> int:
-        return int(Wolpertinger(k)(table, jnp.array([e]), mask=mask, judge=judge))
+        return int(Wolpertinger(k)(table, jnp.array([e]), mask=mask, scorer=judge))
 
     assert choice(1, 0.05) == 0
     assert choice(2, 0.05) == 1
@@ -103,10 +103,10 @@ def test_whatever_the_judge_says_a_masked_action_is_not_taken(verdict: float, k:
     rng = np.random.default_rng(2)
     table, e, mask = on_a_lattice(rng, 20, 2), on_a_lattice(rng, 30, 2), masks(rng, 30, 20, 0.1)
 
-    def judge(points: jax.Array, actions: jax.Array) -> jax.Array:
+    def scorer(points: jax.Array, actions: jax.Array) -> jax.Array:
         return jnp.full(points.shape[:-1], verdict)
 
-    chosen = Wolpertinger(k)(*map(jnp.asarray, (table, e)), mask=jnp.asarray(mask), judge=judge)
+    chosen = Wolpertinger(k)(*map(jnp.asarray, (table, e)), mask=jnp.asarray(mask), scorer=judge)
     # With nothing to tell them apart, the nearest of the allowed.
     squares = np.where(mask, squared_distances(table, e), np.inf)
     np.testing.assert_array_equal(chosen, squares.argmin(-1))
@@ -115,10 +115,10 @@ def test_whatever_the_judge_says_a_masked_action_is_not_taken(verdict: float, k:
 def test_a_nan_verdict_loses_to_any_number() -> None:
     table = jnp.array([[0.0], [1.0], [2.0]])
 
-    def judge(points: jax.Array, actions: jax.Array) -> jax.Array:
+    def scorer(points: jax.Array, actions: jax.Array) -> jax.Array:
         return jnp.where(points[..., 0] == 0.0, jnp.nan, -points[..., 0])
 
-    assert Wolpertinger(3)(table, jnp.array([0.1]), judge=judge) == 1
+    assert Wolpertinger(3)(table, jnp.array([0.1]), scorer=judge) == 1
 
 
 def test_seeds_side_by_side_are_as_one_by_one() -> None:
@@ -127,11 +127,11 @@ def test_seeds_side_by_side_are_as_one_by_one() -> None:
     decoder = Wolpertinger(6)
     together = jax.vmap(compiled, (None, 0, 0, 0))(decoder, tables, e, goals)
     for seed in range(3):
-        alone = decoder(*map(jnp.asarray, (tables[seed], e[seed])), judge=prefers(goals[seed]))
+        alone = decoder(*map(jnp.asarray, (tables[seed], e[seed])), scorer=prefers(goals[seed]))
         np.testing.assert_array_equal(together[seed], alone)
 
 
 def test_without_a_judge_it_says_what_it_lacks() -> None:
-    assert Wolpertinger.needs_judge
-    with pytest.raises(EmbrlError, match=r"^f\.kind wolpertinger .* critic of actions"):
+    assert Wolpertinger.needs_scorer
+    with pytest.raises(EmbrlError, match=r"^f\.kind .*wolpertinger without a scorer"):
         Wolpertinger(3)(jnp.zeros((5, 2)), jnp.zeros(2))

@@ -15,13 +15,12 @@ from embrl.algorithms.base import PolicyConfig
 from embrl.api import Policy
 from embrl.config.defaults import default_config
 from embrl.core.scaling import RunningStats
-from embrl.decoding.config import DecoderConfig
+from embrl.decoding import DecoderConfig
+from embrl.deploy.array_forms import Forms
+from embrl.deploy.convert import portable_policy
 from embrl.deploy.exported import ExportedPolicy
-from embrl.deploy.forms import Forms
-from embrl.deploy.policy import portable_policy
 from embrl.embedding.encoders import Norm
-from embrl.envs.host.actions import Actions
-from embrl.envs.host.observations import Observations
+from embrl.envs.gym.flatten import Actions, Observations
 from embrl.training.state import Agent
 from embrl.training.trainer import Trainer
 

@@ -1,4 +1,4 @@
-"""Exported policies in which actions are closed or were removed."""
+"""Exported policies with excluded actions."""
 
 import dataclasses
 from typing import Any
@@ -28,5 +28,5 @@ def test_they_keep_to_what_is_allowed():
 
 
 def test_a_random_f_says_that_it_cannot():
-    with pytest.raises(EmbrlError, match="no form outside of JAX where actions are closed"):
+    with pytest.raises(EmbrlError, match="no form outside of JAX with excluded actions"):
         exported(closed("softmax"))

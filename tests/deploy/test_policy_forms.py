@@ -11,12 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from embrl.core.errors import EmbrlError
-from embrl.deploy import exporting
-from embrl.deploy.form import Form
-from embrl.deploy.forms import Forms
-from embrl.envs.host.actions import Actions
-from embrl.envs.host.observations import Observations
-from embrl.portable.forms import Digits
+from embrl.deploy import export as exporting
+from embrl.deploy.array_forms import Form, Forms
+from embrl.envs.gym.flatten import Actions, Observations
+from embrl.portable.steps import Digits
 
 shapes = st.lists(st.integers(1, 3), min_size=1, max_size=2).map(tuple)
 
@@ -84,7 +82,7 @@ def test_a_form_comes_back_from_plain_values(space):
 def test_digits_are_numpys(sizes):
     numbers = np.arange(np.prod(sizes))
     truth = np.stack(np.unravel_index(numbers, sizes), -1)
-    np.testing.assert_array_equal(Digits(np.array(sizes))(numbers), truth)
+    np.testing.assert_array_equal(Digits.of(np.array(sizes))(numbers), truth)
 
 
 def built(build: Any) -> Any:
@@ -121,7 +119,7 @@ def test_what_is_no_single_array_is_exported_in_embrl_s_form_and_said():
 def test_another_environment_is_not_taken_for_the_run_s():
     forms, (note,) = built(lambda: host(spaces.MultiBinary(3), spaces.Discrete(3, start=5)))
     assert forms.action.low == 0
-    assert "mine has other spaces by now than the run had" in note
+    assert "the spaces of mine are not those of the run" in note
 
 
 def test_a_run_of_an_object_is_exported_with_the_object():
@@ -136,7 +134,9 @@ def test_a_run_of_an_object_is_exported_with_the_object():
     forms, notes = exporting._forms(config, restored, Mine)
     assert (forms.observation.kind, forms.action.low, notes) == ("MultiBinary", 5, ())
     restored.action_space = spaces.Discrete(4)
-    with pytest.raises(EmbrlError, match=r"Mine of .* and Discrete\(3\): it is another one"):
+    with pytest.raises(
+        EmbrlError, match=r"Discrete\(4\) as the run had, got Mine with .* and Discrete\(3\)"
+    ):
         exporting._forms(config, restored, Mine)
 
 
@@ -157,10 +157,10 @@ def test_a_compiled_environment_has_embrl_s_forms():
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ([[0.0, 1.0, 2.0]], "row 7 has shape [3], expected [2]"),
-        ([[0.0, 1.0], [0.0, 3.5]], "row 8 has 3.5 at [1], expected 0.0 to 3.0"),
-        ([[0.0, 1.0], [-np.inf, 3.0]], "row 8 has -inf at [0]"),
-        ([["a", "b"]], "row 7 is made of <U1"),
+        ([[0.0, 1.0, 2.0]], "row 7 must have shape [2], got [3]"),
+        ([[0.0, 1.0], [0.0, 3.5]], "row 8 must be 0.0 to 3.0 at [1], got 3.5"),
+        ([[0.0, 1.0], [-np.inf, 3.0]], "row 8 must be 0.0 to 3.0 at [0], got -inf"),
+        ([["a", "b"]], "row 7 must be numbers, got <U1"),
     ],
 )
 def test_rows_that_do_not_fit_are_named(values, said):

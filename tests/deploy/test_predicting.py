@@ -13,14 +13,11 @@ from gymnasium import spaces
 
 import embrl
 from embrl.cli import main
-from embrl.deploy import observation_files
+from embrl.deploy import files as observation_files
+from embrl.deploy.array_forms import Forms
 from embrl.deploy.exported import ExportedPolicy
-from embrl.deploy.forms import Forms
 from embrl.portable import Chain
-from embrl.portable.draws import Gaussian
-from embrl.portable.layers import Affine
-from embrl.portable.nearest import Nearest
-from embrl.portable.policy import PortablePolicy
+from embrl.portable.steps import Affine, Gaussian, Nearest, PortablePolicy
 
 KINDS = ("npy", "npz", "csv", "jsonl", "parquet")
 ABOUT = {"run": "run", "seed": 0, "environment": "mine", "versions": {}}
@@ -40,7 +37,7 @@ def summing(tmp_path: Path) -> Path:
     """Chooses the whole number from 0 to 3 that is nearest to the sum of two."""
     forms = Forms.of(box(-9, 9, 2), spaces.Discrete(4))
     sum_ = Affine(np.ones((2, 1), np.float32), np.zeros(1, np.float32))
-    f = Chain((Nearest(TABLE),))
+    f = Chain((Nearest.of(TABLE),))
     draw = Gaussian(np.ones(1, np.float32), bounded=False)
     policy = PortablePolicy(Chain(()), Chain((sum_,)), Chain(()), draw, f, None, None, forms.leave)
     ExportedPolicy(policy, forms.observation, forms.action, ABOUT).write(tmp_path / "summing")
@@ -126,7 +123,7 @@ def test_lists_in_parquet(summing: Path, tmp_path: Path, capsys) -> None:
     assert capsys.readouterr().out == "1\n2\n"
     polars.DataFrame({"observation": [[0.0, 1.0], [1.0]]}).write_parquet(path)
     assert main(["predict", str(summing), str(path)]) == 2
-    assert "row 1 has shape [1], expected [2]" in capsys.readouterr().err
+    assert "row 1 must have shape [2], got [1]" in capsys.readouterr().err
 
 
 def test_a_draw_is_the_same_however_rows_come(
@@ -151,18 +148,18 @@ def test_standard_input_is_answered_line_by_line(
     assert main(["predict", str(summing), "-"]) == 2
     out, err = capsys.readouterr()
     assert out == "1\n3\n"
-    assert err.startswith("embrl: standard input: row 2 has nan at [0], expected -9.0 to 9.0")
+    assert err.startswith("embrl: standard input: row 2 must be -9.0 to 9.0 at [0], got nan")
     assert err.count("\n") == 1
 
 
 BAD: dict[str, tuple[str, str]] = {
-    "nan.csv": ("a,b\n1,2\n3,nan\n", "row 1 has nan at [1]"),
-    "outside.csv": ("1,2\n3,10\n", "row 1 has 10.0 at [1], expected -9.0 to 9.0"),
-    "long.csv": ("1,2\n3,1,2\n", "row 1 has shape [3], expected [2]"),
+    "nan.csv": ("a,b\n1,2\n3,nan\n", "row 1 must be -9.0 to 9.0 at [1], got nan"),
+    "outside.csv": ("1,2\n3,10\n", "row 1 must be -9.0 to 9.0 at [1], got 10.0"),
+    "long.csv": ("1,2\n3,1,2\n", "row 1 must have shape [2], got [3]"),
     "word.csv": ("a,b\n1,2\n3,x\n", "row 1: could not convert string to float: 'x'"),
-    "broken.jsonl": ("[1, 2]\n[3,\n", "row 1 is no JSON"),
-    "ragged.jsonl": ("[1, 2]\n[[1], [2, 3]]\n", "row 1 is no array"),
-    "null.jsonl": ("[1, 2]\n[null, 2]\n", "row 1 is made of object, not of numbers"),
+    "broken.jsonl": ("[1, 2]\n[3,\n", "row 1 must be JSON"),
+    "ragged.jsonl": ("[1, 2]\n[[1], [2, 3]]\n", "row 1 must be an array"),
+    "null.jsonl": ("[1, 2]\n[null, 2]\n", "row 1 must be numbers, got object"),
     "broken.npy": ("x", "is damaged"),
     "broken.npz": ("x", "is damaged"),
     "broken.parquet": ("x", "damaged"),
@@ -188,9 +185,14 @@ def test_a_bad_row_is_named_and_nothing_is_written(
 def test_what_is_missing_is_named(summing: Path, tmp_path: Path, capsys) -> None:
     source = write(tmp_path / "o.npy", np.ones((3, 2)))
     cases = {
-        (str(tmp_path), str(source)): "holds neither an exported policy nor a run",
-        (str(summing), str(tmp_path / "none.npy")): "is no file",
-        (str(summing), str(source), "--out", str(tmp_path / "a" / "b.npy")): "there is no folder",
+        (str(tmp_path), str(source)): "must be an exported policy or a run folder",
+        (str(summing), str(tmp_path / "none.npy")): "none.npy, which does not exist",
+        (
+            str(summing),
+            str(source),
+            "--out",
+            str(tmp_path / "a" / "b.npy"),
+        ): "must be in an existing folder",
         (str(summing), str(source), "--out", str(tmp_path / "b.txt")): "choose from",
     }
     for arguments, said in cases.items():
@@ -240,7 +242,7 @@ def test_from_a_run_to_its_export(tmp_path: Path, capsys, monkeypatch: pytest.Mo
     assert main(["export", str(run.folder.path), "--seed", "2"]) == 2
     assert "has seeds 0 to 1" in capsys.readouterr().err
     assert main(["export", str(run.folder.path), "--out", str(tmp_path)]) == 2
-    assert "is there already, and no exported policy" in capsys.readouterr().err
+    assert "must be a new folder or an earlier export" in capsys.readouterr().err
     monkeypatch.setitem(sys.modules, "onnx", None)
     assert main(["export", str(run.folder.path)]) == 2
     assert "this needs onnx: pip install 'embrl[export]'" in capsys.readouterr().err

@@ -12,7 +12,7 @@ from gymnasium.spaces import Box, Discrete
 from embrl import envs
 from embrl.config.defaults import default_config
 from embrl.core.errors import EmbrlError
-from embrl.decoding.config import DecoderConfig
+from embrl.decoding.base import DecoderConfig
 from embrl.embedding import pretraining as fitting
 from embrl.embedding.config import EmbeddingConfig
 from embrl.embedding.encoders import ContinuousActions

@@ -11,10 +11,9 @@ from worlds import leaves
 from embrl.core.scaling import RawBox
 from embrl.core.types import Transition
 from embrl.data.segments import Segments, draw_segments
-from embrl.decoding import config as decoders
-from embrl.decoding.config import DecoderConfig
-from embrl.decoding.learned_action import LearnedAction
-from embrl.decoding.rescaled import Rescaled
+from embrl.decoding import base as decoders
+from embrl.decoding.base import DecoderConfig
+from embrl.decoding.continuous import LearnedAction, Rescaled
 from embrl.embedding import pretraining as fitting
 from embrl.embedding.config import EmbeddingConfig
 from embrl.embedding.encoders import ContinuousActions

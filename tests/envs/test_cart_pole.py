@@ -117,11 +117,11 @@ def test_constants_can_be_changed() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"step_limit": 0}, "env.step-limit is 0: choose 1 or more"),
-        ({"gravity": -9.8}, "env.gravity is -9.8: give a finite number above 0"),
-        ({"tau": float("inf")}, "env.tau is inf: give a finite number above 0"),
-        ({"cart_mass": "1"}, "env.cart-mass is '1': give a finite number above 0"),
-        ({"most_angle": True}, "env.most-angle is True: give a finite number above 0"),
+        ({"step_limit": 0}, "env.step-limit must be an integer of at least 1, got 0"),
+        ({"gravity": -9.8}, "env.gravity must be a finite number above 0, got -9.8"),
+        ({"tau": float("inf")}, "env.tau must be a finite number above 0, got inf"),
+        ({"cart_mass": "1"}, "env.cart-mass must be a finite number above 0, got '1'"),
+        ({"most_angle": True}, "env.most-angle must be a finite number above 0, got True"),
     ],
     ids=str,
 )

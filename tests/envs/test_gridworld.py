@@ -11,8 +11,8 @@ import pytest
 
 from embrl.core.errors import EmbrlError
 from embrl.envs import configure
-from embrl.envs.gridworld import Gridworld, GridworldConfig, GridworldState, motions
-from embrl.envs.gridworld_search import fewest_steps
+from embrl.envs.gridworld import Gridworld, GridworldConfig
+from embrl.envs.square import GridworldState, fewest_steps, motions
 from embrl.training.evaluation import play
 
 Box = tuple[float, float, float, float]
@@ -333,16 +333,16 @@ def test_a_reset_starts_where_the_configuration_says() -> None:
 @pytest.mark.parametrize(
     ("options", "field"),
     [
-        ({"actuators": 0}, "actuators is 0"),
-        ({"actuators": 1}, "actuators is 1:"),
-        ({"actuators": 13}, "actuators is 13"),
-        ({"actuators": 40}, "actuators is 40"),
-        ({"walls": "sweept"}, "walls is 'sweept'"),
-        ({"bins": 0}, "bins is 0"),
-        ({"step_limit": 0}, "step-limit is 0"),
-        ({"start": (0.2, 0.39)}, r"start \(0.2, 0.39\) lies in obstacle"),
-        ({"start": (0.15, 0.65)}, r"start \(0.15, 0.65\) lies in the goal"),
-        ({"start": (0.2, 1.1)}, r"start \(0.2, 1.1\) is outside"),
+        ({"actuators": 0}, "actuators .*0"),
+        ({"actuators": 1}, "actuators .*got 1$"),
+        ({"actuators": 13}, "actuators .*13"),
+        ({"actuators": 40}, "actuators .*40"),
+        ({"walls": "sweept"}, "walls .*'sweept'"),
+        ({"bins": 0}, "bins .*0"),
+        ({"step_limit": 0}, "step-limit .*0"),
+        ({"start": (0.2, 0.39)}, r"start .*obstacles.*\(0.2, 0.39\)"),
+        ({"start": (0.15, 0.65)}, r"start .*goal.*\(0.15, 0.65\)"),
+        ({"start": (0.2, 1.1)}, r"start .*unit square.*\(0.2, 1.1\)"),
         ({"start": (float("nan"), 0.1)}, "start"),
         ({"goal": (0.5, 0.5, 0.4, 0.6)}, "goal"),
         ({"goal": (0.5, 0.5, 0.6, 1.2)}, "goal"),

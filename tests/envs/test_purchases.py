@@ -230,21 +230,21 @@ def test_filters_as_plain_python_does(
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ((1, "2020-01-01", "tea", "2,50"), "price is '2,50': a finite number is needed"),
-        ((1, "2020-01-01", "tea", "nan"), "price is 'nan': a finite number is needed"),
-        ((1, "2020-01-01", "tea", "-inf"), "price is '-inf': a finite number is needed"),
-        ((1, "2020-01-01", "tea", ""), "price is missing: a finite number is needed"),
-        ((1, "2020-01-01", "", 1), "item is missing: an item is needed"),
-        (("", "2020-01-01", "tea", 1), "user is missing: a user is needed"),
+        ((1, "2020-01-01", "tea", "2,50"), "price must be a finite number, got '2,50'"),
+        ((1, "2020-01-01", "tea", "nan"), "price must be a finite number, got 'nan'"),
+        ((1, "2020-01-01", "tea", "-inf"), "price must be a finite number, got '-inf'"),
+        ((1, "2020-01-01", "tea", ""), "price must be a finite number, got nothing"),
+        ((1, "2020-01-01", "", 1), "item must be an item, got nothing"),
+        (("", "2020-01-01", "tea", 1), "user must be a user, got nothing"),
         (
             (1, "01/02/2020", "tea", 1),
-            "ts is '01/02/2020': a time such as 2019-10-01 00:00:00 UTC is needed",
+            "ts must be a time such as 2019-10-01 00:00:00 UTC, got '01/02/2020'",
         ),
         (
             (1, "2020-02-30", "tea", 1),
-            "ts is '2020-02-30': a time such as 2019-10-01 00:00:00 UTC is needed",
+            "ts must be a time such as 2019-10-01 00:00:00 UTC, got '2020-02-30'",
         ),
-        ((1,), "ts is missing: a time such as 2019-10-01 00:00:00 UTC is needed"),
+        ((1,), "ts must be a time such as 2019-10-01 00:00:00 UTC, got nothing"),
     ],
 )
 def test_a_bad_line_is_named(tmp_path: Path, row: tuple, message: str) -> None:
@@ -257,7 +257,7 @@ def test_a_bad_line_is_named(tmp_path: Path, row: tuple, message: str) -> None:
 def test_a_bad_line_column_is_named(tmp_path: Path) -> None:
     rows = [(*LOG[0], 1), (*LOG[1], "b")]
     path = write_csv(tmp_path / "log.csv", rows, (*PLAIN, "line"))
-    with pytest.raises(EmbrlError, match=r"line 3: line is 'b': a whole number is needed$"):
+    with pytest.raises(EmbrlError, match=r"line 3: line must be an integer, got 'b'$"):
         read_purchases(path)
 
 
@@ -270,7 +270,7 @@ def test_only_purchases_need_to_be_good(tmp_path: Path) -> None:
     bad = (pl.col("event_type") == "purchase") & (pl.col("product_id") == "pot")
     frame.with_columns(price=pl.when(bad).then(pl.lit("?")).otherwise("price")).write_csv(path)
     # The pot is the fifth purchase, three rows each, the purchase being the second of its three.
-    with pytest.raises(EmbrlError, match=r"log.csv, line 15: price is '\?': a finite number"):
+    with pytest.raises(EmbrlError, match=r"log.csv, line 15: price .* got '\?'"):
         read_purchases(path)
 
 
@@ -278,14 +278,14 @@ def test_a_bad_row_of_parquet_is_named(tmp_path: Path) -> None:
     path = tmp_path / "log.parquet"
     prices = [1.0, 2.0, 3.0, float("inf"), 5.0, 6.0]
     plain_frame().with_columns(price=pl.Series(prices)).write_parquet(path)
-    with pytest.raises(EmbrlError, match=r"log.parquet, row 4: price is 'inf': a finite number"):
+    with pytest.raises(EmbrlError, match=r"log.parquet, row 4: price .* got 'inf'"):
         read_purchases(path)
     users = [1.0, float("nan"), 3.0, 4.0, 5.0, 6.0]  # pandas' integers with gaps
     plain_frame().with_columns(user=pl.Series(users)).write_parquet(path)
-    with pytest.raises(EmbrlError, match=r"log.parquet, row 2: user is 'nan': a user is needed"):
+    with pytest.raises(EmbrlError, match=r"log.parquet, row 2: user .* got 'nan'"):
         read_purchases(path)
     plain_frame().with_columns(ts=pl.lit(5)).write_parquet(path)
-    with pytest.raises(EmbrlError, match=r"column ts is of type Int32: timestamps or text are"):
+    with pytest.raises(EmbrlError, match=r"column ts must be timestamps or text, got Int32"):
         read_purchases(path)
 
 
@@ -295,34 +295,37 @@ BOTH_SCHEMAS = "user, ts, item, price or user_id, event_time, product_id, price,
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "is empty: give a purchase log"),
-        ("user,ts,item,price\n", "has no rows: give a log with purchases"),
+        ("", "is empty; give a purchase log"),
+        ("user,ts,item,price\n", "has no rows; give a log with purchases"),
         (
             "user,ts,item\n1,2020-01-01,tea\n",
-            f"has no column price: a purchase log has the columns {BOTH_SCHEMAS}",
+            f"must have the columns {BOTH_SCHEMAS}; it lacks the column price",
         ),
         (
             "event_time,product_id,brand,price\n",
-            f"has no columns user_id, event_type: a purchase log has the columns {BOTH_SCHEMAS}",
+            f"must have the columns {BOTH_SCHEMAS}; it lacks the columns user_id, event_type",
         ),
         (
             "user;ts;item;price\n1;2020-01-01;tea;1\n",
-            f"has no columns user, ts, item, price: a purchase log has the columns {BOTH_SCHEMAS}",
+            f"must have the columns {BOTH_SCHEMAS}; it lacks the columns user, ts, item, price",
         ),
         (
             "event_time,event_type,product_id,price,user_id\n2020-01-01,view,1,1,1\n",
-            "has no row whose event_type is purchase: give a log with purchases",
+            "has no row whose event_type is purchase; give a log with purchases",
         ),
-        ("user,ts,item,price\n1,2020-01-01,tea,0\n", "has no purchase at a price above 0"),
+        (
+            "user,ts,item,price\n1,2020-01-01,tea,0\n",
+            "must have a purchase at a price above 0, got none",
+        ),
         (
             'user,ts,item,price\n1,2020-01-01,"a\nb",1\n1,2020-01-01,tea,1,50\n',
-            "has more fields than its header on line 4: quote text with commas",
+            "has more fields than its header on line 4; quote text with commas",
         ),
         (
             b"user,ts,item,price\n1,2020-01-01,caf\xe9,1\n",
-            "is not UTF-8: save it as UTF-8, or as Parquet",
+            "is not UTF-8; save it as UTF-8, or as Parquet",
         ),
-        (bytes(range(256)), "is neither CSV nor Parquet, or it is damaged: give one"),
+        (bytes(range(256)), "must be an undamaged CSV or Parquet file"),
     ],
 )
 def test_what_is_no_log(tmp_path: Path, text: str | bytes, message: str) -> None:
@@ -333,9 +336,11 @@ def test_what_is_no_log(tmp_path: Path, text: str | bytes, message: str) -> None
 
 
 def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:
-    with pytest.raises(EmbrlError, match=r"^env.data: no such file: .*nowhere.csv$"):
+    with pytest.raises(EmbrlError, match=r"^env.data must be an existing file, got .*nowhere.csv$"):
         read_purchases(tmp_path / "nowhere.csv")
-    with pytest.raises(EmbrlError, match=r"^env.data: cannot read .*: Is a directory$"):
+    with pytest.raises(
+        EmbrlError, match=r"^env.data must be a readable file, got .*: Is a directory$"
+    ):
         read_purchases(tmp_path)
 
 
@@ -345,7 +350,7 @@ def test_a_truncated_parquet_is_one_line(tmp_path: Path, share: float) -> None:
     plain_frame().write_parquet(path)
     path.write_bytes(path.read_bytes()[: 1 + int(share * path.stat().st_size)])
     with pytest.raises(
-        EmbrlError, match=r"log.parquet (cannot be read: |is neither CSV)"
+        EmbrlError, match=r"log.parquet (cannot be read: |must be an undamaged)"
     ) as caught:
         read_purchases(path)
     assert "\n" not in str(caught.value)
@@ -369,15 +374,15 @@ def test_damaged_parquet_is_one_line(tmp_path: Path) -> None:
 def test_filters_that_leave_nothing(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "log.csv", LOG)
     for options, message in [
-        ({"top_items": 4}, f"env.top-items is 4: {path} has 3 items, choose at most that"),
+        ({"top_items": 4}, f"env.top-items must be at most the 3 items of {path}, got 4"),
         (
             {"min_purchases": 4},
-            f"env.min-purchases is 4: no item of {path} was bought that often, choose at most 3",
+            f"env.min-purchases must be at most 3, the most purchases of an item in {path}, got 4",
         ),
         (
             {"min_user_purchases": 4},
-            f"env.min-user-purchases is 4: no user of {path} bought that many of the 3 items that "
-            "are kept, choose at most 3",
+            "env.min-user-purchases must be at most 3, the most purchases by a user of the 3 items "
+            f"kept of {path}, got 4",
         ),
     ]:
         with pytest.raises(EmbrlError, match=f"^{re.escape(message)}$"):

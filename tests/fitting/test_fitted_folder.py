@@ -10,7 +10,7 @@ import pytest
 
 import embrl
 from embrl.core.errors import EmbrlError
-from embrl.decoding.nearest import nearest
+from embrl.decoding.search import nearest
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Modules of PyTorch against the chains and policies that they are made of."""
 
 import copy
-import dataclasses
 import importlib
 from types import SimpleNamespace
 from typing import Any
@@ -12,29 +11,36 @@ import pytest
 from gymnasium import spaces
 
 from embrl.core.errors import EmbrlError
-from embrl.core.scaling import FARTHEST
-from embrl.deploy.forms import Forms
-from embrl.portable import Beside, Chain
-from embrl.portable.draws import ByDistance, Categorical, Gaussian, SquashedGaussian
-from embrl.portable.judged import Judged
-from embrl.portable.layers import (
+from embrl.deploy.array_forms import Forms
+from embrl.portable.steps import (
     Affine,
+    Beside,
+    ByDistance,
+    Categorical,
+    Chain,
+    Clipped,
     Column,
     FactorRows,
-    First,
-    Likeliest,
+    Gaussian,
     MeanOne,
+    MostLikely,
+    Nearest,
+    Original,
+    Part,
+    PortablePolicy,
     Relu,
-    Rest,
     Rows,
+    Scaled,
+    Scored,
+    Squashed,
+    SquashedGaussian,
+    Standardised,
     Tanh,
+    Unstandardised,
 )
-from embrl.portable.nearest import Nearest
-from embrl.portable.policy import PortablePolicy
-from embrl.portable.scaling import Limits, Original, Scaled, Standardised
 
 torch = pytest.importorskip("torch", reason="pip install 'embrl[torch]'")
-module = importlib.import_module("embrl.interop.torch").module  # it needs torch
+module = importlib.import_module("embrl.deploy.torch").module  # it needs torch
 
 inf = np.inf
 RNG = np.random.default_rng(0)
@@ -52,9 +58,11 @@ def normal(*shape: int) -> np.ndarray:
     return RNG.normal(size=shape).astype(np.float32)
 
 
-BOUNDED = Limits(f32([-2, 0, 1]), f32([2, 5, 3]), None, None, FARTHEST)
-SEEN = Limits(f32([-2, -inf, 0]), f32([2, inf, inf]), normal(3), abs(normal(3)), 1.5)
-SQUASHED = dataclasses.replace(SEEN, centre=None, width=None)
+SIDES = (f32([-2, 0, 1]), f32([2, 5, 3]), np.ones(3, bool))
+PARTLY = (f32([-2, -1, -1]), f32([2, 1, 1]), np.array([True, False, False]))
+CENTRE, WIDTH, FAR = normal(3), abs(normal(3)), f32([1.5] * 3)
+SEEN = Chain((Standardised(CENTRE, WIDTH), Clipped(-FAR, FAR)))
+INTO = Clipped(f32([-2, -inf, 0]), f32([2, inf, inf]))
 POINTS = normal(40, 3)
 
 CHAINS = {
@@ -71,8 +79,8 @@ CHAINS = {
             (
                 Beside(
                     (
-                        Chain((First(1),)),
-                        Chain((Rest(1), Affine(normal(2, 4), normal(4)), MeanOne())),
+                        Chain((Part(0, 1),)),
+                        Chain((Part(1), Affine(normal(2, 4), normal(4)), MeanOne())),
                     )
                 ),
             )
@@ -81,14 +89,20 @@ CHAINS = {
     ),
     "looked up": (Chain((Rows(normal(9, 5)),)), RNG.integers(0, 9, (4, 10))),
     "standardised": (Chain((Standardised(normal(3), f32(0.3)),)), POINTS),
-    "bounded": (Chain((Scaled(BOUNDED), Affine(normal(3, 2), normal(2)), Tanh())), POINTS),
-    "seen": (Chain((Scaled(SEEN),)), 5 * POINTS),
-    "squashed": (Chain((Scaled(SQUASHED),)), POINTS),
-    "decoder": (Chain((Affine(normal(3, 3), normal(3)), Original(BOUNDED))), POINTS),
-    "decoder, unbounded": (Chain((Original(SEEN),)), POINTS),
-    "nearest": (Chain((Nearest(normal(30, 3)),)), POINTS.reshape(4, 10, 3)),
-    "nearest allowed": (Chain((Nearest(normal(30, 3), np.arange(30) % 3 == 0),)), POINTS),
-    "likeliest": (Chain((First(2), Likeliest())), POINTS),
+    "bounded": (Chain((Scaled(*SIDES, None), Affine(normal(3, 2), normal(2)), Tanh())), POINTS),
+    "seen": (Chain((Scaled(*PARTLY, SEEN),)), 5 * POINTS),
+    "squashed": (Chain((Scaled(*PARTLY, Chain((Squashed(),))),)), POINTS),
+    "decoder": (
+        Chain((Affine(normal(3, 3), normal(3)), Original(*SIDES, None), Clipped(*SIDES[:2]))),
+        POINTS,
+    ),
+    "decoder, unbounded": (
+        Chain((Original(*PARTLY, Chain((Unstandardised(CENTRE, WIDTH),))), INTO)),
+        POINTS,
+    ),
+    "nearest": (Chain((Nearest.of(normal(30, 3)),)), POINTS.reshape(4, 10, 3)),
+    "nearest allowed": (Chain((Nearest.of(normal(30, 3), np.arange(30) % 3 == 0),)), POINTS),
+    "most likely": (Chain((Part(0, 2), MostLikely())), POINTS),
 }
 
 
@@ -118,7 +132,7 @@ def test_a_chain_is_the_same_in_pytorch(name: str) -> None:
 
 
 def test_a_point_is_compared_with_many_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("embrl.interop.torch.AT_ONCE", 70)
+    monkeypatch.setattr("embrl.portable.steps.AT_ONCE", 70)
     chain, values = CHAINS["nearest"]
     same(module(chain)(torch.from_numpy(values)), chain(values))
 
@@ -151,21 +165,21 @@ DRAWS = {
 def test_a_policy_is_the_same_in_pytorch(name: str, random_f: bool) -> None:
     draw, outputs = DRAWS[name]
     points = not isinstance(draw, Categorical)
-    table = normal(12, 3)
+    nearest = Nearest.of(normal(12, 3))
     forms = Forms.of(
         spaces.Box(-9, 9, (6,)),
         spaces.Discrete(12),
         spaces.Box(-9, 9, (2, 3), np.float64),
         spaces.MultiDiscrete(np.array([[3], [4]]), start=np.array([[1], [0]])),
     )
-    likeliest = Chain((First(3), Tanh())) if points else Chain((Likeliest(),))
+    most_likely = Chain((Part(0, 3), Tanh())) if points else Chain((MostLikely(),))
     policy = PortablePolicy(
         forms.enter,
         Chain((Affine(normal(6, outputs), normal(outputs)),)),
-        likeliest,
+        most_likely,
         draw,
-        Chain((Nearest(table),) if points else ()),
-        ByDistance(table, 0.7) if random_f and points else None,
+        Chain((nearest,) if points else ()),
+        ByDistance(nearest.columns, 0.7) if random_f and points else None,
         None,
         forms.leave,
     )
@@ -181,12 +195,12 @@ def test_a_critic_is_asked_in_pytorch_as_in_numpy(k: int | None) -> None:
     table, d, h = normal(12, 3), 3, 8
     first = [Chain((Affine(normal(5, h), normal(h)),)) for _ in range(2)]
     rest = [Chain((Relu(), Affine(normal(h, 1), normal(1)))) for _ in range(2)]
-    judged = Judged(table, k, (first[0], first[1]), normal(2, d, h), (rest[0], rest[1]))
+    scored = Scored(table, k, (first[0], first[1]), normal(2, d, h), (rest[0], rest[1]))
     draw = SquashedGaussian(d, -20.0, 2.0)
     head = Affine(normal(5, 2 * d), normal(2 * d))
     none = Chain(())
-    likeliest = Chain((First(d), Tanh()))
-    policy = PortablePolicy(none, Chain((head,)), likeliest, draw, none, None, judged, none)
+    most_likely = Chain((Part(0, d), Tanh()))
+    policy = PortablePolicy(none, Chain((head,)), most_likely, draw, none, None, scored, none)
     seen, noise = normal(200, 5), normal(200, d)
     found = policy(seen, noise)
     same(module(policy)(torch.from_numpy(seen), torch.from_numpy(noise)), found)
@@ -197,7 +211,7 @@ def test_a_critic_is_asked_in_pytorch_as_in_numpy(k: int | None) -> None:
         values = [
             min(
                 float(above(below(x) + table[a] @ weights)[0])
-                for below, weights, above in zip(first, judged.beside, rest, strict=True)
+                for below, weights, above in zip(first, scored.beside, rest, strict=True)
             )
             for a in near
         ]
@@ -238,7 +252,9 @@ def test_an_embedding(continuous: bool) -> None:
 def test_a_fitted_embedding() -> None:
     import embrl
 
-    fitted = embrl.fit("FrozenLake-v1", timesteps=200, overrides={"pretrain": {"gradient_steps": 3}})
+    fitted = embrl.fit(
+        "FrozenLake-v1", timesteps=200, overrides={"pretrain": {"gradient_steps": 3}}
+    )
     made = module(fitted)
     same(made.phi(torch.arange(16)), fitted.phi(np.arange(16)))
     same(made.g(torch.arange(4)), fitted.g(np.arange(4)))
@@ -246,7 +262,7 @@ def test_a_fitted_embedding() -> None:
 
 
 def test_what_is_none_of_these_is_named() -> None:
-    with pytest.raises(EmbrlError, match=r"int is no module: pass an embrl\.Embedding"):
+    with pytest.raises(EmbrlError, match=r"int is not a module; pass an embrl\.Embedding"):
         module(3)
     with pytest.raises(EmbrlError, match="function has no form in PyTorch"):
         module(Chain((lambda values: values,)))

@@ -8,13 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from embrl.decoding.config import DecoderConfig
+from embrl.decoding.base import DecoderConfig
 from embrl.embedding.config import EmbeddingConfig
 from embrl.embedding.encoders import Norm, StateEncoder
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.saved import EmbeddingSettings
-from embrl.envs.host.actions import Actions
-from embrl.envs.host.observations import Observations
+from embrl.envs.gym.flatten import Actions, Observations
 from embrl.fitting.embedding import Embedding
 
 

@@ -2,7 +2,9 @@ import embrl
 
 
 def test_jsae_learns_the_way_among_512_actions_within_90_000_samples(tmp_path):
-    run = embrl.train("gridworld", actuators=9, seeds=2, total_timesteps=90_000, out=tmp_path / "run")
+    run = embrl.train(
+        "gridworld", actuators=9, seeds=2, total_timesteps=90_000, out=tmp_path / "run"
+    )
     assert run.summary["random_return"] < -2.5
     # .5 is usual, and one seed alone can lag; without embeddings it is about -2.3.
     assert run.summary["final_return_mean"] > 0.0

@@ -10,12 +10,12 @@ from gymnasium import spaces
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from embrl.decoding.nearest import nearest
+from embrl.decoding import nearest
 from embrl.embedding.config import EmbeddingConfig
 from embrl.embedding.encoders import Norm, StandardisedEncoder, StateEncoder
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.portable import f_chain, g_chain, phi_chain
-from embrl.portable import nearest as near
+from embrl.portable import steps
 
 inf = np.float32(np.inf)
 SPACES: dict[str, gymnasium.Space] = {
@@ -97,8 +97,8 @@ def test_nearest_among_equal_points_and_under_masks(table, tree, data):
     # Points of no tie but between equal points.
     e = table + np.array([0.05, 0.02], np.float32)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(near, "FEW", 0 if tree else 4096)
-        found = near.Nearest(table, allowed)
+        patch.setattr(steps, "FEW", 0 if tree else 4096)
+        found = steps.Nearest.of(table, allowed)
         distance = ((table - e[:, None]) ** 2).sum(-1)
         open_ = np.ones(n, bool) if allowed is None else allowed
         truth = np.where(open_, distance, np.inf).argmin(-1)

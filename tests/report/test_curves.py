@@ -90,7 +90,10 @@ def test_reads_rows_in_any_order(tmp_path: Path) -> None:
     for order in itertools.permutations(cells):
         nothing: dict[str, float] = dict.fromkeys(COLUMNS, 0)
         folder.write_metrics(
-            [nothing | dict(zip(("seed", "timesteps", "return_mean"), c, strict=True)) for c in order]
+            [
+                nothing | dict(zip(("seed", "timesteps", "return_mean"), c, strict=True))
+                for c in order
+            ]
         )
         curve = read_curve(folder)
         np.testing.assert_array_equal(curve.timesteps, [10, 20])

@@ -38,13 +38,13 @@ def outcome(final, auc=None, **settings):
 
 
 def test_traced_settings_stand_side_by_side_and_others_one_after_another():
-    grid = {"hyper.gamma": (0.9, 0.99), "policy.hidden": ((8,), (16,)), "hyper.critic_lr": (1, 2)}
+    grid = {"vpg.gamma": (0.9, 0.99), "policy.hidden": ((8,), (16,)), "vpg.critic_lr": (1, 2)}
     first, second = sweep_runs(Sweep(tiny(seeds=2), grid))
     assert first.config.policy.hidden == (8,)
     assert second.config.policy.hidden == (16,)
     assert first.config.vary == {
-        "hyper.gamma": (0.9, 0.9, 0.99, 0.99),
-        "hyper.critic_lr": (1.0, 2.0, 1.0, 2.0),
+        "vpg.gamma": (0.9, 0.9, 0.99, 0.99),
+        "vpg.critic_lr": (1.0, 2.0, 1.0, 2.0),
     }
     assert first.config.replicas == 8
     assert [tuple(point.values()) for point in second.points] == [
@@ -58,15 +58,15 @@ def test_traced_settings_stand_side_by_side_and_others_one_after_another():
 
 @pytest.mark.parametrize(("rows", "sizes"), [(80, [7]), (6, [3, 2, 2]), (2, [1] * 7), (1, [1] * 7)])
 def test_no_run_has_more_rows_than_allowed_unless_a_point_has(rows, sizes):
-    grid = {"hyper.gamma": tuple(0.9 + 0.01 * k for k in range(7))}
-    found = sweep_runs(Sweep(tiny(seeds=2), grid, rows=rows))
+    grid = {"vpg.gamma": tuple(0.9 + 0.01 * k for k in range(7))}
+    found = sweep_runs(Sweep(tiny(seeds=2), grid, replicas=rows))
     assert [len(part.points) for part in found] == sizes
-    assert [p["hyper.gamma"] for part in found for p in part.points] == list(grid["hyper.gamma"])
+    assert [p["vpg.gamma"] for part in found for p in part.points] == list(grid["vpg.gamma"])
 
 
 def test_an_interrupted_sweep_goes_on_to_the_same_table(tmp_path):
     """One of its points diverges, and takes none of the others along."""
-    grid = {"policy.hidden": ((8,),), "hyper.actor_lr": (1e38, 1e-3)}
+    grid = {"policy.hidden": ((8,),), "vpg.actor_lr": (1e38, 1e-3)}
     sweep = Sweep(tiny(), grid, rows=1)
     numbers = []
     whole = run(
@@ -74,7 +74,7 @@ def test_an_interrupted_sweep_goes_on_to_the_same_table(tmp_path):
     )
     assert numbers == [(1, 2), (2, 2)]
     assert [point.diverged for point in whole.outcomes] == [0, 1]
-    assert whole.best.settings == {"policy.hidden": (8,), "hyper.actor_lr": 1e-3}
+    assert whole.best.settings == {"policy.hidden": (8,), "vpg.actor_lr": 1e-3}
 
     def stop_in_the_second(number, of):
         def watch(progress):
@@ -95,7 +95,7 @@ def test_an_interrupted_sweep_goes_on_to_the_same_table(tmp_path):
     assert again.best.settings == whole.best.settings
     for message, other, resume in [
         ("stopped already holds a sweep", sweep, False),
-        ("another sweep .* grid", dataclasses.replace(sweep, grid={"hyper.gamma": (0.9,)}), True),
+        ("another sweep .* grid", dataclasses.replace(sweep, grid={"vpg.gamma": (0.9,)}), True),
         ("another sweep .* config", dataclasses.replace(sweep, config=tiny(seeds=2)), True),
     ]:
         with pytest.raises(EmbrlError, match=message):
@@ -106,16 +106,16 @@ def test_an_interrupted_sweep_goes_on_to_the_same_table(tmp_path):
     ("grid", "changes", "message"),
     [
         ({}, {}, "nothing to sweep"),
-        ({"hyper.actor_rl": (1.0,)}, {}, "unknown setting 'hyper.actor_rl': did you mean"),
+        ({"vpg.actor_rl": (1.0,)}, {}, "unknown setting 'vpg.actor_rl': did you mean"),
         (
             {"pretrain.gradient_steps": (1,)},
             {},
             "unknown setting 'pretrain.gradient_steps'",
         ),  # none has nothing to fit
         ({"method": ("jsae",)}, {}, "method cannot be swept"),
-        ({"hyper.gamma": ()}, {}, "hyper.gamma must have at least one value"),
-        ({"hyper.gamma": (0.9, 0.9)}, {}, "hyper.gamma must .* got 0.9, 0.9"),
-        ({"hyper.gamma": (0.9,)}, {"seed": 0}, "seed must not be 0"),
+        ({"vpg.gamma": ()}, {}, "vpg.gamma must have at least one value"),
+        ({"vpg.gamma": (0.9, 0.9)}, {}, "vpg.gamma must .* got 0.9, 0.9"),
+        ({"vpg.gamma": (0.9,)}, {"seed": 0}, "seed must not be 0"),
         ({"rollout.steps_per_update": (100, 101)}, {}, "rollout.num_envs must be .*got 10"),
     ],
 )
@@ -157,10 +157,10 @@ def test_a_point_as_flags_is_that_point_again():
     config = tiny("jsae", total_timesteps=100_000)
     config = dataclasses.replace(config, objectives={"forward": 1.0, "reward": 0.5})
     point = {
-        "hyper.actor_lr": 1e-5,
+        "vpg.actor_lr": 1e-5,
         "policy.hidden": (8, 16),
         "policy.bounded": False,
-        "hyper.scale_by_std": True,
+        "vpg.scale_by_std": True,
         "embedding.state_hidden": None,
         "decoder.kind": "softmax",
         "env.goal": (0.5, 0.6, 0.75, 0.8),
@@ -174,7 +174,7 @@ def test_a_point_as_flags_is_that_point_again():
 
 
 def result(count, values=3):
-    names = ["hyper.actor_lr", "hyper.critic_lr", "hyper.gamma", "hyper.gae_lambda"][:count]
+    names = ["vpg.actor_lr", "vpg.critic_lr", "vpg.gamma", "vpg.gae_lambda"][:count]
     grid = {name: tuple(0.1 * (k + 1) for k in range(values)) for name in names}
     draw = np.random.default_rng(0)
     points = []
@@ -203,7 +203,7 @@ def test_a_grid_where_all_diverged_is_drawn_and_has_no_best(tmp_path):
 
 
 def test_the_table_has_every_point_best_first():
-    grid = {"hyper.gamma": (0.9, 0.99, 0.5)}
+    grid = {"vpg.gamma": (0.9, 0.99, 0.5)}
     points = (
         outcome([2.0, 4.0], auc=[2.0, 2.0], hyper__gamma=0.99),
         outcome([1.0, 3.0], auc=[1.0, 1.0], hyper__gamma=0.9),
@@ -211,7 +211,7 @@ def test_the_table_has_every_point_best_first():
     )
     found = SweepResult(Sweep(tiny(seeds=2), grid), points, 12.0)
     rows = list(csv.DictReader(io.StringIO(sweep_table.to_csv(found))))
-    assert [row["hyper.gamma"] for row in rows] == ["0.99", "0.9", "0.5"]
+    assert [row["vpg.gamma"] for row in rows] == ["0.99", "0.9", "0.5"]
     assert [row["final_mean"] for row in rows] == ["3.0", "2.0", ""]
     assert (rows[0]["worst"], rows[0]["best"], rows[0]["final_low"]) == ("2.0", "4.0", "2.0")
     assert [row["diverged"] for row in rows] == ["0", "0", "1"]
@@ -221,4 +221,4 @@ def test_the_table_has_every_point_best_first():
     assert "3 points, 2 seeds each (--seed 1)" in text
     chosen = sweep_table.as_json(found, ["embrl", "train", "gridworld"])["best"]
     assert chosen["command"] == ["embrl", "train", "gridworld", "--vpg.gamma", "0.99"]
-    assert chosen["at_the_edge_of"] == ["hyper.gamma"]
+    assert chosen["at_the_edge_of"] == ["vpg.gamma"]

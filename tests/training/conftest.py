@@ -21,7 +21,9 @@ def tiny() -> Callable[..., RunConfig]:
             config,
             seeds=2,
             total_timesteps=1_200 if method == "jsae" else 600,
-            pretrain=dataclasses.replace(config.pretrain, timesteps=600, gradient_steps=100, batch_size=64),
+            pretrain=dataclasses.replace(
+                config.pretrain, timesteps=600, gradient_steps=100, batch_size=64
+            ),
             rollout=dataclasses.replace(config.rollout, steps_per_update=100, num_envs=10),
             evaluation=dataclasses.replace(
                 config.evaluation, every=200, episodes=5, final_episodes=10

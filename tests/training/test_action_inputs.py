@@ -17,7 +17,7 @@ from embrl.algorithms.policy import OverallPolicy
 from embrl.config.settings_by_name import replaced
 from embrl.core.errors import EmbrlError
 from embrl.data.rollout import random_actions
-from embrl.decoding.nearest_action import NearestAction
+from embrl.decoding.nearest import NearestAction
 from embrl.embedding.encoders import ActionEncoder, RawStates
 from embrl.envs.gridworld import GridworldConfig
 from embrl.storage.run_folder import RunFolder

@@ -10,7 +10,7 @@ from gymnasium import spaces
 
 from embrl.core.types import TimeStep
 from embrl.envs import Environment
-from embrl.envs.host import HostEnvironment
+from embrl.envs.gym import HostEnvironment
 from embrl.training.episodes import play_episodes
 
 KEY = jax.random.key(0)

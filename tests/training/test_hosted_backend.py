@@ -13,7 +13,7 @@ from embrl.config.defaults import default_config
 from embrl.config.run import RunConfig
 from embrl.config.settings_by_name import replaced
 from embrl.core.errors import EmbrlError
-from embrl.envs.host import HostEnvironment
+from embrl.envs.gym import HostEnvironment
 from embrl.storage import checkpoint
 from embrl.training import hosted_backend as hosted
 from embrl.training import hosted_backend as turns

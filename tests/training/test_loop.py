@@ -79,7 +79,9 @@ def test_samples_count_pretraining_and_stay_within_the_budget(done):
 def test_a_run_stopped_at_any_chunk_goes_on_to_the_same_result(tiny, tmp_path, method):
     whole = train(tiny(method), tmp_path / "whole")
     steps: list[int] = []
-    train(tiny(method), tmp_path / "count", on_progress=lambda progress: steps.append(progress.done))
+    train(
+        tiny(method), tmp_path / "count", on_progress=lambda progress: steps.append(progress.done)
+    )
     # Every other chunk: some are of pre-training, some of the policy.
     for stop in range(0, len(steps), 2):
         folder, seen = tmp_path / f"stopped-{stop}", []

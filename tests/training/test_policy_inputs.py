@@ -13,7 +13,7 @@ import embrl
 from embrl import envs
 from embrl.config.defaults import default_config
 from embrl.core.errors import EmbrlError
-from embrl.decoding.config import DecoderConfig
+from embrl.decoding.base import DecoderConfig
 from embrl.training.trainer import Trainer
 
 NUMBERS, NAMES = spaces.Box(-np.inf, np.inf, (3,), np.float32), spaces.Discrete(9)

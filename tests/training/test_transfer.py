@@ -10,7 +10,7 @@ import pytest
 
 from embrl.algorithms import ALGORITHMS
 from embrl.algorithms.base import EmbeddedActions, PolicyConfig
-from embrl.decoding.config import DecoderConfig, build
+from embrl.decoding.base import DecoderConfig, build
 from embrl.training.transfer import with_min_std
 
 

@@ -1,4 +1,4 @@
-"""The shape of an agent, and its weights as one vector."""
+"""Architecture of an agent, and its weights as one vector."""
 
 import dataclasses
 import math
@@ -18,7 +18,7 @@ ACTIVATIONS = {"tanh": jnp.tanh, "relu": jax.nn.relu}
 
 
 class Layer(NamedTuple):
-    """`x W + b`."""
+    """Linear layer `x W + b`."""
 
     weight: Float[Array, "*batch inputs outputs"]
     bias: Float[Array, "*batch outputs"]
@@ -26,50 +26,54 @@ class Layer(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Architecture:
-    """A multilayer perceptron from an observation to a logit for each action.
+    """Multilayer perceptron from an observation to one logit per action.
 
-    An agent is a vector of weights w of length `size`: layer after layer, the weight matrix
-    `[inputs, outputs]` row by row, then the bias.
+    An agent is a vector of `size` weights: layer after layer, the weight matrix `[inputs, outputs]`
+    row by row, then the bias.
 
     Raises:
-        EmbrlError: a width below 1, or an unknown activation.
+        EmbrlError: a width is below 1, or the activation is unknown.
     """
 
     inputs: int
-    """Of a vector that is observed."""
+    """Numbers in an observation."""
     hidden: tuple[int, ...]
+    """Widths of the hidden layers."""
     outputs: int
-    """Actions."""
+    """Number of actions."""
     activation: str = "tanh"
+    """Activation of the hidden layers: `tanh` or `relu`."""
 
     def __post_init__(self) -> None:
         if self.activation not in ACTIVATIONS:
             raise UnknownNameError("activation", self.activation, ACTIVATIONS)
         if min(self.widths) < 1:
-            raise EmbrlError(f"an agent of widths {self}: each must be 1 or more")
+            raise EmbrlError(f"widths of an agent must be 1 or more, got {self}")
 
     def __str__(self) -> str:
-        """As people write it: `4-32-32-2 tanh`."""
+        """Return the short form, for example `4-32-32-2 tanh`."""
         return f"{'-'.join(map(str, self.widths))} {self.activation}"
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """Of all layers, the input's first."""
+        """Widths of all layers, the input first."""
         return (self.inputs, *self.hidden, self.outputs)
 
     @property
     def size(self) -> int:
-        """Weights of an agent, biases included."""
+        """Number of weights of an agent, biases included."""
         return sum((n + 1) * m for n, m in zip(self.widths, self.widths[1:], strict=False))
 
     def layers(self, w: AnyArray) -> tuple[Layer, ...]:
-        """The layers of agents `[*batch, size]`, as views where that is possible.
+        """Split agents `[*batch, size]` into layers, as views where possible.
 
         Raises:
-            EmbrlError: w has another length.
+            EmbrlError: `w` has another length.
         """
         if w.shape[-1:] != (self.size,):
-            raise EmbrlError(f"an agent {self} has {self.size} weights, not {w.shape[-1:]}")
+            raise EmbrlError(
+                f"weights must be [..., {self.size}] for an agent {self}, got {list(w.shape)}"
+            )
         layers, at = [], 0
         for inputs, outputs in zip(self.widths, self.widths[1:], strict=False):
             middle, end = at + inputs * outputs, at + (inputs + 1) * outputs
@@ -79,19 +83,21 @@ class Architecture:
         return tuple(layers)
 
     def flat(self, layers: Sequence[Layer]) -> Float[Array, "*batch size"]:
-        """The vectors of weights that `layers` are of: exactly those.
+        """Concatenate layers into vectors of weights; the inverse of `layers`.
 
         Raises:
-            EmbrlError: the layers are of another shape.
+            EmbrlError: the layers do not match the architecture.
         """
         parts, widths = [], self.widths
         if len(layers) != len(widths) - 1:
-            raise EmbrlError(f"an agent {self} has {len(widths) - 1} layers, not {len(layers)}")
+            raise EmbrlError(
+                f"layers must be {len(widths) - 1} for an agent {self}, got {len(layers)}"
+            )
         for number, (weight, bias) in enumerate(layers):
             wanted = widths[number : number + 2]
             if weight.shape[-2:] != wanted or bias.shape[-1:] != wanted[1:]:
                 raise EmbrlError(
-                    f"layer {number} of an agent {self} is {wanted}, not {weight.shape[-2:]} "
+                    f"layer {number} of an agent {self} must be {wanted}, got {weight.shape[-2:]} "
                     f"with a bias of {bias.shape[-1:]}"
                 )
             parts += [weight.reshape(*weight.shape[:-2], math.prod(wanted)), bias]
@@ -101,13 +107,13 @@ class Architecture:
     def logits(
         self, w: Float[Array, "*batch size"], x: Float[Array, "*batch steps inputs"]
     ) -> Float[Array, "*batch steps outputs"]:
-        """What each agent makes of its own rows of observations."""
+        """Return the logits of each agent for its own observations."""
         return self.activities(w, x)[-1]
 
     def activities(
         self, w: Float[Array, "*batch size"], x: Float[Array, "*batch steps inputs"]
     ) -> tuple[Float[Array, "*batch steps width"], ...]:
-        """Of every hidden layer, after its activation, and the logits at last."""
+        """Return each hidden layer's activations and, last, the logits."""
         activation, found = ACTIVATIONS[self.activation], []
         for number, layer in enumerate(self.layers(w)):
             x = x @ layer.weight + layer.bias[..., None, :]

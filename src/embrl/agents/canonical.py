@@ -1,9 +1,9 @@
-"""One vector for all agents that differ only in how their hidden units are numbered.
+"""Canonical form of agents that differ only in the numbering of their hidden units.
 
 Hidden units can be permuted and, for tanh, a unit's ingoing and outgoing weights negated together
 (tanh is odd): the agent stays the same function. `canonical` undoes both. Numbers are only moved
-and negated, never added up, so that copies come out equal to the last bit; -0.0 becomes 0.0.
-Everything here is NumPy on the host.
+and negated, never added, so copies come out bit-identical; -0.0 becomes 0.0. Everything here is
+NumPy on the host.
 """
 
 from collections.abc import Iterator
@@ -16,27 +16,27 @@ from embrl.agents.architecture import Architecture, Layer
 from embrl.core.errors import EmbrlError
 
 CHUNK = 2048
-"""Agents that are sorted at once: bounds the memory."""
+"""Agents sorted at a time, which bounds the memory."""
 SWEEPS = 20
-"""At most, of `aligned`: a few are enough."""
+"""Maximum number of sweeps of `aligned`; a few are enough."""
 
 Weights = Float[np.ndarray, "*batch size"]
 
 
 def canonical(architecture: Architecture, w: Weights) -> Weights:
-    """The same agents with their hidden units in one order and with one sign.
+    """Return agents with their hidden units in canonical order and with canonical signs.
 
-    Layer after layer, a unit's sign makes the first nonzero of (bias, ingoing weights) positive,
-    and units are sorted by these numbers; they are told apart by the layer before, which is in
-    order already. Where two units have all of them in common, or none but zeros (agents as training
-    makes them never do), the agent as a whole decides: see `_resolve`, which also says which ties
-    are beyond it.
+    Layer by layer, a unit's sign makes the first nonzero of (bias, ingoing weights) positive, and
+    units are sorted by these numbers, which the preceding, already sorted layer determines. Where
+    two units have all of them in common, or only zeros (agents made by training never do), the
+    whole agent decides; see `_resolve`, which also names the ties it cannot break.
 
-    Arguments:
-        w: weights `[*batch, size]`; every agent on its own.
+    Args:
+        architecture: architecture of the agents.
+        w: weights `[*batch, size]`; every agent is treated on its own.
 
     Raises:
-        EmbrlError: another number of weights, or weights that are not finite.
+        EmbrlError: `w` has another number of weights, or weights that are not finite.
     """
     flat = _checked(architecture, w)
     parts = [_sorted(architecture, flat[at : at + CHUNK]) for at in range(0, len(flat), CHUNK)]
@@ -46,22 +46,23 @@ def canonical(architecture: Architecture, w: Weights) -> Weights:
 def aligned(
     architecture: Architecture, w: Weights, reference: Float[np.ndarray, " size"]
 ) -> Weights:
-    """The same agents with their hidden units numbered, and signed, as those of `reference` that
-    are most like them: vectors of different lineages become comparable, number by number.
+    """Return agents with hidden units numbered and signed to match those of a reference.
 
-    Least squares between the two vectors, by linear assignments in each layer in turn until none
-    improves it (Ainsworth et al. 2023, "Git Re-Basin", algorithm 1). It starts from the canonical
-    form of both, so that it is as exactly invariant as `canonical` is, to how the reference's
-    units are numbered too.
+    Vectors of different lineages then become comparable number by number. Minimizes the squared
+    distance between the two vectors by linear assignments in each layer in turn until none improves
+    it (Ainsworth et al. 2023, "Git Re-Basin", algorithm 1). Starts from the canonical form of both,
+    so it is as exactly invariant as `canonical`, also to the numbering of the reference's units.
 
-    Arguments:
-        reference: one agent.
+    Args:
+        architecture: architecture of the agents.
+        w: weights `[*batch, size]`.
+        reference: weights `[size]` of one agent.
 
     Raises:
-        EmbrlError: another number of weights, or weights that are not finite.
+        EmbrlError: `w` has another number of weights, or weights that are not finite.
     """
     if np.ndim(reference) != 1:
-        raise EmbrlError(f"the reference is one agent, not {list(np.shape(reference))}")
+        raise EmbrlError(f"reference must be one agent [size], got {list(np.shape(reference))}")
     goal = [
         (np.asarray(weight, np.float64), np.asarray(bias, np.float64))
         for weight, bias in architecture.layers(canonical(architecture, reference))
@@ -71,8 +72,9 @@ def aligned(
 
 
 def permuted(architecture: Architecture, w: Weights, rng: np.random.Generator) -> Weights:
-    """The same agents with their hidden units in random order and, for tanh, of random sign; each
-    agent's own.
+    """Return agents with randomly permuted hidden units and, for tanh, random signs.
+
+    Each agent gets its own permutation; the function it computes stays the same.
     """
     flat = _checked(architecture, w)
     layers = list(architecture.layers(flat))
@@ -109,7 +111,7 @@ def _arrange(
     order: Int[np.ndarray, "N units"],
     flip: np.ndarray,
 ) -> None:
-    """Puts hidden layer `number` into `order`, negating units where `flip` (in the new order)."""
+    """Reorder hidden layer `number` by `order`, negating units where `flip` (in the new order)."""
     (weight, bias), (after, after_bias) = layers[number : number + 2]
     column, row = order[:, None, :], order[:, :, None]
     weight = np.take_along_axis(np.asarray(weight), column, -1)
@@ -123,7 +125,7 @@ def _arrange(
 
 
 def _sorted(architecture: Architecture, w: Float[np.ndarray, "N size"]) -> np.ndarray:
-    """`canonical`, for as many as fit into memory."""
+    """Canonical form of as many agents as fit into memory."""
     layers = list(architecture.layers(w))
     tied = np.zeros(len(w), bool)
     for number in range(len(architecture.hidden)):
@@ -137,8 +139,8 @@ def _sorted(architecture: Architecture, w: Float[np.ndarray, "N size"]) -> np.nd
             tied |= (leading == 0).any(-1)
             ingoing = np.where(flip[:, None, :], -ingoing, ingoing)
         order = np.lexsort(np.moveaxis(ingoing, 1, 0)[::-1], axis=-1)
-        in_order = np.take_along_axis(ingoing, order[:, None, :], -1)
-        tied |= (in_order[..., 1:] == in_order[..., :-1]).all(1).any(-1)
+        layer_order = np.take_along_axis(ingoing, order[:, None, :], -1)
+        tied |= (layer_order[..., 1:] == layer_order[..., :-1]).all(1).any(-1)
         _arrange(layers, number, order, np.take_along_axis(flip, order, -1))
     found = np.array(architecture.flat(layers))
     for agent in np.flatnonzero(tied):
@@ -147,9 +149,9 @@ def _sorted(architecture: Architecture, w: Float[np.ndarray, "N size"]) -> np.nd
 
 
 # Agents with ties. A *literal* is a hidden unit with a sign: for tanh every unit has two, the
-# second with all weights negated, and to choose an order and signs is to choose an order of
-# literals. A colour is a number for each literal of a layer; literals of different colours are told
-# apart by something that no renumbering changes, and their colours are in its order.
+# second with all weights negated, and choosing an order and signs means choosing an order of
+# literals. A colour is a number for each literal of a layer; literals of different colours differ
+# in something that no renumbering changes, and their colours are ordered by it.
 
 Colours = list[Int[np.ndarray, " literals"]]
 
@@ -165,7 +167,7 @@ class _Network:
             self._rank(np.asarray(weight), rows=number > 0, columns=number < last)
             for number, (weight, _) in enumerate(layers)
         ]
-        """Of weights among all of the agent's, between the literals of two layers."""
+        """Rank of each weight among the agent's, between the literals of two layers."""
         biases = [self._rank(np.asarray(bias), columns=True) for _, bias in layers[:-1]]
         # Observations and actions have their order.
         self.start = [np.arange(architecture.inputs), *biases, np.arange(architecture.outputs)]
@@ -178,8 +180,12 @@ class _Network:
         return np.searchsorted(self.values, x + 0.0)
 
     def refined(self, colours: Colours) -> tuple[Colours, bytes]:
-        """Colours that also tell apart literals whose neighbours have other colours or other
-        weights, until nothing more is told apart; and a summary that no renumbering changes.
+        """Refine colours until they separate no more literals.
+
+        Literals get different colours if their neighbours have other colours or other weights.
+
+        Returns:
+            The colours, and a summary that is invariant to the numbering.
         """
         colours, count = list(colours), 0
         while True:
@@ -200,7 +206,7 @@ class _Network:
         return colours, b"".join(part.astype(">i8").tobytes() for part in rows)
 
     def apart(self, colours: Colours, layer: int, literal: int) -> Colours:
-        """The same colours, with one literal above the others of its colour."""
+        """Return the colours with one literal moved above the others of its colour."""
         colour = colours[layer] * 3
         colour[literal] += 1
         if self.odd:
@@ -208,8 +214,9 @@ class _Network:
         return [*colours[:layer], colour, *colours[layer + 1 :]]
 
     def undecided(self, colours: Colours) -> Iterator[tuple[int, np.ndarray]]:
-        """Literals of one colour between which it makes a difference, with their layer: one of
-        those that are the same in every weight.
+        """Yield groups of literals of one colour whose choice matters, with their layer.
+
+        Of literals that agree in every weight, one stands for all.
         """
         for layer in range(1, len(colours) - 1):
             weights = np.concatenate((self.ranks[layer - 1].T, self.ranks[layer]), axis=1)
@@ -221,16 +228,16 @@ class _Network:
 
 
 def _resolve(architecture: Architecture, w: Float[np.ndarray, " size"]) -> np.ndarray:
-    """The canonical form of an agent with units that their ingoing weights do not tell apart.
+    """Canonical form of an agent with units that their ingoing weights do not separate.
 
-    Colour refinement: units are told apart by their bias and by the multiset of weights to and
-    from the units of each colour, over and over. Where some are still alike, each in turn is set
-    apart and the rest refined again; the one with the least outcome is kept, any of them if
-    outcomes are equal, as they are where a symmetry of the agent swaps them.
+    Colour refinement: units are separated by their bias and by the multiset of weights to and from
+    the units of each colour, repeatedly. Where some remain equal, each in turn is separated and the
+    rest refined again; the smallest outcome is kept, or any of them if outcomes are equal, as they
+    are where a symmetry of the agent swaps them.
 
-    Not decided, so that permuted copies may differ: agents with units that are alike in all of
-    this and yet not symmetric. That takes layers that are tied throughout in a pattern like a
-    strongly regular graph's, sixteen units or more with hardly two different weights.
+    Not decided, so that permuted copies may differ: agents with units that are equal in all of this
+    and yet not symmetric. That takes layers that are tied throughout in a pattern like a strongly
+    regular graph's, sixteen units or more with hardly two different weights.
     """
     network = _Network(architecture, w)
     colours, _ = network.refined(network.start)
@@ -252,7 +259,7 @@ def _matched(
     w: Float[np.ndarray, " size"],
     goal: list[tuple[np.ndarray, np.ndarray]],
 ) -> np.ndarray:
-    """One agent with its hidden units as those of `goal`."""
+    """Return one agent with its hidden units matched to those of `goal`."""
     layers = [Layer(weight[None], bias[None]) for weight, bias in architecture.layers(w)]
     last = len(architecture.hidden) - 1
     for sweep in range(SWEEPS):
@@ -260,10 +267,10 @@ def _matched(
         for number, width in enumerate(architecture.hidden):
             weight, bias = (np.asarray(part[0], np.float64) for part in layers[number])
             like = weight.T @ goal[number][0] + np.outer(bias, goal[number][1])
-            if sweep or number == last:  # at first the layer behind has no order yet
+            if sweep or number == last:  # in the first sweep the next layer has no order yet
                 after = np.asarray(layers[number + 1].weight[0], np.float64)
                 like = like + after @ goal[number + 1][0].T
-            # Where each is: the greater a match, the less remains between the two vectors.
+            # The greater the match, the smaller the remaining distance between the two vectors.
             gain = np.abs(like) if _odd(architecture) else like
             order = linear_sum_assignment(gain.T, maximize=True)[1]
             chosen = np.arange(width)

@@ -1,4 +1,4 @@
-"""Collects a population: trains, takes agents along the way, evaluates, and keeps them."""
+"""Collection of a population: train lineages, take agents along the way, evaluate, store."""
 
 import dataclasses
 import json
@@ -11,68 +11,49 @@ import jax
 import numpy as np
 from jaxtyping import Float, Int
 
+from embrl.agents.episodes import survival
 from embrl.agents.lineages import LineageConfig, Lineages
 from embrl.agents.population import RECORD, Population, append, create
-from embrl.agents.survival import survival
 from embrl.core.errors import EmbrlError
 from embrl.core.types import Key
 from embrl.envs import ENVIRONMENTS
 from embrl.storage import files
 from embrl.storage.versions import versions
+from embrl.training.loop import Progress
 
 FILE = "collect.json"
-"""Beside `population.json`: what is, or was, to be collected."""
+"""File beside `population.json` with the settings of the collection."""
 
 EVALUATE = 2**32 - 1
-"""Folded into the seed's key where episodes of evaluation come from; lineages have lower ones."""
+"""Index folded into the seed's key for evaluation episodes; lineages have lower ones."""
 
 
 LINEAGES, EPISODES, BLOCK = 2000, 100, 100
-"""When nothing else is said."""
+"""Defaults of a collection."""
 
 
 @dataclasses.dataclass(frozen=True)
 class CollectConfig:
-    """A collection, to the last setting: with this, the same versions and the same kind of machine
-    it comes out the same to the last bit.
+    """Settings of a collection.
+
+    The same settings, versions and kind of machine give the same population, bit for bit.
     """
 
     runs: LineageConfig
     lineages: int = LINEAGES
-    """Training runs."""
+    """Number of training runs."""
     episodes: int = EPISODES
-    """That each agent is evaluated on, by its likeliest action."""
+    """Episodes on which each agent is evaluated, with its most likely actions."""
     block: int = BLOCK
-    """Lineages that are trained at once, and what an interruption can cost. A multiple of the
-    number of cores."""
+    """Lineages trained at once, which bounds what an interruption can cost.
+
+    Best a multiple of the number of cores.
+    """
 
     @property
     def agents(self) -> int:
-        """How many there are to be."""
+        """Number of agents in the finished population."""
         return self.lineages * len(self.runs.checkpoints)
-
-
-@dataclasses.dataclass(frozen=True)
-class Progress:
-    """How far a collection has come."""
-
-    lineages: int
-    """Trained and evaluated, or left out."""
-    of: int
-    agents: int
-    """In the population."""
-    value: float | None
-    """Their mean, in steps."""
-    news: tuple[str, ...] = ()
-    """What a person should know: lineages that were left out."""
-
-
-Watcher = Callable[[Progress], None]
-
-
-def unwatched(progress: Progress) -> None:
-    """Nobody looks."""
-    del progress
 
 
 def collect(
@@ -80,19 +61,21 @@ def collect(
     out: str | Path,
     *,
     resume: bool = False,
-    watch: Watcher = unwatched,
+    on_progress: Callable[[Progress], None] = lambda _: None,
 ) -> Population:
-    """Makes a population in the folder `out`, block by block.
+    """Collect a population in the folder `out`, block by block.
 
-    A lineage whose weights stop being finite is left out, all agents of it.
+    A lineage whose weights become non-finite is left out, with all its agents.
 
-    Arguments:
-        resume: go on with what is in `out`; the result is the same, bit for bit, as without the
+    Args:
+        config: settings of the collection.
+        out: folder of the population.
+        resume: continue with what is in `out`; the result is the same, bit for bit, as without the
             interruption. If nothing is there yet, start.
-        watch: called before the first block and after each.
+        on_progress: called before the first block and after each.
 
     Raises:
-        EmbrlError: a setting is wrong, or `out` holds something else; it stays as it is.
+        EmbrlError: a setting is invalid, or `out` holds something else; it stays unchanged.
     """
     out = Path(out)
     _check(config)
@@ -100,47 +83,47 @@ def collect(
     _open(config, lineages, out, resume)
     key = evaluation_key(config)
     first = _done(config, lineages, out)
-    watch(_progress(config, out, min(first, config.lineages)))
+    on_progress(_progress(config, out, min(first, config.lineages)))
     for start in range(first, config.lineages, lineages.block):
         numbers = np.arange(start, min(start + lineages.block, config.lineages))
         weights, table, lost = _block(config, lineages, numbers, key)
         append(out, weights, table, architecture=lineages.architecture)
-        watch(_progress(config, out, int(numbers[-1]) + 1, lost))
+        on_progress(_progress(config, out, int(numbers[-1]) + 1, lost))
     return Population(out)
 
 
 def evaluation_key(config: CollectConfig) -> Key:
-    """Where the episodes come from that each agent is evaluated on: they begin alike for all."""
+    """Return the key of the evaluation episodes, which start alike for all agents."""
     return jax.random.fold_in(jax.random.key(config.runs.seed), EVALUATE)
 
 
 def planned(out: str | Path) -> CollectConfig:
-    """The collection that was begun in the folder `out`.
+    """Read the settings of the collection begun in the folder `out`.
 
     Raises:
         EmbrlError: there is none, or its file is damaged.
     """
     path = Path(out) / FILE
     if not path.exists():
-        raise EmbrlError(f"{out} holds no collection: it has no {FILE}")
+        raise EmbrlError(f"{out} is not a collection: {FILE} is missing")
     return from_json(files.read_json(path), path)
 
 
 def as_json(config: CollectConfig) -> dict[str, Any]:
-    """Plain values, as they stand in `collect.json`."""
+    """Return the settings as plain values, as stored in `collect.json`."""
     return json.loads(json.dumps(dataclasses.asdict(config)))  # tuples become lists
 
 
 def from_json(value: dict[str, Any], where: Path) -> CollectConfig:
-    """What `as_json` wrote, read from the file `where`.
+    """Parse the result of `as_json`, read from the file `where`.
 
     Raises:
-        EmbrlError: it says something else.
+        EmbrlError: the file is damaged.
     """
     value = {name: part for name, part in value.items() if name != "versions"}
     converter = cattrs.Converter(forbid_extra_keys=True)
     try:
-        # The kind of the settings depends on the environment's name.
+        # The type of the environment's settings depends on its name.
         runs = dict(value.pop("runs"))
         env = converter.structure(runs.pop("env"), ENVIRONMENTS[runs["environment"]])
         kinds = {field.name: field.type for field in dataclasses.fields(LineageConfig)}
@@ -157,8 +140,8 @@ def from_json(value: dict[str, Any], where: Path) -> CollectConfig:
 def _block(
     config: CollectConfig, lineages: Lineages, numbers: Int[np.ndarray, " n"], key: Key
 ) -> tuple[Float[np.ndarray, "agents size"], dict[str, np.ndarray], list[int]]:
-    """The agents of these lineages, their rows, and the lineages that are left out."""
-    # The last block is as large as the others, so that one program serves.
+    """Return the agents of these lineages, their table, and the lineages left out."""
+    # The last block is as large as the others, so that it is compiled once.
     weights = lineages.train(numbers[0] + np.arange(lineages.block))[: len(numbers)]
     kept = np.isfinite(weights).all((1, 2))
     weights = weights[kept].reshape(-1, weights.shape[-1])
@@ -179,54 +162,55 @@ def _block(
 def _progress(config: CollectConfig, out: Path, done: int, lost: Sequence[int] = ()) -> Progress:
     returns = Population(out).table()["return_mean"]
     mean = float(returns.mean(dtype=np.float64)) if returns.size else None
-    news = tuple(f"lineage {number} diverged: it is left out" for number in lost)
-    return Progress(done, config.lineages, len(returns), mean, news)
+    news = tuple(f"lineage {number} diverged and is left out" for number in lost)
+    return Progress("lineages", done, config.lineages, mean, news)
 
 
 def _check(config: CollectConfig) -> None:
     for name in ("lineages", "episodes", "block"):
         value = getattr(config, name)
         if value < 1:
-            raise EmbrlError(f"{name} is {value}: choose 1 or more")
+            raise EmbrlError(f"{name} must be 1 or more, got {value}")
     if config.lineages >= EVALUATE:
-        raise EmbrlError(f"lineages is {config.lineages}: choose fewer than {EVALUATE}")
+        raise EmbrlError(f"lineages must be fewer than {EVALUATE}, got {config.lineages}")
 
 
 def _open(config: CollectConfig, lineages: Lineages, out: Path, resume: bool) -> None:
-    """Makes the folder ready for this collection, or sees that it is of it."""
+    """Prepare the folder for this collection, or check that it belongs to it."""
     wanted = as_json(config)
     if not (out / RECORD).exists():
         runs = config.runs
         create(out, lineages.architecture, runs.environment, runs.env, config.episodes)
     elif not resume:
-        raise EmbrlError(f"{out} already holds a population: choose another --out, or add --resume")
+        raise EmbrlError(
+            f"{out} already holds a population; choose another --out, or add --resume to continue"
+        )
     elif (out / FILE).exists() or Population(out).count:
         found = _flat(as_json(planned(out)))
         for name, mine in _flat(wanted).items():
             if mine != (its := found.get(name)):
                 raise EmbrlError(
-                    f"{out} holds another collection: its {name} is {its}, this one's is {mine}"
+                    f"{name} must be {its} as in the collection in {out}, got {mine}; "
+                    "choose another folder"
                 )
         return
-    # Else it was stopped between the two.
+    # Otherwise it was stopped between the two files.
     files.write_json(out / FILE, {"versions": versions(), **wanted})
 
 
 def _flat(value: dict[str, Any]) -> dict[str, Any]:
-    """By the names that people know them by."""
+    """Flatten the settings to the names used in messages."""
     runs = {name: part for name, part in value["runs"].items() if name != "env"}
     env = {f"env.{name}": part for name, part in value["runs"]["env"].items()}
     return {**runs, **env, **{name: part for name, part in value.items() if name != "runs"}}
 
 
 def _done(config: CollectConfig, lineages: Lineages, out: Path) -> int:
-    """Where to go on: blocks are appended whole and in order."""
+    """Return the first lineage to collect; blocks are appended whole and in order."""
     table = Population(out).table()
     found = table["lineage"]
     if not found.size:
         return 0
     if found.max() >= config.lineages or set(table["seed"].tolist()) != {config.runs.seed}:
-        raise EmbrlError(
-            f"{out} holds agents that are not of its collection: collect into another folder"
-        )
+        raise EmbrlError(f"{out} holds agents of another collection; choose another folder")
     return (int(found.max()) // lineages.block + 1) * lineages.block

@@ -1,4 +1,4 @@
-"""A great many training runs side by side, and the agents along their way."""
+"""Training runs side by side, and the agents taken from them."""
 
 import dataclasses
 import math
@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Int
 
 from embrl.agents.architecture import Architecture, Layer
 from embrl.config.defaults import default_config
-from embrl.config.run import RunConfig
+from embrl.config.run import HYPERPARAMETERS, RunConfig
 from embrl.config.settings_by_name import replaced, validate_name
 from embrl.core.errors import EmbrlError
 from embrl.core.spaces import action_count, dimensions, is_continuous
@@ -23,49 +23,47 @@ from embrl.training.replicas import over_replicas
 from embrl.training.state import TrainState
 from embrl.training.trainer import Trainer
 
-RATE = "hyper.actor_lr"
-"""The setting that differs between lineages."""
+RATE = f"{HYPERPARAMETERS}.actor_lr"
+"""Setting that differs between lineages."""
 
 
 @dataclasses.dataclass(frozen=True)
 class LineageConfig:
-    """How agents come to be: training runs of one environment that differ in their seed and in
-    their learning rate.
-    """
+    """Training runs of one environment that differ in seed and learning rate."""
 
     environment: str
+    """Registered name of the environment."""
     env: EnvConfig
+    """Settings of the environment."""
     algorithm: str = "ppo"
-    """vpg or ppo, with the hyperparameters that `embrl train` has without an embedding."""
+    """`vpg` or `ppo`, with the hyperparameters of `embrl train --method none`."""
     hidden: tuple[int, ...] = (32, 32)
-    """Widths of the policy's hidden layers; of its critic's too, which is not kept."""
+    """Widths of the hidden layers of the policy, and of its critic, which is discarded."""
     checkpoints: tuple[int, ...] = (0, 1, 12, 48, 96)
-    """Epochs after which an agent is taken; 0 is before any training."""
-    epoch: int = 500
-    """Samples between two updates of the policy."""
-    lanes: int = 25
-    """Environments side by side in each run; must divide the epoch."""
+    """Updates after which an agent is taken; 0 is before any training."""
+    steps_per_update: int = 500
+    """Environment steps per update of the policy."""
+    num_envs: int = 25
+    """Parallel environments in each run; must divide the environment steps per update."""
     learning_rate: tuple[float, float] = (1e-4, 1e-2)
-    """The lowest and the highest of the actor's: log-uniform between them, drawn for each run."""
+    """Lowest and highest learning rate of the actor, drawn log-uniformly for each run."""
     seed: int = 0
-    """Where all randomness comes from."""
+    """Random seed."""
 
 
 class Lineages:
-    """Training runs, compiled: number k of a seed is the same run in any block of the same size."""
+    """Compiled training runs; number k of a seed is the same run in any block of equal size."""
 
     def __init__(self, config: LineageConfig, block: int) -> None:
-        """
-        Arguments:
-            block: how many are trained at once.
+        """Compile the training of `block` lineages at once.
 
         Raises:
-            EmbrlError: a setting is wrong; the message names it.
+            EmbrlError: a setting is invalid; the message names it.
         """
         self.config, self.block = config, block
         self.env = config.env.build()
         self.architecture = _architecture(config, self.env)
-        # Agents see observations as they are: a box that needs no scaling stands for theirs.
+        # Agents see raw observations: a box that needs no scaling replaces the environment's.
         seen = spaces.Box(-1.0, 1.0, (self.architecture.inputs,))
         self.trainer = Trainer(_run_config(config, block), seen, self.env.action_space)
         self.trainer.validate()
@@ -74,12 +72,13 @@ class Lineages:
 
     @property
     def steps(self) -> Int[np.ndarray, " checkpoints"]:
-        """Samples that a run has taken when each of its agents is."""
-        return np.asarray(self.config.checkpoints, np.int64) * self.config.epoch
+        """Environment steps that a run has taken at each of its checkpoints."""
+        return np.asarray(self.config.checkpoints, np.int64) * self.config.steps_per_update
 
     def train(self, numbers: Int[np.ndarray, " block"]) -> Float[np.ndarray, "block c size"]:
-        """The agents of the runs with these numbers, `c` checkpoints of each. Where a run has
-        diverged they are not finite.
+        """Train the runs with these numbers and return their agents at each of the `c` checkpoints.
+
+        Agents of a diverged run are not finite.
         """
         keys, rates = self.keys(numbers), self.learning_rates(numbers)
         state = self._start(self.env, rates, keys)
@@ -93,12 +92,12 @@ class Lineages:
         return np.stack(found, axis=1)
 
     def keys(self, numbers: Int[np.ndarray, " n"]) -> Key:
-        """As `embrl.training.replicas.seed_keys` makes them."""
+        """Return the keys of these runs, as `embrl.training.replicas.seed_keys` does."""
         key = jax.random.key(self.config.seed)
         return jax.vmap(jax.random.fold_in, (None, 0))(key, numbers.astype(np.uint32))
 
     def learning_rates(self, numbers: Int[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-        """The actor's, of each of these runs: on the host, from seed and number alone."""
+        """Return the actor's learning rate of each run, from seed and number alone."""
         low, high = np.log(self.config.learning_rate)
         draws = [np.random.default_rng([self.config.seed, int(k)]).random() for k in numbers]
         return np.exp(low + (high - low) * np.asarray(draws)).astype(np.float32)
@@ -110,7 +109,7 @@ class Lineages:
         donate: tuple[int, ...] = (),
         once: bool = False,
     ) -> Callable[..., Any]:
-        """Positions count without the trainer and the environment."""
+        """Map `function` over lineages; positions do not count the trainer and environment."""
 
         def one(env: Environment, rate: Array, *arguments: Any) -> Any:
             return function(self.trainer.with_settings({RATE: rate}), env, *arguments)
@@ -143,8 +142,8 @@ def _weights(architecture: Architecture, state: TrainState) -> Float[np.ndarray,
 def _architecture(config: LineageConfig, env: Environment) -> Architecture:
     if not is_continuous(env.observation_space):
         raise EmbrlError(
-            f"agents observe a vector of numbers (a Box), and {config.environment} has "
-            f"{env.observation_space}: choose an environment such as cart_pole"
+            f"observations must be vectors (a Box), got {env.observation_space} in "
+            f"{config.environment}; choose an environment such as cart_pole"
         )
     inputs, outputs = dimensions(env.observation_space), action_count(env.action_space)
     return Architecture(inputs, config.hidden, outputs)
@@ -155,36 +154,34 @@ def _run_config(config: LineageConfig, block: int) -> RunConfig:
     run = default_config(config.environment, config.env, "none", config.algorithm)
     if run.hyperparameters.off_policy:
         raise EmbrlError(
-            f"algorithm is {config.algorithm}: each lineage would need a replay buffer of its "
-            "own: choose vpg or ppo"
+            f"algorithm must be vpg or ppo, got {config.algorithm}; each lineage would need a "
+            "replay buffer of its own"
         )
-    validate_name(run, RATE)
+    validate_name(run, f"{config.algorithm}.actor_lr")
     return replaced(
         run,
         {
             "seeds": block,
-            "samples": max(1, config.checkpoints[-1]) * config.epoch,
+            "total_timesteps": max(1, config.checkpoints[-1]) * config.steps_per_update,
             "seed": config.seed,
             "policy.hidden": config.hidden,
-            # An agent is its weights and no more: what it has seen does not scale its inputs.
+            # An agent consists of its weights alone: running statistics must not scale its inputs.
             "policy.normalise": "squash",
-            "rollout.steps_per_update": config.epoch,
-            "rollout.num_envs": config.lanes,
-            "evaluation.every": config.epoch,
+            "rollout.steps_per_update": config.steps_per_update,
+            "rollout.num_envs": config.num_envs,
+            "evaluation.every": config.steps_per_update,
         },
     )
 
 
 def _check(config: LineageConfig) -> None:
-    """What `embrl.training.validation` does not know of."""
+    """Check the settings that `Trainer.validate` does not know."""
     epochs = config.checkpoints
     if not epochs or epochs[0] < 0 or list(epochs) != sorted(set(epochs)):
         raise EmbrlError(
-            f"checkpoints are {' '.join(map(str, epochs)) or 'none'}: give one or more numbers of "
-            "epochs, 0 or more, each greater than the one before"
+            f"checkpoints must be increasing numbers of updates from 0, got "
+            f"{' '.join(map(str, epochs)) or 'none'}"
         )
     low, high = config.learning_rate
     if not 0.0 < low <= high < math.inf:
-        raise EmbrlError(
-            f"learning-rate is {low:g} to {high:g}: give the lowest and the highest, above 0"
-        )
+        raise EmbrlError(f"learning-rate must be 0 < low <= high, got {low:g} {high:g}")

@@ -1,11 +1,11 @@
-"""A population on disk: many agents of one architecture in one environment, and a table of them.
+"""Population folder: many agents of one architecture in one environment, with a table.
 
-    POPULATION/population.json              what they are, and the list of shards; written last
-    POPULATION/agents-00000.safetensors     weights [n, size] and a tensor for each column
+    POPULATION/population.json              architecture, environment, list of shards; written last
+    POPULATION/agents-00000.safetensors     weights [n, size] and one tensor per column
 
 Shards never change. An append writes new ones under temporary names, renames them, and only then
-writes a new list: whatever stops it, the old population is whole, and the next append clears up
-what is in no list. Any number may read; one at a time may write (there is no lock).
+writes a new list: if it is interrupted, the old population is intact, and the next append removes
+unlisted files. Any number of processes may read; one at a time may write (there is no lock).
 """
 
 import dataclasses
@@ -41,21 +41,24 @@ COLUMNS: dict[str, type[np.generic]] = {
     "return_std": np.float32,
     "survival_mean": np.float32,
 }
-"""Of the table: the training run an agent was taken from; the samples that run had taken; its
-seed (-1: not known); return and survival over the evaluation's episodes."""
+"""Columns of the table.
+
+The lineage (training run) of an agent; the environment steps that this run had taken; its seed
+(-1 if unknown); return and survival over the evaluation episodes.
+"""
 
 SHARD_BYTES = 2**28
-"""About as large as a shard becomes: what `append` holds in memory beside what it was given."""
+"""Approximate maximum size of a shard, which `append` holds in memory beside its input."""
 HEADER_BYTES = 2**20
-"""More than any shard's header has."""
+"""Upper bound of the size of a shard's header."""
 
 NAMES = {np.dtype(np.float32): "F32", np.dtype(np.int64): "I64"}
-"""What safetensors call them."""
+"""Names of dtypes in safetensors."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Shard:
-    """A file of agents, as `population.json` lists it."""
+    """File of agents, as listed in `population.json`."""
 
     file: str
     count: int
@@ -63,13 +66,14 @@ class Shard:
 
 
 class Population:
-    """A population as it was when it was opened, to read from.
+    """Read-only view of a population as it was when opened.
 
-    Weights are mapped into memory: what is not asked for is not read.
+    Weights are memory-mapped: only what is requested is read.
     """
 
     def __init__(self, path: str | Path) -> None:
-        """
+        """Open the population in the folder `path`.
+
         Raises:
             EmbrlError: `path` holds no population, one of a newer format, or a damaged one; the
                 message names the file.
@@ -79,36 +83,35 @@ class Population:
         where = self.path / RECORD
         self.architecture = _structured(record["architecture"], Architecture, where, "architecture")
         self.environment = _structured(record["environment"], str, where, "environment")
-        """Its registered name."""
+        """Registered name of the environment."""
         self.episodes = _structured(record["episodes"], int, where, "episodes")
-        """That each agent was evaluated on."""
+        """Evaluation episodes of each agent."""
         shards = _structured(record["shards"], tuple[Shard, ...], where, "shards")
         if len({shard.file for shard in shards}) < len(shards):
-            raise EmbrlError(f"{where} is damaged: it lists a shard twice")
+            raise EmbrlError(f"{where} is damaged: a shard is listed twice")
         self._tensors = [_tensors(self.path, shard, self.architecture.size) for shard in shards]
         self._starts = np.cumsum([0, *(shard.count for shard in shards)])
 
     @property
     def count(self) -> int:
-        """Of all agents."""
+        """Number of agents."""
         return int(self._starts[-1])
 
     @functools.cached_property
     def env(self) -> EnvConfig:
-        """The environment's settings.
+        """Settings of the environment.
 
         Raises:
-            EmbrlError: the environment is not known here (a plugin's, perhaps), or has other
-                settings.
+            EmbrlError: the environment is unknown here (perhaps a plugin's), or has other settings.
         """
         kind = ENVIRONMENTS[self.environment]
         return _structured(self._record["env"], kind, self.path / RECORD, "env")
 
     def weights(self, start: int = 0, stop: int | None = None) -> Float[np.ndarray, "n size"]:
-        """Weights of agents `start` up to `stop`, as slices count, not to be written to.
+        """Return the weights of agents `start` to `stop` (a slice), read-only.
 
         Raises:
-            EmbrlError: the file is damaged: some of these are not finite.
+            EmbrlError: the file is damaged: some weights are not finite.
         """
         first, last, _ = slice(start, stop).indices(self.count)
         parts = [np.empty((0, self.architecture.size), np.float32)]
@@ -120,16 +123,16 @@ class Population:
         return parts[1] if len(parts) == 2 else np.concatenate(parts)
 
     def rows(self, index: Int[np.ndarray, " n"]) -> Float[np.ndarray, "n size"]:
-        """Weights of the agents of these numbers, in this order.
+        """Return the weights of the agents with these numbers, in this order.
 
         Raises:
-            EmbrlError: there is no such agent, or some of these weights are not finite.
+            EmbrlError: there is no such agent, or some weights are not finite.
         """
         index = np.asarray(index, np.int64)
         if index.size and not (index.min() >= 0 and index.max() < self.count):
             raise EmbrlError(
-                f"{self.path} has agents 0 to {self.count - 1}: {index.min()} to {index.max()} "
-                "were asked for"
+                f"agents must be 0 to {self.count - 1} in {self.path}, got {index.min()} "
+                f"to {index.max()}"
             )
         found = np.empty((len(index), self.architecture.size), np.float32)
         for begin, tensors in self._shards():
@@ -141,7 +144,7 @@ class Population:
         return found
 
     def table(self) -> dict[str, np.ndarray]:
-        """Every agent's row, by column: those of `COLUMNS`, each `[count]`.
+        """Return the table by column: those of `COLUMNS`, each `[count]`.
 
         Raises:
             EmbrlError: the file is damaged: a number is not finite.
@@ -155,7 +158,7 @@ class Population:
         for name, values in table.items():
             if not np.isfinite(values).all():
                 agent = int(np.argmin(np.isfinite(values)))
-                raise EmbrlError(f"{self.path}: agent {agent}'s {name} is not a finite number")
+                raise EmbrlError(f"{self.path} is damaged: {name} of agent {agent} is not finite")
         return table
 
     def _shards(self) -> Iterator[tuple[int, dict[str, "_Tensor"]]]:
@@ -165,7 +168,7 @@ class Population:
         finite = np.isfinite(weights).all(-1)
         if not finite.all():
             agent = numbers[int(np.argmin(finite))]
-            raise EmbrlError(f"{self.path}: agent {agent} has weights that are not finite numbers")
+            raise EmbrlError(f"{self.path}: weights of agent {agent} are not finite")
 
 
 def create(
@@ -175,22 +178,24 @@ def create(
     env: EnvConfig,
     episodes: int,
 ) -> Population:
-    """Makes a population without agents.
+    """Create an empty population.
 
-    Arguments:
-        environment: its registered name.
-        env: its settings.
-        episodes: that each agent is evaluated on.
+    Args:
+        path: folder to create.
+        architecture: architecture of its agents.
+        environment: registered name of the environment.
+        env: settings of the environment.
+        episodes: evaluation episodes of each agent.
 
     Raises:
-        EmbrlError: something is there already.
+        EmbrlError: the folder is not empty.
     """
     path = Path(path)
     if (path / RECORD).exists():
-        raise EmbrlError(f"{path} holds a population already: append to it, or choose another")
-    # Its own leftovers are hidden files: anything else is somebody's.
+        raise EmbrlError(f"{path} already holds a population; append to it or choose a new folder")
+    # Leftovers of an interrupted `create` are hidden files; anything else belongs to someone.
     if path.exists() and (not path.is_dir() or any(path.glob("[!.]*"))):
-        raise EmbrlError(f"{path} is there and holds no population: choose an empty or new folder")
+        raise EmbrlError(f"{path} exists and is not a population; choose an empty or new folder")
     path.mkdir(parents=True, exist_ok=True)
     record = {
         "format": FORMAT,
@@ -212,26 +217,31 @@ def append(
     *,
     architecture: Architecture | None = None,
 ) -> None:
-    """Adds agents to a population, all of them or, if it is interrupted, none.
+    """Append agents to a population, atomically.
 
-    Arguments:
+    Args:
+        path: folder of the population.
+        weights: weights `[n, size]`.
         table: the columns of `COLUMNS`, `[n]` each.
-        architecture: theirs, to be compared with the population's; else only the number of
-            weights is.
+        architecture: architecture of these agents, compared with the population's; None: only the
+            number of weights is.
 
     Raises:
-        EmbrlError: the population is damaged, or these agents do not belong in it; it stays as
-            it is.
+        EmbrlError: the population is damaged, or these agents do not belong in it; it stays
+            unchanged.
     """
     population = Population(path)
     path, mine = population.path, population.architecture
     if architecture is not None and architecture != mine:
-        raise EmbrlError(f"{path} is of agents {mine}, not {architecture}: make another population")
+        raise EmbrlError(
+            f"agents must be {mine} as in {path}, got {architecture}; use another population"
+        )
     with np.errstate(over="ignore"):  # what is too large is refused below
         weights = np.asarray(weights).astype(np.float32, copy=False)
     if weights.ndim != 2 or weights.shape[1] != mine.size:
         raise EmbrlError(
-            f"{path} is of agents {mine}, [n, {mine.size}] weights: these are {list(weights.shape)}"
+            f"weights must be [n, {mine.size}] for agents {mine} of {path}, "
+            f"got {list(weights.shape)}"
         )
     population._check(weights, range(len(weights)))
     columns = _columns(table, len(weights), path)
@@ -253,25 +263,22 @@ def append(
 def _columns(table: Mapping[str, np.ndarray], count: int, path: Path) -> dict[str, np.ndarray]:
     if table.keys() != COLUMNS.keys():
         wrong = ", ".join(sorted(table.keys() ^ COLUMNS.keys()))
-        raise EmbrlError(f"{path}: a table has the columns {', '.join(COLUMNS)}; see {wrong}")
+        raise EmbrlError(f"{path}: columns must be {', '.join(COLUMNS)}; check {wrong}")
     columns = {}
     for name, kind in COLUMNS.items():
         values = np.asarray(table[name])
         if values.shape != (count,):
-            raise EmbrlError(
-                f"{path}: column {name} is {list(values.shape)} for {count} agents: "
-                "each has one number"
-            )
+            raise EmbrlError(f"{path}: column {name} must be [{count}], got {list(values.shape)}")
         if issubclass(kind, np.integer) and values.dtype.kind not in "iu":
-            raise EmbrlError(f"{path}: column {name} is {values.dtype}: it has whole numbers")
+            raise EmbrlError(f"{path}: column {name} must be integers, got {values.dtype}")
         columns[name] = values.astype(kind)
         if not np.isfinite(columns[name]).all():
-            raise EmbrlError(f"{path}: column {name} has numbers that are not finite")
+            raise EmbrlError(f"{path}: column {name} must be finite")
     return columns
 
 
 def _clear(path: Path, listed: set[str]) -> None:
-    """Removes what an append that was interrupted has left."""
+    """Remove the leftovers of an interrupted append."""
     for pattern in (".agents-*.tmp", f".{RECORD}.*.tmp"):
         for leftover in path.glob(pattern):
             leftover.unlink(missing_ok=True)
@@ -283,15 +290,15 @@ def _clear(path: Path, listed: set[str]) -> None:
 def _read(path: Path) -> dict[str, Any]:
     where = path / RECORD
     if not where.is_file():
-        raise EmbrlError(f"{path} holds no population: it has no {RECORD}")
+        raise EmbrlError(f"{path} is not a population: {RECORD} is missing")
     record = files.read_json(where)
     if record.get("format") != FORMAT:
         raise EmbrlError(
-            f"{where} has format {record.get('format')!r}, this version of embrl reads {FORMAT}"
+            f"{where} has format {record.get('format')!r}; this version of embrl reads {FORMAT}"
         )
     known = ("environment", "env", "architecture", "episodes", "shards")
     if missing := [name for name in known if name not in record]:
-        raise EmbrlError(f"{where} is damaged: it lacks {', '.join(missing)}")
+        raise EmbrlError(f"{where} is damaged: {', '.join(missing)} missing")
     return record
 
 
@@ -307,7 +314,7 @@ def _structured(value: Any, kind: type[T], where: Path, name: str) -> T:
 
 
 class _Tensor(NamedTuple):
-    """Where a tensor lies. It is mapped when it is asked for: a map holds a file open."""
+    """Location of a tensor; mapped on request, as a map holds a file open."""
 
     path: Path
     kind: np.dtype
@@ -324,20 +331,18 @@ class _Tensor(NamedTuple):
 def _tensors(folder: Path, shard: Shard, size: int) -> dict[str, _Tensor]:
     path = folder / shard.file
     if not re.fullmatch(r"agents-\d{5,}\.safetensors", shard.file) or shard.count < 1:
-        raise EmbrlError(f"{folder / RECORD} is damaged: {shard} is no shard")
+        raise EmbrlError(f"{folder / RECORD} is damaged: {shard} is not a shard")
     try:
         with path.open("rb") as file:
             found = path.stat().st_size
             if found != shard.bytes:
-                raise EmbrlError(
-                    f"{path} is damaged: it has {found} bytes, {RECORD} says {shard.bytes}"
-                )
+                raise EmbrlError(f"{path} is damaged: expected {shard.bytes} bytes, got {found}")
             length = int.from_bytes(file.read(8), "little")
             header = json.loads(file.read(length)) if length <= HEADER_BYTES else None
     except OSError as error:
         raise EmbrlError(f"{path} is missing or unreadable: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
-        raise EmbrlError(f"{path} is damaged: its header is no JSON") from error
+        raise EmbrlError(f"{path} is damaged: its header is not JSON") from error
     wanted = {"weights": (np.float32, (shard.count, size))}
     wanted |= {name: (kind, (shard.count,)) for name, kind in COLUMNS.items()}
     return {

@@ -10,7 +10,7 @@ from embrl.algorithms.actors import Actor
 from embrl.algorithms.networks import Features
 from embrl.core.errors import check_positive
 from embrl.core.types import Key, Observation
-from embrl.decoding.decoder import Decoder, Judge
+from embrl.decoding.base import Decoder, Scorer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,7 +118,7 @@ class Learner(Protocol):
         """The decoder from internal actions to original ones."""
         ...
 
-    def judge(self, x: Array, observation: Observation) -> Judge | None:
+    def scorer(self, x: Array, observation: Observation) -> Scorer | None:
         """Return the critic's values of points of E in states with features x.
 
         Returns:

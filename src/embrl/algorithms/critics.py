@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, Int
 from embrl.algorithms.actors import Actor, CategoricalActor, SquashedGaussianActor
 from embrl.algorithms.networks import Features, Network, network
 from embrl.core.types import Key, Observation
-from embrl.decoding.decoder import Judge
+from embrl.decoding.base import Scorer
 from embrl.embedding.encoders import Norm
 from embrl.embedding.memory import Memory, Recall
 from embrl.embedding.model import JointEmbedding
@@ -45,7 +45,7 @@ class TwinCritic(eqx.Module, Generic[A]):
         """
 
     @abc.abstractmethod
-    def judge(self, x: Array) -> Judge | None:
+    def scorer(self, x: Array) -> Scorer | None:
         """The lower value of points of E in states with features x; None if there is no E."""
 
 
@@ -73,7 +73,7 @@ class PointCritic(TwinCritic[SquashedGaussianActor]):
         e, log_prob = actor.act_and_log_prob(x, noise)
         return _lower(self(x, e)), -log_prob
 
-    def judge(self, x: Array) -> Judge:
+    def scorer(self, x: Array) -> Scorer:
         return lambda points, _: _lower(self(x[..., None, :], points))
 
 
@@ -98,7 +98,7 @@ class IndexCritic(TwinCritic[CategoricalActor]):
         p = jnp.exp(log_p)
         return (p * _lower(self._all(x))).sum(-1), -(p * log_p).sum(-1)
 
-    def judge(self, x: Array) -> None:
+    def scorer(self, x: Array) -> None:
         del x
 
     def _all(self, x: Array) -> Float[Array, "2 *batch n"]:
@@ -150,7 +150,7 @@ class ModelScorer(eqx.Module):
             recall = Recall(memory, embedding.raw, embedding.echo.named, visits)
         return cls(embedding.T, embedding.outcome, embedding.phi.points, norm, recall)
 
-    def judge(self, x: Array, observation: Observation | None = None) -> Judge:
+    def scorer(self, x: Array, observation: Observation | None = None) -> Scorer:
         """Return the scores of states with features x, as the policy sees them."""
         place = self.norm.centre + self.norm.width * x
         recalled = None

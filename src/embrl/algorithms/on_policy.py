@@ -23,7 +23,7 @@ from embrl.algorithms.base import (
 from embrl.algorithms.networks import Features, Network, network
 from embrl.core.errors import EmbrlError, check_at_least
 from embrl.core.types import Key, Observation
-from embrl.decoding.decoder import Decoder, Judge
+from embrl.decoding.base import Decoder, Scorer
 
 ADAM = optax.scale_by_adam(eps=1e-5)
 
@@ -82,7 +82,7 @@ class OnPolicyLearner(NamedTuple):
         """The decoder from internal actions to original ones."""
         return self.policy.f
 
-    def judge(self, x: Array, observation: Observation | None = None) -> Judge | None:
+    def scorer(self, x: Array, observation: Observation | None = None) -> Scorer | None:
         """Return None, as the critic values states only."""
         del x, observation
 
@@ -331,8 +331,6 @@ def critic_loss(critic: Network, x: Array, target: Float[Array, "*batch"]) -> Fl
 
 def _is_spread(path: tuple) -> bool:
     return any(getattr(entry, "name", None) in SPREADS for entry in path)
-
-
 
 
 def generalised_advantages(

@@ -15,7 +15,7 @@ from embrl.algorithms.networks import Features, JointFeatures
 from embrl.core.errors import EmbrlError
 from embrl.core.scaling import RunningStats
 from embrl.core.types import Key, Observation
-from embrl.decoding.decoder import Decoder, Judge
+from embrl.decoding.base import Decoder, Scorer
 from embrl.embedding.encoders import Norm, RawStates, StandardisedEncoder, StateEncoder, WithState
 from embrl.embedding.model import JointEmbedding
 
@@ -23,7 +23,7 @@ from embrl.embedding.model import JointEmbedding
 class Scoring(Protocol):
     """A source of scores for actions: a learner with a critic, or a learned model."""
 
-    def judge(self, x: Array, observation: Observation) -> Judge | None:
+    def scorer(self, x: Array, observation: Observation) -> Scorer | None:
         """Return a function that scores points of E in states with features x."""
         ...
 
@@ -81,8 +81,8 @@ class OverallPolicy(eqx.Module):
             return mask
         return self.allowed if mask is None else mask & self.allowed
 
-    def _scores(self, x: Array, observation: Observation) -> Judge | None:
-        return None if self.critic is None else self.critic.judge(x, observation)
+    def _scores(self, x: Array, observation: Observation) -> Scorer | None:
+        return None if self.critic is None else self.critic.scorer(x, observation)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,7 +16,7 @@ from embrl.algorithms.critics import IndexCritic, PointCritic, TwinCritic, soft_
 from embrl.algorithms.networks import Features
 from embrl.core.errors import check_positive
 from embrl.core.types import Key, Observation
-from embrl.decoding.decoder import Decoder, Judge
+from embrl.decoding.base import Decoder, Scorer
 
 ADAM = optax.scale_by_adam()
 
@@ -37,10 +37,10 @@ class SACLearner(NamedTuple):
     critic_optimiser: optax.OptState
     alpha_optimiser: optax.OptState
 
-    def judge(self, x: Array, observation: Observation | None = None) -> Judge | None:
+    def scorer(self, x: Array, observation: Observation | None = None) -> Scorer | None:
         """The lower of the twins' values of points of E; None if there is no E."""
         del observation
-        return self.critic.judge(x)
+        return self.critic.scorer(x)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,8 +12,8 @@ from embrl.cli.parsing import finish_help, parse
 USAGE = """\
 usage: embrl export RUN [--seed K] [--out FOLDER] [--stochastic] [--no-onnx]
 
-Write a trained policy for use without embrl: policy.onnx, from a raw observation to an action, and
-policy.py, a program of a few lines that needs NumPy alone, with its weights.
+Write a trained policy for use without embrl: policy.onnx, a graph from raw observations to
+actions, and policy.py, which needs NumPy alone, with policy.json and weights.npz.
 
   RUN             run folder; its newest checkpoint is exported
   --seed K        index of the seed (default: 0)
@@ -42,7 +42,7 @@ def export(arguments: Sequence[str]) -> None:
     finish_help(arguments, USAGE)
     given = parse(_Export, arguments, "embrl export")
     from embrl.core.runtime import prepare_jax
-    from embrl.deploy.exporting import export_with_notes
+    from embrl.deploy.export import export_with_notes
 
     prepare_jax()
     path, ported = export_with_notes(

@@ -24,7 +24,7 @@ COMMANDS = Registry(
         "predict": "embrl.cli.predict:predict",
         "reproduce": "embrl.papers.cli:reproduce",
         "sweep": "embrl.cli.sweep:sweep",
-        "agents": "embrl.cli.agents:agents",
+        "agents": "embrl.agents.cli:agents",
     },
 )
 """Name to a function of the arguments after it. A new command is one file and one line here."""

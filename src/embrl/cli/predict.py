@@ -40,7 +40,7 @@ class _Predict:
 def predict(arguments: Sequence[str]) -> None:
     """Write actions; to a file, and then print how many."""
     finish_help(arguments, USAGE)
-    from embrl.deploy import predicting
+    from embrl.deploy import predict as predicting
 
     # To tyro a lone dash is no argument.
     given = parse(_Predict, ["./-" if a == "-" else a for a in arguments], "embrl predict")

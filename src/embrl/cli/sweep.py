@@ -90,7 +90,12 @@ def _own_flags() -> list[Any]:
         ),
         field("grid", str, "", f"Named grid: {', '.join(GRIDS)}."),
         field("by", sweeps.By, "auc", "Score of a point: mean return over training, or the last."),
-        field("replicas", int, sweeps.REPLICAS, "Maximum number of replicas trained at once, 1 or more."),
+        field(
+            "replicas",
+            int,
+            sweeps.REPLICAS,
+            "Maximum number of replicas trained at once, 1 or more.",
+        ),
     ]
 
 
@@ -160,9 +165,6 @@ def _dotted(config: RunConfig, name: str) -> str:
     if not name:
         raise EmbrlError(f"{OVER} must be followed by a setting and the values to try, got nothing")
     plain = name.removeprefix("--").replace("-", "_")
-    section, dot, field_ = plain.partition(".")
-    if section == config.algorithm:
-        plain = f"hyper{dot}{field_}"
     validate_name(config, plain)
     return plain
 

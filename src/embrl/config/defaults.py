@@ -22,7 +22,7 @@ from embrl.config.run import (
 )
 from embrl.core.errors import EmbrlError, UnknownNameError
 from embrl.core.spaces import dimensions, is_continuous
-from embrl.decoding.config import DecoderConfig
+from embrl.decoding.base import DecoderConfig
 from embrl.embedding.config import EmbeddingConfig, PretrainConfig
 from embrl.embedding.methods import METHODS
 from embrl.envs import AnyEnvironment, EnvConfig, is_host

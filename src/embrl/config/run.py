@@ -17,7 +17,7 @@ from embrl.core.errors import (
     check_multiple,
     check_positive,
 )
-from embrl.decoding.config import DecoderConfig
+from embrl.decoding.base import DecoderConfig
 from embrl.embedding.config import EchoConfig, EmbeddingConfig, PretrainConfig
 from embrl.envs import EnvConfig
 from embrl.storage.plain_values import from_plain, require_keys
@@ -289,7 +289,7 @@ def load_config(folder: RunFolder) -> RunConfig:
     Raises:
         EmbrlError: it is missing or damaged.
     """
-    return from_json(folder.config(), folder.path / "config.json")
+    return load_config(folder)
 
 
 def check_same(wanted: RunConfig, found: RunConfig, what: str) -> None:

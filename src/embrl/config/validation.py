@@ -5,8 +5,7 @@ import gymnasium
 from embrl.config.run import RunConfig
 from embrl.core.errors import EmbrlError, SettingError
 from embrl.core.spaces import is_continuous
-from embrl.decoding import DECODERS
-from embrl.decoding.config import build
+from embrl.decoding.base import DECODERS, DEFAULTS, build
 from embrl.embedding.methods import METHODS
 from embrl.envs.environment import named_factor
 
@@ -74,34 +73,37 @@ def validate_policy(
 
 
 def _scored_by_model(config: RunConfig) -> bool:
-    return DECODERS[config.decoder.kind].needs_judge and config.decoder.scorer == "model"
+    return DECODERS[config.decoder.kind].needs_scorer and config.decoder.scorer == "model"
 
 
 def _validate_decoder(config: RunConfig, action_space: gymnasium.Space) -> None:
     kind, algorithm = config.decoder.kind, config.algorithm
     build(config.decoder)
     if not METHODS[config.method].actions:
-        if kind not in ("nearest", "learned"):
+        if kind not in DEFAULTS:
             raise EmbrlError(
-                f"decoder.kind {kind} needs embedded actions, and method {config.method} has none"
+                f"decoder.kind {kind} needs embedded actions, and method {config.method} has none; "
+                "choose another method"
             )
         return
-    if (kind == "learned") != is_continuous(action_space):
-        suitable = "learned" if is_continuous(action_space) else "nearest"
-        raise SettingError("decoder.kind", f"{suitable} for {action_space}", kind)
-    if DECODERS[kind].needs_judge and config.decoder.scorer == "model":
+    decoder = DECODERS[kind]
+    if decoder.continuous != is_continuous(action_space):
+        suitable = DEFAULTS[is_continuous(action_space)]
+        raise SettingError("decoder.kind", f"a decoder for {action_space}", kind, f"as {suitable}")
+    if decoder.needs_scorer and config.decoder.scorer == "model":
         if lacking := {"forward", "outcome"} - config.objectives.keys():
             raise EmbrlError(
                 f"decoder.scorer model needs {' and '.join(sorted(lacking))}; add to objectives"
             )
-    elif DECODERS[kind].needs_judge and not config.hyperparameters.off_policy:
+    elif decoder.needs_scorer and not config.hyperparameters.off_policy:
         raise EmbrlError(
             f"decoder.kind {kind} needs a critic of actions, and {algorithm} has none; choose sac, "
             "or decoder.scorer model"
         )
-    if kind == "softmax" and config.hyperparameters.off_policy:
+    if decoder.on_policy_only and config.hyperparameters.off_policy:
         raise EmbrlError(
-            f"decoder.kind softmax needs an on-policy algorithm, got {algorithm}; choose vpg or ppo"
+            f"decoder.kind {kind} needs an on-policy algorithm, got {algorithm}, as "
+            f"{decoder.on_policy_only}; choose vpg or ppo"
         )
 
 

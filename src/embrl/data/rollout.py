@@ -12,7 +12,7 @@ from jaxtyping import Array
 from embrl.core.spaces import action_count, bounds, is_continuous
 from embrl.core.types import EnvState, Key, Observation, Transition
 from embrl.envs.environment import Environment
-from embrl.envs.host import HostLanes
+from embrl.envs.gym import HostVectorEnv
 
 Extra = TypeVar("Extra")
 
@@ -82,7 +82,7 @@ like them and the number of the step."""
 
 
 def host_rollout(
-    envs: HostLanes, steps: int, choose: Choose, replicas: int
+    envs: HostVectorEnv, steps: int, choose: Choose, replicas: int
 ) -> tuple[Transition, Any]:
     """Take steps in environments on the host that belong to several replicas.
 

@@ -1,31 +1,36 @@
-"""f for discrete actions: the exact nearest action in embedding space."""
+"""The decoder that takes the nearest action."""
 
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from embrl.decoding.distances import filled_up, squared_distances
-from embrl.decoding.groups import in_groups
-from embrl.decoding.least import BLOCK, least
+from embrl.decoding.base import Decoder, PortableCritic, PortableDecoder, Scorer
+from embrl.decoding.search import nearest
+from embrl.portable.steps import Chain, Nearest
 
 
-def nearest(
-    table: Float[Array, "n d"],
-    e: Float[Array, "*batch d"],
-    mask: Bool[Array, "*#batch n"] | None = None,
-) -> Int[Array, "*batch"]:
-    """The action a that minimises ||g(a) - e||, as int32; the lowest index among equals.
+class NearestAction(Decoder):
+    """The action whose embedding is nearest to e (Pritz et al. 2021, A.4.2)."""
 
-    Exact to float32 rounding (see `squared_distances`). Where e is NaN, all actions are equally
-    far. Memory is bounded, whatever the number of points.
+    portable_exclusions: ClassVar[bool] = True
 
-    Arguments:
-        table: g(a) of every action.
-        e: any number of points.
-        mask: True where an action may be chosen; at least one must be. A masked action is never
-            returned while another is allowed.
-    """
+    def __call__(
+        self,
+        table: Float[Array, "n d"] | None,
+        u: Float[Array, "*batch d"],
+        noise: Array | None = None,
+        mask: Bool[Array, "*#batch n"] | None = None,
+        scorer: Scorer | None = None,
+    ) -> Int[Array, "*batch"]:
+        del noise, scorer
+        assert table is not None
+        return nearest(table, u, mask)
 
-    def search(e: Array, mask: Array | None) -> Array:
-        whole, allowed = filled_up(table, mask, BLOCK)
-        return least(squared_distances(whole, e, allowed))[1]
-
-    return in_groups(search, table.shape[0], e, mask)
+    def portable(
+        self, table: Any, allowed: Any, critic: Callable[[], PortableCritic]
+    ) -> PortableDecoder:
+        del critic
+        allowed = None if allowed is None else np.asarray(allowed)
+        return PortableDecoder(Chain((Nearest.of(np.asarray(table), allowed),)))

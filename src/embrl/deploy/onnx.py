@@ -1,40 +1,27 @@
-"""Plain steps in ONNX: one function for each."""
+"""A portable policy as an ONNX file, by running it on symbols that write down what happens.
 
-import functools
+The graph comes from the very code of `embrl.portable.steps`: a symbol stands for an array, and
+every operation on it adds nodes. Beside its name it carries an example, an array with a batch of
+one, from which shapes and kinds of numbers follow.
+"""
+
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from embrl.core.errors import EmbrlError
-from embrl.deploy.form import Form
-from embrl.deploy.onnx_graph import Graph
-from embrl.portable import Beside, Chain
-from embrl.portable.draws import (
-    ByDistance,
-    Categorical,
-    Gaussian,
-    SquashedGaussian,
-    block_side,
-)
-from embrl.portable.forms import Cast, Clipped, Digits, Reshaped, Rounded, Shifted
-from embrl.portable.judged import Judged
-from embrl.portable.layers import (
-    Affine,
-    Column,
-    FactorRows,
-    First,
-    Likeliest,
-    MeanOne,
-    Relu,
-    Rest,
-    Rows,
-    Tanh,
-)
-from embrl.portable.nearest import Nearest
-from embrl.portable.policy import PortablePolicy
-from embrl.portable.scaling import Limits, Original, Scaled, Standardised
+from embrl.core.errors import EmbrlError, require
+from embrl.deploy.array_forms import Form
+from embrl.portable.steps import NAMESPACES, PortablePolicy
 
-LAST = np.array([-1], np.int64)
+OPSET = 17
+"""ONNX Runtime reads it from 1.12 (2022) on."""
+
+IR = 8
+"""Version of the file format that belongs to it."""
+
+MAX_BYTES = 2**31 - 2**20
+"""Size limit of one file: protobuf counts in int32."""
 
 
 def policy_model(
@@ -45,313 +32,299 @@ def policy_model(
     stochastic: bool,
     notes: dict[str, str],
 ) -> bytes:
-    """The file of a graph from `observation` (and `noise`, if it is stochastic) to `action`, the
-    batch axis first and free.
+    """Return the file of a graph from `observation` (and `noise`) to `action`.
+
+    Args:
+        stochastic: True for a second input, `noise`, by which actions are drawn.
+        notes: The file's metadata.
 
     Raises:
-        EmbrlError: there is no onnx, or the policy is too large for a file.
+        EmbrlError: If onnx is not installed, or the policy is too large for a file.
     """
     graph = Graph()
-    value = graph.input("observation", observation.dtype, observation.shape)
-    x = chain(policy.features, graph, value)
-    value = chain(policy.parameters, graph, x)
-    noise, first, width = "", policy.draw.normal + policy.draw.uniform, len(policy.noise)
-    if stochastic:
-        noise = graph.input("noise", "float32", (width,))
-        value = draw(policy.draw, graph, value, _columns(graph, noise, 0, first))
-    else:
-        value = chain(policy.likeliest, graph, value)
-    if policy.judged is not None:
-        value = judged(policy.judged, graph, x, value)
-    elif policy.f_draw is None or not stochastic:
-        value = chain(policy.f, graph, value)
-    else:
-        value = draw(policy.f_draw, graph, value, _columns(graph, noise, first, width))
-    value = graph.cast(chain(policy.leave, graph, value), action.dtype)
-    return graph.finished(value, "action", action.dtype, action.shape, notes)
-
-
-def chain(steps: Chain, graph: Graph, value: str) -> str:
-    """One step after another."""
-    for one in steps.steps:
-        value = step(one, graph, value)
-    return value
-
-
-@functools.singledispatch
-def step(one: object, graph: Graph, value: str) -> str:
-    """Adds a step that takes `value`; the name of what it gives."""
-    del graph, value
-    raise EmbrlError(f"{type(one).__name__} has no form in ONNX")
-
-
-@functools.singledispatch
-def draw(one: object, graph: Graph, value: str, noise: str) -> str:
-    """Adds a random step."""
-    del graph, value, noise
-    raise EmbrlError(f"{type(one).__name__} has no form in ONNX")
-
-
-@step.register
-def _(one: Beside, graph: Graph, value: str) -> str:
-    return graph.add("Concat", *(chain(part, graph, value) for part in one.parts), axis=-1)
-
-
-@step.register
-def _(one: Affine, graph: Graph, value: str) -> str:
-    product = graph.add("MatMul", value, graph.constant(one.weight))
-    return graph.add("Add", product, graph.constant(one.bias))
-
-
-@step.register
-def _(one: FactorRows, graph: Graph, value: str) -> str:
-    places = graph.add("Add", value, graph.constant(one.offsets, np.int32))
-    rows = graph.add("Gather", graph.constant(one.table), places, axis=0)
-    total = graph.add("ReduceSum", rows, graph.constant([-2], np.int64), keepdims=0)
-    return graph.add("Add", total, graph.constant(one.bias))
-
-
-@step.register
-def _(one: Rows, graph: Graph, value: str) -> str:
-    return graph.add("Gather", graph.constant(one.table), value, axis=0)
-
-
-@step.register
-def _(one: Tanh, graph: Graph, value: str) -> str:
-    del one
-    return graph.add("Tanh", value)
-
-
-@step.register
-def _(one: Relu, graph: Graph, value: str) -> str:
-    del one
-    return graph.add("Relu", value)
-
-
-@step.register
-def _(one: First, graph: Graph, value: str) -> str:
-    return _columns(graph, value, 0, one.count)
-
-
-@step.register
-def _(one: Rest, graph: Graph, value: str) -> str:
-    return _columns(graph, value, one.begin, np.iinfo(np.int64).max)
-
-
-@step.register
-def _(one: MeanOne, graph: Graph, value: str) -> str:
-    del one
-    mean = graph.add("ReduceMean", graph.add("Abs", value), axes=[-1])
-    return graph.add("Div", value, graph.add("Max", mean, graph.constant(1e-8, np.float32)))
-
-
-@step.register
-def _(one: Column, graph: Graph, value: str) -> str:
-    del one
-    return graph.add("Unsqueeze", value, graph.constant(LAST))
-
-
-@step.register
-def _(one: Likeliest, graph: Graph, value: str) -> str:
-    del one
-    return graph.add("ArgMax", value, axis=-1, keepdims=0)
-
-
-@step.register
-def _(one: Nearest, graph: Graph, value: str) -> str:
-    if one.allowed is None:
-        return graph.add("ArgMin", _distances(graph, one.table, value), axis=-1, keepdims=0)
-    names = np.flatnonzero(one.allowed)
-    found = graph.add("ArgMin", _distances(graph, one.table[names], value), axis=-1, keepdims=0)
-    return graph.add("Gather", graph.constant(names, np.int64), found, axis=0)
-
-
-@step.register
-def _(one: Standardised, graph: Graph, value: str) -> str:
-    apart = graph.add("Sub", value, graph.constant(one.centre))
-    return graph.add("Div", apart, graph.constant(one.width))
-
-
-@step.register
-def _(one: Scaled, graph: Graph, value: str) -> str:
-    limits = one.limits
-    low, high = limits.finite
-    scaled = graph.add("Sub", value, graph.constant(low))
-    scaled = graph.add("Div", scaled, graph.constant(high - low))
-    scaled = graph.add("Mul", scaled, graph.constant(np.float32(2.0)))
-    scaled = graph.add("Sub", scaled, graph.constant(np.float32(1.0)))
-    if limits.ranged.all():
-        return scaled
-    if limits.centre is None or limits.width is None:
-        size = graph.add("Add", graph.add("Abs", value), graph.constant(np.float32(1.0)))
-        other = graph.add("Div", value, size)
-    else:
-        other = graph.add("Sub", value, graph.constant(limits.centre))
-        other = graph.add("Div", other, graph.constant(limits.width))
-        other = _clipped(graph, other, np.float32(-limits.farthest), np.float32(limits.farthest))
-    return graph.add("Where", graph.constant(limits.ranged), scaled, other)
-
-
-@step.register
-def _(one: Original, graph: Graph, value: str) -> str:
-    limits: Limits = one.limits
-    low, high = limits.finite
-    original = graph.add("Add", value, graph.constant(np.float32(1.0)))
-    original = graph.add("Mul", original, graph.constant(np.float32(0.5)))
-    original = graph.add("Mul", original, graph.constant(high - low))
-    original = graph.add("Add", original, graph.constant(low))
-    ranged = limits.ranged
-    if not ranged.all():
-        other = value
-        if limits.centre is not None and limits.width is not None:
-            other = graph.add("Mul", value, graph.constant(limits.width))
-            other = graph.add("Add", other, graph.constant(limits.centre))
-        original = graph.add("Where", graph.constant(ranged), original, other)
-    return _clipped(graph, original, limits.low, limits.high)
-
-
-@step.register
-def _(one: Cast, graph: Graph, value: str) -> str:
-    return graph.cast(value, one.dtype)
-
-
-@step.register
-def _(one: Shifted, graph: Graph, value: str) -> str:
-    return graph.add("Add", value, graph.constant(one.by, np.int64))
-
-
-@step.register
-def _(one: Reshaped, graph: Graph, value: str) -> str:
-    return graph.add("Reshape", value, graph.constant([-1, *one.after], np.int64))
-
-
-@step.register
-def _(one: Digits, graph: Graph, value: str) -> str:
-    apart = graph.add("Unsqueeze", value, graph.constant(LAST))
-    rest = graph.add("Div", apart, graph.constant(one.strides, np.int64))
-    return graph.add("Mod", rest, graph.constant(one.sizes, np.int64))
-
-
-@step.register
-def _(one: Rounded, graph: Graph, value: str) -> str:
-    del one
-    return graph.add("Round", value)
-
-
-@step.register
-def _(one: Clipped, graph: Graph, value: str) -> str:
-    return _clipped(graph, value, one.low, one.high)
-
-
-@draw.register
-def _(one: Gaussian, graph: Graph, value: str, noise: str) -> str:
-    mean = graph.add("Tanh", value) if one.bounded else value
-    return graph.add("Add", mean, graph.add("Mul", noise, graph.constant(one.std)))
-
-
-@draw.register
-def _(one: SquashedGaussian, graph: Graph, value: str, noise: str) -> str:
-    mean = _columns(graph, value, 0, one.count)
-    log_std = _columns(graph, value, one.count, 2 * one.count)
-    log_std = _clipped(graph, log_std, np.float32(one.least), np.float32(one.most))
-    far = graph.add("Mul", graph.add("Exp", log_std), noise)
-    return graph.add("Tanh", graph.add("Add", mean, far))
-
-
-@draw.register
-def _(one: ByDistance, graph: Graph, value: str, noise: str) -> str:
-    distance = _distances(graph, one.table, value)
-    least = graph.add("ReduceMin", distance, axes=[-1], keepdims=1)
-    beyond = graph.add("Sub", distance, least)
-    logits = graph.add("Mul", beyond, graph.constant(np.float32(-one.cold)))
-    return _drawn(graph, logits, noise, len(one.table))
-
-
-@draw.register
-def _(one: Categorical, graph: Graph, value: str, noise: str) -> str:
-    return _drawn(graph, value, noise, one.count)
-
-
-def judged(one: Judged, graph: Graph, x: str, u: str) -> str:
-    """Adds an f that asks a critic about the points near `u`."""
-    candidates, near = graph.constant(one.table), ""
-    if one.k is not None:
-        count = graph.constant([min(one.k, len(one.table))], np.int64)
-        near = graph.add("TopK", _distances(graph, one.table, u), count, outputs=2, largest=0)
-        candidates = graph.add("Gather", candidates, near, axis=0)
-    values = []
-    for below, weights, above in zip(one.below, one.beside, one.above, strict=True):
-        first = graph.add("Unsqueeze", chain(below, graph, x), graph.constant([-2], np.int64))
-        point = graph.add("MatMul", candidates, graph.constant(weights))
-        value = chain(above, graph, graph.add("Add", first, point))
-        values.append(graph.add("Squeeze", value, graph.constant(LAST)))
-    lower = graph.add("Min", *values)
-    if not near:
-        return graph.add("ArgMax", lower, axis=-1, keepdims=0)
-    best = graph.add("ArgMax", lower, axis=-1, keepdims=1)
-    chosen = graph.add("GatherElements", near, best, axis=-1)
-    return graph.add("Squeeze", chosen, graph.constant(LAST))
-
-
-def _drawn(graph: Graph, logits: str, noise: str, n: int) -> str:
-    """As `Categorical` does it: in blocks, then in one of them."""
-    side = block_side(n)
-    most = graph.add("ReduceMax", logits, axes=[-1], keepdims=1)
-    weights = graph.add("Exp", graph.add("Sub", logits, most))
-    pads = graph.constant([0, 0, 0, side * side - n], np.int64)
-    weights = graph.add("Pad", weights, pads, graph.constant(np.float32(0.0)))
-    blocks = graph.add("Reshape", weights, graph.constant([-1, side, side], np.int64))
-    sums = graph.add("ReduceSum", blocks, graph.constant(LAST), keepdims=0)
-    total = graph.add("ReduceSum", sums, graph.constant(LAST), keepdims=1)
-    block, rest = _pass(graph, sums, graph.add("Mul", noise, total), side)
-    inside = graph.add("GatherND", blocks, block, batch_dims=1)
-    index, _ = _pass(graph, inside, rest, side)
-    number = graph.add("Mul", block, graph.constant(side, np.int64))
-    number = graph.add("Add", number, index)
-    return graph.add("Squeeze", number, graph.constant(LAST))
-
-
-def _pass(graph: Graph, weights: str, target: str, side: int) -> tuple[str, str]:
-    """First index whose running sum exceeds target, int64 `[B, 1]`, and what of target is left
-    inside it, `[B, 1]`.
-    """
-    zero = graph.constant(np.float32(0.0))
-    running = graph.add("CumSum", weights, graph.constant(-1, np.int64))
-    passed = graph.cast(graph.add("LessOrEqual", running, target), np.int64)
-    count = graph.add("ReduceSum", passed, graph.constant(LAST), keepdims=1)
-    positions = graph.constant(np.arange(side), np.int64)
-    possible = graph.add("Greater", weights, zero)
-    places = graph.add("Where", possible, positions, graph.constant(0, np.int64))
-    last = graph.add("ReduceMax", places, axes=[-1], keepdims=1)
-    index = graph.add("Min", count, last)
-    before = graph.add("GatherElements", graph.add("Sub", running, weights), index, axis=-1)
-    return index, graph.add("Max", graph.add("Sub", target, before), zero)
-
-
-def _distances(graph: Graph, table: np.ndarray, value: str) -> str:
-    """Squared, `[B, n]`. Differences are squared as they are, one coordinate at a time: the
-    expanded form would cancel, and all coordinates at once would take d times the memory.
-    """
-    total = ""
-    for axis in range(table.shape[1]):
-        apart = graph.add(
-            "Sub", _columns(graph, value, axis, axis + 1), graph.constant(table[:, axis])
+    # Quiet: the examples are nothing but ones, and may divide by zero.
+    with np.errstate(all="ignore"):
+        inputs = [graph.input("observation", observation.dtype, observation.shape)]
+        if stochastic:
+            inputs.append(graph.input("noise", "float32", (len(policy.noise),)))
+        result = policy(*inputs)
+    return graph.finished(result, "action", action.dtype, action.shape, notes)
+
+
+class Graph:
+    """An ONNX graph, node after node."""
+
+    def __init__(self) -> None:
+        self.onnx: Any = require("onnx", "export")
+        self._nodes: list[Any] = []
+        self._constants: list[Any] = []
+        self._inputs: list[Any] = []
+        self._bytes = 0
+
+    def input(self, name: str, dtype: str, shape: tuple[int, ...]) -> "Symbol":
+        """Add an input with a free batch axis before `shape`."""
+        self._inputs.append(self._value(name, dtype, shape))
+        return Symbol(self, name, np.ones((1, *shape), dtype))
+
+    def constant(self, array: Any) -> str:
+        """Add an array; return its name."""
+        name = f"c{len(self._constants)}"
+        values = np.asarray(array)
+        self._bytes += values.nbytes
+        self._constants.append(self.onnx.numpy_helper.from_array(values, name))
+        return name
+
+    def add(self, operator: str, *inputs: str, outputs: int = 1, **attributes: Any) -> str:
+        """Add a node; return the name of its last output."""
+        names = [f"v{len(self._nodes)}_{number}" for number in range(outputs)]
+        self._nodes.append(self.onnx.helper.make_node(operator, list(inputs), names, **attributes))
+        return names[-1]
+
+    def symbol(self, example: Any, operator: str, *inputs: str, **attributes: Any) -> "Symbol":
+        """Add a node whose result looks like `example`."""
+        return Symbol(self, self.add(operator, *inputs, **attributes), np.asarray(example))
+
+    def named(self, value: Any, dtype: np.dtype) -> str:
+        """Return the name of a symbol, or of a constant, as this kind of number."""
+        if not isinstance(value, Symbol):
+            return self.constant(np.asarray(value, dtype))
+        return value.name if value.dtype == dtype else value.cast(dtype).name
+
+    def kind(self, dtype: Any) -> int:
+        """Return ONNX's number for a kind of number."""
+        return self.onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+
+    def finished(
+        self, result: "Symbol", name: str, dtype: str, shape: tuple[int, ...], notes: dict[str, str]
+    ) -> bytes:
+        """Return the file, whose only output is `result`, as `name`.
+
+        Raises:
+            EmbrlError: If it is too large for one file.
+        """
+        if self._bytes > MAX_BYTES:
+            raise EmbrlError(
+                f"the policy must have at most 2 GiB of weights for an ONNX file, got "
+                f"{self._bytes / 2**30:.1f} GiB; export it with --no-onnx"
+            )
+        helper = self.onnx.helper
+        last = self.named(result, np.dtype(dtype))
+        self._nodes.append(helper.make_node("Identity", [last], [name]))
+        graph = helper.make_graph(
+            self._nodes, "policy", self._inputs, [self._value(name, dtype, shape)], self._constants
         )
-        square = graph.add("Mul", apart, apart)
-        total = graph.add("Add", total, square) if total else square
-    return total
+        opset = helper.make_opsetid("", OPSET)
+        model = helper.make_model(
+            graph, opset_imports=[opset], ir_version=IR, producer_name="embrl"
+        )
+        helper.set_model_props(model, notes)
+        self.onnx.checker.check_model(model, full_check=True)
+        return model.SerializeToString()
+
+    def _value(self, name: str, dtype: str, shape: tuple[int, ...]) -> Any:
+        return self.onnx.helper.make_tensor_value_info(name, self.kind(dtype), ["batch", *shape])
 
 
-def _columns(graph: Graph, value: str, begin: int, end: int) -> str:
-    return graph.add(
-        "Slice",
-        value,
-        graph.constant([begin], np.int64),
-        graph.constant([end], np.int64),
-        graph.constant(LAST),
+def _binary(operator: str, function: Callable[[Any, Any], Any], swapped: bool = False) -> Any:
+    """Return a method for an operation on two arrays of the same kind of number."""
+
+    def method(self: "Symbol", other: Any) -> "Symbol":
+        example = other.example if isinstance(other, Symbol) else other
+        one, two = (example, self.example) if swapped else (self.example, example)
+        left, right = (other, self) if swapped else (self, other)
+        dtype = np.result_type(one, two)
+        names = (self.graph.named(left, dtype), self.graph.named(right, dtype))
+        return self.graph.symbol(function(one, two), operator, *names)
+
+    return method
+
+
+class Symbol:
+    """An array in an ONNX graph, with the part of NumPy's interface that steps use."""
+
+    __array_ufunc__ = None  # so that NumPy leaves operators to this class
+    device = None
+
+    def __init__(self, graph: Graph, name: str, example: np.ndarray) -> None:
+        self.graph = graph
+        self.name = name
+        self.example = example
+        self.shape, self.ndim, self.dtype = example.shape, example.ndim, example.dtype
+
+    __add__ = _binary("Add", np.add)
+    __radd__ = _binary("Add", np.add, swapped=True)
+    __sub__ = _binary("Sub", np.subtract)
+    __rsub__ = _binary("Sub", np.subtract, swapped=True)
+    __mul__ = _binary("Mul", np.multiply)
+    __rmul__ = _binary("Mul", np.multiply, swapped=True)
+    __truediv__ = _binary("Div", np.true_divide)
+    __floordiv__ = _binary("Div", np.floor_divide)  # of non-negative integers
+    __mod__ = _binary("Mod", np.remainder)
+    __matmul__ = _binary("MatMul", np.matmul)
+    __le__ = _binary("LessOrEqual", np.less_equal)
+    __gt__ = _binary("Greater", np.greater)
+    maximum = _binary("Max", np.maximum)
+    minimum = _binary("Min", np.minimum)
+
+    def __getitem__(self, key: tuple[Any, ...]) -> "Symbol":
+        """Index the last axes: `[..., *parts]` with slices, integers and None."""
+        assert key[0] is Ellipsis
+        found, graph, parts = self, self.graph, key[1:]
+        axis = self.ndim - sum(part is not None for part in parts)
+        for part in parts:
+            if part is None:
+                example = np.expand_dims(found.example, axis)
+                found = graph.symbol(example, "Unsqueeze", found.name, graph.constant([axis]))
+            elif isinstance(part, slice) and part == slice(None):
+                pass
+            else:
+                single = not isinstance(part, slice)
+                cut = slice(part, part + 1) if single else part
+                end = np.iinfo(np.int64).max if cut.stop is None else cut.stop
+                ends = (graph.constant([side]) for side in (cut.start or 0, end, axis))
+                example = found.example[(*(slice(None),) * axis, cut)]
+                found = graph.symbol(example, "Slice", found.name, *ends)
+                if single:
+                    example = example.squeeze(axis)
+                    found = graph.symbol(example, "Squeeze", found.name, graph.constant([axis]))
+                    continue
+            axis += 1
+        return found
+
+    def reshape(self, shape: tuple[int, ...]) -> "Symbol":
+        """Return the values in another shape, whose first axis is the batch."""
+        free = self.graph.constant(np.array([-1, *shape[1:]], np.int64))
+        return self.graph.symbol(self.example.reshape(shape), "Reshape", self.name, free)
+
+    def cast(self, dtype: Any) -> "Symbol":
+        """Return the values as another kind of number."""
+        kind = self.graph.kind(dtype)
+        return self.graph.symbol(self.example.astype(dtype), "Cast", self.name, to=kind)
+
+    def sum(self, axis: int) -> "Symbol":
+        """Return sums over an axis; of truth values, how many are true."""
+        example, axes = self.example.sum(axis), self.graph.constant([axis])
+        name = self.graph.named(self, example.dtype)
+        return self.graph.symbol(example, "ReduceSum", name, axes, keepdims=0)
+
+    def mean(self, axis: int, keepdims: bool) -> "Symbol":
+        """Return means over an axis."""
+        example = self.example.mean(axis, keepdims=keepdims)
+        return self.graph.symbol(
+            example, "ReduceMean", self.name, axes=[axis], keepdims=int(keepdims)
+        )
+
+    def argmax(self, axis: int) -> "Symbol":
+        """Return the first index of the greatest value."""
+        return self.graph.symbol(
+            self.example.argmax(axis), "ArgMax", self.name, axis=axis, keepdims=0
+        )
+
+    def argmin(self, axis: int) -> "Symbol":
+        """Return the first index of the least value."""
+        return self.graph.symbol(
+            self.example.argmin(axis), "ArgMin", self.name, axis=axis, keepdims=0
+        )
+
+    def cumsum(self, axis: int) -> "Symbol":
+        """Return running sums."""
+        at = self.graph.constant(np.int64(axis))
+        return self.graph.symbol(self.example.cumsum(axis), "CumSum", self.name, at)
+
+
+class _Order:
+    """A stable argsort that has yet to be cut: ONNX finds the first k without sorting them all."""
+
+    def __init__(self, values: Symbol) -> None:
+        self.values = values
+
+    def __getitem__(self, key: tuple[Any, ...]) -> Symbol:
+        values, example = self.values, self.values.example.argsort(-1)[key]
+        count = values.graph.constant(np.array([example.shape[-1]], np.int64))
+        return values.graph.symbol(
+            example, "TopK", values.name, count, outputs=2, largest=0, axis=-1
+        )
+
+
+def _unary(operator: str, function: Callable[[Any], Any]) -> Any:
+    """Return a function of one array, number by number."""
+    return staticmethod(
+        lambda values: values.graph.symbol(function(values.example), operator, values.name)
     )
 
 
-def _clipped(graph: Graph, value: str, low: Any, high: Any) -> str:
-    above = graph.add("Max", value, graph.constant(low))
-    return graph.add("Min", above, graph.constant(high))
+class _Functions:
+    """NumPy's functions for symbols, as far as steps use them; of constants, they are NumPy's."""
+
+    maximum = staticmethod(Symbol.maximum)
+    minimum = staticmethod(Symbol.minimum)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(np, name)
+
+    tanh = _unary("Tanh", np.tanh)
+    exp = _unary("Exp", np.exp)
+    abs = _unary("Abs", np.abs)
+    round = _unary("Round", np.round)
+
+    def asarray(self, values: Symbol, dtype: Any) -> Symbol:
+        return values if values.dtype == np.dtype(dtype) else values.cast(dtype)
+
+    def arange(self, count: int, device: None) -> np.ndarray:
+        return np.arange(count, device=device)
+
+    def take(self, table: np.ndarray, index: Symbol, axis: int) -> Symbol:
+        example = np.take(table, np.zeros_like(index.example), axis=axis)
+        graph = index.graph
+        return graph.symbol(example, "Gather", graph.constant(table), index.name, axis=axis)
+
+    def take_along_axis(self, values: Symbol, index: Symbol, axis: int) -> Symbol:
+        # Axes of length 1 are stretched first, which GatherElements does not do itself.
+        shape = [1, *values.shape[1:]]
+        shape[axis] = 1
+        example = np.take_along_axis(values.example, np.zeros_like(index.example), axis)
+        graph, whole = values.graph, values.graph.constant(np.array(shape, np.int64))
+        stretched = graph.add("Expand", index.name, whole)
+        return graph.symbol(example, "GatherElements", values.name, stretched, axis=axis)
+
+    def concat(self, parts: Sequence[Symbol], axis: int) -> Symbol:
+        example = np.concat([part.example for part in parts], axis)
+        names = (part.name for part in parts)
+        return parts[0].graph.symbol(example, "Concat", *names, axis=axis)
+
+    def zeros_like(self, values: Symbol) -> Symbol:
+        shape = values.graph.add("Shape", values.name)
+        zero = values.graph.onnx.numpy_helper.from_array(np.zeros(1, values.dtype))
+        return values.graph.symbol(values.example * 0, "ConstantOfShape", shape, value=zero)
+
+    def clip(self, values: Symbol, low: Any, high: Any) -> Symbol:
+        return values.maximum(low).minimum(high)
+
+    def amax(self, values: Symbol, axis: int, keepdims: bool = False) -> Symbol:
+        return self._reduced("ReduceMax", values, axis, keepdims)
+
+    def amin(self, values: Symbol, axis: int, keepdims: bool = False) -> Symbol:
+        return self._reduced("ReduceMin", values, axis, keepdims)
+
+    def _reduced(self, operator: str, values: Symbol, axis: int, keepdims: bool) -> Symbol:
+        example = values.example.max(axis, keepdims=keepdims)
+        return values.graph.symbol(
+            example, operator, values.name, axes=[axis], keepdims=int(keepdims)
+        )
+
+    def argsort(self, values: Symbol, axis: int, stable: bool) -> _Order:
+        assert axis == -1
+        assert stable
+        return _Order(values)
+
+    def where(self, condition: Any, one: Any, other: Any) -> Symbol:
+        examples = [part.example if isinstance(part, Symbol) else part for part in (one, other)]
+        graph = next(part.graph for part in (condition, one, other) if isinstance(part, Symbol))
+        truth = condition.example if isinstance(condition, Symbol) else condition
+        dtype = np.result_type(*examples)
+        names = [graph.named(part, dtype) for part in (one, other)]
+        chosen = graph.named(condition, np.dtype(bool))
+        return graph.symbol(np.where(truth, *examples), "Where", chosen, *names)
+
+
+NAMESPACES[Symbol] = _Functions()

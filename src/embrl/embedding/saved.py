@@ -17,7 +17,7 @@ from jaxtyping import Bool
 from embrl.core import spaces
 from embrl.core.errors import EmbrlError
 from embrl.core.types import Transition
-from embrl.decoding.config import DecoderConfig
+from embrl.decoding.base import DecoderConfig
 from embrl.embedding.config import EchoConfig, EmbeddingConfig, PretrainConfig
 from embrl.embedding.encoders import Norm, StateEncoder
 from embrl.embedding.model import JointEmbedding

@@ -1,4 +1,4 @@
-"""Environments by name: our own in JAX, and Gymnasium's on the host."""
+"""Environments by name: embrl's own in JAX, and Gymnasium's on the host."""
 
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -7,20 +7,20 @@ from embrl.core.registry import Registry
 from embrl.envs.environment import EnvConfig, Environment, is_host
 
 if TYPE_CHECKING:
-    from embrl.envs.host import HostEnvironment
-
-AnyEnvironment: TypeAlias = "Environment | HostEnvironment"
-"""An environment of either kind: compiled with JAX, or stepped on the host."""
+    from embrl.envs.gym import HostEnvironment
 
 __all__ = [
-    "ENVIRONMENTS",
     "AnyEnvironment",
+    "ENVIRONMENTS",
     "EnvConfig",
     "Environment",
     "configure",
     "is_host",
     "kind",
 ]
+
+AnyEnvironment: TypeAlias = "Environment | HostEnvironment"
+"""An environment of either kind: compiled with JAX, or stepped on the host."""
 
 ENVIRONMENTS = Registry(
     "environment",
@@ -35,33 +35,41 @@ ENVIRONMENTS = Registry(
     },
     plugged=True,
 )
-"""Name to configuration class. A new environment is one file and one line here, or a plugin."""
+"""Configuration class of each name. A new environment is a file and a line here, or a plugin."""
 
 
 def kind(name: str) -> Any:
-    """The class of settings of environment `name`: of one of ours or a plugin's, or, for an id that
-    Gymnasium knows, a `GymnasiumConfig` with that id. In a run folder, `object:...` stands for one
-    that was an object in Python.
+    """Return the configuration class of an environment.
+
+    For an id registered with Gymnasium, that is a `GymnasiumConfig` with this id. In a run folder,
+    `object:...` stands for an environment that was an object in Python.
+
+    Args:
+        name: A name in `ENVIRONMENTS`, or a Gymnasium id.
 
     Raises:
-        UnknownNameError: there is none; the message offers the nearest of both kinds.
+        UnknownNameError: If there is no such environment; the message lists the nearest names.
     """
     if name in ENVIRONMENTS:
         return ENVIRONMENTS[name]
-    from embrl.envs.host import config, making, objects  # after plugins, which may register ids
+    from embrl.envs.gym import registration  # after plugins, which may register ids
 
-    if name.startswith(objects.PREFIX):
-        return objects.ObjectConfig
-    if making.looks_like_id(name) and making.is_known(name):
-        return config.named(name)
-    raise ENVIRONMENTS.unknown(name, making.nearest(name))
+    if name.startswith(registration.PREFIX):
+        return registration.ObjectConfig
+    if registration.looks_like_id(name) and registration.is_known(name):
+        return registration.config_class(name)
+    raise ENVIRONMENTS.unknown(name, registration.nearest(name))
 
 
 def configure(name: str, **options: Any) -> EnvConfig:
-    """The configuration of environment `name` with `options` in place of its defaults.
+    """Return the configuration of an environment, with `options` in place of defaults.
+
+    Args:
+        name: A name in `ENVIRONMENTS`, or a Gymnasium id.
+        options: Settings of the environment.
 
     Raises:
-        EmbrlError: no such environment or no such option.
+        EmbrlError: If there is no such environment or option.
     """
     config_class = kind(name)
     known = config_class.__dataclass_fields__

@@ -12,94 +12,95 @@ from gymnasium import spaces
 from jaxtyping import Array, Float, Int
 
 from embrl.core.types import Action, Key, TimeStep
-from embrl.envs.checks import check_positive, check_whole
+from embrl.envs.checks import check_physics
 from embrl.envs.environment import Environment
 
 
 @dataclasses.dataclass(frozen=True)
 class AcrobotConfig:
-    """Two links hang from a bar, and the joint between them turns; the constants are those of
-    Acrobot-v1, with the dynamics of Sutton and Barto's book.
+    """Settings of the Acrobot: two links hang from a bar, and the joint between them is driven.
+
+    The constants are those of Acrobot-v1, with the dynamics of Sutton and Barto's book.
     """
 
     gravity: float = 9.8
-    """m/s^2."""
+    """Gravitational acceleration, m/s^2."""
     first_mass: float = 1.0
-    """kg, of the link at the bar."""
+    """Mass of the link at the bar, kg."""
     second_mass: float = 1.0
-    """kg."""
+    """Mass of the second link, kg."""
     length: float = 1.0
-    """Of the link at the bar, m. (The other's own length is in its centre alone.)"""
+    """Length of the link at the bar, m; of the second link, only the centre of mass matters."""
     first_centre: float = 0.5
-    """From a link's beginning to its centre of mass, m."""
+    """Distance from the bar to the first link's centre of mass, m."""
     second_centre: float = 0.5
-    """m."""
+    """Distance from the joint to the second link's centre of mass, m."""
     inertia: float = 1.0
-    """Of either link, kg m^2."""
+    """Moment of inertia of each link, kg m^2."""
     torque: float = 1.0
-    """Of a turn, N m."""
+    """Torque of actions 0 and 2 on the joint, N m."""
     tau: float = 0.2
-    """Seconds a step takes (one step of Runge-Kutta's method of order 4)."""
+    """Duration of a step, s (one step of the fourth-order Runge-Kutta method)."""
     most_first_spin: float = 4 * math.pi
-    """Angular velocity of the first link is cut off here, 1/s."""
+    """Largest angular velocity of the first link, in either direction, rad/s."""
     most_second_spin: float = 9 * math.pi
-    """1/s."""
+    """Largest angular velocity of the second link, in either direction, rad/s."""
     height: float = 1.0
-    """Of the end of the second link over the bar, where an episode ends."""
+    """Height of the free end above the bar at which an episode terminates, m."""
     spread: float = 0.1
-    """Each number of the first state is uniform up to this, to either side."""
+    """Range of the initial angles and angular velocities: uniform in -spread to spread."""
     step_limit: int = 500
-    """Steps until an episode is truncated."""
+    """Steps until an episode is truncated, at least 1."""
 
     def build(self) -> "Acrobot":
-        """Makes the environment.
+        """Make the environment.
 
         Raises:
-            EmbrlError: a field is out of range; the message names it.
+            EmbrlError: If a setting is out of range; the message names it.
         """
-        for field in dataclasses.fields(self):
-            if field.name != "step_limit":
-                check_positive(field.name, getattr(self, field.name))
-        check_whole("step_limit", self.step_limit, 1)
+        check_physics(self)
         return Acrobot(self)
 
 
 class AcrobotState(NamedTuple):
-    """Angles (0 hangs; the second from the first on), angular velocities, and the steps taken."""
+    """State of the Acrobot: angles, angular velocities and the number of steps taken.
+
+    Angle 0 hangs down; the second angle is relative to the first.
+    """
 
     links: Float[Array, "4"]
     steps: Int[Array, ""]
 
 
 class Acrobot(Environment):
-    """See `AcrobotConfig`.
+    """The Acrobot of `AcrobotConfig`.
 
-    Observation: cosine and sine of either angle, and either angular velocity. Actions: a torque of
-    -1, 0 and 1. A step is worth -1, the one that reaches the height 0.
+    Observation: cosine and sine of each angle, then the angular velocities. Actions: a torque of
+    -1, 0 or 1. Reward: -1 a step, 0 for the one that reaches the height.
     """
 
     config: AcrobotConfig = eqx.field(static=True)
 
     @property
     def observation_space(self) -> spaces.Box:
-        """What the angular velocities are cut off at, and 1."""
+        """Box up to 1 for cosines and sines, and up to the largest angular velocities."""
         config = self.config
         high = np.array([1, 1, 1, 1, config.most_first_spin, config.most_second_spin], np.float32)
         return spaces.Box(-high, high, dtype=np.float32)
 
     @property
     def action_space(self) -> spaces.Discrete:
-        """Turn one way, leave it, turn the other way."""
+        """Three torques: one direction, none, the other direction."""
         return spaces.Discrete(3)
 
     def reset(self, key: Key) -> tuple[AcrobotState, Float[Array, "6"]]:
-        """Nearly hanging down, nearly at rest."""
+        """Start an episode, nearly hanging down and nearly at rest."""
         spread = self.config.spread
         links = jax.random.uniform(key, (4,), jnp.float32, -spread, spread)
         return AcrobotState(links, jnp.int32(0)), _observed(links)
 
     def step(self, key: Key, state: AcrobotState, action: Action) -> tuple[AcrobotState, TimeStep]:
-        """One step of Runge-Kutta's method; `key` is not used."""
+        """Take one step of the Runge-Kutta method; `key` is not used."""
         del key
         config = self.config
         torque = config.torque * (jnp.asarray(action, jnp.float32) - 1.0)
@@ -128,7 +129,7 @@ class Acrobot(Environment):
         )
 
     def _derivative(self, links: Float[Array, "4"], torque: Float[Array, ""]) -> Float[Array, "4"]:
-        """Sutton and Barto (2018), fig. 11.4 of the first edition: d1, d2, phi1, phi2."""
+        """Return the time derivative of the links (Sutton and Barto, first edition, fig. 11.4)."""
         config = self.config
         first, second, spin, other = links
         m1, m2, l1 = config.first_mass, config.second_mass, config.length
@@ -153,16 +154,16 @@ class Acrobot(Environment):
         return jnp.stack([spin, other, -(d2 * bend + phi1) / d1, bend])
 
     def action_effects(self) -> Float[Array, "3 1"]:
-        """The torque, in units of the strongest."""
+        """Return the torque of each action, in units of the strongest."""
         return jnp.array([[-1.0], [0.0], [1.0]], jnp.float32)
 
     def state_coordinates(self, observation: Float[Array, "*batch 6"]) -> Float[Array, "*batch 6"]:
-        """What is observed, with angular velocities as shares of the largest."""
+        """Return the observation, with angular velocities as fractions of the largest."""
         return observation / jnp.asarray(self.observation_space.high)
 
     @property
     def coordinate_names(self) -> tuple[str, ...]:
-        """Of the six numbers of an observation."""
+        """Names of the six numbers of an observation."""
         return (
             "first cosine",
             "first sine",
@@ -173,8 +174,10 @@ class Acrobot(Environment):
         )
 
     def references(self, key: Key) -> dict[str, float]:
-        """`solved_return`: -100, which Gymnasium takes for solved; `best_known_return`: 0, a bound
-        that cannot be reached, as the links hang at first.
+        """Return `solved_return` and `best_known_return`.
+
+        Gymnasium calls a return of -100 solved. The best known return, 0, is a bound that cannot be
+        reached, as the links hang down at first.
         """
         del key
         return {"best_known_return": 0.0, "solved_return": -100.0}
@@ -188,6 +191,6 @@ def _observed(links: Float[Array, "4"]) -> Float[Array, "6"]:
 
 
 def _wrapped(angle: Float[Array, ""]) -> Float[Array, ""]:
-    """The same angle in -pi to pi; as it is, if it lies there."""
+    """Wrap an angle to -pi to pi; angles within stay as they are to the last bit."""
     turns = jnp.ceil((jnp.abs(angle) - math.pi) / (2 * math.pi))
     return angle - jnp.sign(angle) * 2 * math.pi * jnp.maximum(turns, 0.0)

@@ -12,68 +12,69 @@ from gymnasium import spaces
 from jaxtyping import Array, Float, Int
 
 from embrl.core.types import Action, Key, TimeStep
-from embrl.envs.checks import check_positive, check_whole
+from embrl.envs.checks import check_physics
 from embrl.envs.environment import Environment
 
 
 @dataclasses.dataclass(frozen=True)
 class CartPoleConfig:
-    """A pole on a cart that is pushed left or right; the constants are those of CartPole-v1."""
+    """Settings of Cart-Pole, a pole on a cart that is pushed left or right.
+
+    The constants are those of CartPole-v1.
+    """
 
     gravity: float = 9.8
-    """m/s^2."""
+    """Gravitational acceleration, m/s^2."""
     cart_mass: float = 1.0
-    """kg."""
+    """Mass of the cart, kg."""
     pole_mass: float = 0.1
-    """kg."""
+    """Mass of the pole, kg."""
     half_length: float = 0.5
-    """Half the pole's length, m."""
+    """Half the length of the pole, m."""
     force: float = 10.0
-    """Of a push, N."""
+    """Force of a push, N."""
     tau: float = 0.02
-    """Seconds a step takes (Euler's method)."""
+    """Duration of a step, s (one step of Euler's method)."""
     most_position: float = 2.4
-    """The cart has left its track beyond this, to either side, m."""
+    """Distance from the centre, to either side, beyond which an episode terminates, m."""
     most_angle: float = 12.0
-    """The pole has fallen beyond this, to either side, degrees."""
+    """Angle of the pole, to either side, beyond which an episode terminates, degrees."""
     spread: float = 0.05
-    """Each number of the first state is uniform up to this, to either side."""
+    """Range of the four initial numbers: uniform in -spread to spread."""
     step_limit: int = 500
-    """Steps until an episode is truncated."""
+    """Steps until an episode is truncated, at least 1."""
 
     def build(self) -> "CartPole":
-        """Makes the environment.
+        """Make the environment.
 
         Raises:
-            EmbrlError: a field is out of range; the message names it.
+            EmbrlError: If a setting is out of range; the message names it.
         """
-        for field in dataclasses.fields(self):
-            if field.name != "step_limit":
-                check_positive(field.name, getattr(self, field.name))
-        check_whole("step_limit", self.step_limit, 1)
+        check_physics(self)
         return CartPole(self)
 
 
 class CartPoleState(NamedTuple):
-    """What is observed, and the steps taken."""
+    """State of Cart-Pole: the observation and the number of steps taken."""
 
     observation: Float[Array, "4"]
     steps: Int[Array, ""]
 
 
 class CartPole(Environment):
-    """See `CartPoleConfig`.
+    """The Cart-Pole of `CartPoleConfig`.
 
-    Observation: position (m), velocity (m/s), angle (radians, 0 upright), angular velocity (1/s).
-    Actions: 0 pushes to the left, 1 to the right. A step is worth 1, the last one too.
+    Observation: position (m), velocity (m/s), angle (rad, 0 upright), angular velocity (rad/s).
+    Actions: 0 pushes to the left, 1 to the right. Reward: 1 a step, the last one too.
     """
 
     config: CartPoleConfig = eqx.field(static=True)
 
     @property
     def observation_space(self) -> spaces.Box:
-        """Twice the range of an unfinished episode, so that its end lies within; velocities have no
-        bounds.
+        """Box of twice the range of an unfinished episode, so that its end lies within.
+
+        Velocities have no bounds.
         """
         angle = 2 * math.radians(self.config.most_angle)
         high = np.array([2 * self.config.most_position, np.inf, angle, np.inf], np.float32)
@@ -81,11 +82,11 @@ class CartPole(Environment):
 
     @property
     def action_space(self) -> spaces.Discrete:
-        """Left and right."""
+        """Two pushes: left and right."""
         return spaces.Discrete(2)
 
     def reset(self, key: Key) -> tuple[CartPoleState, Float[Array, "4"]]:
-        """Near the middle, nearly upright, nearly at rest."""
+        """Start an episode near the centre, nearly upright and nearly at rest."""
         spread = self.config.spread
         first = jax.random.uniform(key, (4,), jnp.float32, -spread, spread)
         return CartPoleState(first, jnp.int32(0)), first
@@ -93,8 +94,10 @@ class CartPole(Environment):
     def step(
         self, key: Key, state: CartPoleState, action: Action
     ) -> tuple[CartPoleState, TimeStep]:
-        """One step of Euler's method; `key` is not used. Equations: Florian (2005), "Correct
-        equations for the dynamics of the cart-pole system", without friction.
+        """Take one step of Euler's method; `key` is not used.
+
+        Equations: Florian (2005), "Correct equations for the dynamics of the cart-pole system",
+        without friction.
         """
         del key
         config = self.config
@@ -122,19 +125,19 @@ class CartPole(Environment):
         )
 
     def action_effects(self) -> Float[Array, "2 1"]:
-        """The force, in units of a push to the right."""
+        """Return the force of each action, in units of a push to the right."""
         return jnp.array([[-1.0], [1.0]], jnp.float32)
 
     def state_coordinates(self, observation: Float[Array, "*batch 4"]) -> Float[Array, "*batch 4"]:
-        """What is observed."""
+        """Return the observation."""
         return observation
 
     @property
     def coordinate_names(self) -> tuple[str, ...]:
-        """Of the four numbers of an observation."""
+        """Names of the four numbers of an observation."""
         return ("position", "velocity", "angle", "angular velocity")
 
     def references(self, key: Key) -> dict[str, float]:
-        """`best_known_return`: a point for every step up to the limit. None is better."""
+        """Return `best_known_return`, a reward of 1 for every step up to the limit; the optimum."""
         del key
         return {"best_known_return": float(self.config.step_limit)}

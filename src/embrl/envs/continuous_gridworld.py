@@ -1,4 +1,4 @@
-"""The continuous square with actuators of Pritz et al. (2021), observed as it is."""
+"""The continuous gridworld of Pritz et al. (2021): a square, observed as the exact position."""
 
 import dataclasses
 
@@ -12,20 +12,20 @@ from embrl.envs.square import Square, SquareConfig
 
 @dataclasses.dataclass(frozen=True)
 class ContinuousGridworldConfig(SquareConfig):
-    """The gridworld with its position in plain sight (Pritz et al. 2021, A.4.1).
+    """Settings of the gridworld whose position is observed (Pritz et al. 2021, A.4.1).
 
     A unit square with obstacles. An action is an n-bit mask over n actuators (most significant
-    bit first) that point evenly around the agent; it moves by their sum.
+    bit first), evenly spaced around the agent, which moves by their sum.
     """
 
     step_limit: int = 150
-    """Steps until an episode is truncated."""
+    """Steps until an episode is truncated, at least 1."""
 
     def build(self) -> "ContinuousGridworld":
-        """Makes the environment.
+        """Make the environment.
 
         Raises:
-            EmbrlError: a field is out of range; the message names it.
+            EmbrlError: If a setting is out of range; the message names it.
         """
         self.check()
         check_whole("step_limit", self.step_limit, 1)
@@ -33,7 +33,10 @@ class ContinuousGridworldConfig(SquareConfig):
 
 
 class ContinuousGridworld(Square):
-    """See `ContinuousGridworldConfig`. Observation: the position, x and y."""
+    """The gridworld of `ContinuousGridworldConfig`.
+
+    Observation: the position, x and y, each from 0 to 1.
+    """
 
     def __init__(self, config: ContinuousGridworldConfig) -> None:
         super().__init__(config, config.step_limit)
@@ -44,9 +47,9 @@ class ContinuousGridworld(Square):
         return spaces.Box(0.0, 1.0, (2,), np.float32)
 
     def observe(self, position: Float[Array, "2"]) -> Float[Array, "2"]:
-        """The position itself."""
+        """Return the position."""
         return position
 
     def state_coordinates(self, observation: Float[Array, "*batch 2"]) -> Float[Array, "*batch 2"]:
-        """The position itself."""
+        """Return the observation, which is the position."""
         return observation

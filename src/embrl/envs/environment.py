@@ -1,4 +1,4 @@
-"""What an environment is: pure functions of a key and a state, and two spaces."""
+"""The contract of compiled environments: pure functions of a key and a state, and two spaces."""
 
 import abc
 from typing import Any, ClassVar, Protocol
@@ -21,41 +21,45 @@ class Environment(eqx.Module):
     @property
     @abc.abstractmethod
     def observation_space(self) -> gymnasium.Space:
-        """What observations look like. (A property: Gymnasium's spaces cannot be hashed, and so
-        cannot be static fields of what is passed to a compiled function.)
+        """Space of the observations.
+
+        A property, as Gymnasium's spaces cannot be hashed and so cannot be static fields of what is
+        passed to a compiled function.
         """
 
     @property
     @abc.abstractmethod
     def action_space(self) -> gymnasium.Space:
-        """What actions look like."""
+        """Space of the actions."""
 
     @abc.abstractmethod
     def reset(self, key: Key) -> tuple[EnvState, Observation]:
-        """Starts an episode."""
+        """Start an episode; return its state and first observation."""
 
     @abc.abstractmethod
     def step(self, key: Key, state: EnvState, action: Action) -> tuple[EnvState, TimeStep]:
-        """Takes one step. `terminated` and `truncated` are kept apart: only the first is an end
-        of the world; the second is a step limit, after which the value still counts.
+        """Take one step; return the next state and what the agent sees of it.
+
+        `terminated` and `truncated` are kept apart: the first is an end of the task; the second is
+        a step limit, after which the value still counts.
         """
 
     def action_effects(self) -> Float[Array, "n p"] | None:
-        """What each action does, as a vector, where the environment knows it; else None.
+        """Return the effect of each action as a vector, `[n, p]`, or None if it is not known.
 
         Quality reports measure action embeddings against it; learning never sees it.
         """
         return None
 
     def action_features(self) -> np.ndarray | None:
-        """What may be known of each action beforehand, `[n, q]`; None: nothing but its number.
+        """Return prior knowledge about each action, `[n, q]`, or None if there is none.
 
         Unlike `action_effects`, learning may see it: `embedding.action-features env`.
         """
         return None
 
     def state_coordinates(self, observation: Observation) -> Float[Array, "*batch p"] | None:
-        """What tells states apart, as vectors, where the environment knows it; else None.
+        """Return the coordinates that tell states apart, `[..., p]`, or None if not known.
 
         Like `action_effects`, for measuring only.
         """
@@ -64,11 +68,11 @@ class Environment(eqx.Module):
 
     @property
     def coordinate_names(self) -> tuple[str, ...] | None:
-        """What the columns of `state_coordinates` are called; None where there are none."""
+        """Names of the columns of `state_coordinates`; None where there are none."""
         return None
 
     def references(self, key: Key) -> dict[str, float]:
-        """Returns to compare a policy with (`best_known_return`, oracles), computed here.
+        """Return returns to compare a policy with, such as `best_known_return`, by name.
 
         Called once a run, outside compiled code; may take seconds.
         """
@@ -79,31 +83,33 @@ class Environment(eqx.Module):
 class EnvConfig(Protocol):
     """The settings of one kind of environment: a frozen dataclass of plain values.
 
-    Its fields are the command line's `--env.*` flags and stand in `config.json`.
+    Its fields are the command line's `--env.*` flags and are saved in `config.json`.
     """
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
     def build(self) -> Environment:
-        """Makes the environment.
+        """Make the environment.
 
         Raises:
-            EmbrlError: a setting is out of range; the message names the field.
+            EmbrlError: If a setting is out of range; the message names it.
         """
         ...
 
 
 def named_factor(env: EnvConfig) -> int | None:
-    """The factor of observations whose values the actions name, action a the value a, as in a
-    recommender: the class attribute `named_factor` of its settings. None where there is none.
+    """Return the index of the observation factor whose values the actions name, or None.
 
-    Of the settings, not of the environment, as a trained policy is restored without one.
+    In a recommender, action a recommends item a, and a factor of the observation is the last item
+    bought. It is the class attribute `named_factor` of the settings, not of the environment, as a
+    trained policy is restored without an environment.
     """
     return getattr(env, "named_factor", None)
 
 
 def is_host(env: Any) -> bool:
-    """Whether these are settings of an environment that Python steps on the host
-    (`embrl.envs.host`), by their class attribute `host`; else it is compiled.
+    """Return True if settings are of an environment that Python steps (`embrl.envs.gym`).
+
+    It is the class attribute `host` of the settings; other environments are compiled.
     """
     return getattr(env, "host", False)

@@ -1,4 +1,4 @@
-"""The continuous square with actuators of Pritz et al. (2021), observed through bins."""
+"""The gridworld of Pritz et al. (2021): a continuous square, observed as the cells of a grid."""
 
 import dataclasses
 
@@ -8,43 +8,27 @@ from gymnasium import spaces
 from jaxtyping import Array, Float, Int
 
 from embrl.envs.checks import check_whole
-from embrl.envs.square import (
-    SUBSTEP_LENGTH,
-    SUBSTEPS,
-    GridworldState,
-    Square,
-    SquareConfig,
-    motions,
-)
-
-__all__ = [
-    "SUBSTEPS",
-    "SUBSTEP_LENGTH",
-    "Gridworld",
-    "GridworldConfig",
-    "GridworldState",
-    "motions",
-]
+from embrl.envs.square import Square, SquareConfig
 
 
 @dataclasses.dataclass(frozen=True)
 class GridworldConfig(SquareConfig):
-    """The gridworld (Pritz et al. 2021, A.4.1 and the released code's constants).
+    """Settings of the gridworld (Pritz et al. 2021, A.4.1 and the released code's constants).
 
     A unit square with obstacles. An action is an n-bit mask over n actuators (most significant
-    bit first) that point evenly around the agent; it moves by their sum.
+    bit first), evenly spaced around the agent, which moves by their sum.
     """
 
     bins: int = 40
-    """The observation is the cell of a bins x bins grid."""
+    """Number of grid cells along each side, at least 1; the observation is a cell."""
     step_limit: int = 150
-    """Steps until an episode is truncated."""
+    """Steps until an episode is truncated, at least 1."""
 
     def build(self) -> "Gridworld":
-        """Makes the environment.
+        """Make the environment.
 
         Raises:
-            EmbrlError: a field is out of range; the message names it.
+            EmbrlError: If a setting is out of range; the message names it.
         """
         self.check()
         check_whole("bins", self.bins, 1)
@@ -53,7 +37,10 @@ class GridworldConfig(SquareConfig):
 
 
 class Gridworld(Square):
-    """See `GridworldConfig`. Observation: `Discrete(bins^2)`, cell `row * bins + column`."""
+    """The gridworld of `GridworldConfig`.
+
+    Observation: `Discrete(bins^2)`, the cell `row * bins + column`.
+    """
 
     bins: int = eqx.field(static=True)
 
@@ -63,15 +50,15 @@ class Gridworld(Square):
 
     @property
     def observation_space(self) -> spaces.Discrete:
-        """The cells."""
+        """All cells."""
         return spaces.Discrete(self.bins**2)
 
     def observe(self, position: Float[Array, "2"]) -> Int[Array, ""]:
-        """The cell of a position."""
+        """Return the cell of a position."""
         column, row = jnp.clip((position * self.bins).astype(jnp.int32), 0, self.bins - 1)
         return row * self.bins + column
 
     def state_coordinates(self, observation: Int[Array, "*batch"]) -> Float[Array, "*batch 2"]:
-        """The centre of a cell."""
+        """Return the centre of a cell, x and y."""
         cell = jnp.stack([observation % self.bins, observation // self.bins], axis=-1)
         return (cell + 0.5) / self.bins

@@ -11,59 +11,60 @@ from gymnasium import spaces
 from jaxtyping import Array, Float, Int
 
 from embrl.core.types import Action, Key, TimeStep
-from embrl.envs.checks import check_positive, check_whole
+from embrl.envs.checks import check_physics
 from embrl.envs.environment import Environment
 
 LEFT, RIGHT, GOAL = -1.2, 0.6, 0.5
+"""Ends of the valley, and the position from which an episode terminates."""
 START = (-0.6, -0.4)
+"""Range of the initial position, uniform."""
 
 
 @dataclasses.dataclass(frozen=True)
 class MountainCarConfig:
-    """A car in a valley, too weak to drive straight up; the constants are those of
-    MountainCar-v0.
+    """Settings of the Mountain Car, which is too weak to drive straight up its valley.
+
+    The constants are those of MountainCar-v0.
     """
 
     force: float = 0.001
-    """What a push adds to the velocity."""
+    """Change of velocity by a push."""
     gravity: float = 0.0025
-    """What the slope adds to it at most."""
+    """Largest change of velocity by the slope."""
     most_speed: float = 0.07
-    """Velocity is cut off here, to either side."""
+    """Largest velocity, in either direction."""
     step_limit: int = 200
-    """Steps until an episode is truncated."""
+    """Steps until an episode is truncated, at least 1."""
 
     def build(self) -> "MountainCar":
-        """Makes the environment.
+        """Make the environment.
 
         Raises:
-            EmbrlError: a field is out of range; the message names it.
+            EmbrlError: If a setting is out of range; the message names it.
         """
-        for name in ("force", "gravity", "most_speed"):
-            check_positive(name, getattr(self, name))
-        check_whole("step_limit", self.step_limit, 1)
+        check_physics(self)
         return MountainCar(self)
 
 
 class MountainCarState(NamedTuple):
-    """What is observed, and the steps taken."""
+    """State of the Mountain Car: the observation and the number of steps taken."""
 
     observation: Float[Array, "2"]
     steps: Int[Array, ""]
 
 
 class MountainCar(Environment):
-    """See `MountainCarConfig`.
+    """The Mountain Car of `MountainCarConfig`.
 
-    Observation: position and velocity. Actions: push to the left, not at all, to the right. A step
-    is worth -1, the last one too.
+    Observation: position and velocity. Actions: push to the left, not at all, to the right. Reward:
+    -1 a step, the last one too.
     """
 
     config: MountainCarConfig = eqx.field(static=True)
 
     @property
     def observation_space(self) -> spaces.Box:
-        """The valley, and the speed limit."""
+        """Box of the valley and the velocities."""
         speed = self.config.most_speed
         return spaces.Box(
             np.array([LEFT, -speed], np.float32), np.array([RIGHT, speed], np.float32)
@@ -71,11 +72,11 @@ class MountainCar(Environment):
 
     @property
     def action_space(self) -> spaces.Discrete:
-        """Left, nothing, right."""
+        """Three pushes: left, none, right."""
         return spaces.Discrete(3)
 
     def reset(self, key: Key) -> tuple[MountainCarState, Float[Array, "2"]]:
-        """At rest, near the bottom."""
+        """Start an episode at rest, near the bottom."""
         position = jax.random.uniform(key, (), jnp.float32, *START)
         first = jnp.stack([position, jnp.zeros_like(position)])
         return MountainCarState(first, jnp.int32(0)), first
@@ -83,7 +84,10 @@ class MountainCar(Environment):
     def step(
         self, key: Key, state: MountainCarState, action: Action
     ) -> tuple[MountainCarState, TimeStep]:
-        """The equations of Moore's car; the wall on the left stops it. `key` is not used."""
+        """Take one step of Moore's equations; the wall on the left stops the car.
+
+        `key` is not used.
+        """
         del key
         config = self.config
         position, velocity = state.observation
@@ -102,21 +106,23 @@ class MountainCar(Environment):
         )
 
     def action_effects(self) -> Float[Array, "3 1"]:
-        """The push, in units of the strongest."""
+        """Return the push of each action, in units of the strongest."""
         return jnp.array([[-1.0], [0.0], [1.0]], jnp.float32)
 
     def state_coordinates(self, observation: Float[Array, "*batch 2"]) -> Float[Array, "*batch 2"]:
-        """The position, and the velocity as a share of the highest."""
+        """Return the position, and the velocity as a fraction of the largest."""
         return observation / jnp.array([1.0, self.config.most_speed], jnp.float32)
 
     @property
     def coordinate_names(self) -> tuple[str, ...]:
-        """Of the two numbers of an observation."""
+        """Names of the two numbers of an observation."""
         return ("position", "velocity")
 
     def references(self, key: Key) -> dict[str, float]:
-        """`solved_return`: -110, which Gymnasium takes for solved; `best_known_return`: a bound,
-        as the way from the start to the goal takes so many steps at full speed.
+        """Return `solved_return` and `best_known_return`.
+
+        Gymnasium calls a return of -110 solved. The best known return is a bound: the number of
+        steps from the start to the goal at full speed.
         """
         del key
         return {

@@ -1,4 +1,4 @@
-"""The slot machine of Pritz et al. (2021): reels that every action turns all at once."""
+"""The slot machine of Pritz et al. (2021), whose reels every action turns all at once."""
 
 import dataclasses
 import math
@@ -13,25 +13,26 @@ from jaxtyping import Array, Float, Int
 
 from embrl.core.errors import EmbrlError
 from embrl.core.types import Action, Key, TimeStep
-from embrl.envs.checks import check_whole
+from embrl.envs.checks import check_choice, check_whole
 from embrl.envs.environment import Environment
 
 ALIKE = 3
-"""A value pays where it is shown at least this often."""
+"""Number of reels that must show a value for it to pay."""
 PARTS = 10
-"""Fraction k of a turn is k / PARTS, rounded down to whole places of the reel."""
-MOST_ACTIONS = 2**20
-MOST_VALUE = 9999
-"""Rewards and their sums are then exact in float32."""
-MOST_STATES = 2**20
-"""The best return is computed for machines with no more states than this."""
+"""Parts of a turn: fraction k is k / PARTS of a turn, rounded down to places of the reel."""
+MAX_ACTIONS = 2**20
+"""Largest number of actions."""
+MAX_VALUE = 9999
+"""Largest value on a reel, so that rewards and their sums are exact in float32."""
+MAX_STATES = 2**20
+"""Largest number of states for which the best return is computed."""
 
 
 @dataclasses.dataclass(frozen=True)
 class SlotMachineConfig:
-    """The slot machine (Pritz et al. 2021, A.4.1, with the reels of the released code).
+    """Settings of the slot machine (Pritz et al. 2021, A.4.1; reels of the released code).
 
-    An action turns every reel by a fraction of a turn, each its own, so that there are
+    An action turns each reel by a fraction of a turn of its own, so that there are
     fractions^reels actions. Every value that at least three reels show pays value x count.
     """
 
@@ -41,73 +42,74 @@ class SlotMachineConfig:
         (1, 6, 5, 3, 4, 7),
         (5, 1, 4, 2, 6, 0),
     )
-    """The values around each reel. Each starts at its first."""
+    """Values around each reel, 0 to 9,999, on three reels or more; each starts at its first."""
     fractions: int = 8
-    """How many fractions of a turn there are, 0, .1, .2 and so on, 2 to 10 of them. Places are
-    rounded down."""
+    """Number of fractions of a turn, 2 to 10: 0, .1, .2 and so on, rounded down to whole
+    places."""
     step_limit: int = 20
-    """Steps until an episode is truncated."""
+    """Steps until an episode is truncated, at least 1."""
     observed: Literal["reels", "joint"] = "reels"
-    """reels: a number for each reel. joint: one number for where all of them stand, so that a
-    model of the next state tells states apart as wholes."""
+    """Form of the observation. reels: one index for each reel. joint: one index for the places of
+    all reels, so that a transition model distinguishes states as wholes."""
 
     def build(self) -> "SlotMachine":
-        """Makes the environment.
+        """Make the environment.
 
         Raises:
-            EmbrlError: a field is out of range; the message names it.
+            EmbrlError: If a setting is out of range; the message names it.
         """
         check_whole("fractions", self.fractions, 2, PARTS)
         check_whole("step_limit", self.step_limit, 1)
+        check_choice("observed", self.observed, ("reels", "joint"))
         if not _is_list(self.reels) or len(self.reels) < ALIKE:
-            raise EmbrlError(
-                f"env.reels is {self.reels!r}: give {ALIKE} or more reels, as {ALIKE} must be alike"
-            )
+            raise EmbrlError(f"env.reels must be at least {ALIKE} reels, got {self.reels!r}")
         for at, reel in enumerate(self.reels):
             if not _is_list(reel) or not reel or not all(_is_value(value) for value in reel):
                 raise EmbrlError(
-                    f"env.reels.{at} is {reel!r}: give whole numbers from 0 to {MOST_VALUE}"
+                    f"env.reels.{at} must be integers from 0 to {MAX_VALUE}, got {reel!r}"
                 )
-        if self.fractions ** len(self.reels) > MOST_ACTIONS:
+        if self.fractions ** len(self.reels) > MAX_ACTIONS:
             raise EmbrlError(
-                f"env.fractions {self.fractions} on {len(self.reels)} reels make "
-                f"{self.fractions ** len(self.reels):,} actions: take fewer of either, "
-                f"for {MOST_ACTIONS:,} at most"
+                f"env.fractions ^ reels must be at most {MAX_ACTIONS:,} actions, got "
+                f"{self.fractions ** len(self.reels):,} by {self.fractions} fractions on "
+                f"{len(self.reels)} reels; take fewer of either"
             )
-        if self.observed == "joint" and (states := math.prod(map(len, self.reels))) > MOST_STATES:
+        if self.observed == "joint" and (states := math.prod(map(len, self.reels))) > MAX_STATES:
             raise EmbrlError(
-                f"env.observed is joint, and these reels have {states:,} states: {MOST_STATES:,} "
-                "at most; choose reels"
+                f"env.observed must be reels for more than {MAX_STATES:,} states, got joint for "
+                f"{states:,} states"
             )
         return SlotMachine(self)
 
 
 class SlotMachineState(NamedTuple):
-    """Which place of each reel is in front, and the steps taken."""
+    """State of the slot machine: the place in front on each reel, and the number of steps taken."""
 
     pointers: Int[Array, " reels"]
     steps: Int[Array, ""]
 
 
 class SlotMachine(Environment):
-    """See `SlotMachineConfig`. An action's digits, to the base of `fractions` and the most
-    significant first, say how far each reel turns.
+    """The slot machine of `SlotMachineConfig`.
+
+    The digits of an action, to the base of `fractions` and the most significant first, say how far
+    each reel turns.
     """
 
     reels: Int[Array, "reels places"]
-    """The values, filled up with zeros behind a reel's own."""
+    """Values of each reel, padded with zeros to the longest."""
     advances: Int[Array, "reels fractions"]
-    """The places that each fraction turns each reel by."""
+    """Number of places by which each fraction turns each reel."""
     lengths: tuple[int, ...] = eqx.field(static=True)
     step_limit: int = eqx.field(static=True)
     joint: bool = eqx.field(static=True)
-    """Whether an observation is one number."""
+    """True if an observation is a single index for all reels."""
 
     def __init__(self, config: SlotMachineConfig) -> None:
         self.lengths = tuple(len(reel) for reel in config.reels)
         padded = [(*reel, *[0] * (max(self.lengths) - len(reel))) for reel in config.reels]
         self.reels = jnp.asarray(padded, jnp.int32)
-        # In whole numbers: the float 7 / 10 * 90 lies below 63.
+        # In integers: the float 7 / 10 * 90 lies below 63.
         turns = np.outer(self.lengths, np.arange(config.fractions)) // PARTS
         self.advances = jnp.asarray(turns, jnp.int32)
         self.step_limit = config.step_limit
@@ -115,8 +117,9 @@ class SlotMachine(Environment):
 
     @property
     def observation_space(self) -> spaces.MultiDiscrete | spaces.Discrete:
-        """Which place of each reel is in front; or the number of that state, the first reel's place
-        its most significant digit.
+        """Places in front on each reel, or the index of that state.
+
+        In the index, the first reel's place is the most significant digit.
         """
         if self.joint:
             return spaces.Discrete(math.prod(self.lengths))
@@ -124,13 +127,13 @@ class SlotMachine(Environment):
 
     @property
     def action_space(self) -> spaces.Discrete:
-        """A fraction for every reel."""
+        """All combinations of a fraction for each reel."""
         reels, fractions = self.advances.shape
         return spaces.Discrete(fractions**reels)
 
     @property
     def coordinate_names(self) -> tuple[str, ...]:
-        """Two for each reel, counted from 1."""
+        """Two names for each reel, counted from 1."""
         return tuple(
             f"reel {reel} {part}"
             for reel in range(1, len(self.lengths) + 1)
@@ -138,7 +141,7 @@ class SlotMachine(Environment):
         )
 
     def reset(self, key: Key) -> tuple[SlotMachineState, Int[Array, "*reels"]]:
-        """The first value of each reel is in front; `key` is not used."""
+        """Start an episode with the first value of each reel in front; `key` is not used."""
         del key
         pointers = jnp.zeros(len(self.lengths), jnp.int32)
         return SlotMachineState(pointers, jnp.int32(0)), self._observe(pointers)
@@ -146,7 +149,7 @@ class SlotMachine(Environment):
     def step(
         self, key: Key, state: SlotMachineState, action: Action
     ) -> tuple[SlotMachineState, TimeStep]:
-        """Turns the reels and pays for what they show then."""
+        """Turn the reels and pay for what they show then; `key` is not used."""
         del key
         lengths = jnp.asarray(self.lengths, jnp.int32)
         pointers = (state.pointers + self.turns(action)) % lengths
@@ -159,7 +162,7 @@ class SlotMachine(Environment):
         )
 
     def turns(self, action: Int[Array, "*batch"]) -> Int[Array, "*batch reels"]:
-        """The places that an action turns each reel by."""
+        """Return the number of places by which an action turns each reel."""
         reels, fractions = self.advances.shape
         weights = fractions ** np.arange(reels)[::-1]
         digits = (
@@ -168,26 +171,26 @@ class SlotMachine(Environment):
         return self.advances[jnp.arange(reels), digits]
 
     def payout(self, pointers: Int[Array, " reels"]) -> Float[Array, ""]:
-        """Value x count of every value that is shown at least three times (A.4.1)."""
+        """Return the sum of value x count over values shown at least three times (A.4.1)."""
         shown = self.reels[jnp.arange(len(self.lengths)), pointers]
         count = (shown[:, None] == shown).sum(axis=1)
         # Each of the `count` reels that show a value adds that value.
         return jnp.where(count >= ALIKE, shown, 0).sum().astype(jnp.float32)
 
     def action_effects(self) -> Float[Array, "n 2*reels"]:
-        """The angle that each reel turns by, as its cosine and sine."""
+        """Return the angle by which each reel turns, as its cosine and sine."""
         return self._on_circles(self.turns(jnp.arange(self.action_space.n, dtype=jnp.int32)))
 
     def state_coordinates(
         self, observation: Int[Array, "*observations"]
     ) -> Float[Array, "*batch 2*reels"]:
-        """The angle that each reel stands at, as its cosine and sine."""
+        """Return the angle at which each reel stands, as its cosine and sine."""
         if self.joint:
             observation = jnp.stack(jnp.unravel_index(observation, self.lengths), axis=-1)
         return self._on_circles(observation)
 
     def references(self, key: Key) -> dict[str, float]:
-        """`best_known_return`, which is the best there is (see `best_return`)."""
+        """Return `best_known_return`, which is the optimum (see `best_return`)."""
         del key
         best = best_return(self)
         return {} if best is None else {"best_known_return": best}
@@ -199,8 +202,10 @@ class SlotMachine(Environment):
         return (pointers * jnp.asarray(weights, jnp.int32)).sum()
 
     def _on_circles(self, places: Int[Array, "*batch reels"]) -> Float[Array, "*batch 2*reels"]:
-        """Places as points on a circle for each reel: neighbours are near, the last and the first
-        place included. Read from a table, so that equal places are equal to the last bit.
+        """Return places as points on a circle for each reel.
+
+        Neighbours are near, the last and the first place included. Read from a table, so that equal
+        places are equal to the last bit.
         """
         lengths = np.asarray(self.lengths)
         angles = 2 * math.pi * np.arange(self.reels.shape[1]) / lengths[:, None]
@@ -210,12 +215,15 @@ class SlotMachine(Environment):
 
 
 def best_return(env: SlotMachine) -> float | None:
-    """The highest return of an episode, by backward induction; None if there are too many states.
+    """Compute the highest return of an episode by backward induction.
 
-    An action turns every reel as it likes, so the best one is found one reel after another: a
-    step back costs states x reels x fractions, not states x actions.
+    An action turns each reel independently, so the best one is found one reel after another: a step
+    back costs states x reels x fractions, not states x actions.
+
+    Returns:
+        The return; None for more than `MAX_STATES` states.
     """
-    if math.prod(env.lengths) > MOST_STATES:
+    if math.prod(env.lengths) > MAX_STATES:
         return None
     payouts = _payouts([np.asarray(r)[:n] for r, n in zip(env.reels, env.lengths, strict=True)])
     best = np.zeros_like(payouts)
@@ -227,7 +235,7 @@ def best_return(env: SlotMachine) -> float | None:
 
 
 def _payouts(reels: Sequence[np.ndarray]) -> np.ndarray:
-    """The payout in every state, float64, one axis for each reel."""
+    """Return the payout in every state, float64, one axis for each reel."""
     payouts = np.zeros([len(reel) for reel in reels])
     for value in np.unique(np.concatenate(reels)):
         count = sum(np.ix_(*[(reel == value).astype(int) for reel in reels]))
@@ -240,4 +248,4 @@ def _is_list(value: object) -> bool:
 
 
 def _is_value(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_VALUE
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_VALUE

@@ -32,7 +32,7 @@ from embrl.embedding.feature_actions import (
 from embrl.embedding.portable import f_chain, g_chain, phi_chain
 from embrl.embedding.saved import SavedEmbedding
 from embrl.portable import Chain
-from embrl.portable.nearest import Nearest
+from embrl.portable.steps import Nearest
 
 LISTS_ACTIONS = "action"
 """The objective whose network has an output for each action."""
@@ -141,7 +141,7 @@ class Embedding(SavedEmbedding):
     @functools.cached_property
     def _nearest(self) -> Nearest:
         assert self.table is not None
-        return Nearest(self.table, self.allowed)
+        return Nearest.of(self.table, self.allowed)
 
     def with_actions(self, features: ArrayLike) -> "Embedding":
         """One with new actions behind the others: they lie where g puts what has such features,

@@ -22,8 +22,8 @@ from embrl.data.sources import UNSAID, Given, Recorded, from_transition, looks_r
 from embrl.data.sources.behaviour import Behaviour, play_compiled, play_host
 from embrl.envs import ENVIRONMENTS, AnyEnvironment, EnvConfig, Environment
 from embrl.envs.environment import named_factor
-from embrl.envs.host import HostEnvironment, ObjectConfig
-from embrl.envs.host.objects import PREFIX
+from embrl.envs.gym import HostEnvironment, ObjectConfig
+from embrl.envs.gym.registration import PREFIX
 from embrl.storage.run_folder import RunFolder
 from embrl.training.backend import Backend, GroundTruth, make_backend
 from embrl.training.replicas import Replicas

@@ -1,4 +1,4 @@
-"""gymnax's environments in embrl's compiled loop, and embrl's in code written for gymnax.
+"""Adapters between gymnax's environments and embrl's compiled ones, both ways.
 
 Needs gymnax 1.0 or newer, which keeps terminated and truncated apart: `pip install
 'embrl[gymnax]'`.
@@ -19,8 +19,7 @@ from embrl.core.errors import EmbrlError, require
 from embrl.core.spaces import dimensions, is_continuous
 from embrl.core.types import Action, EnvState, Key, Observation, TimeStep
 from embrl.envs import Environment
-from embrl.envs.host.actions import Actions
-from embrl.envs.host.observations import Observations
+from embrl.envs.gym.flatten import Actions, Observations
 
 _gymnax: Any = require("gymnax", "gymnax")
 _spaces: Any = require("gymnax.environments.spaces", "gymnax")
@@ -28,86 +27,93 @@ _environment: Any = require("gymnax.environments.environment", "gymnax")
 
 
 class FromGymnax(Environment):
-    """An environment of gymnax's as one of embrl's.
+    """A gymnax environment as an embrl environment.
 
-    Its own resetting is left out: the rollout resets, and keeps the true last observation. A `Box`
-    of any axes becomes one vector; of `Dict` and `Tuple` there are none here.
+    It does not reset itself: the rollout resets, and keeps the true last observation. A `Box` with
+    any axes becomes one vector; `Dict` and `Tuple` are not supported.
     """
 
     params: Any
     env: Any = eqx.field(static=True)
-    _forms: "_Forms" = eqx.field(static=True)
+    _flat_spaces: "_FlatSpaces" = eqx.field(static=True)
 
     def __init__(self, env: Any, params: Any = None) -> None:
-        """
-        Arguments:
-            env: what `gymnax.make` gives first.
-            params: what it gives second; None: the environment's defaults.
+        """Adapt an environment.
+
+        Args:
+            env: First result of `gymnax.make`.
+            params: Second result of `gymnax.make`; None: the environment's defaults.
 
         Raises:
-            EmbrlError: gymnax is older than 1.0, or embrl knows no such spaces.
+            EmbrlError: If gymnax is older than 1.0, or the spaces are not supported.
         """
         if not hasattr(env, "is_truncated"):
-            raise EmbrlError(f"{env!r} tells no truncation: this needs gymnax 1.0 or newer")
+            raise EmbrlError(
+                f"env must have is_truncated, got {env!r}; this needs gymnax 1.0 or newer"
+            )
         self.env = env
         params = env.default_params if params is None else params
         self.params = jax.tree.map(jnp.asarray, params)
-        self._forms = _Forms(env)
+        self._flat_spaces = _FlatSpaces(env)
 
     @property
     def observation_space(self) -> gymnasium.Space:
-        """`Discrete`, or a `Box` of one axis."""
-        return self._forms.observations
+        """`Discrete`, or a `Box` with one axis."""
+        return self._flat_spaces.observations
 
     @property
     def action_space(self) -> gymnasium.Space:
-        """`Discrete`, or a `Box` of one axis."""
-        return self._forms.actions
+        """`Discrete`, or a `Box` with one axis."""
+        return self._flat_spaces.actions
 
     def reset(self, key: Key) -> tuple[EnvState, Observation]:
-        """Starts an episode."""
-        seen, state = self.env.reset_env(key, self.params)
-        return state, self._seen(seen)
+        """Start an episode."""
+        observation, state = self.env.reset_env(key, self.params)
+        return state, self._flat(observation)
 
     def step(self, key: Key, state: EnvState, action: Action) -> tuple[EnvState, TimeStep]:
-        """Takes one step, with this key as it is."""
+        """Take one step; gymnax gets the key as it is."""
         if is_continuous(self.action_space):
-            action = action.reshape(self._forms.shape)
-        seen, state, reward, terminated, _ = self.env.step_env(key, state, action, self.params)
+            action = action.reshape(self._flat_spaces.shape)
+        observation, state, reward, terminated, _ = self.env.step_env(
+            key, state, action, self.params
+        )
         terminated = jnp.asarray(terminated, bool).reshape(())
         truncated = jnp.asarray(self.env.is_truncated(state, self.params), bool).reshape(())
         return state, TimeStep(
-            observation=self._seen(seen),
+            observation=self._flat(observation),
             reward=jnp.asarray(reward, jnp.float32).reshape(()),
             terminated=terminated,
             truncated=truncated & ~terminated,
         )
 
-    def _seen(self, seen: Any) -> Observation:
+    def _flat(self, observation: Any) -> Observation:
         if is_continuous(self.observation_space):
-            return jnp.asarray(seen, jnp.float32).reshape(-1)
-        return jnp.asarray(seen, jnp.int32).reshape(())
+            return jnp.asarray(observation, jnp.float32).reshape(-1)
+        return jnp.asarray(observation, jnp.int32).reshape(())
 
 
-class _Forms:
-    """The spaces, asked for once and outside of compiled code: their bounds must be plain numbers.
-    (An object, as Gymnasium's spaces cannot be hashed.)
+class _FlatSpaces:
+    """Flat spaces of a gymnax environment.
+
+    Made once and outside compiled code, where their bounds are plain numbers; in an object, as
+    Gymnasium's spaces cannot be hashed.
     """
 
     def __init__(self, env: Any) -> None:
         params = env.default_params
-        seen, done = env.observation_space(params), env.action_space(params)
-        self.observations = Observations(_gymnasium_space("observations", env, seen)).space
-        self.actions = Actions(_gymnasium_space("actions", env, done)).space
-        self.shape = done.shape
+        observations, actions = env.observation_space(params), env.action_space(params)
+        self.observations = Observations(_gymnasium_space("observation", env, observations)).space
+        self.actions = Actions(_gymnasium_space("action", env, actions)).space
+        self.shape = actions.shape
 
 
 def _gymnasium_space(what: str, env: Any, space: Any) -> gymnasium.Space:
-    """With one axis."""
+    """Return the space as one of Gymnasium's; a `Box` gets one axis."""
     if isinstance(space, _spaces.Discrete):
         return spaces.Discrete(int(space.n))
     if not isinstance(space, _spaces.Box):
-        raise EmbrlError(f"{what} of gymnax's {env.name} are {space!r}: embrl takes Discrete, Box")
+        raise EmbrlError(f"{what} space of {env.name} must be Discrete or Box, got {space!r}")
     low, high = (
         np.broadcast_to(np.asarray(bound, np.float32), space.shape).ravel()
         for bound in (space.low, space.high)
@@ -117,78 +123,87 @@ def _gymnasium_space(what: str, env: Any, space: Any) -> gymnasium.Space:
 
 @dataclasses.dataclass(frozen=True)
 class GymnaxConfig:
-    """An environment that gymnax knows by name, with settings as all others have.
+    """Settings of an environment that gymnax makes by name.
 
-    `embrl.register_environment("gymnax")(GymnaxConfig)` makes it one to train in by name.
+    `embrl.register_environment("gymnax")(GymnaxConfig)` makes it available by name in embrl.
     """
 
     id: str = "CartPole-v1"
-    """As `gymnax.make` takes it."""
+    """Name of the environment, as for `gymnax.make`."""
 
     @property
     def continuous_actions(self) -> bool:
-        """Whether actions are vectors, not indices."""
+        """True if actions are vectors, not indices."""
         return is_continuous(self.build().action_space)
 
     def build(self) -> FromGymnax:
-        """Makes the environment.
+        """Make the environment.
 
         Raises:
-            EmbrlError: gymnax knows no such name, or embrl no such spaces.
+            EmbrlError: If gymnax does not know the name, or the spaces are not supported.
         """
         try:
             env, params = _gymnax.make(self.id)
         except Exception as error:  # gymnax's own, of several kinds
-            raise EmbrlError(f"gymnax makes no {self.id!r}: {error}") from error
+            raise EmbrlError(
+                f"env.id must be an environment of gymnax, got {self.id!r}: {error}"
+            ) from error
         return FromGymnax(env, params)
 
 
 class GymnaxState(NamedTuple):
-    """An environment of embrl's, as gymnax carries it."""
+    """State of an embrl environment as gymnax carries it."""
 
     inner: EnvState
+    """State of the embrl environment."""
     time: Int[Array, ""]
-    """Steps taken."""
+    """Number of steps taken."""
     truncated: Bool[Array, ""]
-    """What the last step said."""
+    """True if the last step reached a step limit."""
 
 
 class ToGymnax(_environment.Environment):
-    """An environment of embrl's as one of gymnax's: `reset(key, params)`, and
-    `step(key, state, action, params)` that resets it by itself and keeps the last observation in
-    `info["final_observation"]`. It has no parameters but its own.
+    """An embrl environment as a gymnax environment.
+
+    `step(key, state, action, params)` resets it by itself and keeps the last observation in
+    `info["final_observation"]`. It has no gymnax parameters.
     """
 
     def __init__(self, env: Environment) -> None:
+        """Adapt an environment.
+
+        Args:
+            env: The embrl environment.
+        """
         super().__init__()
         self.env = env
 
     @property
     def default_params(self) -> Any:
-        """None of them mean anything."""
+        """Default parameters of gymnax, which are ignored."""
         return _environment.EnvParams()
 
     @property
     def name(self) -> str:
-        """The class's."""
+        """Name of the environment's class."""
         return type(self.env).__name__
 
     @property
     def num_actions(self) -> int:
-        """Choices, or the numbers of a vector."""
+        """Number of discrete actions, or length of a continuous one."""
         space = self.env.action_space
         return int(space.n) if isinstance(space, spaces.Discrete) else dimensions(space)
 
     def reset_env(self, key: Key, params: Any) -> tuple[Observation, GymnaxState]:
-        """Starts an episode."""
+        """Start an episode."""
         del params
-        state, seen = self.env.reset(key)
-        return seen, GymnaxState(state, jnp.int32(0), jnp.bool_(False))
+        state, observation = self.env.reset(key)
+        return observation, GymnaxState(state, jnp.int32(0), jnp.bool_(False))
 
     def step_env(
         self, key: Key, state: GymnaxState, action: Action, params: Any
     ) -> tuple[Observation, GymnaxState, Array, Array, dict[str, Any]]:
-        """Takes one step."""
+        """Take one step, without resetting."""
         del params
         inner, step = self.env.step(key, state.inner, action)
         after = GymnaxState(inner, state.time + 1, step.truncated)
@@ -196,17 +211,17 @@ class ToGymnax(_environment.Environment):
         return step.observation, after, step.reward, step.terminated, {"discount": discount}
 
     def is_truncated(self, state: GymnaxState, params: Any) -> Bool[Array, ""]:
-        """Whether the last step reached a limit."""
+        """Return True if the last step reached a step limit."""
         del params
         return state.truncated
 
     def observation_space(self, params: Any = None) -> Any:
-        """Gymnax's `Discrete` or `Box`; of several factors, an int32 `Box`."""
+        """Return gymnax's `Discrete` or `Box`; for several factors, an int32 `Box`."""
         del params
         return _gymnax_space(self.env.observation_space)
 
     def action_space(self, params: Any = None) -> Any:
-        """Gymnax's `Discrete` or `Box`."""
+        """Return gymnax's `Discrete` or `Box`."""
         del params
         return _gymnax_space(self.env.action_space)
 

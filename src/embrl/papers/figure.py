@@ -151,7 +151,9 @@ def _draw(axes: "Axes", one: StyledCurve) -> None:
     curve, colour, dash = one.curve, COLOURS[one.colour], DASHES[one.dash % len(DASHES)]
     mean, low, high = bootstrap_mean(curve.returns)
     if curve.seeds > 1:
-        axes.fill_between(curve.timesteps, low, high, color=colour, alpha=0.13, linewidth=0, zorder=2)
+        axes.fill_between(
+            curve.timesteps, low, high, color=colour, alpha=0.13, linewidth=0, zorder=2
+        )
         axes.plot(
             curve.timesteps, _extremes(curve).T, linestyle=dash, color=colour, alpha=0.4,
             linewidth=0.6, zorder=3,

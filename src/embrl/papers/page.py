@@ -84,7 +84,9 @@ def differences_table(differences: Sequence[dict[str, Any]]) -> str:
                 number(pair[name]["mean"], pair[name]["ci95"], digits)
                 for name in ("final_return", "auc")
             ),
-            "–" if pair["timesteps_to_half"] is None else counted(*pair["timesteps_to_half"].values()),
+            "–"
+            if pair["timesteps_to_half"] is None
+            else counted(*pair["timesteps_to_half"].values()),
         ]
         for pair in differences
     ]

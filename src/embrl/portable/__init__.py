@@ -1,7 +1,13 @@
-"""Learned functions as chains of plain steps in NumPy: quick one at a time, and easy to say in
-another language (`embrl.deploy`, `embrl.interop`). Nothing here knows JAX.
-"""
+"""Learned functions and policies as plain steps, without JAX (docs/decisions/0023)."""
 
-from embrl.portable.chain import Beside, Chain, Step
+from embrl.portable.steps import (
+    Beside,
+    Chain,
+    Draw,
+    Nearest,
+    PortablePolicy,
+    Scored,
+    Step,
+)
 
-__all__ = ["Beside", "Chain", "Step"]
+__all__ = ["Beside", "Chain", "Draw", "Nearest", "PortablePolicy", "Scored", "Step"]

@@ -9,7 +9,7 @@ from embrl.config.run import RunConfig, load_config
 from embrl.core.errors import EmbrlError, require
 from embrl.envs import Environment
 from embrl.envs.cart_pole import CartPole, CartPoleConfig
-from embrl.report.agents_animation import Actor, animate
+from embrl.report.cart_animation import AnimatedAgent, animate
 from embrl.report.film import Film, FilmConfig, prepare_mujoco
 from embrl.storage.run_folder import RunFolder
 from embrl.training import episodes as playing
@@ -118,7 +118,7 @@ def _filmed(
     elif wanted is not None:
         assert isinstance(config.env, CartPoleConfig)
         actors = [
-            Actor(f"episode {number}", episode.observations, episode.length)
+            AnimatedAgent(f"episode {number}", episode.observations, episode.length)
             for number, episode in enumerate(shown, start=1)
         ]
         animate(wanted.path, f"{config.method} + {config.algorithm}", actors, config.env)

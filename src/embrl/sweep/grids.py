@@ -26,28 +26,28 @@ def paper(config: RunConfig) -> Grid:
 
     It has the learning rates, with an embedding the standard deviation, and SAC's own settings.
     """
-    rates = (1e-3, 3e-4, 1e-4)
+    rates, algorithm = (1e-3, 3e-4, 1e-4), config.algorithm
     return _known(
         config,
         {
-            "hyper.actor_lr": rates,
-            "hyper.critic_lr": rates,
+            f"{algorithm}.actor_lr": rates,
+            f"{algorithm}.critic_lr": rates,
             **({"policy.std": (0.3, 0.6, 0.8, 1.0)} if METHODS[config.method].embeds else {}),
-            "hyper.alpha": (0.1, 0.3),
-            "hyper.batch": (256, 512),
+            f"{algorithm}.alpha": (0.1, 0.3),
+            f"{algorithm}.batch_size": (256, 512),
         },
     )
 
 
 def ours(config: RunConfig) -> Grid:
     """Return the grid in which our own best settings were found."""
-    rates = (1e-3, 3e-3, 1e-2)
+    rates, algorithm = (1e-3, 3e-3, 1e-2), config.algorithm
     return _known(
         config,
         {
-            "hyper.actor_lr": rates,
-            "hyper.critic_lr": rates,
-            "hyper.ent_coef": (0.0, 0.01, 0.04),
+            f"{algorithm}.actor_lr": rates,
+            f"{algorithm}.critic_lr": rates,
+            f"{algorithm}.ent_coef": (0.0, -0.01, -0.04),
         },
     )
 

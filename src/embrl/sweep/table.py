@@ -37,8 +37,6 @@ def flags(config: RunConfig, settings: dict[str, Any]) -> list[str]:
         if name.startswith("objectives."):
             continue
         section, dot, field = name.replace("_", "-").partition(".")
-        if section == "hyper":
-            section = config.algorithm
         if isinstance(value, bool):
             found.append(f"--{section}.{'' if value else 'no-'}{field}")
         else:

@@ -16,7 +16,7 @@ from embrl.training.trainer import Trainer
 
 
 class CompiledBackend:
-    """Backend of JAX environments: everything is one compiled program."""
+    """Backend of JAX environments: everything is one compiled trainer."""
 
     def __init__(self, replicas: Replicas, env: Environment) -> None:
         self.env, self.trainer, self.keys = env, replicas.trainer, replicas.keys

@@ -105,7 +105,7 @@ def _hosted(
 ) -> Generator[Transition]:
     choose = jax.jit(_most_likely if greedy else _sampled)
     seed = int(jax.random.bits(jax.random.fold_in(key, 0)))
-    opened = env.open(1, seed) if on_state is None else env.render_lanes(1, seed)
+    opened = env.open(1, seed) if on_state is None else env.open_rendered(1, seed)
     with opened as envs:
         for t in itertools.count(1):
             if on_state is not None:

@@ -42,7 +42,7 @@ class EmbeddingReplicas:
 
     def new_model(self, keys: Key, train: Transition) -> FitState:
         """Return embeddings before the first gradient step (`Trainer.new_model`)."""
-        # An argument, not a part of the program, as it may be large.
+        # An argument, not a part of the trainer, as it may be large.
         return self._new_model(keys, train, self.trainer.action_inputs.features)
 
     def shapes(self, keys: Key, train: Transition) -> FitState:
@@ -64,7 +64,7 @@ class EmbeddingReplicas:
             Now and then the state, the mean losses since the last time, and the steps done.
         """
         while done < self.steps:
-            # Always the same number, so that one program serves; steps beyond the last have a
+            # Always the same number, so that one trainer serves; steps beyond the last have a
             # learning rate of 0.
             steps = done + jnp.arange(min(STEPS_PER_CALL, self.steps))
             state, losses = self._fit(state, train, self.keys, steps)

@@ -1,7 +1,7 @@
 """Backend of environments that Python steps on the host (Gymnasium's).
 
 Only collecting differs from `CompiledBackend`: Python steps the environments of all replicas, one
-program chooses all their actions, and `Trainer.learn` gets each rollout.
+trainer chooses all their actions, and `Trainer.learn` gets each rollout.
 """
 
 import functools
@@ -16,7 +16,7 @@ from embrl.algorithms.policy import OverallPolicy
 from embrl.core.errors import EmbrlError
 from embrl.core.types import Key, Transition
 from embrl.data.rollout import host_rollout, random_actions
-from embrl.envs.host import HostEnvironment, HostLanes
+from embrl.envs.gym import HostEnvironment, HostVectorEnv
 from embrl.training.backend import GroundTruth, Metrics
 from embrl.training.replicas import Replicas
 from embrl.training.rng_streams import RngStream, host_seed
@@ -41,7 +41,7 @@ class HostedBackend:
         self.env, self.trainer, self.keys = env, replicas.trainer, replicas.keys
         self.count, self.config = replicas.count, replicas.trainer.config
         self._rollouts = OverlappedRollouts(replicas, env)
-        self._stages: dict[int, HostLanes] = {}
+        self._stages: dict[int, HostVectorEnv] = {}
         self._random = replicas.over(Trainer.random_actions, once=True)
         self._begin = replicas.over(_begin, once=True)
         self._policy = replicas.over(Trainer.policy)
@@ -110,11 +110,11 @@ class HostedBackend:
         for envs in self._stages.values():
             envs.close()
 
-    def _open(self, num_envs: int, stream: RngStream, index: int) -> HostLanes:
+    def _open(self, num_envs: int, stream: RngStream, index: int) -> HostVectorEnv:
         """Open that many environments for each replica, with a seed for just this use."""
         return self.env.open(self.count * num_envs, host_seed(self.config.seed, stream, index))
 
-    def _stage(self, num_envs: int, seed: int) -> HostLanes:
+    def _stage(self, num_envs: int, seed: int) -> HostVectorEnv:
         """Return environments to play whole episodes in; kept, as making them takes time."""
         if num_envs not in self._stages:
             self._stages[num_envs] = self.env.open(self.count * num_envs, seed)
@@ -222,7 +222,7 @@ class _ReplicaGroup:
         self._noise_of = replicas.over(Trainer.rollout_noise, shared=(2,))
         self._learn = replicas.over(Trainer.learn, shared=(3,), donate=(0,))
         self._embedding_metrics = replicas.over(Trainer.embedding_metrics)
-        self._envs: HostLanes | None = None
+        self._envs: HostVectorEnv | None = None
 
     def begin(self, state: TrainState, index: int) -> None:
         """Take over these replicas' part of the state before update `index`."""

@@ -17,7 +17,7 @@ from embrl.algorithms.policy import OverallPolicy
 from embrl.config.run import OnlineConfig
 from embrl.core.types import Key, Transition
 from embrl.data import replay as ring
-from embrl.decoding.rescaled import Rescaled
+from embrl.decoding.continuous import Rescaled
 from embrl.embedding import pretraining
 from embrl.embedding.memory import Memory, remember
 from embrl.embedding.model import JointEmbedding

@@ -43,10 +43,9 @@ from embrl.data.rollout import (
     rollout,
 )
 from embrl.data.segments import draw_segments
-from embrl.decoding.config import build as new_decoder
-from embrl.decoding.decoder import Decoder
-from embrl.decoding.identity import Identity
-from embrl.decoding.rescaled import Rescaled
+from embrl.decoding.base import Decoder
+from embrl.decoding.base import build as new_decoder
+from embrl.decoding.continuous import Identity, Rescaled
 from embrl.embedding import monitor, pretraining
 from embrl.embedding.encoders import ContinuousActions, Norm, StateEncoder
 from embrl.embedding.memory import Memory
@@ -87,7 +86,7 @@ class Trainer:
     """A configuration and the spaces it is for, with pure methods of one seed.
 
     Methods take the environment as an argument: its arrays may be large, and as constants they
-    would be compiled into the program.
+    would be compiled into the trainer.
     """
 
     config: RunConfig
@@ -204,7 +203,9 @@ class Trainer:
             jnp.array(whole, jnp.int32),
         )
         state, final = chunk(state, jnp.int32(last), self.num_updates - last)
-        final |= self.evaluate(env, state, key, jnp.int32(self.num_updates), jnp.int32(self.final_rounds))
+        final |= self.evaluate(
+            env, state, key, jnp.int32(self.num_updates), jnp.int32(self.final_rounds)
+        )
         together = jax.tree.map(lambda a, b: jnp.append(a, b), metrics, final)
         return state, together
 
@@ -254,7 +255,7 @@ class Trainer:
         Args:
             key: random key of the seed.
             features: of actions, if they have any; an argument where this is compiled, as a table
-                of millions should not be a constant of the program.
+                of millions should not be a constant of the trainer.
         """
         if features is None and self.action_inputs.features is not None:
             features = jnp.asarray(self.action_inputs.features)
@@ -342,7 +343,7 @@ class Trainer:
             learner.actor,
             learner.f,
             None if embedding is None else embedding.f or embedding.g.table,
-            self._scoring(agent) if learner.f.needs_judge else None,
+            self._scoring(agent) if learner.f.needs_scorer else None,
             None if self.action_inputs.allowed is None else jnp.asarray(self.action_inputs.allowed),
         )
 

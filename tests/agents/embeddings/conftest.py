@@ -1,10 +1,10 @@
 import pytest
 from small_agents import population
 
-from embrl.agents.embeddings.config import FitConfig
+from embrl.agents.embeddings.embedding import AgentFitConfig
 from embrl.agents.embeddings.fit import fit
 
-TINY = FitConfig(k=2, hidden=(8,), steps=8, batch=4, states=8, keep=8, working=8, chunk=4)
+TINY = AgentFitConfig(k=2, hidden=(8,), steps=8, batch=4, states=8, keep=8, working=8, chunk=4)
 
 
 @pytest.fixture(scope="session")

@@ -10,9 +10,8 @@ from small_agents import SMALL, population, pushers
 
 from embrl.agents.canonical import permuted
 from embrl.agents.embeddings import KINDS
-from embrl.agents.embeddings.config import FitConfig
-from embrl.agents.embeddings.embedding import FOLDER, load
-from embrl.agents.embeddings.fit import CHECKPOINTS, chosen, fit
+from embrl.agents.embeddings.embedding import FOLDER, AgentFitConfig, load
+from embrl.agents.embeddings.fit import CHECKPOINTS, fit, select_agents
 from embrl.core.errors import EmbrlError
 from embrl.storage import checkpoint
 
@@ -75,10 +74,10 @@ def test_a_fit_that_was_interrupted_ends_with_the_same_bits(kind, agents, tmp_pa
 
 def test_held_out_lineages_are_in_no_training_set(agents):
     lineage = agents.table()["lineage"]
-    everyone = chosen(agents, TINY)
+    everyone = select_agents(agents, TINY)
     assert not set(lineage[everyone.train]) & set(lineage[everyone.held_out])
     assert len(everyone.train) + len(everyone.held_out) == agents.count
-    best = chosen(agents, FitConfig(group="2"))
+    best = select_agents(agents, AgentFitConfig(group="2"))
     assert set(best.train) <= set(everyone.train)
     assert set(best.held_out) <= set(everyone.held_out)
     returns = agents.table()["return_mean"][best.train]
@@ -89,7 +88,7 @@ def test_training_agents_alone_decide_what_is_learned(agents, tmp_path):
     """Other held-out agents, other lengths: the same embedding."""
     config = dataclasses.replace(TINY, agents=6)
     one = fit("vae", agents, config, tmp_path / "one")
-    assert len(chosen(agents, config).train) == 6
+    assert len(select_agents(agents, config).train) == 6
     two = fit("vae", agents, dataclasses.replace(config, beta=0.5), tmp_path / "two")
     assert one.model.weights.mean.shape == two.model.weights.mean.shape
     np.testing.assert_array_equal(one.model.weights.mean, two.model.weights.mean)
@@ -105,34 +104,36 @@ def test_a_fingerprint_needs_no_weights(fitted):
         np.testing.assert_allclose(
             embedding.encode_fingerprint(answers), embedding.encode(w), atol=1e-3
         )
-    with pytest.raises(EmbrlError, match=r"action probabilities are \[N, 128, 2\], not \[3, 2\]"):
+    with pytest.raises(
+        EmbrlError, match=r"action probabilities must be \[N, 128, 2\], got \[3, 2\]"
+    ):
         embedding.encode_fingerprint(np.ones((3, 2)))
-    with pytest.raises(EmbrlError, match="add up to 1"):
+    with pytest.raises(EmbrlError, match="sum to 1"):
         embedding.encode_fingerprint(2 * answers)
 
 
 def test_only_fingerprints_have_probes(agents, tmp_path):
-    with pytest.raises(EmbrlError, match="a vae embedding has no probe states"):
+    with pytest.raises(EmbrlError, match=r"kind must be fingerprint .* got vae"):
         _ = fit("vae", agents, TINY, tmp_path).probes
 
 
 def test_bad_input_is_one_line(agents, fitted, tmp_path):
     embedding, out = fitted
-    with pytest.raises(EmbrlError, match="training agents: choose less"):
-        fit("vae", agents, FitConfig(k=100), tmp_path / "a")
-    with pytest.raises(EmbrlError, match="unknown group 'good': choose all, best, 0 to 3"):
-        fit("vae", agents, FitConfig(k=1, group="good"), tmp_path / "a")
+    with pytest.raises(EmbrlError, match=r"k must be .* got 100"):
+        fit("vae", agents, AgentFitConfig(k=100), tmp_path / "a")
+    with pytest.raises(EmbrlError, match="unknown group 'good'; choose all, best, 0 to 3"):
+        fit("vae", agents, AgentFitConfig(k=1, group="good"), tmp_path / "a")
     with pytest.raises(EmbrlError, match="did you mean fingerprint"):
         fit("fingerprnt", agents, TINY, tmp_path / "a")
-    with pytest.raises(EmbrlError, match="holds an embedding already"):
+    with pytest.raises(EmbrlError, match="already holds an embedding"):
         fit("fingerprint", agents, TINY, out)
-    with pytest.raises(EmbrlError, match="of another fit"):
+    with pytest.raises(EmbrlError, match="holds another fit"):
         fit("vae", agents, TINY, out, resume=True)
-    with pytest.raises(EmbrlError, match=r"embeddings are \[N, 2\]"):
+    with pytest.raises(EmbrlError, match=r"embeddings must be \[N, 2\], got"):
         embedding.decode(np.zeros((3, 5)))
     with pytest.raises(EmbrlError, match="not finite"):
         embedding.encode(np.full((1, SMALL.size), np.nan))
-    with pytest.raises(EmbrlError, match="no finished embedding"):
+    with pytest.raises(EmbrlError, match="not a finished embedding"):
         load(tmp_path)
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(EmbrlError, match="choose an empty or new folder"):
@@ -149,7 +150,7 @@ def test_bad_input_is_one_line(agents, fitted, tmp_path):
         ({"kind": "telepathy"}, "unknown kind"),
         ({"architecture": {"inputs": 4}}, "damaged"),
         ({"components": 77}, "does not fit"),
-        ({"config": {"k": 0}}, "k is 0"),
+        ({"config": {"k": 0}}, "k must be 1 or more, got 0"),
         ({"env": {"gravity": "down"}}, "damaged"),
         ({"sha256": "0"}, "checksum"),
     ],
@@ -167,7 +168,7 @@ def test_a_damaged_or_newer_folder_is_one_line(change, message, fitted, tmp_path
 
 def test_a_loss_that_is_not_finite_stops_the_fit(agents, tmp_path):
     config = dataclasses.replace(TINY, learning_rate=1e30)
-    with pytest.raises(EmbrlError, match="no longer finite at step"):
+    with pytest.raises(EmbrlError, match=r"loss must be finite, .* at step"):
         fit("vae", agents, config, tmp_path / "out")
 
 

@@ -26,7 +26,7 @@ def test_fit_then_generate(agents, tmp_path, capsys):
     assert run(capsys, *again)[0] == 0
     code, _, error = run(capsys, *given)
     assert (code, error.count("\n")) == (2, 1)
-    assert "--resume goes on" in error
+    assert "--resume to continue" in error
     new = tmp_path / "new"
     code, said, _ = run(capsys, "generate", out, "--n", 3, "--episodes", 2, "--out", new)
     assert code == 0
@@ -37,13 +37,13 @@ def test_fit_then_generate(agents, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["fit"], "fit what?"),
-        (["fit", "nowhere", "--out", "x"], "holds no population"),
-        (["fit", "POP", "--out", "x", "--k", "0"], "k is 0"),
-        (["fit", "POP", "--out", "x", "--k", "1000"], "training agents: choose less"),
+        (["fit"], "POP must be"),
+        (["fit", "nowhere", "--out", "x"], "is not a population"),
+        (["fit", "POP", "--out", "x", "--k", "0"], "k must be 1 or more, got 0"),
+        (["fit", "POP", "--out", "x", "--k", "1000"], "k must be at most"),
         (["fit", "POP", "--out", "x", "--kind", "vea"], "did you mean vae"),
-        (["generate"], "generate from what?"),
-        (["generate", "nowhere", "--out", "x"], "no finished embedding"),
+        (["generate"], "EMB must be"),
+        (["generate", "nowhere", "--out", "x"], "not a finished embedding"),
     ],
 )
 def test_bad_arguments_are_one_line(arguments, message, agents, tmp_path, capsys, monkeypatch):

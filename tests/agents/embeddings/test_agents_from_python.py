@@ -7,7 +7,7 @@ import pytest
 
 import embrl
 from embrl.agents.generate import generate
-from embrl.agents.walk import COEFFICIENTS
+from embrl.agents.walks import COEFFICIENTS
 
 
 def test_a_loaded_embedding_is_the_fitted_one(agents, fitted):
@@ -26,7 +26,12 @@ def test_generated_agents_are_the_commands(fitted, tmp_path):
     embedding, out = fitted
     told = []
     made = embrl.generate_agents(
-        out, 3, out=tmp_path / "a", episodes=2, seed=5, on_progress=lambda *now: told.append(now)
+        out,
+        3,
+        out=tmp_path / "a",
+        episodes=2,
+        seed=5,
+        on_progress=lambda now: told.append((now.done, now.total)),
     )
     expected = generate(embedding, 3, tmp_path / "b", episodes=2, seed=5)
     np.testing.assert_array_equal(made.weights(), expected.weights())
@@ -48,10 +53,10 @@ def test_wrong_names_and_places_are_one_line(agents, fitted, tmp_path):
         embrl.fit_agents(agents, out=tmp_path / "x", step=3)
     with pytest.raises(embrl.EmbrlError, match="unknown setting of a report 'pair': did you mean"):
         embrl.report_agents(agents, {"a": fitted[0]}, out=tmp_path / "x", pair=3)
-    with pytest.raises(embrl.EmbrlError, match="on which embedding"):
+    with pytest.raises(embrl.EmbrlError, match="embeddings must be one or more"):
         embrl.report_agents(agents, {}, out=tmp_path / "x")
-    with pytest.raises(embrl.EmbrlError, match="no finished embedding"):
+    with pytest.raises(embrl.EmbrlError, match="not a finished embedding"):
         embrl.load_agents(tmp_path)
-    with pytest.raises(embrl.EmbrlError, match="whole numbers"):
+    with pytest.raises(embrl.EmbrlError, match=r"agents must be integers .*float64"):
         embrl.improve_agents(agents, fitted[0], [0.5], out=tmp_path / "x")  # type: ignore[list-item]
     assert not (tmp_path / "x").exists()

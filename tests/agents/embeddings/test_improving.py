@@ -9,13 +9,19 @@ from small_agents import SMALL, pushers
 
 import embrl
 from embrl.agents.embeddings.embedding import AgentEmbedding
-from embrl.agents.embeddings.fit import chosen
+from embrl.agents.embeddings.fit import select_agents
+from embrl.agents.episodes import survival
+from embrl.agents.evidence import claims as evidence_claims
+from embrl.agents.generate import (
+    RECORD,
+    ImprovedAgents,
+    sample_held_out,
+    summarize_by_group,
+    supports_search,
+)
 from embrl.agents.groups import Groups
-from embrl.agents.improving import RECORD, Improved, by_group, held_out_of_each, improvable
 from embrl.agents.population import Population
-from embrl.agents.survival import survival
 from embrl.cli import main
-from embrl.experiments.agents import ascent
 from embrl.storage import files
 from embrl.training.evaluation import Episodes
 
@@ -66,12 +72,12 @@ def test_improved_agents_are_a_population_of_the_same_lineages(improve, agents, 
 
 def test_where_none_are_named_held_out_agents_of_each_group_are(agents, fitted):
     embedding, groups = fitted[0], Groups()
-    rows = chosen(agents, embedding.config, groups).held_out
-    found = held_out_of_each(embedding, agents, groups, 1, seed=0)
+    rows = select_agents(agents, embedding.config, groups).held_out
+    found = sample_held_out(embedding, agents, groups, 1, seed=0)
     group = groups.of(agents.table()["return_mean"])
     assert set(found) <= set(rows)
     assert sorted(group[found]) == sorted(set(group[rows]))
-    everybody = held_out_of_each(embedding, agents, groups, 100, seed=0)
+    everybody = sample_held_out(embedding, agents, groups, 100, seed=0)
     np.testing.assert_array_equal(everybody, np.sort(rows))
 
 
@@ -79,7 +85,7 @@ def test_groups_are_of_the_agents_as_they_were(agents):
     returns = agents.table()["return_mean"]
     low, high = np.flatnonzero(returns < 50), np.flatnonzero(returns >= 475)
     rows = np.array([*low[:2], high[0]])
-    found = Improved(
+    found = ImprovedAgents(
         rows,
         before=np.array([10.0, 20.0, 500.0]),
         decoded=np.array([9.0, 21.0, 490.0]),
@@ -88,7 +94,7 @@ def test_groups_are_of_the_agents_as_they_were(agents):
         w=pushers(2)[:3],
         played=Episodes(np.zeros((3, 2)), np.zeros((3, 2))),  # type: ignore[arg-type]
     )
-    told = by_group(found, agents, Groups())
+    told = summarize_by_group(found, agents, Groups())
     assert list(told) == ["below 50", "475 and more"]
     worst, best = told.values()
     assert [worst[side]["mean"] for side in ("before", "decoded", "after", "gain")] == [
@@ -97,9 +103,9 @@ def test_groups_are_of_the_agents_as_they_were(agents):
     assert (worst["better"]["mean"], worst["worse"]["mean"]) == (0.5, 0.0)
     assert (best["better"]["mean"], best["worse"]["mean"]) == (0.0, 1.0)
     assert best["gain"]["low"] is None  # one lineage
-    claims = ascent.claims({"mine": {"groups": told}}, Groups())
+    claims = evidence_claims.latent_search_claims({"mine": {"groups": told}}, Groups())
     assert [claim["claim"] for claim in claims] == [
-        "held-out agents of below 50 are worth more after the ascent"
+        "held-out agents of below 50 score higher after the latent search"
     ]
 
 
@@ -107,8 +113,8 @@ def test_an_embedding_of_one_group_is_blind(fitted, agents, tmp_path):
     embedding, _ = fitted
     config = dataclasses.replace(embedding.config, group="best")
     blind: AgentEmbedding = dataclasses.replace(embedding, config=config)
-    assert not improvable(blind)
-    with pytest.raises(embrl.EmbrlError, match=r"group 'best'.*--group all"):
+    assert not supports_search(blind)
+    with pytest.raises(embrl.EmbrlError, match=r"must be all, got 'best'.*--group all"):
         embrl.improve_agents(agents, blind, out=tmp_path / "x")
     assert not (tmp_path / "x").exists()
 
@@ -116,11 +122,11 @@ def test_an_embedding_of_one_group_is_blind(fitted, agents, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["24"], "agents 0 to 23"),
-        (["--radius", "0"], "radius is 0"),
-        (["--radius", "nan"], "radius is nan"),
-        (["--episodes", "0"], "episodes is 0"),
-        (["--each", "0"], "each is 0"),
+        (["24"], "agents must be 0 to 23"),
+        (["--radius", "0"], "radius must be above 0, got 0"),
+        (["--radius", "nan"], "radius must be above 0, got nan"),
+        (["--episodes", "0"], "episodes must be 1 or more, got 0"),
+        (["--each", "0"], "each must be 1 or more, got 0"),
     ],
 )
 def test_bad_input_is_one_line_and_writes_nothing(improve, tmp_path, arguments, message):
@@ -133,6 +139,6 @@ def test_bad_input_is_one_line_and_writes_nothing(improve, tmp_path, arguments, 
 def test_a_folder_that_is_taken_is_left_alone(improve, agents, capsys):
     code, _, error = improve("0", *SHORT, "--out", agents.path)
     assert code == 2
-    assert "holds a population already" in error
+    assert "already holds a population" in error
     assert main(["agents", "improve"]) == 2
-    assert "improve what?" in capsys.readouterr().err
+    assert "POP must be" in capsys.readouterr().err

@@ -8,9 +8,15 @@ from small_agents import SMALL, pushers
 
 from embrl.agents import novelty as nv
 from embrl.agents.canonical import canonical, permuted
-from embrl.agents.decisions import LEAST, agreement, divergence, votes, votes_of
 from embrl.agents.embeddings.prior import fit_prior
-from embrl.agents.visits import visited
+from embrl.agents.episodes import visited_states
+from embrl.agents.similarity import (
+    MIN_PROBABILITY,
+    agreement,
+    divergence,
+    votes,
+    votes_from_probabilities,
+)
 from embrl.core.statistics import bootstrap_mean, bootstrap_ratio
 from embrl.envs.cart_pole import CartPoleConfig
 
@@ -26,7 +32,7 @@ def test_a_training_agent_is_not_new_however_its_units_are_numbered():
 
 
 def test_novelty_as_counted_by_hand(monkeypatch):
-    monkeypatch.setattr(nv, "ROWS", 3)
+    monkeypatch.setattr(nv, "CHUNK_AGENTS", 3)
     training, new = pushers(6, seed=1), pushers(4, seed=2)
     found = nv.novelty(SMALL, new, training, PROBES)
     unit = np.sqrt((training**2).sum(1).mean())
@@ -44,13 +50,13 @@ def test_novelty_as_counted_by_hand(monkeypatch):
 def test_trivial_generators():
     w = pushers(6)
     np.testing.assert_allclose(
-        np.sort(np.unique(nv.noisy(w, 50, 0.0).round(5), axis=0), axis=0),
+        np.sort(np.unique(nv.add_noise(w, 50, 0.0).round(5), axis=0), axis=0),
         np.sort(np.unique(w.round(5), axis=0), axis=0),
         atol=1e-5,
     )
-    far = nv.noisy(w, 4000, 2.0)
+    far = nv.add_noise(w, 4000, 2.0)
     np.testing.assert_allclose(far.std(0), np.sqrt(5) * w.std(0), rtol=0.1)
-    pairs = nv.averaged(w[:2], 10)
+    pairs = nv.average_pairs(w[:2], 10)
     np.testing.assert_allclose(pairs, np.tile((w[0] + w[1]) / 2, (10, 1)), rtol=1e-6)
 
 
@@ -61,12 +67,12 @@ def test_trivial_generators():
 )
 def test_how_far_above_the_frontier(novelty, expected):
     others = [(2.0, 100.0), (0.0, 500.0), (1.0, 400.0)]
-    assert nv.above(novelty, 490.0, others) == pytest.approx(expected)
+    assert nv.frontier_margin(novelty, 490.0, others) == pytest.approx(expected)
 
 
 def test_a_better_and_newer_point_dominates():
-    assert nv.above(0.1, 450.0, [(0.05, 100.0), (0.5, 480.0)]) == pytest.approx(-30)
-    assert nv.above(0.6, -80.0, [(0.5, -480.0)], floor=-500.0) == pytest.approx(420)
+    assert nv.frontier_margin(0.1, 450.0, [(0.05, 100.0), (0.5, 480.0)]) == pytest.approx(-30)
+    assert nv.frontier_margin(0.6, -80.0, [(0.5, -480.0)], floor=-500.0) == pytest.approx(420)
 
 
 def test_votes_know_no_sharpness():
@@ -76,10 +82,10 @@ def test_votes_know_no_sharpness():
     for factor in (0.01, 1.0, 3.0):
         np.testing.assert_allclose(votes(factor * logits), expected, rtol=1e-5)
         answers = jax.nn.softmax(factor * logits)
-        np.testing.assert_allclose(votes_of(answers), expected, rtol=1e-4)
+        np.testing.assert_allclose(votes_from_probabilities(answers), expected, rtol=1e-4)
     sure = jnp.array([[1.0, 0.0], [0.5, 0.5]])
-    assert np.isfinite(votes_of(sure)).all()
-    assert LEAST > 0
+    assert np.isfinite(votes_from_probabilities(sure)).all()
+    assert MIN_PROBABILITY > 0
     np.testing.assert_array_equal(votes(jnp.zeros((2, 2))), 0)
 
 
@@ -101,7 +107,7 @@ def test_visited_states_are_those_of_an_episode():
     """With all steps kept they are a trajectory, and a new one where it ends."""
     config = CartPoleConfig()
     env, w = config.build(), pushers(2)
-    states = np.asarray(visited(env, SMALL, w, jax.random.key(0), keep=64, steps=64))
+    states = np.asarray(visited_states(env, SMALL, w, jax.random.key(0), keep=64, steps=64))
     assert states.shape == (4, 64, 4)
     for mine, agent in zip(states, w, strict=True):
         for now, after in itertools.pairwise(mine):

@@ -18,7 +18,7 @@ from embrl.cli import main
 from embrl.config.defaults import default_config
 from embrl.config.run import as_json, from_json
 from embrl.core.errors import EmbrlError
-from embrl.envs.host import GymnasiumConfig, HostEnvironment
+from embrl.envs.gym import GymnasiumConfig, HostEnvironment
 
 
 def test_a_name_of_gymnasium_gives_settings_with_that_id():
@@ -31,7 +31,7 @@ def test_a_name_of_gymnasium_gives_settings_with_that_id():
     assert not envs.is_host(configured("gridworld"))
     assert envs.kind("gridworld") is envs.ENVIRONMENTS["gridworld"]
     assert config.build() is kind().build()
-    with pytest.raises(EmbrlError, match=r"env.id is Taxi-v4: here it is CartPole-v1"):
+    with pytest.raises(EmbrlError, match=r"env.id.*CartPole-v1.*Taxi-v4"):
         kind(id="Taxi-v4")
 
 
@@ -60,12 +60,15 @@ def test_arguments_reach_the_environment():
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"kwargs": {"render_mode": "human"}}, "env.kwargs: render_mode"),
-        ({"kwargs": {"max_episode_steps": 3}}, "its own setting, env.max-episode-steps"),
-        ({"kwargs": (("a", "1"), ("a", "2"))}, "has a twice"),
-        ({"kwargs": {"a": threading.Lock()}}, "give a plain value"),
+        ({"kwargs": {"render_mode": "human"}}, "env.kwargs.*render_mode"),
+        (
+            {"kwargs": {"max_episode_steps": 3}},
+            "env.kwargs.*max_episode_steps.*env.max-episode-steps",
+        ),
+        ({"kwargs": (("a", "1"), ("a", "2"))}, "env.kwargs.*a twice"),
+        ({"kwargs": {"a": threading.Lock()}}, "env.kwargs.*a = <unlocked"),
         ({"kwargs": {"wings": 2}}, "CartPole-v1 cannot be made: TypeError.*wings"),
-        ({"max_episode_steps": 0}, "env.max-episode-steps is 0"),
+        ({"max_episode_steps": 0}, "env.max-episode-steps.*0"),
         ({"wings": 2}, "unknown option of CartPole-v1 'wings'"),
     ],
 )
@@ -83,7 +86,7 @@ def test_settings_that_are_refused(options, said):
         ("cartpole", "did you mean cart_pole or CartPole-v1"),
         ("gridwrold", "did you mean gridworld or continuous_gridworld"),
         ("nobody/QQQQ-v0", "unknown environment"),
-        ("os:QQQQ-v0", "a name imports nothing: load the module by embrl --plugin os"),
+        ("os:QQQQ-v0", "os:QQQQ-v0.*embrl --plugin os .*QQQQ-v0"),
     ],
 )
 def test_unknown_names_offer_the_nearest_of_both_kinds(name, said):
@@ -94,7 +97,7 @@ def test_unknown_names_offer_the_nearest_of_both_kinds(name, said):
 def test_an_unknown_id_in_settings_offers_gymnasiums():
     with pytest.raises(EmbrlError, match="did you mean CartPole-v1"):
         GymnasiumConfig("CartPole-v12").build()
-    with pytest.raises(EmbrlError, match="Gymnasium has none like it"):
+    with pytest.raises(EmbrlError, match=r"QQQQQQQQ.*Gymnasium.*--plugin MODULE"):
         GymnasiumConfig("QQQQQQQQ").build()
 
 
@@ -142,13 +145,13 @@ def test_from_a_function_and_from_an_environment():
     registered = gymnasium.make("CartPole-v1", max_episode_steps=2)
     environment = HostEnvironment.of(TransformObservation(registered, lambda x: 2 * x, None))
     assert environment.name == "CartPole-v1"
-    with environment.open(1, 0) as lanes:
-        assert [lanes.step(np.array([0])).truncated[0] for _ in range(2)] == [False, True]
+    with environment.open(1, 0) as parallel:
+        assert [parallel.step(np.array([0])).truncated[0] for _ in range(2)] == [False, True]
     counting = Counting(end=9)
     pattern = TimeLimit(counting, 2)  # has no spec: copied as it stands
     pattern.reset(seed=0)
-    with HostEnvironment.of(pattern).open(2, 0) as lanes:
-        steps = [lanes.step(np.array([0, 0])) for _ in range(2)]
+    with HostEnvironment.of(pattern).open(2, 0) as parallel:
+        steps = [parallel.step(np.array([0, 0])) for _ in range(2)]
         assert steps[1].truncated.all()
         assert steps[1].observation[:, 1].tolist() == [2, 2]
     assert counting._now[1] == 0  # itself never stepped
@@ -157,11 +160,11 @@ def test_from_a_function_and_from_an_environment():
 def test_what_is_no_environment():
     locked = Counting()
     locked.lock = threading.Lock()  # type: ignore[attr-defined]
-    with pytest.raises(EmbrlError, match=r"Counting can be neither.*: pass a function"):
+    with pytest.raises(EmbrlError, match=r"Counting can be neither.*; pass a function"):
         HostEnvironment.of(locked)
     with pytest.raises(EmbrlError, match="is no environment"):
         HostEnvironment.of(3)  # type: ignore[arg-type]
-    with pytest.raises(EmbrlError, match=r"dict\(\) made dict"):
+    with pytest.raises(EmbrlError, match=r"dict\(\).*got dict"):
         HostEnvironment.of(dict)  # type: ignore[arg-type]
 
     class Watching(Counting):
@@ -169,7 +172,7 @@ def test_what_is_no_environment():
             super().__init__()
             self.observation_space = spaces.Box(0, 255, (8, 8, 3), np.uint8)
 
-    with pytest.raises(EmbrlError, match=r"^Watching: observations of Box.* no image encoder"):
+    with pytest.raises(EmbrlError, match=r"^Watching: observations .*got Box.* no image encoder"):
         HostEnvironment.of(Watching)
-    with pytest.raises(EmbrlError, match="envpool has its own environments"):
+    with pytest.raises(EmbrlError, match=r"vector.*Counting.*got envpool"):
         HostEnvironment.of(Counting, vector="envpool")

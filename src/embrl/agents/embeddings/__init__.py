@@ -5,9 +5,9 @@ from embrl.core.registry import Registry
 KINDS = Registry(
     "kind of agent embedding",
     {
-        "vae": "embrl.agents.embeddings.vae:Vae",
-        "behaviour": "embrl.agents.embeddings.behaviour:Behaviour",
-        "fingerprint": "embrl.agents.embeddings.fingerprint:Fingerprint",
+        "vae": "embrl.agents.embeddings.models:Vae",
+        "behaviour": "embrl.agents.embeddings.models:Behaviour",
+        "fingerprint": "embrl.agents.embeddings.models:Fingerprint",
     },
 )
-"""Name to a final class of `AgentModel`. A new kind is one file and one line here."""
+"""Name to a final class of `AgentModel`. Add a kind as a class in `models.py` and a line here."""

@@ -1,4 +1,4 @@
-"""What an embedding of agents is worth: what agents keep, and how good new ones are."""
+"""Quality of an embedding: what reconstructed agents keep, and how good new ones are."""
 
 import functools
 import os
@@ -11,15 +11,13 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from embrl.agents.architecture import Architecture
-from embrl.agents.decisions import agreement
 from embrl.agents.embeddings.embedding import AgentEmbedding
-from embrl.agents.embeddings.fit import ROWS, chosen
+from embrl.agents.embeddings.fit import CHUNK_AGENTS, select_agents
 from embrl.agents.embeddings.prior import fit_prior
-from embrl.agents.groups import Groups
+from embrl.agents.episodes import survival, visited_states
+from embrl.agents.groups import Groups, score_scale
 from embrl.agents.population import Population
-from embrl.agents.survival import survival
-from embrl.agents.visits import visited
-from embrl.agents.worth import worth_of
+from embrl.agents.similarity import agreement
 from embrl.core.statistics import Interval, bootstrap_ratio
 from embrl.core.types import Key
 from embrl.storage import files
@@ -27,10 +25,11 @@ from embrl.storage import files
 SUMMARY = "summary.json"
 FORMAT = 1
 
-MOST = 1_000
-"""Agents of a set that are measured; where there are more, that many drawn at random."""
+MAX_AGENTS = 1_000
+"""Maximum number of measured agents of a set; of more, that many are drawn at random."""
 
 EPISODES = 100
+"""Default number of evaluation episodes."""
 
 
 def evaluate(
@@ -40,28 +39,37 @@ def evaluate(
     *,
     groups: Groups | None = None,
     episodes: int = EPISODES,
-    most: int = MOST,
+    most: int = MAX_AGENTS,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Measures an embedding on the population it was fitted to and writes `summary.json` into its
-    folder.
+    """Measure an embedding on its population and write `summary.json` into its folder.
 
-    For every group of agents that the embedding is for: mean return (in Cart-Pole, survival in
-    steps) of original and reconstructed agents, of training lineages and held-out ones, over the
-    same episodes; the share of it that is kept, measured from `Worth.floor`; the share of the
+    For every group of agents of the embedding: mean return (in Cart-Pole, survival in steps) of
+    original and reconstructed agents, of training and held-out lineages, over the same episodes;
+    the fraction of it that is kept, measured from `ScoreScale.floor`; the fraction of the
     original's decisions, in states it visits, that its reconstruction takes too; and the return of
-    new agents, drawn from a prior that is fitted to the group's training agents. Intervals resample
+    new agents, drawn from a prior fitted to the group's training agents. Intervals resample
     lineages (new agents: agents).
 
-    **Returns** what is written.
+    Args:
+        embedding: embedding to measure.
+        population: population it was fitted to.
+        out: folder of the embedding.
+        groups: groups by mean return; None: Cart-Pole's, or the quartiles elsewhere.
+        episodes: evaluation episodes.
+        most: maximum number of measured agents of a set.
+        seed: random seed.
+
+    Returns:
+        The written summary.
     """
     key = jax.random.key(seed)
     playing, visiting, drawing = jax.random.split(key, 3)
     returns = population.table()["return_mean"]
     lineage = population.table()["lineage"]
     groups = groups or Groups.default(population.environment, returns)
-    agents = chosen(population, embedding.config, groups)
-    worth = worth_of(population)
+    agents = select_agents(population, embedding.config, groups)
+    score = score_scale(population)
     report: dict[str, Any] = {
         "format": FORMAT,
         "kind": embedding.kind,
@@ -71,8 +79,8 @@ def evaluate(
         "training_agents": len(agents.train),
         "held_out_agents": len(agents.held_out),
         "episodes": episodes,
-        "value": worth.name,
-        "floor": worth.floor,
+        "value": score.name,
+        "floor": score.floor,
         "bytes": _bytes(embedding),
         "groups": {},
     }
@@ -84,8 +92,8 @@ def evaluate(
         for side, row in (("training", agents.train), ("held_out", agents.held_out))
     }
     some = {at: np.sort(draw.permutation(row)[:most]) for at, row in sides.items() if len(row)}
-    # All at once: what is compiled depends on how many there are.
-    tried = reconstructed(
+    # All at once, as a program is compiled for each number of agents.
+    tried = evaluate_reconstructions(
         embedding, population.rows(np.concatenate([*some.values()])), playing, visiting, episodes
     )
     parts = np.split(np.stack(tried), np.cumsum([len(row) for row in some.values()])[:-1], axis=1)
@@ -93,7 +101,7 @@ def evaluate(
         entry = report["groups"].setdefault(groups.names[number], {})
         entry[side] = {
             "agents": len(sides[number, side]),
-            **_kept(Tried(*part), lineage[row], worth.floor),
+            **_kept(Reconstructions(*part), lineage[row], score.floor),
         }
     grouped = {
         number: embedding.encode(population.rows(row))
@@ -104,55 +112,56 @@ def evaluate(
     for number, z in grouped.items():
         drawn = fit_prior(z, seed).sample(jax.random.fold_in(drawing, number), most)
         new = np.concatenate([new, np.asarray(drawn)])
-    returns = returned(embedding, embedding.decode(new), playing, episodes)
+    returns = mean_returns(embedding, embedding.decode(new), playing, episodes)
     for number, found in zip(grouped, returns.reshape(-1, most), strict=True):
         entry = report["groups"][groups.names[number]]
         interval = as_json(bootstrap_ratio(found, np.ones(most), np.arange(most)))
-        trained = entry["training"]["original"]["mean"] - worth.floor
-        share = (float(found.mean()) - worth.floor) / trained if trained else float("nan")
+        trained = entry["training"]["original"]["mean"] - score.floor
+        share = (float(found.mean()) - score.floor) / trained if trained else float("nan")
         share = share if np.isfinite(share) else None
         entry["generated"] = {"agents": most, "survival": interval, "of_training": share}
     files.write_json(Path(out) / SUMMARY, report)
     return report
 
 
-class Tried(NamedTuple):
+class Reconstructions(NamedTuple):
     """Agents and their reconstructions."""
 
     before: Float[np.ndarray, " N"]
+    """Mean return of each original agent."""
     after: Float[np.ndarray, " N"]
-    """Mean return of both."""
+    """Mean return of its reconstruction."""
     agreement: Float[np.ndarray, " N"]
-    """Share of decisions that are the same, in states that the original visits."""
+    """Fraction of equal decisions, in states that the original visits."""
 
 
-def reconstructed(
+def evaluate_reconstructions(
     embedding: AgentEmbedding,
     w: Float[np.ndarray, "N size"],
     playing: Key,
     visiting: Key,
     episodes: int = EPISODES,
-) -> Tried:
-    """Encodes agents, decodes them, and lets both act."""
+) -> Reconstructions:
+    """Encode agents, decode them, and let both act."""
     architecture = embedding.architecture
     again = embedding.decode(embedding.encode(w))
     agreed = []
-    for start in range(0, len(w), ROWS):
-        one, other = (jnp.asarray(x[start : start + ROWS]) for x in (w, again))
+    for start in range(0, len(w), CHUNK_AGENTS):
+        one, other = (jnp.asarray(x[start : start + CHUNK_AGENTS]) for x in (w, again))
         key = jax.random.fold_in(visiting, start)
-        states = visited(embedding.env.build(), architecture, one, key)
+        states = visited_states(embedding.env.build(), architecture, one, key)
         agreed.append(_agreement(architecture, one, other, states))
-    return Tried(
-        returned(embedding, w, playing, episodes),
-        returned(embedding, again, playing, episodes),
+    return Reconstructions(
+        mean_returns(embedding, w, playing, episodes),
+        mean_returns(embedding, again, playing, episodes),
         np.concatenate(agreed),
     )
 
 
-def returned(
+def mean_returns(
     embedding: AgentEmbedding, w: Float[np.ndarray, "N size"], playing: Key, episodes: int
 ) -> Float[np.ndarray, " N"]:
-    """Mean return of each agent."""
+    """Return the mean return of each agent."""
     found = survival(embedding.env.build(), embedding.architecture, w, playing, episodes)
     return np.asarray(found.returns).mean(1)
 
@@ -162,7 +171,7 @@ def _agreement(architecture: Architecture, w: Array, other: Array, states: Array
     return agreement(architecture.logits(w, states), architecture.logits(other, states))
 
 
-def _kept(tried: Tried, lineage: Int[np.ndarray, " N"], floor: float) -> dict[str, Any]:
+def _kept(tried: Reconstructions, lineage: Int[np.ndarray, " N"], floor: float) -> dict[str, Any]:
     ones = np.ones(len(lineage))
     return {
         "measured": len(lineage),
@@ -175,13 +184,13 @@ def _kept(tried: Tried, lineage: Int[np.ndarray, " N"], floor: float) -> dict[st
 
 
 def as_json(interval: Interval) -> dict[str, float | None]:
-    """JSON knows no nan: what is not known is null."""
+    """Return an interval as JSON values; NaN becomes null."""
     values = {name: float(value) for name, value in interval._asdict().items()}
     return {name: value if np.isfinite(value) else None for name, value in values.items()}
 
 
 def _bytes(embedding: AgentEmbedding) -> dict[str, Any]:
-    """Of an agent's weights and of its embedding; of the decoder, which all agents share."""
+    """Return bytes of an agent's weights, of its embedding, and of the shared decoder."""
     leaves = jax.tree.leaves((embedding.model.decoder, embedding.model.weights))
     weights = 4 * embedding.architecture.size
     return {

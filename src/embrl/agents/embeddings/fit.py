@@ -1,4 +1,4 @@
-"""Fitting an embedding to a population: one loop for all kinds, saved as it goes."""
+"""Fit of an embedding to a population: one loop for all kinds, with checkpoints."""
 
 import dataclasses
 import json
@@ -15,19 +15,26 @@ from jaxtyping import Bool, Float, Int
 
 from embrl.agents.architecture import Architecture
 from embrl.agents.canonical import canonical
-from embrl.agents.decisions import size
 from embrl.agents.embeddings import KINDS, learning
-from embrl.agents.embeddings.config import FitConfig, from_json
-from embrl.agents.embeddings.embedding import FOLDER, AgentEmbedding, blank, load
-from embrl.agents.embeddings.learning import FitState, Material, Plan
+from embrl.agents.embeddings.embedding import (
+    FOLDER,
+    AgentEmbedding,
+    AgentFitConfig,
+    blank,
+    config_from_json,
+    load,
+)
+from embrl.agents.embeddings.learning import AgentFitPlan, AgentFitState, TrainingAgents
 from embrl.agents.embeddings.prior import fit_prior
+from embrl.agents.episodes import visited_states
 from embrl.agents.groups import Groups, split
 from embrl.agents.population import Population
-from embrl.agents.visits import visited
+from embrl.agents.similarity import size
 from embrl.core.errors import EmbrlError
 from embrl.core.types import Key
 from embrl.envs.environment import Environment
 from embrl.storage import checkpoint
+from embrl.training.loop import Progress
 
 CHECKPOINTS = "checkpoints"
 
@@ -37,22 +44,12 @@ SAVE_EVERY = 20.0
 WARM = 100
 """Steps over which the learning rate rises."""
 
-ROWS = 1024
+CHUNK_AGENTS = 1024
 """Agents that act at once."""
 
 
-class Progress(NamedTuple):
-    """How far a fit has come."""
-
-    done: int
-    total: int
-    """Gradient steps."""
-    measures: dict[str, float]
-    """The loss and its parts, means over the last chunk."""
-
-
-class Agents(NamedTuple):
-    """Rows of a population."""
+class AgentSplit(NamedTuple):
+    """Rows of a population: training agents and held-out agents."""
 
     train: Int[np.ndarray, " n"]
     held_out: Int[np.ndarray, " m"]
@@ -61,24 +58,30 @@ class Agents(NamedTuple):
 def fit(
     kind: str,
     population: Population,
-    config: FitConfig,
+    config: AgentFitConfig,
     out: str | os.PathLike[str],
     *,
-    watch: Callable[[Progress], None] = lambda _: None,
+    on_progress: Callable[[Progress], None] = lambda _: None,
     resume: bool = False,
     groups: Groups | None = None,
 ) -> AgentEmbedding:
-    """Fits an embedding of `kind` to the agents of `config.group`, into the folder `out`.
+    """Fit an embedding of `kind` to the agents of `config.group`, into the folder `out`.
 
-    The same settings give the same embedding, to the last bit, however often it is interrupted.
+    The same settings give the same embedding, bit for bit, however often it is interrupted.
 
-    Arguments:
-        resume: go on from the folder's last checkpoint; a finished one is returned as it is.
-        groups: of agents by mean return; None: Cart-Pole's, or the quartiles elsewhere.
+    Args:
+        kind: name in `embrl.agents.embeddings.KINDS`.
+        population: population of the agents.
+        config: settings.
+        out: folder to write.
+        on_progress: called after each chunk of gradient steps.
+        resume: continue from the folder's last checkpoint; a finished embedding is returned
+            unchanged.
+        groups: groups by mean return; None: Cart-Pole's, or the quartiles elsewhere.
 
     Raises:
-        EmbrlError: the population is too small, a group is unknown, `out` holds another fit, or
-            the loss is no longer finite.
+        EmbrlError: the population is too small, a group is unknown, `out` holds another fit, or the
+            loss is no longer finite.
     """
     model_class, out = KINDS[kind], Path(out)
     said = {
@@ -92,30 +95,32 @@ def fit(
     found = _found(out, resume, said)
     if resume and checkpoint.latest(out / FOLDER) is not None:
         return load(out)
-    agents = chosen(population, config, groups)
+    agents = select_agents(population, config, groups)
     if config.k > len(agents.train):
         raise EmbrlError(
-            f"k is {config.k}, but there are {len(agents.train)} training agents: choose less"
+            f"k must be at most the number of training agents, {len(agents.train)}, got {config.k}"
         )
     env, root = population.env.build(), jax.random.key(config.seed)
-    visiting, making, learning_key = jax.random.split(root, 3)
+    visiting, init_key, learning_key = jax.random.split(root, 3)
     architecture = population.architecture
     w = canonical(architecture, population.rows(agents.train))
-    material = gathered(env, architecture, w, visiting, config.keep)
+    material = collect_training_agents(env, architecture, w, visiting, config.keep)
     if found is None:
         model = model_class.make(
-            architecture, material.w, material.visited, config.k, config.hidden, making
+            architecture, material.w, material.visited, config.k, config.hidden, init_key
         )
         state = learning.start(model)
     else:
         like = jax.eval_shape(learning.start, blank(kind, architecture, config))
         state = jax.tree.map(jnp.asarray, checkpoint.read(found, like))
     state = _learn(
-        state, material, env, learning_key, _plan(config, model_class, w), out, said, watch
+        state, material, env, learning_key, _plan(config, model_class, w), out, said, on_progress
     )
     z = [
-        np.asarray(state.model.posterior(state.model.features(jnp.asarray(w[at : at + ROWS])))[0])
-        for at in range(0, len(w), ROWS)
+        np.asarray(
+            state.model.posterior(state.model.features(jnp.asarray(w[at : at + CHUNK_AGENTS])))[0]
+        )
+        for at in range(0, len(w), CHUNK_AGENTS)
     ]
     prior = fit_prior(np.concatenate(z), config.seed)
     embedding = AgentEmbedding(
@@ -125,8 +130,8 @@ def fit(
     return embedding
 
 
-def planned(out: str | os.PathLike[str]) -> tuple[str, FitConfig] | None:
-    """Kind and settings of the fit that was begun in a folder; None where there is none.
+def planned(out: str | os.PathLike[str]) -> tuple[str, AgentFitConfig] | None:
+    """Return kind and settings of the fit begun in a folder; None if there is none.
 
     Raises:
         EmbrlError: its checkpoint is damaged.
@@ -135,12 +140,15 @@ def planned(out: str | os.PathLike[str]) -> tuple[str, FitConfig] | None:
     if found is None:
         return None
     manifest, where = checkpoint.read_manifest(found), found / checkpoint.MANIFEST
-    return str(manifest.get("kind")), from_json(manifest.get("config"), where)
+    return str(manifest.get("kind")), config_from_json(manifest.get("config"), where)
 
 
-def chosen(population: Population, config: FitConfig, groups: Groups | None = None) -> Agents:
-    """Which agents an embedding learns from, and which of its group it never sees: whole lineages,
-    the same ones whatever the group.
+def select_agents(
+    population: Population, config: AgentFitConfig, groups: Groups | None = None
+) -> AgentSplit:
+    """Return an embedding's training agents, and the held-out agents of its group.
+
+    Whole lineages are held out, the same ones whatever the group.
 
     Raises:
         EmbrlError: the group is unknown, or empty on either side.
@@ -151,13 +159,13 @@ def chosen(population: Population, config: FitConfig, groups: Groups | None = No
     numbers = np.flatnonzero(mine & train), np.flatnonzero(mine & held_out)
     if not all(map(len, numbers)):
         raise EmbrlError(
-            f"{population.path} has {len(numbers[0])} agents to train on and {len(numbers[1])} to "
-            f"hold out in group {config.group!r}: there must be some of both"
+            f"group {config.group!r} of {population.path} must have agents to train on and to hold "
+            f"out, got {len(numbers[0])} and {len(numbers[1])}"
         )
     if len(numbers[0]) > config.agents:
         draw = np.random.default_rng(config.seed)
         numbers = np.sort(draw.choice(numbers[0], config.agents, replace=False)), numbers[1]
-    return Agents(*numbers)
+    return AgentSplit(*numbers)
 
 
 def in_group(
@@ -166,7 +174,7 @@ def in_group(
     group: str,
     groups: Groups | None = None,
 ) -> Bool[np.ndarray, " N"]:
-    """Whether each agent is in the group of that name (`FitConfig.group`).
+    """Return a mask of the agents in the group of that name (`AgentFitConfig.group`).
 
     Raises:
         EmbrlError: there is no such group.
@@ -178,30 +186,32 @@ def in_group(
     names |= {str(at): at for at in range(groups.count)} | {"best": groups.count - 1}
     if group not in names:
         raise EmbrlError(
-            f"unknown group {group!r}: choose all, best, 0 to {groups.count - 1}, or one of "
+            f"unknown group {group!r}; choose all, best, 0 to {groups.count - 1}, or one of "
             f"{', '.join(groups.names)}"
         )
     return groups.of(returns) == names[group]
 
 
-def gathered(
+def collect_training_agents(
     env: Environment,
     architecture: Architecture,
     w: Float[np.ndarray, "N size"],
     key: Key,
     keep: int,
-) -> Material:
-    """Agents with the states they visit, and the size of their logits there."""
+) -> TrainingAgents:
+    """Return agents with the states they visit, and the size of their logits there."""
     states, sizes = [], []
-    for start in range(0, len(w), ROWS):
-        part = jnp.asarray(w[start : start + ROWS])
-        states.append(visited(env, architecture, part, jax.random.fold_in(key, start), keep=keep))
+    for start in range(0, len(w), CHUNK_AGENTS):
+        part = jnp.asarray(w[start : start + CHUNK_AGENTS])
+        states.append(
+            visited_states(env, architecture, part, jax.random.fold_in(key, start), keep=keep)
+        )
         sizes.append(size(architecture.logits(part, states[-1])))
-    return Material(jnp.asarray(w), jnp.concatenate(sizes), jnp.concatenate(states))
+    return TrainingAgents(jnp.asarray(w), jnp.concatenate(sizes), jnp.concatenate(states))
 
 
-def _plan(config: FitConfig, model_class: type, w: np.ndarray) -> Plan:
-    return Plan(
+def _plan(config: AgentFitConfig, model_class: type, w: np.ndarray) -> AgentFitPlan:
+    return AgentFitPlan(
         batch=config.batch,
         states=config.states,
         working=min(config.working, len(w)),
@@ -214,15 +224,15 @@ def _plan(config: FitConfig, model_class: type, w: np.ndarray) -> Plan:
 
 
 def _learn(
-    state: FitState,
-    material: Material,
+    state: AgentFitState,
+    material: TrainingAgents,
     env: Environment,
     key: Key,
-    plan: Plan,
+    plan: AgentFitPlan,
     out: Path,
     said: dict[str, object],
-    watch: Callable[[Progress], None],
-) -> FitState:
+    on_progress: Callable[[Progress], None],
+) -> AgentFitState:
     saved = time.perf_counter()
     while (done := int(state.step)) < plan.steps:
         state, found = learning.chunk(state, material, env, key, plan)
@@ -230,32 +240,30 @@ def _learn(
         if not np.isfinite(values["loss"]).all():
             first = done + int(np.argmin(np.isfinite(values["loss"])))
             raise EmbrlError(
-                f"the loss is no longer finite at step {first}: try a smaller learning rate; "
-                "what was saved before is kept"
+                f"loss must be finite, got one that is not at step {first}; choose a smaller "
+                "learning_rate (earlier checkpoints are kept)"
             )
         done = min(int(state.step), plan.steps)
         if done == plan.steps or time.perf_counter() - saved > SAVE_EVERY:
             checkpoint.write(out / CHECKPOINTS, done, state, said)
             saved = time.perf_counter()
-        watch(Progress(done, plan.steps, {name: float(v.mean()) for name, v in values.items()}))
+        on_progress(Progress("fitting", done, plan.steps, float(values["loss"].mean())))
     return state
 
 
 def _found(out: Path, resume: bool, said: dict[str, object]) -> Path | None:
-    """The checkpoint to go on from.
+    """Return the checkpoint to resume from.
 
     Raises:
-        EmbrlError: there is one but it is not to be gone on from, or it is of another fit.
+        EmbrlError: there is one but `resume` is False, or it is of another fit.
     """
     found = checkpoint.latest(out / CHECKPOINTS)
     if found is None and checkpoint.latest(out / FOLDER) is None:
         if out.exists() and (not out.is_dir() or any(out.iterdir())) and not resume:
-            raise EmbrlError(
-                f"{out} is there and holds no embedding: choose an empty or new folder"
-            )
+            raise EmbrlError(f"{out} exists and is not an embedding; choose an empty or new folder")
         return None
     if not resume:
-        raise EmbrlError(f"{out} holds an embedding already: --resume goes on with it")
+        raise EmbrlError(f"{out} already holds an embedding; add --resume to continue it")
     if found is not None:
         manifest = checkpoint.read_manifest(found)
         before = {name: manifest.get(name) for name in said}
@@ -264,7 +272,7 @@ def _found(out: Path, resume: bool, said: dict[str, object]) -> Path | None:
         different = [name for name in said if before[name] != now[name]]
         if different:
             raise EmbrlError(
-                f"{out} is of another fit ({', '.join(different)} differ): choose another folder"
+                f"{out} holds another fit ({', '.join(different)} differ); choose another folder"
             )
     return found
 

@@ -1,4 +1,4 @@
-"""Where embeddings of agents lie: a mixture of Gaussians with full covariances."""
+"""Prior of embeddings: a mixture of Gaussians with full covariances."""
 
 import equinox as eqx
 import jax
@@ -9,17 +9,20 @@ from jaxtyping import Array, Float
 from embrl.core.types import Key
 
 COMPONENTS = (1, 2, 4, 8)
-"""Tried; the one with the least BIC (Schwarz 1978) is taken. One is a plain Gaussian."""
+"""Numbers of components to try.
+
+The one with the lowest BIC (Schwarz 1978) is taken. One is a plain Gaussian.
+"""
 
 ROUNDS = 50
-"""Of expectation and maximisation."""
+"""Iterations of expectation-maximization."""
 
 FLOOR = 1e-3
-"""Added to each component's variances, as a share of the mean variance of all."""
+"""Added to each component's variances, as a fraction of the mean variance of all."""
 
 
 class Prior(eqx.Module):
-    """p(z), fitted to the embeddings of the training agents."""
+    """Mixture p(z), fitted to the embeddings of the training agents."""
 
     shares: Float[Array, " M"]
     means: Float[Array, "M k"]
@@ -28,11 +31,11 @@ class Prior(eqx.Module):
 
     @property
     def mean(self) -> Float[Array, " k"]:
-        """Of the whole mixture."""
+        """Mean of the mixture."""
         return self.shares @ self.means
 
     def sample(self, key: Key, n: int, spread: float = 1.0) -> Float[Array, "n k"]:
-        """Draws of p(z), `spread` times as far from its mean as they come."""
+        """Sample p(z), with distances from its mean multiplied by `spread`."""
         choosing, drawing = jax.random.split(key)
         which = jax.random.categorical(choosing, jnp.log(self.shares), shape=(n,))
         noise = jax.random.normal(drawing, (n, self.means.shape[1]))
@@ -40,7 +43,7 @@ class Prior(eqx.Module):
         return self.mean + spread * (z - self.mean)
 
     def log_density(self, z: Float[Array, "N k"]) -> Float[Array, " N"]:
-        """Of each z, in nats."""
+        """Return the log density of each z, in nats."""
         found = _log_joint(
             np.asarray(z, np.float64),
             *(np.asarray(a, np.float64) for a in (self.shares, self.means, self.roots)),
@@ -49,7 +52,7 @@ class Prior(eqx.Module):
 
 
 def empty(k: int, components: int) -> Prior:
-    """A prior of that shape: standard normals."""
+    """Return a prior of that shape: standard normals."""
     return Prior(
         jnp.full(components, 1.0 / components),
         jnp.zeros((components, k)),
@@ -58,7 +61,7 @@ def empty(k: int, components: int) -> Prior:
 
 
 def fit_prior(z: Float[np.ndarray, "N k"], seed: int = 0) -> Prior:
-    """The mixture of one of `COMPONENTS` Gaussians that has the least BIC."""
+    """Fit the mixture of one of `COMPONENTS` Gaussians that has the lowest BIC."""
     z = np.asarray(z, np.float64)
     count, k = z.shape
     best: tuple[float, Prior] | None = None
@@ -92,7 +95,7 @@ def _maximise(
 def _of(
     z: np.ndarray, mine: Float[np.ndarray, "N M"], floor: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Shares, means and covariances' roots, when the components own so much of each point."""
+    """Return weights, means and Cholesky factors for given responsibilities `mine`."""
     counts = mine.sum(0) + 1e-9
     means = mine.T @ z / counts[:, None]
     apart = z - means[:, None]

@@ -10,8 +10,7 @@ import numpy as np
 from embrl.core.errors import EmbrlError
 from embrl.core.types import Transition
 from embrl.data.sources.recorded import Recorded, Where, checked, finite, flags, inferred
-from embrl.envs.host.actions import Actions
-from embrl.envs.host.observations import Observations
+from embrl.envs.gym.flatten import Actions, Observations
 
 ALIASES = {
     "observation": ("observation", "observations", "obs"),

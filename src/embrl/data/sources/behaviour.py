@@ -10,7 +10,7 @@ from embrl.core.errors import EmbrlError
 from embrl.core.spaces import check_action
 from embrl.core.types import Key, Transition
 from embrl.envs import Environment
-from embrl.envs.host import HostEnvironment
+from embrl.envs.gym import HostEnvironment
 
 Behaviour = Callable[[Any], Any]
 """An action for an observation; of Gymnasium's environments, both as those have them."""

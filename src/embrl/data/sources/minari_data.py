@@ -9,7 +9,7 @@ import numpy as np
 from embrl.core.errors import EmbrlError, require
 from embrl.data.sources.arrays import UNSAID, Given, converted
 from embrl.data.sources.recorded import Recorded, Where
-from embrl.envs.host.leaves import assembled, leaves
+from embrl.envs.gym.flatten import assembled, leaves
 
 PREFIX = "minari:"
 """Before a data set's id."""

@@ -10,7 +10,7 @@ from gymnasium import spaces
 
 from embrl.core.errors import EmbrlError
 from embrl.core.types import Transition
-from embrl.envs.host.leaves import assembled, leaves
+from embrl.envs.gym.flatten import assembled, leaves
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -1,7 +1,6 @@
-"""A shop whose customers buy what the log says they would, or what they are shown."""
+"""The recommender environment, and reference policies that know its purchase model."""
 
 import dataclasses
-import math
 from typing import ClassVar, NamedTuple
 
 import equinox as eqx
@@ -12,74 +11,78 @@ from jaxtyping import Array, Float, Int
 
 from embrl.core.errors import EmbrlError
 from embrl.core.types import Action, Key, TimeStep
+from embrl.envs.checks import check_number, check_whole
 from embrl.envs.environment import Environment
 from embrl.envs.recommender.ngram import NGram
 from embrl.envs.recommender.purchases import Purchases, read_purchases
 
 MIN_PURCHASES = 100
-"""The paper's: rarer items are left out."""
+"""Default of `min_purchases`, the paper's: rarer items are left out."""
+
+EPISODES = 8000
+"""Number of episodes of each reference policy."""
+
+BATCH = 250
+"""Number of episodes played at a time, each with a few rows of K floats."""
+
+POLICIES = ("likeliest", "oracle", "lookahead")
+"""Names of the reference policies, see `Recommender.references`."""
 
 
 @dataclasses.dataclass(frozen=True)
 class RecommenderConfig:
-    """The n-gram recommender of Pritz et al. (2021, A.4.1), after Shani et al. (2005).
+    """Settings of the n-gram recommender (Pritz et al. 2021, A.4.1, after Shani et al. 2005).
 
     The state is the last two items bought, the action the item to recommend, which makes that
-    item alpha times as likely to be bought next. The reward is the price of what is bought.
+    item alpha times as likely to be bought next. The reward is the price of the item bought.
     """
 
     named_factor: ClassVar[int] = 1
-    """Actions name items, and so does the last item bought (`embrl.envs.environment`)."""
+    """Index of the factor that actions name: both are items (`embrl.envs.environment`)."""
 
     data: str = ""
-    """The purchase log, CSV or Parquet, with columns user, ts, item, price (and line), or
+    """Path of the purchase log, CSV or Parquet, with columns user, ts, item, price (and line), or
     event_time, event_type, product_id, price, user_id."""
     min_purchases: int | None = None
-    """Keep the items bought at least this often; 100, unless top_items is given."""
+    """Fewest purchases of an item that is kept; None: 100, unless top_items is given."""
     top_items: int | None = None
-    """Keep this many items, the most bought ones; instead of min_purchases."""
+    """Number of items to keep, the most bought ones; instead of min_purchases."""
     min_user_purchases: int = 3
-    """Then keep the users who bought at least this many of these items."""
+    """Fewest purchases, of the items kept, of a user who is kept; at least 1."""
     alpha: float = 3.0
-    """What a recommendation multiplies the item's probability by, before all are normalised."""
+    """Factor on the probability of a recommended item, before normalisation; at least 1."""
     added_probability: float = 0.0
-    """What it then adds to it, before all are normalised; .05 in the paper's released code."""
+    """Term added to the probability of a recommended item, before normalisation, 0 to 1; .05 in
+    the paper's released code."""
     mixture: float = 0.5
-    """Weight of the last two items in the probabilities; the rest goes by the last one."""
+    """Weight of the last two items in the probabilities, 0 to 1, against the last item alone."""
     smoothing: float = 10.0
-    """How many purchases the item frequencies count for beside what followed the last item."""
+    """Number of purchases that the item frequencies count for beside the counts of what followed
+    the last item; at least 0."""
     step_limit: int = 20
-    """Steps until an episode is truncated."""
+    """Steps until an episode is truncated, at least 1."""
 
     def build(self) -> "Recommender":
-        """Reads the log and makes the environment.
+        """Read the log and make the environment.
 
         Raises:
-            EmbrlError: a field is out of range, or the log is bad; the message says where.
+            EmbrlError: If a setting is out of range or the log is bad; the message says where.
         """
         if not self.data:
-            raise EmbrlError("env.data is not given: name a purchase log, a CSV or Parquet file")
+            raise EmbrlError("env.data must be a purchase log, a CSV or Parquet file, got none")
         if self.min_purchases is not None and self.top_items is not None:
             raise EmbrlError(
-                f"env.min-purchases {self.min_purchases} and env.top-items {self.top_items} "
-                "exclude each other: give one"
+                "env.min-purchases and env.top-items exclude each other, got "
+                f"{self.min_purchases} and {self.top_items}; give one"
             )
         for name in ("min_purchases", "top_items", "min_user_purchases", "step_limit"):
             value = getattr(self, name)
-            if value is not None and value < 1:
-                raise EmbrlError(f"env.{_flag(name)} is {value}: choose 1 or more")
-        for name, lowest, highest in [
-            ("alpha", 1.0, math.inf),
-            ("added_probability", 0.0, 1.0),
-            ("mixture", 0.0, 1.0),
-            ("smoothing", 0.0, math.inf),
-        ]:
-            value = getattr(self, name)
-            if not (math.isfinite(value) and lowest <= value <= highest):
-                choice = (
-                    f"{lowest:g} or more" if highest == math.inf else f"{lowest:g} to {highest:g}"
-                )
-                raise EmbrlError(f"env.{_flag(name)} is {value}: choose {choice}")
+            if value is not None:
+                check_whole(name, value, 1)
+        check_number("alpha", self.alpha, 1.0)
+        check_number("added_probability", self.added_probability, 0.0, 1.0)
+        check_number("mixture", self.mixture, 0.0, 1.0)
+        check_number("smoothing", self.smoothing, 0.0)
         default = MIN_PURCHASES if self.top_items is None else None
         purchases = read_purchases(
             self.data,
@@ -91,14 +94,14 @@ class RecommenderConfig:
 
 
 class RecommenderState(NamedTuple):
-    """The last two items bought, the older one first, and the steps taken."""
+    """State of the recommender: the last two items, the older first, and the steps taken."""
 
     items: Int[Array, "2"]
     steps: Int[Array, ""]
 
 
 class Recommender(Environment):
-    """See `RecommenderConfig`. Items are numbered as in `Purchases`."""
+    """The recommender of `RecommenderConfig`; items are numbered as in `Purchases`."""
 
     model: NGram
     prices: Float[Array, " K"]
@@ -115,23 +118,25 @@ class Recommender(Environment):
 
     @property
     def observation_space(self) -> spaces.MultiDiscrete:
-        """The older of the last two items, and the last."""
+        """The item bought before last, and the item bought last."""
         return spaces.MultiDiscrete([self.model.items] * 2)
 
     @property
     def action_space(self) -> spaces.Discrete:
-        """The items."""
+        """All items."""
         return spaces.Discrete(self.model.items)
 
     def reset(self, key: Key) -> tuple[RecommenderState, Int[Array, "2"]]:
-        """Two items, each uniform over all."""
+        """Start an episode with two items, each drawn uniformly."""
         items = jax.random.randint(key, (2,), 0, self.model.items, jnp.int32)
         return RecommenderState(items, jnp.int32(0)), items
 
     def step(
         self, key: Key, state: RecommenderState, action: Action
     ) -> tuple[RecommenderState, TimeStep]:
-        """The customer buys item c with probability
+        """Recommend an item; the customer buys one.
+
+        Item c is bought with probability
 
             (P(c) + boost [c = action]) / (1 + boost),  boost = (alpha - 1) P(action) + added
 
@@ -155,17 +160,97 @@ class Recommender(Environment):
         )
 
     def boost(self, probability: Float[Array, "*any"]) -> Float[Array, "*any"]:
-        """What a recommendation adds to P of its item, before normalisation."""
+        """Return the probability added to a recommended item, before normalisation."""
         return (self.alpha - 1) * probability + self.added_probability
 
     def references(self, key: Key) -> dict[str, float]:
-        """Mean returns of `likeliest`, and of oracles that know the model (see
-        `embrl.envs.recommender.oracle`).
+        """Return mean returns over `EPISODES` episodes, all policies meeting the same customers.
+
+        `likeliest_return`: recommend the most likely next item. `oracle_return`: recommend for the
+        highest expected price of the next purchase. `lookahead_return`: add to that price what
+        `chain_values` expects from there on. `best_known_return`: the best of these.
         """
-        from embrl.envs.recommender.oracle import references
+        returns = jax.jit(policy_returns, static_argnums=2)(self, key, EPISODES)
+        found = {
+            f"{policy}_return": float(mean)
+            for policy, mean in zip(POLICIES, returns.mean(axis=1), strict=True)
+        }
+        return found | {"best_known_return": max(found.values())}
 
-        return references(self, key)
+
+def policy_returns(
+    environment: Recommender, key: Key, episodes: int
+) -> Float[Array, "policies episodes"]:
+    """Return the returns of `POLICIES` in whole episodes.
+
+    Args:
+        environment: The recommender, whose purchase model the policies know.
+        key: Random key; every policy meets the same customers.
+        episodes: Number of episodes of each policy.
+    """
+    prices, values = environment.prices, chain_values(environment)
+
+    def recommend(policy: Int[Array, ""], state: RecommenderState) -> Int[Array, ""]:
+        row = environment.model.distribution(environment.model.context(*state.items))
+        later = jnp.where(policy == POLICIES.index("lookahead"), values[state.steps + 1], 0.0)
+        expected = expected_value(environment, row, prices + later)
+        return jnp.where(policy == POLICIES.index("likeliest"), row, expected).argmax()
+
+    def episode(policy: Int[Array, ""], key: Key) -> Float[Array, ""]:
+        def step(state: RecommenderState, key: Key) -> tuple[RecommenderState, Array]:
+            state, time_step = environment.step(key, state, recommend(policy, state))
+            return state, time_step.reward
+
+        reset_key, step_key = jax.random.split(key)
+        state, _ = environment.reset(reset_key)
+        _, rewards = jax.lax.scan(step, state, jax.random.split(step_key, environment.step_limit))
+        return rewards.sum()
+
+    def returns(policy: Int[Array, ""]) -> Float[Array, " episodes"]:
+        keys = jax.random.split(key, episodes)
+        return jax.lax.map(lambda key: episode(policy, key), keys, batch_size=BATCH)
+
+    return jax.lax.map(returns, jnp.arange(len(POLICIES)))
 
 
-def _flag(field: str) -> str:
-    return field.replace("_", "-")
+def expected_value(
+    environment: Recommender, row: Float[Array, " K"], value: Float[Array, " K"]
+) -> Float[Array, " K"]:
+    """Return the expected value of the next purchase under each recommendation.
+
+    With `boost` as in `Recommender.step`, recommending item a makes that
+
+        (sum_c P(c) value(c) + boost(a) value(a)) / (1 + boost(a))
+
+    Args:
+        environment: The recommender.
+        row: Probabilities P of the next item without a recommendation.
+        value: Value of each item, if it is bought.
+    """
+    boost = environment.boost(row)
+    return (row @ value + boost * value) / (1 + boost)
+
+
+def chain_values(environment: Recommender) -> Float[Array, "step_limit+1 K"]:
+    """Compute values by value iteration on the chain that remembers only the last item.
+
+    Takes K^2 floats of memory.
+
+    Returns:
+        Expected return of the best recommendations from 0, 1, ..., step_limit steps on, for each
+        last item.
+    """
+    model = environment.model
+    chain = jax.lax.map(
+        lambda last: model.distribution(model.unseen(last)), jnp.arange(model.items)
+    )
+
+    def earlier(value: Float[Array, " K"], _: None) -> tuple[Array, Array]:
+        def best(row: Float[Array, " K"]) -> Float[Array, ""]:
+            return expected_value(environment, row, environment.prices + value).max()
+
+        return jax.lax.map(best, chain), value
+
+    end = jnp.zeros_like(environment.prices)
+    first, later = jax.lax.scan(earlier, end, None, environment.step_limit)
+    return jnp.concatenate([later, first[None]])[::-1]

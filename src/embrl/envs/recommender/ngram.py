@@ -1,7 +1,7 @@
-"""The purchase model: how likely each item is bought next, given the last two.
+"""The purchase model: the probability of each next item, given the last two.
 
-With n(b) the times that anything followed item b, n(bc) the times that c did, n(abc) the times
-that c followed a and b, and f the share of each item in all purchases:
+Let n(b) be the number of times that anything followed item b, n(bc) that c did, n(abc) that c
+followed a and b, and f the fraction of each item among all purchases:
 
     last-item(c | b)     = (n(bc) + smoothing f(c)) / (n(b) + smoothing)
     last-two(c | a, b)   = n(abc) / sum_c n(abc)
@@ -9,9 +9,9 @@ that c followed a and b, and f the share of each item in all purchases:
 
 and P is last-item alone where a and b were never followed by anything.
 
-The model *is* the log: every purchase with the two that the same user made next, sorted. A count
-is then the length of a range of rows, and to sample from counts is to pick a row of that range,
-exactly and without any table over pairs of items. Memory grows with the purchases alone.
+The model *is* the log: every purchase with the next two of the same user, sorted. A count is then
+the length of a range of rows, and sampling from counts is picking a row of that range, exactly and
+without any table over pairs of items. Memory grows with the purchases alone.
 """
 
 from typing import NamedTuple
@@ -26,42 +26,51 @@ from embrl.envs.recommender.purchases import Purchases
 
 
 class Context(NamedTuple):
-    """What is known of a pair (older, last); the rows are those of `NGram.triples`."""
+    """Counts and rows (of `NGram.triples`) for a pair of items (older, last)."""
 
     last: Int[Array, ""]
+    """The last item."""
     begin: Int[Array, ""]
-    """The first row of older, last."""
+    """First row of the pair."""
     followed: Int[Array, ""]
-    """How many rows of older, last have a third item: the sum of n(abc)."""
+    """Number of rows of the pair with a third item: the sum of n(abc)."""
     last_followed: Int[Array, ""]
-    """How many rows of last have a second item: n(b)."""
+    """Number of rows of the last item with a second item: n(b)."""
 
 
 class NGram(eqx.Module):
-    """The model above, for K items and N purchases. See `from_purchases`."""
+    """The purchase model for K items and N purchases; see `from_purchases`."""
 
     triples: Int[Array, "3 N"]
-    """Each purchase and the next two of the same user, or K where there is none; the columns in
-    lexicographic order."""
+    """Each purchase and the next two of the same user, or K where there is none, in lexicographic
+    order."""
     starts: Int[Array, " K+1"]
-    """Where the rows of each first item start."""
+    """First row of each first item."""
     followed: Int[Array, " K"]
-    """n(b): how many rows of each first item have a second."""
+    """Number of rows of each first item with a second item, n(b)."""
     pair_counts: Int[Array, " N"]
-    """At the first row of each pair: how many rows it has."""
+    """Number of rows of each pair, at its first row."""
     pair_followed: Int[Array, " N"]
-    """At the first row of each pair: how many of its rows have a third item."""
+    """Number of rows of each pair with a third item, at its first row."""
     triple_counts: Int[Array, " N"]
-    """At the first row of each triple: how many rows it has."""
+    """Number of rows of each triple, at its first row."""
     mixture: Float[Array, ""]
+    """Weight of the last two items, 0 to 1."""
     smoothing: Float[Array, ""]
+    """Number of purchases that the item frequencies count for."""
     search_steps: tuple[int, int] = eqx.field(static=True)
-    """Halvings that find a second among the rows of any first item, and a third among those of
-    any pair."""
+    """Number of halvings that find a second item among the rows of any first item, and a third
+    among those of any pair."""
 
     @classmethod
     def from_purchases(cls, purchases: Purchases, mixture: float, smoothing: float) -> "NGram":
-        """Sorts the log. `mixture` is in [0, 1], `smoothing` 0 or more."""
+        """Build the model by sorting the log.
+
+        Args:
+            purchases: The log.
+            mixture: Weight of the last two items, 0 to 1.
+            smoothing: Number of purchases that the item frequencies count for, at least 0.
+        """
         items, count = purchases.items, len(purchases.names)
         triples = np.full((3, len(items)), count, np.int32)
         triples[0] = items
@@ -93,21 +102,21 @@ class NGram(eqx.Module):
 
     @property
     def items(self) -> int:
-        """K, the number of items."""
+        """Number of items, K."""
         return self.followed.shape[0]
 
     def context(self, older: Int[Array, ""], last: Int[Array, ""]) -> Context:
-        """Looks a pair up, once for any number of questions about it."""
+        """Look up a pair of items, once for any number of questions about it."""
         row = self._find(1, self.starts[older], self.starts[older + 1], last)
         followed = jnp.where(row >= 0, self.pair_followed[row], 0)
         return Context(last, row, followed, self.followed[last])
 
     def unseen(self, last: Int[Array, ""]) -> Context:
-        """The context of a pair that was never seen, so that P is last-item(. | last)."""
+        """Return the context of a pair that was never seen, so that P is last-item(. | last)."""
         return Context(last, jnp.int32(0), jnp.int32(0), self.followed[last])
 
     def probability(self, context: Context, item: Int[Array, ""]) -> Float[Array, ""]:
-        """P(item | older, last)."""
+        """Return P(item | older, last)."""
         begin, end = self.starts[context.last], self.starts[context.last + 1]
         row = self._find(1, begin, end, item)
         pair_count = jnp.where(row >= 0, self.pair_counts[row], 0)
@@ -125,8 +134,12 @@ class NGram(eqx.Module):
     def sample(
         self, context: Context, uniform: Float[Array, ""], bits: UInt[Array, ""]
     ) -> Int[Array, ""]:
-        """An item with distribution P(. | older, last), from a number uniform in [0, 1) that
-        chooses among last-two, last-item and frequencies, and 32 random bits that choose a row.
+        """Draw an item with distribution P(. | older, last).
+
+        Args:
+            context: The pair of items.
+            uniform: Number in [0, 1) that chooses among last-two, last-item and frequencies.
+            bits: 32 random bits that choose a row.
         """
         two, one, _ = self._weights(context)
         column = 2 - (uniform >= two).astype(jnp.int32) - (uniform >= two + one)
@@ -135,33 +148,35 @@ class NGram(eqx.Module):
             [jnp.int32(self.triples.shape[1]), context.last_followed, context.followed]
         )[column]
         # The remainder favours low rows by less than size / 2^32. A column without rows has no
-        # weight; the 1 only keeps a division by 0 out of results that nobody uses.
+        # weight; the 1 only avoids a division by 0 in results that are not used.
         row = begin + (bits % jnp.maximum(size, 1).astype(jnp.uint32)).astype(jnp.int32)
         return self.triples[column, row]
 
     def distribution(self, context: Context) -> Float[Array, " K"]:
-        """P(. | older, last). For oracles: stepping never looks at every item."""
+        """Return P(. | older, last). For reference policies: stepping never looks at every item."""
         return jax.vmap(self.probability, (None, 0))(context, jnp.arange(self.items))
 
     def _weights(
         self, context: Context
     ) -> tuple[Float[Array, ""], Float[Array, ""], Float[Array, ""]]:
-        """What last-two, last-item counts and frequencies weigh; they sum to 1."""
+        """Return the weights of last-two counts, last-item counts and frequencies; sum 1."""
         two = jnp.where(context.followed > 0, self.mixture, 0.0)
         # After an item that nothing followed, without smoothing, only the frequencies are left.
         total = context.last_followed + self.smoothing
-        share = context.last_followed / jnp.where(total > 0, total, 1.0)
-        return two, (1 - two) * share, (1 - two) * (1 - share)
+        fraction = context.last_followed / jnp.where(total > 0, total, 1.0)
+        return two, (1 - two) * fraction, (1 - two) * (1 - fraction)
 
     def _find(
         self, column: int, begin: Int[Array, ""], end: Int[Array, ""], item: Int[Array, ""]
     ) -> Int[Array, ""]:
-        """The first of the rows begin to end (without it), sorted by `column`, that holds `item`;
-        -1 where there is none.
+        """Find the first row from `begin` to before `end`, sorted by `column`, with `item`.
+
+        Returns:
+            The row; -1 if there is none.
         """
         values = self.triples[column]
         row = begin
-        # Written out: XLA makes one kernel of it on the CPU, five times as fast as a loop.
+        # Unrolled: XLA makes one kernel of it on the CPU, five times as fast as a loop.
         for step in (1 << halving for halving in reversed(range(self.search_steps[column - 1]))):
             further = row + step
             row = jnp.where((further < end) & (values[further - 1] < item), further, row)
@@ -169,6 +184,6 @@ class NGram(eqx.Module):
 
 
 def _run_sums(new_run: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """The sum of `values` over each run, at each row of it. int64 `[N]`."""
+    """Return the sum of `values` over each run, at each of its rows; int64 `[N]`."""
     sums = np.add.reduceat(values.astype(np.int64), np.flatnonzero(new_run))
     return sums[np.cumsum(new_run) - 1]

@@ -1,4 +1,4 @@
-"""Purchase logs: CSV or Parquet in, arrays of purchases in their order out."""
+"""Purchase logs, read from CSV or Parquet into arrays in order of purchase."""
 
 import contextlib
 import csv
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 
 
 class Schema(NamedTuple):
-    """What a log calls the columns that are read from it."""
+    """Names, in a log, of the columns that are read."""
 
     user: str
     ts: str
     item: str
     price: str
     event: str | None = None
-    """Where there is such a column, the purchases are its rows `purchase`."""
+    """Column of which only the rows `purchase` are read; None: all rows are purchases."""
 
     def columns(self) -> list[str]:
-        """The columns that the log must have."""
+        """Return the columns that the log must have."""
         return [name for name in self if name is not None]
 
 
@@ -34,32 +34,32 @@ SCHEMAS = (
     Schema("user", "ts", "item", "price"),
     Schema("user_id", "event_time", "product_id", "price", "event_type"),
 )
-"""The schemas that are accepted: a plain one, and that of the paper's data (Kechinov 2019)."""
+"""Schemas that are accepted: a plain one, and that of the paper's data (Kechinov 2019)."""
 
 LINE = "line"
-"""Optional: the order of purchases with one timestamp. Else it is their order in the file."""
+"""Optional column: order of purchases with equal timestamps; without it, that in the file."""
 
 TIME_FORMATS = ("%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%d")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Purchases:
-    """The purchases that are left after filtering, in order of (user, time, line).
+    """Purchases left after filtering, in order of (user, time, line).
 
-    Items are numbered from the most bought one down; where two were bought equally often, the
-    one that stands first in the log comes first.
+    Items are numbered from the most bought one down; of two bought equally often, the first in the
+    log comes first.
     """
 
     users: np.ndarray
-    """int32 `[N]`, ascending: which user, counted from 0."""
+    """User of each purchase, from 0, ascending; int32 `[N]`."""
     items: np.ndarray
-    """int32 `[N]`: which item."""
+    """Item of each purchase; int32 `[N]`."""
     names: tuple[str, ...]
-    """What the log calls each of the K items."""
+    """Name of each of the K items in the log."""
     prices: np.ndarray
-    """float64 `[K]`: the median of the prices that each item was sold at."""
+    """Median price of each item; float64 `[K]`."""
     unpriced: int
-    """How many purchases of the log were left out because their price was 0 or less."""
+    """Number of purchases left out because their price was 0 or less."""
 
 
 def read_purchases(
@@ -69,22 +69,27 @@ def read_purchases(
     top_items: int | None = None,
     min_user_purchases: int = 3,
 ) -> Purchases:
-    """Reads a purchase log, CSV (also gzipped) or Parquet, in one of `SCHEMAS`.
+    """Read a purchase log, CSV (also gzipped) or Parquet, in one of `SCHEMAS`.
 
-    Purchases at a price of 0 or less are gifts and corrections, not sales, and are left out. Of
-    the rest, the items bought at least `min_purchases` times are kept, or the `top_items` most
-    bought ones (or all, without either); then the users with at least `min_user_purchases`
-    purchases of these. Items are never dropped afterwards, so that there are `top_items` of them.
+    Purchases at a price of 0 or less are gifts and corrections, not sales, and are left out. Items
+    are filtered first, then users. Items are never dropped afterwards, so that there are
+    `top_items` of them. Without `min_purchases` and `top_items` all items are kept.
+
+    Args:
+        path: The log.
+        min_purchases: Fewest purchases of an item that is kept.
+        top_items: Number of items to keep, the most bought ones.
+        min_user_purchases: Fewest purchases, of the items kept, of a user who is kept.
 
     Raises:
-        EmbrlError: the file cannot be read, a row is bad (the message names it), or no purchase
+        EmbrlError: If the file cannot be read, a row is bad (the message names it), or no purchase
             is left.
     """
     path = Path(path)
     log = _load(path)
     sold = log.filter(log["price"] > 0)
     if not len(sold):
-        raise EmbrlError(f"{path} has no purchase at a price above 0")
+        raise EmbrlError(f"{path} must have a purchase at a price above 0, got none")
     catalogue = _catalogue(path, sold, min_purchases, top_items)
     return _in_order(path, sold, catalogue, min_user_purchases, unpriced=len(log) - len(sold))
 
@@ -92,7 +97,7 @@ def read_purchases(
 def _catalogue(
     path: Path, sold: "pl.DataFrame", min_purchases: int | None, top_items: int | None
 ) -> "pl.DataFrame":
-    """The items that are kept, most bought first, with their numbers (`code`) and `price`."""
+    """Return the items that are kept, most bought first, with their number `code` and `price`."""
     pl = require("polars", "data")
     items = (
         sold.group_by("item")
@@ -102,7 +107,7 @@ def _catalogue(
     if top_items is not None:
         if top_items > len(items):
             raise EmbrlError(
-                f"env.top-items is {top_items}: {path} has {len(items)} items, choose at most that"
+                f"env.top-items must be at most the {len(items)} items of {path}, got {top_items}"
             )
         items = items[:top_items]
     if min_purchases is not None:
@@ -110,8 +115,8 @@ def _catalogue(
         items = items.filter(pl.col("count") >= min_purchases)
         if not len(items):
             raise EmbrlError(
-                f"env.min-purchases is {min_purchases}: no item of {path} was bought that often, "
-                f"choose at most {most}"
+                f"env.min-purchases must be at most {most}, the most purchases of an item in "
+                f"{path}, got {min_purchases}"
             )
     return items.select("item", "price").with_row_index("code")
 
@@ -130,8 +135,8 @@ def _in_order(
     kept = kept.filter(per_user >= min_user_purchases).sort("user", "ts", LINE, "row")
     if not len(kept):
         raise EmbrlError(
-            f"env.min-user-purchases is {min_user_purchases}: no user of {path} bought that many "
-            f"of the {len(catalogue)} items that are kept, choose at most {most}"
+            f"env.min-user-purchases must be at most {most}, the most purchases by a user of the "
+            f"{len(catalogue)} items kept of {path}, got {min_user_purchases}"
         )
     return Purchases(
         users=kept["user"].rle_id().to_numpy().astype(np.int32),
@@ -143,8 +148,10 @@ def _in_order(
 
 
 def _load(path: Path) -> "pl.DataFrame":
-    """The purchases of a log: columns row (from 0, as in the file), user, ts, line, item, price;
-    all of them checked, ts as an integer.
+    """Load the purchases of a log, checked.
+
+    Returns:
+        Columns row (from 0, as in the file), user, ts (integer), line, item and price.
     """
     pl = require("polars", "data")
     try:
@@ -153,7 +160,7 @@ def _load(path: Path) -> "pl.DataFrame":
         parquet = head.startswith(b"PAR1")
         binary = b"\0" in head and not _gzipped(head)
         if not parquet and (binary or path.suffix == ".parquet"):
-            raise EmbrlError(f"{path} is neither CSV nor Parquet, or it is damaged: give one")
+            raise EmbrlError(f"{path} must be an undamaged CSV or Parquet file")
         if parquet:
             scan = pl.scan_parquet(path, row_index_name="row", glob=False)
         else:
@@ -175,12 +182,13 @@ def _load(path: Path) -> "pl.DataFrame":
         raw = raw.filter(~pl.all_horizontal(pl.col(*named).is_null()))
         if not len(raw):
             what = "rows" if schema.event is None else f"row whose {schema.event} is purchase"
-            raise EmbrlError(f"{path} has no {what}: give a log with purchases")
+            raise EmbrlError(f"{path} has no {what}; give a log with purchases")
         return _checked(path, raw, named, "row" if parquet else "line")
     except FileNotFoundError as error:
-        raise EmbrlError(f"env.data: no such file: {path}") from error
+        raise EmbrlError(f"env.data must be an existing file, got {path}") from error
     except OSError as error:
-        raise EmbrlError(f"env.data: cannot read {path}: {error.strerror or error}") from error
+        reason = error.strerror or error
+        raise EmbrlError(f"env.data must be a readable file, got {path}: {reason}") from error
     except pl.exceptions.PolarsError as error:
         raise EmbrlError(f"{path} {_explain(path, str(error))}") from error
     except pl.exceptions.PanicException as error:  # from damage that polars did not foresee
@@ -192,7 +200,7 @@ def _gzipped(head: bytes) -> bool:
 
 
 def _schema(path: Path, columns: list[str]) -> Schema:
-    """The schema that `columns` follow."""
+    """Return the schema that `columns` follow."""
 
     def missing(schema: Schema) -> list[str]:
         return [name for name in schema.columns() if name not in columns]
@@ -202,17 +210,17 @@ def _schema(path: Path, columns: list[str]) -> Schema:
         accepted = " or ".join(", ".join(schema.columns()) for schema in SCHEMAS)
         plural = "s" if len(lacking) > 1 else ""
         raise EmbrlError(
-            f"{path} has no column{plural} {', '.join(lacking)}: a purchase log has the columns "
-            f"{accepted}"
+            f"{path} must have the columns {accepted}; it lacks the column{plural} "
+            f"{', '.join(lacking)}"
         )
     return nearest
 
 
 def _checked(path: Path, raw: "pl.DataFrame", named: dict[str, str], place: str) -> "pl.DataFrame":
-    """`raw` with its columns as numbers.
+    """Return `raw` with its columns as numbers.
 
     Raises:
-        EmbrlError: a value is missing or is not what it should be; the first such row is named.
+        EmbrlError: If a value is missing or bad; the message names the first such row.
     """
     pl = require("polars", "data")
     price = _text(raw, "price").cast(pl.Float64, strict=False)
@@ -227,7 +235,7 @@ def _checked(path: Path, raw: "pl.DataFrame", named: dict[str, str], place: str)
     needed = {
         "user": "a user",
         "ts": "a time such as 2019-10-01 00:00:00 UTC",
-        LINE: "a whole number",
+        LINE: "an integer",
         "item": "an item",
         "price": "a finite number",
     }
@@ -240,22 +248,22 @@ def _checked(path: Path, raw: "pl.DataFrame", named: dict[str, str], place: str)
         # quotes counts as none.)
         number = parsed["row"][index] + (2 if place == "line" else 1)
         value = raw[name][index]
-        given = "is missing" if value is None else f"is {str(value)!r}"
+        given = "nothing" if value is None else repr(str(value))
         raise EmbrlError(
-            f"{path}, {place} {number}: {named[name]} {given}: {needed[name]} is needed"
+            f"{path}, {place} {number}: {named[name]} must be {needed[name]}, got {given}"
         )
     return parsed
 
 
 def _text(frame: "pl.DataFrame", name: str) -> "pl.Expr":
-    """The column, without the spaces around it where it is text."""
+    """Return a column, without surrounding spaces where it is text."""
     pl = require("polars", "data")
     column = pl.col(name)
     return column.str.strip_chars() if frame[name].dtype == pl.String else column
 
 
 def _time(path: Path, raw: "pl.DataFrame", name: str) -> "pl.Expr":
-    """Timestamps as integers: only their order is used."""
+    """Return timestamps as integers, of which only the order is used."""
     pl = require("polars", "data")
     dtype: Any = raw["ts"].dtype
     if dtype == pl.String:
@@ -267,23 +275,23 @@ def _time(path: Path, raw: "pl.DataFrame", name: str) -> "pl.Expr":
         times = [text.str.to_datetime(f, strict=False, time_unit="us") for f in TIME_FORMATS]
         return pl.coalesce(times).to_physical()
     if not dtype.is_temporal():
-        raise EmbrlError(f"{path}: column {name} is of type {dtype}: timestamps or text are needed")
+        raise EmbrlError(f"{path}: column {name} must be timestamps or text, got {dtype}")
     return pl.col("ts").to_physical()
 
 
 def _explain(path: Path, message: str) -> str:
-    """What is wrong with a file that polars refused with `message`, in one line."""
+    """Explain in one line what is wrong with a file that polars refused with `message`."""
     if "utf-8" in message:
-        return "is not UTF-8: save it as UTF-8, or as Parquet"
+        return "is not UTF-8; save it as UTF-8, or as Parquet"
     if "empty CSV" in message:
-        return "is empty: give a purchase log"
+        return "is empty; give a purchase log"
     if "more fields" in message:
-        return f"has more fields than its header on line {_long_line(path)}: quote text with commas"
+        return f"has more fields than its header on line {_long_line(path)}; quote text with commas"
     return f"cannot be read: {message.partition(chr(10))[0]}"
 
 
 def _long_line(path: Path) -> int | str:
-    """The first line of a CSV with more fields than its header, as far as Python can tell."""
+    """Return the first line of a CSV with more fields than its header, or ? if not found."""
     with path.open("rb") as file:
         opened = gzip.open if _gzipped(file.read(2)) else open
     with opened(path, "rt", newline="", encoding="utf-8") as file, contextlib.suppress(csv.Error):

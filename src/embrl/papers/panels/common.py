@@ -58,8 +58,13 @@ def fewer_updates(
     """Reduce the updates per environment step of a SAC line, unless `options.full_sac` is set."""
     if line.config.algorithm != "sac" or options.full_sac:
         return line
-    hyper = dataclasses.replace(line.config.hyperparameters, updates_per_step=updates_per_sample)  # type: ignore[call-arg]
-    return dataclasses.replace(line, config=dataclasses.replace(line.config, hyper=hyper))
+    hyperparameters = dataclasses.replace(
+        line.config.hyperparameters,
+        updates_per_step=updates_per_sample,  # type: ignore[call-arg]
+    )
+    return dataclasses.replace(
+        line, config=dataclasses.replace(line.config, hyperparameters=hyperparameters)
+    )
 
 
 def tuned_lines(

@@ -47,7 +47,7 @@ UPDATES = (
 )
 ENVPOOL = (
     "The simulator is run by envpool, whose robots have the dynamics of Gymnasium's "
-    "(tests/envs/host/test_host_pool.py compares them)."
+    "(tests/envs/host/test_envpool.py compares them)."
 )
 SAC = "SAC has {:,} environment steps, the paper 6,000,000."
 

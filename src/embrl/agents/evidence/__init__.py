@@ -1,0 +1,1 @@
+"""Evidence of agent embeddings: measurements, claims, walks, figures, and their folder."""

@@ -1,0 +1,182 @@
+"""The decoder f: its interface, its settings, and the registry of decoders."""
+
+import abc
+import dataclasses
+from collections.abc import Callable
+from typing import Any, ClassVar, Literal, NamedTuple, Self, TypeAlias
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from embrl.core.errors import EmbrlError
+from embrl.core.registry import Registry
+from embrl.core.types import Key
+from embrl.portable.steps import Chain, Draw, Scored
+
+Scorer: TypeAlias = Callable[
+    [Float[Array, "*#batch k d"], Int[Array, "*#batch k"]], Float[Array, "*batch k"]
+]
+"""Scores of k candidates, points of E and the actions that lie there, in the states at hand; the
+higher, the better."""
+
+TEMPERATURES = (1e-30, 1e30)
+"""Range of temperatures, well inside of what float32 can divide by."""
+
+
+@dataclasses.dataclass(frozen=True)
+class DecoderConfig:
+    """Settings of f, which turns a point of the action embedding into an action."""
+
+    kind: str = "nearest"
+    """Decoder: nearest (the nearest action), wolpertinger (of the k nearest the one with the
+    highest score), best (of all actions the one with the highest score), softmax (drawn by
+    distance), learned (a network, for continuous actions), or a name that a plugin registered."""
+    k: int = 16
+    """Number of nearest actions whose scores are compared (wolpertinger only)."""
+    scorer: Literal["critic", "model"] = "critic"
+    """Scorer of actions: SAC's critic, or the reward of the next step that T and the objective
+    outcome predict (wolpertinger and best only)."""
+    temperature: float = 0.05
+    """Initial temperature, in units of squared distance; it is learned with the policy (softmax
+    only)."""
+    gradient_steps: int = 1000
+    """Gradient steps in which the network learns to invert g, once g is trained (learned only)."""
+    learning_rate: float = 3e-3
+    """Adam's learning rate in these steps; it decays to zero (learned only)."""
+
+
+class PortableCritic(NamedTuple):
+    """A critic of points of E as plain steps, the fields of `Scored` that say how to score."""
+
+    below: tuple[Chain, Chain]
+    beside: Any
+    above: tuple[Chain, Chain]
+
+
+class PortableDecoder(NamedTuple):
+    """A decoder as plain steps."""
+
+    f: Chain = Chain(())
+    """From internal actions to actions; the most likely ones where f is random."""
+    draw: Draw | None = None
+    """From internal actions to drawn actions; None where f is not random."""
+    scored: Scored | None = None
+    """Instead of f where f needs a scorer; else None."""
+
+
+class Decoder(eqx.Module):
+    """f: E -> A, given the table of all g(a), `[n, d]`.
+
+    For continuous actions the network that inverts g comes in the table's place; without an action
+    embedding, None. The table is an argument, not a part: it belongs to the embedding and may be
+    updated online. What a decoder holds as arrays (a temperature) is learned with the policy. Noise
+    is passed in, so that a rollout can draw it in bulk.
+
+    A decoder describes itself: what it needs (the class variables), how it is made of settings
+    (`from_config`) and what it is outside of JAX (`portable`). `embrl.register_decoder` adds one.
+    """
+
+    needs_scorer: ClassVar[bool] = False
+    """True if it cannot do without a scorer of actions."""
+    continuous: ClassVar[bool] = False
+    """True if it is for continuous actions, False for discrete ones."""
+    on_policy_only: ClassVar[str | None] = None
+    """Reason why off-policy algorithms are refused; None if they are not."""
+    portable_exclusions: ClassVar[bool] = False
+    """True if `portable` can keep to allowed actions."""
+
+    @classmethod
+    def from_config(cls, config: DecoderConfig) -> Self:
+        """Return the decoder that the settings describe; of these, it reads what it needs."""
+        del config
+        return cls()
+
+    def portable(
+        self, table: Any, allowed: Any, critic: Callable[[], PortableCritic]
+    ) -> PortableDecoder:
+        """Return the decoder as plain steps.
+
+        Args:
+            table: As in `__call__`.
+            allowed: True for actions that may be returned, bool `[n]`; None for all.
+            critic: Function that returns the critic as plain steps.
+
+        Raises:
+            EmbrlError: If there is no such form.
+        """
+        del table, allowed, critic
+        raise EmbrlError(
+            f"{type(self).__name__} has no form outside of JAX; define its method portable, or act "
+            "with embrl.load(RUN).policy()"
+        )
+
+    def noise(self, key: Key, batch: tuple[int, ...]) -> Array | None:
+        """Return the randomness of `batch` decisions; None where f is not random."""
+        del key, batch
+
+    @abc.abstractmethod
+    def __call__(
+        self,
+        table: Any,
+        u: Array,
+        noise: Array | None = None,
+        mask: Bool[Array, "*#batch n"] | None = None,
+        scorer: Scorer | None = None,
+    ) -> Array:
+        """Return the actions of internal actions.
+
+        Args:
+            table: Embeddings of all actions, `[n, d]`, or the network that inverts g.
+            u: Internal actions, `[*batch, d]`.
+            noise: Result of `noise`; None for the most likely action where f is random.
+            mask: True for actions that are allowed; at least one must be. An excluded action is
+                never returned.
+            scorer: Scorer of actions, for decoders that need one.
+        """
+
+    def log_prob(
+        self,
+        table: Any,
+        u: Array,
+        action: Array,
+        mask: Bool[Array, "*#batch n"] | None = None,
+    ) -> Float[Array, "*batch"]:
+        """Return the exact log P(action | u); 0 where f is not random."""
+        del table, action, mask
+        return jnp.zeros(u.shape[:-1])
+
+
+DECODERS = Registry(
+    "decoder",
+    {
+        "nearest": "embrl.decoding.nearest:NearestAction",
+        "wolpertinger": "embrl.decoding.scored:Wolpertinger",
+        "best": "embrl.decoding.scored:BestAction",
+        "learned": "embrl.decoding.continuous:LearnedAction",
+        "softmax": "embrl.decoding.softmax:SoftmaxAction",
+    },
+    plugged=True,
+)
+"""Decoders by name. A new one is one file and one line here, or `embrl.register_decoder`."""
+
+DEFAULTS = ("nearest", "learned")
+"""Decoders of discrete and of continuous actions where nothing else is set."""
+
+
+def build(config: DecoderConfig) -> Decoder:
+    """Return the decoder that the settings describe. A traced temperature is taken as it is.
+
+    Raises:
+        EmbrlError: If a setting is out of its range, whether this decoder reads it or not.
+    """
+    if not (isinstance(config.k, int) and config.k >= 1):
+        raise EmbrlError(f"decoder.k must be an integer of at least 1, got {config.k}")
+    low, high = TEMPERATURES
+    traced = isinstance(config.temperature, jax.Array)
+    if not traced and not low <= config.temperature <= high:
+        raise EmbrlError(f"decoder.temperature must be {low} to {high}, got {config.temperature}")
+    if config.gradient_steps < 1:
+        raise EmbrlError(f"decoder.gradient_steps must be at least 1, got {config.gradient_steps}")
+    return DECODERS[config.kind].from_config(config)

@@ -1,0 +1,102 @@
+"""Decoders without a search: for continuous actions, and for actions that are not embedded."""
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from embrl.core.errors import EmbrlError
+from embrl.core.scaling import RawBox
+from embrl.decoding.base import Decoder, PortableCritic, PortableDecoder, Scorer
+from embrl.embedding.encoders import ActionDecoder
+from embrl.embedding.portable import decoder_chain, original_steps
+from embrl.portable.steps import Chain
+
+
+class Identity(Decoder):
+    """The internal action itself, where actions are not embedded."""
+
+    def __call__(
+        self,
+        table: Array | None,
+        u: Array,
+        noise: Array | None = None,
+        mask: Array | None = None,
+        scorer: Scorer | None = None,
+    ) -> Array:
+        del table, noise, scorer
+        del mask  # the actor has already kept to it
+        return u
+
+    def log_prob(
+        self, table: Any, u: Array, action: Array, mask: Array | None = None
+    ) -> Float[Array, "*batch"]:
+        del table, u, mask
+        return jnp.zeros(action.shape)
+
+    def portable(
+        self, table: Any, allowed: Any, critic: Callable[[], PortableCritic]
+    ) -> PortableDecoder:
+        del table, allowed, critic
+        return PortableDecoder()
+
+
+class Rescaled(Decoder):
+    """The internal action, -1 to 1 between an action's bounds, in the action's own units.
+
+    What lies beyond the bounds is clipped. It is for continuous actions that are not embedded.
+    """
+
+    raw: RawBox
+
+    continuous: ClassVar[bool] = True
+
+    def __call__(
+        self,
+        table: Array | None,
+        u: Float[Array, "*batch p"],
+        noise: Array | None = None,
+        mask: Array | None = None,
+        scorer: Scorer | None = None,
+    ) -> Float[Array, "*batch p"]:
+        del table, noise, mask, scorer
+        return self.raw.original(u)
+
+    def portable(
+        self, table: Any, allowed: Any, critic: Callable[[], PortableCritic]
+    ) -> PortableDecoder:
+        del table, allowed, critic
+        return PortableDecoder(Chain(original_steps(self.raw)))
+
+
+class LearnedAction(Decoder):
+    """The output of a network trained to invert g (Pritz et al. 2021, eq. 6).
+
+    The network belongs to the embedding, as the table of discrete actions does, and comes in its
+    place.
+    """
+
+    continuous: ClassVar[bool] = True
+
+    def __call__(
+        self,
+        table: Callable[[Array], Array] | Array | None,
+        u: Float[Array, "*batch d"],
+        noise: Array | None = None,
+        mask: Array | None = None,
+        scorer: Scorer | None = None,
+    ) -> Float[Array, "*batch p"]:
+        del noise, mask, scorer
+        assert callable(table)
+        return table(u)
+
+    def portable(
+        self, table: Any, allowed: Any, critic: Callable[[], PortableCritic]
+    ) -> PortableDecoder:
+        del allowed, critic
+        if not isinstance(table, ActionDecoder):
+            raise EmbrlError(
+                f"{type(table).__name__} has no form outside of JAX; use ActionDecoder"
+            )
+        return PortableDecoder(decoder_chain(table))

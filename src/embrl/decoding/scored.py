@@ -1,0 +1,97 @@
+"""Decoders that take the action with the highest score: of the k nearest, or of all."""
+
+from collections.abc import Callable
+from typing import Any, ClassVar, Self
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from embrl.core.errors import EmbrlError
+from embrl.decoding.base import Decoder, DecoderConfig, PortableCritic, PortableDecoder, Scorer
+from embrl.decoding.search import argmin, k_nearest
+from embrl.portable.steps import Scored
+
+
+class Wolpertinger(Decoder):
+    """Of the k actions nearest to e, the one with the highest score (Dulac-Arnold et al. 2015).
+
+    Among equally good ones the nearest is taken. With k=1 it is `NearestAction`; k beyond the
+    number of allowed actions compares them all.
+    """
+
+    k: int = eqx.field(static=True)
+    """Number of nearest actions that are compared."""
+
+    needs_scorer: ClassVar[bool] = True
+
+    @classmethod
+    def from_config(cls, config: DecoderConfig) -> Self:
+        return cls(config.k)
+
+    def __call__(
+        self,
+        table: Float[Array, "n d"] | None,
+        u: Float[Array, "*batch d"],
+        noise: Array | None = None,
+        mask: Bool[Array, "*#batch n"] | None = None,
+        scorer: Scorer | None = None,
+    ) -> Int[Array, "*batch"]:
+        del noise
+        assert table is not None
+        actions, distances = k_nearest(table, u, self.k, mask)
+        values = _needed(scorer, "wolpertinger")(table[actions], actions)
+        # A NaN is never best, nor a masked action: the first candidate is an allowed one.
+        valid = (distances < jnp.inf) & ~jnp.isnan(values)
+        best = jnp.where(valid, values, -jnp.inf).argmax(-1)
+        return jnp.take_along_axis(actions, best[..., None], axis=-1)[..., 0]
+
+    def portable(
+        self, table: Any, allowed: Any, critic: Callable[[], PortableCritic]
+    ) -> PortableDecoder:
+        del allowed
+        return PortableDecoder(scored=Scored(np.asarray(table), self.k, *critic()))
+
+
+class BestAction(Decoder):
+    """Of all allowed actions the one with the highest score, wherever e is.
+
+    The lowest index wins among equals. The internal policy has no influence. It is what
+    Wolpertinger becomes with k beyond the number of actions, without a search for the nearest.
+    """
+
+    needs_scorer: ClassVar[bool] = True
+
+    def __call__(
+        self,
+        table: Float[Array, "n d"] | None,
+        u: Float[Array, "*batch d"],
+        noise: Array | None = None,
+        mask: Bool[Array, "*#batch n"] | None = None,
+        scorer: Scorer | None = None,
+    ) -> Int[Array, "*batch"]:
+        del noise
+        assert table is not None
+        n = table.shape[0]
+        values = _needed(scorer, "best")(table, jnp.arange(n, dtype=jnp.int32))
+        values = jnp.broadcast_to(values, (*u.shape[:-1], n))
+        # A NaN is never best, and a masked action never wins.
+        far = jnp.finfo(values.dtype).max
+        loss = jnp.where(jnp.isnan(values), far, jnp.clip(-values, -far, far))
+        return argmin(loss if mask is None else jnp.where(mask, loss, jnp.inf))[1]
+
+    def portable(
+        self, table: Any, allowed: Any, critic: Callable[[], PortableCritic]
+    ) -> PortableDecoder:
+        del allowed
+        return PortableDecoder(scored=Scored(np.asarray(table), None, *critic()))
+
+
+def _needed(scorer: Scorer | None, kind: str) -> Scorer:
+    if scorer is None:
+        raise EmbrlError(
+            f"decoder.kind must not be {kind} without a scorer of actions, got none; choose another "
+            "decoder.kind, or an algorithm whose critic scores actions"
+        )
+    return scorer

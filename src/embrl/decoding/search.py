@@ -1,0 +1,192 @@
+"""Exact search among all points: squared distances, minima, the nearest and the k nearest.
+
+XLA's `argmin` and `top_k` are slow on the CPU (docs/decoders.md). Here values stand in blocks:
+only the minima of the blocks are compared with one another, and positions are looked for inside one
+block.
+"""
+
+import math
+from collections.abc import Callable
+from typing import TypeVar
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, PyTree
+
+BLOCK = 32
+"""Width of a block, the fastest from 512 to 4,096 values."""
+
+AT_ONCE = 2**21
+"""Number of distances in memory at once, for each seed. More are slower on the CPU: they leave the
+cache, and every call begins with thousands of page faults."""
+
+Found = TypeVar("Found", bound=PyTree[Array])
+
+
+def nearest(
+    table: Float[Array, "n d"],
+    e: Float[Array, "*batch d"],
+    mask: Bool[Array, "*#batch n"] | None = None,
+) -> Int[Array, "*batch"]:
+    """Return the action a that minimises ||g(a) - e||, as int32; the lowest index among equals.
+
+    Exact to float32 rounding (see `squared_distances`). Where e is NaN, all actions are equally
+    far. Memory is bounded, whatever the number of points.
+
+    Args:
+        table: g(a) of every action, `[n, d]`.
+        e: Points, `[*batch, d]`.
+        mask: True where an action may be chosen; at least one must be. A masked action is never
+            returned while another is allowed.
+    """
+
+    def search(e: Array, mask: Array | None) -> Array:
+        whole, allowed = filled_up(table, mask, BLOCK)
+        return argmin(squared_distances(whole, e, allowed))[1]
+
+    return in_groups(search, table.shape[0], e, mask)
+
+
+def k_nearest(
+    table: Float[Array, "n d"],
+    e: Float[Array, "*batch d"],
+    k: int,
+    mask: Bool[Array, "*#batch n"] | None = None,
+) -> tuple[Int[Array, "*batch k"], Float[Array, "*batch k"]]:
+    """Return the k nearest actions to e and their distances ||g(a) - e||, nearest first.
+
+    Among equals the lower index comes first. Masked actions come last, at distance inf. The last
+    axis is shorter than k where there are fewer actions. Exact to float32 rounding and
+    bounded in memory, as `nearest` is.
+    """
+    n = table.shape[0]
+    # A finite square for masked actions, beyond that of any allowed one. Those that fill up the
+    # table have it as well, and stand behind all others.
+    masked = jnp.asarray(jnp.finfo(e.dtype).max, e.dtype)
+
+    def search(e: Array, mask: Array | None) -> tuple[Array, Array]:
+        whole, allowed = filled_up(table, mask, BLOCK)
+        squares, indices = k_argmin(
+            jnp.minimum(squared_distances(whole, e, allowed), masked), min(k, n)
+        )
+        return indices, jnp.where(squares < masked, jnp.sqrt(squares), jnp.inf)
+
+    return in_groups(search, n, e, mask)
+
+
+def squared_distances(
+    table: Float[Array, "n d"],
+    e: Float[Array, "*batch d"],
+    mask: Bool[Array, "*#batch n"] | None = None,
+) -> Float[Array, "*batch n"]:
+    """Return ||g(a) - e||^2 of every action a; inf where it is masked, and only there.
+
+    Differences are squared as they are: the expanded form |g|^2 - 2 g.e + |e|^2 cancels, and in
+    float32 picks a wrong nearest action about once in a hundred times. Where a distance overflows
+    or is NaN, the action is as far away as an allowed one can be.
+    """
+    # One coordinate at a time: XLA fuses this into a single pass without a [.., n, d] array.
+    distance = jnp.zeros((*e.shape[:-1], table.shape[0]), e.dtype)
+    for axis in range(table.shape[1]):
+        distance += (e[..., axis, None] - table[:, axis]) ** 2
+    far = jnp.asarray(jnp.finfo(e.dtype).max / 2, e.dtype)
+    distance = jnp.where(distance <= far, distance, far)
+    return distance if mask is None else jnp.where(mask, distance, jnp.inf)
+
+
+def filled_up(table: Array, mask: Array | None, width: int) -> tuple[Array, Array | None]:
+    """Return the table and mask of a multiple of `width` actions; those added are masked.
+
+    Padding distances instead would leave their whole computation scalar on the CPU.
+    """
+    n = table.shape[0]
+    lacking = -n % width
+    if not lacking:
+        return table, mask
+    table = jnp.pad(table, ((0, lacking), (0, 0)))
+    if mask is None:
+        return table, jnp.arange(n + lacking, dtype=jnp.int32) < n
+    padding = [(0, 0)] * (mask.ndim - 1) + [(0, lacking)]
+    # Behind a barrier, for the same reason.
+    return table, jax.lax.optimization_barrier(jnp.pad(mask, padding))
+
+
+def in_groups(
+    search: Callable[[Array, Array | None], Found],
+    n: int,
+    e: Float[Array, "*batch d"],
+    mask: Bool[Array, "*#batch n"] | None,
+) -> Found:
+    """Return `search(e, mask)`, a function of each point alone, applied to groups of points."""
+    batch = e.shape[:-1]
+    size = max(1, AT_ONCE // n)
+    if math.prod(batch) <= size:
+        return search(e, mask)
+    points = e.reshape(-1, e.shape[-1])
+    if mask is None or mask.ndim == 1:
+        found = jax.lax.map(lambda point: search(point, mask), points, batch_size=size)
+    else:
+        masks = jnp.broadcast_to(mask, (*batch, n)).reshape(-1, n)
+        found = jax.lax.map(lambda pair: search(*pair), (points, masks), batch_size=size)
+    return jax.tree.map(lambda part: part.reshape(*batch, *part.shape[1:]), found)
+
+
+def argmin(
+    values: Float[Array, "*batch n"],
+) -> tuple[Float[Array, "*batch"], Int[Array, "*batch"]]:
+    """Return the least value and its first position; no value may be NaN."""
+    blocks = _blocks(values)
+    smallest, block = _first(blocks.min(-1))
+    inside = jnp.take_along_axis(blocks, block[..., None], axis=-2)[..., 0, :]
+    return smallest[..., 0], (block * BLOCK + _first(inside)[1])[..., 0]
+
+
+def k_argmin(
+    values: Float[Array, "*batch n"], k: int
+) -> tuple[Float[Array, "*batch k"], Int[Array, "*batch k"]]:
+    """Return the k least values, in order, and their positions; among equals the first comes first.
+
+    There must be at least k values, all of them finite.
+    """
+    blocks = _blocks(values)
+    count = blocks.shape[-2]
+    names = jnp.arange(count, dtype=jnp.int32)
+    places = jnp.arange(BLOCK, dtype=jnp.int32)
+
+    # A merge: each block offers its least value, and after that was taken, its next one.
+    def take(state: tuple[Array, Array, Array], _: None):
+        offers, last, last_at = state
+        value, block = _first(offers)
+        inside = jnp.take_along_axis(blocks, block[..., None], axis=-2)[..., 0, :]
+        at = block * BLOCK + places
+        left = (inside > last) | ((inside == last) & (at > last_at))
+        chosen = jnp.where(left & (inside == value), at, count * BLOCK).min(-1, keepdims=True)
+        offer = jnp.where(left & (at != chosen), inside, jnp.inf).min(-1, keepdims=True)
+        offers = jnp.where(names == block, offer, offers)
+        return (offers, value, chosen), (value[..., 0], chosen[..., 0])
+
+    offers = blocks.min(-1)
+    before = jnp.full_like(offers[..., :1], -jnp.inf)
+    nowhere = jnp.full(before.shape, -1, jnp.int32)
+    _, (taken, at) = jax.lax.scan(take, (offers, before, nowhere), length=k)
+    return jnp.moveaxis(taken, 0, -1), jnp.moveaxis(at, 0, -1)
+
+
+def _blocks(values: Array) -> Array:
+    """Return `[*batch, n]` as `[*batch, blocks, BLOCK]`, filled up with inf."""
+    n = values.shape[-1]
+    count = -(-n // BLOCK)
+    padding = [(0, 0)] * (values.ndim - 1) + [(0, count * BLOCK - n)]
+    values = jnp.pad(values, padding, constant_values=jnp.inf)
+    # Values are compared for equality, so they must be computed once: twice, in two fusions, they
+    # could differ in the last bit.
+    return jax.lax.optimization_barrier(values.reshape(*values.shape[:-1], count, BLOCK))
+
+
+def _first(values: Array) -> tuple[Array, Array]:
+    """Return the least value and its first position, both with a last axis of length 1."""
+    # Two plain minima, because XLA does not vectorise an argmin on the CPU.
+    smallest = values.min(-1, keepdims=True)
+    positions = jnp.arange(values.shape[-1], dtype=jnp.int32)
+    here = jnp.where(values == smallest, positions, values.shape[-1] - 1)
+    return smallest, here.min(-1, keepdims=True)

@@ -1,0 +1,133 @@
+"""Conversion of a trained policy in JAX to plain steps (`embrl.portable`)."""
+
+import operator
+from typing import Any
+
+import jax
+import numpy as np
+
+from embrl.algorithms.actors import LOG_STD, CategoricalActor, GaussianActor, SquashedGaussianActor
+from embrl.algorithms.critics import ModelScorer, PointCritic
+from embrl.algorithms.networks import Joined, Network
+from embrl.algorithms.policy import OverallPolicy
+from embrl.core.errors import EmbrlError
+from embrl.decoding.base import PortableCritic
+from embrl.deploy.array_forms import Forms
+from embrl.embedding.encoders import StandardisedEncoder, WithState
+from embrl.embedding.portable import mlp_steps, phi_chain
+from embrl.portable.steps import (
+    Affine,
+    Beside,
+    Categorical,
+    Chain,
+    Draw,
+    Gaussian,
+    MeanOne,
+    MostLikely,
+    Part,
+    PortablePolicy,
+    SquashedGaussian,
+    Tanh,
+)
+
+
+def portable_policy(policy: OverallPolicy, forms: Forms) -> PortablePolicy:
+    """Return the policy in plain steps.
+
+    Args:
+        policy: The policy in JAX.
+        forms: Forms of the observations and actions that it takes and returns.
+
+    Raises:
+        EmbrlError: If its f asks the learned model, or it has custom parts; the message says which.
+    """
+    f = policy.f
+    if policy.allowed is not None and not f.portable_exclusions:
+        raise EmbrlError(
+            f"{type(f).__name__} has no form outside of JAX with excluded actions; train with "
+            "decoder.kind nearest, or act with embrl.load(RUN).policy()"
+        )
+    decoder = f.portable(policy.table, policy.allowed, lambda: _critic(policy.critic))
+    network, most_likely, draw = _actor(policy.actor)
+    return PortablePolicy(
+        features=forms.enter.then(_features(policy.phi)),
+        actor=network,
+        most_likely=most_likely,
+        draw=draw,
+        f=decoder.f,
+        f_draw=decoder.draw,
+        scored=decoder.scored,
+        leave=forms.leave,
+    )
+
+
+def _features(phi: Any) -> Chain:
+    """Return the chain from observations to the policy's input."""
+    match phi:
+        case WithState():
+            phi_side = _features(phi.phi).then(Chain((MeanOne(),)))
+            return Chain((Beside((phi_side, _features(phi.raw))),))
+        case StandardisedEncoder():
+            return phi_chain(phi.encoder, phi.norm)
+        case _:
+            return phi_chain(phi)
+
+
+def _actor(actor: Any) -> tuple[Chain, Chain, Draw]:
+    """Return the actor's network, and the most likely and a drawn internal action of its output."""
+    match actor:
+        case GaussianActor():
+            ending = (Tanh(),) if actor.bounded else ()
+            std = np.exp(np.asarray(actor.log_std))
+            return _network(actor.mean), Chain(ending), Gaussian(std, actor.bounded)
+        case SquashedGaussianActor():
+            d = actor.network.layers[-1].bias.shape[-1] // 2
+            draw = SquashedGaussian(d, *LOG_STD)
+            return _network(actor.network), Chain((Part(0, d), Tanh())), draw
+        case CategoricalActor():
+            return _network(actor.logits), Chain((MostLikely(),)), Categorical(actor.actions)
+        case _:
+            raise EmbrlError(
+                f"{type(actor).__name__} has no form outside of JAX; policies of vpg, ppo and sac "
+                "have one"
+            )
+
+
+def _network(network: Network) -> Chain:
+    below, above = _parts(network)
+    return below.then(above)
+
+
+def _parts(network: Network) -> tuple[Chain, Chain]:
+    """Return the chain up to where a second input is added, and what follows."""
+    if not isinstance(network, Joined):
+        steps = mlp_steps(network)
+        return Chain(steps[:1]), Chain(steps[1:])
+    phi, own = Chain((Part(0, network.m),)), Part(network.m)
+    layer = Affine(np.asarray(network.own.weight), np.asarray(network.own.bias))
+    below = Beside((phi, Chain((own, layer))))
+    above = Beside((phi, Chain((own, MeanOne()))))
+    return Chain((below,)), Chain((above, *mlp_steps(network.network)))
+
+
+def _second(network: Network) -> np.ndarray:
+    """Return the weights of a second input, of what is added between both parts."""
+    weights = np.asarray(network.beside)
+    # phi(s), which comes first, takes nothing from it.
+    return np.pad(weights, ((0, 0), (network.m, 0))) if isinstance(network, Joined) else weights
+
+
+def _critic(owner: Any) -> PortableCritic:
+    """Return the critic that scores points of E."""
+    critic = getattr(owner, "critic", None)
+    if not isinstance(critic, PointCritic):
+        who = "the learned model" if isinstance(owner, ModelScorer) else type(owner).__name__
+        raise EmbrlError(
+            f"decoder.scorer must be critic outside of JAX, got a policy that asks {who} before each "
+            "action; train with decoder.kind nearest or softmax, or with sac and decoder.scorer critic, or act "
+            "with embrl.load(RUN).policy()"
+        )
+    one, other = (jax.tree.map(operator.itemgetter(at), critic.networks) for at in range(2))
+    (below, above), (other_below, other_above) = _parts(one), _parts(other)
+    beside = np.stack([_second(one), _second(other)])
+    return PortableCritic((below, other_below), beside, (above, other_above))

@@ -1,0 +1,172 @@
+"""Export of a run's policy, for use without embrl."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
+
+import gymnasium
+
+from embrl.config.run import RunConfig, load_config
+from embrl.core.errors import EmbrlError
+from embrl.deploy.array_forms import Forms, is_plain
+from embrl.deploy.convert import portable_policy
+from embrl.deploy.exported import ExportedPolicy, check_free
+from embrl.envs.gym import HostEnvironment
+from embrl.storage.run_folder import RunFolder
+from embrl.storage.versions import versions
+from embrl.training.restore import RestoredPolicy, restore_policy
+
+AnObject: TypeAlias = gymnasium.Env | Callable[..., gymnasium.Env] | HostEnvironment
+"""Environment of Gymnasium, as `embrl.train` takes it."""
+
+
+class Ported(NamedTuple):
+    """Policy of a run in plain steps."""
+
+    policy: ExportedPolicy
+    notes: tuple[str, ...]
+    """Sentences that its user has to know."""
+
+
+def ported(run: str | Path, seed: int = 0, environment: AnObject | None = None) -> Ported:
+    """Return the policy of one seed of a run in plain steps.
+
+    It takes the environment's own observations and returns its own actions where these are single
+    arrays, else embrl's forms of them.
+
+    Args:
+        run: The run folder.
+        seed: Index of the seed.
+        environment: The environment, where the run's was an object.
+
+    Raises:
+        EmbrlError: If there is no such run, seed or policy, the policy has no plain form, or the
+            environment is another one.
+    """
+    folder = RunFolder.existing(run)
+    config = load_config(folder)
+    restored = restore_policy(folder, config, seed)
+    forms, notes = _forms(config, restored, environment)
+    about = {
+        "run": folder.path.resolve().name,
+        "seed": seed,
+        "environment": config.environment,
+        "versions": versions(),
+    }
+    policy = portable_policy(restored.policy, forms)
+    return Ported(ExportedPolicy(policy, forms.observation, forms.action, about), notes)
+
+
+def export(
+    run: str | Path,
+    out: str | Path | None = None,
+    *,
+    seed: int = 0,
+    onnx: bool = True,
+    stochastic: bool = False,
+    environment: AnObject | None = None,
+) -> Path:
+    """Write a folder with the policy of one seed; return its path.
+
+    It holds an ONNX file from raw observations to actions, and the steps and weights with a file of
+    NumPy code that runs them and needs nothing else.
+
+    Args:
+        run: The run folder.
+        out: The folder; None for `policy-SEED` in the run folder.
+        seed: Index of the seed.
+        onnx: True to write an ONNX file.
+        stochastic: True if the ONNX file takes noise, by which it draws actions.
+        environment: The environment, where the run's was an object; the policy takes its own
+            observations and returns its own actions.
+
+    Raises:
+        EmbrlError: If there is no such run, seed or policy, the policy has no form outside of JAX,
+            onnx is not installed, or `out` exists and is not an export.
+    """
+    return export_with_notes(
+        run, out, seed=seed, onnx=onnx, stochastic=stochastic, environment=environment
+    )[0]
+
+
+def export_with_notes(
+    run: str | Path,
+    out: str | Path | None,
+    *,
+    seed: int,
+    onnx: bool,
+    stochastic: bool,
+    environment: AnObject | None = None,
+) -> tuple[Path, Ported]:
+    """Export as `export` does; also return what its user has to know."""
+    path = Path(run) / f"policy-{seed}" if out is None else Path(out)
+    if stochastic and not onnx:
+        raise EmbrlError(
+            "stochastic must be False without an ONNX file, got True; leave --no-onnx or "
+            "--stochastic out"
+        )
+    check_free(path)
+    found = ported(run, seed, environment)
+    found.policy.write(path, onnx_model(found.policy, stochastic=stochastic) if onnx else None)
+    return path, found
+
+
+def onnx_model(policy: ExportedPolicy, *, stochastic: bool = False) -> bytes:
+    """Return an ONNX file from `observation` (and `noise`) to `action`, a free batch axis first.
+
+    Raises:
+        EmbrlError: If onnx is not installed, or the policy is too large for one file.
+    """
+    from embrl.deploy import onnx
+
+    about = {name: value for name, value in policy.about.items() if name != "versions"}
+    notes: dict[str, Any] = {
+        **about,
+        "versions": policy.about["versions"],
+        "observation": policy.observation.to_json(),
+        "action": policy.action.to_json(),
+    }
+    if stochastic:
+        notes["noise"] = policy.noise
+    text = {
+        name: value if isinstance(value, str) else json.dumps(value)
+        for name, value in notes.items()
+    }
+    return onnx.policy_model(
+        policy.policy, policy.observation, policy.action, stochastic=stochastic, notes=text
+    )
+
+
+def _forms(
+    config: RunConfig, restored: RestoredPolicy, environment: AnObject | None = None
+) -> tuple[Forms, tuple[str, ...]]:
+    """Return the forms of what the policy takes and returns, and what its user has to know."""
+    ours = (restored.observation_space, restored.action_space)
+    try:
+        built: Any = config.env.build() if environment is None else _host(environment)
+    except EmbrlError as error:
+        return Forms.of(*ours), (f"Observations and actions are in embrl's forms: {error}.",)
+    if not hasattr(built, "observations"):  # compiled: embrl's forms are its own
+        return Forms.of(*ours), ()
+    if (built.observation_space, built.action_space) != ours:
+        if environment is not None:
+            raise EmbrlError(
+                f"environment must have {ours[0]} and {ours[1]} as the run had, got "
+                f"{built.name} with {built.observation_space} and {built.action_space}"
+            )
+        said = f"the spaces of {config.environment} are not those of the run any more"
+        return Forms.of(*ours), (f"Observations and actions are in embrl's forms: {said}.",)
+    own = (built.observations.original, built.actions.original)
+    notes = tuple(
+        f"{what} are in embrl's form, {form}: {space} is not a single array."
+        for what, form, space in zip(("Observations", "Actions"), ours, own, strict=True)
+        if not is_plain(space)
+    )
+    return Forms.of(*ours, *own), notes
+
+
+def _host(environment: AnObject) -> HostEnvironment:
+    if isinstance(environment, HostEnvironment):
+        return environment
+    return HostEnvironment.of(environment)

@@ -1,0 +1,299 @@
+"""Files of observations and of actions, read and written some rows at a time.
+
+Files of observations may be larger than memory. A file of actions exists whole or not at all.
+"""
+
+import contextlib
+import csv
+import json
+import shutil
+import sys
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from embrl.core.errors import EmbrlError, UnknownNameError, require
+from embrl.deploy.array_forms import Form
+from embrl.storage import files
+
+ROWS = 4096
+"""Number of rows at a time."""
+
+STDIN = "-"
+
+FAULTY = (OSError, ValueError, EOFError, csv.Error, zipfile.BadZipFile, zlib.error)
+"""Errors that a damaged file may lead to."""
+
+Part = tuple[int, np.ndarray]
+"""Number of the first row, and rows `[B, ...]`."""
+
+
+def observations(source: str | Path, form: Form) -> Iterator[np.ndarray]:
+    """Yield checked observations `[B, *form.shape]`, part by part, in order.
+
+    Args:
+        source: A file by its suffix (`READERS`), or `-` for standard input, an observation a line
+            in JSON, each of which is a part.
+        form: Form of an observation.
+
+    Raises:
+        EmbrlError: If there is no such file, it is damaged, or a row is not in the space; the
+            message names the row, counted from 0.
+    """
+    path = Path(source)
+    if str(source) == STDIN:
+        parts = _json_lines(sys.stdin, form, 1)
+    else:
+        if path.suffix not in READERS:
+            raise UnknownNameError("kind of file", path.suffix or path.name, READERS)
+        if not path.is_file():
+            raise EmbrlError(f"observations must be a file, got {path}, which does not exist")
+        parts = READERS[path.suffix](path, form)
+    try:
+        for first, values in parts:
+            yield form.checked(values, first)
+    except EmbrlError as error:
+        where = "standard input" if str(source) == STDIN else source
+        raise EmbrlError(f"{where}: {error}") from error
+    except FAULTY as error:
+        raise EmbrlError(f"{source} is damaged: {error}") from error
+
+
+def _read_npy(path: Path, form: Form) -> Iterator[Part]:
+    del form
+    values = np.load(path, mmap_mode="r", allow_pickle=False)
+    if not isinstance(values, np.ndarray) or not values.ndim:
+        raise EmbrlError("it must hold rows, got a single value")
+    for first in range(0, len(values), ROWS):
+        yield first, np.asarray(values[first : first + ROWS])
+
+
+def _read_npz(path: Path, form: Form) -> Iterator[Part]:
+    """Read the only array, or the one named `observations`, as it comes out of the archive."""
+    del form
+    with zipfile.ZipFile(path) as archive:
+        names = [name.removesuffix(".npy") for name in archive.namelist()]
+        name = names[0] if len(names) == 1 else "observations"
+        if name not in names:
+            raise EmbrlError(
+                "it must hold one array, or one named observations, got "
+                + (", ".join(names) or "none")
+            )
+        with archive.open(f"{name}.npy") as file:
+            version = np.lib.format.read_magic(file)
+            read = {1: np.lib.format.read_array_header_1_0, 2: np.lib.format.read_array_header_2_0}
+            if version[0] not in read:
+                raise EmbrlError(
+                    f"{name} must have version 1 or 2 of the npy format, got {version}"
+                )
+            shape, fortran, dtype = read[version[0]](file)
+            if dtype.hasobject or len(shape) < 1 or (fortran and len(shape) > 1):
+                raise EmbrlError(
+                    f"{name} must be an array of rows; save it in C order, without objects"
+                )
+            size = int(np.prod(shape[1:])) * dtype.itemsize
+            count = int(np.prod(shape[:1]))
+            for first in range(0, count, ROWS):
+                rows = min(ROWS, count - first)
+                data = file.read(rows * size)
+                yield first, np.frombuffer(data, dtype).reshape(rows, *shape[1:])
+
+
+def _read_csv(path: Path, form: Form) -> Iterator[Part]:
+    """Read lines of numbers; a first line that holds anything else is a header."""
+    with path.open(newline="") as file:
+        yield from _parts(_cells(file), form, ROWS)
+
+
+def _cells(file: IO[str]) -> Iterator[Any]:
+    number = 0
+    for line, cells in enumerate(filter(None, csv.reader(file))):
+        try:
+            yield [float(cell) for cell in cells]
+        except ValueError as error:
+            if line == 0:
+                continue
+            raise EmbrlError(f"row {number}: {error}") from error
+        number += 1
+
+
+def _read_jsonl(path: Path, form: Form) -> Iterator[Part]:
+    with path.open() as file:
+        yield from _json_lines(file, form, ROWS)
+
+
+def _json_lines(file: Iterable[str], form: Form, rows: int) -> Iterator[Part]:
+    def values() -> Iterator[Any]:
+        for number, line in enumerate(line for line in file if line.strip()):
+            try:
+                yield json.loads(line)
+            except ValueError as error:
+                raise EmbrlError(f"row {number} must be JSON: {error}") from error
+
+    yield from _parts(values(), form, rows)
+
+
+def _read_parquet(path: Path, form: Form) -> Iterator[Part]:
+    """Read a column of lists, or a column for each number, in order."""
+    polars = require("polars", "data")
+    try:
+        frame = polars.scan_parquet(path)
+        count = frame.select(polars.len()).collect().item()
+        for first in range(0, count, ROWS):
+            rows = frame.slice(first, ROWS).collect()
+            if rows.width == 1:
+                for at, values in _parts(rows.to_series().to_list(), form, ROWS):
+                    yield first + at, values
+            else:
+                yield first, rows.to_numpy()
+    except polars.exceptions.PolarsError as error:
+        raise EmbrlError(f"it is damaged: {error}") from error
+
+
+def _parts(rows: Iterable[Any], form: Form, count: int) -> Iterator[Part]:
+    """Gather rows that come one by one, checking each."""
+    gathered: list[np.ndarray] = []
+    first = number = 0
+    for number, row in enumerate(rows):
+        try:
+            values = np.asarray(row)
+        except ValueError as error:  # lists of different lengths
+            raise EmbrlError(f"row {number} must be an array ({form})") from error
+        if values.size != form.size or values.dtype.kind not in "iufb":
+            form.checked(values[None], number)  # says what is wrong
+        gathered.append(values.reshape(form.shape))
+        if len(gathered) == count:
+            yield first, np.stack(gathered)
+            first, gathered = number + 1, []
+    if gathered:
+        yield first, np.stack(gathered)
+
+
+READERS: dict[str, Callable[[Path, Form], Iterator[Part]]] = {
+    ".npy": _read_npy,
+    ".npz": _read_npz,
+    ".csv": _read_csv,
+    ".jsonl": _read_jsonl,
+    ".parquet": _read_parquet,
+}
+"""Readers by suffix."""
+
+
+Put = Callable[[np.ndarray], None]
+"""Function that takes rows of actions `[B, ...]`."""
+
+
+@contextlib.contextmanager
+def actions_into(path: Path, form: Form) -> Iterator[Put]:
+    """Open a file of actions by its suffix (`WRITERS`); yield a function that takes rows.
+
+    Raises:
+        EmbrlError: If there is no such kind of file, or it cannot be written.
+    """
+    if path.suffix not in WRITERS:
+        raise UnknownNameError("kind of file", path.suffix or path.name, WRITERS)
+    if not path.absolute().parent.is_dir():
+        raise EmbrlError(
+            f"out must be in an existing folder, got {path}; create {path.parent} first"
+        )
+    if path.suffix == ".parquet":
+        require("polars", "data")
+    try:
+        with files.replacing(path) as file, WRITERS[path.suffix](file, form) as put:
+            yield put
+    except OSError as error:
+        raise EmbrlError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
+def as_line(action: np.ndarray) -> str:
+    """Return an action in JSON."""
+    return json.dumps(action.tolist())
+
+
+@contextlib.contextmanager
+def _write_npy(file: IO[bytes], form: Form) -> Iterator[Put]:
+    # NumPy leaves room in the header for the number of rows, which is not known yet.
+    def head(rows: int) -> None:
+        shape = (rows, *form.shape)
+        described = {"descr": np.dtype(form.dtype).str, "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, described)
+
+    begin, rows = file.tell(), 0
+
+    def put(actions: np.ndarray) -> None:
+        nonlocal rows
+        rows += len(actions)
+        file.write(np.ascontiguousarray(actions, form.dtype).tobytes())
+
+    head(0)
+    data = file.tell()
+    yield put
+    file.seek(begin)
+    head(rows)
+    assert file.tell() == data
+    file.seek(0, 2)
+
+
+@contextlib.contextmanager
+def _write_npz(file: IO[bytes], form: Form) -> Iterator[Put]:
+    with tempfile.TemporaryFile() as plain:
+        with _write_npy(plain, form) as put:
+            yield put
+        plain.seek(0)
+        with (
+            zipfile.ZipFile(file, "w") as archive,
+            archive.open("actions.npy", "w", force_zip64=True) as entry,
+        ):
+            shutil.copyfileobj(plain, entry)
+
+
+@contextlib.contextmanager
+def _write_csv(file: IO[bytes], form: Form) -> Iterator[Put]:
+    def put(actions: np.ndarray) -> None:
+        for row in actions.reshape(len(actions), -1).tolist():
+            file.write((",".join(map(repr, row)) + "\n").encode())
+
+    file.write((",".join(_columns(form)) + "\n").encode())
+    yield put
+
+
+@contextlib.contextmanager
+def _write_jsonl(file: IO[bytes], form: Form) -> Iterator[Put]:
+    del form
+
+    def put(actions: np.ndarray) -> None:
+        file.writelines((as_line(action) + "\n").encode() for action in actions)
+
+    yield put
+
+
+@contextlib.contextmanager
+def _write_parquet(file: IO[bytes], form: Form) -> Iterator[Put]:
+    """Collect all actions in memory, and write them at the end."""
+    polars = require("polars", "data")
+    parts: list[np.ndarray] = []
+    yield parts.append
+    rows = np.concatenate([np.zeros((0, *form.shape), form.dtype), *parts])
+    columns = rows.reshape(len(rows), form.size)
+    frame: Any = {name: columns[:, at] for at, name in enumerate(_columns(form))}
+    polars.DataFrame(frame).write_parquet(file)
+
+
+def _columns(form: Form) -> list[str]:
+    """Return the columns' names: `action`, numbered if an action is several numbers."""
+    return ["action"] if not form.shape else [f"action_{at}" for at in range(form.size)]
+
+
+WRITERS: dict[str, Callable[[IO[bytes], Form], contextlib.AbstractContextManager[Put]]] = {
+    ".npy": _write_npy,
+    ".npz": _write_npz,
+    ".csv": _write_csv,
+    ".jsonl": _write_jsonl,
+    ".parquet": _write_parquet,
+}
+"""Writers by suffix."""

@@ -1,0 +1,89 @@
+"""Actions of a policy for files of observations."""
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from embrl.core.errors import EmbrlError
+from embrl.deploy.exported import MANIFEST, ExportedPolicy
+from embrl.deploy.files import STDIN, actions_into, as_line, observations
+
+
+def opened(path: str | Path, seed: int = 0) -> ExportedPolicy:
+    """Return the policy in an exported folder, or of one seed of a run, which needs JAX.
+
+    Raises:
+        EmbrlError: If the folder is neither, is damaged, or its policy has no form outside of JAX.
+    """
+    path = Path(path)
+    if (path / MANIFEST).is_file():
+        return ExportedPolicy.read(path)
+    if not (path / "config.json").is_file():
+        raise EmbrlError(
+            f"policy must be an exported policy or a run folder, got {path}; embrl export and "
+            "embrl train write such folders"
+        )
+    from embrl.core.runtime import prepare_jax
+    from embrl.deploy.export import ported
+
+    prepare_jax()
+    return ported(path, seed).policy
+
+
+def predict(
+    policy: ExportedPolicy, source: str | Path, out: Path | None = None, draw: int | None = None
+) -> int:
+    """Write the actions of all observations of a file; return how many there were.
+
+    Nothing is written if a row is wrong, except that standard input is answered line by line.
+
+    Args:
+        policy: The policy.
+        source: Observations, as `observations` takes them.
+        out: File of actions; None for lines of JSON on standard output.
+        draw: Seed of the noise by which actions are drawn; None for those of the most likely
+            internal actions.
+
+    Raises:
+        EmbrlError: If a file is missing or damaged, or a row is not in the space.
+    """
+    found = actions(policy, source, draw)
+    count = 0
+    if out is not None:
+        with actions_into(out, policy.action) as put:
+            for rows in found:
+                put(rows)
+                count += len(rows)
+    elif str(source) == STDIN:
+        for rows in found:
+            for action in rows:
+                print(as_line(action), flush=True)
+            count += len(rows)
+    else:
+        with tempfile.TemporaryFile("w+") as spool:
+            for rows in found:
+                spool.writelines(as_line(action) + "\n" for action in rows)
+                count += len(rows)
+            spool.seek(0)
+            shutil.copyfileobj(spool, sys.stdout)
+    return count
+
+
+def actions(
+    policy: ExportedPolicy, source: str | Path, draw: int | None = None
+) -> Iterator[np.ndarray]:
+    """Yield the actions of all observations of a file, part by part."""
+    kinds = policy.policy.noise
+    # A generator for each kind, so that actions do not depend on the size of the parts.
+    normal, uniform = (np.random.default_rng((draw or 0, stream)) for stream in range(2))
+    for seen in observations(source, policy.observation):
+        noise = None
+        if draw is not None:
+            sizes = [(len(seen), kinds.count(kind)) for kind in ("normal", "uniform")]
+            columns = [normal.standard_normal(sizes[0]), uniform.random(sizes[1])]
+            noise = np.concatenate(columns, -1).astype(np.float32)
+        yield policy.policy(seen, noise).astype(policy.action.dtype)

@@ -1,0 +1,265 @@
+"""A Gymnasium environment as embrl sees it: its spaces, and how to make and open it."""
+
+import copy
+import functools
+import inspect
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Literal
+
+import gymnasium
+
+from embrl.core.errors import EmbrlError
+from embrl.envs.gym.envpool import EnvpoolHostVectorEnv, pool_spaces
+from embrl.envs.gym.flatten import Actions, Observations
+from embrl.envs.gym.stepping import AsyncHostVectorEnv, SyncHostVectorEnv, ThreadHostVectorEnv
+from embrl.envs.gym.vector_env import HostVectorEnv, env_seeds
+
+Vector = Literal["sync", "threads", "async", "envpool"]
+"""How parallel environments are stepped: one after another, in a thread for each core, in a process
+each, or in envpool's threads."""
+
+Maker = Callable[[str | None], gymnasium.Env]
+"""Function from a render mode, or None, to a new environment."""
+
+CAMERA = "track"
+"""Name, in MuJoCo's robot models, of the camera that follows the robot."""
+
+
+class HostEnvironment:
+    """An environment stepped by Python, before any copy of it is opened.
+
+    Its spaces are in embrl's flat form; `observations` and `actions` convert from and to the
+    environment's own.
+    """
+
+    host: ClassVar[bool] = True
+    """True for environments stepped on the host, not in a compiled program."""
+
+    def __init__(
+        self,
+        name: str,
+        maker: Maker,
+        vector: Vector = "sync",
+        pool: dict[str, Any] | None = None,
+    ) -> None:
+        """Make the environment once, to learn its spaces.
+
+        Args:
+            name: Name for messages; with `pool`, envpool's id.
+            maker: Makes a new environment, given a render mode or None.
+            vector: How parallel environments are stepped.
+            pool: envpool's options, where `vector` is `envpool`.
+
+        Raises:
+            EmbrlError: If the environment cannot be made or its spaces are not supported.
+        """
+        self.name = name
+        self.vector: Vector = vector
+        self._maker = maker
+        self._pool = pool
+        self.metadata: dict[str, Any] = {}
+        """The environment's `render_modes` and `render_fps`; empty with envpool."""
+        if pool is not None:
+            observations, actions = pool_spaces(name, pool)
+        elif vector == "envpool":
+            raise EmbrlError(
+                f"vector must be sync, threads or async for the object {name}, got envpool, which "
+                "has only its own environments"
+            )
+        else:
+            env = maker(None)
+            observations, actions = env.observation_space, env.action_space
+            self.metadata = dict(env.metadata)
+            env.close()
+        try:
+            self.observations = Observations(observations)
+            self.actions = Actions(actions)
+        except EmbrlError as error:
+            raise EmbrlError(f"{name}: {error}") from error
+
+    @classmethod
+    def of(
+        cls,
+        source: gymnasium.Env | Callable[..., gymnasium.Env],
+        name: str | None = None,
+        vector: Vector = "sync",
+    ) -> "HostEnvironment":
+        """Wrap an environment object, or a function that makes a new environment at each call.
+
+        An environment object is copied and never stepped itself: it is made again from its `spec`
+        where that works, else deep-copied. To be rendered, a function must take `render_mode`.
+
+        Args:
+            source: The environment, or the function that makes one.
+            name: Name for messages; None: the id, or the name of the class or function.
+            vector: How parallel environments are stepped.
+
+        Raises:
+            EmbrlError: If the environment can be neither made again nor copied, or the function
+                does not return a `gymnasium.Env`.
+        """
+        if isinstance(source, gymnasium.Env):
+            maker = _copies(source)
+            name = name or name_of(source)
+        elif callable(source):
+            maker = functools.partial(_from_factory, source)
+            name = name or str(getattr(source, "__name__", type(source).__name__))
+        else:
+            raise EmbrlError(
+                "environment must be a gymnasium.Env or a function that makes one, got "
+                f"{source!r}, which is no environment"
+            )
+        return cls(name, maker, vector)
+
+    @property
+    def observation_space(self) -> gymnasium.Space:
+        """`Discrete`, `MultiDiscrete` with one axis, or a float32 `Box` with one axis."""
+        return self.observations.space
+
+    @property
+    def action_space(self) -> gymnasium.spaces.Discrete | gymnasium.spaces.Box:
+        """`Discrete` from 0, or a float32 `Box` with one axis."""
+        return self.actions.space
+
+    @property
+    def continuous_actions(self) -> bool:
+        """True if actions are vectors, not indices."""
+        return isinstance(self.action_space, gymnasium.spaces.Box)
+
+    def make(self, render_mode: str | None = None) -> gymnasium.Env:
+        """Make a new Gymnasium environment, in its own spaces."""
+        env = self._maker(render_mode)
+        return env if render_mode is None else _with_tracking_camera(env)
+
+    def action_features(self) -> Any:
+        """Return the `action_features` attribute of the unwrapped environment, or None.
+
+        It describes each discrete action by a row of numbers and may be a table or a function that
+        returns one. Makes an environment to find out.
+        """
+        if self._pool is not None:
+            return None
+        env = self._maker(None)
+        try:
+            found = getattr(env.unwrapped, "action_features", None)
+            return found() if callable(found) else found
+        finally:
+            env.close()
+
+    def open(
+        self, num_envs: int, seed: int, render_mode: str | None = None, first: int = 0
+    ) -> HostVectorEnv:
+        """Open parallel environments, each reset with its own seed derived from `seed`.
+
+        Args:
+            num_envs: Number of environments, at least 1.
+            seed: Seed from which those of the environments are derived, at least 0.
+            render_mode: Enables `HostVectorEnv.render`, as `"rgb_array"`; always stepped `sync`.
+            first: Index of the first environment, where earlier ones are opened separately.
+
+        Raises:
+            EmbrlError: If an environment cannot be made or reset.
+        """
+        seeds = env_seeds(num_envs, seed, first)
+        vector = self.vector if render_mode is None else "sync"
+        if vector == "envpool":
+            assert self._pool is not None
+            return EnvpoolHostVectorEnv(
+                self.name, self.observations, self.actions, seeds, self._pool
+            )
+        if render_mode is None:
+            make = functools.partial(self._maker, None)
+        else:
+            make = functools.partial(self.make, render_mode)
+        classes = {
+            "sync": SyncHostVectorEnv,
+            "threads": ThreadHostVectorEnv,
+            "async": AsyncHostVectorEnv,
+        }
+        return classes[vector](self.name, self.observations, self.actions, seeds, make)
+
+    def open_rendered(self, num_envs: int, seed: int) -> HostVectorEnv:
+        """Open environments whose `render` returns RGB arrays, uint8 `[H, W, 3]` each."""
+        return self.open(num_envs, seed, render_mode="rgb_array")
+
+
+def name_of(env: Any) -> str:
+    """Return the id of an environment or vector environment, or its class name without one."""
+    spec = getattr(env.unwrapped, "spec", None)
+    return spec.id if spec is not None else type(env.unwrapped).__name__
+
+
+def _with_tracking_camera(env: gymnasium.Env) -> gymnasium.Env:
+    """Return `env`, rendered by its model's tracking camera if it has one and none was chosen.
+
+    Gymnasium's default view stands still, and robots walk out of it.
+    """
+    bare: Any = env.unwrapped
+    renderer: Any = getattr(bare, "mujoco_renderer", None)
+    chosen = (getattr(bare, name, None) for name in ("camera_id", "camera_name"))
+    mujoco = sys.modules.get("mujoco")
+    if mujoco is None or not hasattr(renderer, "camera_id") or any(c is not None for c in chosen):
+        return env
+    camera = mujoco.mj_name2id(bare.model, mujoco.mjtObj.mjOBJ_CAMERA, CAMERA)
+    if camera >= 0:
+        renderer.camera_id = camera
+    return env
+
+
+def _copies(env: gymnasium.Env) -> Maker:
+    try:
+        spec = env.spec
+        if spec is not None:
+            gymnasium.make(spec).close()
+            return functools.partial(_from_spec, spec)
+    except Exception:
+        pass
+    try:
+        kept = copy.deepcopy(env)
+    except Exception as error:
+        raise EmbrlError(
+            f"{name_of(env)} can be neither made again from its spec nor copied "
+            f"({type(error).__name__}: {error}); pass a function that makes one"
+        ) from error
+    return functools.partial(_from_copy, kept)
+
+
+def _from_spec(spec: Any, render_mode: str | None) -> gymnasium.Env:
+    options: dict[str, Any] = {} if render_mode is None else {"render_mode": render_mode}
+    return gymnasium.make(spec, **options)
+
+
+def _from_copy(kept: gymnasium.Env, render_mode: str | None) -> gymnasium.Env:
+    if render_mode not in (None, kept.render_mode):
+        raise EmbrlError(
+            f"render_mode of {name_of(kept)} must be {render_mode!r} to be rendered, got "
+            f"{kept.render_mode!r}; pass a function of render_mode that makes one"
+        )
+    return copy.deepcopy(kept)
+
+
+def _from_factory(factory: Callable[..., Any], render_mode: str | None) -> gymnasium.Env:
+    name = getattr(factory, "__name__", type(factory).__name__)
+    options = {} if render_mode is None else {"render_mode": render_mode}
+    if options and not _takes(factory, "render_mode"):
+        raise EmbrlError(f"{name} takes no render_mode; add that argument to render environments")
+    try:
+        env = factory(**options)
+    except EmbrlError:
+        raise
+    except Exception as error:
+        raise EmbrlError(f"{name}() raised {type(error).__name__}: {error}") from error
+    if not isinstance(env, gymnasium.Env):
+        raise EmbrlError(f"{name}() must return a gymnasium.Env, got {type(env).__name__}")
+    return env
+
+
+def _takes(function: Callable[..., Any], name: str) -> bool:
+    try:
+        parameters: Sequence[inspect.Parameter] = tuple(
+            inspect.signature(function).parameters.values()
+        )
+    except (TypeError, ValueError):  # has no signature
+        return False
+    return any(p.name == name or p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters)

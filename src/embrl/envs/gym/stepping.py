@@ -1,0 +1,259 @@
+"""Ways of stepping parallel environments: one after another, in threads, or in processes."""
+
+import copy
+import functools
+import multiprocessing
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeAlias
+
+import cloudpickle
+import gymnasium
+import numpy as np
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode
+
+from embrl.core.errors import EmbrlError
+from embrl.core.runtime import available_cores
+from embrl.envs.gym.flatten import Actions, Observations, unstacked
+from embrl.envs.gym.vector_env import Advance, HostStep, HostVectorEnv
+
+StepResult: TypeAlias = tuple[Any, Any, Any]
+"""Reward, terminated and truncated, as an environment returns them."""
+
+GONE = (EOFError, ConnectionError)
+"""Exceptions raised where a process has ended."""
+
+
+class SyncHostVectorEnv(HostVectorEnv):
+    """Environments stepped one after another in this process.
+
+    A plain loop that ignores info dictionaries, of which `gymnasium.vector.SyncVectorEnv` makes
+    arrays at every step.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        observations: Observations,
+        actions: Actions,
+        seeds: Sequence[int],
+        make: Callable[[], gymnasium.Env],
+    ) -> None:
+        self._make = make
+        self._envs: list[gymnasium.Env] = []
+        super().__init__(name, observations, actions, seeds)
+
+    def render(self) -> list[Any]:
+        if any(env.render_mode is None for env in self._envs):
+            return super().render()
+        return [env.render() for env in self._envs]
+
+    def close(self) -> None:
+        while self._envs:
+            self._envs.pop().close()
+
+    def _open(self, seeds: Sequence[int]) -> np.ndarray:
+        first = self._empty()
+        for index, seed in enumerate(seeds):
+            self._envs.append(self._make())
+            self._reset(index, first, "when it was first reset", seed)
+        return first
+
+    def _restart(self, seeds: Sequence[int]) -> np.ndarray:
+        first = self._empty()
+        for index, seed in enumerate(seeds):
+            self._reset(index, first, "when it was reset", seed)
+        return first
+
+    def _advance(self, actions: Any) -> Advance:
+        after = self._empty()
+        each = unstacked(self._actions.original, actions, self.num_envs)
+        results = self._step_all(after, each)
+        rewards, terminated, truncated = zip(*results, strict=True)
+        try:
+            step = HostStep(
+                after,
+                np.array(rewards, np.float32),
+                np.array(terminated, bool),
+                np.array(truncated, bool),
+            )
+        except Exception as error:
+            raise self._raised(0, error, f"at step {self.steps + 1}") from error
+        first, ended = after, np.flatnonzero(step.terminated | step.truncated)
+        if len(ended):
+            first = after.copy()
+            for index in ended.tolist():
+                self._reset(index, first, f"when it was reset after step {self.steps + 1}")
+        return Advance(step, first)
+
+    def _step_all(self, into: np.ndarray, actions: Sequence[Any]) -> list[StepResult]:
+        """Step every environment; observations are written to their rows of `into`."""
+        return self._step_some(range(self.num_envs), into, actions)
+
+    def _step_some(
+        self, indices: Sequence[int], into: np.ndarray, actions: Sequence[Any]
+    ) -> list[StepResult]:
+        """Step the environments at `indices`, one after another."""
+        plain = self._read.plain
+        rows = into if plain is None else into.reshape(self.num_envs, *plain)
+        results: list[StepResult] = []
+        index = 0
+        try:
+            for index in indices:
+                observation, reward, terminal, limit, _ = self._envs[index].step(actions[index])
+                # At once, as an environment may write its next one into the same array.
+                if plain is not None and getattr(observation, "shape", None) == plain:
+                    rows[index] = observation
+                else:
+                    into[index] = self._converted(observation)
+                results.append((reward, terminal, limit))
+        except Exception as error:
+            raise self._raised(index, error, f"at step {self.steps + 1}") from error
+        return results
+
+    def _reset(self, index: int, into: np.ndarray, when: str, seed: int | None = None) -> None:
+        env = self._envs[index]
+        try:
+            observation, _ = env.reset() if seed is None else env.reset(seed=seed)
+            into[index] = self._converted(observation)
+        except Exception as error:
+            raise self._raised(index, error, when) from error
+
+    def _empty(self) -> np.ndarray:
+        return np.empty((self.num_envs, *self._read.shape), self._read.dtype)
+
+
+class ThreadHostVectorEnv(SyncHostVectorEnv):
+    """Environments stepped in as many threads as cores, a group of them in each.
+
+    The numbers are those of `SyncHostVectorEnv`. Faster where a step spends its time outside
+    Python, as MuJoCo's do.
+    """
+
+    _pool: ThreadPoolExecutor | None = None
+
+    def close(self) -> None:
+        if self._pool is not None:
+            self._pool.shutdown()
+        super().close()
+
+    def _open(self, seeds: Sequence[int]) -> np.ndarray:
+        threads = min(available_cores(), self.num_envs)
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="environments")
+        self._groups = [part.tolist() for part in np.array_split(np.arange(self.num_envs), threads)]
+        return super()._open(seeds)
+
+    def _step_all(self, into: np.ndarray, actions: Sequence[Any]) -> list[StepResult]:
+        assert self._pool is not None
+        done = self._pool.map(lambda group: self._step_some(group, into, actions), self._groups)
+        return [result for group in done for result in group]
+
+
+class AsyncHostVectorEnv(HostVectorEnv):
+    """Environments stepped in a process each, by `gymnasium.vector.AsyncVectorEnv`.
+
+    Faster only where a step takes longer than the milliseconds of communication. Processes are
+    started anew, not forked, as a fork of a process in which JAX runs may hang; so what makes an
+    environment must be importable, or defined in a plugin file or a notebook.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        observations: Observations,
+        actions: Actions,
+        seeds: Sequence[int],
+        make: Callable[[], gymnasium.Env],
+    ) -> None:
+        self._make = make
+        self._vector: AsyncVectorEnv | None = None
+        super().__init__(name, observations, actions, seeds)
+
+    def close(self) -> None:
+        vector, self._vector = self._vector, None
+        if vector is not None and not vector.closed:
+            vector.close(terminate=any(pipe is None for pipe in vector.parent_pipes))
+
+    def _open(self, seeds: Sequence[int]) -> np.ndarray:
+        context = "spawn"
+        if "forkserver" in multiprocessing.get_all_start_methods():
+            context = "forkserver"
+            # Imported once, not in every process; no effect where a server runs already.
+            multiprocessing.set_forkserver_preload(["__main__", __name__])
+        # No other process can import a plugin file, so what it defines is pickled by value.
+        for name, module in list(sys.modules.items()):
+            if name.startswith("embrl_plugin_"):
+                cloudpickle.register_pickle_by_value(module)
+        try:
+            self._vector = AsyncVectorEnv(
+                [functools.partial(_without_info, self._make)] * self.num_envs,
+                context=context,
+                autoreset_mode=AutoresetMode.SAME_STEP,
+            )
+        except EmbrlError:
+            raise
+        except Exception as error:
+            raise EmbrlError(
+                f"{self.name} cannot be made in a process of its own "
+                f"({type(error).__name__}: {error}); choose --env.vector sync"
+            ) from error
+        first, _ = self._request("when it was first reset", lambda v: v.reset(seed=list(seeds)))
+        return self._read(first)
+
+    def _restart(self, seeds: Sequence[int]) -> np.ndarray:
+        first, _ = self._request("when it was reset", lambda v: v.reset(seed=list(seeds)))
+        return self._read(first)
+
+    def _advance(self, actions: Any) -> Advance:
+        when = f"at step {self.steps + 1}"
+        observations, rewards, terminated, truncated, info = self._request(
+            when, lambda vector: vector.step(actions)
+        )
+        first = after = self._read(observations)
+        ended = np.flatnonzero(terminated | truncated)
+        if len(ended):
+            after = first.copy()
+            for index in ended:
+                after[index] = self._converted(info["final_obs"][index])
+        with np.errstate(over="ignore"):
+            rewards = rewards.astype(np.float32)
+        return Advance(HostStep(after, rewards, terminated, truncated), first)
+
+    def _request(self, when: str, call: Callable[[AsyncVectorEnv], Any]) -> Any:
+        vector = self._vector
+        if vector is None:
+            raise EmbrlError(f"{self.name}: its environments are closed; open them again")
+        try:
+            with warnings.catch_warnings():
+                # Gymnasium shows the traceback of what a process raised as a warning.
+                warnings.simplefilter("ignore", UserWarning)
+                return call(vector)
+        except GONE as error:
+            dead = [not process.is_alive() for process in vector.processes]
+            index = dead.index(True) if any(dead) else 0
+            raise EmbrlError(f"{self._at(index)}: its process ended {when}") from error
+        except Exception as error:
+            # The only trace of which process it was.
+            closed = [pipe is None for pipe in vector.parent_pipes]
+            index = closed.index(True) if any(closed) else 0
+            raise self._raised(index, error, when) from error
+
+
+class _WithoutInfo(gymnasium.Wrapper):
+    """An environment without info, which is not read here and takes time to send.
+
+    Observations are copied, so that they stay as they are when the environment goes on.
+    """
+
+    def step(self, action: Any) -> Any:
+        observation, reward, terminated, truncated, _ = self.env.step(action)
+        return copy.deepcopy(observation), reward, terminated, truncated, {}
+
+    def reset(self, **options: Any) -> Any:
+        return self.env.reset(**options)[0], {}
+
+
+def _without_info(make: Callable[[], gymnasium.Env]) -> gymnasium.Env:
+    return _WithoutInfo(make())

@@ -1,0 +1,190 @@
+"""Parallel environments on the host: what all ways of stepping them have in common."""
+
+import abc
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from embrl.core.errors import EmbrlError
+from embrl.envs.gym.flatten import Actions, Observations
+
+
+class HostStep(NamedTuple):
+    """One step of `B` parallel environments; arrays are new in every step and read-only."""
+
+    observation: np.ndarray
+    """True next observations, also where an episode ends: float32 `[B, p]`, int32 `[B]` or int32
+    `[B, k]`."""
+    reward: np.ndarray
+    """Rewards, float32 `[B]`."""
+    terminated: np.ndarray
+    """True where the episode terminated, not truncated; bool `[B]`."""
+    truncated: np.ndarray
+    """True where a step limit ended the episode, after which the value still counts; bool `[B]`."""
+
+
+class Advance(NamedTuple):
+    """Result of stepping every environment once and resetting those that ended."""
+
+    step: HostStep
+    first: np.ndarray
+    """Observations the next actions answer to: the new episode's first where one ended."""
+
+
+class HostVectorEnv(abc.ABC):
+    """`B` parallel environments that reset themselves.
+
+    Subclasses differ in how they step: in one thread, in threads, in processes, or in envpool. The
+    same seed gives the same episodes in each of them but envpool, which has its own environments.
+    """
+
+    def __init__(
+        self, name: str, observations: Observations, actions: Actions, seeds: Sequence[int]
+    ) -> None:
+        """Make and reset the environments.
+
+        Args:
+            name: Name for messages.
+            observations: Converter of the environment's observations.
+            actions: Converter of the environment's actions.
+            seeds: One seed for each environment.
+
+        Raises:
+            EmbrlError: If an environment cannot be made or reset.
+        """
+        self.name = name
+        self.num_envs = len(seeds)
+        self.steps = 0
+        """Steps of each environment since it was opened."""
+        self._read, self._actions = observations, actions
+        try:
+            first = self._open(seeds)
+            self._check_observations(first, "when it was first reset")
+        except BaseException:
+            self.close()
+            raise
+        self.observations = first
+        """Observations the next actions answer to, `[B, ...]`."""
+
+    def step(self, actions: np.ndarray) -> HostStep:
+        """Step every environment; where an episode ends, the next one begins.
+
+        Args:
+            actions: `[B]` or `[B, n]`, in the environment's `action_space`.
+
+        Raises:
+            EmbrlError: If an environment raises, or gives an observation outside its space or a
+                reward that is not finite; the message says which environment, which step and what.
+        """
+        actions = np.asarray(actions)
+        if actions.shape[:1] != (self.num_envs,):
+            raise EmbrlError(
+                f"actions of {self.name} must have a leading axis of {self.num_envs}, one for each "
+                f"environment, got shape {list(actions.shape)}"
+            )
+        step, first = self._advance(self._actions.to_original(actions))
+        self.steps += 1
+        self._check_observations(step.observation, f"at step {self.steps}")
+        if first is not step.observation:
+            self._check_observations(first, f"when it was reset after step {self.steps}")
+        wrong = ~np.isfinite(step.reward)
+        if wrong.any():
+            index = int(np.argmax(wrong))
+            raise EmbrlError(
+                f"{self._at(index)} gave the reward {step.reward[index]} at step {self.steps}"
+            )
+        self.observations = first
+        return step
+
+    def restart(self, seed: int) -> None:
+        """Reset every environment as if just opened with this seed, from index 0 on.
+
+        Raises:
+            EmbrlError: If an environment cannot be reset.
+        """
+        first = self._restart(env_seeds(self.num_envs, seed))
+        self.steps = 0
+        self._check_observations(first, "when it was reset")
+        self.observations = first
+
+    def render(self) -> list[Any]:
+        """Return a picture of each environment in its current state.
+
+        Raises:
+            EmbrlError: If the environments were opened without a `render_mode`.
+        """
+        raise EmbrlError(f"{self.name} cannot be rendered; open it with a render_mode")
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Close the environments and their processes; may be called twice."""
+
+    def __enter__(self) -> "HostVectorEnv":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @abc.abstractmethod
+    def _open(self, seeds: Sequence[int]) -> np.ndarray:
+        """Make and reset every environment; return the first observations."""
+
+    @abc.abstractmethod
+    def _advance(self, actions: Any) -> Advance:
+        """Take a step with the environment's own actions, environments first in each leaf."""
+
+    def _restart(self, seeds: Sequence[int]) -> np.ndarray:
+        """Reset every environment; return the first observations."""
+        self.close()
+        return self._open(seeds)
+
+    def _converted(self, observation: Any) -> np.ndarray:
+        """Convert the observation of one environment.
+
+        Raises:
+            EmbrlError: If it does not belong to its space.
+        """
+        value = self._read(observation)
+        if value.shape != self._read.shape:
+            raise EmbrlError(
+                f"an observation has axes that its space does not have: {self._read.original}"
+            )
+        return value
+
+    def _raised(self, index: int, error: Exception, when: str) -> EmbrlError:
+        """Return the error to raise in place of an environment's own exception."""
+        if isinstance(error, EmbrlError):  # embrl's own, about the value it was given
+            return EmbrlError(f"{self._at(index)} failed {when}: {error}")
+        said = f": {error}" if str(error) else ""
+        return EmbrlError(f"{self._at(index)} raised {type(error).__name__} {when}{said}")
+
+    def _at(self, index: int) -> str:
+        return f"{self.name}: environment {index} of {self.num_envs}"
+
+    def _check_observations(self, values: np.ndarray, when: str) -> None:
+        if fault := self._read.fault(values):
+            index, words = fault
+            raise EmbrlError(f"{self._at(index)} gave {words} {when}")
+
+
+def env_seeds(num_envs: int, seed: int, first: int = 0) -> list[int]:
+    """Return a 31-bit seed for each of `num_envs` environments.
+
+    Args:
+        num_envs: Number of environments, at least 1. The seed of an environment does not depend
+            on it.
+        seed: Seed from which all are derived, at least 0.
+        first: Index of the first environment.
+
+    Raises:
+        EmbrlError: If `num_envs` or `seed` is out of range.
+    """
+    if num_envs < 1:
+        raise EmbrlError(f"num_envs must be at least 1, got {num_envs}")
+    if seed < 0:
+        raise EmbrlError(f"seed must be at least 0, got {seed}")
+    return [
+        int(np.random.SeedSequence(seed, spawn_key=(index,)).generate_state(1)[0] >> 1)
+        for index in range(first, first + num_envs)
+    ]

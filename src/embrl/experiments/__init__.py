@@ -1,1 +1,0 @@
-"""Many runs to one end: sweeps and reproductions."""

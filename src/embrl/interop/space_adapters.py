@@ -1,0 +1,215 @@
+"""Adapters, in NumPy, from an environment's spaces to an embedding's.
+
+`StateAdapter` maps observations to points of X; `ActionAdapter` maps points of a `Box`, by way of
+E, to the environment's actions.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+
+from embrl.core.errors import EmbrlError
+from embrl.core.spaces import difference
+from embrl.deploy.array_forms import is_plain, leaving
+from embrl.envs.gym.flatten import Actions, Observations
+from embrl.portable.steps import Nearest, Rows, Tanh
+
+MAX_TABLE = 2**22
+"""Largest table, in numbers, of all actions in the environment's form; beyond it, each action is
+converted when it is chosen."""
+
+SAMPLES = 4096
+"""Number of continuous actions drawn to find out which part of E they cover."""
+
+Vectors = tuple[np.ndarray, np.ndarray]
+"""Lowest and highest point of a box, float32 `[d]` each."""
+
+
+class StateAdapter:
+    """The state encoder phi, applied to an environment's own observations."""
+
+    def __init__(self, original: spaces.Space, embedding: Any, name: str, norm: bool) -> None:
+        """Build the adapter.
+
+        Args:
+            original: The environment's observation space.
+            embedding: An `embrl.Embedding`.
+            name: Name of the environment, for messages.
+            norm: True to centre X and scale it to a mean square of 1 on the data of pre-training.
+
+        Raises:
+            EmbrlError: If embrl does not support such observations, or the embedding has others.
+        """
+        from embrl.embedding.portable import phi_chain  # imports JAX, which the model needs
+
+        self._convert = Observations(original)
+        check_fits(f"observations of {name}", self._convert.space, embedding.observation_space)
+        self._phi = phi_chain(embedding.model.phi, embedding.norm if norm else None)
+        low, high = self._range(embedding.m)
+        self.space = spaces.Box(low, high, dtype=np.float32)
+        plain = isinstance(original, spaces.Discrete)
+        self._table = self._rows if plain else None
+        self._start, self._states = (int(original.start), int(original.n)) if plain else (0, 0)
+
+    def __call__(self, observation: Any) -> np.ndarray:
+        """Embed observations, with any leading axes in each part; float32 `[..., m]`."""
+        if self._table is None:
+            return self._phi(self._convert(observation))
+        if isinstance(observation, int | np.integer):
+            index = observation - self._start
+            if 0 <= index < self._states:
+                return self._table[index].copy()
+        values = self._convert(np.asarray(observation))
+        if fault := self._convert.fault(values.reshape(-1)):
+            raise EmbrlError(f"the environment gave {fault[1]}, which is outside its space")
+        return self._table[values]
+
+    @property
+    def _rows(self) -> np.ndarray | None:
+        """Embedding of every state, if phi looks it up in a table."""
+        first = self._phi.steps[0]
+        return first.table if isinstance(first, Rows) and len(self._phi.steps) == 1 else None
+
+    def _range(self, m: int) -> Vectors:
+        """Return bounds of X: those of the table, or the images of the bounds of tanh."""
+        if (table := self._rows) is not None:
+            return table.min(0), table.max(0)
+        corner, last = np.ones(m, np.float32), self._phi.steps[-1]
+        return (-corner, corner) if isinstance(last, Tanh) else (last(-corner), last(corner))
+
+
+class ActionAdapter:
+    """The action decoder f, from a `Box` of -1 to 1 to an environment's own actions.
+
+    Actions lie in a part of E that pre-training chose. The `Box` stands for that part, axis by
+    axis, so that a policy that begins as wide as the `Box` begins with all of them.
+    """
+
+    def __init__(
+        self, original: spaces.Space, embedding: Any, name: str, reach: Vectors | None = None
+    ) -> None:
+        """Build the adapter.
+
+        Args:
+            original: The environment's action space.
+            embedding: An `embrl.Embedding`.
+            name: Name of the environment, for messages.
+            reach: The part of E that the `Box` stands for; None: where actions lie. For a policy
+                trained with other actions, pass the value of `reach` at that time.
+
+        Raises:
+            EmbrlError: If embrl does not support such actions, or the embedding has others.
+        """
+        from embrl.embedding.portable import f_chain
+
+        self._convert = Actions(original)
+        check_fits(f"actions of {name}", self._convert.space, embedding.action_space)
+        model, table = embedding.model, embedding.table
+        if table is None:
+            self._f: Any = f_chain(model.g, model.f)
+            self._finish = self._convert.to_original
+        else:
+            self._f = Nearest.of(np.asarray(table), embedding.allowed)
+            self._finish = fast_to_original(self._convert)
+        self.count = None if table is None else len(table)
+        """Number of actions; None if they are continuous."""
+        self.reach = reach or _reach(embedding, self._convert.space)
+        low, high = self.reach
+        self._centre, self._half = (low + high) / 2, (high - low) / 2
+        self.space = spaces.Box(-1.0, 1.0, (embedding.d,), np.float32)
+
+    def __call__(self, action: Any, mask: np.ndarray | None = None) -> Any:
+        """Return the environment's own action for a point of the `Box`.
+
+        Args:
+            action: Points, `[d]` or `[..., d]`.
+            mask: bool `[..., n]` for discrete actions, True where one may be chosen.
+
+        Raises:
+            EmbrlError: If the points have another length, or a mask allows no action.
+        """
+        points = np.asarray(action, np.float32)
+        if points.shape[-1:] != self._half.shape:
+            raise EmbrlError(
+                f"action must be a point of E, [..., {len(self._half)}], got shape "
+                f"{list(points.shape)}"
+            )
+        e = self._half * points + self._centre
+        if mask is None or self.count is None:
+            return self._finish(self._f(e))
+        return self._finish(self._f(e, self._checked(mask)))
+
+    def _checked(self, mask: Any) -> np.ndarray:
+        mask = np.asarray(mask).astype(bool)
+        if mask.shape[-1:] != (self.count,):
+            raise EmbrlError(
+                f"the environment's action mask must end in [{self.count}], a flag for each "
+                f"action, got shape {list(mask.shape)}"
+            )
+        if not mask[..., self._f.names].any(-1).all():
+            raise EmbrlError(
+                "the environment's action mask must leave an action that the embedding allows, got "
+                "none"
+            )
+        return mask
+
+
+def check_fits(what: str, has: spaces.Space, needs: spaces.Space) -> None:
+    """Check that an embedding fits an environment, given spaces in embrl's flat form.
+
+    A `Box` may be narrower than the one the embedding was fitted on, as it is scaled just the same;
+    an embedding of data without bounds, for example, fits any.
+
+    Args:
+        what: The observations or actions of which environment, for the message.
+        has: The environment's space.
+        needs: The embedding's space.
+
+    Raises:
+        EmbrlError: If they differ; the message names the dimension and both values.
+    """
+    if not _within(has, needs) and (differs := difference(has, needs)):
+        raise EmbrlError(f"{what} do not fit the embedding: {differs}")
+
+
+def fast_to_original(actions: Actions) -> Callable[[Any], Any]:
+    """Return a fast `actions.to_original` for indices known to be in range.
+
+    Returns:
+        A function of int32 `[...]` that takes a microsecond or two.
+    """
+    if not (is_plain(actions.original) and isinstance(actions.space, spaces.Discrete)):
+        return actions.to_original
+    leave, size = leaving(actions.original), math.prod(actions.original.shape or ())
+    if actions.space.n * size > MAX_TABLE:
+        return leave
+    table = leave(np.arange(actions.space.n))
+    return lambda index: table[index].copy()
+
+
+def _reach(embedding: Any, space: spaces.Space) -> Vectors:
+    """Return the bounds of the part of E in which actions lie."""
+    one = np.ones(embedding.d, np.float32)
+    if embedding.table is None:
+        from embrl.embedding.portable import g_chain
+
+        if not (isinstance(space, spaces.Box) and space.is_bounded()):
+            return -one, one
+        draws = np.random.default_rng(0).uniform(space.low, space.high, (SAMPLES, *space.shape))
+        found = g_chain(embedding.model.g)(draws.astype(np.float32))
+    else:
+        found = np.asarray(embedding.table)
+    low, high = found.min(0), found.max(0)
+    # No action lies along an axis of width 0; -1 to 1 keeps it usable.
+    return np.where(high > low, low, -one), np.where(high > low, high, one)
+
+
+def _within(has: spaces.Space, needs: spaces.Space) -> bool:
+    if not (isinstance(has, spaces.Box) and isinstance(needs, spaces.Box)):
+        return False
+    if has.shape != needs.shape:
+        return False
+    return bool(np.all((needs.low <= has.low) & (has.high <= needs.high)))

@@ -1,0 +1,663 @@
+"""A trained policy as plain steps: all that is needed to act, in NumPy alone.
+
+An export ships this very file as `policy.py`, beside `policy.json` (the steps) and `weights.npz`
+(their arrays), so it imports nothing but the standard library and NumPy 2 or later:
+
+    from policy import act
+
+    action = act(observation)         # of the most likely internal action
+    action = act(observation, noise)  # drawn; "noise" in policy.json says what that takes
+
+`policy.json` describes observations, actions and noise. Any number of leading axes is allowed, and
+nothing is checked: `embrl.load_policy` does that.
+
+A step is a frozen dataclass of arrays, plain values and other steps, and a function of arrays with
+any leading axes. It is written once, with functions that array libraries share (`namespace`): embrl
+runs the same code on tensors of PyTorch, and on symbols that write down an ONNX graph.
+"""
+
+import dataclasses
+import functools
+import json
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+
+Values: TypeAlias = Any
+"""An array of NumPy, or of a library in `NAMESPACES`."""
+
+NUMPY = (np.ndarray, np.generic)
+NAMESPACES: dict[type, Any] = {}
+"""Functions of other libraries under NumPy's names, by the type of their arrays."""
+
+AT_ONCE = 2**22
+"""Intermediate numbers in memory at once, where many points are compared."""
+
+FEW = 4096
+"""Points up to which comparing all of them is faster than a tree (one query, 2 to 8 dimensions)."""
+
+
+def namespace(values: Values) -> Any:
+    """Return the library of functions for such an array; NumPy's by default."""
+    if isinstance(values, NUMPY):
+        return np
+    return next((found for kind, found in NAMESPACES.items() if isinstance(values, kind)), np)
+
+
+class Step(Protocol):
+    """A function of arrays with any leading axes."""
+
+    def __call__(self, values: Values, /) -> Values:
+        """Return the next step's values."""
+        ...
+
+
+class Draw(Protocol):
+    """A random step, a function of its noise: the same noise gives the same choice."""
+
+    @property
+    def normal(self) -> int:
+        """Standard normal numbers that one choice takes."""
+        ...
+
+    @property
+    def uniform(self) -> int:
+        """Uniform numbers in [0, 1) that one choice takes."""
+        ...
+
+    def __call__(self, values: Values, noise: Values, /) -> Values:
+        """Return the choice for noise, float32 `[..., normal + uniform]`."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Chain:
+    """Steps one after another; without any, the identity."""
+
+    steps: tuple[Step, ...]
+
+    def __call__(self, values: Values) -> Values:
+        for step in self.steps:
+            values = step(values)
+        return values
+
+    def then(self, *others: "Chain") -> "Chain":
+        """Return this chain followed by others."""
+        return Chain(self.steps + tuple(step for other in others for step in other.steps))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Beside:
+    """Several functions of the same values, concatenated."""
+
+    parts: tuple[Chain, ...]
+
+    def __call__(self, values: Values) -> Values:
+        return namespace(values).concat([part(values) for part in self.parts], axis=-1)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Affine:
+    """`x W + b`, with float32 W `[inputs, outputs]` and b `[outputs]`."""
+
+    weight: Values
+    bias: Values
+
+    def __call__(self, values: Values) -> Values:
+        return values @ self.weight + self.bias
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FactorRows:
+    """An affine layer on the one-hots of discrete factors: rows are looked up and summed."""
+
+    table: Values
+    """float32 `[values of all factors, outputs]`."""
+    bias: Values
+    """float32 `[outputs]`."""
+    offsets: Values
+    """First row of each factor, int32 `[k]`."""
+
+    def __call__(self, values: Values) -> Values:
+        rows = namespace(values).take(self.table, values + self.offsets, axis=0)
+        return rows.sum(-2) + self.bias
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Rows:
+    """Rows of a table by their index: a function of few values."""
+
+    table: Values
+    """float32 `[n, outputs]`."""
+
+    def __call__(self, values: Values) -> Values:
+        return namespace(values).take(self.table, values, axis=0)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Tanh:
+    """The hyperbolic tangent of every number."""
+
+    def __call__(self, values: Values) -> Values:
+        return namespace(values).tanh(values)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Relu:
+    """max(0, x) of every number."""
+
+    def __call__(self, values: Values) -> Values:
+        return namespace(values).maximum(values, 0.0)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Part:
+    """The numbers of the last axis from `begin` to `end`; None for all that follow."""
+
+    begin: int
+    end: int | None = None
+
+    def __call__(self, values: Values) -> Values:
+        return values[..., self.begin : self.end]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Column:
+    """A last axis of length 1: a single factor among several."""
+
+    def __call__(self, values: Values) -> Values:
+        return values[..., None]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class MeanOne:
+    """Values divided by the mean of their absolute values."""
+
+    def __call__(self, values: Values) -> Values:
+        xp = namespace(values)
+        return values / xp.maximum(xp.abs(values).mean(-1, keepdims=True), 1e-8)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class MostLikely:
+    """The index of the greatest value; the lowest among equals."""
+
+    def __call__(self, values: Values) -> Values:
+        return values.argmax(-1)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Squashed:
+    """x / (1 + |x|) of every number."""
+
+    def __call__(self, values: Values) -> Values:
+        return values / (1.0 + namespace(values).abs(values))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Standardised:
+    """Values in units of a width, counted from a centre."""
+
+    centre: Values
+    width: Values
+
+    def __call__(self, values: Values) -> Values:
+        return (values - self.centre) / self.width
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Unstandardised:
+    """The inverse of `Standardised`."""
+
+    centre: Values
+    width: Values
+
+    def __call__(self, values: Values) -> Values:
+        return self.centre + self.width * values
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Clipped:
+    """Values moved into bounds."""
+
+    low: Values
+    high: Values
+
+    def __call__(self, values: Values) -> Values:
+        return namespace(values).clip(values, self.low, self.high)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Scaled:
+    """A box for networks: coordinates with a finite range to [-1, 1], the others by other steps."""
+
+    low: Values
+    """float32 `[p]`; where the range is not finite, any number."""
+    high: Values
+    """float32 `[p]`, the same."""
+    ranged: Values
+    """True for coordinates with a finite range, bool `[p]`."""
+    other: Chain | None
+    """Steps for the others; None if there are none."""
+
+    def __call__(self, values: Values) -> Values:
+        xp = namespace(values)
+        values = xp.asarray(values, dtype=self.low.dtype)
+        # In this order, bounds far from 0 cost no precision.
+        scaled = 2.0 * ((values - self.low) / (self.high - self.low)) - 1.0
+        return scaled if self.other is None else xp.where(self.ranged, scaled, self.other(values))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Original:
+    """The inverse of `Scaled`."""
+
+    low: Values
+    high: Values
+    ranged: Values
+    other: Chain | None
+
+    def __call__(self, values: Values) -> Values:
+        original = self.low + 0.5 * (values + 1.0) * (self.high - self.low)
+        if self.other is None:
+            return original
+        return namespace(values).where(self.ranged, original, self.other(values))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Cast:
+    """Values as another kind of number."""
+
+    dtype: str
+    """NumPy's name."""
+
+    def __call__(self, values: Values) -> Values:
+        xp = namespace(values)
+        with np.errstate(over="ignore"):  # beyond float32 is infinite
+            return xp.asarray(values, dtype=getattr(xp, self.dtype))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Shifted:
+    """Integers counted from another start."""
+
+    by: Values
+    """int64, of the values' own axes."""
+
+    def __call__(self, values: Values) -> Values:
+        return values + self.by
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Reshaped:
+    """The last axes in another shape."""
+
+    before: tuple[int, ...]
+    after: tuple[int, ...]
+
+    def __call__(self, values: Values) -> Values:
+        lead = values.shape[: values.ndim - len(self.before)]
+        return values.reshape((*lead, *self.after))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Digits:
+    """A non-negative integer as digits, the most significant first."""
+
+    strides: Values
+    """Unit of each digit, int64 `[k]`."""
+    sizes: Values
+    """Number of values of each digit, int64 `[k]`."""
+
+    @classmethod
+    def of(cls, sizes: np.ndarray) -> "Digits":
+        """Return the digits that have `sizes` values each."""
+        sizes = np.asarray(sizes, np.int64)
+        return cls(np.append(np.cumprod(sizes[:0:-1])[::-1], 1).astype(np.int64), sizes)
+
+    def __call__(self, values: Values) -> Values:
+        return values[..., None] // self.strides % self.sizes
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Rounded:
+    """Values rounded to integers, halves to even ones."""
+
+    def __call__(self, values: Values) -> Values:
+        return namespace(values).round(values)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Gaussian:
+    """e ~ N(mu, diag(std^2)), with one std for each axis."""
+
+    std: Values
+    """float32 `[d]`."""
+    bounded: bool
+    """True if mu is the tanh of the values."""
+
+    uniform = 0
+
+    @property
+    def normal(self) -> int:
+        return len(self.std)
+
+    def __call__(self, values: Values, noise: Values) -> Values:
+        mean = namespace(values).tanh(values) if self.bounded else values
+        return mean + self.std * noise
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class SquashedGaussian:
+    """e = tanh(z), z ~ N(mu, diag(std^2)); the values are mu and log std, concatenated."""
+
+    count: int
+    """Number of axes of e, d."""
+    low: float
+    """Lower bound of log std."""
+    high: float
+    """Upper bound of log std."""
+
+    uniform = 0
+
+    @property
+    def normal(self) -> int:
+        return self.count
+
+    def __call__(self, values: Values, noise: Values) -> Values:
+        xp = namespace(values)
+        std = xp.exp(xp.clip(values[..., self.count :], self.low, self.high))
+        return xp.tanh(values[..., : self.count] + std * noise)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Categorical:
+    """a ~ softmax(logits), by one uniform number."""
+
+    count: int
+    """Number of actions, n."""
+
+    normal = 0
+    uniform = 1
+
+    def __call__(self, values: Values, noise: Values) -> Values:
+        # As `categorical_sample` in JAX: block by block, as sums over many actions at once would
+        # round otherwise. The blocks are filled up with impossible actions.
+        xp, side = namespace(values), math.isqrt(self.count - 1) + 1
+        weights = xp.exp(values - xp.amax(values, axis=-1, keepdims=True))
+        filling = xp.zeros_like(weights[..., : side * side - self.count])
+        blocks = xp.concat([weights, filling], axis=-1)
+        blocks = blocks.reshape((*weights.shape[:-1], side, side))
+        sums = blocks.sum(-1)
+        block, left = _passed(sums, noise[..., 0] * sums.sum(-1))
+        inside = xp.take_along_axis(blocks, block[..., None, None], -2)[..., 0, :]
+        return block * side + _passed(inside, left)[0]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ByDistance:
+    """a ~ softmax(-||g(a) - e||^2 / temperature), by one uniform number."""
+
+    columns: Values
+    """The table of all g(a), transposed, float32 `[d, n]`."""
+    inverse_temperature: float
+
+    normal = 0
+    uniform = 1
+
+    def __call__(self, values: Values, noise: Values) -> Values:
+        distance = squared_distances(self.columns, values)
+        beyond = distance - namespace(values).amin(distance, axis=-1, keepdims=True)
+        with np.errstate(over="ignore"):  # then the action is impossible, as it should be
+            logits = beyond * -self.inverse_temperature
+        return Categorical(self.columns.shape[-1])(logits, noise)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Nearest:
+    """The nearest of several points, by its name; the lowest index among equal points.
+
+    NumPy looks among many points in SciPy's k-d tree, where that is installed. The tree computes in
+    float64: where two points are equally far within float32 rounding, its choice may be the other.
+    """
+
+    columns: Values
+    """The points, transposed, float32 `[d, n]`."""
+    names: Values
+    """What they are called, int32 `[n]`."""
+
+    @classmethod
+    def of(cls, table: np.ndarray, allowed: np.ndarray | None = None) -> "Nearest":
+        """Return the search among the rows of a table, float32 `[n, d]`.
+
+        Args:
+            allowed: Rows that may be found, bool `[n]`; None for all.
+        """
+        names = np.arange(len(table)) if allowed is None else np.flatnonzero(allowed)
+        return cls(np.ascontiguousarray(table[names].T), names.astype(np.int32))
+
+    def __call__(self, values: Values, mask: np.ndarray | None = None) -> Values:
+        """Return names, int32 `[...]`.
+
+        Args:
+            values: float32 `[..., d]`.
+            mask: True for the names that may be found this time, bool `[..., highest name + 1]`;
+                NumPy only.
+        """
+        if mask is not None:
+            return self._masked(np.asarray(values, np.float32), mask)
+        xp = namespace(values)
+        if xp is np and len(self.names) > FEW and self._tree is not None:
+            return self._looked_up(values)
+        found = in_parts(self._compared, math.prod(self.columns.shape), values)
+        return xp.take(self.names, found, axis=0)
+
+    def _compared(self, points: Values) -> Values:
+        return squared_distances(self.columns, points).argmin(-1)
+
+    def _masked(self, points: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        lead = np.broadcast_shapes(points.shape[:-1], mask.shape[:-1])
+        points = np.broadcast_to(points, (*lead, points.shape[-1])).reshape(-1, points.shape[-1])
+        masks = np.broadcast_to(mask, (*lead, mask.shape[-1]))[..., self.names]
+        found = np.empty(len(points), np.int32)
+        for row, allowed in enumerate(masks.reshape(len(points), len(self.names))):
+            columns = self.columns[:, allowed]
+            found[row] = self.names[allowed][squared_distances(columns, points[row]).argmin()]
+        return found.reshape(lead)
+
+    @functools.cached_property
+    def _tree(self) -> Any:
+        """A tree, and the first of each several equal points; None without SciPy."""
+        try:
+            from scipy.spatial import cKDTree  # type: ignore[attr-defined]
+        except ImportError:
+            return None
+        first = np.sort(np.unique(self.columns, axis=1, return_index=True)[1])
+        return cKDTree(self.columns[:, first].T), self.names[first]
+
+    def _looked_up(self, points: np.ndarray) -> np.ndarray:
+        tree, names = self._tree
+        try:
+            return names[tree.query(points)[1]]
+        except ValueError:  # not finite, which is checked only now as that takes as long
+            return names[tree.query(np.nan_to_num(points))[1]]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Scored:
+    """Of the k nearest points, the one whose lower value of two critics is highest.
+
+    Among equal values the nearest wins, then the lowest index (`embrl.decoding.Wolpertinger`).
+    Where k is None all points are compared (`BestAction`).
+    """
+
+    table: Values
+    """float32 `[n, d]`."""
+    k: int | None
+    below: tuple[Chain, Chain]
+    """Both critics from features x to the first layer, `[..., h]`."""
+    beside: Values
+    """Weights of a point in the first layers, float32 `[2, d, h]`."""
+    above: tuple[Chain, Chain]
+    """Both critics from the first layer on, to values `[..., 1]`."""
+
+    def __call__(self, x: Values, u: Values) -> Values:
+        """Return indices of points, `[...]`, for features x `[..., m]` and points u `[..., d]`."""
+        n, width = self.table.shape[0], self.beside.shape[-1]
+        return in_parts(self._chosen, max(n, min(self.k or n, n) * width), x, u)
+
+    def _chosen(self, x: Values, u: Values) -> Values:
+        xp = namespace(x)
+        if self.k is None:
+            return self._values(x, self.table).argmax(-1)
+        distance = squared_distances(self.table.T, u)
+        near = xp.argsort(distance, axis=-1, stable=True)[..., : self.k]
+        best = self._values(x, xp.take(self.table, near, axis=0)).argmax(-1)
+        return xp.take_along_axis(near, best[..., None], -1)[..., 0]
+
+    def _values(self, x: Values, e: Values) -> Values:
+        one, other = (
+            above(below(x)[..., None, :] + e @ weights)[..., 0]
+            for below, weights, above in zip(self.below, self.beside, self.above, strict=True)
+        )
+        return namespace(x).minimum(one, other)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PortablePolicy:
+    """pi_o = f . pi_i . phi, from raw observations to the environment's own actions."""
+
+    features: Chain
+    """From observations to x."""
+    actor: Chain
+    """From x to the parameters of pi_i: a mean, or logits."""
+    most_likely: Chain
+    """From the parameters to the most likely internal action."""
+    draw: Draw
+    """From the parameters to a drawn internal action."""
+    f: Chain
+    """From internal actions to actions; the most likely ones where f is random."""
+    f_draw: Draw | None
+    """From internal actions to drawn actions; None where f is not random."""
+    scored: Scored | None
+    """Instead of f where f asks a critic; else None."""
+    leave: Chain
+    """From embrl's form of actions to the environment's."""
+
+    @property
+    def noise(self) -> tuple[str, ...]:
+        """The noise of one action: `normal` or `uniform`, number by number; f's comes last."""
+        draws = [draw for draw in (self.draw, self.f_draw) if draw is not None]
+        return tuple(
+            kind
+            for draw in draws
+            for kind in ("normal",) * draw.normal + ("uniform",) * draw.uniform
+        )
+
+    def __call__(self, observation: Values, noise: Values | None = None) -> Values:
+        """Return actions of observations that are in the space.
+
+        Args:
+            observation: Any leading axes.
+            noise: float32 `[..., len(self.noise)]`; None for the most likely internal action.
+        """
+        x = self.features(observation)
+        values = self.actor(x)
+        first = self.draw.normal + self.draw.uniform
+        u = self.most_likely(values) if noise is None else self.draw(values, noise[..., :first])
+        if self.scored is not None:
+            action = self.scored(x, u)
+        elif self.f_draw is None or noise is None:
+            action = self.f(u)
+        else:
+            action = self.f_draw(u, noise[..., first:])
+        return self.leave(action)
+
+
+def squared_distances(columns: Values, points: Values) -> Values:
+    """Return ||point - column||^2, `[..., n]`, of points `[..., d]` and columns `[d, n]`.
+
+    Differences are squared as they are: the expanded form would cancel.
+    """
+    if points.ndim == 1:  # the fast way for one point
+        apart = columns - points[:, None]
+        return (apart * apart).sum(0)
+    # One coordinate at a time: all at once would take d times the memory.
+    total: Any = 0.0
+    for axis in range(columns.shape[0]):
+        apart = points[..., axis, None] - columns[axis]
+        total = total + apart * apart
+    return total
+
+
+def in_parts(function: Callable[..., Values], numbers: int, *arrays: Values) -> Values:
+    """Apply a function of rows `[..., k]` to some rows at a time, where each takes `numbers`."""
+    lead, count = arrays[0].shape[:-1], max(1, AT_ONCE // numbers)
+    if math.prod(lead) <= count:
+        return function(*arrays)
+    rows = [array.reshape((-1, array.shape[-1])) for array in arrays]
+    starts = range(0, len(rows[0]), count)
+    parts = [function(*(array[start : start + count] for array in rows)) for start in starts]
+    return namespace(arrays[0]).concat(parts, axis=0).reshape(lead)
+
+
+def _passed(weights: Values, target: Values) -> tuple[Values, Values]:
+    """Return the first index whose running sum exceeds target, and what is left of target there."""
+    xp, running = namespace(weights), weights.cumsum(-1)
+    positions = xp.arange(weights.shape[-1], device=weights.device)
+    # Rounding can leave target at the whole sum: then the last possible entry is chosen.
+    last = xp.amax(xp.where(weights > 0, positions, 0), axis=-1)
+    index = xp.minimum((running <= target[..., None]).sum(-1), last)
+    before = xp.take_along_axis(running - weights, index[..., None], -1)[..., 0]
+    return index, xp.maximum(target - before, 0.0)
+
+
+KINDS: dict[str, Any] = {
+    name: kind for name, kind in list(globals().items()) if dataclasses.is_dataclass(kind)
+}
+"""All kinds of steps, by the names that stand in policy.json."""
+
+
+def from_json(value: Any, arrays: Mapping[str, np.ndarray]) -> Any:
+    """Return what a value of policy.json describes: a step, an array, a tuple, or itself.
+
+    Raises:
+        ValueError: If it is not a step that is known here, or an array is missing.
+    """
+    match value:
+        case {"array": str(name)}:
+            if name not in arrays:
+                raise ValueError(f"weights.npz has no {name}")
+            return arrays[name]
+        case {"step": name, **fields}:
+            if name not in KINDS:
+                raise ValueError(f"{name!r} is not a step that this version knows")
+            kind = KINDS[name]
+            names = [field.name for field in dataclasses.fields(kind)]
+            if sorted(fields) != sorted(names):
+                raise ValueError(f"{name} must have {', '.join(names)}")
+            return kind(**{name: from_json(fields[name], arrays) for name in names})
+        case list():
+            return tuple(from_json(part, arrays) for part in value)
+        case _:
+            return value
+
+
+@functools.cache
+def _beside() -> tuple[PortablePolicy, str]:
+    """Return the policy in this file's folder, and the kind of number of its observations."""
+    manifest = json.loads(Path(__file__).with_name("policy.json").read_text())
+    with np.load(Path(__file__).with_name("weights.npz")) as arrays:
+        policy = from_json(manifest["policy"], dict(arrays))
+    return policy, manifest["observation"]["dtype"]
+
+
+def act(observation: Any, noise: Any = None) -> np.ndarray:
+    """Return the actions of the policy that was exported into this file's folder."""
+    policy, dtype = _beside()
+    with np.errstate(over="ignore", invalid="ignore"):
+        drawn = None if noise is None else np.asarray(noise, np.float32)
+        return np.asarray(policy(np.asarray(observation, dtype), drawn))
