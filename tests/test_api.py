@@ -106,7 +106,7 @@ def test_wrong_names_offer_the_nearest(run, tmp_path):
         embrl.train("gridworld", out=tmp_path / "run", overrides={"models": {}})
     with pytest.raises(embrl.EmbrlError, match="did you mean actor_lr"):
         embrl.train("gridworld", out=tmp_path / "run", overrides={"vpg": {"actor_rl": 1.0}})
-    with pytest.raises(embrl.EmbrlError, match="seed of .* must be in 0 to 1, got 2"):
+    with pytest.raises(embrl.EmbrlError, match=r"seed of .* must be in 0 to 1, got 2"):
         run.policy(seed=2)
     with pytest.raises(embrl.EmbrlError, match="is not a run folder"):
         embrl.load(tmp_path)

@@ -32,7 +32,7 @@ EXAMPLES = ("corridor", "translation_objective")
 PLUGINS = ("objective", "decoder", "algorithm")
 
 TINY = shlex.split(
-    "--env.bins 10 --env.step-limit 20 --seeds 2 --total-timesteps 4200 --evaluation.every 1200 "
+    "--env.bins 10 --env.step-limit 20 --seeds 2 --total-timesteps 6000 --evaluation.every 1800 "
     "--rollout.steps-per-update 200 --rollout.num-envs 10 --evaluation.episodes 5 "
     "--evaluation.final-episodes 10 --pretrain.timesteps 600 --pretrain.gradient-steps 100 "
     "--pretrain.batch-size 64"
@@ -138,7 +138,7 @@ def test_a_plugin_trains_by_the_command_on_the_page(
     (arguments,) = (words for words in commands() if f"examples/plugins/{name}.py" in words)
     assert main([*arguments, *TINY]) == 0
     run = embrl.load(arguments[arguments.index("--out") + 1])
-    assert run.summary["final_return_mean"] > run.summary["random_return"]
+    assert run.summary["final_return_mean"] > run.summary["random_return"] + 0.2
     if column is not None:
         assert np.isfinite(run.metrics[column][run.metrics["timesteps"] > 600]).all()
 
