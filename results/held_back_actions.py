@@ -160,8 +160,8 @@ def page(found: dict[str, Any], folder: str) -> str:
         f"{found['choice']}, are held back: never tried in training. JSAE with PPO, tuned "
         f"settings{bonus}, {found['timesteps']:,} timesteps, {found['seeds']} seeds. An "
         "action's features are the bits of its actuators (`--embedding.action-features env`). "
-        f"Returns of the stochastic policy, {EPISODES} episodes per seed; means with 95 % intervals "
-        "(bootstrap over seeds). Best known: "
+        f"Returns of the stochastic policy, {EPISODES} episodes per seed; means with 95 % "
+        "intervals (bootstrap over seeds). Best known: "
         f"{found['best_known_return']:.2f}.\n\n"
         "| | return [95 % interval] | worst seed | best seed |\n|---|---:|---:|---:|\n"
         + "\n".join(rows)

@@ -11,7 +11,10 @@ from embrl.envs.gym import HostEnvironment
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (["--embedding.action-features", "x.npy"], "embedding.action_features x.npy: x.npy does not exist"),
+        (
+            ["--embedding.action-features", "x.npy"],
+            "embedding.action_features x.npy: x.npy does not exist",
+        ),
         (["--embedding.action-features", "few.npy"], "few.npy: 3 rows for 512 actions"),
         (
             ["--embedding.action-features", "pickle.npy"],
