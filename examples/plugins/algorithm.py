@@ -34,7 +34,7 @@ class Learner(NamedTuple):
     baseline: Float[Array, ""]
     updates: Float[Array, ""]
 
-    def judge(self, x: Array, observation: Any) -> None:
+    def scorer(self, x: Array, observation: Any) -> None:
         """Return None, as there is no critic that could score actions for f."""
 
 
