@@ -78,7 +78,7 @@ def test_a_mask_is_kept_to(run):
     [
         (100, r"observation 100 is not in Discrete\(100\)"),
         ([3, -1], r"observation -1 at \[1\] is not in"),
-        (0.5, "are whole numbers, not float64"),
+        (0.5, "must be integers, got float64"),
     ],
 )
 def test_an_observation_outside_the_space_is_named(run, observation, message):
@@ -89,7 +89,7 @@ def test_an_observation_outside_the_space_is_named(run, observation, message):
 @pytest.mark.parametrize(
     ("mask", "message"),
     [
-        (np.ones(7, bool), r"the mask is bool\[7\]: it must be bool\[..., 8\]"),
+        (np.ones(7, bool), r"mask must be bool\[..., 8\], got bool\[7\]"),
         (np.ones(8), r"the mask is float64\[8\]"),
         (np.zeros(8, bool), "allows no action"),
     ],

@@ -75,7 +75,7 @@ def test_wrong_flags_are_named(capsys, log, tmp_path, flags, said):
     [
         ([], "SOURCE is missing"),
         (["gridwrold"], "did you mean gridworld"),
-        (["nowhere.npz"], "nowhere.npz is not there"),
+        (["nowhere.npz"], "nowhere.npz does not exist"),
         (["gridworld", "--policy", "nowhere"], "nowhere is not a run folder"),
         (["CartPole-v1", "--policy", "nowhere"], "nowhere is not a run folder"),
         (["gridworld", "--env.actuators", "0"], "env.actuators"),
