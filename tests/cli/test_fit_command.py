@@ -55,7 +55,7 @@ def test_a_file_becomes_a_folder_that_inspect_reads_and_draws(capsys, log, tmp_p
         (["--actions", "2"], "log.npz: action 2 in row 2 is not in Discrete(2)"),
         (["--states", "6"], "observation 6 in row 6 is not in Discrete(6)"),
         (["--actions", "few"], "--actions must be a whole number from 1, got few"),
-        (["--spaces", "CartPole-v1"], "and Box"),
+        (["--spaces", "CartPole-v1"], "must be [4], as in Box"),
         (["--spaces", "CartPole-v1", "--actions", "2"], "--spaces excludes --states and --actions"),
         (["--method", "jsea"], "unknown method 'jsea': did you mean jsae?"),
         (["--method", "none"], "method none has no embedding to fit"),
