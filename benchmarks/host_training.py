@@ -43,7 +43,7 @@ def updates(replicas: Replicas, backend: HostedBackend) -> Callable[[], object]:
 
     The embedding is untrained, which changes no shape.
     """
-    data = backend.collect() if replicas.trainer.method.embeds else None
+    data = backend.collect() if replicas.trainer.schedule.method.embeds else None
     state, done = backend.begin(replicas.over(Trainer.untrained)(replicas.keys), data), 0
 
     def more() -> None:

@@ -73,12 +73,12 @@ def main() -> None:
     evaluate = over_replicas(trainer.evaluate, SEEDS, shared=(0, 3, 4))
     chunk = config.evaluation.every // config.rollout.steps_per_update
     print("timesteps return | mean over seeds of", ", ".join(MEASURES))
-    for done in range(0, trainer.num_updates - chunk + 1, chunk):
+    for done in range(0, trainer.schedule.num_updates - chunk + 1, chunk):
         state, found = improve(after, state, keys, jnp.int32(done), jnp.int32(chunk))
         played = evaluate(after, state, keys, jnp.int32(done + chunk), jnp.int32(1))
         found = {name: np.asarray(found[name]) for name in MEASURES if name in found}
         seeds = [{name: float(v[at]) for name, v in found.items()} for at in range(SEEDS)]
-        timesteps = trainer.pretraining_timesteps + (done + chunk) * config.rollout.steps_per_update
+        timesteps = trainer.schedule.timesteps(done + chunk)
         means = " ".join(f"{value.mean():.4f}" for value in found.values())
         mean = played["return_mean"].mean()
         print(f"{timesteps:,} {mean:.2f} | {means} | {embedding_warnings(seeds)}")
