@@ -52,7 +52,7 @@ def test_a_policy_is_f_of_pi_i_of_phi(run):
     policy, embedding = run.policy(), run.embedding()
     x = policy.overall.phi(np.arange(100))
     e = np.asarray(policy.overall.actor.mode(x), np.float64)
-    distance = ((e[:, None] - np.asarray(embedding.g.table, np.float64)) ** 2).sum(-1)
+    distance = ((e[:, None] - np.asarray(embedding.model.g.table, np.float64)) ** 2).sum(-1)
     np.testing.assert_array_equal(
         policy.act(np.arange(100), deterministic=True), distance.argmin(1)
     )
@@ -105,10 +105,10 @@ def test_wrong_names_offer_the_nearest(run, tmp_path):
     with pytest.raises(embrl.EmbrlError, match="unknown section of settings 'models'"):
         embrl.train("gridworld", out=tmp_path / "run", overrides={"models": {}})
     with pytest.raises(embrl.EmbrlError, match="did you mean actor_lr"):
-        embrl.train("gridworld", out=tmp_path / "run", overrides={"hyper": {"actor_rl": 1.0}})
-    with pytest.raises(embrl.EmbrlError, match="has seeds 0 to 1"):
+        embrl.train("gridworld", out=tmp_path / "run", overrides={"vpg": {"actor_rl": 1.0}})
+    with pytest.raises(embrl.EmbrlError, match=r"seed of .* must be in 0 to 1, got 2"):
         run.policy(seed=2)
-    with pytest.raises(embrl.EmbrlError, match="holds no run"):
+    with pytest.raises(embrl.EmbrlError, match="is not a run folder"):
         embrl.load(tmp_path)
 
 

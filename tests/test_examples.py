@@ -19,7 +19,7 @@ def load(name: str) -> ModuleType:
 def test_train_and_act_trains_loads_and_acts(tmp_path, capsys):
     load("train_and_act").main(tmp_path / "run", 45_000)
     printed = capsys.readouterr().out
-    assert "after 45,000 samples" in printed
+    assert "after 45,000 timesteps" in printed
     assert "step  1: action" in printed
 
 

@@ -272,7 +272,8 @@ class _OpenPlayed:
     def collect(self) -> Transition:
         trainer = self.replicas.trainer
         key = stream_key(self.replicas.keys[0], RngStream.COLLECT)
-        timesteps, num_envs = trainer.pretraining_timesteps, trainer.config.rollout.num_envs
+        timesteps = trainer.schedule.pretraining_timesteps
+        num_envs = trainer.config.rollout.num_envs
         env, seed = self.env, trainer.config.seed
         if isinstance(self.policy, RunPolicy):
             found = self.policy.steps(env, key, timesteps // num_envs, num_envs, seed)

@@ -110,8 +110,8 @@ def shorter(config: RunConfig) -> RunConfig:
         total_timesteps=timesteps,
         pretrain=dataclasses.replace(
             fit,
-            total_timesteps=min(pretrain.timesteps, int(QUICK_PRETRAINING * timesteps)),
-            steps=min(pretrain.gradient_steps, QUICK_STEPS),
+            timesteps=min(fit.timesteps, int(QUICK_PRETRAINING * timesteps)),
+            gradient_steps=min(fit.gradient_steps, QUICK_STEPS),
         ),
         evaluation=dataclasses.replace(
             evaluation,

@@ -24,7 +24,7 @@ from embrl.report.curves import read_curve
 from embrl.report.embedding_figure import plot_actions, plot_embedding
 from embrl.report.environment_pictures import picture_of
 from embrl.storage.run_folder import RunFolder
-from embrl.training import action_inputs
+from embrl.training.action_inputs import ActionInputs
 from embrl.training.backend import AnyEnvironment, make_backend
 from embrl.training.replicas import Replicas, seed_keys
 from embrl.training.restore import restore_policy
@@ -116,8 +116,8 @@ def _pretraining_transitions(
     folder: RunFolder, config: RunConfig, env: AnyEnvironment, seed: int
 ) -> Transition:
     """Collect the transitions of one seed's pre-training again, `[T, B, ...]`."""
-    inputs = action_inputs.of_run(config, env.action_space, folder)
-    trainer = Trainer(config, env.observation_space, env.action_space, inputs=inputs)
+    inputs = ActionInputs.of_run(config, env.action_space, folder)
+    trainer = Trainer(config, env.observation_space, env.action_space, action_inputs=inputs)
     if isinstance(env, Environment):
         return jax.jit(trainer.collect)(env, seed_keys(config.seed, config.seeds)[seed])
     found = make_backend(Replicas(trainer), env).collect()

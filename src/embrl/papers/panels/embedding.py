@@ -81,7 +81,7 @@ def _config(env: GridworldConfig, settings: Settings, options: ReproductionOptio
     return dataclasses.replace(
         config,
         seeds=options.seeds,
-        total_timesteps=pretrain.timesteps + EPOCHS * config.rollout.steps_per_update,
+        total_timesteps=fit.timesteps + EPOCHS * config.rollout.steps_per_update,
         embedding=dataclasses.replace(config.embedding, state_dim=2, action_dim=2),
         pretrain=fit,
         evaluation=dataclasses.replace(
