@@ -1,1 +1,1 @@
-"""Speed, as ratios against a rival in the same run: `make bench`."""
+"""Benchmarks of speed, as ratios against a rival in the same run (`make bench`)."""

@@ -1,4 +1,4 @@
-"""Runs every benchmark and prints one table."""
+"""Run every benchmark and print one table."""
 
 import importlib.util
 
@@ -17,6 +17,7 @@ from embrl.core.runtime import prepare_jax
 
 
 def main() -> None:
+    """Print a row for each measurement."""
     prepare_jax()
     table = Table("what", "embrl", "rival", "ratio", title="speed on this machine")
     benchmarks = [environment_steps, agent_steps, nearest_action, training, sac_updates]

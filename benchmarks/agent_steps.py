@@ -1,4 +1,4 @@
-"""Steps of different Cart-Pole agents, 100 episodes each: compiled, against a Gymnasium loop."""
+"""Steps of many Cart-Pole agents, 100 episodes each: compiled, against a Gymnasium loop."""
 
 from collections.abc import Iterator
 
@@ -16,7 +16,7 @@ ARCHITECTURE = Architecture(4, (32, 32), 2)
 
 
 def skilled(agents: int) -> np.ndarray:
-    """Networks that keep the pole up, each in a slightly different way."""
+    """Return weights of networks that balance the pole, each in a slightly different way."""
     random = np.random.default_rng(0)
     w = random.normal(0.0, 0.1, (agents, ARCHITECTURE.size)).astype(np.float32)
     first, second, last = ARCHITECTURE.layers(w)  # views
@@ -28,6 +28,7 @@ def skilled(agents: int) -> np.ndarray:
 
 
 def run() -> Iterator[Row]:
+    """Yield agent steps per second."""
     env, w, key = CartPoleConfig().build(), skilled(AGENTS), jax.random.key(0)
     steps = int(survival(env, ARCHITECTURE, w, key, EPISODES).lengths.sum())
     rival = gymnasium.make("CartPole-v1")

@@ -1,4 +1,4 @@
-"""Random gridworld steps: our compiled lanes against a plain NumPy environment in a loop."""
+"""Random gridworld steps: compiled parallel environments, against a NumPy environment in a loop."""
 
 from collections.abc import Iterator
 
@@ -10,11 +10,11 @@ from embrl.data.rollout import random_transitions
 from embrl.envs.gridworld import GridworldConfig
 from embrl.envs.square import SUBSTEP_LENGTH, SUBSTEPS, motions
 
-STEPS, LANES, LOOP_STEPS = 500, 1_000, 20_000
+STEPS, NUM_ENVS, LOOP_STEPS = 500, 1_000, 20_000
 
 
 class PlainGridworld:
-    """As one would write it for Gymnasium, one step at a time."""
+    """The gridworld as one would write it for Gymnasium, one step at a time."""
 
     def __init__(self, config: GridworldConfig) -> None:
         self.config, self.motions = config, motions(config.actuators)
@@ -47,9 +47,12 @@ class PlainGridworld:
 
 
 def run() -> Iterator[Row]:
+    """Yield environment steps per second."""
     config = GridworldConfig()
     env = config.build()
-    collect = jax.jit(lambda key: random_transitions(env, key, STEPS * LANES, LANES).reward.sum())
+    collect = jax.jit(
+        lambda key: random_transitions(env, key, STEPS * NUM_ENVS, NUM_ENVS).reward.sum()
+    )
     plain, random = PlainGridworld(config), np.random.default_rng(0)
 
     def loop() -> None:
@@ -61,7 +64,7 @@ def run() -> Iterator[Row]:
     yield compare(
         "gridworld steps, 512 actions",
         lambda: collect(jax.random.key(0)).block_until_ready(),
-        STEPS * LANES,
+        STEPS * NUM_ENVS,
         "NumPy loop",
         loop,
         LOOP_STEPS,

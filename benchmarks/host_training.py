@@ -1,4 +1,4 @@
-"""Training on Gymnasium's environments, against the same environments with random actions."""
+"""Training on Gymnasium environments, against the same environments with random actions."""
 
 import itertools
 import time
@@ -19,41 +19,44 @@ from embrl.training.hosted_backend import HostedBackend
 from embrl.training.replicas import Replicas
 from embrl.training.trainer import Trainer
 
-SEEDS, EPOCHS, FIT, STEPS = 3, 3, 6000, 500
-"""Epochs and steps are those of one repetition."""
+SEEDS, UPDATES, PRETRAINING, STEPS = 3, 3, 6000, 500
+"""Updates and steps are those of one repetition."""
 ENVIRONMENTS = ("HalfCheetah-v5", 250), ("Ant-v5", 1000)
-"""And the paper's limits of steps."""
+"""Names, and the paper's step limits."""
 
 
 def cases() -> Iterator[tuple[str, RunConfig]]:
-    """Environments of both speeds, with the paper's settings of VPG and our PPO's."""
+    """Yield slow and fast environments with the paper's settings of VPG and our settings of PPO."""
     for (name, limit), vector in itertools.product(ENVIRONMENTS, ("sync", "threads")):
         env = envs.configure(name, max_episode_steps=limit, vector=vector)
         for method, algorithm in itertools.product(("none", "jsae"), ("vpg", "ppo")):
             settings = "paper" if algorithm == "vpg" else "tuned"
             config = default_config(name, env, method, algorithm, settings)
-            changes = {"seeds": SEEDS} | ({"pretrain.timesteps": FIT} if method == "jsae" else {})
+            changes = {"seeds": SEEDS} | (
+                {"pretrain.timesteps": PRETRAINING} if method == "jsae" else {}
+            )
             yield f"{name}, {method} + {algorithm}, {vector}", replaced(config, changes)
 
 
-def epochs(rows: Replicas, world: HostedBackend) -> Callable[[], object]:
-    """A function that trains for `EPOCHS` more epochs. The embedding is untrained, which changes no
-    shape.
+def updates(replicas: Replicas, backend: HostedBackend) -> Callable[[], object]:
+    """Return a function that trains for `UPDATES` more updates.
+
+    The embedding is untrained, which changes no shape.
     """
-    found = world.collect() if rows.trainer.method.embeds else None
-    state, done = world.begin(rows.over(Trainer.untrained)(rows.keys), found), 0
+    data = backend.collect() if replicas.trainer.schedule.method.embeds else None
+    state, done = backend.begin(replicas.over(Trainer.untrained)(replicas.keys), data), 0
 
     def more() -> None:
         nonlocal state, done
-        state, _ = jax.block_until_ready(world.improve(state, done, EPOCHS))
-        done += EPOCHS
+        state, _ = jax.block_until_ready(backend.improve(state, done, UPDATES))
+        done += UPDATES
 
     return more
 
 
 def random_steps(opened: HostVectorEnv, size: int) -> Callable[[], object]:
-    """A function that takes `STEPS` random steps in every lane."""
-    shape = (100, opened.lanes, size)
+    """Return a function that takes `STEPS` random steps in every environment."""
+    shape = (100, opened.num_envs, size)
     actions = np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
 
     def steps() -> None:
@@ -63,17 +66,18 @@ def random_steps(opened: HostVectorEnv, size: int) -> Callable[[], object]:
     return steps
 
 
-def share_in_simulator(train: Callable[[], object]) -> float:
-    """Of the time that training takes, the share inside the lanes' steps. Unlike a ratio of rates
-    it says the same on a machine whose speed changes from second to second, and whether the
-    policy's actions are dearer to simulate than random ones or not.
+def simulator_fraction(train: Callable[[], object]) -> float:
+    """Return the fraction of training time that is spent in the simulator's steps.
+
+    Unlike a ratio of rates it does not depend on the machine's current speed, nor on whether the
+    policy's actions take longer to simulate than random ones.
     """
     inside, step = 0.0, HostVectorEnv.step
 
-    def timed(lanes: HostVectorEnv, actions: np.ndarray) -> HostStep:
+    def timed(envs: HostVectorEnv, actions: np.ndarray) -> HostStep:
         nonlocal inside
         start = time.perf_counter()
-        result = step(lanes, actions)
+        result = step(envs, actions)
         inside += time.perf_counter() - start
         return result
 
@@ -84,22 +88,26 @@ def share_in_simulator(train: Callable[[], object]) -> float:
 
 
 def run(only: str = "") -> Iterator[Row]:
-    """Steps a second with three seeds side by side, and of as many lanes with random actions.
-    Evaluations, which are simulator's steps and no learning, are not in it.
+    """Yield steps per second of three seeds, and of as many environments with random actions.
+
+    Evaluations, which step the simulator without learning, are not included.
+
+    Args:
+        only: text that the names of the cases must contain.
     """
     for what, config in cases():
         if only not in what:
             continue
         env = config.env.build()
         assert isinstance(env, HostEnvironment)
-        rows = Replicas(Trainer(config, env.observation_space, env.action_space))
-        world, lanes = HostedBackend(rows, env), SEEDS * config.rollout.num_envs
-        with env.open(lanes, 0) as opened:
-            train = epochs(rows, world)
+        replicas = Replicas(Trainer(config, env.observation_space, env.action_space))
+        backend, count = HostedBackend(replicas, env), SEEDS * config.rollout.num_envs
+        with env.open(count, 0) as opened:
+            train = updates(replicas, backend)
             row = compare(
-                what, train, SEEDS * EPOCHS * config.rollout.steps_per_update,
-                "", random_steps(opened, dimensions(env.action_space)), STEPS * lanes,
+                what, train, SEEDS * UPDATES * config.rollout.steps_per_update,
+                "", random_steps(opened, dimensions(env.action_space)), STEPS * count,
             )  # fmt: skip
-            share = share_in_simulator(train)
-        yield row._replace(name=f"bare simulator; {share:.0%} of training's time is its steps")
-        world.close()
+            fraction = simulator_fraction(train)
+        yield row._replace(name=f"bare simulator; {fraction:.0%} of training time is its steps")
+        backend.close()

@@ -1,9 +1,8 @@
-"""A million actions with features beside a thousand: fitting, f, a wrapper, and PPO, in time and
-memory.
+"""A million actions with features, and a thousand: time and memory of fit, f, wrapper and PPO.
 
     python -m benchmarks.many_actions --out results/many-actions
 
-Each size and each part runs in a process of its own, so that its peak of memory is its own.
+Each size and each part runs in a process of its own, so that its peak memory is its own.
 """
 
 import argparse
@@ -46,19 +45,20 @@ STEP_LIMIT = 20
 CLOSE = 0.1
 PARTS = ("fit", "f", "wrapper", "ppo")
 STEPS = 50
-"""Gradient steps, or decisions, that are timed at once."""
+"""Gradient steps, or decisions, that are timed together."""
 
 
 class Place(NamedTuple):
-    """Where the agent is, and since when."""
+    """Position of the agent, and the number of steps taken."""
 
     position: Float[Array, "2"]
     steps: Array
 
 
 class Reach(Environment):
-    """A point is to be brought to the middle of a square. An action moves it by a linear function
-    of the action's features, which nobody is told.
+    """A point has to be brought to the middle of a square.
+
+    An action moves it by a linear function of the action's features, which is not known.
     """
 
     features: Float[Array, "n 16"]
@@ -73,25 +73,25 @@ class Reach(Environment):
 
     @property
     def observation_space(self) -> spaces.Box:
-        """The position."""
+        """Space of positions."""
         return spaces.Box(-1.0, 1.0, (2,))
 
     @property
     def action_space(self) -> spaces.Discrete:
-        """All of them."""
+        """Space of action indices."""
         return spaces.Discrete(self.features.shape[0])
 
     def action_features(self) -> np.ndarray:
-        """Random numbers."""
+        """Return features `[n, 16]`, random numbers."""
         return np.asarray(self.features)
 
     def reset(self, key: Array) -> tuple[Place, Array]:
-        """Somewhere."""
+        """Start at a random position."""
         place = Place(jax.random.uniform(key, (2,), minval=-1.0, maxval=1.0), jnp.int32(0))
         return place, place.position
 
     def step(self, key: Array, state: Place, action: Array) -> tuple[Place, TimeStep]:
-        """Each step costs the distance that is left."""
+        """Move the point; a step costs the distance that is left."""
         del key
         moved = state.position + self.features[action] @ self.effect
         place = Place(jnp.clip(moved, -1.0, 1.0), state.steps + 1)
@@ -103,22 +103,23 @@ class Reach(Environment):
 
 @dataclasses.dataclass(frozen=True)
 class ReachConfig:
-    """See `Reach`."""
+    """Settings of `Reach`."""
 
     actions: int = 1000
+    """Number of actions."""
 
     def build(self) -> Reach:
-        """Makes it."""
+        """Return the environment."""
         return Reach(self)
 
 
-def settings(actions: int, samples: int) -> RunConfig:
-    """The tuned ones of JSAE with PPO, one seed."""
+def settings(actions: int, timesteps: int) -> RunConfig:
+    """Return the tuned settings of JSAE with PPO, one seed."""
     config = default_config("reach", ReachConfig(actions), "jsae", "ppo")
     return dataclasses.replace(
         config,
         seeds=1,
-        total_timesteps=samples,
+        total_timesteps=timesteps,
         embedding=dataclasses.replace(config.embedding, action_features="env"),
         pretrain=dataclasses.replace(config.pretrain, timesteps=6000, gradient_steps=300),
         evaluation=dataclasses.replace(
@@ -128,7 +129,7 @@ def settings(actions: int, samples: int) -> RunConfig:
 
 
 def timed(function: Callable[[], Any], repetitions: int = 3) -> float:
-    """Seconds, the best of a few after a warm-up."""
+    """Return seconds per call, the best of a few after a warm-up."""
     jax.block_until_ready(function())
     best = float("inf")
     for _ in range(repetitions):
@@ -138,24 +139,26 @@ def timed(function: Callable[[], Any], repetitions: int = 3) -> float:
     return best
 
 
-def fit(actions: int, samples: int) -> dict[str, float]:
-    """Milliseconds of a gradient step of 512 transitions."""
-    del samples
+def fit(actions: int, timesteps: int) -> dict[str, float]:
+    """Return milliseconds of a gradient step on 512 transitions."""
+    del timesteps
     config = settings(actions, 10_000)
     env = config.env.build()
     inputs = ActionInputs(env.action_features())  # type: ignore[attr-defined]
-    trainer = Trainer(config, env.observation_space, env.action_space, inputs=inputs)
-    rows = Replicas(trainer)
-    seen = rows.over(Trainer.collect, shared=(0,), once=True)(env, rows.keys)
-    state = rows.over(Trainer.new_model, shared=(2,), once=True)(rows.keys, seen, inputs.features)
-    step = rows.over(Trainer.fit, shared=(3,))
+    trainer = Trainer(config, env.observation_space, env.action_space, action_inputs=inputs)
+    replicas = Replicas(trainer)
+    keys = replicas.keys
+    seen = replicas.over(Trainer.collect, shared=(0,), once=True)(env, keys)
+    start = replicas.over(Trainer.new_model, shared=(2,), once=True)
+    state = start(keys, seen, inputs.features)
+    step = replicas.over(Trainer.fit, shared=(3,))
     steps = jnp.arange(STEPS, dtype=jnp.int32)
-    return {"fit_ms": 1e3 * timed(lambda: step(state, seen, rows.keys, steps)) / STEPS}
+    return {"fit_ms": 1e3 * timed(lambda: step(state, seen, keys, steps)) / STEPS}
 
 
-def f(actions: int, samples: int) -> dict[str, float]:
-    """Milliseconds of all g(a), and of one decision: the nearest of all actions."""
-    del samples
+def f(actions: int, timesteps: int) -> dict[str, float]:
+    """Return milliseconds of all g(a), and of one decision, the nearest of all actions."""
+    del timesteps
     features = ReachConfig(actions).build().features
     g = eqx.filter_jit(lambda features: FeatureActions(features, 2, (64,), key=jax.random.key(0)))
     embedded = eqx.filter_jit(lambda g: g.table)
@@ -171,16 +174,16 @@ def f(actions: int, samples: int) -> dict[str, float]:
     }
 
 
-def wrapper(actions: int, samples: int) -> dict[str, float]:
-    """Microseconds that the wrapper of a Gymnasium environment adds to a step."""
-    del samples
+def wrapper(actions: int, timesteps: int) -> dict[str, float]:
+    """Return microseconds that the wrapper of a Gymnasium environment adds to a step."""
+    del timesteps
     features = np.asarray(ReachConfig(actions).build().features)
     return {"wrapper_us": own(spaces.Discrete(actions), actions, 2, features=features)}
 
 
-def ppo(actions: int, samples: int) -> dict[str, float]:
-    """Milliseconds of a training sample, updates and evaluations included; returns."""
-    config, looks = settings(actions, samples), []
+def ppo(actions: int, timesteps: int) -> dict[str, float]:
+    """Return milliseconds of a timestep, with updates and evaluations, and the returns."""
+    config, looks = settings(actions, timesteps), []
 
     def watch(progress: Progress) -> None:
         if progress.stage == "training":
@@ -192,38 +195,38 @@ def ppo(actions: int, samples: int) -> dict[str, float]:
     # The first part compiles, and the last is evaluated at length.
     (first, start), (last, end) = looks[0], looks[-2]
     return {
-        "sample_ms": 1e3 * (end - start) / (last - first),
+        "timestep_ms": 1e3 * (end - start) / (last - first),
         "return": summary["final_return_mean"],
         "random_return": summary["random_return"],
     }
 
 
 def peak() -> float:
-    """Megabytes that this process had in memory at most."""
+    """Return the peak memory of this process in megabytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def measured(part: str, actions: int, samples: int) -> dict[str, float]:
-    """One part in a process of its own."""
+def measured(part: str, actions: int, timesteps: int) -> dict[str, float]:
+    """Run one part in a process of its own; return its measurements."""
     command = [sys.executable, "-m", "benchmarks.many_actions", "--part", part]
-    command += ["--actions", str(actions), "--total-timesteps", str(samples)]
+    command += ["--actions", str(actions), "--total-timesteps", str(timesteps)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
 
 
 def page(found: dict[str, Any]) -> str:
-    """The table, in Markdown."""
+    """Return the table in Markdown."""
     sizes = found["actions"]
     rows = [
-        ("a gradient step of fitting, 512 transitions, ms", "fit", "fit_ms"),
-        ("... peak of memory, MB", "fit", "peak_mb"),
+        ("a gradient step of pre-training, 512 transitions, ms", "fit", "fit_ms"),
+        ("... peak memory, MB", "fit", "peak_mb"),
         ("g of all actions, ms", "f", "table_ms"),
         ("one decision of f, ms", "f", "decision_ms"),
-        ("... peak of memory, MB", "f", "peak_mb"),
-        ("a wrapper's own work in a step, microseconds", "wrapper", "wrapper_us"),
-        ("... peak of memory, MB", "wrapper", "peak_mb"),
-        ("PPO, a sample with its share of updates and evaluations, ms", "ppo", "sample_ms"),
-        ("... peak of memory, MB", "ppo", "peak_mb"),
+        ("... peak memory, MB", "f", "peak_mb"),
+        ("a wrapper's own time per step, microseconds", "wrapper", "wrapper_us"),
+        ("... peak memory, MB", "wrapper", "peak_mb"),
+        ("PPO, a timestep with its part of updates and evaluations, ms", "ppo", "timestep_ms"),
+        ("... peak memory, MB", "ppo", "peak_mb"),
         ("... final return", "ppo", "return"),
         ("... of random actions", "ppo", "random_return"),
     ]
@@ -242,28 +245,28 @@ def _shown(value: float) -> str:
 
 
 def main() -> None:
-    """Prints the table; with --out, also writes it."""
+    """Print the table; with --out, also write it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--actions", type=int, nargs="+", default=[1_000, 1_000_000])
-    parser.add_argument("--total-timesteps", type=int, default=21_000, help="of PPO's run")
+    parser.add_argument("--total-timesteps", type=int, default=21_000, help="of the PPO run")
     parser.add_argument("--part", choices=PARTS)
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--note", default="", help="what else the machine did")
+    parser.add_argument("--note", default="", help="what else the machine was doing")
     given = parser.parse_args()
     if given.part:
         prepare_jax()
         part = {"fit": fit, "f": f, "wrapper": wrapper, "ppo": ppo}[given.part]
-        found = part(given.actions[0], given.samples)
+        found = part(given.actions[0], given.total_timesteps)
         print(json.dumps({**found, "peak_mb": peak()}))
         return
     found = {
         "actions": given.actions,
         "features": FEATURES,
-        "samples": given.samples,
+        "timesteps": given.total_timesteps,
         "machine": machine(),
         "note": given.note,
         "measured": {
-            str(size): {part: measured(part, size, given.samples) for part in PARTS}
+            str(size): {part: measured(part, size, given.total_timesteps) for part in PARTS}
             for size in given.actions
         },
     }
@@ -276,9 +279,9 @@ def main() -> None:
             given.out / "README.md",
             "# A million actions with features\n\n"
             "    python -m benchmarks.many_actions --out results/many-actions\n\n"
-            f"{FEATURES} features an action; JSAE with PPO, tuned settings but for a short "
-            "pre-training (300 steps on 6,000 samples), one seed, "
-            f"{given.samples:,} samples. {machine()}{note}.\n\n{page(found)}",
+            f"{FEATURES} features per action; JSAE with PPO, tuned settings except for a short "
+            "pre-training (300 gradient steps on 6,000 timesteps), one seed, "
+            f"{given.total_timesteps:,} timesteps. {machine()}{note}.\n\n{page(found)}",
         )
 
 

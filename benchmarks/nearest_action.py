@@ -1,5 +1,6 @@
-"""f: exact nearest actions, ours against SciPy's k-d tree (also exact) and against XLA's top_k; and
-draws from the softmax f, against Gumbel's way.
+"""Decoders: exact nearest actions, against SciPy's k-d tree (also exact) and XLA's top_k.
+
+Draws of the softmax decoder are measured against the Gumbel trick.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,16 +12,16 @@ from jaxtyping import Array
 from scipy.spatial import KDTree
 
 from benchmarks.timing import Row, compare
-from embrl.decoding import SoftmaxAction, nearest
-from embrl.decoding import search as k_nearest
+from embrl.decoding import SoftmaxAction, k_nearest, nearest
 from embrl.decoding.search import squared_distances
 
 QUERIES = 10_000
 STEPS = 10
-"""Compiled steps in one go for k > 1, as in a rollout."""
+"""Steps in one compiled call for k > 1, as in a rollout."""
 
 
 def run() -> Iterator[Row]:
+    """Yield decisions per second."""
     random = np.random.default_rng(0)
     for n, d in [(512, 2), (2_048, 2), (835, 8), (100_000, 8)]:
         table = random.uniform(-1, 1, (n, d)).astype(np.float32)
@@ -53,7 +54,7 @@ def run() -> Iterator[Row]:
 
 
 def several(random: np.random.Generator, n: int, k: int, batch: int) -> Iterator[Row]:
-    """The k nearest of n actions in 2-d, for `batch` points a step."""
+    """Yield searches for the k nearest of n actions in 2-d, for `batch` points in each step."""
     table = jnp.asarray(random.uniform(-1, 1, (n, 2)).astype(np.float32))
     queries = random.uniform(-1, 1, (STEPS, batch, 2)).astype(np.float32)
     tree = KDTree(table)
@@ -74,7 +75,7 @@ def several(random: np.random.Generator, n: int, k: int, batch: int) -> Iterator
 
 
 def draws(random: np.random.Generator, n: int, batch: int) -> Row:
-    """One of n actions in 2-d for each of `batch` points a step, random numbers included."""
+    """Return draws of one of n actions in 2-d for `batch` points in each step, with their noise."""
     table = jnp.asarray(random.uniform(-1, 1, (n, 2)).astype(np.float32))
     queries = random.uniform(-1, 1, (STEPS, batch, 2)).astype(np.float32)
     keys = jax.random.split(jax.random.key(0), STEPS)
@@ -97,5 +98,5 @@ def draws(random: np.random.Generator, n: int, batch: int) -> Row:
 
 
 def compiled(search: Callable[..., object]) -> Callable[..., object]:
-    """One step after another, all in one trainer."""
+    """Return one compiled program that takes the steps one after another."""
     return jax.jit(lambda steps: jax.lax.scan(lambda _, e: (None, search(e)), None, steps)[1])

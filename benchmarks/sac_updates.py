@@ -1,4 +1,4 @@
-"""Updates of SAC a second, against Stable-Baselines3's and SBX's, same networks and batch."""
+"""SAC updates per second, against Stable-Baselines3 and SBX with the same networks and batch."""
 
 import importlib.util
 from collections.abc import Callable, Iterator
@@ -17,12 +17,12 @@ from embrl.data import replay as replays
 from embrl.decoding.continuous import Identity
 
 OBSERVATIONS, ACTIONS = 105, 8
-"""Ant-v5's."""
+"""Shapes of Ant-v5."""
 HIDDEN, BATCH, UPDATES, STORED = (256, 256), 256, 200, 10_000
 
 
 def ours(seeds: int) -> Callable[[], object]:
-    """`UPDATES` updates of that many learners side by side, from replay buffers."""
+    """Return `UPDATES` updates of that many learners side by side, from replay buffers."""
     hyper = SAC(actor_lr=3e-4, critic_lr=3e-4, alpha_lr=3e-4, batch_size=BATCH)
     config = PolicyConfig(hidden=HIDDEN)
 
@@ -59,7 +59,7 @@ def ours(seeds: int) -> Callable[[], object]:
 
 
 class Box(gymnasium.Env):
-    """Ant's shapes, and nothing in it."""
+    """An empty environment with Ant's shapes."""
 
     observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (OBSERVATIONS,), np.float32)
     action_space = gymnasium.spaces.Box(-1.0, 1.0, (ACTIONS,), np.float32)
@@ -75,7 +75,7 @@ class Box(gymnasium.Env):
 
 
 def theirs(package: str) -> Callable[[], object]:
-    """As many updates of another library's, with its defaults: these networks and this batch."""
+    """Return as many updates of another library, with its default networks and batch size."""
     kind: Any = importlib.import_module(package).SAC
     model = kind("MlpPolicy", Box(), learning_starts=STORED, buffer_size=STORED)
     model.learn(STORED)  # fills the buffer
@@ -83,6 +83,7 @@ def theirs(package: str) -> Callable[[], object]:
 
 
 def run() -> Iterator[Row]:
+    """Yield updates per second."""
     for package in ("stable_baselines3", "sbx"):
         if importlib.util.find_spec(package) is None:
             continue

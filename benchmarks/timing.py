@@ -1,4 +1,4 @@
-"""Rates, each the best of a few repetitions, taken in turn so that drift hits both sides."""
+"""Rates, each the best of a few repetitions, measured in turn so that drift affects both sides."""
 
 import time
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Row(NamedTuple):
-    """Events a second, ours and the rival's."""
+    """Events per second, of embrl and of the rival."""
 
     what: str
     embrl: float
@@ -23,7 +23,17 @@ def compare(
     their_events: int,
     repetitions: int = 3,
 ) -> Row:
-    """Times both, after a warm-up each."""
+    """Measure both rates, after a warm-up of each.
+
+    Args:
+        what: what is measured.
+        ours: function to time.
+        our_events: number of events in one call.
+        name: name of the rival.
+        theirs: the rival's function.
+        their_events: number of events in one call of it.
+        repetitions: calls of each, of which the fastest counts.
+    """
     ours()
     theirs()
     best = [0.0, 0.0]

@@ -1,4 +1,4 @@
-"""Whole epochs of ten seeds with JSAE: against one seed after another, and by algorithm."""
+"""Updates of ten seeds with JSAE: against one seed after another, and by algorithm."""
 
 import dataclasses
 from collections.abc import Callable, Iterator
@@ -17,35 +17,37 @@ SEEDS = 10
 
 
 def run() -> Iterator[Row]:
-    together, samples = epochs("vpg", SEEDS, count=20)
-    alone, _ = epochs("vpg", 1, count=20)
+    """Yield timesteps per second."""
+    together, timesteps = updates("vpg", SEEDS, count=20)
+    alone, _ = updates("vpg", 1, count=20)
     yield compare(
-        "JSAE + VPG samples, 10 seeds",
+        "JSAE + VPG timesteps, 10 seeds",
         together,
-        samples,
+        timesteps,
         "one seed at a time",
         lambda: [alone() for _ in range(SEEDS)],
-        samples,
+        timesteps,
     )
     for algorithm in ALGORITHMS:
         if algorithm == "vpg":
             continue
-        # SAC's epochs are long: a few say enough.
-        other, fewer = epochs(algorithm, SEEDS, count=20 if algorithm == "ppo" else 3)
+        # SAC's updates take long: a few are enough.
+        other, fewer = updates(algorithm, SEEDS, count=20 if algorithm == "ppo" else 3)
         yield compare(
-            f"JSAE + {algorithm.upper()} samples, 10 seeds",
+            f"JSAE + {algorithm.upper()} timesteps, 10 seeds",
             other,
             fewer,
             "JSAE + VPG",
             together,
-            samples,
+            timesteps,
         )
 
 
-def epochs(algorithm: str, seeds: int, *, count: int) -> tuple[Callable[[], object], int]:
-    """A function that trains policies for `count` epochs with the tuned settings, and how many
-    samples that takes, all seeds together. 512 actions; random steps fill SAC's buffer, and the
-    embedding is untrained, which changes no shape.
+def updates(algorithm: str, seeds: int, *, count: int) -> tuple[Callable[[], object], int]:
+    """Return a function that trains for `count` updates with the tuned settings, and its timesteps.
+
+    The timesteps are those of all seeds together. There are 512 actions; random steps fill SAC's
+    buffer, and the embedding is untrained, which changes no shape.
     """
     env_config = GridworldConfig()
     config = dataclasses.replace(

@@ -2,7 +2,7 @@
 
 python examples/agents.py [FOLDER [LINEAGES [STEPS]]]
 
-The defaults take a few minutes and give walks worth looking at; docs/agents/README.md says more.
+The defaults take a few minutes; docs/agents/README.md explains each step.
 """
 
 import sys
@@ -15,7 +15,7 @@ import embrl
 
 
 def main(out: Path, lineages: int, steps: int, **smaller: Any) -> np.ndarray:
-    """Run the example and return the mean survival along the walk."""
+    """Run all steps in the folder `out`; return the mean survival along the walk."""
     runs = {"hidden": (16, 16), "checkpoints": (0, 6, 24)}
     agents = embrl.collect_agents(
         out=out / "population", lineages=lineages, block=min(lineages, 50), episodes=20, runs=runs

@@ -1,6 +1,6 @@
-"""An environment of your own: embed its states and actions, and see which actions are alike.
+"""A custom environment: embed its states and actions, and see which actions are alike.
 
-A ring of 12 cells. Each of 30 actions moves by -2 to 2 cells, and nothing in its number says by how
+A ring of 12 cells. Each of 30 actions moves by -2 to 2 cells, and nothing in its index says by how
 many: the embedding must find out from random experience.
 
     python examples/embed_your_own.py
@@ -17,8 +17,8 @@ from jaxtyping import Array
 from embrl.core.types import TimeStep
 from embrl.data.rollout import random_transitions
 from embrl.data.segments import draw_segments
-from embrl.embedding import pretraining as fit
-from embrl.embedding.config import EmbeddingConfig
+from embrl.embedding import pretraining
+from embrl.embedding.config import EmbeddingConfig, PretrainConfig
 from embrl.embedding.model import JointEmbedding
 from embrl.envs import Environment
 
@@ -31,7 +31,7 @@ class RingState(NamedTuple):
 
 
 class Ring(Environment):
-    """Pays 1 in cell 0; never ends."""
+    """A ring of cells: a reward of 1 in cell 0, and episodes that never end."""
 
     @property
     def observation_space(self) -> spaces.Discrete:
@@ -53,28 +53,30 @@ class Ring(Environment):
 
 
 def main() -> float:
+    """Return the fraction of actions whose nearest neighbour in E has the same effect."""
     env = Ring()
     key_collect, key_model, key_fit = jax.random.split(jax.random.key(0), 3)
-    transitions = random_transitions(env, key_collect, samples=3_000, lanes=30)
+    transitions = random_transitions(env, key_collect, timesteps=3_000, num_envs=30)
     model = JointEmbedding(
         env.observation_space,
         env.action_space,
         EmbeddingConfig(state_dim=2, action_dim=2),
         key=key_model,
     )
-    settings = fit.FitConfig(gradient_steps=500, batch_size=256)
+    settings = PretrainConfig(gradient_steps=500, batch_size=256)
 
     @jax.jit
-    def train(state: fit.FitState, keys: Array) -> tuple[fit.FitState, Array]:
-        return fit.fit(
+    def train(state: pretraining.FitState, keys: Array) -> tuple[pretraining.FitState, Array]:
+        return pretraining.fit(
             state,
-            lambda key: draw_segments(transitions, key, settings.batch),
+            lambda key: draw_segments(transitions, key, settings.batch_size),
             keys,
-            fit.learning_rate(settings, jnp.arange(settings.steps)),
+            pretraining.learning_rate(settings, jnp.arange(settings.gradient_steps)),
             weights={"forward": 1.0},
         )
 
-    state, losses = train(fit.start(model), jax.random.split(key_fit, settings.steps))
+    steps = jax.random.split(key_fit, settings.gradient_steps)
+    state, losses = train(pretraining.start(model), steps)
     table = np.asarray(state.model.g.table)
     print(f"loss {losses[0]:.2f} -> {losses[-1]:.2f} nats")
     for move in range(-2, 3):
@@ -82,7 +84,7 @@ def main() -> float:
         print(f"moves by {move:+d}: {len(members):2d} actions around {members.mean(0).round(2)}")
     distance = ((table[:, None] - table) ** 2).sum(-1) + np.diag(np.full(ACTIONS, np.inf))
     alike = float((MOVES[distance.argmin(1)] == MOVES).mean())
-    print(f"{alike:.0%} of actions have one of the same effect as their nearest neighbour")
+    print(f"{alike:.0%} of actions have a nearest neighbour with the same effect")
     return alike
 
 

@@ -1,6 +1,6 @@
-"""Train in an embedding, load the run again, and walk to the goal with the policy.
+"""Train a policy in an embedding, load the run, and walk to the goal with it.
 
-python examples/train_and_act.py [RUN [SAMPLES]]
+python examples/train_and_act.py [RUN [TIMESTEPS]]
 """
 
 import sys
@@ -11,14 +11,14 @@ import jax
 import embrl
 
 
-def main(out: Path, samples: int) -> None:
+def main(out: Path, timesteps: int) -> None:
+    """Train for `timesteps` environment steps in the run folder `out`, and play one episode."""
     run = embrl.train(
-        "gridworld", actuators=5, out=out, seeds=2, total_timesteps=samples, resume=True
+        "gridworld", actuators=5, out=out, seeds=2, total_timesteps=timesteps, resume=True
     )
     final = run.summary["final_return_mean"]
-    print(
-        f"return {final:.2f} after {samples:,} samples (random: {run.summary['random_return']:.2f})"
-    )
+    random = run.summary["random_return"]
+    print(f"return {final:.2f} after {timesteps:,} timesteps (random: {random:.2f})")
 
     env = embrl.make("gridworld", actuators=5)
     policy = embrl.load(out).policy(seed=0)

@@ -1,4 +1,4 @@
-"""Copies from run folders what is worth keeping: no checkpoints.
+"""Copy from run folders what is worth keeping, without checkpoints.
 
 python results/collect.py runs/RUN ...      to results/RUN
 """
@@ -14,6 +14,7 @@ KEPT = (
 
 
 def main() -> None:
+    """Copy the folders named on the command line."""
     here = Path(__file__).parent
     for run in map(Path, sys.argv[1:]):
         target = here / run.relative_to("runs")

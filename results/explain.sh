@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Why JSAE as published falls behind, one setting changed at a time (docs/reproduction.md): on 512 actions, on the
-# slot machine, on the recommender and on robots. On 2 cores, beside other work,
-# gridworld took 69 minutes, slots 36 and shop 33; robots (pip install 'embrl[gymnasium,envpool]') take a
-# quarter of an hour a run. LOG: the purchase log (docs/environments/recommender.md). ONLY: of gridworld, slots, shop, ant
-# and cheetah, if not all.
+# slot machine, on the recommender and on robots. On 2 cores, beside other work, gridworld took 69 minutes, slots 36
+# and shop 33; robots (pip install 'embrl[gymnasium,envpool]') take a
+# quarter of an hour a run. LOG: the purchase log (docs/environments/recommender.md). ONLY: some of gridworld,
+# slots, shop, ant and cheetah, if not all.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 wanted() { case " ${ONLY:-$1} " in *" $1 "*) ;; *) return 1 ;; esac; }

@@ -1,11 +1,11 @@
-"""Actions that training never tried, chosen by their features alone.
+"""Returns with actions that training never tried, chosen by their features alone.
 
     python results/held_back_actions.py [--seeds 10] [--total-timesteps 150000]
 
-Gridworld with 2,048 actions, of which a tenth is held back (`rollout.excluded_actions`): neither tried in
-pre-training nor returned by f. Then all are masked but these. Beside it: training on just these,
-drawing among them, as many actions that were tried, and the same with a row for each action, which
-leaves new ones where they began.
+Gridworld with 2,048 actions, of which a tenth is held back (`rollout.excluded_actions`): neither
+tried in pre-training nor returned by f. Afterwards only these are allowed. For comparison: training
+on just these, sampling among them, as many actions that were tried, and the same with a row for
+each action, which leaves new ones at their initial values.
 
 Writes results/held-back-actions: summary.json and README.md.
 """
@@ -35,12 +35,12 @@ from embrl.training.loop import train
 
 OUT = Path(__file__).parent / "held-back-actions"
 ACTUATORS = 11
-SHARE = 0.1
+FRACTION = 0.1
 EPISODES = 100
 
 
 def returns(env: Gridworld, policies: list[OverallPolicy], mask: np.ndarray) -> list[float]:
-    """Of each policy, the mean of episodes in which only these actions are chosen."""
+    """Return each policy's mean return over episodes in which only these actions are allowed."""
 
     @jax.jit
     def one(policy: OverallPolicy, key: Any) -> jax.Array:
@@ -54,16 +54,16 @@ def returns(env: Gridworld, policies: list[OverallPolicy], mask: np.ndarray) -> 
 
 
 def trained(
-    folder: Path, closed: np.ndarray, features: str, given: argparse.Namespace
+    folder: Path, excluded: np.ndarray, features: str, given: argparse.Namespace
 ) -> list[OverallPolicy]:
-    """JSAE with PPO, tuned settings, while these actions are closed: each seed's policy."""
-    np.save(folder / "closed.npy", closed)
+    """Train JSAE with PPO, tuned settings, without these actions; return each seed's policy."""
+    np.save(folder / "excluded.npy", excluded)
     config = default_config("gridworld", GridworldConfig(given.actuators), "jsae", "ppo")
     changes = {
         "seeds": given.seeds,
-        "samples": given.samples,
+        "total_timesteps": given.total_timesteps,
         "embedding.action_features": features,
-        "rollout.excluded_actions": str(folder / "closed.npy"),
+        "rollout.excluded_actions": str(folder / "excluded.npy"),
         "evaluation.every": 30_000,
         "exploration.bonus": given.bonus,
         "exploration.known_after": 10,
@@ -73,7 +73,7 @@ def trained(
 
 
 def random_returns(env: Gridworld, held_back: np.ndarray, seeds: int) -> list[float]:
-    """Of drawing among these actions."""
+    """Return mean returns of sampling among these actions."""
     places = jnp.asarray(held_back)
 
     @jax.jit
@@ -87,27 +87,27 @@ def random_returns(env: Gridworld, held_back: np.ndarray, seeds: int) -> list[fl
 
 
 def summary(values: list[float]) -> dict[str, Any]:
-    """Mean, interval and each seed."""
+    """Return the mean, its interval and each seed."""
     mean, low, high = (float(x) for x in bootstrap_mean(np.array(values)))
     return {"mean": mean, "ci95": [low, high], "per_seed": values}
 
 
 def measure(given: argparse.Namespace) -> dict[str, Any]:
-    """All lines of the table."""
+    """Return all lines of the table."""
     env = GridworldConfig(given.actuators).build()
     actions = int(env.action_space.n)
     order = np.random.default_rng(given.choice).permutation(actions)
-    held_back = np.sort(order[: round(SHARE * actions)])
+    held_back = np.sort(order[: round(FRACTION * actions)])
     others = np.setdiff1d(np.arange(actions), held_back)
     new, old, few = np.zeros((3, actions), bool)
     new[held_back], old[others] = True, True
     few[order[-len(held_back) :]] = True
     lines: dict[str, Any] = {}
 
-    def run(closed: np.ndarray, features: str) -> list[OverallPolicy]:
+    def run(excluded: np.ndarray, features: str) -> list[OverallPolicy]:
         with tempfile.TemporaryDirectory() as folder:
             start = time.perf_counter()
-            found = trained(Path(folder), closed, features, given)
+            found = trained(Path(folder), excluded, features, given)
             print(f"{time.perf_counter() - start:.0f} s", flush=True)
             return found
 
@@ -131,7 +131,7 @@ TEXT = {
     "features, trained on the new actions": "features: trained on these alone",
     "rows, new actions alone": "a row each: trained without them, then these alone",
     "rows, trained on the new actions": "a row each: trained on these alone",
-    "drawn among the new actions": "drawn among these",
+    "drawn among the new actions": "sampled among these",
     "features, as many old actions": "features: as many actions that were tried, these alone",
     "rows, as many old actions": "a row each: as many actions that were tried, these alone",
     "features, old actions": "features: all actions that were tried",
@@ -140,7 +140,7 @@ TEXT = {
 
 
 def page(found: dict[str, Any], folder: str) -> str:
-    """The README of a folder in results/."""
+    """Return the README of a folder in results/."""
     rows = []
     for name, text in TEXT.items():
         line = found["lines"][name]
@@ -151,17 +151,17 @@ def page(found: dict[str, Any], folder: str) -> str:
         )
     note = f" ({found['note']})" if found["note"] else ""
     flag = f" --bonus {found['bonus']} --out results/{folder}" if found["bonus"] else ""
-    bonus = f" with a bonus for novelty of {found['bonus']}" if found["bonus"] else ""
+    bonus = f" with an exploration bonus of {found['bonus']}" if found["bonus"] else ""
     return (
         "# Held-back actions\n\n"
         f"    python results/held_back_actions.py --seeds {found['seeds']} "
-        f"--total-timesteps {found['samples']}{flag}\n\n"
+        f"--total-timesteps {found['timesteps']}{flag}\n\n"
         f"Gridworld, {found['actions']:,} actions; {found['held_back']} of them, chosen by seed "
         f"{found['choice']}, are held back: never tried in training. JSAE with PPO, tuned "
-        f"settings{bonus}, {found['samples']:,} samples, {found['seeds']} seeds. An action's "
-        "features are the bits of its actuators (`--embedding.action-features env`). Returns of the "
-        f"policy as it acts, {EPISODES} episodes a seed; means with 95 % intervals (bootstrap over "
-        "seeds). Best known: "
+        f"settings{bonus}, {found['timesteps']:,} timesteps, {found['seeds']} seeds. An "
+        "action's features are the bits of its actuators (`--embedding.action-features env`). "
+        f"Returns of the stochastic policy, {EPISODES} episodes per seed; means with 95 % "
+        "intervals (bootstrap over seeds). Best known: "
         f"{found['best_known_return']:.2f}.\n\n"
         "| | return [95 % interval] | worst seed | best seed |\n|---|---:|---:|---:|\n"
         + "\n".join(rows)
@@ -170,22 +170,21 @@ def page(found: dict[str, Any], folder: str) -> str:
 
 
 def main() -> None:
-    """Trains, measures, writes."""
+    """Train, measure and write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--total-timesteps", type=int, default=150_000)
     parser.add_argument("--actuators", type=int, default=ACTUATORS)
     parser.add_argument("--choice", type=int, default=0, help="which tenth is held back")
-    parser.add_argument("--bonus", type=float, default=0.0, help="for novelty, exploration.bonus")
+    parser.add_argument("--bonus", type=float, default=0.0, help="exploration.bonus")
     parser.add_argument("--out", type=Path, default=OUT)
-    parser.add_argument("--note", default="", help="what else the machine did")
+    parser.add_argument("--note", default="", help="what else the machine was doing")
     given = parser.parse_args()
     prepare_jax()
     start = time.perf_counter()
     found = measure(given)
-    found |= {
-        name: getattr(given, name) for name in ("seeds", "samples", "choice", "bonus", "note")
-    }
+    found |= {name: getattr(given, name) for name in ("seeds", "choice", "bonus", "note")}
+    found["timesteps"] = given.total_timesteps
     found |= {"machine": machine(), "wall_s": time.perf_counter() - start}
     given.out.mkdir(parents=True, exist_ok=True)
     write_json(given.out / "summary.json", found)

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The latent method with SAC, one setting for both robots, 300,000 samples: results/latent-ROBOT. Needs mujoco,
-# pip install 'embrl[gymnasium]'. Hours on 2 cores; cut short, the same command goes on where it stopped.
-# The ant observes no contact forces, as in v4, which TD7's figures are of.
+# The latent method with SAC, one setting for both robots, 300,000 timesteps: results/latent-ROBOT. Needs mujoco,
+# pip install 'embrl[gymnasium]'. Hours on 2 cores; after an interruption, the same command continues.
+# The ant observes no contact forces, as in v4, which TD7's figures are for.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 for robot in ${@:-HalfCheetah-v5 Ant-v5}; do

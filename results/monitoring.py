@@ -1,8 +1,8 @@
-"""The figures of docs/monitoring.md: what monitoring says when the world changes, or does not.
+"""The figures of docs/monitoring.md: what monitoring reports if the environment changes, or not.
 
-    python results/monitoring.py METHOD CHANGE [--total-timesteps N] [--seed S] [--update EPOCHS]
+    python results/monitoring.py METHOD CHANGE [--total-timesteps N] [--seed S] [--online-every N]
 
-CHANGE: unchanged, mirrored, shifted, turned. It happens between pre-training and the first epoch.
+CHANGE: unchanged, mirrored, shifted, turned. It happens between pre-training and the first update.
 """
 
 import argparse
@@ -29,6 +29,7 @@ OBSTACLES = {
 
 
 def changed(change: str) -> Gridworld:
+    """Return the environment after the change."""
     env = dataclasses.replace(WALLS, obstacles=OBSTACLES.get(change, WALLS.obstacles)).build()
     if change == "turned":
         x, y = env.motions.T
@@ -37,18 +38,22 @@ def changed(change: str) -> Gridworld:
 
 
 def main() -> None:
+    """Print the measures of monitoring at each evaluation."""
     parser = argparse.ArgumentParser()
     parser.add_argument("method")
     parser.add_argument("change", choices=["unchanged", "turned", *OBSTACLES])
     parser.add_argument("--total-timesteps", type=int, default=150_000)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--update", type=int, default=0)
+    parser.add_argument("--online-every", type=int, default=0)
     given = parser.parse_args()
     prepare_jax()
     config = default_config("gridworld", WALLS, given.method)
-    update = dataclasses.replace(config.online, every=given.update)
     config = dataclasses.replace(
-        config, total_timesteps=given.samples, seed=given.seed, seeds=SEEDS, online=update
+        config,
+        total_timesteps=given.total_timesteps,
+        seed=given.seed,
+        seeds=SEEDS,
+        online=dataclasses.replace(config.online, every=given.online_every),
     )
     before, after = WALLS.build(), changed(given.change)
     trainer = Trainer(config, before.observation_space, before.action_space)
@@ -67,15 +72,16 @@ def main() -> None:
     improve = over_replicas(trainer.iterate, SEEDS, shared=(0, 3, 4))
     evaluate = over_replicas(trainer.evaluate, SEEDS, shared=(0, 3, 4))
     chunk = config.evaluation.every // config.rollout.steps_per_update
-    print("samples return | mean over seeds of", ", ".join(MEASURES))
-    for done in range(0, trainer.num_updates - chunk + 1, chunk):
+    print("timesteps return | mean over seeds of", ", ".join(MEASURES))
+    for done in range(0, trainer.schedule.num_updates - chunk + 1, chunk):
         state, found = improve(after, state, keys, jnp.int32(done), jnp.int32(chunk))
         played = evaluate(after, state, keys, jnp.int32(done + chunk), jnp.int32(1))
         found = {name: np.asarray(found[name]) for name in MEASURES if name in found}
         seeds = [{name: float(v[at]) for name, v in found.items()} for at in range(SEEDS)]
-        samples = trainer.pretraining_timesteps + (done + chunk) * config.rollout.steps_per_update
+        timesteps = trainer.schedule.timesteps(done + chunk)
         means = " ".join(f"{value.mean():.4f}" for value in found.values())
-        print(f"{samples:,} {played['return_mean'].mean():.2f} | {means} | {embedding_warnings(seeds)}")
+        mean = played["return_mean"].mean()
+        print(f"{timesteps:,} {mean:.2f} | {means} | {embedding_warnings(seeds)}")
 
 
 if __name__ == "__main__":

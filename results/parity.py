@@ -1,9 +1,9 @@
-"""Our baselines beside Stable-Baselines3's: same settings, same samples, three seeds.
+"""PPO and SAC without embeddings beside Stable-Baselines3: same settings, same timesteps.
 
     python results/parity.py [CASE ...]        CASE: ppo-Pendulum-v1, sac-HalfCheetah-v5, ...
 
-Writes results/parity: a JSON file for each case, and README.md with the table. What is there is not
-done again. Needs stable-baselines3 (which brings torch), and mujoco.
+Writes results/parity: a JSON file for each case, and README.md with the table. Existing results are
+kept. Needs stable-baselines3 (which installs torch), and mujoco.
 """
 
 import json
@@ -31,20 +31,21 @@ CASES = {
     ("sac", "Pendulum-v1"): 10_000,
     ("sac", "HalfCheetah-v5"): 50_000,
 }
-"""Algorithm and environment to samples."""
+"""Algorithm and environment, to timesteps."""
 
 
-def ours(algorithm: str, name: str, samples: int, normalise: str) -> dict[str, Any]:
-    """Our runs, all seeds side by side."""
+def ours(algorithm: str, name: str, timesteps: int, normalise: str) -> dict[str, Any]:
+    """Return the results of embrl, all seeds side by side."""
     config = default_config(name, envs.configure(name), "none", algorithm)
+    update = config.rollout.steps_per_update
     config = replaced(
         config,
         {
             "seeds": SEEDS,
-            "samples": samples,
+            "total_timesteps": timesteps,
             "policy.normalise": normalise,
             "policy.bounded": False,
-            "evaluation.every": config.rollout.steps_per_update * (samples // config.rollout.steps_per_update),
+            "evaluation.every": timesteps // update * update,
             "evaluation.final_episodes": EPISODES,
         },
     )
@@ -58,38 +59,38 @@ def ours(algorithm: str, name: str, samples: int, normalise: str) -> dict[str, A
     }
 
 
-def theirs(algorithm: str, name: str, samples: int) -> dict[str, Any]:
-    """Stable-Baselines3's, with its defaults, seed after seed."""
+def theirs(algorithm: str, name: str, timesteps: int) -> dict[str, Any]:
+    """Return the results of Stable-Baselines3 with its defaults, seed after seed."""
     import torch
     from stable_baselines3 import PPO, SAC
     from stable_baselines3.common.env_util import make_vec_env
     from stable_baselines3.common.evaluation import evaluate_policy
 
-    torch.set_num_threads(1)  # a second one costs these small networks more than it gains
+    torch.set_num_threads(1)  # a second one slows these small networks down
     returns, greedy, start = [], [], time.perf_counter()
     for seed in range(SEEDS):
         if algorithm == "ppo":
             model: Any = PPO("MlpPolicy", make_vec_env(name, 8, seed=seed), n_steps=256, seed=seed)
         else:
-            lanes = make_vec_env(name, 4, seed=seed)
-            model = SAC("MlpPolicy", lanes, train_freq=50, gradient_steps=200, seed=seed)
-        model.learn(samples)
-        for found, likeliest in ((returns, False), (greedy, True)):
+            envs_of_seed = make_vec_env(name, 4, seed=seed)
+            model = SAC("MlpPolicy", envs_of_seed, train_freq=50, gradient_steps=200, seed=seed)
+        model.learn(timesteps)
+        for found, most_likely in ((returns, False), (greedy, True)):
             here = make_vec_env(name, 1, seed=1000 + seed)
-            mean, _ = evaluate_policy(model, here, EPISODES, deterministic=likeliest)
+            mean, _ = evaluate_policy(model, here, EPISODES, deterministic=most_likely)
             found.append(float(mean))
     wall = time.perf_counter() - start
     return {"returns": returns, "greedy_return_mean": float(np.mean(greedy)), "wall_s": wall}
 
 
-def measured(algorithm: str, name: str, samples: int) -> dict[str, Any]:
-    """All three of a case, each saved as soon as it is there."""
+def measured(algorithm: str, name: str, timesteps: int) -> dict[str, Any]:
+    """Return all three results of a case; each is saved as soon as it is complete."""
     path = OUT / f"{algorithm}-{name}.json"
-    found = json.loads(path.read_text()) if path.exists() else {"samples": samples, "rows": {}}
+    found = json.loads(path.read_text()) if path.exists() else {"timesteps": timesteps, "rows": {}}
     rows = {
-        "Stable-Baselines3": lambda: theirs(algorithm, name, samples),
-        "embrl, the same settings": lambda: ours(algorithm, name, samples, "no"),
-        "embrl, observations scaled": lambda: ours(algorithm, name, samples, "seen"),
+        "Stable-Baselines3": lambda: theirs(algorithm, name, timesteps),
+        "embrl, the same settings": lambda: ours(algorithm, name, timesteps, "off"),
+        "embrl, observations scaled": lambda: ours(algorithm, name, timesteps, "running"),
     }
     for label, run in rows.items():
         if label not in found["rows"]:
@@ -99,23 +100,24 @@ def measured(algorithm: str, name: str, samples: int) -> dict[str, Any]:
 
 
 def main() -> None:
+    """Run what is missing and write the table."""
     prepare_jax()
     OUT.mkdir(exist_ok=True)
     for algorithm, name in CASES:
         if not sys.argv[1:] or f"{algorithm}-{name}" in sys.argv[1:]:
             measured(algorithm, name, CASES[algorithm, name])
     lines = [
-        "# Our PPO and SAC without embeddings, beside Stable-Baselines3's",
+        "# PPO and SAC without embeddings, beside Stable-Baselines3",
         "",
         "    python results/parity.py",
         "",
         f"{SEEDS} seeds, {EPISODES} episodes at the end; 95 % intervals, bootstrapped over seeds. "
-        "The second row has Stable-Baselines3's defaults in everything that both have; the third "
-        "scales observations by all that was seen (--policy.normalise running, PPO's default; SAC's "
-        "is by now down; Pendulum's are scaled by their bounds in both). Seconds were taken beside "
-        "other work on the same two cores (–: it was paused).",
+        "The second row has Stable-Baselines3's defaults for everything that both have; the third "
+        "scales observations by running statistics (--policy.normalise running, PPO's default; "
+        "SAC's is now scale_down_only; Pendulum's are scaled by their bounds in both). Seconds "
+        "were measured beside other work on the same two cores (–: it was paused).",
         "",
-        "| | samples | | final return | worst seed | likeliest action | seconds, all seeds |",
+        "| | timesteps | | final return | worst seed | most likely action | seconds, all seeds |",
         "|---|---|---|---|---|---|---|",
     ]
     for algorithm, name in CASES:
@@ -127,7 +129,7 @@ def main() -> None:
             wall = "–" if row["wall_s"] is None else f"{row['wall_s']:.0f}"
             mean, low, high = (float(value) for value in bootstrap_mean(np.array(row["returns"])))
             lines.append(
-                f"| {algorithm.upper()}, {name} | {found['samples']:,} | {label} "
+                f"| {algorithm.upper()}, {name} | {found['timesteps']:,} | {label} "
                 f"| {number(mean, [low, high], 0)} | {min(row['returns']):.0f} "
                 f"| {row['greedy_return_mean']:.0f} | {wall} |"
             )

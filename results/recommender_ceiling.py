@@ -1,4 +1,4 @@
-"""What greedy recommendations earn that go by counts of purchases, knowing alpha and the prices.
+"""Returns of greedy recommendations by counts of purchases, with alpha and the prices known.
 
 python results/recommender_ceiling.py LOG
 """
@@ -17,14 +17,14 @@ from embrl.data.rollout import random_transitions
 from embrl.envs.recommender import Recommender, RecommenderConfig
 from embrl.training.evaluation import play
 
-LANES, EPISODES = 500, 4_000
+NUM_ENVS, EPISODES = 500, 4_000
 LAST, PAIR = 10.0, 10.0
-"""Purchases that the item frequencies count for beside those after the last item, and these beside
-those after the last two."""
+"""Weights in purchases: of item frequencies against counts after the last item, and of these
+against counts after the last two."""
 
 
 def earned(env: Recommender, p: Callable[[Int[Array, "N 2"]], Float[Array, "N K"]]) -> str:
-    """The return of greedy choice where p(observations) is the next purchase's distribution."""
+    """Return the mean return of greedy choice where p(observations) predicts the next purchase."""
 
     def act(key: Key, observation: Array) -> Array:
         del key
@@ -38,21 +38,22 @@ def earned(env: Recommender, p: Callable[[Int[Array, "N 2"]], Float[Array, "N K"
 
 
 def main() -> None:
+    """Print the returns for several numbers of random timesteps, and for the true model."""
     prepare_jax()
     env = RecommenderConfig(data=sys.argv[1], top_items=835).build()
     items = len(env.prices)
-    for samples in (30_000, 100_000, 300_000, 800_000):
+    for timesteps in (30_000, 100_000, 300_000, 800_000):
         steps = jax.jit(random_transitions, static_argnums=(2, 3))(
-            env, jax.random.key(0), samples, LANES
+            env, jax.random.key(0), timesteps, NUM_ENVS
         )
         older, last = np.asarray(steps.observation).reshape(-1, 2).T
         bought = np.asarray(steps.next_observation)[..., 1].ravel()
         after = np.zeros((items, items), np.float32)
         np.add.at(after, (last, bought), 1)
-        share = after.sum(0) / after.sum()
-        by_last = jnp.asarray((after + LAST * share) / (after.sum(1, keepdims=True) + LAST))
-        print(samples, "last item", earned(env, lambda o, p=by_last: p[o[:, 1]]), flush=True)
-        if samples < 800_000:
+        frequency = after.sum(0) / after.sum()
+        by_last = jnp.asarray((after + LAST * frequency) / (after.sum(1, keepdims=True) + LAST))
+        print(timesteps, "last item", earned(env, lambda o, p=by_last: p[o[:, 1]]), flush=True)
+        if timesteps < 800_000:
             continue
         after_two = np.zeros((items * items, items), np.uint8)
         np.add.at(after_two, (older * items + last, bought), 1)
@@ -62,7 +63,7 @@ def main() -> None:
             seen = counts[o[:, 0] * items + o[:, 1]].astype(jnp.float32)
             return (seen + PAIR * p[o[:, 1]]) / (seen.sum(1, keepdims=True) + PAIR)
 
-        print(samples, "last two items", earned(env, by_two), flush=True)
+        print(timesteps, "last two items", earned(env, by_two), flush=True)
     model = env.model
     rows = jax.jit(jax.vmap(lambda last: model.distribution(model.unseen(last))))
     true = rows(jnp.arange(items, dtype=jnp.int32))

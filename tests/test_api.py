@@ -52,7 +52,7 @@ def test_a_policy_is_f_of_pi_i_of_phi(run):
     policy, embedding = run.policy(), run.embedding()
     x = policy.overall.phi(np.arange(100))
     e = np.asarray(policy.overall.actor.mode(x), np.float64)
-    distance = ((e[:, None] - np.asarray(embedding.g.table, np.float64)) ** 2).sum(-1)
+    distance = ((e[:, None] - np.asarray(embedding.model.g.table, np.float64)) ** 2).sum(-1)
     np.testing.assert_array_equal(
         policy.act(np.arange(100), deterministic=True), distance.argmin(1)
     )
@@ -78,7 +78,7 @@ def test_a_mask_is_kept_to(run):
     [
         (100, r"observation 100 is not in Discrete\(100\)"),
         ([3, -1], r"observation -1 at \[1\] is not in"),
-        (0.5, "are whole numbers, not float64"),
+        (0.5, "must be integers, got float64"),
     ],
 )
 def test_an_observation_outside_the_space_is_named(run, observation, message):
@@ -89,7 +89,7 @@ def test_an_observation_outside_the_space_is_named(run, observation, message):
 @pytest.mark.parametrize(
     ("mask", "message"),
     [
-        (np.ones(7, bool), r"the mask is bool\[7\]: it must be bool\[..., 8\]"),
+        (np.ones(7, bool), r"mask must be bool\[..., 8\], got bool\[7\]"),
         (np.ones(8), r"the mask is float64\[8\]"),
         (np.zeros(8, bool), "allows no action"),
     ],
@@ -105,10 +105,10 @@ def test_wrong_names_offer_the_nearest(run, tmp_path):
     with pytest.raises(embrl.EmbrlError, match="unknown section of settings 'models'"):
         embrl.train("gridworld", out=tmp_path / "run", overrides={"models": {}})
     with pytest.raises(embrl.EmbrlError, match="did you mean actor_lr"):
-        embrl.train("gridworld", out=tmp_path / "run", overrides={"hyper": {"actor_rl": 1.0}})
-    with pytest.raises(embrl.EmbrlError, match="has seeds 0 to 1"):
+        embrl.train("gridworld", out=tmp_path / "run", overrides={"vpg": {"actor_rl": 1.0}})
+    with pytest.raises(embrl.EmbrlError, match=r"seed of .* must be in 0 to 1, got 2"):
         run.policy(seed=2)
-    with pytest.raises(embrl.EmbrlError, match="holds no run"):
+    with pytest.raises(embrl.EmbrlError, match="is not a run folder"):
         embrl.load(tmp_path)
 
 

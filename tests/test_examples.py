@@ -2,6 +2,8 @@ import importlib.util
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
+
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
@@ -17,8 +19,16 @@ def load(name: str) -> ModuleType:
 def test_train_and_act_trains_loads_and_acts(tmp_path, capsys):
     load("train_and_act").main(tmp_path / "run", 45_000)
     printed = capsys.readouterr().out
-    assert "after 45,000 samples" in printed
+    assert "after 45,000 timesteps" in printed
     assert "step  1: action" in printed
+
+
+def test_vmap_seeds_trains_every_seed(capsys):
+    returns = load("vmap_seeds").main(7_500)
+    assert returns.shape == (16,)
+    assert np.isfinite(returns).all()
+    printed = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in printed[1:]] == ["5,000", "7,500"]
 
 
 def test_embed_your_own_finds_which_actions_are_alike():

@@ -169,11 +169,11 @@ def test_a_policy_is_f_of_pi_i_of_phi(run):
 @pytest.mark.parametrize(
     ("observation", "mask", "message"),
     [
-        (FLAT[:4], None, r"end in an axis of 5, not \[4\]"),
-        (FLAT[0], None, r"end in an axis of 5, not \[\]"),
+        (FLAT[:4], None, r"must be 5, got shape \[4\]"),
+        (FLAT[0], None, r"must be 5, got shape \[\]"),
         (FLAT * 9, None, "is not in Box"),
-        (FLAT > 0, None, "are numbers, not bool"),
-        (FLAT, np.ones(2, bool), "are numbers, not a list that a mask could pick from"),
+        (FLAT > 0, None, "must be numbers, got bool"),
+        (FLAT, np.ones(2, bool), "mask must be None where actions are continuous"),
     ],
 )
 def test_what_cannot_be_acted_on_is_refused(run, observation, mask, message):

@@ -1,4 +1,4 @@
-"""docs/tutorial.md, its Python in order, at a fraction of its size."""
+"""The Python of docs/tutorial.md, in order, at a fraction of its size."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 from test_examples import load
 
 ROOT = Path(__file__).parents[1]
-SIZES = "SEEDS, STEPS, SAMPLES, EPISODES = 1, 3_072, 1_000, 2"
+SIZES = "SEEDS, STEPS, RANDOM_STEPS, EPISODES = 1, 3_072, 1_000, 2"
 
 
 def test_the_tutorial_begins_with_the_example():

@@ -1,4 +1,4 @@
-"""Things of one's own under a name: what a plugin calls."""
+"""Registration of environments, objectives, algorithms and methods, for plugins."""
 
 import dataclasses
 import json
@@ -6,34 +6,36 @@ from collections.abc import Callable
 from typing import Any, TypeVar, overload
 
 from embrl.algorithms import ALGORITHMS
-from embrl.core.errors import EmbrlError
+from embrl.core.errors import EmbrlError, SettingError
 from embrl.decoding.base import DECODERS, Decoder
 from embrl.embedding.methods import METHODS, Method
 from embrl.embedding.objectives import OBJECTIVES, OwnObjective, checked_objective
 from embrl.envs import ENVIRONMENTS
 
-Config = TypeVar("Config", bound=type)
-Own = TypeVar("Own", bound=OwnObjective)
-OwnDecoder = TypeVar("OwnDecoder", bound=type[Decoder])
+ConfigT = TypeVar("ConfigT", bound=type)
+CustomT = TypeVar("CustomT", bound=OwnObjective)
+DecoderT = TypeVar("DecoderT", bound=type[Decoder])
 
 
 @overload
-def register_environment(name: str) -> Callable[[Config], Config]: ...
+def register_environment(name: str) -> Callable[[ConfigT], ConfigT]: ...
 @overload
-def register_environment(name: str, config: Config) -> Config: ...
+def register_environment(name: str, config: ConfigT) -> ConfigT: ...
 def register_environment(name: str, config: Any = None) -> Any:
-    """Makes an environment known as `name`: to `embrl.make`, `embrl.train` and the command line.
+    """Register an environment, for `embrl.make`, `embrl.train` and the command line.
 
     Without a class it is a decorator: `@embrl.register_environment("corridor")`.
 
-    Arguments:
-        config: a frozen dataclass whose `build()` makes an `Environment`. Its fields, plain values
-            with defaults, become the flags `--env.*`.
+    Args:
+        name: lowercase letters, digits and underscores.
+        config: a frozen dataclass of settings with a method `build` that returns an `Environment`.
+            Its fields, plain values with defaults, become the flags `--env.*`.
 
-    **Returns** the class.
+    Returns:
+        The class.
 
     Raises:
-        EmbrlError: the name is taken or no name, or the class is not of that kind.
+        EmbrlError: the name is taken or invalid, or the class is not of that kind.
     """
     if config is None:
         return lambda config: register_environment(name, config)
@@ -43,21 +45,23 @@ def register_environment(name: str, config: Any = None) -> Any:
 
 
 @overload
-def register_objective(name: str) -> Callable[[Own], Own]: ...
+def register_objective(name: str) -> Callable[[CustomT], CustomT]: ...
 @overload
-def register_objective(name: str, objective: Own) -> Own: ...
+def register_objective(name: str, objective: CustomT) -> CustomT: ...
 def register_objective(name: str, objective: Any = None) -> Any:
-    """Makes an objective known as `name`: to `--objectives` and to methods.
+    """Register an objective, for `--objectives` and for methods.
 
     Without an objective it is a decorator: `@embrl.register_objective("distance")`.
 
-    Arguments:
+    Args:
+        name: lowercase letters, digits and underscores.
         objective: a function of a model and a batch of transitions, or a subclass of `Objective`.
 
-    **Returns** the objective.
+    Returns:
+        The objective.
 
     Raises:
-        EmbrlError: the name is taken or no name, or `objective` is neither.
+        EmbrlError: the name is taken or invalid, or the objective is neither.
     """
     if objective is None:
         return lambda objective: register_objective(name, objective)
@@ -66,9 +70,9 @@ def register_objective(name: str, objective: Any = None) -> Any:
 
 
 @overload
-def register_decoder(name: str) -> Callable[[OwnDecoder], OwnDecoder]: ...
+def register_decoder(name: str) -> Callable[[DecoderT], DecoderT]: ...
 @overload
-def register_decoder(name: str, decoder: OwnDecoder) -> OwnDecoder: ...
+def register_decoder(name: str, decoder: DecoderT) -> DecoderT: ...
 def register_decoder(name: str, decoder: Any = None) -> Any:
     """Register a decoder as `name`, a value of `--decoder.kind`.
 
@@ -99,7 +103,7 @@ def register_algorithm(name: str, algorithm: Any = None) -> Any:
     Without an algorithm it is a decorator: `@embrl.register_algorithm("reinforce")`.
 
     Args:
-        name: small letters, digits and underscores.
+        name: lowercase letters, digits and underscores.
         algorithm: a frozen dataclass of hyperparameters with the methods of
             `embrl.algorithms.base.Algorithm`. Its fields become the flags `--NAME.*`.
 
@@ -117,26 +121,31 @@ def register_algorithm(name: str, algorithm: Any = None) -> Any:
 
 
 def register_method(name: str, method: Method) -> Method:
-    """Makes a choice of encoders and objectives known as `name`: to `--method`.
+    """Register a method, for `--method`.
 
-    **Returns** the method.
+    Args:
+        name: lowercase letters, digits and underscores.
+        method: a choice of encoders and objectives.
+
+    Returns:
+        The method.
 
     Raises:
-        EmbrlError: the name is taken or no name, or `method` is no `Method`.
+        EmbrlError: the name is taken or invalid, or `method` is not a `Method`.
     """
     if not isinstance(method, Method):
-        raise EmbrlError(f"method {name} must be a Method, not {method!r}")
+        raise SettingError(f"method {name}", "a Method", repr(method))
     METHODS.add(name, method)
     return method
 
 
 def _check_config(name: str, config: Any) -> None:
-    """Refuses what would fail later, on the way to flags or into config.json."""
+    """Check that a configuration can become flags, and be written to `config.json`."""
     _check_dataclass("environment", name, config, ("build",))
     try:
         json.dumps(dataclasses.asdict(config()))  # type: ignore[call-overload]
     except (TypeError, ValueError) as error:
-        raise EmbrlError(f"environment {name}: settings must be plain values: {error}") from error
+        raise EmbrlError(f"settings of environment {name} must be plain values: {error}") from error
 
 
 def _check_dataclass(kind: str, name: str, given: Any, methods: tuple[str, ...]) -> None:
@@ -145,9 +154,9 @@ def _check_dataclass(kind: str, name: str, given: Any, methods: tuple[str, ...])
     has_all = all(callable(getattr(given, method, None)) for method in methods)
     if not (isinstance(given, type) and frozen and has_all):
         wanted = ", ".join(f"{method}()" for method in methods)
-        raise EmbrlError(
-            f"{kind} {name} must be a frozen dataclass of settings with {wanted}, got {given!r}"
+        raise SettingError(
+            f"{kind} {name}", f"a frozen dataclass of settings with {wanted}", repr(given)
         )
     for field in dataclasses.fields(given):  # type: ignore[arg-type]
         if field.init and dataclasses.MISSING is field.default is field.default_factory:
-            raise EmbrlError(f"{kind} {name}: its setting {field.name} needs a default")
+            raise EmbrlError(f"setting {field.name} of {kind} {name} has no default; give it one")

@@ -128,7 +128,7 @@ def test_numbers_of_its_settings_may_be_traced(hyper: Any) -> None:
     names = [
         field.name
         for field in dataclasses.fields(hyper)
-        if isinstance(getattr(hyper, field.name), float) and field.name != "updates_per_sample"
+        if isinstance(getattr(hyper, field.name), float) and field.name != "updates_per_step"
     ]
     assert {"gamma", "actor_lr", "critic_lr"} <= set(names)
 

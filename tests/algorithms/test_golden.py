@@ -18,7 +18,12 @@ from embrl.algorithms import sac as soft
 from embrl.algorithms.actors import Actor, CategoricalActor, GaussianActor, SquashedGaussianActor
 from embrl.algorithms.base import Batch, Experience
 from embrl.algorithms.critics import IndexCritic, PointCritic, TwinCritic
-from embrl.algorithms.on_policy import Minibatch, Policy, critic_loss, generalised_advantages
+from embrl.algorithms.on_policy import (
+    Minibatch,
+    StochasticPolicy,
+    critic_loss,
+    generalised_advantages,
+)
 from embrl.algorithms.ppo import PPO
 from embrl.algorithms.sac import SAC
 from embrl.algorithms.vpg import VPG
@@ -78,13 +83,15 @@ def test_the_policy_s_loss_and_gradients_are_pytorch_s(kind: str, algorithm: Any
     cast = actions if kind == "categorical" else real
     x, u, advantage = real(case["x"]), cast(case["u"]), real(case["advantage"])
     f = Identity() if kind == "categorical" else NearestAction()
-    before, now = (Policy(on_policy_actor(kind, case[name]), f) for name in ("before", "now"))
+    before, now = (
+        StochasticPolicy(on_policy_actor(kind, case[name]), f) for name in ("before", "now")
+    )
     index = jnp.zeros(advantage.shape, jnp.int32)
     lesson = Minibatch(x, u, index, advantage, before.log_prob(None, x, u, index))
     np.testing.assert_allclose(now.log_prob(None, x, u, index), case["log_prob"], rtol=1e-9)
     np.testing.assert_allclose(now.actor.entropy(x), case["entropy"], rtol=1e-9)
 
-    hyper = algorithm(ent_coef=case["ent_coef"])
+    hyper = algorithm(ent_coef=-case["entropy_cost"])
     (loss, measures), gradient = eqx.filter_jit(
         eqx.filter_value_and_grad(hyper.policy_loss, has_aux=True)
     )(now, None, lesson)
@@ -110,7 +117,7 @@ def test_the_critic_s_loss_and_gradients_are_pytorch_s(kind: str) -> None:
 def test_a_temperature_of_f_is_part_of_the_policy() -> None:
     case = GOLDEN["softmax_f"]
     actor = GaussianActor(FEATURES, D, HIDDEN, std=1.0, bounded=False, key=KEY)
-    policy = fill(Policy(actor, SoftmaxAction(1.0)), case["policy"])
+    policy = fill(StochasticPolicy(actor, SoftmaxAction(1.0)), case["policy"])
     advantage = real(case["advantage"])
     lesson = Minibatch(
         real(case["x"]), real(case["u"]), actions(case["action"]), advantage, 0 * advantage
@@ -129,9 +136,9 @@ def test_an_update_of_ppo_is_stable_baselines3_s(name: str) -> None:
     hyper = PPO(
         actor_lr=case["rate"], std_lr=case["rate"], critic_lr=case["rate"], scale_by_std=False,
         update_epochs=case["passes"], critic_epochs=case["passes"],
-        ent_coef=case["ent_coef"], target_kl=case["target_kl"],
+        ent_coef=-case["entropy_cost"], target_kl=case["target_kl"],
     )  # fmt: skip
-    policy = Policy(on_policy_actor(kind, case["actor"]), Identity())
+    policy = StochasticPolicy(on_policy_actor(kind, case["actor"]), Identity())
     critic = fill(MLP(FEATURES, HIDDEN, 1, key=KEY), case["critic"])
     x, reward = real(case["x"]), real(case["reward"])
     ends = jnp.ones(reward.shape, bool)
@@ -186,7 +193,7 @@ def in_our_order(kind: str, arrays: list[Any]) -> list[Any]:
     return [first[:, :FEATURES], *rest, first[:, FEATURES:]]
 
 
-def new_soft_learner(actor: Actor, critic: Any, slow: Any, case: dict[str, Any]) -> soft.Learner:
+def new_soft_learner(actor: Actor, critic: Any, slow: Any, case: dict[str, Any]) -> soft.SACLearner:
     learner = SAC(alpha=case["alpha"], target_entropy=case["target_entropy"]).learner(
         actor, Identity(), critic, usual_entropy=0.0
     )

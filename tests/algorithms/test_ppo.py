@@ -9,7 +9,7 @@ import pytest
 from filling import arrays_of
 
 from embrl.algorithms.base import Batch, EmbeddedActions, Experience, PolicyConfig
-from embrl.algorithms.on_policy import Learner
+from embrl.algorithms.on_policy import OnPolicyLearner
 from embrl.algorithms.ppo import PPO
 from embrl.algorithms.vpg import VPG
 from embrl.core.errors import EmbrlError
@@ -67,7 +67,9 @@ def nothing_old(key: Any, count: int) -> Batch:
     raise AssertionError("PPO looks at nothing old")
 
 
-def updated(hyper: Any, steps: Batch, key: Any = KEY) -> tuple[Learner, Learner, dict[str, Any]]:
+def updated(
+    hyper: Any, steps: Batch, key: Any = KEY
+) -> tuple[OnPolicyLearner, OnPolicyLearner, dict[str, Any]]:
     """The learner before and after an update, and its measures."""
     start = hyper.start(3, EmbeddedActions(2), Identity(), PolicyConfig(hidden=(8,)), key=KEY)
     after, measures = jax.jit(
@@ -83,7 +85,7 @@ def moved(before: Any, after: Any) -> float:
 
 
 def test_its_first_step_is_vanilla_policy_gradient_s() -> None:
-    settings: dict[str, Any] = {"actor_steps": 1, "actor_lr": 0.01, "ent_coef": -0.1}
+    settings: dict[str, Any] = {"update_epochs": 1, "actor_lr": 0.01, "ent_coef": -0.1}
     _, by_ppo, _ = updated(PPO(**settings), random_steps())
     _, by_vpg, _ = updated(VPG(**settings), random_steps())
     for one, other in zip(arrays_of(by_ppo), arrays_of(by_vpg), strict=True):
@@ -91,7 +93,7 @@ def test_its_first_step_is_vanilla_policy_gradient_s() -> None:
 
 
 def test_an_actor_that_has_gone_too_far_rests() -> None:
-    settings: dict[str, Any] = {"actor_lr": 0.03, "actor_steps": 10}
+    settings: dict[str, Any] = {"actor_lr": 0.03, "update_epochs": 10}
     steps = random_steps()
     start, free, far = updated(PPO(**settings), steps)
     assert far["kl"] > 0.01
@@ -133,7 +135,7 @@ def test_every_pass_sees_every_sample_once() -> None:
 
 
 def test_minibatches_must_split_an_epoch_evenly() -> None:
-    with pytest.raises(EmbrlError, match="minibatches is 5: an epoch of 48 samples"):
+    with pytest.raises(EmbrlError, match=r"num_minibatches must divide.*48.*got 5"):
         updated(PPO(num_minibatches=5), random_steps())
 
 

@@ -166,7 +166,7 @@ def test_raw_states_go_with_embedded_actions() -> None:
 
     hyper = SAC(actor_lr=5e-3, critic_lr=5e-3, alpha=0.01, batch_size=128, updates_per_step=1.0)
     learner, _ = learn(
-        hyper, World(states_as_factors(3), step, jnp.arange(3)), EmbeddedActions(1), updates=30, lanes=50,
-        config=PolicyConfig(hidden=(32, 32)),
+        hyper, World(states_as_factors(3), step, jnp.arange(3)), EmbeddedActions(1),
+        updates=30, lanes=50, config=PolicyConfig(hidden=(32, 32)),
     )  # fmt: skip
     np.testing.assert_allclose(learner.actor.mode(states_as_factors(3)), best, atol=0.06)

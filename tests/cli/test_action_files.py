@@ -1,4 +1,4 @@
-"""Files of what is known of actions, as a person gets them wrong."""
+"""Files of action features and of excluded actions, with the mistakes that users make."""
 
 import gymnasium
 import numpy as np
@@ -11,11 +11,14 @@ from embrl.envs.gym import HostEnvironment
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (["--embedding.action-features", "x.npy"], "x.npy: there is no file x.npy"),
+        (
+            ["--embedding.action-features", "x.npy"],
+            "embedding.action_features x.npy: x.npy does not exist",
+        ),
         (["--embedding.action-features", "few.npy"], "few.npy: 3 rows for 512 actions"),
         (
             ["--embedding.action-features", "pickle.npy"],
-            "pickle.npy is no whole .npy file of numbers",
+            "pickle.npy is not a complete .npy file of numbers",
         ),
         (
             ["--rollout.excluded-actions", "few.npy"],
@@ -23,7 +26,7 @@ from embrl.envs.gym import HostEnvironment
         ),
         (
             ["--rollout.excluded-actions", "x.npy", "--method", "none"],
-            "method none embeds no actions",
+            "rollout.excluded_actions needs embedded actions, and method none",
         ),
     ],
 )

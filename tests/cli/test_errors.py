@@ -6,8 +6,8 @@ import pytest
 from embrl.cli import main
 
 
-def complaint(capsys, *arguments: str) -> str:
-    """Runs a command that must fail; its one line on standard error."""
+def error_of(capsys, *arguments: str) -> str:
+    """Run a command that must fail; return its one line on standard error."""
     assert main(arguments) == 2
     out, err = capsys.readouterr()
     assert out == ""
@@ -18,15 +18,15 @@ def complaint(capsys, *arguments: str) -> str:
 
 
 def train(capsys, *flags: str) -> str:
-    return complaint(capsys, "train", "gridworld", *flags)
+    return error_of(capsys, "train", "gridworld", *flags)
 
 
 def test_an_unknown_command_offers_the_nearest(capsys):
-    assert "unknown command 'trian': did you mean train?" in complaint(capsys, "trian")
+    assert "unknown command 'trian': did you mean train?" in error_of(capsys, "trian")
 
 
 def test_an_unknown_environment_offers_the_nearest(capsys):
-    message = complaint(capsys, "train", "gridwrold")
+    message = error_of(capsys, "train", "gridwrold")
     assert (
         "unknown environment 'gridwrold': did you mean gridworld or continuous_gridworld?"
         in message
@@ -34,7 +34,7 @@ def test_an_unknown_environment_offers_the_nearest(capsys):
 
 
 def test_no_environment_says_which_there_are(capsys):
-    assert "one of gridworld, recommender" in complaint(capsys, "train")
+    assert "one of gridworld, recommender" in error_of(capsys, "train")
 
 
 @pytest.mark.parametrize(
@@ -49,12 +49,12 @@ def test_no_environment_says_which_there_are(capsys):
         (["--method", "jsea"], ["unknown method 'jsea': did you mean jsae?"]),
         (["--algorithm", "vgp"], ["unknown algorithm 'vgp': did you mean vpg?"]),
         (["--settings", "bets"], ["unknown settings 'bets': did you mean best?"]),
-        (["--settings", "best"], ["settings best is for method jsae with algorithm ppo"]),
+        (["--settings", "best"], ["settings best", "jsae", "ppo", "vpg"]),
         (["--method", "none", "--embedding.state-dim", "3"], ["--embedding.state-dim"]),
-        (["--env.actuators", "0"], ["env.actuators is 0: choose 2 to 12"]),
-        (["--env.actuators", "40"], ["env.actuators is 40: choose 2 to 12"]),
-        (["--env.start", "0.1", "0.38"], ["env.start (0.1, 0.38) lies in obstacle"]),
-        (["--total-timesteps", "10"], ["samples is 10"]),
+        (["--env.actuators", "0"], ["env.actuators", "0", "2", "12"]),
+        (["--env.actuators", "40"], ["env.actuators", "40", "2", "12"]),
+        (["--env.start", "0.1", "0.38"], ["env.start", "(0.1, 0.38)", "obstacle"]),
+        (["--total-timesteps", "10"], ["total_timesteps must be at least 31500", "got 10"]),
         (["extra"], ["extra"]),
     ],
 )
@@ -67,32 +67,41 @@ def test_a_wrong_flag_is_named_with_what_it_takes(capsys, tmp_path, flags, said)
 
 def test_an_out_folder_with_something_else_is_refused(capsys, tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
-    assert "holds no run" in train(capsys, "--out", str(tmp_path))
+    assert f"{tmp_path} exists and is not a run folder" in train(capsys, "--out", str(tmp_path))
 
 
 def test_a_recommender_without_a_log_says_so(capsys):
-    assert "env.data is not given" in complaint(capsys, "train", "recommender")
+    assert "env.data" in error_of(capsys, "train", "recommender")
 
 
 def test_resuming_where_there_is_no_run_says_so(capsys, tmp_path):
-    message = complaint(capsys, "train", "--resume", "--out", str(tmp_path))
-    assert "holds no run: it has no config.json" in message
+    message = error_of(capsys, "train", "--resume", "--out", str(tmp_path))
+    assert f"{tmp_path} is not a run folder: it has no config.json" in message
 
 
 def test_a_damaged_configuration_names_the_file_and_the_entry(capsys, tmp_path):
-    (tmp_path / "config.json").write_text('{"environment": "gridworld"}')
-    assert "config.json lacks" in complaint(capsys, "train", "--resume", "--out", str(tmp_path))
+    (tmp_path / "config.json").write_text('{"format": 2, "environment": "gridworld"}')
+    assert "config.json lacks" in error_of(capsys, "train", "--resume", "--out", str(tmp_path))
     (tmp_path / "config.json").write_text('{"environment": ')
-    assert "is damaged" in complaint(capsys, "plot", str(tmp_path))
+    assert "is damaged" in error_of(capsys, "plot", str(tmp_path))
+
+
+def test_a_run_folder_of_another_format_names_the_version_that_reads_it(capsys, tmp_path):
+    (tmp_path / "config.json").write_text('{"environment": "gridworld"}')
+    message = error_of(capsys, "train", "--resume", "--out", str(tmp_path))
+    assert "config.json has format 1" in message
+    assert "embrl 0.1" in message
 
 
 @pytest.mark.parametrize("command", ["plot", "compare"])
 def test_a_folder_without_a_run_is_named(capsys, tmp_path, command):
-    assert f"{tmp_path} holds no run" in complaint(capsys, command, str(tmp_path))
+    message = error_of(capsys, command, str(tmp_path))
+    assert str(tmp_path) in message
+    assert "config.json" in message
 
 
 def test_comparing_nothing_says_what_to_give(capsys):
-    assert "embrl compare RUN RUN" in complaint(capsys, "compare")
+    assert "embrl compare RUN RUN" in error_of(capsys, "compare")
 
 
 @pytest.mark.parametrize("command", [[], ["train"], ["plot"], ["compare"], ["train", "gridworld"]])
@@ -114,8 +123,8 @@ def test_a_reader_that_has_had_enough_is_no_error():
 @pytest.mark.parametrize(
     ("command", "said"),
     [
-        ("train", "embrl: interrupted; --resume goes on from the last checkpoint\n"),
-        ("reproduce", "embrl: interrupted; the same command goes on from the last checkpoint\n"),
+        ("train", "embrl: interrupted; --resume continues from the last checkpoint\n"),
+        ("reproduce", "embrl: interrupted; the same command continues from the last checkpoint\n"),
         ("fit", "embrl: interrupted\n"),
     ],
 )

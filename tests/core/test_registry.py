@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from embrl.core.errors import EmbrlError, UnknownNameError, require
-from embrl.core.registry import OTHERWISE, Registry
+from embrl.core.registry import PLUGIN_HINT, Registry
 from embrl.embedding.methods import METHODS
 from embrl.envs import ENVIRONMENTS, configure
 
@@ -38,17 +38,17 @@ def test_a_name_like_no_other_is_answered_with_all_of_them() -> None:
     [
         (
             lambda: configure("slotmachine"),
-            "unknown environment 'slotmachine': did you mean slot_machine? " + OTHERWISE,
+            "unknown environment 'slotmachine': did you mean slot_machine? " + PLUGIN_HINT,
         ),
         (
             lambda: configure("gridworld", actuator=9),
             "unknown option of gridworld 'actuator': did you mean actuators?",
         ),
-        (lambda: METHODS["jsea"], f"unknown method 'jsea': did you mean jsae? {OTHERWISE}"),
+        (lambda: METHODS["jsea"], f"unknown method 'jsea': did you mean jsae? {PLUGIN_HINT}"),
         (
             lambda: configure("zzz"),
             "unknown environment 'zzz': choose from acrobot, cart_pole, continuous_gridworld, "
-            f"gridworld, mountain_car, recommender, slot_machine. {OTHERWISE}",
+            f"gridworld, mountain_car, recommender, slot_machine. {PLUGIN_HINT}",
         ),
     ],
 )
@@ -73,7 +73,7 @@ def test_methods_name_objectives_that_exist() -> None:
 
 
 def test_a_missing_extra_is_named() -> None:
-    with pytest.raises(EmbrlError, match=r"^this needs nonesuch: pip install 'embrl\[plot\]'$"):
+    with pytest.raises(EmbrlError, match=r"^nonesuch .*pip install 'embrl\[plot\]'$"):
         require("nonesuch.part", "plot")
 
 
@@ -115,7 +115,7 @@ def test_things_are_added_as_they_are_or_by_where_they_stand() -> None:
     "name", ["", "Saw", "band saw", "band-saw", "2nd", "_saw", "säge", "saw.2", "saw\n", None, 3]
 )
 def test_what_cannot_be_typed_as_a_flag_is_no_name(name) -> None:
-    with pytest.raises(EmbrlError, match=r"^tool .*: a name is made of small letters") as e:
+    with pytest.raises(EmbrlError, match=r"^name of tool must be .*, got ") as e:
         shelf().add(name, dict)
     assert "\n" not in str(e.value)
 
@@ -125,10 +125,10 @@ def test_a_name_is_given_once() -> None:
     tools.add("saw", dict)
     for name, other in [("saw", set), ("saw", "builtins:set"), ("hammer", dict), ("hammer", 3.0)]:
         before = tools[name]
-        with pytest.raises(EmbrlError, match=f"^tool {name} is there already, .*: choose another"):
+        with pytest.raises(EmbrlError, match=f"^tool {name} already exists: .*; choose another"):
             tools.add(name, other)
         assert tools[name] is before
-    with pytest.raises(EmbrlError, match=r"is there already, Counter in .*\.py: choose"):
+    with pytest.raises(EmbrlError, match=r"already exists: Counter in .*\.py; choose"):
         tools.add("counter", dict)
 
 
@@ -140,7 +140,7 @@ def test_the_same_thing_may_come_again() -> None:
     tools.add("saw", (1, 2.0))
     tools.add("saw", (1, 2.0))
     assert tools["saw"] == (1, 2.0)
-    with pytest.raises(EmbrlError, match=r"is there already, \(1, 2.0\)"):
+    with pytest.raises(EmbrlError, match=r"already exists: \(1, 2.0\)"):
         tools.add("saw", [1, 2.0])
 
 

@@ -119,9 +119,9 @@ def test_what_was_seen_is_the_same_however_it_was_cut(seed, cuts, centre, width,
     parts = [rng.normal(centre, width, (n, 2)).astype(np.float32) for n in cuts]
     for part in parts[:still]:  # at first nothing moves
         part[:] = 3.0
-    seen = RunningStats.nothing(2)
+    seen = RunningStats.empty(2)
     for part in parts:
-        seen = seen.and_then(jnp.asarray(part))
+        seen = seen.update(jnp.asarray(part))
     everything = np.concatenate(parts).astype(np.float64)
     assert seen.steps == len(everything)
     room = np.abs(everything).max()
@@ -135,12 +135,12 @@ def test_what_was_seen_is_the_same_however_it_was_cut(seed, cuts, centre, width,
 
 def test_what_stood_still_at_first_counts_as_narrow_later():
     rows = np.array([[2.0], [2.0], [2.001], [1.999]], np.float32)
-    seen = RunningStats.nothing(1).and_then(jnp.asarray(rows[:1])).and_then(jnp.asarray(rows[1:]))
+    seen = RunningStats.empty(1).update(jnp.asarray(rows[:1])).update(jnp.asarray(rows[1:]))
     np.testing.assert_allclose(seen.scale.width, rows.std(0), rtol=1e-3)
 
 
 def test_left_alone_what_has_no_bounds_stays_as_it_is_however_far_it_goes():
-    raw = RawBox(FREE, alone=True)
+    raw = RawBox(FREE, unchanged=True)
     assert raw.seen(jnp.ones((4, 3))).scale is None
     seen = raw(jnp.array([[2.0, 300.0, 1.0], [6.0, -1.0, -4e4]]))
     np.testing.assert_allclose(seen, [[0.0, 300.0, 1.0], [1.0, -1.0, -4e4]])
@@ -153,13 +153,13 @@ def test_scaled_down_nothing_becomes_larger():
 
 
 def test_before_anything_was_seen_nothing_is_scaled():
-    scale = RunningStats.nothing(2).scale
+    scale = RunningStats.empty(2).scale
     np.testing.assert_array_equal(scale(jnp.array([3.0, -4.0])), [3.0, -4.0])
 
 
 def test_axes_in_front_are_all_samples():
     values = np.random.default_rng(0).normal(2.0, 3.0, (4, 5, 2)).astype(np.float32)
-    seen = RunningStats.nothing(2).and_then(jnp.asarray(values))
+    seen = RunningStats.empty(2).update(jnp.asarray(values))
     flat = values.reshape(-1, 2)
     np.testing.assert_allclose(seen.scale.centre, flat.mean(0), rtol=1e-5)
     np.testing.assert_allclose(seen.scale.width, flat.std(0), rtol=1e-5)

@@ -1,4 +1,4 @@
-"""Intervals against SciPy, the normal law and hand-counted cases; curves against geometry."""
+"""Means and interquartile means: SciPy, the normal distribution, hand-counted cases, coverage."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from embrl.core.statistics import COLUMNS_AT_ONCE, area_under_curve, bootstrap_mean, timesteps_to
+from embrl.core.statistics import COLUMNS_AT_ONCE, bootstrap_mean, interquartile_mean
 
 
 def test_interval_agrees_with_scipy() -> None:
@@ -108,35 +108,69 @@ def test_interval_moves_and_stretches_with_the_values(
     assert array.min() - margin <= plain.low <= plain.high <= array.max() + margin
 
 
-def test_area_of_a_line_is_its_middle() -> None:
-    samples = np.array([100.0, 150.0, 400.0, 1_000.0])  # uneven on purpose
-    assert area_under_curve(samples, 3.0 + 0.01 * samples) == pytest.approx(3.0 + 0.01 * 550)
+@pytest.mark.parametrize("seeds", [1, 2, 3, 4, 5, 7, 8, 10, 13])
+def test_interquartile_mean_is_scipys(seeds: int) -> None:
+    values = np.random.default_rng(seeds).exponential(size=(seeds, 3))
+    ours = interquartile_mean(values, resamples=20)
+    np.testing.assert_allclose(ours.mean, stats.trim_mean(values, 0.25, axis=0))
 
 
-def test_area_weighs_by_samples() -> None:
-    # 0 to 10 at height .5 on average, 10 to 40 at height 1: (5 + 30) / 40; second seed: 2 always.
-    returns = np.array([[0.0, 1.0, 1.0], [2.0, 2.0, 2.0]])
-    np.testing.assert_allclose(area_under_curve(np.array([0, 10, 40]), returns), [0.875, 2.0])
+def test_interquartile_mean_by_hand() -> None:
+    values = np.array([100.0, 1.0, 2.0, 3.0, 4.0, -100.0, 2.0, 3.0])
+    assert interquartile_mean(values).mean == pytest.approx((2 + 2 + 3 + 3) / 4)
 
 
-def test_area_of_one_evaluation() -> None:
-    np.testing.assert_array_equal(
-        area_under_curve(np.array([10.0]), np.array([[0.25], [0.5]])), [0.25, 0.5]
-    )
+def test_interval_of_the_interquartile_mean_agrees_with_scipy() -> None:
+    values = np.random.default_rng(1).exponential(size=16)
+    ours = interquartile_mean(values)
+    theirs = stats.bootstrap(
+        (values,),
+        lambda x, axis: stats.trim_mean(x, 0.25, axis=axis),
+        method="percentile",
+        n_resamples=4_999,
+        rng=np.random.default_rng(2),
+    ).confidence_interval
+    width = theirs.high - theirs.low
+    assert ours.low == pytest.approx(theirs.low, abs=0.05 * width)
+    assert ours.high == pytest.approx(theirs.high, abs=0.05 * width)
 
 
-def test_samples_to_counts_the_first_evaluation() -> None:
-    samples = np.array([10, 20, 30, 40])
-    returns = np.array(
-        [
-            [0.0, 0.6, 0.2, 0.7],  # a fall after it does not count
-            [0.5, 0.5, 0.5, 0.5],  # exactly the level, at once
-            [0.0, 0.1, 0.2, 0.4],  # never
-            [np.nan, 0.0, np.nan, 0.9],  # nan is not the level
-        ]
-    )
-    np.testing.assert_array_equal(timesteps_to(samples, returns, 0.5), [20, 10, np.inf, 40])
+def test_interquartile_means_of_points_belong_together() -> None:
+    values = np.random.default_rng(3).normal(size=(6, 2, 3))
+    ours = interquartile_mean(values, resamples=100)
+    assert ours.mean.shape == ours.low.shape == ours.high.shape == (2, 3)
+    alone = interquartile_mean(values[:, 1, 0], resamples=100)
+    np.testing.assert_allclose([part[1, 0] for part in ours], alone)
 
 
-def test_samples_to_of_a_single_curve() -> None:
-    assert timesteps_to(np.array([10, 20]), np.array([0.0, 1.0]), 0.5) == 20
+def test_interquartile_mean_of_one_seed_and_of_nan() -> None:
+    one = interquartile_mean(np.array([2.0]))
+    assert one.mean == 2.0
+    assert np.isnan([one.low, one.high]).all()
+    holed = interquartile_mean(np.array([1.0, 2.0, 3.0, np.nan]), resamples=200)
+    assert np.isnan(holed).all()
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=12), st.floats(-1e3, 1e3))
+def test_interquartile_mean_moves_with_the_values(values: list[float], shift: float) -> None:
+    plain = interquartile_mean(np.array(values), resamples=50)
+    moved = interquartile_mean(np.array(values) + shift, resamples=50)
+    np.testing.assert_allclose(moved, np.add(plain, shift), atol=1e-9)
+    assert min(values) - 1e-9 <= plain.low <= plain.high <= max(values) + 1e-9
+
+
+@pytest.mark.parametrize(
+    ("seeds", "covered"), [(3, 0.75), (5, 0.83), (10, 0.89), (20, 0.93), (30, 0.93)]
+)
+def test_the_mean_is_covered_as_often_as_the_docs_say(seeds: int, covered: float) -> None:
+    # docs/comparing.md has these numbers; 4,000 comparisons are good to about .01.
+    values = np.random.default_rng(4).normal(3.0, 2.0, (seeds, 4_000))
+    _, low, high = bootstrap_mean(values, resamples=999)
+    assert np.mean((low <= 3.0) & (high >= 3.0)) == pytest.approx(covered, abs=0.015)
+
+
+def test_the_interquartile_mean_is_covered_about_as_often_as_it_says() -> None:
+    values = np.random.default_rng(5).normal(3.0, 2.0, (10, 2_000))
+    _, low, high = interquartile_mean(values, resamples=499)
+    assert 0.88 < np.mean((low <= 3.0) & (high >= 3.0)) < 0.97

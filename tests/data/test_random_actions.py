@@ -58,8 +58,8 @@ def test_held_actions_are_the_last_that_was_not(shape):
     actions, keep = rng.normal(size=(30, 3, *shape)), rng.random((30, 3)) < 0.6
     expected = actions.copy()
     for t in range(1, 30):
-        for lane in range(3):
-            if keep[t, lane]:
-                expected[t, lane] = expected[t - 1, lane]
+        for env in range(3):
+            if keep[t, env]:
+                expected[t, env] = expected[t - 1, env]
     held = hold(jnp.asarray(actions), jnp.asarray(keep))
     np.testing.assert_array_equal(np.asarray(held), expected.astype(np.float32))

@@ -15,7 +15,7 @@ from embrl.data import replay as replays
 from embrl.data.replay import Replay
 
 KEY = jax.random.key(0)
-ROWS, BLOCK, LANES, D = 6, 2, 3, 2
+ROWS, BLOCK, NUM_ENVS, D = 6, 2, 3, 2
 
 write = jax.jit(replays.write)
 draw = jax.jit(replays.draw, static_argnames="count")
@@ -24,8 +24,8 @@ filled = jax.jit(replays.filled, static_argnames="block")
 
 def block(number: int) -> tuple[Transition, jax.Array]:
     """A block of steps that know its number, and offsets of theirs; no two numbers are equal."""
-    row, lane = np.indices((BLOCK, LANES))
-    place = jnp.asarray(100 * number + 10 * row + lane + 1, jnp.int32)
+    row, env = np.indices((BLOCK, NUM_ENVS))
+    place = jnp.asarray(100 * number + 10 * row + env + 1, jnp.int32)
     steps = Transition(
         observation=jnp.stack([place, -place], axis=-1),
         action=place,
@@ -50,27 +50,27 @@ def after(count: int, rows: int = ROWS) -> Replay:
 
 
 @pytest.mark.parametrize(
-    ("samples", "lanes", "size", "rows"),
+    ("capacity", "envs", "size", "rows"),
     [(300, 30, 10, 10), (301, 30, 10, 20), (1, 30, 10, 10), (900, 3, 2, 300), (901, 3, 2, 302)],
 )
 def test_a_ring_holds_what_is_asked_for_in_whole_blocks(
-    samples: int, lanes: int, size: int, rows: int
+    capacity: int, envs: int, size: int, rows: int
 ) -> None:
-    assert replays.ring_rows(samples, lanes, size) == rows
+    assert replays.ring_rows(capacity, envs, size) == rows
 
 
 def test_an_empty_ring_is_as_wide_as_what_goes_in() -> None:
     replay = empty()
-    assert replay.steps.observation.shape == (ROWS, LANES, 2)
+    assert replay.steps.observation.shape == (ROWS, NUM_ENVS, 2)
     assert replay.steps.observation.dtype == jnp.int32
     assert replay.steps.terminated.dtype == bool
     assert replay.offset is not None
-    assert replay.offset.shape == (ROWS, LANES, D)
+    assert replay.offset.shape == (ROWS, NUM_ENVS, D)
     assert not any(np.asarray(leaf).any() for leaf in jax.tree.leaves(replay))
     assert empty(d=None).offset is None
     # What it is to look like need not have been computed.
     shapes = jax.eval_shape(lambda: block(0)[0])
-    assert replays.new_replay(shapes, ROWS, D).steps.reward.shape == (ROWS, LANES)
+    assert replays.new_replay(shapes, ROWS, D).steps.reward.shape == (ROWS, NUM_ENVS)
 
 
 @settings(deadline=None, max_examples=40)
@@ -102,7 +102,7 @@ def test_actions_chosen_as_themselves_have_no_offset() -> None:
     written = write(replay, steps, None, jnp.int32(4))
     assert written.offset is not None
     assert replay.offset is not None
-    np.testing.assert_array_equal(written.offset[2:4], np.zeros((BLOCK, LANES, D)))
+    np.testing.assert_array_equal(written.offset[2:4], np.zeros((BLOCK, NUM_ENVS, D)))
     np.testing.assert_array_equal(written.offset[:2], replay.offset[:2])
     np.testing.assert_array_equal(written.steps.action[2:4], steps.action)
     assert jax.tree.structure(written) == jax.tree.structure(replay)

@@ -1,4 +1,4 @@
-"""Rollouts in a made-up world that counts, so that every number in them can be foretold."""
+"""Rollouts in an environment that counts, so that every number in them is predictable."""
 
 from typing import NamedTuple
 
@@ -17,7 +17,7 @@ KEY = jax.random.key(0)
 LIMIT = 4
 """Steps until an episode of the counter is truncated."""
 QUIT = 6
-"""The action that ends the world."""
+"""The action that terminates an episode."""
 
 FIRST_ACTIONS = [5, 5, 4, 6, 3, 2, 2, 6, 1, 2, 2, 5, 1, 2, 5, 0, 1, 2, 6, 3, 1, 2, 6, 5]
 
@@ -58,12 +58,12 @@ class Counter(Environment):
 
 def follow(actions: np.ndarray, key: Key = KEY) -> tuple[OpenEnvs, Transition, Array]:
     """Plays actions `[T, B]`."""
-    lanes = open_envs(Counter(), key, actions.shape[1])
+    envs = open_envs(Counter(), key, actions.shape[1])
 
     def act(observation: Array, noise: Array) -> tuple[Array, Array]:
         return noise, observation[..., 0] + noise
 
-    return jax.jit(lambda: rollout(Counter(), act, lanes, key, jnp.asarray(actions)))()
+    return jax.jit(lambda: rollout(Counter(), act, envs, key, jnp.asarray(actions)))()
 
 
 class Halves(Counter):
@@ -84,7 +84,7 @@ class Halves(Counter):
 
 @pytest.fixture(scope="module")
 def played() -> Transition:
-    """Forty steps of five lanes, with both kinds of end."""
+    """Forty steps of five environments, with both kinds of episode end."""
     actions = np.random.default_rng(0).integers(QUIT + 1, size=(40, 5)).astype(np.int32)
     _, transitions, extras = follow(actions)
     np.testing.assert_array_equal(transitions.action, actions)
@@ -119,26 +119,26 @@ def test_transitions_chain_within_an_episode_and_start_anew_after_it(played: Tra
 
 def test_a_rollout_can_be_continued() -> None:
     actions = np.random.default_rng(1).integers(QUIT, size=(6, 3)).astype(np.int32)
-    lanes, transitions, _ = follow(actions)
+    envs, transitions, _ = follow(actions)
     going_on = ~np.asarray(transitions.truncated[-1])
     np.testing.assert_array_equal(
-        lanes.observation[going_on], transitions.next_observation[-1][going_on]
+        envs.observation[going_on], transitions.next_observation[-1][going_on]
     )
-    np.testing.assert_array_equal(lanes.observation, jnp.stack(lanes.state, axis=-1))
+    np.testing.assert_array_equal(envs.observation, jnp.stack(envs.state, axis=-1))
 
 
-def test_lanes_start_apart() -> None:
-    lanes = open_envs(Counter(), KEY, 20)
-    assert len(np.unique(lanes.observation[:, 0])) > 15
+def test_envs_start_apart() -> None:
+    envs = open_envs(Counter(), KEY, 20)
+    assert len(np.unique(envs.observation[:, 0])) > 15
 
 
-@pytest.mark.parametrize(("samples", "lanes", "steps"), [(40, 4, 10), (41, 4, 11), (3, 5, 1)])
+@pytest.mark.parametrize(("timesteps", "envs", "steps"), [(40, 4, 10), (41, 4, 11), (3, 5, 1)])
 def test_there_are_at_least_as_many_transitions_as_asked_for(
-    samples: int, lanes: int, steps: int
+    timesteps: int, envs: int, steps: int
 ) -> None:
-    transitions = jax.eval_shape(lambda: random_transitions(Counter(), KEY, samples, lanes))
-    assert transitions.action.shape == (steps, lanes)
-    assert transitions.next_observation.shape == (steps, lanes, 2)
+    transitions = jax.eval_shape(lambda: random_transitions(Counter(), KEY, timesteps, envs))
+    assert transitions.action.shape == (steps, envs)
+    assert transitions.next_observation.shape == (steps, envs, 2)
 
 
 def test_random_transitions_stand_in_the_order_of_time() -> None:
@@ -150,10 +150,10 @@ def test_random_transitions_stand_in_the_order_of_time() -> None:
     np.testing.assert_array_equal(then[done][:, 1], 0)
 
 
-def random_actions(persistence: float) -> np.ndarray:
+def random_actions(sticky_action_prob: float) -> np.ndarray:
     """`[T, B]`."""
     collect = jax.jit(lambda p: random_transitions(Counter(), KEY, 4000, 8, p))
-    return np.asarray(collect(persistence).action)
+    return np.asarray(collect(sticky_action_prob).action)
 
 
 def test_random_actions_are_uniform() -> None:
@@ -163,12 +163,12 @@ def test_random_actions_are_uniform() -> None:
     assert ((counts - expected) ** 2 / expected).sum() < 22.5
 
 
-@pytest.mark.parametrize("persistence", [0.0, 0.75, 1.0])
-def test_persistence_is_the_probability_of_repeating(persistence: float) -> None:
-    actions = random_actions(persistence)
+@pytest.mark.parametrize("sticky_action_prob", [0.0, 0.75, 1.0])
+def test_sticky_action_prob_is_the_probability_of_repeating(sticky_action_prob: float) -> None:
+    actions = random_actions(sticky_action_prob)
     repeats = (actions[1:] == actions[:-1]).mean()
     # A fresh action may be the same by chance.
-    expected = persistence + (1 - persistence) / (QUIT + 1)
+    expected = sticky_action_prob + (1 - sticky_action_prob) / (QUIT + 1)
     assert repeats == pytest.approx(expected, abs=4 * np.sqrt(0.25 / 4000))
     assert len(np.unique(actions[0])) > 1
 
@@ -199,6 +199,6 @@ def test_float_observations_come_through_as_they_are() -> None:
 
 
 def test_the_random_streams_are_those_of_the_first_version() -> None:
-    # Recorded then, when transitions came flat: time first, lanes second.
+    # Recorded then, when transitions came flat: time first, environments second.
     actions = jax.jit(lambda: random_transitions(Counter(), KEY, 24, 4, 0.5).action)()
     np.testing.assert_array_equal(np.asarray(actions).ravel(), FIRST_ACTIONS)

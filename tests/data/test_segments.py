@@ -15,15 +15,15 @@ from embrl.data.segments import Segments, draw_segments, first, join
 KEY = jax.random.key(0)
 T, B = 12, 3
 PLACE = 100
-"""Observations are PLACE * row + lane."""
+"""Observations are PLACE * row + env."""
 
 draw = jax.jit(draw_segments, static_argnames=("count", "horizon", "block"))
 
 
 def table(terminated: Any = False, truncated: Any = False, rows: int = T) -> Transition:
     """Steps `[rows, B]`, with observations of two numbers."""
-    row, lane = np.indices((rows, B))
-    place = jnp.asarray(PLACE * row + lane, jnp.int32)
+    row, env = np.indices((rows, B))
+    place = jnp.asarray(PLACE * row + env, jnp.int32)
     return Transition(
         observation=jnp.stack([place, -place], axis=-1),
         action=place,
@@ -35,18 +35,18 @@ def table(terminated: Any = False, truncated: Any = False, rows: int = T) -> Tra
 
 
 def places(segments: Segments) -> tuple[np.ndarray, np.ndarray]:
-    """Rows and lanes that the steps come from."""
+    """Rows and environments that the steps come from."""
     place = np.asarray(segments.steps.action)
     return place // PLACE, place % PLACE
 
 
-def inside(ends: np.ndarray, rows: np.ndarray, lanes: np.ndarray, block: int) -> np.ndarray:
+def inside(ends: np.ndarray, rows: np.ndarray, envs: np.ndarray, block: int) -> np.ndarray:
     """The mask, step by step."""
     mask = np.ones(rows.shape, bool)
     for n in range(rows.shape[1]):
         for h in range(1, rows.shape[0]):
-            row, lane = rows[h - 1, n], lanes[h - 1, n]
-            over = ends[row, lane] or row % block == block - 1
+            row, env = rows[h - 1, n], envs[h - 1, n]
+            over = ends[row, env] or row % block == block - 1
             mask[h, n] = mask[h - 1, n] and not over
     return mask
 
@@ -63,24 +63,24 @@ def test_single_steps_are_plain_random_rows() -> None:
     assert drawn.mask.all()
 
 
-def test_segments_are_steps_in_a_row_of_one_lane() -> None:
+def test_segments_are_steps_in_a_row_of_one_env() -> None:
     drawn = draw(table(), KEY, 200, 4)
-    rows, lanes = places(drawn)
+    rows, envs = places(drawn)
     assert rows.shape == (4, 200)
     np.testing.assert_array_equal(np.diff(rows, axis=0), np.ones((3, 200)))
-    np.testing.assert_array_equal(lanes, np.broadcast_to(lanes[0], lanes.shape))
+    np.testing.assert_array_equal(envs, np.broadcast_to(envs[0], envs.shape))
     assert drawn.mask.all()
     # Every column comes from the same place.
-    place = PLACE * rows + lanes
+    place = PLACE * rows + envs
     np.testing.assert_array_equal(drawn.steps.observation, np.stack([place, -place], axis=-1))
     np.testing.assert_array_equal(drawn.steps.reward, place / 2)
     np.testing.assert_array_equal(drawn.steps.next_observation[..., 0], place + PLACE)
 
 
 def test_all_places_where_a_segment_fits_are_as_likely() -> None:
-    rows, lanes = places(draw(table(), KEY, 9000, 3))
-    begins, counts = np.unique(PLACE * rows[0] + lanes[0], return_counts=True)
-    expected = [PLACE * row + lane for row in range(T - 2) for lane in range(B)]
+    rows, envs = places(draw(table(), KEY, 9000, 3))
+    begins, counts = np.unique(PLACE * rows[0] + envs[0], return_counts=True)
+    expected = [PLACE * row + env for row in range(T - 2) for env in range(B)]
     np.testing.assert_array_equal(begins, expected)
     mean = 9000 / 30
     assert np.abs(counts - mean).max() < 5 * np.sqrt(mean)
@@ -92,9 +92,9 @@ def test_what_follows_an_episode_s_end_is_masked(kind: str) -> None:
     ends[5, 1] = True
     steps = table(ends) if kind == "terminated" else table(truncated=ends)
     drawn = draw(steps, KEY, 300, 4)
-    rows, lanes = places(drawn)
+    rows, envs = places(drawn)
     # The step that ends the episode still counts.
-    expected = (lanes != 1) | (rows[0] > 5) | (rows <= 5)
+    expected = (envs != 1) | (rows[0] > 5) | (rows <= 5)
     np.testing.assert_array_equal(drawn.mask, expected)
     assert 0 < (~expected).sum() < expected.size
 
@@ -113,34 +113,34 @@ def test_what_follows_a_block_is_masked() -> None:
     rows=st.integers(5, T),
     block=st.sampled_from([T, 4, 3]),
 )
-def test_the_mask_is_what_a_walk_along_the_lane_finds(
+def test_the_mask_is_what_a_walk_along_the_env_finds(
     ends: list[tuple[int, int, bool]], seed: int, rows: int, block: int
 ) -> None:
     marks = np.zeros((2, T, B), bool)
-    for row, lane, truncated in ends:
-        marks[int(truncated), row, lane] = True
+    for row, env, truncated in ends:
+        marks[int(truncated), row, env] = True
     drawn = draw(
         table(marks[0], marks[1]), jax.random.key(seed), 20, 5, block=block, rows=jnp.int32(rows)
     )
-    found, lanes = places(drawn)
+    found, envs = places(drawn)
     assert found.max() < rows
-    np.testing.assert_array_equal(drawn.mask, inside(marks[0] | marks[1], found, lanes, block))
+    np.testing.assert_array_equal(drawn.mask, inside(marks[0] | marks[1], found, envs, block))
 
 
 def test_rows_that_are_not_there_yet_are_not_drawn() -> None:
     for rows in (1, 5, T):
-        found, lanes = places(draw(table(), KEY, 300, 1, rows=jnp.int32(rows)))
+        found, envs = places(draw(table(), KEY, 300, 1, rows=jnp.int32(rows)))
         assert found.max() == rows - 1
-        assert set(lanes.ravel().tolist()) == set(range(B))
+        assert set(envs.ravel().tolist()) == set(range(B))
 
 
 def test_with_too_few_rows_segments_are_cut_short() -> None:
-    # Of two rows that are there, three steps: the third is masked, and all lanes take part.
+    # Of two rows that are there, three steps: the third is masked, and all environments take part.
     drawn = draw(table(), KEY, 60, 3, rows=jnp.int32(2))
-    rows, lanes = places(drawn)
+    rows, envs = places(drawn)
     np.testing.assert_array_equal(rows[0], np.zeros(60))
-    assert set(lanes[0].tolist()) == set(range(B))
-    np.testing.assert_array_equal(drawn.mask, np.array([[True], [True], [False]]) & (lanes >= 0))
+    assert set(envs[0].tolist()) == set(range(B))
+    np.testing.assert_array_equal(drawn.mask, np.array([[True], [True], [False]]) & (envs >= 0))
     # The same where the table itself ends.
     short = draw(table(rows=2), KEY, 60, 3)
     np.testing.assert_array_equal(short.mask, drawn.mask)

@@ -1,4 +1,4 @@
-"""Actions that are numbers and their own embedding (`embedding.no-action-network`)."""
+"""Actions that are numbers and their own embedding (`--embedding.no-action-network`)."""
 
 import dataclasses
 from typing import Any
@@ -23,7 +23,7 @@ from embrl.training.trainer import Trainer
 
 STATES = Box(-1.0, 1.0, (3,))
 ACTIONS = Box(np.array([-1.0, 0.0], np.float32), np.array([3.0, 0.5], np.float32))
-CONFIG = EmbeddingConfig(m=2, d=2, action_network=False, transition_hidden=(8,))
+CONFIG = EmbeddingConfig(state_dim=2, action_dim=2, action_network=False, transition_hidden=(8,))
 
 
 def model(actions: Box = ACTIONS, **changes: Any) -> JointEmbedding:
@@ -47,7 +47,7 @@ def test_g_scales_by_the_bounds_and_f_scales_back():
 def test_without_bounds_by_those_seen():
     kept = model(Box(-np.inf, np.inf, (2,)))
     seen = jax.random.normal(jax.random.key(0), (100, 2)) * 50.0 + 200.0
-    kept = kept.seen(jnp.zeros((100, 3)), seen)
+    kept = kept.scaled_by(jnp.zeros((100, 3)), seen)
     assert kept.f is not None
     e = kept.g(seen)
     np.testing.assert_allclose(e.mean(0), 0.0, atol=1e-5)
@@ -67,7 +67,7 @@ def test_a_replayed_action_is_itself():
     assert kept.f is not None
     offset = moving.offsets(kept, kept.f(e), e)
     np.testing.assert_allclose(offset, 0.0, atol=1e-6)
-    again = moving.re_embedded(kept, kept.f(e), offset, moves=True)
+    again = moving.re_embedded(kept, kept.f(e), offset, updated=True)
     np.testing.assert_allclose(again, e, atol=1e-6)
 
 
@@ -81,11 +81,8 @@ def test_in_numpy_it_is_the_same():
 @pytest.mark.parametrize(
     ("actions", "said"),
     [
-        (Discrete(4), r"^embedding.no-action-network: actions are Discrete\(4\)"),
-        (
-            ACTIONS,
-            "^embedding.action_dim is 3: without a network actions keep their 2 dimensions: choose 2",
-        ),
+        (Discrete(4), r"^embedding\.action_network must be true for Discrete\(4\)"),
+        (ACTIONS, r"^embedding\.action_dim must be 2, .*got 3"),
     ],
 )
 def test_what_cannot_be_left_as_it_is(actions, said):

@@ -24,7 +24,7 @@ KEY = jax.random.key(5)
 STATES = Box(-1.0, 1.0, (3,))
 ACTIONS = Box(np.array([-1.0, 0.0], np.float32), np.array([3.0, 0.5], np.float32))
 CONFIG = EmbeddingConfig(
-    m=2, d=3, action_hidden=(16,), decoder_hidden=(32,), transition_hidden=(8,)
+    state_dim=2, action_dim=3, action_hidden=(16,), decoder_hidden=(32,), transition_hidden=(8,)
 )
 
 
@@ -50,7 +50,7 @@ def models() -> tuple[JointEmbedding, JointEmbedding]:
 
     @eqx.filter_jit
     def train(model: JointEmbedding) -> JointEmbedding:
-        rates = fitting.falling(1e-2, 500, jnp.arange(500))
+        rates = fitting.cosine_decay(1e-2, 500, jnp.arange(500))
         keys = jax.random.split(KEY, 500)
         return fitting.fit_decoder(model, fitting.start_decoder(model), draw, keys, rates)[0]
 
@@ -134,7 +134,7 @@ def test_actions_without_bounds_are_scaled_by_those_seen():
     space = Box(-np.inf, np.inf, (1,))
     model = JointEmbedding(STATES, space, CONFIG, key=KEY)
     seen = jax.random.normal(KEY, (100, 1)) * 50.0 + 200.0
-    model = model.seen(jnp.zeros((100, 3)), seen)
+    model = model.scaled_by(jnp.zeros((100, 3)), seen)
     assert isinstance(model.g, ContinuousActions)
     assert model.f is not None
     for raw in (model.g.raw, model.f.raw):
@@ -188,8 +188,8 @@ def test_an_internal_action_comes_back_from_its_offset(models):
     action = model.f(e)
     offset = moving.offsets(model, action, e)
     np.testing.assert_allclose(offset, e - model.g(action), atol=1e-6)
-    for moves in (False, True):
-        again = moving.re_embedded(model, action, offset, moves=moves)
+    for updated in (False, True):
+        again = moving.re_embedded(model, action, offset, updated=updated)
         np.testing.assert_allclose(again, e, atol=1e-6)
 
 
@@ -199,7 +199,7 @@ def test_where_g_has_moved_it_has_moved_along(models):
     action = model.f(e)
     offset = moving.offsets(model, action, e)
     moved = eqx.tree_at(lambda m: m.g.network.layers[-1].bias, model, replace_fn=lambda b: b + 0.3)
-    again = moving.re_embedded(moved, action, offset, moves=True)
+    again = moving.re_embedded(moved, action, offset, updated=True)
     by = moved.g(action) - model.g(action)
     assert np.abs(by).max() > 0.05
     np.testing.assert_allclose(again, e + by, atol=1e-6)

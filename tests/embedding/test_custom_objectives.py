@@ -1,5 +1,6 @@
 """Objectives that a user passes in: functions, and classes with parameters."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -22,6 +23,8 @@ from worlds import (
     trained,
 )
 
+from embrl import envs
+from embrl.config.defaults import default_config
 from embrl.core.errors import EmbrlError
 from embrl.core.nn import MLP
 from embrl.core.types import Key, Transition
@@ -29,10 +32,11 @@ from embrl.data.segments import draw_segments
 from embrl.embedding.config import EmbeddingConfig
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.objectives import EmbeddingShape, Objective
-from embrl.embedding.pretraining import horizon, loss
+from embrl.embedding.pretraining import loss
+from embrl.training.trainer import Trainer
 
 KEY = jax.random.key(0)
-CONFIG = EmbeddingConfig(m=3, d=2, transition_hidden=(16,), head_hidden=(16,))
+CONFIG = EmbeddingConfig(state_dim=3, action_dim=2, transition_hidden=(16,), head_hidden=(16,))
 
 
 def togetherness(model: JointEmbedding, batch: Transition) -> jax.Array:
@@ -41,7 +45,7 @@ def togetherness(model: JointEmbedding, batch: Transition) -> jax.Array:
 
 
 def test_an_own_function_is_an_objective() -> None:
-    model = ring_model(CONFIG, KEY, objectives=("near",), own={"near": togetherness})
+    model = ring_model(CONFIG, KEY, objectives=("near",), custom_objectives={"near": togetherness})
     e = np.asarray(model.g.table)
     value = eqx.filter_jit(loss)(model, batch(ring()), {"near": 3.0})
     assert value == pytest.approx(3 * ((e - 0.5) ** 2).sum(-1).mean(), rel=1e-5)
@@ -53,7 +57,9 @@ def test_an_own_function_is_an_objective() -> None:
 
 def test_an_own_function_stands_beside_known_objectives() -> None:
     weights = {"forward": 1.0, "near": 0.5}
-    model = ring_model(CONFIG, KEY, objectives=tuple(weights), own={"near": togetherness})
+    model = ring_model(
+        CONFIG, KEY, objectives=tuple(weights), custom_objectives={"near": togetherness}
+    )
     together = float(eqx.filter_jit(loss)(model, batch(ring()), weights))
     parts = [float(eqx.filter_jit(loss)(model, batch(ring()), {name: 1.0})) for name in weights]
     assert together == pytest.approx(parts[0] + 0.5 * parts[1], rel=1e-5)
@@ -63,8 +69,8 @@ def test_an_own_function_stands_beside_known_objectives() -> None:
     "own", [3, dict, "near", (togetherness,)], ids=["number", "class", "text", "tuple"]
 )
 def test_what_is_no_objective_is_refused(own: Any) -> None:
-    with pytest.raises(EmbrlError, match=r"^objective near must be a function .* not ") as error:
-        ring_model(CONFIG, KEY, objectives=("near",), own={"near": own})
+    with pytest.raises(EmbrlError, match=r"^objective near must be a function .* got ") as error:
+        ring_model(CONFIG, KEY, objectives=("near",), custom_objectives={"near": own})
     assert "\n" not in str(error.value)
 
 
@@ -72,7 +78,7 @@ def test_a_loss_for_each_transition_is_refused() -> None:
     def each(model: JointEmbedding, batch: Transition) -> jax.Array:
         return (model.g(batch.action) ** 2).sum(-1)
 
-    model = ring_model(CONFIG, KEY, objectives=("each",), own={"each": each})
+    model = ring_model(CONFIG, KEY, objectives=("each",), custom_objectives={"each": each})
     with pytest.raises(EmbrlError, match=r"objective each must return one number.* \[48\]"):
         loss(model, batch(ring()), {"each": 1.0})
 
@@ -109,7 +115,7 @@ class Drift(Objective):
 
 def test_an_own_class_brings_parameters_that_are_learned() -> None:
     straight = ring(np.arange(2, 6))  # where no step goes around
-    model = ring_model(CONFIG, KEY, objectives=("effect",), own={"effect": Effect})
+    model = ring_model(CONFIG, KEY, objectives=("effect",), custom_objectives={"effect": Effect})
     assert isinstance(model.parts["effect"], Effect)
     after, losses = trained(model, drawing(straight, 24), {"effect": 1.0}, 300)
     assert losses[0] > 0.3
@@ -119,9 +125,21 @@ def test_an_own_class_brings_parameters_that_are_learned() -> None:
         assert not np.array_equal(one, two)
 
 
+def horizon(objectives: dict[str, float], custom: dict[str, Any]) -> int:
+    """Steps of the segments that a trainer with these objectives draws."""
+    env = envs.configure("gridworld")
+    config = dataclasses.replace(default_config("gridworld", env), objectives=objectives)
+    return Trainer.of(config, env.build(), custom).horizon
+
+
+def test_segments_are_long_only_for_objectives_that_look_ahead() -> None:
+    assert horizon({"forward": 1.0, "effect": 1.0}, {"effect": Effect}) == 1
+    assert horizon({"forward": 1.0, "latent": 1.0}, {}) == 5
+
+
 def test_an_own_class_may_look_at_segments() -> None:
-    model = ring_model(CONFIG, KEY, objectives=("drift",), own={"drift": Drift})
-    assert horizon(CONFIG.horizon, model) == 5
+    model = ring_model(CONFIG, KEY, objectives=("drift",), custom_objectives={"drift": Drift})
+    assert horizon({"drift": 1.0}, {"drift": Drift}) == 5
     drawn = draw_segments(in_lane(ring()), KEY, 16, 3)
     x = np.asarray(model.phi(drawn.steps.observation))
     assert drawn.mask.all()
@@ -131,7 +149,9 @@ def test_an_own_class_may_look_at_segments() -> None:
 
 
 def test_an_own_objective_goes_before_one_of_ours() -> None:
-    model = ring_model(CONFIG, KEY, objectives=("reward",), own={"reward": togetherness})
+    model = ring_model(
+        CONFIG, KEY, objectives=("reward",), custom_objectives={"reward": togetherness}
+    )
     assert leaves(model.parts) == []
     value = eqx.filter_jit(loss)(model, batch(ring()), {"reward": 1.0})
     assert value == pytest.approx(float(togetherness(model, ring())), rel=1e-5)
@@ -149,7 +169,7 @@ def test_the_objectives_in_the_docs_work() -> None:
         assert text.replace("'", '"') in call
     box = spaces.Box(0.0, 1.0, (2,))
     model = JointEmbedding(
-        box, spaces.Discrete(4), CONFIG, objectives=tuple(weights), own=own, key=KEY
+        box, spaces.Discrete(4), CONFIG, objectives=tuple(weights), custom_objectives=own, key=KEY
     )
     _, losses = trained(model, drawing(anywhere(box), 16), weights, 20)
     assert losses[-1] < losses[0]

@@ -10,17 +10,18 @@ from worlds import drawing, embedded, log_softmax, network, steps, trained
 
 from embrl.core.errors import EmbrlError
 from embrl.core.types import Transition
-from embrl.embedding.config import EmbeddingConfig
+from embrl.embedding.config import EchoConfig, EmbeddingConfig
 from embrl.embedding.encoders import StateEncoder
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.objectives.rewards import Outcome
 from embrl.embedding.pretraining import start
-from embrl.embedding.transition import GAIN, EchoTransition, TransitionModel
+from embrl.embedding.transition import ECHO_GAIN, EchoTransition, TransitionModel
 
 KEY = jax.random.key(0)
 PAIR = spaces.MultiDiscrete([3, 5])
 FIVE = spaces.Discrete(5)
-ECHO = EmbeddingConfig(m=4, d=4, head="echo", tie=True, transition_hidden=())
+ECHO = EmbeddingConfig(state_dim=4, action_dim=4, head="echo", transition_hidden=())
+TIED = EchoConfig(tie=True)
 predict = eqx.filter_jit(lambda model, s, a: model.predict(s, a))
 
 
@@ -28,14 +29,14 @@ def echo_model(
     config: EmbeddingConfig = ECHO, kappa: float = 0.7, delta: float = 1e-30, **choices
 ) -> JointEmbedding:
     """Of a world with factors of 3 and 5 values, whose actions name those of the second."""
-    choices = {"objectives": ("forward", "outcome"), "named": 1, **choices}
+    choices = {"objectives": ("forward", "outcome"), "named": 1, "echo": TIED, **choices}
     model = JointEmbedding(PAIR, FIVE, config, key=KEY, **choices)
     return eqx.tree_at(
         lambda m: (m.T.kappa, m.T.log_delta), model, (jnp.float32(kappa), jnp.log(delta))
     )
 
 
-def worth(model: JointEmbedding, of_values: list[float]) -> Outcome:
+def paying(model: JointEmbedding, of_values: list[float]) -> Outcome:
     """Its outcome, made to pay that for the values of the second factor."""
     outcome = model.parts["outcome"]
     assert isinstance(outcome, Outcome)
@@ -55,7 +56,7 @@ def test_the_named_value_alone_is_raised(hidden: tuple[int, ...]) -> None:
     )
     assert isinstance(model.T, EchoTransition)
     states, actions = some_states(), jnp.array([0, 4, 2, 2, 1, 3])
-    logits = GAIN * network(model.T.network, embedded(model, states))
+    logits = ECHO_GAIN * network(model.T.network, embedded(model, states))
     logits[np.arange(6), 3 + np.asarray(actions)] += 0.7
     first, second = (np.asarray(part) for part in predict(model, states, actions))
     np.testing.assert_allclose(first, logits[:, :3], atol=1e-5)
@@ -81,11 +82,9 @@ def test_a_named_value_becomes_as_many_times_as_likely_as_it_should() -> None:
 def test_the_closed_form_is_the_mean_over_the_prediction(
     hidden: tuple[int, ...], kappa: float, delta: float
 ) -> None:
-    config = EmbeddingConfig(
-        state_dim=4, action_dim=4, head="echo", tie=True, transition_hidden=hidden
-    )
+    config = EmbeddingConfig(state_dim=4, action_dim=4, head="echo", transition_hidden=hidden)
     model = echo_model(config, kappa, delta)
-    outcome, states = worth(model, [1.0, -2.0, 0.0, 5.0, 20.0]), some_states()
+    outcome, states = paying(model, [1.0, -2.0, 0.0, 5.0, 20.0]), some_states()
     candidates = jnp.broadcast_to(jnp.arange(5), (6, 5))
     x, table, points = model.phi(states), model.g.table, model.phi.points
     short = eqx.filter_jit(model.T.expected)(x, table, points, jnp.arange(5), outcome)
@@ -101,17 +100,17 @@ def test_the_closed_form_is_the_mean_over_the_prediction(
 def test_tied_actions_lie_where_the_values_do() -> None:
     model = echo_model()
     np.testing.assert_array_equal(model.g.table, model.phi.points[1])
-    free = echo_model(EmbeddingConfig(state_dim=4, action_dim=4, head="echo"))
+    free = echo_model(echo=EchoConfig())
     assert not np.array_equal(free.g.table, free.phi.points[1])
     single = JointEmbedding(
-        FIVE, FIVE, EmbeddingConfig(state_dim=3, action_dim=3, tie=True), named=0, key=KEY
+        FIVE, FIVE, EmbeddingConfig(state_dim=3, action_dim=3), echo=TIED, named=0, key=KEY
     )
     np.testing.assert_array_equal(single.g.table, single.phi.points[0])
 
 
 def test_what_is_learned_of_tied_actions_is_learned_of_the_values() -> None:
     model = JointEmbedding(
-        PAIR, FIVE, EmbeddingConfig(state_dim=4, action_dim=4, tie=True), named=1, key=KEY
+        PAIR, FIVE, EmbeddingConfig(state_dim=4, action_dim=4), echo=TIED, named=1, key=KEY
     )
     assert isinstance(model.phi, StateEncoder)
     rows = model.phi.rows[1]
@@ -174,7 +173,9 @@ def test_seeds_side_by_side_are_as_one_by_one() -> None:
     batch = jax.tree.map(lambda column: column[:50], shop(60))
 
     def value(key):
-        model = JointEmbedding(PAIR, FIVE, ECHO, objectives=("forward",), named=1, key=key)
+        model = JointEmbedding(
+            PAIR, FIVE, ECHO, echo=TIED, objectives=("forward",), named=1, key=key
+        )
         return model.parts["forward"](start(model).model, batch)
 
     together = jax.jit(jax.vmap(value))(keys)
@@ -183,7 +184,7 @@ def test_seeds_side_by_side_are_as_one_by_one() -> None:
 
 def test_where_actions_name_nothing_there_is_no_echo() -> None:
     for space, named in ((PAIR, None), (spaces.Box(-1.0, 1.0, (2,)), 1)):
-        with pytest.raises(EmbrlError, match=r"^model\.head is echo: here actions do not name"):
+        with pytest.raises(EmbrlError, match=r"^embedding\.head must be .*got echo"):
             JointEmbedding(
                 space, FIVE, EmbeddingConfig(state_dim=4, head="echo"), named=named, key=KEY
             )

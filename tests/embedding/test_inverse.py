@@ -34,8 +34,10 @@ BOX = spaces.Box(np.array([-2.0, 100.0], np.float32), np.array([2.0, 101.0], np.
 
 
 def ra(
-    space: spaces.Space, actions: int, config: EmbeddingConfig = EmbeddingConfig()
-) -> JointEmbedding:  # noqa: B008
+    space: spaces.Space,
+    actions: int,
+    config: EmbeddingConfig = EmbeddingConfig(),  # noqa: B008
+) -> JointEmbedding:
     """An untrained model of RA."""
     return JointEmbedding(
         space,

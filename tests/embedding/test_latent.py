@@ -28,7 +28,7 @@ from embrl.embedding.methods import METHODS
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.objectives.dynamics import Latent
 from embrl.embedding.pretraining import loss
-from embrl.embedding.transition import PACE
+from embrl.embedding.transition import NONLINEAR_RATE
 
 KEY = jax.random.key(0)
 WEIGHTS = {"latent": 1.0}
@@ -44,12 +44,12 @@ def latent_model(states: int, actions: int, config: EmbeddingConfig) -> JointEmb
 
 def by_hand() -> JointEmbedding:
     """Three states at .1, .3, -.5, two actions at .2, -.4, and D(z, e) = z / 2 + e."""
-    model = latent_model(3, 2, EmbeddingConfig(m=1, d=1, head_hidden=()))
+    model = latent_model(3, 2, EmbeddingConfig(state_dim=1, action_dim=1, head_hidden=()))
     model = laid_out(model, [[0.1], [0.3], [-0.5]], [[0.2], [-0.4]])
     return eqx.tree_at(
         lambda m: (m.parts["latent"].D.network.layers[0].weight, m.parts["latent"].D.linear),
         model,
-        (jnp.array([[0.5 / PACE], [0.0]]), jnp.array([[1.0]])),
+        (jnp.array([[0.5 / NONLINEAR_RATE], [0.0]]), jnp.array([[1.0]])),
     )
 
 
@@ -91,7 +91,7 @@ def test_steps_after_an_episode_s_end_do_not_count() -> None:
 
 
 def test_dynamics_go_on_from_what_they_predicted() -> None:
-    model = latent_model(8, 6, EmbeddingConfig(m=3, head_hidden=(7,)))
+    model = latent_model(8, 6, EmbeddingConfig(state_dim=3, head_hidden=(7,)))
     rng = np.random.default_rng(0)
     model = jax.tree.map(
         lambda leaf: jnp.asarray(rng.normal(size=leaf.shape, scale=0.4), jnp.float32), model
@@ -114,7 +114,7 @@ def test_dynamics_go_on_from_what_they_predicted() -> None:
 def test_no_gradient_flows_through_the_target() -> None:
     # From states 0 to 3 into states 4 to 7, once.
     apart = steps([[0, 1, 2, 3]], [[0, 1, 2, 3]], [[4, 5, 6, 7]])
-    model = latent_model(8, 6, EmbeddingConfig(m=3, head_hidden=(7,)))
+    model = latent_model(8, 6, EmbeddingConfig(state_dim=3, head_hidden=(7,)))
     # Networks of D start at zero, and then only their last layers have a gradient.
     part = model.parts["latent"]
     awake = jax.tree.map(lambda leaf: leaf + 0.1 if eqx.is_array(leaf) else leaf, part)
@@ -164,7 +164,7 @@ def branches() -> Transition:
 def test_states_with_other_rewards_or_futures_lie_apart() -> None:
     weights = dict(METHODS["latent"].objectives)
     # Half of all steps are noise here: a narrow start would be drowned in it.
-    config = EmbeddingConfig(m=3, head_hidden=(16,), horizon=3, state_spread=0.2)
+    config = EmbeddingConfig(state_dim=3, head_hidden=(16,), horizon=3, state_spread=0.2)
     world = branches()
     untrained = JointEmbedding(
         spaces.Discrete(6), spaces.Discrete(2), config, objectives=tuple(weights), key=KEY
@@ -186,7 +186,7 @@ def test_the_ring_is_laid_out_as_a_ring() -> None:
     state = np.cumsum(np.vstack([rng.integers(8, size=8), MOVES[action]]), axis=0) % 8
     world = steps(state[:-1], action, state[1:])
     model, losses = trained(
-        latent_model(8, 6, EmbeddingConfig(m=3, head_hidden=(16,))),
+        latent_model(8, 6, EmbeddingConfig(state_dim=3, head_hidden=(16,))),
         lambda key: draw_segments(world, key, 64, 3),
         WEIGHTS,
         600,

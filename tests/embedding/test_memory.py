@@ -11,12 +11,12 @@ from embrl.embedding.encoders import RawStates
 from embrl.embedding.memory import Memory, Recall, remember
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.objectives.rewards import Outcome
-from embrl.embedding.transition import FORESIGHT, SWEEPS, EchoTransition
+from embrl.embedding.transition import ECHO_DISCOUNT, ECHO_SWEEPS, EchoTransition
 
 K, N = 4, 300
 SPACE = spaces.MultiDiscrete([K, K])
 RAW = RawStates(SPACE)
-OWN = jnp.float32(0.25)
+UNAIDED = jnp.float32(0.25)
 
 
 def steps() -> tuple[Transition, np.ndarray]:
@@ -42,7 +42,7 @@ def counted(found: Transition, known: np.ndarray) -> np.ndarray:
 
 def memory_of_steps() -> tuple[Memory, np.ndarray]:
     found, known = steps()
-    visits, chain = remember(RAW, 1, found, jnp.asarray(known), OWN)
+    visits, chain = remember(RAW, 1, found, jnp.asarray(known), UNAIDED)
     return Memory(visits, chain, jnp.zeros(K)), counted(found, known)
 
 
@@ -73,13 +73,13 @@ def test_no_more_visits_than_k_are_looked_at() -> None:
 
 
 def test_what_was_never_visited_is_left_as_predicted() -> None:
-    recalled = Recall(Memory.nothing(50, K), RAW, 1, 8)(jnp.array([1, 3], jnp.int32))
+    recalled = Recall(Memory.empty(50, K), RAW, 1, 8)(jnp.array([1, 3], jnp.int32))
     p = jnp.array([0.1, 0.2, 0.3, 0.4])
     np.testing.assert_allclose(recalled.mixed(p, 10.0), p, rtol=1e-6)
 
 
 def model() -> tuple[EchoTransition, Outcome]:
-    config = EmbeddingConfig(m=4, d=4, head="echo", transition_hidden=())
+    config = EmbeddingConfig(state_dim=4, action_dim=4, head="echo", transition_hidden=())
     found = JointEmbedding(
         SPACE,
         spaces.Discrete(K),
@@ -97,16 +97,16 @@ def model() -> tuple[EchoTransition, Outcome]:
     return T, outcome
 
 
-def test_promises_are_value_iteration_on_the_chain() -> None:
+def test_future_values_are_value_iteration_on_the_chain() -> None:
     T, outcome = model()
     memory, _ = memory_of_steps()
     chain = np.asarray(memory.chain, np.float64)
-    share = chain.sum(0) / chain.sum()
-    p = chain + T.memory_weight * share
+    frequency = chain.sum(0) / chain.sum()
+    p = chain + T.memory_weight * frequency
     p /= p.sum(1, keepdims=True)
-    worth = np.asarray(outcome.worths[1], np.float64)
+    contribution = np.asarray(outcome.contributions[1], np.float64)
     value = np.zeros(K)
-    for _ in range(SWEEPS):
+    for _ in range(ECHO_SWEEPS):
         best = np.empty(K)
         for last in range(K):
             boost = np.expm1(float(T.kappa)) * p[last] + np.exp(float(T.log_delta))
@@ -114,7 +114,7 @@ def test_promises_are_value_iteration_on_the_chain() -> None:
             for action in range(K):
                 after = p[last].copy()
                 after[action] += boost[action]
-                ways.append(after @ (worth + value) / after.sum())
-            best[last] = FORESIGHT * max(ways)
-        value = best - best @ share
-    np.testing.assert_allclose(T.promises(memory.chain, outcome), value, rtol=1e-3, atol=1e-4)
+                ways.append(after @ (contribution + value) / after.sum())
+            best[last] = ECHO_DISCOUNT * max(ways)
+        value = best - best @ frequency
+    np.testing.assert_allclose(T.future_values(memory.chain, outcome), value, rtol=1e-3, atol=1e-4)

@@ -85,7 +85,7 @@ def test_points_of_several_factors_are_the_rows_of_their_values() -> None:
 
 
 def test_hidden_layers_over_several_factors_are_refused() -> None:
-    with pytest.raises(EmbrlError, match=r"^model\.state-hidden is \(64,\)"):
+    with pytest.raises(EmbrlError, match=r"^embedding\.state_hidden must be .*got \(64,\)"):
         StateEncoder(PAIR, 4, (64,), key=KEY)
 
 
@@ -307,7 +307,7 @@ def test_there_is_a_model_without_embedded_states() -> None:
     )
     assert isinstance(model.phi, RawStates)
     assert model.phi.features == (3, 5)
-    with pytest.raises(EmbrlError, match="has no transition model: its objectives lack forward"):
+    with pytest.raises(EmbrlError, match="no transition model; add forward"):
         _ = model.T
 
 

@@ -21,8 +21,8 @@ from embrl.embedding.model import JointEmbedding
 from embrl.embedding.monitor import MEASURES, effective_rank, measure, reference
 from embrl.embedding.objectives import EmbeddingShape, Objective
 from embrl.embedding.pretraining import loss
-from embrl.embedding.seen_states import FAMILIAR
-from embrl.embedding.warnings import SURPRISE, embedding_warnings
+from embrl.embedding.seen_states import MAX_UNSEEN
+from embrl.embedding.warnings import MAX_SURPRISE, embedding_warnings
 
 KEY = jax.random.key(0)
 STATES, ACTIONS = spaces.Discrete(30), spaces.Discrete(6)
@@ -49,7 +49,7 @@ def embedding(
         ACTIONS,
         EmbeddingConfig(state_dim=4),
         objectives=objectives,
-        own={"told": Told},
+        custom_objectives={"told": Told},
         key=KEY,
         **changes,
     )
@@ -177,7 +177,7 @@ def test_actions_at_the_same_place_as_an_earlier_one_are_dead() -> None:
 def test_of_many_actions_a_part_is_looked_at() -> None:
     table = np.random.default_rng(0).uniform(-1, 1, (3000, 2)).astype(np.float32)
     table[1::2] = table[::2]  # each second one is dead
-    dead, colliding = jax.jit(monitor._crowding)(jnp.asarray(table))
+    dead, colliding = jax.jit(monitor._collisions)(jnp.asarray(table))
     assert dead == pytest.approx(0.5, abs=0.1)
     assert colliding == 1.0
 
@@ -222,7 +222,7 @@ def test_of_a_box_cells_are_as_narrow_as_pre_training_allows(dimensions: int) ->
 
     model, seen, held_out = embedding(space), points(20.0), points(20.0)
     like_it = measured(model, seen, held_out, points(20.0), space)
-    assert like_it["reference_unseen_fraction"] <= FAMILIAR
+    assert like_it["reference_unseen_fraction"] <= MAX_UNSEEN
     assert like_it["unseen_fraction"] == pytest.approx(
         like_it["reference_unseen_fraction"], abs=0.02
     )
@@ -375,7 +375,7 @@ def test_a_reference_holds_nothing_but_arrays() -> None:
     assert all(eqx.is_array(leaf) for leaf in jax.tree.leaves(make()))
 
 
-# Complaints
+# Warnings
 
 FINE = {
     "fresh_loss": 9.0,
@@ -403,21 +403,21 @@ def test_nothing_is_wrong_with_a_fine_embedding() -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"surprise": 0.1}, "does not do what the embedding predicts"),
+        ({"surprise": 0.1}, "does not behave as the embedding predicts"),
         ({"unseen_fraction": 0.5}, "not trained on"),
-        ({"dead_fraction": 0.3}, "never be chosen"),
+        ({"dead_fraction": 0.3}, "never chosen"),
         ({"colliding_fraction": 1.0}, "chance"),
     ],
 )
 def test_what_is_wrong_is_said_with_the_seeds(change: dict[str, float], said: str) -> None:
-    [(complaint, where)] = embedding_warnings([FINE, FINE | change, FINE, FINE | change]).items()
-    assert said in complaint
+    [(text, where)] = embedding_warnings([FINE, FINE | change, FINE, FINE | change]).items()
+    assert said in text
     assert where == [1, 3]
-    assert not any(character.isdigit() for character in complaint)
+    assert not any(character.isdigit() for character in text)
 
 
 def test_seeds_speak_together() -> None:
-    limit = SURPRISE
+    limit = MAX_SURPRISE
     little, much = FINE | {"surprise": 0.7 * limit}, FINE | {"surprise": 1.1 * limit}
     assert embedding_warnings([little]) == {}
     assert [*embedding_warnings([little, FINE, little, little]).values()] == [[0, 2, 3]]

@@ -11,7 +11,7 @@ from embrl.core.types import Transition
 from embrl.data.rollout import open_envs, random_transitions, rollout
 from embrl.data.segments import draw_segments
 from embrl.embedding import pretraining as fitting
-from embrl.embedding.config import EmbeddingConfig
+from embrl.embedding.config import EmbeddingConfig, PretrainConfig
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.monitor import measure, reference
 from embrl.embedding.warnings import embedding_warnings
@@ -20,21 +20,21 @@ from embrl.envs.gridworld import GridworldConfig
 from embrl.training.replicas import over_replicas, seed_keys
 
 SEEDS, LANES, WEIGHTS = 8, 30, {"forward": 1.0}
-CONFIG = FitConfig(timesteps=30_000, gradient_steps=500)
+CONFIG = PretrainConfig(timesteps=30_000, gradient_steps=500)
 WALLS = GridworldConfig(actuators=9, bins=40)
 MIRRORED = dataclasses.replace(WALLS, obstacles=((0.5, 0.375, 1.0, 0.4), (0.475, 0.375, 0.5, 0.75)))
 
 
 def pretrained(env: Environment, key: jax.Array) -> tuple:
     """A model of `env`, and what it is like."""
-    seen = random_transitions(env, key, CONFIG.samples, LANES)
+    seen = random_transitions(env, key, CONFIG.timesteps, LANES)
     train, held_out = (jax.tree.map(lambda c, at=at: c[at], seen) for at in np.s_[100:, :100])
     model = JointEmbedding(env.observation_space, env.action_space, EmbeddingConfig(), key=key)
-    steps = jnp.arange(CONFIG.steps)
+    steps = jnp.arange(CONFIG.gradient_steps)
     (model, _), _ = fitting.fit(
         fitting.start(model),
-        lambda key: draw_segments(train, key, CONFIG.batch),
-        jax.random.split(key, CONFIG.steps),
+        lambda key: draw_segments(train, key, CONFIG.batch_size),
+        jax.random.split(key, CONFIG.gradient_steps),
         fitting.learning_rate(CONFIG, steps),
         weights=WEIGHTS,
     )
@@ -74,5 +74,5 @@ def test_walls_that_moved_are_noticed_before_anything_is_learned(
         assert np.mean(found["surprise"]) < 0.004
     else:
         [(text, _)] = embedding_warnings(seeds).items()
-        assert text == "the world does not do what the embedding predicts"
+        assert text == "the environment does not behave as the embedding predicts"
         assert np.mean(found["surprise"]) > 0.012

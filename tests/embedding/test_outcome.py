@@ -54,10 +54,10 @@ def test_error_by_hand() -> None:
 
 
 def test_worths_stand_factor_by_factor() -> None:
-    first, second = part(knowing(4.0)).worths
+    first, second = part(knowing(4.0)).contributions
     np.testing.assert_allclose(first, WORTH[:3], rtol=1e-6)
     np.testing.assert_allclose(second, WORTH[3:], rtol=1e-6)
-    assert part(outcome_model(BOX)).worths == ()
+    assert part(outcome_model(BOX)).contributions == ()
 
 
 def test_the_mean_over_a_prediction_is_that_over_all_states() -> None:

@@ -21,12 +21,12 @@ from worlds import (
 
 from embrl.core.types import Transition
 from embrl.data.segments import Segments, draw_segments
-from embrl.embedding.config import EmbeddingConfig
+from embrl.embedding.config import EmbeddingConfig, PretrainConfig
 from embrl.embedding.model import JointEmbedding
-from embrl.embedding.pretraining import FitState, fit, horizon, learning_rate, loss, start
+from embrl.embedding.pretraining import FitState, fit, learning_rate, loss, start
 
 KEY = jax.random.key(0)
-CONFIG = EmbeddingConfig(m=3, d=2, transition_hidden=(16,), head_hidden=(16,))
+CONFIG = EmbeddingConfig(state_dim=3, action_dim=2, transition_hidden=(16,), head_hidden=(16,))
 FORWARD = {"forward": 1.0}
 BATCH = 48
 
@@ -37,7 +37,7 @@ def piece(
 ) -> tuple[FitState, jax.Array]:
     """The steps with the given numbers, each with a key of its own."""
     keys = jax.vmap(lambda number: jax.random.fold_in(key, number))(numbers)
-    rates = learning_rate(FitConfig(gradient_steps=400), numbers)
+    rates = learning_rate(PretrainConfig(gradient_steps=400), numbers)
     return fit(state, drawing(transitions, BATCH), keys, rates, weights=FORWARD)
 
 
@@ -93,9 +93,9 @@ def test_two_pieces_are_the_same_as_the_whole() -> None:
 
 def test_fitting_is_a_loop_of_adam_s_steps() -> None:
     # Step by step in Python, outside of any scan, with optax's own optimiser and schedule.
-    config, everything, steps = FitConfig(gradient_steps=400), ring(), 5
+    config, everything, steps = PretrainConfig(gradient_steps=400), ring(), 5
     model = ring_model(CONFIG, KEY)
-    adam = optax.adam(optax.cosine_decay_schedule(config.learning_rate, config.steps))
+    adam = optax.adam(optax.cosine_decay_schedule(config.learning_rate, config.gradient_steps))
     optimiser = adam.init(eqx.filter(model, eqx.is_array))
 
     @eqx.filter_jit
@@ -142,7 +142,7 @@ def test_states_that_were_never_visited_do_no_harm() -> None:
 
 
 def test_the_learning_rate_falls_along_half_a_cosine() -> None:
-    config = FitConfig(gradient_steps=100, learning_rate=0.02)
+    config = PretrainConfig(gradient_steps=100, learning_rate=0.02)
     rates = np.asarray(learning_rate(config, jnp.array([0, 25, 50, 75, 100, 500])))
     expected = 0.01 * (1 + np.cos(np.pi * np.array([0, 0.25, 0.5, 0.75, 1, 1])))
     np.testing.assert_allclose(rates, expected, atol=1e-8)
@@ -196,11 +196,6 @@ def test_weights_may_be_traced() -> None:
 
     model = ring_model(CONFIG, KEY)
     assert at(model, jnp.float32(3.0)) == pytest.approx(3 * float(at(model, jnp.float32(1.0))))
-
-
-def test_segments_are_long_only_for_objectives_that_look_ahead() -> None:
-    assert horizon(5, ring_model(CONFIG, KEY)) == 1
-    assert horizon(5, several_model()) == 5
 
 
 def test_without_objectives_there_is_nothing_to_learn() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from embrl.embedding.probing import FEW, LOST, probe
+from embrl.embedding.probing import LOST, MIN_STATES, probe
 
 SPACE = spaces.MultiDiscrete([6, 5, 7])
 RANDOM = np.random.default_rng(0)
@@ -40,7 +40,7 @@ def test_where_all_states_coincide_everything_is_lost() -> None:
 
 
 def test_values_that_were_hardly_met_say_nothing() -> None:
-    rare = np.concatenate([STATES[STATES[:, 0] == 0], STATES[STATES[:, 0] == 1][: FEW - 1]])
+    rare = np.concatenate([STATES[STATES[:, 0] == 0], STATES[STATES[:, 0] == 1][: MIN_STATES - 1]])
     assert "factor 0" not in probe(summed(0, 1, 2), SPACE, rare)
 
 

@@ -12,7 +12,7 @@ from embrl.data.segments import Segments
 from embrl.embedding.config import EmbeddingConfig
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.pretraining import loss
-from embrl.embedding.quality import CHUNK, MOST, Quality, measure
+from embrl.embedding.quality import CHUNK, MAX_COMPARED, Quality, measure
 
 KEY = jax.random.key(0)
 
@@ -28,7 +28,9 @@ def laid_out(x: np.ndarray, e: np.ndarray, bias: np.ndarray | None = None) -> Jo
     model = JointEmbedding(
         spaces.Discrete(len(x)),
         spaces.Discrete(len(e)),
-        EmbeddingConfig(m=x.shape[1], d=e.shape[1], transition_hidden=(), head="softmax"),
+        EmbeddingConfig(
+            state_dim=x.shape[1], action_dim=e.shape[1], transition_hidden=(), head="softmax"
+        ),
         key=KEY,
     )
     model = jax.tree.map(jnp.zeros_like, model)
@@ -147,7 +149,7 @@ def test_raw_states_have_no_measures_of_an_embedding() -> None:
 def test_of_a_box_the_share_of_variance_that_t_explains() -> None:
     space = spaces.Box(np.array([-1.0, 0.0], np.float32), np.array([1.0, 4.0], np.float32))
     model = JointEmbedding(
-        space, spaces.Discrete(3), EmbeddingConfig(m=2, state_hidden=()), key=KEY
+        space, spaces.Discrete(3), EmbeddingConfig(state_dim=2, state_hidden=()), key=KEY
     )
     model = jax.tree.map(jnp.zeros_like, model)
     # phi is nearly linear for small x, and T undoes it: the guess is that nothing changes.
@@ -253,12 +255,12 @@ def test_what_the_environment_cannot_tell_is_none() -> None:
 
 
 def test_of_many_states_a_part_is_compared() -> None:
-    count = MOST + 100
+    count = MAX_COMPARED + 100
     x = np.tanh(np.linspace(-1, 1, count))[:, None] * np.ones(2)
     quality = measured(
         laid_out(x, E), list(range(count)), coordinates=np.linspace(0, 1, count)[:, None]
     )
     assert quality.states_visited == count
-    assert quality.state_pairs_compared == MOST * (MOST - 1) // 2
+    assert quality.state_pairs_compared == MAX_COMPARED * (MAX_COMPARED - 1) // 2
     assert quality.state_distance_correlation is not None
     assert quality.state_distance_correlation > 0.95

@@ -32,7 +32,7 @@ from embrl.embedding.objectives.reconstruction import ActionReconstruction, Stat
 from embrl.embedding.pretraining import loss
 
 KEY = jax.random.key(0)
-CONFIG = EmbeddingConfig(m=3, d=2, transition_hidden=(16,), head_hidden=(16,))
+CONFIG = EmbeddingConfig(state_dim=3, action_dim=2, transition_hidden=(16,), head_hidden=(16,))
 DISCRETE = [spaces.Discrete(6), spaces.MultiDiscrete([3, 5])]
 BOX = spaces.Box(np.array([-2.0, 100.0], np.float32), np.array([2.0, 101.0], np.float32))
 FOUR = spaces.Discrete(4)

@@ -45,7 +45,7 @@ def test_truncation_is_no_end() -> None:
 
 
 def test_it_is_a_network_of_both_embeddings() -> None:
-    model, drawn = ending(EmbeddingConfig(m=3, head_hidden=(8,))), anywhere(SIX)
+    model, drawn = ending(EmbeddingConfig(state_dim=3, head_hidden=(8,))), anywhere(SIX)
     part = model.parts["termination"]
     assert isinstance(part, Termination)
     x, e = embedded(model, drawn.observation), acted(model, drawn.action)

@@ -12,11 +12,11 @@ from gymnasium import spaces
 from embrl.core.nn import MLP, FactorLinear
 from embrl.core.types import Key, Transition
 from embrl.data.segments import Segments, draw_segments
-from embrl.embedding.config import EmbeddingConfig
+from embrl.embedding.config import EmbeddingConfig, PretrainConfig
 from embrl.embedding.encoders import ActionEncoder, StateEncoder
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.pretraining import FitState, Weights, fit, learning_rate, start
-from embrl.embedding.transition import PACE, Move
+from embrl.embedding.transition import NONLINEAR_RATE, Move
 
 STATES = 8
 MOVES = np.array([1, 1, -1, -1, 0, 0])
@@ -106,7 +106,7 @@ def trained(
 ) -> tuple[JointEmbedding, np.ndarray]:
     """A model after `count` steps, and their losses."""
     keys = jax.random.split(jax.random.key(0), count)
-    rates = learning_rate(FitConfig(gradient_steps=count), jnp.arange(count))
+    rates = learning_rate(PretrainConfig(gradient_steps=count), jnp.arange(count))
 
     @eqx.filter_jit
     def run(state: FitState) -> tuple[FitState, jax.Array]:
@@ -177,9 +177,9 @@ def acted(model: JointEmbedding, action: Any) -> np.ndarray:
 
 def moved(move: Move, x: np.ndarray, e: np.ndarray) -> np.ndarray:
     """What an action changes: L e + c (M(x) e + h(x, e))."""
-    matrix = PACE * network(move.matrix, x).reshape(len(x), -1, e.shape[-1])
+    matrix = NONLINEAR_RATE * network(move.matrix, x).reshape(len(x), -1, e.shape[-1])
     moves = ((matrix + np.asarray(move.linear, np.float64).T) @ e[:, :, None])[..., 0]
-    return moves + PACE * network(move.network, np.hstack([x, e]))
+    return moves + NONLINEAR_RATE * network(move.network, np.hstack([x, e]))
 
 
 def laid_out(model: JointEmbedding, x: Any, e: Any) -> JointEmbedding:

@@ -24,7 +24,7 @@ def tiny_run(tmp_path_factory):
     config = overridden(
         dataclasses.replace(config, seeds=2, total_timesteps=800),
         {
-            "pretrain": {**SMALL["fit"], "timesteps": 600},
+            "pretrain": {**SMALL["pretrain"], "timesteps": 600},
             "rollout": {"num_envs": 10, "steps_per_update": 100},
             "evaluation": {"every": 200, "episodes": 5, "final_episodes": 5},
         },

@@ -45,7 +45,7 @@ def some_steps(count: int = 200, seed: int = 0) -> Transition:
 
 def test_a_fit_is_what_a_run_begins_with(gridworld_embedding, tiny_run):
     run = json.loads((tiny_run / "quality.json").read_text())["seeds"][0]
-    # Two rows side by side are rounded otherwise than one alone.
+    # Two replicas side by side are rounded differently from one alone.
     for name in ("held_out_loss", "next_state_accuracy", "action_distance_correlation"):
         assert gridworld_embedding.quality[name] == pytest.approx(run[name], rel=1e-3)
     assert gridworld_embedding.quality["states_visited"] == run["states_visited"]
@@ -68,7 +68,7 @@ def test_a_rollout_and_its_file_give_the_same(tmp_path):
     assert one.model.f is not None
     e = one.g(actions)
     np.testing.assert_allclose(one.f(e), one.model.f(jnp.asarray(e)), atol=2e-5)
-    with pytest.raises(EmbrlError, match="leave the mask out"):
+    with pytest.raises(EmbrlError, match="mask"):
         one.f(e, np.ones(3, bool))
 
 
@@ -85,9 +85,9 @@ def test_a_gymnasium_environment_with_a_policy_of_its_own_words():
     assert e.observation_space == gymnasium.spaces.MultiDiscrete([8, 2])
     assert e.action_count == 3
     assert e.source["policy"] == "policy"
-    with pytest.raises(EmbrlError, match="the policy at step 0 raised KeyError: 'nothing'"):
+    with pytest.raises(EmbrlError, match=r"policy.*step 0.*KeyError: 'nothing'"):
         embrl.fit(_Counting, timesteps=120, overrides=FEW, policy=lambda seen: seen["nothing"])
-    with pytest.raises(EmbrlError, match="action 3 at step 0 is not in"):
+    with pytest.raises(EmbrlError, match=r"action 3.*step 0"):
         embrl.fit(_Counting, timesteps=120, overrides=FEW, policy=lambda seen: 3)
 
 
@@ -98,7 +98,7 @@ def test_a_policy_in_a_compiled_environment():
     goes_on = ~(np.asarray(steps.terminated) | np.asarray(steps.truncated))[:-1]
     following, seen = np.asarray(steps.next_observation)[:-1], np.asarray(steps.observation)[1:]
     np.testing.assert_array_equal(following[goes_on], seen[goes_on])
-    with pytest.raises(EmbrlError, match="the policy at step 0: action 8 is not in"):
+    with pytest.raises(EmbrlError, match=r"policy.*step 0.*action 8"):
         _collected(open_source("gridworld", policy=lambda seen: 8, options=WORLD))
 
 
@@ -121,10 +121,8 @@ def test_a_run_s_policy_collects(tiny_run):
 
 def test_a_run_s_embedding_alone(tiny_run, tmp_path):
     run = embrl.load(tiny_run)
-    alone = run.fitted(1)
-    inside = run.embedding(1)
-    assert inside is not None
-    np.testing.assert_array_equal(alone.table, inside.g.table)
+    alone = run.embedding(1)
+    np.testing.assert_array_equal(alone.table, run.policy(1).overall.table)
     assert alone.quality["held_out_loss"] == run.folder.quality()[1]["held_out_loss"]
     alone.save(tmp_path / "alone")
     assert same(alone, embrl.load_embedding(tmp_path / "alone"))
@@ -134,14 +132,17 @@ def test_a_run_s_embedding_alone(tiny_run, tmp_path):
     ("arguments", "said"),
     [
         ({"method": "none"}, "method none has no embedding to fit"),
-        ({"samples": 201}, "pretrain.timesteps must be .*got 201"),
-        ({"policy": lambda seen: 0}, "policy: the transitions are recorded"),
+        ({"timesteps": 201}, r"pretrain\.timesteps must be .*got 201"),
+        ({"policy": lambda seen: 0}, "^policy must be left out"),
         (
             {"overrides": {"embedding": {"state_dim": 0}}},
-            "embedding.state_dim must be .*got 0",
+            r"^embedding\.state_dim must be .*got 0",
         ),
-        ({"overrides": {"embedding": {"mm": 2}}}, "unknown setting of model 'mm'"),
-        ({"overrides": {"pretrain": {"learning_rate": 1e30}}}, "loss is no longer finite after 50"),
+        ({"overrides": {"embedding": {"mm": 2}}}, "embedding.*'mm'"),
+        (
+            {"overrides": {"pretrain": {"learning_rate": 1e30}}},
+            r"loss is not finite after 50 .*pretrain\.learning_rate",
+        ),
     ],
 )
 def test_wrong_settings_are_named(arguments, said):
@@ -150,9 +151,9 @@ def test_wrong_settings_are_named(arguments, said):
 
 
 def test_one_step_is_too_few_and_nonsense_is_no_source():
-    with pytest.raises(EmbrlError, match="a fit needs 2 steps or more"):
+    with pytest.raises(EmbrlError, match=r"must be at least 2 .*got 1"):
         embrl.fit(some_steps(1))
-    with pytest.raises(EmbrlError, match="3 is nothing to fit on"):
+    with pytest.raises(EmbrlError, match=r"^source must be .*got 3"):
         embrl.fit(3)
 
 

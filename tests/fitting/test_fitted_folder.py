@@ -10,7 +10,7 @@ import pytest
 
 import embrl
 from embrl.core.errors import EmbrlError
-from embrl.decoding.search import nearest
+from embrl.decoding.nearest import nearest
 
 
 @pytest.fixture
@@ -39,9 +39,9 @@ def test_f_keeps_to_a_mask(gridworld_embedding):
     each = np.eye(8, dtype=bool)[[1, 4, 7]]
     assert e.f(np.zeros((3, 2)), each).tolist() == [1, 4, 7]
     for mask, said in [
-        (np.zeros(8, bool), "allows no action"),
-        (np.ones(7, bool), r"must be bool\[..., 8\]"),
-        (np.ones((2, 8), bool), "leading axes must be e's"),
+        (np.zeros(8, bool), "mask.*no action"),
+        (np.ones(7, bool), r"mask.*bool\[\.\.\., 8\]"),
+        (np.ones((2, 8), bool), r"^mask must have the leading axes of e, \[3\], got \[2\]"),
     ]:
         with pytest.raises(EmbrlError, match=said):
             e.f(np.zeros((3, 2)), mask)
@@ -50,12 +50,12 @@ def test_f_keeps_to_a_mask(gridworld_embedding):
 @pytest.mark.parametrize(
     ("call", "said"),
     [
-        (lambda e: e.phi(100), r"observation 100 is not in Discrete\(100\)"),
-        (lambda e: e.phi([0.5]), "whole numbers, not float"),
-        (lambda e: e.g([3, 8]), r"action 8 at \[1\] is not in Discrete\(8\)"),
-        (lambda e: e.g([3.0]), "actions of .* are whole numbers"),
-        (lambda e: e.f([0.0, 0.0, 0.0]), r"points of E are numbers \[..., 2\], not float64\[3\]"),
-        (lambda e: e.f([0.0, np.nan]), r"e is nan at \[1\]"),
+        (lambda e: e.phi(100), r"observation.*100"),
+        (lambda e: e.phi([0.5]), "observation.*float"),
+        (lambda e: e.g([3, 8]), r"action.*8.*\[1\].*"),
+        (lambda e: e.g([3.0]), "action.*float"),
+        (lambda e: e.f([0.0, 0.0, 0.0]), r"^e must be numbers \[\.\.\., 2\], got float64\[3\]"),
+        (lambda e: e.f([0.0, np.nan]), r"^e must be finite, got nan at \[1\]"),
     ],
 )
 def test_what_does_not_fit_is_refused(gridworld_embedding, call, said):
@@ -96,14 +96,14 @@ def _edited(folder, **changes):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"format": 2}, "has format 2, this version of embrl reads 1"),
-        ({"kind": "agents"}, "is of kind 'agents'"),
+        ({"format": 1}, "must have format 2, got 1"),
+        ({"kind": "agents"}, "must have kind 'embedding', got 'agents'"),
         ({"quality": "gone", "method": "gone"}, "lacks method, quality"),
-        ({"sha256": "0"}, r"safetensors is damaged: it is not what was written \(checksum\)"),
-        ({"observation_space": {"kind": "Graph"}}, "describes no space that is known here"),
+        ({"sha256": "0"}, r"safetensors is damaged.*checksum"),
+        ({"observation_space": {"kind": "Graph"}}, "embedding.json.*space"),
         ({"observation_space": {"kind": "Discrete", "sizes": [99]}}, "does not fit this embedding"),
-        ({"settings": {"embedding": {}}}, "settings is damaged: required field missing"),
-        ({"source": 3}, "source must be a JSON object"),
+        ({"settings": {"embedding": {}}}, "settings is damaged.*required field missing"),
+        ({"source": 3}, "source must be a JSON object, got 3"),
     ],
 )
 def test_a_manifest_of_something_else_is_refused(folder, changes, said):
@@ -126,7 +126,7 @@ def test_damaged_files_are_refused(folder):
     with pytest.raises(EmbrlError, match=r"embedding\.json is damaged"):
         embrl.load_embedding(folder)
     (folder / "embedding.json").unlink()
-    with pytest.raises(EmbrlError, match="holds no embedding"):
+    with pytest.raises(EmbrlError, match=r"is not an embedding.*embedding.json"):
         embrl.load_embedding(folder)
 
 
@@ -152,5 +152,5 @@ def test_actions_that_are_left_out_stay_so(gridworld_embedding, tmp_path):
     points = np.random.default_rng(1).uniform(-1, 1, (50, 2))
     assert (some.f(points) % 2 == 0).all()
     assert (some.f(points, np.arange(8) > 3) > 3).all()
-    with pytest.raises(EmbrlError, match="allows no action"):
+    with pytest.raises(EmbrlError, match=r"mask.*no action"):
         some.f(points, ~allowed)

@@ -22,7 +22,7 @@ def folder(gridworld_embedding, tmp_path):
 
 
 def train(folder: str, out: Any, **changes: Any) -> embrl.Run:
-    arguments: dict[str, Any] = {"seeds": 2, "samples": 200, "out": out, **WORLD, **changes}
+    arguments: dict[str, Any] = {"seeds": 2, "total_timesteps": 200, "out": out, **WORLD, **changes}
     sections = {"transfer": {"run": folder}, **arguments.pop("overrides", {})}
     return embrl.train("gridworld", overrides={**TINY, **sections}, **arguments)
 
@@ -31,8 +31,7 @@ def test_a_run_begins_with_it_and_spends_nothing_on_it(gridworld_embedding, fold
     run = train(folder, tmp_path / "run")
     for seed in (0, 1):
         embedding = run.embedding(seed)
-        assert embedding is not None
-        np.testing.assert_array_equal(embedding.g.table, gridworld_embedding.table)
+        np.testing.assert_array_equal(embedding.table, gridworld_embedding.table)
     assert run.summary["timesteps"] == 200
     assert run.metrics["timesteps"].tolist() == [0, 0, 200, 200]
     # Monitoring compares with what the fit saw.
@@ -46,11 +45,11 @@ def test_a_run_begins_with_it_and_spends_nothing_on_it(gridworld_embedding, fold
     ("changes", "said"),
     [
         ({"actuators": 4}, "the action space of .* it has 8 values, and must have 16"),
-        ({"bins": 12}, "the state space of .* it has 100 values, and must have 144"),
+        ({"bins": 12}, "the observation space of .* it has 100 values, and must have 144"),
         ({"method": "dct"}, "has method jsae, this run dct"),
         (
             {"overrides": {"embedding": {"state_dim": 3}}},
-            "has embedding.state_dim 8, this run 3: choose the same",
+            r"embedding\.state_dim must be 8, .*got 3",
         ),
         (
             {"objectives": {"forward": 1.0, "reward": 1.0}},
@@ -62,9 +61,9 @@ def test_what_does_not_fit_is_said(folder, tmp_path, changes, said):
     with pytest.raises(EmbrlError, match=said) as error:
         train(folder, tmp_path / "run", **changes)
     assert "\n" not in str(error.value)
-    assert not (tmp_path / "run").exists()  # the same command, mended, needs no --resume
+    assert not (tmp_path / "run").exists()  # the same command, fixed, needs no --resume
 
 
 def test_an_embedding_has_no_policy_to_take_over(folder, tmp_path):
-    with pytest.raises(EmbrlError, match="holds an embedding and no policy"):
+    with pytest.raises(EmbrlError, match=r"transfer\.policy needs a run"):
         train(folder, tmp_path / "run", overrides={"transfer": {"run": folder, "policy": True}})

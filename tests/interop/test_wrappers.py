@@ -260,11 +260,11 @@ NOT_FITTING = [
         spaces.MultiDiscrete([3]),
         "it has 2 factors, and must have 1",
     ),
-    (spaces.Box(-1, 1, (3,)), spaces.Box(-1, 1, (4,)), "it has 3 numbers, and must have 4"),
+    (spaces.Box(-1, 1, (3,)), spaces.Box(-1, 1, (4,)), "it has 3 coordinates, and must have 4"),
     (
         spaces.Box(np.array([-1, -2], np.float32), np.array([1, 1], np.float32)),
         spaces.Box(-1, 1, (2,)),
-        "number 1 is -2 to 1, and must be -1 to 1",
+        "coordinate 1 is -2 to 1, and must be -1 to 1",
     ),
     (spaces.Discrete(5), spaces.Box(-1, 1, (4,)), r"it is Discrete\(5\), and must be Box"),
 ]

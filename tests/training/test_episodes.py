@@ -109,12 +109,12 @@ def test_draws_are_the_same_for_a_key_and_differ_between_episodes(env):
 
 @pytest.mark.parametrize("env", ENVIRONMENTS.values(), ids=ENVIRONMENTS.keys())
 def test_a_cut_episode_says_so_and_the_next_begins_anew(env):
-    played = list(play_episodes(env, Told(), KEY, episodes=2, most=3))  # type: ignore[arg-type]
+    played = list(play_episodes(env, Told(), KEY, episodes=2, max_steps=3))  # type: ignore[arg-type]
     for episode in played:
         assert (episode.length, episode.cut, episode.terminated) == (3, True, False)
         np.testing.assert_array_equal(episode.observations[:, 0], [0, 1, 2, 3])
     assert not np.array_equal(played[0].actions, played[1].actions)
-    whole = list(play_episodes(env, Told(), KEY, episodes=1, most=4))  # type: ignore[arg-type]
+    whole = list(play_episodes(env, Told(), KEY, episodes=1, max_steps=4))  # type: ignore[arg-type]
     assert not whole[0].cut
 
 
@@ -131,7 +131,7 @@ def test_pictures_are_of_the_states_that_are_acted_in():
             Told(),  # type: ignore[arg-type]
             KEY,
             episodes=2,
-            look=lambda render: shown.append(render()[0, 0, 0]),
+            on_state=lambda render: shown.append(render()[0, 0, 0]),
         )
     )
     assert shown == [0, 1, 2, 3] * 2

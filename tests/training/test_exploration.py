@@ -24,24 +24,24 @@ def arrivals(observations) -> Transition:
 
 def test_the_bonus_falls_with_the_root_of_the_arrivals() -> None:
     novelty = VisitCounter(spaces.Discrete(5), ExplorationConfig(bonus=0.6, num_counters=8))
-    visits = novelty.seen(novelty.new(), arrivals(np.array([[2, 2], [2, 2], [4, 2]], np.int32)))
+    visits = novelty.count(novelty.zeros(), arrivals(np.array([[2, 2], [2, 2], [4, 2]], np.int32)))
     start = jnp.float32(0.0)
     bonus = novelty.bonus(visits, jnp.array([0, 4, 2], jnp.int32), start)
     np.testing.assert_allclose(bonus, [0.6, 0.6, 0.6 / np.sqrt(5)], rtol=1e-6)
-    visits = novelty.seen(visits, arrivals(np.full((11, 1), 2, np.int32)))
+    visits = novelty.count(visits, arrivals(np.full((11, 1), 2, np.int32)))
     np.testing.assert_allclose(novelty.bonus(visits, jnp.int32(2), start), 0.6 / 4, rtol=1e-6)
 
 
 def test_the_bonus_falls_to_nothing_on_the_way() -> None:
     novelty = VisitCounter(spaces.Discrete(5), ExplorationConfig(bonus=0.6, until=0.5))
     shares = jnp.array([0.0, 0.25, 0.5, 1.0])
-    bonus = jax.vmap(lambda share: novelty.bonus(novelty.new(), jnp.int32(1), share))(shares)
+    bonus = jax.vmap(lambda share: novelty.bonus(novelty.zeros(), jnp.int32(1), share))(shares)
     np.testing.assert_allclose(bonus, [0.6, 0.3, 0.0, 0.0], rtol=1e-6)
 
 
 def test_what_is_known_pays_nothing() -> None:
     novelty = VisitCounter(spaces.Discrete(5), ExplorationConfig(bonus=0.6, known_after=2))
-    visits = novelty.seen(novelty.new(), arrivals(np.array([[1, 2, 2, 3, 3, 3]], np.int32)))
+    visits = novelty.count(novelty.zeros(), arrivals(np.array([[1, 2, 2, 3, 3, 3]], np.int32)))
     states, start = jnp.arange(4, dtype=jnp.int32), jnp.float32(0.0)
     bonus = novelty.bonus(visits, states, start)
     np.testing.assert_allclose(bonus, [0.6, 0.6, 0.6 / np.sqrt(2), 0.0], rtol=1e-6)
@@ -50,14 +50,18 @@ def test_what_is_known_pays_nothing() -> None:
 def test_states_have_counters_of_their_own_if_there_are_enough() -> None:
     space = spaces.MultiDiscrete([3, 7, 2])
     states = np.stack(np.meshgrid(*map(np.arange, (3, 7, 2))), -1).reshape(-1, 3).astype(np.int32)
-    cells = VisitCounter(space, ExplorationConfig(1.0, num_counters=42)).cell(jnp.asarray(states))
+    cells = VisitCounter(space, ExplorationConfig(1.0, num_counters=42)).counter(
+        jnp.asarray(states)
+    )
     assert sorted(cells.tolist()) == list(range(42))
 
 
 def test_too_many_states_share_counters_evenly() -> None:
     space = spaces.MultiDiscrete([835, 835])
     states = np.random.default_rng(0).integers(835, size=(40_000, 2)).astype(np.int32)
-    cells = VisitCounter(space, ExplorationConfig(1.0, num_counters=1000)).cell(jnp.asarray(states))
+    cells = VisitCounter(space, ExplorationConfig(1.0, num_counters=1000)).counter(
+        jnp.asarray(states)
+    )
     counts = np.bincount(cells, minlength=1000)
     assert len(counts) == 1000
     assert counts.min() > 5
@@ -69,9 +73,9 @@ def test_near_points_of_a_box_share_a_counter_and_far_ones_do_not(length: int) -
     space = spaces.Box(-2.0, 2.0, (length,))
     novelty = VisitCounter(space, ExplorationConfig(1.0))
     here = np.full(length, 0.51, np.float32)
-    cells = novelty.cell(jnp.asarray(np.stack([here, here + 1e-5, -here])))
+    cells = novelty.counter(jnp.asarray(np.stack([here, here + 1e-5, -here])))
     assert cells[0] == cells[1] != cells[2]
-    corners = novelty.cell(jnp.asarray(np.stack([space.low, space.high])))
+    corners = novelty.counter(jnp.asarray(np.stack([space.low, space.high])))
     assert ((corners >= 0) & (corners < 16_384)).all()
 
 
@@ -97,8 +101,8 @@ def test_arrivals_of_pretraining_are_counted(tiny) -> None:
     found = trainer.collect(env, key)
     agent = trainer.new_agent(key, trainer.new_embedding(key))
     state = trainer.start(env, key, agent, found)
-    assert state.visits is not None
-    assert int(state.visits.sum()) == trainer.pretraining_timesteps
+    assert state.parts["exploration"] is not None
+    assert int(state.parts["exploration"].sum()) == trainer.schedule.pretraining_timesteps
 
 
 @pytest.mark.slow

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from embrl.cli.main import main
+from embrl.config.run import as_json
 from embrl.core.errors import EmbrlError
+from embrl.storage.run_folder import FORMAT
 from embrl.training.loop import train
 
 
@@ -50,7 +52,7 @@ def test_a_complete_run_goes_on_to_what_a_longer_one_had_learned(tiny, short, tm
 
 def test_going_on_to_no_more_than_was_taken_is_refused(tiny, short):
     before = files(short.path)
-    with pytest.raises(EmbrlError, match="has taken 900 of 900 samples: 800 leave nothing to go"):
+    with pytest.raises(EmbrlError, match=r"total_timesteps must be greater than 900.*got 800"):
         train(to(tiny(), 800), short.path, resume=True)
     assert files(short.path) == before
 
@@ -63,7 +65,7 @@ def test_a_run_under_way_may_end_sooner(tiny, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         train(to(tiny(), 1_200), tmp_path, on_progress=interrupt, save_every=0.0)
     folder = train(to(tiny(), 1_000), tmp_path, resume=True)
-    assert folder.summary()["timesteps"] == folder.config()["timesteps"] == 1_000
+    assert folder.summary()["timesteps"] == folder.config()["total_timesteps"] == 1_000
     assert folder.metrics()["episodes"].tolist()[-2:] == [10, 10]
 
 
@@ -77,9 +79,9 @@ def test_a_run_under_way_may_end_sooner(tiny, tmp_path):
 def test_what_was_set_for_the_end_of_a_run_does_not_go_past_it(tiny, short, tmp_path, update, why):
     copy = shutil.copytree(short.path, tmp_path / "run")
     config = to(tiny(), 900, **update)
-    type(short)(copy).write_config(dataclasses.asdict(config))
+    type(short)(copy).write_config({"format": FORMAT, **as_json(config)})
     before = files(copy)
-    with pytest.raises(EmbrlError, match=f"cannot go on to 2,000 samples: {why} was set for a run"):
+    with pytest.raises(EmbrlError, match=f"2,000 timesteps: {why}.*900"):
         train(dataclasses.replace(config, total_timesteps=2_000), copy, resume=True)
     assert files(copy) == before
 

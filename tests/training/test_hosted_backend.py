@@ -56,7 +56,7 @@ def small(method: str = "jsae", algorithm: str = "vpg", **changes) -> RunConfig:
     config = default_config("Pendulum-v1", envs.configure("Pendulum-v1"), method, algorithm)
     values = {
         "seeds": 2,
-        "samples": 360 if method != "none" else 160,
+        "total_timesteps": 360 if method != "none" else 160,
         "policy.hidden": (8,),
         "rollout.steps_per_update": 40,
         "rollout.num_envs": 4,
@@ -74,9 +74,9 @@ def small(method: str = "jsae", algorithm: str = "vpg", **changes) -> RunConfig:
             "embedding.action_dim": 1,
         }
     if algorithm == "ppo":
-        values |= {"hyper.minibatches": 2, "hyper.actor_steps": 2, "hyper.critic_steps": 2}
+        values |= {"ppo.num_minibatches": 2, "ppo.update_epochs": 2, "ppo.critic_epochs": 2}
     if algorithm == "sac":
-        values |= {"hyper.updates_per_sample": 0.1, "hyper.batch": 16}
+        values |= {"sac.updates_per_step": 0.1, "sac.batch_size": 16}
     return replaced(config, values | changes)
 
 
@@ -162,7 +162,7 @@ def test_the_same_configuration_gives_the_same_run(tmp_path, method, algorithm):
 def test_rows_learn_the_same_in_turns_as_all_at_once(tmp_path, monkeypatch, method):
     config, found = small(method, seeds=3), []
     for worth_it in (False, True):
-        monkeypatch.setattr(turns, "_worth_it", lambda *_, answer=worth_it: answer)
+        monkeypatch.setattr(turns, "_overlap_helps", lambda *_, answer=worth_it: answer)
         folder = run(config, tmp_path / str(worth_it))
         found.append((restore_policy(folder, config, seed=2), folder.metrics()))
     (at_once, one), (in_turns, other) = found
@@ -181,8 +181,8 @@ def test_rows_learn_the_same_in_turns_as_all_at_once(tmp_path, monkeypatch, meth
 )
 def test_turns_are_taken_where_they_gain(changes, worth_it):
     trainer = world(small(**changes)).trainer
-    assert turns._worth_it(trainer, trainer.config.seeds, others=1) is worth_it
-    assert not turns._worth_it(trainer, trainer.config.seeds, others=0)
+    assert turns._overlap_helps(trainer, trainer.config.seeds, other_devices=1) is worth_it
+    assert not turns._overlap_helps(trainer, trainer.config.seeds, other_devices=0)
 
 
 def test_a_run_goes_on_with_what_it_had_learned_and_new_episodes(tmp_path):
@@ -216,15 +216,17 @@ def test_observations_without_bounds_are_scaled_by_what_was_seen(tmp_path):
     assert np.abs(features).max() < 1.0
 
 
-@pytest.mark.parametrize(("normalise", "slope"), [("seen", 4.0), ("down", 1.0), ("no", 1.0)])
+@pytest.mark.parametrize(
+    ("normalise", "slope"), [("running", 4.0), ("scale_down_only", 1.0), ("off", 1.0)]
+)
 def test_what_hardly_varies_is_blown_up_or_not(normalise, slope):
     trainer = world(small("none", **{"policy.normalise": normalise})).trainer
     agent = trainer.untrained(jax.random.key(0))
     rows = jnp.array([[-0.25, 100.0], [0.25, 110.0]])
-    if agent.seen is not None:
-        agent = agent._replace(seen=agent.seen.and_then(rows))
+    if agent.running_stats is not None:
+        agent = agent._replace(running_stats=agent.running_stats.update(rows))
     x = trainer.policy(agent).phi(rows)
-    np.testing.assert_allclose(x[1] - x[0], [0.5 * slope, 10.0 if normalise == "no" else 2.0])
+    np.testing.assert_allclose(x[1] - x[0], [0.5 * slope, 10.0 if normalise == "off" else 2.0])
 
 
 def test_sac_blows_nothing_up_unless_told_to():
@@ -240,12 +242,12 @@ def test_an_environment_that_fails_stops_the_run_with_the_reason(tmp_path):
             return super().step(action)
 
     config = dataclasses.replace(small("none"), seeds=1)
-    with pytest.raises(EmbrlError, match=r"Breaks: lane 0 of 2 raised ValueError.*no more steps"):
+    with pytest.raises(EmbrlError, match=r"Breaks: .*0 of 2 raised ValueError.*no more steps"):
         train(config, tmp_path / "run", env=HostEnvironment.of(Breaks))
 
 
 def test_an_episode_without_an_end_is_not_waited_for(tmp_path, monkeypatch):
-    monkeypatch.setattr(hosted, "LONGEST", 30)
+    monkeypatch.setattr(hosted, "MAX_EPISODE_STEPS", 30)
     config = dataclasses.replace(small("none"), seeds=1)
     endless = HostEnvironment.of(lambda: Nudge(end=10**9), "Endless")
     with pytest.raises(EmbrlError, match=r"Endless: an episode has not ended after 30 steps"):

@@ -12,6 +12,7 @@ import pytest
 from embrl.algorithms.critics import ModelScorer
 from embrl.config.defaults import Settings, default_config
 from embrl.config.run import RunConfig, as_json, from_json
+from embrl.config.settings_by_name import replaced
 from embrl.core.errors import EmbrlError
 from embrl.embedding.objectives.rewards import Outcome
 from embrl.embedding.transition import EchoTransition
@@ -56,9 +57,9 @@ def small(
         "evaluation": {"every": 200, "episodes": 5, "final_episodes": 5},
     }
     if method == "jsae":
-        parts["model"] = {"m": 8, "d": 8}
+        parts["embedding"] = {"state_dim": 8, "action_dim": 8}
     if algorithm == "sac":
-        parts["hyper"] = {"updates_per_sample": 0.05, "batch": 16}
+        parts["hyperparameters"] = {"updates_per_step": 0.05, "batch_size": 16}
     for name, changes in sections.items():
         parts[name] = {**parts.get(name, {}), **changes}
     changed = {
@@ -114,7 +115,7 @@ def test_it_learns_what_to_recommend_and_a_restored_policy_does_the_same(
     np.testing.assert_array_equal(embedding.g.table, embedding.phi.points[1])
     outcome = embedding.parts["outcome"]
     assert isinstance(outcome, Outcome)
-    worth = np.asarray(outcome.worths[1] + outcome.worths[0].mean())
+    worth = np.asarray(outcome.contributions[1] + outcome.contributions[0].mean())
     assert isinstance(env, Recommender)
     assert np.corrcoef(worth, env.prices)[0, 1] > 0.95
     returns = play(env, lambda key, seen: policy.mode(seen), jax.random.key(0), 500).returns
@@ -130,10 +131,12 @@ def test_it_learns_what_to_recommend_and_a_restored_policy_does_the_same(
         {"online": {"every": 1, "gradient_steps": 2}},
         {
             "online": {"every": 2, "gradient_steps": 2},
-            "embedding": {"state_dim": 8, "action_dim": 8, "memory": 4},
+            "embedding": {"state_dim": 8, "action_dim": 8},
+            "echo": {"memory": 4},
         },
         {
             "embedding": {"state_dim": 4, "action_dim": 4, "head": "metric"},
+            "echo": {"tie": False},
             "decoder": {"kind": "wolpertinger", "k": 3},
         },
     ],
@@ -156,7 +159,7 @@ def test_cut_short_and_resumed_it_comes_to_the_same(log: Path, tmp_path: Path, s
 
 @pytest.mark.slow
 def test_a_memory_comes_to_more_and_is_restored_with_the_policy(log: Path, tmp_path: Path) -> None:
-    config = small(log, algorithm="ppo", settings="best", fit={"samples": 2_000})
+    config = small(log, algorithm="ppo", settings="best", pretrain={"timesteps": 2_000})
     config = dataclasses.replace(config, total_timesteps=2_600)
     folder = train(config, tmp_path / "run")
     policy = restore_policy(folder, config, 1).policy
@@ -166,7 +169,7 @@ def test_a_memory_comes_to_more_and_is_restored_with_the_policy(log: Path, tmp_p
     chain = policy.critic.recall.memory.chain
     T = policy.critic.T
     assert isinstance(T, EchoTransition)
-    assert 2_000 * T.own_share < chain.sum() < 2_600
+    assert 2_000 * T.unaided_fraction < chain.sum() < 2_600
     env = config.env.build()
     returns = play(env, lambda key, seen: policy.mode(seen), jax.random.key(0), 500).returns
     references = env.references(jax.random.key(0))
@@ -177,8 +180,11 @@ def test_a_memory_comes_to_more_and_is_restored_with_the_policy(log: Path, tmp_p
 @pytest.mark.parametrize(
     ("sections", "reason"),
     [
-        ({"embedding": {"memory": -1}}, r"^model\.memory is -1"),
-        ({"embedding": {"memory": 4, "head": "metric"}}, r"^model\.memory: only f\.judge model"),
+        ({"echo": {"memory": -1}}, r"^echo\.memory must be .*got -1"),
+        (
+            {"echo": {"memory": 4, "tie": False}, "embedding": {"head": "metric"}},
+            r"^echo\.memory.*got 4",
+        ),
     ],
 )
 def test_a_memory_needs_a_head_that_uses_it(log: Path, sections, reason) -> None:
@@ -188,7 +194,11 @@ def test_a_memory_needs_a_head_that_uses_it(log: Path, sections, reason) -> None
 
 @pytest.mark.slow
 def test_a_moving_embedding_stays_tied(log: Path) -> None:
-    config = small(log, update={"every": 1, "steps": 2}, fit={"samples": 1_000, "steps": 5})
+    config = small(
+        log,
+        online={"every": 1, "gradient_steps": 2},
+        pretrain={"timesteps": 1_000, "gradient_steps": 5},
+    )
     trainer, env = program_of(config), config.env.build()
 
     @jax.jit
@@ -207,14 +217,17 @@ def test_a_moving_embedding_stays_tied(log: Path) -> None:
 @pytest.mark.parametrize(
     ("sections", "reason"),
     [
-        ({"embedding": {"action_dim": 3}}, r"^model\.tie: model\.d is 3 and model\.m 8"),
+        (
+            {"embedding": {"action_dim": 3}},
+            r"^embedding\.action_dim must be .*8.* with echo\.tie, got 3",
+        ),
         (
             {"decoder": {"scorer": "critic"}},
-            r"^f\.kind is best: vpg has no critic .*--f\.judge model",
+            r"^decoder\.kind best .*critic.* vpg .*decoder\.scorer model",
         ),
         (
             {"transfer": {"run": "x", "keep": "actions"}},
-            r"^model\.tie: actions that lie in X cannot be kept",
+            r"^echo\.tie .*transfer\.keep both, got actions",
         ),
     ],
 )
@@ -225,22 +238,21 @@ def test_what_does_not_fit_is_refused_with_the_reason(log: Path, sections, reaso
 
 def test_a_judge_lacks_what_is_not_learned(log: Path) -> None:
     config = dataclasses.replace(small(log), objectives={"forward": 1.0})
-    with pytest.raises(EmbrlError, match=r"^f\.judge is model: .* outcome is not learned"):
+    with pytest.raises(EmbrlError, match=r"^decoder\.scorer model needs outcome"):
         program_of(config).validate()
 
 
 def test_where_actions_name_nothing_there_is_nothing_to_tie() -> None:
     config = default_config("gridworld", GridworldConfig(actuators=3))
     for changes, reason in [
-        ({"tie": True, "d": 8}, "echo.tie: here actions do not name"),
-        ({"head": "echo"}, "embedding.head must be .*got echo"),
+        ({"echo.tie": True, "embedding.action_dim": 8}, r"echo\.tie .*True"),
+        ({"embedding.head": "echo"}, r"embedding\.head .*echo"),
     ]:
-        model = dataclasses.replace(config.embedding, **changes)
         with pytest.raises(EmbrlError, match=reason):
-            program_of(dataclasses.replace(config, embedding=model)).validate()
+            program_of(replaced(config, changes)).validate()
 
 
 def test_raw_states_have_no_places_for_actions(log: Path) -> None:
-    config = small(log, "ra", model={"tie": True, "m": 8, "d": 8})
-    with pytest.raises(EmbrlError, match="method ra embeds no states to tie actions to"):
+    config = small(log, "ra", embedding={"state_dim": 8, "action_dim": 8}, echo={"tie": True})
+    with pytest.raises(EmbrlError, match=r"echo\.tie .*method ra"):
         program_of(config).validate()

@@ -63,8 +63,8 @@ def test_sac_begins_with_it_too():
 def test_actions_without_numbers_have_no_unit():
     made = trainer(std_unit="action")
     f = dataclasses.replace(made.config.decoder, kind="nearest")
-    config = dataclasses.replace(made.config, f=f)
+    config = dataclasses.replace(made.config, decoder=f)
     discrete = dataclasses.replace(made, action_space=spaces.Discrete(5), config=config)
-    said = r"^policy.std-unit is action: actions are Discrete\(5\), .*: choose embedding$"
+    said = r"^policy\.std_unit must be embedding for Discrete\(5\), got action"
     with pytest.raises(EmbrlError, match=said):
         discrete.validate()

@@ -36,8 +36,8 @@ def test_the_numbers_stand_beside_phi():
     both = trainer()
     agent = both.untrained(jax.random.key(0))
     met = jnp.asarray(np.random.default_rng(0).normal(3.0, 2.0, (50, 3)), jnp.float32)
-    assert agent.seen is not None
-    agent = agent._replace(seen=agent.seen.and_then(met))
+    assert agent.running_stats is not None
+    agent = agent._replace(running_stats=agent.running_stats.update(met))
     policy, m = both.policy(agent), both.config.embedding.state_dim
     x = np.asarray(policy.phi(met))
     assert x.shape == (50, m + 3)
@@ -58,32 +58,32 @@ def test_alone_it_is_as_before():
     )
     alone = Trainer(config, NUMBERS, ACTIONS)
     agent = alone.untrained(jax.random.key(0))
-    assert agent.seen is None
+    assert agent.running_stats is None
     assert alone.policy(agent).phi(jnp.zeros((2, 3))).shape == (2, config.embedding.state_dim)
 
 
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"method": "none"}, "method none embeds no states to see beside: choose embedding"),
+        ({"method": "none"}, "method none embeds no states"),
         ({"method": "ra"}, "method ra embeds no states"),
         (
             {"states": NAMES},
-            r"states are Discrete\(9\), and no vector of numbers: choose embedding",
+            r"observations are Discrete\(9\)",
         ),
         (
             {
                 "algorithm": "sac",
-                "f": DecoderConfig(kind="best", scorer="model"),
+                "decoder": DecoderConfig(kind="best", scorer="model"),
                 "objectives": {"forward": 1.0, "outcome": 1.0},
             },
-            "decoder.scorer model knows states by their embedding alone",
+            "decoder.scorer model",
         ),
-        ({"hidden": ()}, "policy.hidden has no layer to join them in"),
+        ({"hidden": ()}, "policy.hidden"),
     ],
 )
 def test_where_it_cannot_one_line_says_so(settings, said):
-    with pytest.raises(EmbrlError, match=f"^policy.inputs is both: {said}"):
+    with pytest.raises(EmbrlError, match=rf"^policy\.inputs must be embedding, got both; .*{said}"):
         trainer(**settings).validate()
 
 

@@ -1,4 +1,6 @@
+import contextlib
 import dataclasses
+from collections.abc import Iterator
 
 import jax
 import jax.numpy as jnp
@@ -6,9 +8,8 @@ import numpy as np
 import pytest
 
 from embrl.algorithms.vpg import VPG
-from embrl.training import fit_embedding as embedding_rows
-from embrl.training import loop as runner
-from embrl.training import replicas as rows
+from embrl.core.errors import EmbrlError
+from embrl.training import fit_embedding, loop, replicas
 from embrl.training.evaluation import play
 from embrl.training.replicas import over_replicas, seed_keys
 from embrl.training.rng_streams import RngStream, stream_key
@@ -68,20 +69,20 @@ def test_nothing_is_compiled_twice_in_a_run(tiny, tmp_path, monkeypatch, method)
         made.append(over_replicas(*arguments, **options))
         return made[-1]
 
-    for module in (runner, rows, embedding_rows):
-        monkeypatch.setattr(module, "over_seeds", remember)
-    runner.train(tiny(method, total_timesteps=1_300 if method == "jsae" else 700), tmp_path / "run")
+    for module in (loop, replicas, fit_embedding):
+        monkeypatch.setattr(module, "over_replicas", remember)
+    loop.train(tiny(method, total_timesteps=1_300 if method == "jsae" else 700), tmp_path / "run")
     assert len(made) == 10
     assert all(function._cache_size() <= 1 for function in made)
 
 
 def test_evaluating_does_not_change_training(tiny, tmp_path):
     config = tiny()
-    often = runner.train(config, tmp_path / "often")
+    often = loop.train(config, tmp_path / "often")
     rarely = dataclasses.replace(
         config, evaluation=dataclasses.replace(config.evaluation, every=600)
     )
-    seldom = runner.train(rarely, tmp_path / "seldom")
+    seldom = loop.train(rarely, tmp_path / "seldom")
     state = "state.safetensors"
     checkpoints = [next(run.checkpoint.glob(f"*/{state}")) for run in (often, seldom)]
     assert checkpoints[0].read_bytes() == checkpoints[1].read_bytes()
@@ -103,7 +104,7 @@ def test_final_returns_of_a_policy_are_those_of_a_plain_loop(tiny):
         done = bool(after.terminated | after.truncated)
     np.testing.assert_allclose(found.returns, total, rtol=1e-5)
     assert (found.lengths == steps).all()
-    assert trainer.num_updates == 6
+    assert trainer.schedule.num_updates == 6
 
 
 @pytest.mark.parametrize("credit", ["e", "g(a)"])
@@ -127,3 +128,65 @@ def test_the_policy_is_credited_with_its_point_or_with_its_action_s_place(tiny, 
 
     off = jax.jit(run)(jax.random.key(0))
     assert (off == 0.0) == (credit == "g(a)")
+
+
+@contextlib.contextmanager
+def compilations() -> Iterator[list[str]]:
+    """Give a list that everything JAX traces or compiles meanwhile is appended to."""
+    events: list[str] = []
+
+    def remember(event: str, seconds: float, **details: str | int) -> None:
+        del seconds, details
+        events.append(event)
+
+    jax.monitoring.register_event_duration_secs_listener(remember)
+    try:
+        yield events
+    finally:
+        jax.monitoring.unregister_event_duration_listener(remember)
+
+
+@pytest.mark.parametrize("method", ["jsae", pytest.param("none", marks=pytest.mark.slow)])
+def test_train_under_vmap_equals_a_run_and_touches_no_disk(tiny, tmp_path, monkeypatch, method):
+    """Equal up to rounding; timesteps that are no multiple of an evaluation are included."""
+    config = tiny(method, seeds=3, total_timesteps=1_100 if method == "jsae" else 500)
+    trainer = Trainer.of(config, config.env.build())
+    keys, others = seed_keys(config.seed, 3), seed_keys(5, 3)
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    train = jax.jit(trainer.train)
+    state, metrics = jax.vmap(train)(keys)
+    with compilations() as compiled:
+        _, different = jax.vmap(train)(others)
+    assert compiled == []
+    assert not np.array_equal(metrics["return_mean"], different["return_mean"])
+    assert list((tmp_path / "empty").iterdir()) == []
+    assert jax.tree.leaves(state.agent.learner.actor)[0].shape[0] == 3
+
+    expected = loop.train(config, tmp_path / "run").metrics()
+    assert expected.keys() == {"seed", "episodes", *metrics}
+    for name in ("timesteps", "return_mean", "greedy_return_mean", "actor_loss", "entropy"):
+        by_evaluation = expected[name].reshape(-1, 3)
+        np.testing.assert_allclose(metrics[name].T, by_evaluation, rtol=1e-3, atol=1e-4)
+
+
+def test_train_needs_an_environment_and_no_other_run(tiny):
+    config = tiny()
+    env = config.env.build()
+    with pytest.raises(EmbrlError, match="environment"):
+        Trainer(config, env.observation_space, env.action_space).train(jax.random.key(0))
+    transfer = dataclasses.replace(config.transfer, run="elsewhere")
+    trainer = Trainer.of(dataclasses.replace(config, transfer=transfer), env)
+    with pytest.raises(EmbrlError, match=r"transfer\.run"):
+        trainer.train(jax.random.key(0))
+
+
+def test_an_on_policy_algorithm_that_draws_replayed_steps_is_refused(tiny):
+    class Draws(VPG):
+        def update(self, learner, experience, key):
+            return learner, {"reward": experience.draw(key, 4).reward.mean()}
+
+    config = tiny("none", hyperparameters=Draws())
+    trainer = Trainer.of(config, config.env.build())
+    with pytest.raises(EmbrlError, match="off_policy"):
+        jax.eval_shape(trainer.train, jax.random.key(0))

@@ -1,7 +1,7 @@
-"""InternalSpace policies pi_i: a distribution of internal actions u given features x.
+"""Internal policies pi_i: distributions of internal actions u, given features x.
 
-In an embedding space u is a point e; without one it is the index of an action. Noise is passed
-in, so that a rollout can draw it in bulk.
+With an action embedding, u is a point e of E; without one, it is the index of an action. Noise is
+an argument, so that a rollout can draw it in bulk.
 """
 
 import abc
@@ -19,7 +19,7 @@ from embrl.core.nn import Activation
 from embrl.core.types import Key
 
 LOG_STD = -20.0, 2.0
-"""Limits of a log std that depends on the state, as usual with SAC."""
+"""Bounds of a log standard deviation that depends on the state, as usual for SAC."""
 
 
 class Actor(eqx.Module):
@@ -27,33 +27,37 @@ class Actor(eqx.Module):
 
     @abc.abstractmethod
     def noise(self, key: Key, batch: tuple[int, ...]) -> Array:
-        """The randomness of `batch` actions, for `act`."""
+        """Return the random numbers of `batch` actions, for `act`."""
 
     @abc.abstractmethod
     def act(self, x: Array, noise: Array, mask: Array | None = None) -> Array:
-        """Draws u from pi_i(. | x)."""
+        """Draw u from pi_i(. | x).
+
+        Args:
+            x: features, `[*batch, ...]`.
+            noise: as `noise` returned it.
+            mask: True where an action may be chosen, `[*batch, n]`; for indices of actions only.
+        """
 
     @abc.abstractmethod
     def mode(self, x: Array, mask: Array | None = None) -> Array:
-        """The likeliest u."""
+        """Return the most likely u."""
 
     @abc.abstractmethod
     def log_prob(self, x: Array, u: Array) -> Float[Array, "*batch"]:
-        """The log density (or probability) pi_i(u | x)."""
+        """Return the log density (or log probability) of u under pi_i(. | x)."""
 
     @abc.abstractmethod
     def entropy(self, x: Array) -> Float[Array, ""]:
-        """Mean entropy in nats."""
+        """Return the mean entropy over states with features x, in nats."""
 
     def width(self) -> Float[Array, ""] | float:
-        """How wide the distribution is, in the units that its centre moves in; 1 where there are
-        none.
-        """
+        """Return the scale of the distribution, in the unit of its mean; 1 if it has none."""
         return 1.0
 
 
 class GaussianActor(Actor):
-    """e ~ N(mu(x), diag(std^2)), with one std for each axis, whatever x is."""
+    """Gaussian with a standard deviation for each axis: e ~ N(mu(x), diag(std^2))."""
 
     mean: Network
     log_std: Float[Array, " d"]
@@ -69,7 +73,16 @@ class GaussianActor(Actor):
         bounded: bool,
         key: Key,
     ) -> None:
-        """`bounded`: mu ends in a tanh, because embeddings live in (-1, 1)^d."""
+        """Build the networks.
+
+        Args:
+            inputs: size of the features.
+            d: dimensions of E.
+            hidden: hidden layers of mu.
+            std: initial standard deviation.
+            bounded: whether mu ends in a tanh, as embeddings lie in (-1, 1)^d.
+            key: random key.
+        """
         self.mean = network(inputs, hidden, d, last_scale=0.01, key=key)
         self.log_std = jnp.full(d, jnp.log(std), jnp.float32)
         self.bounded = bounded
@@ -78,7 +91,7 @@ class GaussianActor(Actor):
         return jax.random.normal(key, (*batch, *self.log_std.shape))
 
     def act(self, x: Array, noise: Array, mask: Array | None = None) -> Float[Array, "*batch d"]:
-        del mask  # a mask is f's business here: every point of the space is allowed
+        del mask  # f applies it: every point of E is allowed
         return self.mode(x) + jnp.exp(self.log_std) * noise
 
     def mode(self, x: Array, mask: Array | None = None) -> Float[Array, "*batch d"]:
@@ -94,15 +107,18 @@ class GaussianActor(Actor):
         return distributions.gaussian_entropy(self.log_std)
 
     def width(self) -> Float[Array, ""]:
-        """The (geometric) mean std."""
+        """Return the geometric mean of the standard deviations."""
         return jnp.exp(self.log_std.mean())
 
 
 class SquashedGaussianActor(Actor):
-    """e = tanh(z), z ~ N(mu(x), diag(std(x)^2)): a density on (-1, 1)^d (Haarnoja et al. 2018)."""
+    """Gaussian squashed into (-1, 1)^d: e = tanh(z), z ~ N(mu(x), diag(std(x)^2)).
+
+    As in Haarnoja et al. (2018).
+    """
 
     network: Network
-    """To mu and log std, side by side."""
+    """Network with the outputs mu and log std, side by side."""
 
     def __init__(
         self,
@@ -114,7 +130,16 @@ class SquashedGaussianActor(Actor):
         activation: Activation = jax.nn.relu,
         key: Key,
     ) -> None:
-        """`std` is what z begins with, whatever x is."""
+        """Build the network.
+
+        Args:
+            inputs: size of the features.
+            d: dimensions of E.
+            hidden: hidden layers.
+            std: initial standard deviation of z, the same for all x.
+            activation: of the hidden layers.
+            key: random key.
+        """
         layers = network(inputs, hidden, 2 * d, activation=activation, last_scale=0.01, key=key)
         bias = jnp.concatenate([jnp.zeros(d), jnp.full(d, jnp.log(std), jnp.float32)])
         self.network = eqx.tree_at(lambda n: n.layers[-1].bias, layers, bias)
@@ -123,27 +148,31 @@ class SquashedGaussianActor(Actor):
         return jax.random.normal(key, (*batch, self.network.layers[-1].bias.shape[-1] // 2))
 
     def act(self, x: Array, noise: Array, mask: Array | None = None) -> Float[Array, "*batch d"]:
-        del mask  # f's business, as above
+        del mask  # as above
         mean, log_std = self.parameters(x)
         return jnp.tanh(mean + jnp.exp(log_std) * noise)
 
     def act_and_log_prob(
         self, x: Array, noise: Array
     ) -> tuple[Float[Array, "*batch d"], Float[Array, "*batch"]]:
-        """Draws e, with its log density, which is exact however near the border e is."""
+        """Draw e, and return its log density, which is exact however near e is to the boundary."""
         mean, log_std = self.parameters(x)
         z = mean + jnp.exp(log_std) * noise
         return jnp.tanh(z), distributions.squashed_gaussian_log_prob(mean, log_std, z)
 
     def mode(self, x: Array, mask: Array | None = None) -> Float[Array, "*batch d"]:
-        """The tanh of z's mean: the median on each axis. A density that is high at the borders has
-        no better middle.
+        """Return the tanh of z's mean, the median on each axis.
+
+        The density may be highest at the boundary, so its mode would be no better choice.
         """
         del mask
         return jnp.tanh(self.parameters(x)[0])
 
     def log_prob(self, x: Array, u: Array) -> Float[Array, "*batch"]:
-        """Within rounding's reach of the border, as if u were that far inside."""
+        """Return the log density of u.
+
+        Within rounding error of the boundary, u is treated as if it were that far inside.
+        """
         inside = 1.0 - jnp.finfo(u.dtype).eps
         z = jnp.arctanh(jnp.clip(u, -inside, inside))
         return distributions.squashed_gaussian_log_prob(*self.parameters(x), z)
@@ -152,13 +181,13 @@ class SquashedGaussianActor(Actor):
         return distributions.squashed_gaussian_entropy(*self.parameters(x)).mean()
 
     def parameters(self, x: Array) -> tuple[Float[Array, "*batch d"], Float[Array, "*batch d"]]:
-        """Mean and log std of z."""
+        """Return mean and log standard deviation of z."""
         mean, log_std = jnp.split(self.network(x), 2, axis=-1)
         return mean, jnp.clip(log_std, *LOG_STD)
 
 
 class CategoricalActor(Actor):
-    """a ~ softmax(logits(x)) over the raw actions."""
+    """Categorical distribution over the original actions: a ~ softmax(logits(x))."""
 
     logits: Network
     actions: int = eqx.field(static=True)
@@ -192,7 +221,7 @@ class CategoricalActor(Actor):
         return distributions.categorical_log_prob(self.logits(x), u)
 
     def log_probs(self, x: Array) -> Float[Array, "*batch n"]:
-        """The log-probability of every action."""
+        """Return the log probability of every action."""
         return jax.nn.log_softmax(self.logits(x))
 
     def entropy(self, x: Array) -> Float[Array, ""]:

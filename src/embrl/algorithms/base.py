@@ -31,7 +31,7 @@ class PolicyConfig:
     as in the paper's Algorithm 1, or the embedding of the action that f chose (embedding methods
     only)."""
     bounded: bool = True
-    """Whether the internal policy's mean ends in a tanh, as embeddings lie in (-1, 1)^d."""
+    """End the internal policy's mean in a tanh, as embeddings lie in (-1, 1)^d."""
     inputs: Literal["embedding", "both"] = "embedding"
     """Input of actor and critic where states are embedded vectors: phi(s) alone, as in the paper,
     or also the observation itself, joined as in TD7 (Fujimoto et al. 2023)."""

@@ -1,7 +1,7 @@
-"""Q(x, u) twice over, for points of E and for indices of actions.
+"""Critics of actions: twin Q networks, and the learned model as a scorer.
 
-Two networks that differ by their start value the same actions, and the lower of their values
-counts: a maximum over one critic's errors would be too high (Fujimoto et al. 2018).
+Two networks with different initial weights estimate the same values, and the lower estimate is
+used, as maximising over the errors of one would overestimate values (Fujimoto et al. 2018).
 """
 
 import abc
@@ -27,38 +27,42 @@ A = TypeVar("A", bound=Actor)
 
 
 class TwinCritic(eqx.Module, Generic[A]):
-    """Two action values, for the kind of actor that chooses such actions."""
+    """Twin action values Q(x, u), for one kind of actor."""
 
     networks: Network
-    """JointFeatures networks, stacked on a first axis of every array."""
+    """Both networks, stacked on a first axis of every array."""
 
     @abc.abstractmethod
     def __call__(self, x: Array, u: Array) -> Float[Array, "2 *batch"]:
-        """JointFeatures values of u."""
+        """Return both values of u."""
 
     @abc.abstractmethod
     def expected(
         self, actor: A, x: Array, noise: Array
     ) -> tuple[Float[Array, "*batch"], Float[Array, "*batch"]]:
-        """The lower value of what the actor does in x, and the actor's entropy there: in
-        expectation, or estimated by one draw.
+        """Return the lower value of the actor's actions in x, and its entropy there.
+
+        Both are exact expectations or estimates from one draw.
         """
 
     @abc.abstractmethod
     def scorer(self, x: Array) -> Scorer | None:
-        """The lower value of points of E in states with features x; None if there is no E."""
+        """Return the lower values of points of E in states with features x; None without E."""
 
 
 def soft_value(
     actor: A, critic: TwinCritic[A], x: Array, noise: Array, alpha: Float[Array, ""]
 ) -> tuple[Float[Array, "*batch"], Float[Array, "*batch"]]:
-    """V(x) = E[min Q(x, u) - alpha log pi(u|x)] (Haarnoja et al. 2018, eq. 3), and the entropy."""
+    """Return the soft value of states, and the actor's entropy there.
+
+    V(x) = E[min Q(x, u) - alpha log pi(u | x)] (Haarnoja et al. 2018, eq. 3).
+    """
     value, entropy = critic.expected(actor, x, noise)
     return value + alpha * entropy, entropy
 
 
 class PointCritic(TwinCritic[SquashedGaussianActor]):
-    """Q(x, e)."""
+    """Twin values Q(x, e) of points of E."""
 
     def __init__(self, inputs: Features, d: int, hidden: Sequence[int], *, key: Key) -> None:
         self.networks = _twins(inputs, hidden, 1, beside=d, key=key)
@@ -69,7 +73,7 @@ class PointCritic(TwinCritic[SquashedGaussianActor]):
     def expected(
         self, actor: SquashedGaussianActor, x: Array, noise: Float[Array, "*batch d"]
     ) -> tuple[Float[Array, "*batch"], Float[Array, "*batch"]]:
-        """Estimated by one draw, through which the value's slope reaches the actor."""
+        """Return estimates from one draw, through which the gradient reaches the actor."""
         e, log_prob = actor.act_and_log_prob(x, noise)
         return _lower(self(x, e)), -log_prob
 
@@ -78,7 +82,7 @@ class PointCritic(TwinCritic[SquashedGaussianActor]):
 
 
 class IndexCritic(TwinCritic[CategoricalActor]):
-    """Q(x, .) of all original actions at once."""
+    """Twin values Q(x, .) of all original actions at once."""
 
     def __init__(self, inputs: Features, n: int, hidden: Sequence[int], *, key: Key) -> None:
         self.networks = _twins(inputs, hidden, n, key=key)
@@ -92,7 +96,7 @@ class IndexCritic(TwinCritic[CategoricalActor]):
     def expected(
         self, actor: CategoricalActor, x: Array, noise: Array
     ) -> tuple[Float[Array, "*batch"], Float[Array, "*batch"]]:
-        """The exact expectation over all actions (Christodoulou 2019)."""
+        """Return the exact expectations over all actions (Christodoulou 2019)."""
         del noise
         log_p = actor.log_probs(x)
         p = jnp.exp(log_p)
@@ -121,8 +125,8 @@ def _twins(
 class ModelScorer(eqx.Module):
     """Scores of candidates by the mean outcome R(s') of the next step: s' ~ T(. | phi(s), e).
 
-    It looks no further ahead, and it learns from every transition, whatever the action: where
-    rewards of single actions drown in noise, a critic has nothing to go by.
+    It looks one step ahead only, but it learns from every transition, whatever the action: where
+    the effect of single actions on returns is lost in noise, a critic learns nothing of it.
     """
 
     T: TransitionModel
@@ -143,7 +147,7 @@ class ModelScorer(eqx.Module):
             embedding: with the objectives `forward` and `outcome`.
             norm: normalisation of X for the policy.
             memory: remembered visits, if there are any.
-            visits: of a state that are looked up at most.
+            visits: maximum number of remembered visits of a state to look up.
         """
         recall = None
         if memory is not None:

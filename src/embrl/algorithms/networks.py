@@ -1,4 +1,4 @@
-"""Networks of actors and critics, by what a policy sees of a state."""
+"""Networks of actors and critics, for each kind of policy input."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -9,37 +9,39 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from embrl.core.errors import EmbrlError
 from embrl.core.nn import MLP, Activation, Linear, mean_one
 from embrl.core.types import Key
 
 
 @dataclasses.dataclass(frozen=True)
 class JointFeatures:
-    """phi(s), and the state's own numbers after it."""
+    """Size of a joint input: phi(s), followed by the observation itself."""
 
     m: int
-    """How many numbers phi(s) has."""
+    """Dimensions of phi(s)."""
     p: int
-    """How many the state has."""
+    """Dimensions of the observation."""
 
 
 Features = int | Sequence[int] | JointFeatures
-"""The length of a vector, the factors of a discrete observation, or both of a state."""
+"""Length of a vector, sizes of the factors of a discrete observation, or a joint input."""
 
 
 class Joined(eqx.Module):
-    """A network of both, as in TD7 (Fujimoto et al. 2023): what stands beside phi(s)
-    goes through a layer of its own, whose outputs are brought to a mean absolute value of 1.
+    """Network of a joint input, as in TD7 (Fujimoto et al. 2023).
 
-    Without it the larger of the two drowns the other, and the action with it: SAC on Ant-v5 learned
-    little beside any m numbers of mean square 1, be they of a random network.
+    The observation, and the action if there is one, pass through a linear layer whose outputs are
+    scaled to a mean absolute value of 1. Without it the larger of the two inputs drowns the other:
+    SAC on Ant-v5 learned little beside any m numbers of mean square 1, even those of a random
+    network.
     """
 
     own: Linear
     beside: Float[Array, "d width"] | None
-    """The same layer's weights of the second input, if there is one."""
+    """Weights of the same layer for a second input, such as an action; None without one."""
     network: MLP
-    """Of phi(s) and of that layer's outputs."""
+    """Layers on top of phi(s) and that layer's outputs."""
     m: int = eqx.field(static=True)
 
     def __init__(
@@ -53,9 +55,16 @@ class Joined(eqx.Module):
         last_scale: float = 1.0,
         key: Key,
     ) -> None:
-        """
-        Arguments:
-            hidden: at least one layer; the first is as wide as the layer before it.
+        """Build the layers.
+
+        Args:
+            inputs: size of the joint input.
+            hidden: at least one hidden layer; the linear layer has the width of the first.
+            outputs: number of outputs.
+            beside: dimensions of the second input; 0: there is none.
+            activation: of the hidden layers.
+            last_scale: scale of the last layer's initial weights.
+            key: random key.
         """
         key_own, key_beside, key_network = jax.random.split(key, 3)
         fan_in, width = inputs.p + beside, hidden[0]
@@ -75,7 +84,7 @@ class Joined(eqx.Module):
 
     @property
     def layers(self) -> tuple:
-        """Those after the first."""
+        """Layers after the linear layer."""
         return self.network.layers
 
     def __call__(
@@ -83,7 +92,8 @@ class Joined(eqx.Module):
     ) -> Float[Array, "*batch outputs"]:
         phi, own = x[..., : self.m], self.own(x[..., self.m :])
         if self.beside is not None:
-            assert beside is not None
+            if beside is None:
+                raise EmbrlError("this network needs a second input, such as an action")
             own = own + beside @ self.beside
         phi = jnp.broadcast_to(phi, (*own.shape[:-1], self.m))
         return self.network(jnp.concatenate([phi, mean_one(own)], axis=-1))
@@ -102,7 +112,7 @@ def network(
     last_scale: float = 1.0,
     key: Key,
 ) -> Network:
-    """Layers of what a policy sees; the rest as `MLP` has it."""
+    """Return a network for a policy input; the arguments are those of `MLP`."""
     kind = Joined if isinstance(inputs, JointFeatures) else MLP
     return kind(
         inputs,  # type: ignore[arg-type]

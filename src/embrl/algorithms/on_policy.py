@@ -35,7 +35,7 @@ State = TypeVar("State")
 Data = TypeVar("Data")
 
 
-class Policy(NamedTuple):
+class StochasticPolicy(NamedTuple):
     """Actor and decoder: the random choices between features and an original action."""
 
     actor: Actor
@@ -54,20 +54,20 @@ class Policy(NamedTuple):
 
 
 class Minibatch(NamedTuple):
-    """Batch as the policy learns from them, with any leading axes."""
+    """Steps as the policy learns from them, with any leading axes."""
 
     x: Array
     u: Array
     action: Array
     advantage: Float[Array, "*batch"]
     before: Float[Array, "*batch"]
-    """Log-probability under the policy that took them."""
+    """Log probability under the policy that took them."""
 
 
 class OnPolicyLearner(NamedTuple):
     """Policy, critic of states and their optimisers."""
 
-    policy: Policy
+    policy: StochasticPolicy
     critic: Network
     policy_optimiser: optax.OptState
     critic_optimiser: optax.OptState
@@ -100,12 +100,11 @@ class ActorCritic(abc.ABC):
     """Learning rate of the actor's log standard deviation, and of f's log temperature where it has
     one (embedding methods only)."""
     scale_by_std: bool = True
-    """Whether actor_lr is the rate for a standard deviation of 1, and falls with it (embedding
-    methods only). Otherwise, as the standard deviation shrinks, steps of the mean become large
-    beside it, and policies collapse."""
+    """Multiply actor_lr by the mean standard deviation (embedding methods only). Otherwise, as the
+    standard deviation shrinks, steps of the mean become large beside it, and policies collapse."""
     ent_coef: float = 0.0
-    """Coefficient of the entropy bonus, in units of normalised advantage per nat. Slightly negative,
-    it narrows policies whose noise neither helps nor harms."""
+    """Coefficient of the entropy bonus, in units of normalised advantage per nat. A slightly
+    negative value narrows policies whose noise neither helps nor harms."""
     min_std: float = 0.0
     """Lower bound of the standard deviation on each axis of E (embedding methods only). A policy
     without noise can neither follow an embedding that is still updated nor leave a dead end."""
@@ -162,11 +161,7 @@ class ActorCritic(abc.ABC):
         *,
         key: Key,
     ) -> OnPolicyLearner:
-        """Before the first update.
-
-        Arguments:
-            features: what the policy sees.
-        """
+        """Return the state before the first update (`Algorithm.start`)."""
         key_actor, key_critic = jax.random.split(key)
         if isinstance(internal, IndexedActions):
             actor: Actor = CategoricalActor(features, internal.n, config.hidden, key=key_actor)
@@ -179,9 +174,11 @@ class ActorCritic(abc.ABC):
                 bounded=config.bounded,
                 key=key_actor,
             )
-        return self.learner(Policy(actor, f), network(features, config.hidden, 1, key=key_critic))
+        return self.learner(
+            StochasticPolicy(actor, f), network(features, config.hidden, 1, key=key_critic)
+        )
 
-    def learner(self, policy: Policy, critic: Network) -> OnPolicyLearner:
+    def learner(self, policy: StochasticPolicy, critic: Network) -> OnPolicyLearner:
         """Return a given policy and critic with new optimisers."""
         return OnPolicyLearner(policy, critic, ADAM.init(policy), ADAM.init(critic))  # type: ignore[arg-type]
 
@@ -210,8 +207,8 @@ class ActorCritic(abc.ABC):
         actor_lr = self.actor_lr * (policy.actor.width() if self.scale_by_std else 1.0)
 
         def improve_policy(
-            state: tuple[Policy, optax.OptState, Array], part: Minibatch
-        ) -> tuple[tuple[Policy, optax.OptState, Array], Metrics]:
+            state: tuple[StochasticPolicy, optax.OptState, Array], part: Minibatch
+        ) -> tuple[tuple[StochasticPolicy, optax.OptState, Array], Metrics]:
             policy, optimiser, going = state
             (loss, metrics), gradient = eqx.filter_value_and_grad(self.policy_loss, has_aux=True)(
                 policy, table, part, allowed
@@ -283,7 +280,7 @@ class ActorCritic(abc.ABC):
 
     def policy_loss(
         self,
-        policy: Policy,
+        policy: StochasticPolicy,
         table: ActionTable,
         minibatch: Minibatch,
         allowed: Bool[Array, " n"] | None = None,

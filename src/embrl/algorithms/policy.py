@@ -10,14 +10,33 @@ import jax
 from jaxtyping import Array, Bool
 
 from embrl.algorithms.actors import Actor
-from embrl.algorithms.base import ActionTable, PolicyConfig
+from embrl.algorithms.base import (
+    ActionTable,
+    EmbeddedActions,
+    IndexedActions,
+    InternalSpace,
+    PolicyConfig,
+)
 from embrl.algorithms.networks import Features, JointFeatures
 from embrl.core.errors import EmbrlError
-from embrl.core.scaling import RunningStats
+from embrl.core.scaling import RawBox, RunningStats
+from embrl.core.spaces import action_count, is_continuous
 from embrl.core.types import Key, Observation
+from embrl.data.rollout import random_actions
 from embrl.decoding.base import Decoder, Scorer
-from embrl.embedding.encoders import Norm, RawStates, StandardisedEncoder, StateEncoder, WithState
+from embrl.decoding.continuous import Identity, Rescaled
+from embrl.embedding.encoders import (
+    ContinuousActions,
+    Norm,
+    RawStates,
+    StandardisedEncoder,
+    StateEncoder,
+    WithState,
+)
 from embrl.embedding.model import JointEmbedding
+
+UNIT_SAMPLE = 2**12
+"""Random actions that show how wide actions lie in E."""
 
 
 class Scoring(Protocol):
@@ -146,3 +165,38 @@ class PolicyInput:
 
     def _sees_both(self, embedding: JointEmbedding) -> bool:
         return self.policy.inputs == "both" and isinstance(embedding.phi, StateEncoder)
+
+
+def original_actions(action_space: gymnasium.Space) -> tuple[InternalSpace, Decoder]:
+    """Return the internal space and the decoder of a policy without an action embedding."""
+    if not is_continuous(action_space):
+        return IndexedActions(action_count(action_space)), Identity()
+    raw = RawBox(action_space, scaled=True)
+    return EmbeddedActions(raw.features), Rescaled(raw)
+
+
+def embedded_actions(
+    policy: PolicyConfig,
+    d: int,
+    action_space: gymnasium.Space,
+    embedding: JointEmbedding,
+    key: Key,
+) -> EmbeddedActions:
+    """Return the internal space of a policy in an action embedding.
+
+    Args:
+        policy: settings of the policy.
+        d: dimensions of E.
+        action_space: the original actions.
+        embedding: the embedding.
+        key: random key of a sample of actions, which shows how wide they lie in E.
+
+    Raises:
+        EmbrlError: `policy.std_unit` is action, and actions are discrete.
+    """
+    if policy.std_unit == "embedding":
+        return EmbeddedActions(d)
+    if not isinstance(embedding.g, ContinuousActions):
+        raise EmbrlError("policy.std_unit action needs continuous actions; choose embedding")
+    sample = random_actions(action_space, key, (UNIT_SAMPLE,))
+    return EmbeddedActions(d, embedding.g.shrinkage(sample))

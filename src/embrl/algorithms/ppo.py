@@ -8,23 +8,24 @@ from jaxtyping import Array, Bool, Float
 from embrl.algorithms.on_policy import ActorCritic, Metrics
 
 TOLERANCE = 1.5
-"""How many times the target of the divergence a step may find; Stable-Baselines3's and Spinning
-Up's number."""
+"""Multiple of target_kl at which the actor stops, as in Stable-Baselines3 and Spinning Up."""
 
 
 @dataclasses.dataclass(frozen=True)
 class PPO(ActorCritic):
-    """PPO with a clipped ratio (Schulman et al. 2017, eq. 7): more steps on each epoch than VPG
-    takes, but none that gains by going far from the policy that took the samples.
+    """PPO with a clipped probability ratio (Schulman et al. 2017, eq. 7).
+
+    It takes more gradient steps on each rollout than VPG, but gains nothing by moving far from the
+    policy that collected it.
     """
 
     update_epochs: int = 10
     """Epochs of the actor on each rollout."""
     clip_range: float = 0.2
-    """Distance of the probability ratio from 1 beyond which a step gains nothing more."""
+    """Distance of the probability ratio from 1 beyond which it is clipped."""
     target_kl: float = 0.0
-    """The actor rests until the next epoch once it has diverged this far, and by half as much
-    again, from the policy that took the samples, in nats; 0 is no limit."""
+    """Divergence from the policy that collected the rollout, in nats: the actor stops until the
+    next rollout once it exceeds 1.5 times this. 0: no limit."""
 
     def surrogate(
         self,
@@ -32,10 +33,10 @@ class PPO(ActorCritic):
         before: Float[Array, "*batch"],
         advantage: Float[Array, "*batch"],
     ) -> tuple[Float[Array, ""], Metrics]:
-        """- mean of min(r A, clip(r, 1 - clip, 1 + clip) A), with r = pi(a|s) / pi_before(a|s).
+        """Return - mean of min(r A, clip(r, 1 - c, 1 + c) A), with r = pi(a|s) / pi_before(a|s).
 
-        Metrics are an estimate of the divergence KL(before, now) that is never negative
-        (Schulman 2020: r - 1 - log r), and the share of samples whose ratio is clipped.
+        Metrics are a non-negative estimate of KL(before, now) (Schulman 2020: r - 1 - log r), and
+        the fraction of steps whose ratio is clipped.
         """
         log_ratio = log_prob - before
         ratio = jnp.exp(log_ratio)
@@ -47,6 +48,6 @@ class PPO(ActorCritic):
         }
 
     def goes_on(self, metrics: Metrics) -> Bool[Array, ""]:
-        """As long as the divergence is within its limit, if it has one."""
+        """Return whether the divergence is within its limit, if there is one."""
         limit = jnp.where(jnp.asarray(self.target_kl) > 0.0, TOLERANCE * self.target_kl, jnp.inf)
         return metrics["kl"] <= limit

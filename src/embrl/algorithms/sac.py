@@ -25,7 +25,7 @@ Metrics = dict[str, Float[Array, ""]]
 
 
 class SACLearner(NamedTuple):
-    """Actor, twin critics, their slow copies, the temperature, and optimisers."""
+    """Actor, twin critics, their target networks, the temperature, and optimisers."""
 
     actor: Actor
     f: Decoder
@@ -38,39 +38,40 @@ class SACLearner(NamedTuple):
     alpha_optimiser: optax.OptState
 
     def scorer(self, x: Array, observation: Observation | None = None) -> Scorer | None:
-        """The lower of the twins' values of points of E; None if there is no E."""
+        """Return the lower values of points of E in states with features x; None without E."""
         del observation
         return self.critic.scorer(x)
 
 
 @dataclasses.dataclass(frozen=True)
 class SAC:
-    """Soft actor-critic (Haarnoja et al. 2018, twin critics and a temperature that may be learned;
-    Christodoulou 2019 where actions are indices).
+    """Soft actor-critic, with twin critics and an optionally learned temperature.
+
+    As in Haarnoja et al. (2018); Christodoulou (2019) where actions are indices.
     """
 
     off_policy: ClassVar[bool] = True
     untraced: ClassVar[frozenset[str]] = frozenset({"updates_per_step"})
 
     actor_lr: float = 1e-3
-    """Adam's learning rate of the actor."""
+    """Learning rate of the actor (Adam)."""
     critic_lr: float = 1e-3
-    """Adam's learning rate of the critics."""
+    """Learning rate of the critics (Adam)."""
     alpha: float = 0.1
-    """What a nat of entropy is worth, in units of reward; the first value, if it is learned."""
+    """Temperature: reward for a nat of entropy. If it is learned, its initial value."""
     alpha_lr: float = 0.0
-    """Adam's learning rate of log alpha; 0 keeps alpha as it is."""
+    """Learning rate of log alpha (Adam). 0: alpha is constant."""
     target_entropy: float | None = None
-    """Where a learned alpha holds the entropy, in nats; by default -1 for each dimension of E, and
-    without embedding .98 of what choosing at random has."""
+    """Entropy that a learned alpha aims at, in nats. Default: -1 for each dimension of E; without
+    an embedding, 0.98 of the uniform distribution's entropy."""
     gamma: float = 0.99
-    """Discount."""
+    """Discount factor, 0 to 1."""
     tau: float = 0.005
-    """How much of the critics goes into their slow copies at each update."""
+    """Step of the target networks towards the critics at each update, 0 to 1."""
     batch_size: int = 256
-    """Batch in an update."""
+    """Transitions in an update."""
     updates_per_step: float = 1.0
-    """Updates for each new sample (not a rate: it decides how many there are)."""
+    """Updates per environment step of the latest rollout."""
 
     def validate(self, name: str) -> None:
         """Check all settings, which messages call `<name>.<field>`.
@@ -89,11 +90,7 @@ class SAC:
         *,
         key: Key,
     ) -> SACLearner:
-        """Before the first update.
-
-        Arguments:
-            features: what the policy sees.
-        """
+        """Return the state before the first update (`Algorithm.start`)."""
         key_actor, key_critic = jax.random.split(key)
         hidden = config.hidden
         if isinstance(internal, IndexedActions):
@@ -113,10 +110,13 @@ class SAC:
     def learner(
         self, actor: Actor, f: Decoder, critic: TwinCritic[Any], usual_entropy: float
     ) -> SACLearner:
-        """A given actor and critic before their first update.
+        """Return a given actor and critic with new optimisers.
 
-        Arguments:
-            usual_entropy: the target where there is no other.
+        Args:
+            actor: the internal policy.
+            f: the decoder.
+            critic: the critic; the target networks begin as a copy.
+            usual_entropy: target entropy if none is set, in nats.
         """
         log_alpha = jnp.log(jnp.float32(self.alpha))
         return SACLearner(
@@ -136,7 +136,7 @@ class SAC:
     def update(
         self, learner: SACLearner, experience: Experience, key: Key
     ) -> tuple[SACLearner, Metrics]:
-        """`updates_per_step` updates for each sample of the epoch, and their mean metrics."""
+        """Learn from the replay buffer (`Algorithm.update`); metrics are means over all updates."""
 
         def one(learner: SACLearner, key: Key) -> tuple[SACLearner, Metrics]:
             key_draw, key_noise = jax.random.split(key)
@@ -147,7 +147,7 @@ class SAC:
         return learner, {name: values.mean() for name, values in metrics.items()}
 
     def improve(self, learner: SACLearner, steps: Batch, key: Key) -> tuple[SACLearner, Metrics]:
-        """One update: critics, then actor and alpha, then the critics' slow copies."""
+        """Update the critics, then actor and alpha, then the target networks."""
         alpha = jnp.exp(learner.log_alpha)
         noise = learner.actor.noise(key, (2, *steps.reward.shape))
 
@@ -166,8 +166,8 @@ class SAC:
         log_alpha, alpha_optimiser = _step(
             learner.log_alpha, gradient, learner.alpha_optimiser, self.alpha_lr
         )
-        slow = jax.tree.map(
-            lambda slow, now: slow + self.tau * (now - slow), learner.target, critic
+        target_critic = jax.tree.map(
+            lambda old, new: old + self.tau * (new - old), learner.target, critic
         )
         metrics = {
             "actor_loss": by_actor,
@@ -179,7 +179,7 @@ class SAC:
         return learner._replace(
             actor=actor,
             critic=critic,
-            target=slow,
+            target=target_critic,
             log_alpha=log_alpha,
             actor_optimiser=actor_optimiser,
             critic_optimiser=critic_optimiser,
@@ -187,9 +187,9 @@ class SAC:
         ), metrics
 
     def targets(self, learner: SACLearner, steps: Batch, noise: Array) -> Float[Array, "*batch"]:
-        """What Q should be: r + gamma (1 - terminated) V(x'), with V of the slow critics.
+        """Return the targets of Q: r + gamma (1 - terminated) V(x'), with V of the target networks.
 
-        A truncated step has a future like any other.
+        Truncated steps bootstrap as all others do.
         """
         following, _ = soft_value(
             learner.actor, learner.target, steps.next_x, noise, jnp.exp(learner.log_alpha)
@@ -200,14 +200,14 @@ class SAC:
 def critic_loss(
     critic: TwinCritic[Any], steps: Batch, target: Float[Array, "*batch"]
 ) -> Float[Array, ""]:
-    """Half the mean squared error of each of the twins, summed (Haarnoja et al. 2018, eq. 5)."""
+    """Return half the mean squared error, summed over the twins (Haarnoja et al. 2018, eq. 5)."""
     return ((critic(steps.x, steps.u) - target) ** 2).sum() / (2 * target.size)
 
 
 def actor_loss(
     actor: Actor, critic: TwinCritic[Any], x: Array, noise: Array, alpha: Float[Array, ""]
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """- mean of V(x), by the critics as they are; also the mean entropy."""
+    """Return - mean of V(x), by the current critics, and the mean entropy."""
     value, entropy = soft_value(actor, critic, x, noise, alpha)
     return -value.mean(), entropy.mean()
 
@@ -215,8 +215,9 @@ def actor_loss(
 def alpha_loss(
     log_alpha: Float[Array, ""], entropy: Float[Array, ""], target_entropy: Float[Array, ""]
 ) -> Float[Array, ""]:
-    """Alpha falls while there is more entropy than there should be. On its logarithm, as
-    Stable-Baselines3 has it.
+    """Return the loss of log alpha, which makes alpha fall while entropy is above its target.
+
+    It is linear in the logarithm of alpha, as in Stable-Baselines3.
     """
     return log_alpha * (entropy - target_entropy)
 

@@ -9,8 +9,10 @@ from embrl.algorithms.on_policy import ActorCritic, Metrics
 
 @dataclasses.dataclass(frozen=True)
 class VPG(ActorCritic):
-    """Vanilla policy gradient with a learned baseline (Achiam 2018; protocol of Pritz et al. 2021,
-    A.4.2): a few full-batch steps of actor and critic after each rollout.
+    """Vanilla policy gradient with a learned baseline (Achiam 2018).
+
+    It takes a few full-batch gradient steps of actor and critic after each rollout, as in the
+    protocol of Pritz et al. (2021), A.4.2.
     """
 
     def surrogate(

@@ -1,7 +1,7 @@
-"""The settings that Pritz et al. (2021) published: Tables 1 to 7, and the protocol of A.4.2.
+"""Settings as published by Pritz et al. (2021): Tables 1 to 7, and the protocol of A.4.2.
 
-The tables were read from a scan. What could not be read with certainty is marked "unreadable", with
-what is chosen; what the paper does not say at all is marked "not stated".
+The tables were read from a scan. Values that could not be read with certainty are marked
+"unreadable", with the value chosen; what the paper does not state is marked "not stated".
 """
 
 from typing import Any, NamedTuple
@@ -12,13 +12,13 @@ from embrl.envs import EnvConfig
 
 
 class Cell(NamedTuple):
-    """A column of a table: the best point of the paper's grid."""
+    """Column of a table: the best point of the paper's grid search."""
 
     actor_lr: float
     critic_lr: float
     std: float = 1.0
-    """Means nothing without an embedding: there the policy is a softmax over actions. (Table 1 has
-    stds of .8, .6 and .8 for the continuous gridworld all the same; the last is unreadable.)"""
+    """Not used without an embedding, where the policy is a softmax over actions. (Table 1 lists
+    0.8, 0.6 and 0.8 for the continuous gridworld nevertheless; the last is unreadable.)"""
     m: int = 8
     d: int = 2
     hidden: tuple[int, ...] = (64, 64)
@@ -27,7 +27,7 @@ class Cell(NamedTuple):
 
 
 Key = tuple[str, str, int]
-"""Method, algorithm, and the number of actuators (0 where there are none)."""
+"""Method, algorithm, and number of actuators (0 where there are none)."""
 
 GRIDWORLD: dict[Key, Cell] = {
     # Table 1.
@@ -100,32 +100,32 @@ ANT: dict[Key, Cell] = {
 
 
 class Protocol(NamedTuple):
-    """How the paper trains in an environment."""
+    """The paper's training protocol in one environment."""
 
     cells: dict[Key, Cell]
-    samples: int
-    epoch: int
-    lanes: int
-    """Not stated; here, to be fast. Those of 20 steps an episode then have one episode each."""
+    total_timesteps: int
+    steps_per_update: int
+    num_envs: int
+    """Not stated; chosen for speed. If episodes have 20 steps, each plays one per update."""
     evaluate_every: int
-    """Not stated."""
+    """Timesteps between two evaluations: not stated."""
     pretraining: int = 30_000
     fit_steps: int = 500
-    """Gradient steps of pre-training: not stated; about ten passes over the samples."""
+    """Gradient steps of pre-training: not stated; about ten epochs on its transitions."""
     episodes: int = 10
     final_episodes: int = 100
     update_every: int = 0
     step_limit: int | None = None
-    """Of an episode, where it is not the environment's own."""
+    """Maximum steps of an episode, where they differ from the environment's default."""
 
 
 PROTOCOLS: dict[str, Protocol] = {
-    # The paper's 700 epochs would be 1,050,000; its figures end at a million.
+    # The paper's 700 updates would be 1,050,000 timesteps; its figures end at a million.
     "gridworld": Protocol(GRIDWORLD, 1_000_000, 1500, 30, 7500),
     "continuous_gridworld": Protocol(CONTINUOUS_GRIDWORLD, 1_000_000, 1500, 30, 7500),
     "slot_machine": Protocol(SLOT_MACHINE, 500_000, 200, 10, 5000),
-    # 200,000 samples before training on page 18, 50,000 on page 17. Returns lie close together, so
-    # that 10 episodes would say little.
+    # 200,000 timesteps before training on page 18, 50,000 on page 17. Returns lie close together,
+    # so 10 episodes would not tell them apart.
     "recommender": Protocol(
         RECOMMENDER,
         1_000_000,
@@ -138,7 +138,7 @@ PROTOCOLS: dict[str, Protocol] = {
         final_episodes=4000,
         update_every=1,
     ),
-    # Lanes: an epoch has whole episodes of the longest kind.
+    # num_envs: a rollout consists of whole episodes of the maximum length.
     "HalfCheetah-v5": Protocol(HALF_CHEETAH, 1_500_000, 1500, 6, 30_000, step_limit=250),
     "Ant-v5": Protocol(
         ANT,
@@ -156,15 +156,21 @@ PROTOCOLS: dict[str, Protocol] = {
 }
 
 UPDATE = {"gradient_steps": 4, "batch_size": 512, "learning_rate": 0.01}
-"""Of a moving embedding: steps and batch are not stated."""
+"""Online updates of the embedding: gradient_steps and batch_size are not stated."""
 
 
 def published(
     environment: str, env: EnvConfig, method: str, algorithm: str
 ) -> tuple[int, dict[str, dict[str, Any]]]:
-    """The budget of samples, and settings by section.
+    """Return the published total timesteps, and settings by section.
 
-    A gridworld has the settings of the nearest number of actuators in the tables.
+    Gridworlds get the settings of the nearest number of actuators in the tables.
+
+    Args:
+        environment: its name.
+        env: its settings.
+        method: a name in `METHODS`.
+        algorithm: a name in `ALGORITHMS`.
 
     Raises:
         EmbrlError: the paper has no such environment, method or algorithm.
@@ -172,7 +178,8 @@ def published(
     protocol = PROTOCOLS.get(environment)
     if protocol is None:
         raise EmbrlError(
-            f"settings paper has {', '.join(PROTOCOLS)}, not {environment}: choose tuned"
+            f"settings paper needs one of {', '.join(PROTOCOLS)}, got {environment}; choose "
+            "settings tuned"
         )
     sizes = sorted({size for _, _, size in protocol.cells})
     actuators = getattr(env, "actuators", 0)
@@ -181,13 +188,13 @@ def published(
     if cell is None:
         known = sorted({f"{there} with {how}" for there, how, _ in protocol.cells})
         raise EmbrlError(
-            f"settings paper has for {environment} the methods {', '.join(known)}, not {method} "
-            f"with {algorithm}: choose tuned"
+            f"settings paper for {environment} needs one of {', '.join(known)}, got {method} with "
+            f"{algorithm}; choose settings tuned"
         )
     settings: dict[str, dict[str, Any]] = {
         "rollout": {
-            "steps_per_update": protocol.epoch,
-            "num_envs": protocol.lanes,
+            "steps_per_update": protocol.steps_per_update,
+            "num_envs": protocol.num_envs,
             "sticky_action_prob": 0.0,
         },
         "evaluation": {
@@ -206,7 +213,7 @@ def published(
     }
     if protocol.update_every and method != "none":
         settings["online"] = {"every": protocol.update_every, **UPDATE}
-    return protocol.samples, settings
+    return protocol.total_timesteps, settings
 
 
 def _hyperparameters(algorithm: str, cell: Cell) -> dict[str, Any]:

@@ -104,8 +104,8 @@ class TransferConfig:
     """both: the embedding unchanged, without pre-training. states: phi unchanged where actions
     differ, with g trained anew. actions: g unchanged where states differ."""
     policy: bool = False
-    """Whether to start from the other run's policy, too. The embedding's other networks (T) are
-    then frozen, so that what is trained anew lies where the policy expects it."""
+    """Start from the other run's policy, too. The embedding's other networks (T) are then
+    frozen, so that what is trained anew lies where the policy expects it."""
     min_std: float = 0.2
     """Lower bound of the initial standard deviation, on each axis of E, of a policy taken over (VPG
     and PPO). Trained policies are often too deterministic to notice that the task has changed."""
@@ -238,7 +238,7 @@ class RunConfig:
 
 
 HYPERPARAMETERS = "hyperparameters"
-"""The one field of `RunConfig` that `config.json` and flags call by another name: the algorithm's."""
+"""Field of `RunConfig` that `config.json` and flags call by the algorithm's name."""
 
 
 def as_json(config: RunConfig) -> dict[str, Any]:

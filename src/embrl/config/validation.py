@@ -1,23 +1,71 @@
 """Validation of how the settings of a run fit together, and to the environment."""
 
+import dataclasses
+from collections.abc import Mapping
+
 import gymnasium
 
 from embrl.config.run import RunConfig
+from embrl.config.schedule import Schedule
+from embrl.config.settings_by_name import point, replaced, validate_vary
 from embrl.core.errors import EmbrlError, SettingError
 from embrl.core.spaces import is_continuous
 from embrl.decoding.base import DECODERS, DEFAULTS, build
 from embrl.embedding.methods import METHODS
+from embrl.embedding.objectives import OBJECTIVES, OwnObjective
 from embrl.envs.environment import named_factor
 
 
+def validate_run(
+    config: RunConfig,
+    observation_space: gymnasium.Space,
+    action_space: gymnasium.Space,
+    custom_objectives: Mapping[str, OwnObjective],
+) -> None:
+    """Check that all settings of a run fit together, at every point of a sweep.
+
+    Args:
+        config: the settings.
+        observation_space: of the environment.
+        action_space: of the environment.
+        custom_objectives: a user's objectives by name.
+
+    Raises:
+        EmbrlError: some do not fit; the message names the setting and the reason.
+    """
+    if config.vary:
+        validate_vary(config)
+        for index in range(config.points):
+            values = point(config, index)
+            alone = replaced(dataclasses.replace(config, vary={}), values)
+            validate_run(alone, observation_space, action_space, custom_objectives)
+    config.validate()
+    validate_embedding(config, observation_space, action_space, custom_objectives)
+    _validate_policy(config, observation_space, action_space)
+    schedule = Schedule(config, custom_objectives)
+    if schedule.num_updates < 1:
+        least = schedule.timesteps(1)
+        raise SettingError(
+            "total_timesteps",
+            f"at least {least} (pre-training and one update)",
+            config.total_timesteps,
+        )
+
+
 def validate_embedding(
-    config: RunConfig, observation_space: gymnasium.Space, action_space: gymnasium.Space
+    config: RunConfig,
+    observation_space: gymnasium.Space,
+    action_space: gymnasium.Space,
+    custom_objectives: Mapping[str, OwnObjective],
 ) -> None:
     """Check the settings that an embedding depends on.
 
     Raises:
         EmbrlError: some do not fit; the message names the setting and the reason.
     """
+    for name in config.objectives:
+        if name not in custom_objectives and name not in OBJECTIVES:
+            raise OBJECTIVES.unknown(name, custom_objectives)
     if config.objectives and not METHODS[config.method].embeds:
         raise EmbrlError(
             f"objectives need an embedding, and method {config.method} has none; choose another "
@@ -45,9 +93,16 @@ def validate_embedding(
             f"0 for method {config.method}, which has no objectives",
             config.online.every,
         )
+    schedule = Schedule(config, custom_objectives)
+    if schedule.horizon > schedule.rollout_length:
+        raise SettingError(
+            "embedding.horizon",
+            f"at most {schedule.rollout_length}, the steps of an environment between two updates",
+            schedule.horizon,
+        )
 
 
-def validate_policy(
+def _validate_policy(
     config: RunConfig, observation_space: gymnasium.Space, action_space: gymnasium.Space
 ) -> None:
     """Check the settings that a policy depends on.

@@ -1,8 +1,8 @@
-"""Multilayer perceptrons whose first layer takes vectors or discrete factors.
+"""Multilayer perceptrons, and distributions of actions as functions of their parameters.
 
-Everything acts on the last axis and lets any leading axes pass. Initial weights are scaled
-normals: an orthogonal initialisation needs LAPACK, which deadlocks inside a vmapped compiled
-program on the CPU.
+The first layer of a network takes a vector or discrete factors. Everything acts on the last axis
+and allows any leading axes. Initial weights are scaled normals: an orthogonal initialisation needs
+LAPACK, which deadlocks inside a vmapped compiled program on the CPU.
 """
 
 import math
@@ -18,27 +18,15 @@ from embrl.core.types import Key
 
 Activation = Callable[[Array], Array]
 
+LOG_TWO_PI = math.log(2 * math.pi)
+QUADRATURE_NODES = 32
+"""Nodes of the Gauss-Hermite quadrature for the entropy of squashed Gaussians."""
 
-def orthonormal_rows(key: Key, rows: int, columns: int) -> Float[Array, "rows columns"]:
-    """Random rows of length 1 at right angles to each other, as far as there is room for that.
-
-    By Gram and Schmidt: a QR would need LAPACK.
-    """
-    made: list[Array] = []
-    for row in jax.random.normal(key, (rows, columns)):
-        for other in made[: columns - 1]:
-            row = row - (row @ other) * other
-        made.append(row / jnp.linalg.norm(row))
-    return jnp.stack(made)
-
-
-def mean_one(x: Float[Array, "*batch k"]) -> Float[Array, "*batch k"]:
-    """Divides x by the mean of its absolute values (TD7's AvgL1Norm)."""
-    return x / jnp.maximum(jnp.abs(x).mean(-1, keepdims=True), 1e-8)
+# Networks
 
 
 class Linear(eqx.Module):
-    """`x W + b`."""
+    """Linear layer, `x W + b`."""
 
     weight: Float[Array, "inputs outputs"]
     bias: Float[Array, " outputs"]
@@ -52,9 +40,9 @@ class Linear(eqx.Module):
 
 
 class FactorLinear(eqx.Module):
-    """A linear layer on the one-hot of every factor, without ever building a one-hot.
+    """Linear layer on the concatenated one-hot vectors of discrete factors.
 
-    The rows of the factors' values are looked up and summed.
+    No one-hot vector is built: the rows of the factors' values are looked up and summed.
     """
 
     table: Float[Array, "values outputs"]
@@ -65,7 +53,7 @@ class FactorLinear(eqx.Module):
         self, factors: Sequence[int], outputs: int, *, scale: float = 1.0, key: Key
     ) -> None:
         self.factors = tuple(factors)
-        # A one-hot per factor: the number of inputs that are on is the fan-in.
+        # The fan-in is the number of inputs that are 1: one for each factor.
         deviation = scale / np.sqrt(len(self.factors))
         self.table = deviation * jax.random.normal(key, (sum(self.factors), outputs))
         self.bias = jnp.zeros(outputs)
@@ -76,11 +64,11 @@ class FactorLinear(eqx.Module):
 
 
 class MLP(eqx.Module):
-    """Layers with an activation between them, none after the last."""
+    """Multilayer perceptron: an activation between the layers, none after the last."""
 
     layers: tuple[Linear | FactorLinear, ...]
     beside: Float[Array, "d outputs"] | None
-    """The first layer's weights of the second input, if there is one."""
+    """First layer's weights of the second input, if there is one."""
     activation: Activation = eqx.field(static=True)
 
     def __init__(
@@ -95,19 +83,26 @@ class MLP(eqx.Module):
         last_scale: float = 1.0,
         key: Key,
     ) -> None:
-        """
-        Arguments:
-            inputs: the length of a vector, or the factors of a discrete observation.
-            beside: the length of a second vector that goes in beside it; 0 where there is none.
+        """Create a network with random weights.
+
+        Args:
+            inputs: length of the input vector, or sizes of the factors of a discrete observation.
+            hidden: widths of the hidden layers.
+            outputs: length of the output vector.
+            beside: length of a second input vector, concatenated to the first; 0: none.
+            activation: function between the layers.
+            first_scale: factor on the first layer's initial weights.
+            last_scale: factor on the last layer's initial weights.
+            key: random key.
         """
         widths = (*hidden, outputs)
         keys = jax.random.split(key, len(widths))
         self.beside = None
         if beside:
-            # The two share one fan-in, as if they were one vector.
-            on = inputs if isinstance(inputs, int) else len(inputs)
-            first_scale *= float(np.sqrt(on / (on + beside)))
-            scale = first_scale * (last_scale if not hidden else 1.0) / np.sqrt(on)
+            # Both inputs share one fan-in, as if they were one vector.
+            fan_in = inputs if isinstance(inputs, int) else len(inputs)
+            first_scale *= float(np.sqrt(fan_in / (fan_in + beside)))
+            scale = first_scale * (last_scale if not hidden else 1.0) / np.sqrt(fan_in)
             self.beside = scale * jax.random.normal(
                 jax.random.fold_in(key, len(widths)), (beside, widths[0])
             )
@@ -125,6 +120,12 @@ class MLP(eqx.Module):
     def __call__(
         self, x: Array, beside: Float[Array, "*#batch d"] | None = None
     ) -> Float[Array, "*batch outputs"]:
+        """Return the outputs.
+
+        Args:
+            x: float32 `[..., inputs]`, or int32 `[..., k]`.
+            beside: the second input, if the network has one.
+        """
         x = self.layers[0](x)
         if self.beside is not None:
             assert beside is not None
@@ -134,38 +135,51 @@ class MLP(eqx.Module):
         return x
 
 
-# DOC Distributions of actions, as pure functions of their parameters.
+def orthonormal_rows(key: Key, rows: int, columns: int) -> Float[Array, "rows columns"]:
+    """Return random unit vectors, orthogonal as far as the dimension allows.
+
+    By the Gram-Schmidt process: a QR decomposition would need LAPACK.
+    """
+    made: list[Array] = []
+    for row in jax.random.normal(key, (rows, columns)):
+        for other in made[: columns - 1]:
+            row = row - (row @ other) * other
+        made.append(row / jnp.linalg.norm(row))
+    return jnp.stack(made)
 
 
-LOG_TWO_PI = math.log(2 * math.pi)
-NODES = 32
-"""Of the quadrature."""
+def mean_one(x: Float[Array, "*batch k"]) -> Float[Array, "*batch k"]:
+    """Return x divided by the mean of its absolute values (AvgL1Norm, Fujimoto et al. 2023)."""
+    return x / jnp.maximum(jnp.abs(x).mean(-1, keepdims=True), 1e-8)
+
+
+# Distributions
 
 
 def gaussian_log_prob(
     mean: Float[Array, "*batch d"], log_std: Float[Array, "*#batch d"], e: Float[Array, "*batch d"]
 ) -> Float[Array, "*batch"]:
-    """The log density at e of N(mean, diag(std^2))."""
+    """Return the log density of N(mean, diag(std^2)) at e."""
     z = (e - mean) * jnp.exp(-log_std)
     return -0.5 * (z**2).sum(-1) - log_std.sum(-1) - 0.5 * mean.shape[-1] * LOG_TWO_PI
 
 
 def gaussian_entropy(log_std: Float[Array, "*batch d"]) -> Float[Array, "*batch"]:
-    """Entropy in nats."""
+    """Return the entropy of a diagonal Gaussian in nats."""
     return (log_std + 0.5 * (1.0 + LOG_TWO_PI)).sum(-1)
 
 
 def log_tanh_slope(z: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """log(1 - tanh(z)^2), also where tanh(z) rounds to 1."""
+    """Return `log(1 - tanh(z)^2)`, exact even where tanh(z) rounds to 1."""
     return 2.0 * (math.log(2.0) - z - jax.nn.softplus(-2.0 * z))
 
 
 def squashed_gaussian_log_prob(
     mean: Float[Array, "*batch d"], log_std: Float[Array, "*#batch d"], z: Float[Array, "*batch d"]
 ) -> Float[Array, "*batch"]:
-    """The log density at tanh(z) of the tanh of N(mean, diag(std^2)) (Haarnoja et al. 2018, C).
+    """Return the log density of a squashed Gaussian at tanh(z) (Haarnoja et al. 2018, appendix C).
 
-    It takes z, because near the border tanh(z) has lost it.
+    The argument is z, which cannot be recovered from tanh(z) near the border.
     """
     return gaussian_log_prob(mean, log_std, z) - log_tanh_slope(z).sum(-1)
 
@@ -173,10 +187,12 @@ def squashed_gaussian_log_prob(
 def squashed_gaussian_entropy(
     mean: Float[Array, "*batch d"], log_std: Float[Array, "*batch d"]
 ) -> Float[Array, "*batch"]:
-    """Entropy in nats of the tanh of N(mean, diag(std^2)): the Gaussian's, plus the expected
-    logarithm of tanh's slope, by Gauss and Hermite's quadrature.
+    """Return the entropy in nats of the tanh of N(mean, diag(std^2)).
+
+    It is the Gaussian's, plus the expected logarithm of the slope of tanh, which is computed by
+    Gauss-Hermite quadrature.
     """
-    nodes, weights = np.polynomial.hermite_e.hermegauss(NODES)
+    nodes, weights = np.polynomial.hermite_e.hermegauss(QUADRATURE_NODES)
     z = mean[..., None] + jnp.exp(log_std)[..., None] * jnp.asarray(nodes, mean.dtype)
     slope = log_tanh_slope(z) @ jnp.asarray(weights / weights.sum(), mean.dtype)
     return gaussian_entropy(log_std) + slope.sum(-1)
@@ -185,7 +201,10 @@ def squashed_gaussian_entropy(
 def categorical_log_prob(
     logits: Float[Array, "*batch n"], action: Int[Array, "*batch"]
 ) -> Float[Array, "*batch"]:
-    """The log of softmax(logits)[action]; its gradient needs no scatter, slow on the CPU."""
+    """Return `log softmax(logits)[action]`.
+
+    Its gradient needs no scatter, which is slow on the CPU.
+    """
     chosen = action[..., None] == jnp.arange(logits.shape[-1], dtype=action.dtype)
     # Not `chosen * logits`: masked logits are -inf, and 0 * -inf is NaN.
     picked = jnp.where(chosen, logits, 0.0).sum(-1)
@@ -193,10 +212,10 @@ def categorical_log_prob(
 
 
 def categorical_entropy(logits: Float[Array, "*batch n"]) -> Float[Array, "*batch"]:
-    """Entropy in nats; actions with logit -inf count as impossible."""
+    """Return the entropy of softmax(logits) in nats; actions with logit -inf are impossible."""
     log_p = jax.nn.log_softmax(logits)
     possible = log_p > -jnp.inf
-    # Replaced before it is used, not after: a gradient through -inf is NaN even where unused.
+    # Replaced before its use, not after: a gradient through -inf is NaN even where it is unused.
     log_p = jnp.where(possible, log_p, 0.0)
     return -jnp.where(possible, jnp.exp(log_p) * log_p, 0.0).sum(-1)
 
@@ -204,10 +223,15 @@ def categorical_entropy(logits: Float[Array, "*batch n"]) -> Float[Array, "*batc
 def categorical_sample(
     logits: Float[Array, "*batch n"], uniform: Float[Array, "*batch"]
 ) -> Int[Array, "*batch"]:
-    """The action at which the cumulative probability passes `uniform` in [0, 1).
+    """Sample actions from softmax(logits) by inverting its cumulative distribution.
 
-    One uniform number a draw where Gumbel's way takes n. The sums go over blocks of about sqrt(n)
-    actions and then inside one block, because a running sum over all n is slow on the CPU.
+    A sample needs one uniform number where the Gumbel trick needs n. The sums go over blocks of
+    about sqrt(n) actions, and then inside one block, because a running sum over all n is slow on
+    the CPU.
+
+    Args:
+        logits: unnormalised log probabilities; -inf for impossible actions.
+        uniform: uniform random numbers in [0, 1).
     """
     n = logits.shape[-1]
     width = math.isqrt(n - 1) + 1
@@ -215,17 +239,17 @@ def categorical_sample(
     padding = [(0, 0)] * (weights.ndim - 1) + [(0, width * width - n)]
     blocks = jnp.pad(weights, padding).reshape(*weights.shape[:-1], width, width)
     sums = blocks.sum(-1)
-    block, rest = _pass(sums, uniform * sums.sum(-1))
+    block, rest = _locate(sums, uniform * sums.sum(-1))
     inside = jnp.take_along_axis(blocks, block[..., None, None], axis=-2)[..., 0, :]
-    index, _ = _pass(inside, rest)
+    index, _ = _locate(inside, rest)
     return block * width + index
 
 
-def _pass(weights: Array, target: Array) -> tuple[Array, Array]:
-    """First index whose running sum exceeds target, and what of target is left inside it."""
+def _locate(weights: Array, target: Array) -> tuple[Array, Array]:
+    """Return the first index whose running sum exceeds target, and the rest of target in it."""
     running = jnp.cumsum(weights, axis=-1)
     passed = running <= target[..., None]
-    # Rounding can leave target at or beyond the whole sum: then the last possible entry stands.
+    # Rounding can leave target at or beyond the whole sum: then the last possible entry is chosen.
     positions = jnp.arange(weights.shape[-1], dtype=jnp.int32)
     last = jnp.where(weights > 0.0, positions, 0).max(-1)
     index = jnp.minimum(passed.sum(-1, dtype=jnp.int32), last)

@@ -1,7 +1,7 @@
-"""Gymnasium's spaces, reduced to what encoders and prediction heads need to know.
+"""Gymnasium's spaces: their sizes and bounds, checks of values, and their form in JSON.
 
-Observations are discrete (`Discrete`, `MultiDiscrete`: int32 indices) or continuous (a `Box` of one
-dimension: float32).
+Observations are discrete (`Discrete` or `MultiDiscrete`: int32 indices) or continuous (a `Box` with
+one axis: float32).
 """
 
 import math
@@ -12,96 +12,107 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import ArrayLike
 
-from embrl.core.errors import EmbrlError
+from embrl.core.errors import EmbrlError, SettingError
 
 LARGEST = float(np.finfo(np.float32).max)
+"""The largest float32."""
 
 
 def is_continuous(space: spaces.Space) -> bool:
-    """Whether observations are numbers (`Box`), not indices."""
+    """Return whether values of the space are continuous (`Box`), not indices."""
     return isinstance(space, spaces.Box)
 
 
 def factors(space: spaces.Space) -> tuple[int, ...]:
-    """How many values each factor of a discrete space has.
+    """Return the number of values of each factor of a discrete space.
 
     `Discrete(1600)` has one factor, `MultiDiscrete([835, 835])` two.
 
     Raises:
-        EmbrlError: the space is of another kind, or does not count from 0.
+        EmbrlError: the space is of another kind, or does not start at 0.
     """
     match space:
         case spaces.Discrete():
             if int(space.start) != 0:
-                raise EmbrlError(f"{space}: discrete spaces must start at 0, not {space.start}")
+                raise SettingError("start of a Discrete space", "0", f"{space.start} in {space}")
             return (int(space.n),)
         case spaces.MultiDiscrete() if space.nvec.ndim == 1 and not space.start.any():
             return tuple(int(n) for n in space.nvec)
         case spaces.Box():
-            raise EmbrlError(
-                f"{space} has no factors: here observations must be Discrete or "
-                "(one-dimensional) MultiDiscrete"
+            raise SettingError(
+                "observation space", "Discrete or one-dimensional MultiDiscrete here", space
             )
         case _:
-            raise EmbrlError(
-                f"{space}: observations must be Discrete, (one-dimensional) MultiDiscrete or a "
-                "(one-dimensional) Box"
+            raise SettingError(
+                "observation space",
+                "Discrete or MultiDiscrete, starting at 0, or Box, with one axis at most",
+                space,
             )
 
 
 def dimensions(space: spaces.Space) -> int:
-    """The length of the observations of a `Box`.
+    """Return the number of coordinates of a `Box`.
 
     Raises:
-        EmbrlError: the space is of another kind, has more or fewer axes than one, holds whole
-            numbers, or leaves a coordinate no room to vary.
+        EmbrlError: the space is of another kind, does not have exactly one axis, holds integers,
+            or leaves a coordinate no room to vary.
     """
     return len(bounds(space)[0])
 
 
 def bounds(space: spaces.Space) -> tuple[np.ndarray, np.ndarray]:
-    """The lowest and the highest observation of a `Box`, float32 `[p]` each; infinite where there
-    is no bound, or one beyond float32.
+    """Return the lower and upper bounds of a `Box`.
+
+    Returns:
+        Two float32 arrays `[p]`, infinite where there is no bound, or one beyond float32.
 
     Raises:
         EmbrlError: as `dimensions`.
     """
     if not isinstance(space, spaces.Box):
-        raise EmbrlError(f"{space} is no Box: its observations must be a vector of numbers here")
+        raise SettingError("observation space", "a Box here", space)
     if len(space.shape) != 1 or not space.shape[0] or space.dtype.kind != "f":
-        raise EmbrlError(f"{space}: a Box of observations must have one axis, of floats")
+        raise SettingError("shape of a Box", "one axis, of floats", space)
     with np.errstate(over="ignore"):  # beyond float32 is infinite
         low, high = space.low.astype(np.float32), space.high.astype(np.float32)
     if not (low < high).all():
         at = int(np.argmin(low < high))
-        raise EmbrlError(
-            f"{space}: coordinate {at} ranges from {low[at]} to {high[at]}: observations must "
-            "have bounds, if any, the lower one below the upper"
+        raise SettingError(
+            f"lower bound of coordinate {at}",
+            f"below its upper bound {high[at]}",
+            f"{low[at]} in {space}",
         )
     return low, high
 
 
 def action_count(space: spaces.Space) -> int:
-    """The number of actions of a `Discrete` space.
+    """Return the number of actions of a `Discrete` space.
 
     Raises:
         EmbrlError: the space is of another kind.
     """
     if not isinstance(space, spaces.Discrete) or int(space.start) != 0:
-        raise EmbrlError(f"{space}: actions must be Discrete, counted from 0")
+        raise SettingError("action space", "Discrete, starting at 0", space)
     return int(space.n)
 
 
 def state_count(space: spaces.Space) -> int | None:
-    """The number of states of a discrete observation space, which is the product of its factors;
+    """Return the number of states of an observation space: the product of its factors.
+
     None for a `Box`.
     """
     return None if is_continuous(space) else math.prod(factors(space))
 
 
 def check_observation(space: spaces.Space, observation: ArrayLike) -> np.ndarray:
-    """Observations with any number of leading axes: int32 for a discrete space, float32 for a
-    `Box`.
+    """Check observations.
+
+    Args:
+        space: the observation space.
+        observation: observations with any number of leading axes.
+
+    Returns:
+        The observations as int32 for a discrete space, float32 for a `Box`.
 
     Raises:
         EmbrlError: the shape does not fit or a value is out of range; the message says which.
@@ -111,7 +122,14 @@ def check_observation(space: spaces.Space, observation: ArrayLike) -> np.ndarray
 
 
 def check_action(space: spaces.Space, action: ArrayLike) -> np.ndarray:
-    """Actions with any number of leading axes: int32 `[...]` or float32 `[..., p]`.
+    """Check actions.
+
+    Args:
+        space: the action space.
+        action: actions with any number of leading axes.
+
+    Returns:
+        The actions as int32 `[...]` or float32 `[..., p]`.
 
     Raises:
         EmbrlError: the shape does not fit or a value is out of range; the message says which.
@@ -121,9 +139,9 @@ def check_action(space: spaces.Space, action: ArrayLike) -> np.ndarray:
         wanted = f"numbers [..., {dimensions(space)}]"
         fits = values.dtype.kind in "iuf" and values.shape[-1:] == (dimensions(space),)
     else:
-        wanted, fits = "whole numbers", values.dtype.kind in "iu"
+        wanted, fits = "integers", values.dtype.kind in "iu"
     if not fits:
-        raise EmbrlError(f"actions of {space} are {wanted}, not {values.dtype}{list(values.shape)}")
+        raise SettingError(f"actions of {space}", wanted, f"{values.dtype}{list(values.shape)}")
     try:
         return check_observation(space, values)
     except EmbrlError as error:
@@ -133,34 +151,40 @@ def check_action(space: spaces.Space, action: ArrayLike) -> np.ndarray:
 def check_mask(
     space: spaces.Space, mask: ArrayLike, allowed: ArrayLike | None = None
 ) -> np.ndarray:
-    """Which actions may be chosen, bool `[..., n]`, as it is.
+    """Check a mask of the actions that may be chosen.
 
-    Arguments:
-        space: of the actions.
-        allowed: which may be chosen at all, bool `[n]`; None: all of them.
+    Args:
+        space: the action space.
+        mask: bool `[..., n]`.
+        allowed: bool `[n]`, the actions that are not excluded; None: all of them.
+
+    Returns:
+        The mask, unchanged.
 
     Raises:
-        EmbrlError: actions are numbers, or the mask has another form or leaves nothing.
+        EmbrlError: actions are continuous, or the mask has another form or allows no action.
     """
     if is_continuous(space):
-        raise EmbrlError(
-            f"actions of {space} are numbers, not a list that a mask could pick from: leave the "
-            "mask out"
-        )
+        raise SettingError("mask", "None where actions are continuous", "one", "leave it out")
     choices, count = np.asarray(mask), action_count(space)
     if choices.dtype != bool or choices.shape[-1:] != (count,):
-        raise EmbrlError(
-            f"the mask is {choices.dtype}{list(choices.shape)}: it must be bool[..., {count}]"
-        )
+        raise SettingError("mask", f"bool[..., {count}]", f"{choices.dtype}{list(choices.shape)}")
     left = choices if allowed is None else choices & np.asarray(allowed)
     if not left.any(-1).all():
-        raise EmbrlError("the mask allows no action")
+        raise EmbrlError("mask allows no action; allow at least one")
     return choices
 
 
 def difference(has: spaces.Space, needs: spaces.Space) -> str | None:
-    """Where two spaces differ: which dimension, what it is, and what it would have to be; None if
-    they are the same.
+    """Describe the first difference between two spaces.
+
+    Args:
+        has: the space that there is.
+        needs: the space that is required.
+
+    Returns:
+        The coordinate or factor, its value, and the value that it must have; None if the spaces
+        are the same.
     """
     if has == needs:
         return None
@@ -169,13 +193,13 @@ def difference(has: spaces.Space, needs: spaces.Space) -> str | None:
     if is_continuous(has):
         mine, other = bounds(has), bounds(needs)
         if len(mine[0]) != len(other[0]):
-            return f"it has {len(mine[0])} numbers, and must have {len(other[0])}"
+            return f"it has {len(mine[0])} coordinates, and must have {len(other[0])}"
         differ = (mine[0] != other[0]) | (mine[1] != other[1])
         if not differ.any():
-            return f"it is of {has.dtype}, and must be of {needs.dtype}"
+            return f"it has dtype {has.dtype}, and must have {needs.dtype}"
         at = int(np.argmax(differ))
         return (
-            f"number {at} is {mine[0][at]:g} to {mine[1][at]:g}, and must be "
+            f"coordinate {at} is {mine[0][at]:g} to {mine[1][at]:g}, and must be "
             f"{other[0][at]:g} to {other[1][at]:g}"
         )
     here, there = factors(has), factors(needs)
@@ -187,8 +211,9 @@ def difference(has: spaces.Space, needs: spaces.Space) -> str | None:
 
 
 def to_json(space: spaces.Space) -> dict[str, Any]:
-    """A space of observations (or discrete actions) in plain values; null where a `Box` has no
-    bound, as JSON has no infinity.
+    """Return an observation or action space as plain values.
+
+    A missing bound of a `Box` is null, as JSON has no infinity.
     """
     if is_continuous(space):
         low, high = bounds(space)
@@ -198,10 +223,14 @@ def to_json(space: spaces.Space) -> dict[str, Any]:
 
 
 def from_json(value: dict[str, Any], where: str | Path) -> spaces.Space:
-    """The space that `to_json` wrote into the file `where`; a `Box` comes back as float32.
+    """Return the space that `to_json` wrote; a `Box` is read back as float32.
+
+    Args:
+        value: the plain values.
+        where: their file, for messages.
 
     Raises:
-        EmbrlError: it says something else.
+        EmbrlError: the values describe no such space.
     """
     match value:
         case {"kind": "Discrete", "sizes": [int(n)]} if n > 0:
@@ -220,21 +249,24 @@ def from_json(value: dict[str, Any], where: str | Path) -> spaces.Space:
         ):
             return spaces.Box(_bounds(low, -math.inf), _bounds(high, math.inf))
         case _:
-            raise EmbrlError(f"{where} describes no space that is known here: {value}")
+            raise EmbrlError(f"{where} describes no known space: {value}")
 
 
 def _finite(values: np.ndarray) -> list[float | None]:
+    """Return bounds as plain values, None for infinite ones."""
     return [value if math.isfinite(value) else None for value in values.tolist()]
 
 
 def _bounds(values: list[float | None], otherwise: float) -> np.ndarray:
+    """Return the bounds that `_finite` wrote."""
     return np.array([otherwise if value is None else value for value in values], np.float32)
 
 
 def _check_indices(space: spaces.Space, values: np.ndarray) -> np.ndarray:
+    """Check values of a discrete space, and return them as int32."""
     sizes = factors(space)
     if values.dtype.kind not in "iu":
-        raise EmbrlError(f"observations of {space} are whole numbers, not {values.dtype}")
+        raise SettingError(f"observations of {space}", "integers", values.dtype)
     if isinstance(space, spaces.MultiDiscrete):
         _check_last_axis(space, values, len(sizes))
     top = sizes[0] if isinstance(space, spaces.Discrete) else np.array(sizes)
@@ -243,27 +275,29 @@ def _check_indices(space: spaces.Space, values: np.ndarray) -> np.ndarray:
 
 
 def _check_numbers(space: spaces.Space, values: np.ndarray) -> np.ndarray:
+    """Check values of a `Box`, and return them as float32."""
     low, high = bounds(space)
     if values.dtype.kind not in "iuf":
-        raise EmbrlError(f"observations of {space} are numbers, not {values.dtype}")
+        raise SettingError(f"observations of {space}", "numbers", values.dtype)
     _check_last_axis(space, values, len(low))
-    # Compared in float32, as rounding may move a value across a bound that is not rounded too.
+    # Compared in float32: rounding may move a value across a bound that is not rounded, too.
     with np.errstate(over="ignore"):
         rounded = values.astype(np.float32)
     fits = (low <= rounded) & (rounded <= high) & np.isfinite(rounded)
-    _refuse(space, values, ~fits)  # and so NaN
+    _refuse(space, values, ~fits)  # NaN fits nowhere
     return rounded
 
 
 def _check_last_axis(space: spaces.Space, values: np.ndarray, length: int) -> None:
+    """Check the length of the last axis."""
     if values.shape[-1:] != (length,):
-        raise EmbrlError(
-            f"observations of {space} end in an axis of {length}, not {list(values.shape)}"
+        raise SettingError(
+            f"last axis of observations of {space}", f"{length}", f"shape {list(values.shape)}"
         )
 
 
 def _refuse(space: spaces.Space, values: np.ndarray, wrong: np.ndarray) -> None:
-    """Names the first value that is wrong, if there is one."""
+    """Raise an error that names the first wrong value, if there is one."""
     if wrong.any():
         where = np.argwhere(wrong)[0].tolist()
         at = f" at {where}" if where else ""

@@ -1,19 +1,46 @@
-"""What flows through the pipeline, and the letters that stand for its shapes.
+"""Types that flow through the pipeline, and a glossary of letters and words.
 
-Shapes are written in the field's letters throughout:
+Shapes are written with these letters throughout:
 
-| letter | what it counts |
+| letter | counts |
 |---|---|
-| `T` | steps in time |
-| `B` | environments that run side by side ("lanes") |
-| `N` | transitions or queries, any order |
+| `T` | consecutive timesteps |
+| `B` | parallel environments (`rollout.num_envs`) |
+| `N` | transitions or queries, in any order |
+| `H` | consecutive steps of a segment |
 | `n` | actions of a discrete action space |
-| `k` | factors of an observation (1 for `Discrete`) |
-| `p` | numbers of an observation or action that is a vector (`Box`) |
-| `m` | dimensions of the state embedding `x = phi(s)` |
-| `d` | dimensions of the action embedding `e = g(a)` |
+| `k` | factors of a discrete observation (1 for `Discrete`) |
+| `p` | coordinates of a continuous observation or action (`Box`) |
+| `m` | dimensions of the state embedding X, `embedding.state_dim` |
+| `d` | dimensions of the action embedding E, `embedding.action_dim` |
 
-Seeds never appear: every function is written for one seed and vmapped over them.
+(`T` in a shape counts timesteps; in formulas T is the transition model.)
+
+Symbols are those of Pritz et al. (2021): s, a, r, s' for a step; `x = phi(s)` for the embedding of
+a state, in X; `e = g(a)` for that of an action, in E; `T(x, e)` for the transition model, which
+predicts s'; `f(e)` for the decoder, which returns an action; `pi_i(e | x)` for the internal policy.
+The overall policy is `f . pi_i . phi`.
+
+| word | meaning |
+|---|---|
+| timestep | one step of one environment; parallel environments count each |
+| rollout | the timesteps between two updates of the policy, `[T, B, ...]` |
+| update | one change of the policy, from a rollout or from replayed transitions |
+| gradient step | one step of an optimiser, on one minibatch; an update has several |
+| replica | one training among others that run side by side: a seed at a point of a sweep |
+| internal action | the point u in E that the internal policy samples, before the decoder |
+| decoder | f: from a point in E to an action of the environment |
+| scorer | a network that chooses among the k nearest actions, as the critic of SAC |
+| excluded actions | actions that are never chosen (`rollout.excluded_actions`) |
+| mask | the actions that are allowed in one step, bool `[..., n]` |
+| frozen | no longer trained; the opposite is updated online |
+| online updates | training of the embedding while the policy is trained |
+| probing | prediction of features of a state from its embedding, to find what phi lost |
+| reference | the embedding as it was after pre-training, which monitoring compares with |
+| backend | where environments are stepped: compiled with the training, or on the host |
+
+Seeds are not an axis of any shape: every function is written for one seed and vmapped by its
+caller.
 """
 
 from typing import Any, NamedTuple, TypeAlias
@@ -21,29 +48,32 @@ from typing import Any, NamedTuple, TypeAlias
 from jaxtyping import Array, Bool, Float
 
 Key: TypeAlias = Array
-"""A typed key of `jax.random.key`, shape ()."""
+"""Random key of `jax.random.key`, shape ()."""
 
 Observation: TypeAlias = Array
-"""int32 `[]` or `[k]` for discrete spaces, never a one-hot; float32 `[p]` for a `Box`."""
+"""int32 `[]` or `[k]` for discrete spaces, never a one-hot vector; float32 `[p]` for a `Box`."""
 
 Action: TypeAlias = Array
 """int32 `[]` for `Discrete` action spaces; float32 `[p]` for a `Box`."""
 
 EnvState: TypeAlias = Any
-"""What an environment needs to go on: a pytree of its own."""
+"""State of an environment: a pytree of its own."""
 
 
 class TimeStep(NamedTuple):
-    """What one environment step yields; `observation` is the true next one, never a reset's."""
+    """Result of one environment step."""
 
     observation: Observation
+    """The true next observation, never that of a reset."""
     reward: Float[Array, ""]
     terminated: Bool[Array, ""]
+    """True if the episode terminated: its end belongs to the task."""
     truncated: Bool[Array, ""]
+    """True if the episode was cut off from outside, as by a step limit."""
 
 
 class Transition(NamedTuple):
-    """A step seen from outside: (s, a, r, s') and how the episode stood after it."""
+    """A transition (s, a, r, s'), and whether the episode ended with it."""
 
     observation: Array
     action: Array

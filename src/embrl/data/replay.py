@@ -1,4 +1,4 @@
-"""The latest transitions, in a ring."""
+"""Replay buffer: the latest transitions, in a ring."""
 
 import math
 from typing import NamedTuple
@@ -11,40 +11,54 @@ from embrl.core.types import Key, Transition
 
 
 class Replay(NamedTuple):
-    """A ring of R rows of B lanes, written in blocks of a fixed number of rows.
+    """Ring buffer of R rows, with a step of each of B environments in a row.
 
-    How many blocks were written so far is the caller's to know: it is the same for all seeds, and
-    a counter in here would turn every write under a vmap into a scatter.
+    It is written in blocks of a fixed number of rows. The caller keeps the number of blocks written
+    so far: it is the same for all seeds, and a counter in here would turn every write under a vmap
+    into a scatter.
     """
 
     steps: Transition
-    """`[R, B, ...]`"""
+    """Transitions, `[R, B, ...]`."""
     offset: Float[Array, "R B d"] | None
-    """e - g(a) when the step was taken: the internal action, told from where a's embedding lay
-    (docs/decisions/0010). None where actions are not embedded."""
+    """u - g(a) at the time of the step: the internal action u relative to the embedding of the
+    action (docs/decisions/0010). None where actions are not embedded."""
 
 
-def ring_rows(samples: int, lanes: int, block: int) -> int:
-    """Rows that hold at least `samples` transitions in whole blocks."""
-    return math.ceil(samples / (lanes * block)) * block
+def ring_rows(capacity: int, num_envs: int, block: int) -> int:
+    """Return the number of rows for at least `capacity` transitions, in whole blocks.
+
+    Args:
+        capacity: transitions.
+        num_envs: parallel environments, B.
+        block: rows of a block.
+    """
+    return math.ceil(capacity / (num_envs * block)) * block
 
 
 def new_replay(like: Transition, rows: int, d: int | None) -> Replay:
-    """An empty ring for transitions that look like those of `like`, `[T, B, ...]`."""
-    lanes = like.reward.shape[1]
+    """Return an empty buffer.
+
+    Args:
+        like: transitions `[T, B, ...]` with the shapes and dtypes to store; T does not matter.
+        rows: rows of the buffer, R.
+        d: dimensions of the action embedding; None: no offsets are stored.
+    """
+    num_envs = like.reward.shape[1]
     steps = jax.tree.map(lambda column: jnp.zeros((rows, *column.shape[1:]), column.dtype), like)
-    return Replay(steps, None if d is None else jnp.zeros((rows, lanes, d)))
+    return Replay(steps, None if d is None else jnp.zeros((rows, num_envs, d)))
 
 
 def write(
     replay: Replay, block: Transition, offset: Array | None, written: Int[Array, ""] | int
 ) -> Replay:
-    """Puts a block over the oldest one.
+    """Return the buffer with a block in place of the oldest one.
 
-    Arguments:
-        block: `[T, B, ...]`; T must divide R.
-        offset: `[T, B, d]`; None: 0, as of actions that were chosen as themselves.
-        written: blocks of this size written before.
+    Args:
+        replay: the buffer.
+        block: transitions `[T, B, ...]`; T must divide R.
+        offset: `[T, B, d]`; None: 0, as for actions that were not chosen by way of E.
+        written: number of blocks of this size written before.
     """
     rows = block.reward.shape[0]
     start = (jnp.int32(written) * rows) % replay.steps.reward.shape[0]
@@ -61,16 +75,27 @@ def write(
 
 
 def filled(replay: Replay, block: int, written: Int[Array, ""] | int) -> Int[Array, ""]:
-    """Rows that hold transitions after `written` blocks."""
+    """Return the number of rows that hold transitions after `written` blocks of `block` rows."""
     return jnp.minimum(jnp.int32(written) * block, replay.steps.reward.shape[0])
 
 
 def draw(
     replay: Replay, key: Key, count: int, rows: Array | int
 ) -> tuple[Transition, Float[Array, "count d"] | None]:
-    """`count` steps and their offsets, drawn with replacement from the first `rows` rows."""
-    lanes = replay.steps.reward.shape[1]
-    chosen = jax.random.randint(key, (count,), 0, rows * lanes, jnp.int32)
+    """Draw transitions uniformly, with replacement.
+
+    Args:
+        replay: the buffer.
+        key: random key.
+        count: number of transitions.
+        rows: number of rows that hold transitions (`filled`); may be traced.
+
+    Returns:
+        Transitions `[count, ...]` and their offsets.
+    """
+    num_envs = replay.steps.reward.shape[1]
+    chosen = jax.random.randint(key, (count,), 0, rows * num_envs, jnp.int32)
     return jax.tree.map(
-        lambda column: column[chosen // lanes, chosen % lanes], (replay.steps, replay.offset)
+        lambda column: column[chosen // num_envs, chosen % num_envs],
+        (replay.steps, replay.offset),
     )

@@ -1,7 +1,7 @@
 """Rollouts: transitions of any policy in parallel environments, compiled or on the host."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import gymnasium
 import jax
@@ -12,7 +12,9 @@ from jaxtyping import Array
 from embrl.core.spaces import action_count, bounds, is_continuous
 from embrl.core.types import EnvState, Key, Observation, Transition
 from embrl.envs.environment import Environment
-from embrl.envs.gym import HostVectorEnv
+
+if TYPE_CHECKING:
+    from embrl.envs.gym import HostVectorEnv  # Gymnasium is not needed for compiled rollouts
 
 Extra = TypeVar("Extra")
 
@@ -82,7 +84,7 @@ like them and the number of the step."""
 
 
 def host_rollout(
-    envs: HostVectorEnv, steps: int, choose: Choose, replicas: int
+    envs: "HostVectorEnv", steps: int, choose: Choose, replicas: int
 ) -> tuple[Transition, Any]:
     """Take steps in environments on the host that belong to several replicas.
 

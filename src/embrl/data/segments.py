@@ -1,4 +1,4 @@
-"""Random steps, or several steps in a row, from transitions of many lanes."""
+"""Segments: single steps or several consecutive ones, drawn at random from transitions."""
 
 from typing import NamedTuple
 
@@ -10,12 +10,12 @@ from embrl.core.types import Key, Transition
 
 
 class Segments(NamedTuple):
-    """`H` steps in a row, from `N` places."""
+    """`N` segments of `H` consecutive steps."""
 
     steps: Transition
-    """`[H, N, ...]`"""
+    """Transitions, `[H, N, ...]`."""
     mask: Bool[Array, "H N"]
-    """Whether a step still belongs to the episode that its segment began in."""
+    """True for steps that belong to the episode of their segment's first step."""
 
 
 def draw_segments(
@@ -27,35 +27,37 @@ def draw_segments(
     block: int | None = None,
     rows: Array | int | None = None,
 ) -> Segments:
-    """`count` segments that begin at random steps, drawn with replacement.
+    """Draw segments that begin at random steps, with replacement.
 
-    Where there are fewer rows than steps in a segment, they begin at the first one, and steps that
-    there are not are masked.
+    If there are fewer rows than steps in a segment, segments begin at the first row, and the steps
+    that are missing are masked.
 
-    Arguments:
-        transitions: `[T, B, ...]`: T rows in time, B lanes.
+    Args:
+        transitions: `[T, B, ...]`, T rows in time and B environments.
+        key: random key.
+        count: number of segments, N.
         horizon: steps of a segment, H.
-        block: rows that follow on from each other come in blocks of this many; default: all do.
-        rows: only the first `rows` are there yet; default: all. May be traced.
+        block: number of rows that are consecutive in time, as in a ring buffer; None: all are.
+        rows: number of rows that hold transitions; None: all. May be traced.
     """
-    total, lanes = transitions.reward.shape
+    total, num_envs = transitions.reward.shape
     block = total if block is None else block
     rows = total if rows is None else rows
     starts = jnp.maximum(rows - horizon + 1, 1)
-    chosen = jax.random.randint(key, (count,), 0, starts * lanes, jnp.int32)
-    row, lane = chosen // lanes, chosen % lanes
+    chosen = jax.random.randint(key, (count,), 0, starts * num_envs, jnp.int32)
+    row, env = chosen // num_envs, chosen % num_envs
     steps = row + jnp.arange(horizon, dtype=jnp.int32)[:, None]
-    drawn = jax.tree.map(lambda column: column[steps, lane], transitions)
+    drawn = jax.tree.map(lambda column: column[steps, env], transitions)
     ends = drawn.terminated | drawn.truncated | (steps % block == block - 1) | (steps >= rows - 1)
     inside = jnp.cumsum(ends, axis=0) - ends == 0
     return Segments(drawn, inside)
 
 
 def first(segments: Segments) -> Transition:
-    """The first steps, `[N, ...]`."""
+    """Return the first step of each segment, `[N, ...]`."""
     return jax.tree.map(lambda column: column[0], segments.steps)
 
 
 def join(one: Segments, other: Segments) -> Segments:
-    """The segments of both, `[H, N1 + N2, ...]`."""
+    """Return the segments of both, `[H, N1 + N2, ...]`."""
     return jax.tree.map(lambda a, b: jnp.concatenate([a, b], axis=1), one, other)

@@ -1,1 +1,1 @@
-"""phi, g and T: encoders, objectives, the joint model, its training and its quality."""
+"""Embeddings phi, g and T: encoders, objectives, the joint model, its training and quality."""

@@ -1,4 +1,4 @@
-"""phi and g: states and actions into bounded low-dimensional spaces."""
+"""Encoders phi and g: states and actions embedded in bounded low-dimensional spaces."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, UInt32
 
-from embrl.core.errors import EmbrlError
+from embrl.core.errors import SettingError
 from embrl.core.nn import MLP, FactorLinear, mean_one
 from embrl.core.scaling import RawBox, Scale
 from embrl.core.spaces import factors
@@ -18,25 +18,32 @@ from embrl.core.types import Key, Observation
 from embrl.embedding.config import SPREAD
 
 BOX_HIDDEN = (64,)
-"""Hidden layers of phi for `Box` observations, where none are asked for."""
+"""Default hidden layers of phi for `Box` observations."""
 
 
 class RawStates(eqx.Module):
-    """No embedding: the observation itself, in the form that networks take in.
+    """Identity in place of phi: the observation itself, in the form that networks take.
 
-    Discrete factors stay whole numbers, for networks that look them up; a `Box` is scaled
-    (`RawBox`).
+    Discrete factors stay integers, for networks that look them up; a `Box` is scaled (`RawBox`).
     """
 
     sizes: tuple[int, ...] = eqx.field(static=True)
-    """Values of each factor; none for a box."""
+    """Number of values of each factor; empty for a box."""
     scalar: bool = eqx.field(static=True)
+    """True if observations are `Discrete`, without an axis of factors."""
     box: RawBox | None
+    """Scaling of a box; None for discrete observations."""
 
     def __init__(
         self, space: gymnasium.Space, *, scaled: bool = False, unchanged: bool = False
     ) -> None:
-        """`scaled`, `unchanged`: of a box's unbounded coordinates, as `RawBox` has it."""
+        """Build the identity for a space.
+
+        Args:
+            space: observation space.
+            scaled: True to scale unbounded coordinates by observed statistics (`RawBox`).
+            unchanged: True to leave unbounded coordinates as they are (`RawBox`).
+        """
         self.scalar = isinstance(space, gymnasium.spaces.Discrete)
         boxed = isinstance(space, gymnasium.spaces.Box)
         self.box = RawBox(space, scaled=scaled, unchanged=unchanged) if boxed else None
@@ -44,45 +51,47 @@ class RawStates(eqx.Module):
 
     @property
     def features(self) -> int | tuple[int, ...]:
-        """What a network behind this takes in: the length of a vector, or the factors."""
+        """Input of a network behind this: the length of a vector, or the sizes of the factors."""
         return self.sizes if self.box is None else self.box.features
 
     @property
     def points(self) -> tuple[Array, ...]:
-        """None: these features are no points of a space."""
+        """Empty tuple: raw features are not points of an embedding space."""
         return ()
 
     def seen(self, observation: Observation) -> "RawStates":
-        """The same, scaled by these observations, if it is scaled by what was seen."""
+        """Return this identity scaled by the statistics of these observations, if it is a box."""
         return self if self.box is None else self.scaled_by(Scale.of(observation))
 
     def scaled_by(self, scale: Scale) -> "RawStates":
-        """The same with another scale, if it has one."""
+        """Return this identity with another scale, if it is a box."""
         if self.box is None:
             return self
         return eqx.tree_at(lambda raw: raw.box, self, self.box.scaled_by(scale))
 
     def __call__(self, observation: Observation) -> Array:
-        """`[..., k]`: int32 factors, on an axis of their own which observations of `Discrete` do
-        not have, or float32, in [-1, 1] where they are bounded.
+        """Return raw features `[..., k]`.
+
+        They are int32 factors (`Discrete` observations get an axis for their one factor), or
+        float32 coordinates, in [-1, 1] where they are bounded.
         """
         if self.box is not None:
             return self.box(observation)
         return observation[..., None] if self.scalar else observation
 
     def number(self, observation: Observation) -> UInt32[Array, "*batch"]:
-        """The number of a discrete state among all, modulo 2^32."""
+        """Return the index of a discrete state among all states, modulo 2^32."""
         values = self(observation).astype(jnp.uint32)
         number = jnp.zeros(values.shape[:-1], jnp.uint32)
-        for at, size in enumerate(self.sizes):
-            number = number * np.uint32(size) + values[..., at]
+        for factor, size in enumerate(self.sizes):
+            number = number * np.uint32(size) + values[..., factor]
         return number
 
 
 class StateEncoder(eqx.Module):
-    """phi: S -> X in (-1, 1)^m (Pritz et al. 2021, sec. 4.1; the tanh bound from A.4.2).
+    """State encoder phi: S -> X = (-1, 1)^m (Pritz et al. 2021, sec. 4.1; tanh bound: A.4.2).
 
-    Of discrete observations, without hidden layers, this is a table of m numbers for each value of
+    For discrete observations without hidden layers, it is a table with m numbers for each value of
     each factor, summed over the factors.
     """
 
@@ -98,23 +107,30 @@ class StateEncoder(eqx.Module):
         spread: float = SPREAD,
         key: Key,
     ) -> None:
-        """
-        Arguments:
-            hidden: None: as suits the space, no layers for discrete ones and `BOX_HIDDEN` for
+        """Initialise the network.
+
+        Args:
+            space: observation space.
+            m: dimensions of X.
+            hidden: sizes of hidden layers. None: no layers for discrete spaces, `BOX_HIDDEN` for
                 boxes.
+            spread: initial standard deviation of embeddings.
+            key: random key.
 
         Raises:
-            EmbrlError: hidden layers over several factors: no value of a factor would have a
-                place of its own in X.
+            SettingError: hidden layers for several factors; the values of a factor would have no
+                point of their own in X.
         """
         self.raw = RawStates(space, scaled=True)
         discrete = isinstance(self.raw.features, tuple)
         if hidden is None:
             hidden = () if discrete else BOX_HIDDEN
         if hidden and isinstance(self.raw.features, tuple) and len(self.raw.features) > 1:
-            raise EmbrlError(
-                f"embedding.state-hidden is {tuple(hidden)}: leave it out, as observations have "
-                f"{len(self.raw.features)} factors"
+            raise SettingError(
+                "embedding.state_hidden",
+                f"empty for observations with {len(self.raw.features)} factors",
+                tuple(hidden),
+                "leave it out",
             )
         first, last = (spread, 1.0) if discrete else (1.0, spread)
         self.network = MLP(
@@ -123,19 +139,20 @@ class StateEncoder(eqx.Module):
 
     @property
     def features(self) -> int:
-        """The number of dimensions, m."""
+        """Dimensions m of X."""
         return self.network.layers[-1].bias.shape[-1]
 
     @property
     def points(self) -> tuple[Float[Array, "values m"], ...]:
-        """Where each value of each factor lies in X; for a single factor, phi of every state.
-        Nothing for a box, which has no values to list.
+        """Points in X of the values of each factor; for a single factor, phi of every state.
+
+        Empty for a box, whose values cannot be listed.
         """
         return tuple(jnp.tanh(rows) for rows in self.rows)
 
     @property
     def rows(self) -> tuple[Float[Array, "values m"], ...]:
-        """The same before the tanh."""
+        """Points of the values of each factor before the tanh."""
         sizes = self.raw.features
         if not isinstance(sizes, tuple):
             return ()
@@ -151,28 +168,30 @@ class StateEncoder(eqx.Module):
 
 
 class Norm(NamedTuple):
-    """Where embedded states lie, and how wide."""
+    """Normalisation of embedded states: `(x - centre) / width`."""
 
     centre: Float[Array, " m"]
+    """Mean of the embedded states."""
     width: Float[Array, ""]
+    """Root mean square of their deviations, over all dimensions."""
 
     @classmethod
     def none(cls, m: int) -> "Norm":
-        """Leaves everything as it is."""
+        """Return the normalisation that changes nothing."""
         return cls(jnp.zeros(m), jnp.float32(1.0))
 
     @classmethod
     def of(cls, x: Float[Array, "N m"]) -> "Norm":
-        """The mean, and the root mean square around it."""
+        """Return the normalisation of these embedded states."""
         centre = x.mean(0)
         return cls(centre, jnp.sqrt(((x - centre) ** 2).mean() + 1e-8))
 
 
 class StandardisedEncoder(eqx.Module):
-    """phi as a policy sees it: centred, and scaled by one number to a mean square of 1.
+    """State encoder for policies: phi centred and scaled to a mean square of 1.
 
-    How wide an embedding comes out is an accident of pre-training, and networks learn slowly from
-    inputs that are nearly the same. One scale for all axes leaves the geometry as it is.
+    The spread of an embedding is an accident of pre-training, and networks learn slowly from
+    inputs that hardly differ. One scale for all dimensions preserves the geometry.
     """
 
     encoder: StateEncoder
@@ -183,7 +202,7 @@ class StandardisedEncoder(eqx.Module):
 
 
 class WithState(eqx.Module):
-    """phi(s), brought to a mean absolute value of 1 (TD7), and the state's own numbers after it."""
+    """Policy input of phi(s), scaled to a mean absolute value of 1 as in TD7, and raw features."""
 
     phi: StandardisedEncoder
     raw: RawStates
@@ -194,9 +213,9 @@ class WithState(eqx.Module):
 
 
 class ContinuousActions(eqx.Module):
-    """g: A -> E in (-1, 1)^d for actions that are numbers (Pritz et al. 2021, sec. 4.1).
+    """Action encoder g: A -> E = (-1, 1)^d for continuous actions (Pritz et al. 2021, sec. 4.1).
 
-    Without a network it leaves them as they are, scaled to [-1, 1] by their bounds.
+    Without a network, an action is its own embedding, scaled to [-1, 1] by its bounds.
     """
 
     raw: RawBox
@@ -205,20 +224,23 @@ class ContinuousActions(eqx.Module):
     def __init__(
         self, space: gymnasium.Space, d: int, hidden: Sequence[int] | None, *, key: Key
     ) -> None:
+        """Initialise the network.
+
+        Args:
+            space: action space.
+            d: dimensions of E; without a network, those of an action.
+            hidden: sizes of hidden layers; None: no network.
+            key: random key.
         """
-        Arguments:
-            hidden: the network's hidden layers; None: no network, and d is the number of an
-                action's coordinates.
-        """
-        # It begins wide, unlike rows of discrete actions: numbers bring a geometry with them.
+        # Unlike rows of discrete actions, this starts wide, as the actions have a geometry already.
         self.raw = RawBox(space, scaled=True)
         p = self.raw.features
         self.network = None if hidden is None else MLP(p, hidden, d, key=key)
-        assert self.network is not None or d == p  # `training.check`
+        assert self.network is not None or d == p  # EmbeddingConfig.validate
 
     @property
     def table(self) -> Any:
-        """None: these actions cannot be listed."""
+        """None, as continuous actions cannot be listed."""
         return None
 
     def __call__(self, action: Float[Array, "*batch p"]) -> Float[Array, "*batch d"]:
@@ -226,15 +248,17 @@ class ContinuousActions(eqx.Module):
         return raw if self.network is None else jnp.tanh(self.network(raw))
 
     def shrinkage(self, action: Float[Array, "n p"]) -> Float[Array, " d"]:
-        """How wide these actions lie on each axis of E, beside how wide they lie as they are,
-        scaled: the ratio of standard deviations.
+        """Return the spread of these actions along each axis of E, relative to their own.
+
+        It is the standard deviation of embeddings divided by that of the scaled actions.
         """
         return self(action).std(0) / jnp.sqrt(self.raw(action).var(0).mean())
 
 
 class ActionDecoder(eqx.Module):
-    """What undoes g where actions are numbers: a network (Pritz et al. 2021, eq. 6), or nothing but
-    the scale, where g has none.
+    """Action decoder f: E -> A for continuous actions, the inverse of g.
+
+    It is a network (Pritz et al. 2021, eq. 6), or the inverse scaling where g has no network.
     """
 
     raw: RawBox
@@ -243,37 +267,45 @@ class ActionDecoder(eqx.Module):
     def __init__(
         self, space: gymnasium.Space, d: int, hidden: Sequence[int] | None, *, key: Key
     ) -> None:
-        """As g, but with hidden layers of its own."""
+        """Initialise the network.
+
+        Args:
+            space: action space.
+            d: dimensions of E.
+            hidden: sizes of hidden layers; None: no network.
+            key: random key.
+        """
         self.raw = RawBox(space, scaled=True)
         p = self.raw.features
         self.network = None if hidden is None else MLP(d, hidden, p, last_scale=0.1, key=key)
 
     def scaled(self, e: Float[Array, "*batch d"]) -> Float[Array, "*batch p"]:
-        """The action, scaled as g takes it in."""
+        """Return actions in the scale of the input of g."""
         return e if self.network is None else self.network(e)
 
     def __call__(self, e: Float[Array, "*batch d"]) -> Float[Array, "*batch p"]:
-        """The action in its own units, within its bounds."""
+        """Return actions in their own units, within their bounds."""
         return self.raw.original(self.scaled(e))
 
     def loss(
         self, e: Float[Array, "*batch d"], action: Float[Array, "*batch p"]
     ) -> Float[Array, ""]:
-        """Mean squared error of the scaled action."""
+        """Return the mean squared error of scaled actions."""
         return ((self.scaled(e) - self.raw(action)) ** 2).mean()
 
 
 class ActionEncoder(eqx.Module):
-    """g: A -> E in (-1, 1)^d, one row for each discrete action."""
+    """Action encoder g: A -> E = (-1, 1)^d with one learned row per discrete action."""
 
     rows: Float[Array, "n d"]
+    """Embeddings before the tanh."""
 
     def __init__(self, actions: int, d: int, *, spread: float = SPREAD, key: Key) -> None:
         self.rows = spread * jax.random.normal(key, (actions, d))
 
     @property
     def table(self) -> Float[Array, "n d"]:
-        """g(a) of every action."""
+        """Embeddings g(a) of all actions."""
         return jnp.tanh(self.rows)
 
     def __call__(self, action: Int[Array, "*batch"]) -> Float[Array, "*batch d"]:

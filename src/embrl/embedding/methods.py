@@ -1,4 +1,4 @@
-"""Methods: not code paths, but choices of encoders and objectives for one pipeline."""
+"""Methods: choices of what is embedded, and of the objectives, in one pipeline."""
 
 import dataclasses
 
@@ -8,22 +8,22 @@ from embrl.core.registry import Registry
 
 @dataclasses.dataclass(frozen=True)
 class Method:
-    """What is embedded, and what the embeddings are trained to do."""
+    """Choice of what is embedded, and of the objectives."""
 
     states: bool
-    """Whether states are embedded; if not, phi is the identity."""
+    """True if states are embedded; otherwise phi is the identity."""
     actions: bool
-    """Whether actions are embedded; if not, f is the identity."""
+    """True if actions are embedded; otherwise f is the identity."""
     objectives: tuple[tuple[str, float], ...] = ()
-    """Names in `OBJECTIVES` and their weights."""
+    """Objectives (names in `OBJECTIVES`) and their weights."""
 
     def __post_init__(self) -> None:
         if self.states and not self.actions:
-            raise EmbrlError("embedding states alone is not supported: embed actions too")
+            raise EmbrlError("actions must be True where states are, got False; embed actions too")
 
     @property
     def embeds(self) -> bool:
-        """Whether there is anything to learn before the policy."""
+        """True if states or actions are embedded."""
         return self.states or self.actions
 
 
@@ -40,4 +40,4 @@ METHODS = Registry(
     },
     plugged=True,
 )
-"""A new method is one line here; docs/methods/ has a page on each."""
+"""All methods by name. A new method is one line here; docs/methods/ has a page on each."""

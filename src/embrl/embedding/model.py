@@ -1,4 +1,4 @@
-"""phi, g and what they are trained with: the model that is learned from transitions."""
+"""The joint embedding: phi, g, f and the networks of the objectives that train them."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -33,19 +33,25 @@ from embrl.embedding.transition import EchoTransition, Prediction, TransitionMod
 
 
 class JointEmbedding(eqx.Module):
-    """The environment model of Pritz et al. 2021, eq. 3: P(s'|s, a) = T(s' | phi(s), g(a)).
+    """Joint embedding of states and actions (Pritz et al. 2021, eq. 3).
 
-    T is the part called `forward`; other objectives bring parts of their own.
+        P(s' | s, a) = T(s' | phi(s), g(a))
+
+    T belongs to the objective `forward`; other objectives have networks of their own.
     """
 
     phi: StateEncoder | RawStates
+    """State encoder, or the identity where states are not embedded."""
     g: ActionEncoder | FeatureActions | ContinuousActions
+    """Action encoder."""
     f: ActionDecoder | None
-    """Undoes g where actions are numbers; None where they are discrete, and f looks them up."""
+    """Inverse of g for continuous actions; None for discrete ones, which are looked up."""
     parts: dict[str, Objective]
+    """Objectives with their networks, by name."""
     raw: RawStates
+    """Raw features of observations, which predictions are compared with."""
     tie: int | None = eqx.field(static=True)
-    """The factor whose values' places are the actions'; None where g has rows of its own."""
+    """Factor whose values share their embeddings with the actions; None: g has its own rows."""
 
     def __init__(
         self,
@@ -61,17 +67,23 @@ class JointEmbedding(eqx.Module):
         features: Array | None = None,
         key: Key,
     ) -> None:
-        """
-        Arguments:
-            states: whether states are embedded; if not, phi is the identity.
+        """Initialise all networks.
+
+        Args:
+            observation_space: observation space, in embrl's form.
+            action_space: action space, in embrl's form.
+            config: sizes of the networks.
+            echo: settings for actions that name values of the observation.
+            states: True to embed states; otherwise phi is the identity.
             objectives: names in `OBJECTIVES` or `custom_objectives`.
             custom_objectives: a user's objectives, by name.
-            named: the factor of observations whose values the actions name, if they do.
-            features: of discrete actions, `[n, q]`; None: each has a row of its own instead.
+            named: factor of observations whose values the actions name, if there is one.
+            features: features of discrete actions, `[n, q]`; None: each has a learned row.
+            key: random key.
 
         Raises:
-            EmbrlError: an unknown objective, or one that does not suit the rest; or
-                `config.action_features` are not passed on.
+            EmbrlError: an objective is unknown or does not fit the encoders, or
+                `config.action_features` is set but `features` is None.
         """
         key_phi, key_g, key_parts = jax.random.split(key, 3)
         self.raw = RawStates(observation_space, scaled=True)
@@ -117,19 +129,20 @@ class JointEmbedding(eqx.Module):
 
     @property
     def g_inputs(self) -> int:
-        """Numbers of a continuous action; 0 of a discrete one."""
+        """Dimensions of a continuous action; 0 if actions are discrete."""
         return self.g.raw.features if isinstance(self.g, ContinuousActions) else 0
 
     @property
     def f_learns(self) -> bool:
-        """Whether f is a network, to be trained once g is."""
+        """True if f is a network, which is trained after g."""
         return self.f is not None and self.f.network is not None
 
     def scaled_by(self, observation: Observation, action: Array) -> "JointEmbedding":
-        """The same, with coordinates that have no bounds scaled by these observations and actions.
+        """Return the model with unbounded coordinates scaled by observed statistics.
 
-        Arguments:
-            observation: `[..., p]`; of discrete ones nothing is to be known.
+        Args:
+            observation: observations `[..., p]`; ignored if they are discrete.
+            action: actions `[..., q]`; ignored if they are discrete.
         """
         model = eqx.tree_at(lambda m: m.raw, self, self.raw.seen(observation))
         if isinstance(model.phi, RawStates):
@@ -142,8 +155,9 @@ class JointEmbedding(eqx.Module):
         return model
 
     def tied(self) -> "JointEmbedding":
-        """The same with g's rows where phi has the values that actions name; gradients of them
-        reach phi. Itself, where they are not tied.
+        """Return the model with the embeddings of named values as rows of g.
+
+        Gradients with respect to these rows reach phi. A model that is not tied is returned as is.
         """
         if self.tie is None or not isinstance(self.phi, StateEncoder):
             return self
@@ -155,11 +169,11 @@ class JointEmbedding(eqx.Module):
         """The transition model.
 
         Raises:
-            EmbrlError: next states are not among what this embedding predicts.
+            EmbrlError: the objectives lack `forward`.
         """
         part = self.parts.get("forward")
         if not isinstance(part, Forward):
-            raise EmbrlError("this embedding has no transition model: its objectives lack forward")
+            raise EmbrlError("this embedding has no transition model; add forward to objectives")
         return part.T
 
     @property
@@ -167,7 +181,7 @@ class JointEmbedding(eqx.Module):
         """The transition model of an embedding with the echo head.
 
         Raises:
-            EmbrlError: it has another head.
+            EmbrlError: the transition model has another head.
         """
         if not isinstance(self.T, EchoTransition):
             raise EmbrlError("this embedding has no echo head; set embedding.head echo")
@@ -175,18 +189,18 @@ class JointEmbedding(eqx.Module):
 
     @property
     def outcome(self) -> Outcome:
-        """The linear model of rewards.
+        """The linear reward model R(s').
 
         Raises:
-            EmbrlError: rewards are not among what this embedding predicts.
+            EmbrlError: the objectives lack `outcome`.
         """
         part = self.parts.get("outcome")
         if not isinstance(part, Outcome):
-            raise EmbrlError("this embedding has no model of rewards; add outcome to objectives")
+            raise EmbrlError("this embedding has no reward model; add outcome to objectives")
         return part
 
     def predict(self, observation: Observation, action: jax.Array) -> Prediction:
-        """T's prediction of the next observation: logits for each factor, or a scaled box."""
+        """Return T's prediction of the next observation."""
         return self.T(self.phi(observation), self.g(action), self.phi.points, action)
 
 
@@ -204,18 +218,18 @@ def _new_g(
         )
     if config.action_features:
         raise EmbrlError(
-            f"embedding.action-features is {config.action_features}, and the features were not passed: "
-            "JointEmbedding(..., features=...)"
+            f"features must be given where embedding.action_features is {config.action_features}, "
+            "got None; pass JointEmbedding(..., features=...)"
         )
     return ActionEncoder(actions, config.action_dim, spread=config.action_spread, key=key)
 
 
 def _new_part(
     name: str,
-    own: Mapping[str, OwnObjective],
+    custom: Mapping[str, OwnObjective],
     shape: EmbeddingShape,
     config: EmbeddingConfig,
     key: Key,
 ) -> Objective:
-    kind: Any = checked_objective(name, own.get(name) or OBJECTIVES[name])
+    kind: Any = checked_objective(name, custom.get(name) or OBJECTIVES[name])
     return kind(shape, config, key=key) if isinstance(kind, type) else FunctionObjective(kind)

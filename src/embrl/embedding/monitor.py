@@ -1,4 +1,7 @@
-"""Does the embedding still fit what the agent now sees? Cheap measures for every evaluation."""
+"""Monitoring of an embedding during policy training: cheap measures of how it fits new data.
+
+docs/monitoring.md explains the measures and has the experiments behind the constants.
+"""
 
 from typing import Any, NamedTuple
 
@@ -29,50 +32,52 @@ MEASURES = (
     "dead_fraction",
     "colliding_fraction",
 )
-"""Columns of metrics.csv; docs/monitoring.md says what they mean. An embedding that has nothing
-for one (raw states have no phi, a method without objectives no loss) leaves it out."""
+"""Columns of metrics.csv. Measures that do not apply are left out: raw states have no phi, a method
+without objectives has no loss."""
 
 SAMPLE = 512
-"""Transitions, states or actions that a measure looks at."""
+"""Transitions, states or actions that a measure is computed on."""
 
 CHUNK = 64
-"""Transitions that are predicted at once: what that takes should stay in a core's cache."""
+"""Transitions predicted at a time, so that intermediate arrays stay in the cache of a core."""
 
 LOGITS = 2**23
-"""Numbers that predictions of one sample may come to: with more outputs, fewer transitions."""
+"""Largest number of outputs predicted for a sample; with more, it has fewer transitions."""
 
 NEIGHBOURS = 40
-"""Of a transition, in X and E, among the held-out ones: the worst loss of theirs is its ceiling."""
+"""Neighbours of a held-out transition in X and E; its ceiling is the largest of their losses."""
 
-FAR = 3.0
-"""A transition is a surprise if its loss is this many times its ceiling. See docs/monitoring.md for
-why it is not enough that losses are large. Losses below 0, if there are such, count as 0."""
+SURPRISE_RATIO = 3.0
+"""Ratio of a transition's loss to its ceiling from which on it is a surprise. Negative losses count
+as 0."""
 
-USUAL = 2.0
-"""Mean losses that are added to both sides first: many times next to nothing is no surprise."""
+SURPRISE_OFFSET = 2.0
+"""Offset of both sides of that ratio in mean losses, so that tiny losses are no surprise."""
 
 PAIRS = 2**19
-"""Of actions, whose distances are looked at: of many actions, fewer are held against all."""
+"""Pairs of actions whose distances are computed: of many actions, fewer are compared to all."""
 
 TINY = 1e-30
 
 
 class Reference(NamedTuple):
-    """What the embedding was like at the end of pre-training."""
+    """The embedding and its data at the end of pre-training, to compare with later."""
 
     seen: SeenStates
+    """States visited during pre-training."""
     unseen_fraction: Float[Array, ""]
-    """Of the held-out states."""
+    """Fraction of the held-out states that are not among the seen states."""
     held_out: Transition
-    """A sample, `[P, ...]`."""
+    """Sample of held-out transitions, `[P, ...]`."""
     ceiling: Float[Array, " P"] | None
-    """For each of them, the worst loss in its neighbourhood; None where no objective has losses
-    for single transitions."""
+    """Largest loss in the neighbourhood of each held-out transition; None where no objective has
+    losses of single transitions."""
     usual_loss: Float[Array, ""] | None
-    """The mean of those losses."""
+    """Mean of these losses."""
     phi: Float[Array, "P m"] | None
-    """Of their states; None for raw states."""
+    """Embeddings of their states; None for raw states."""
     g: Float[Array, "n d"]
+    """Embeddings of all discrete actions, or of the held-out transitions' continuous ones."""
 
 
 def reference(
@@ -83,19 +88,21 @@ def reference(
     *,
     states: int | None,
 ) -> Reference:
-    """To be taken once, when pre-training is over.
+    """Return the reference of an embedding, at the end of pre-training.
 
-    Arguments:
-        transitions: `[T, B, ...]` of pre-training.
-        held_out: `[T, B, ...]` like them, but not trained on.
-        states: how many there are; None for a box.
+    Args:
+        model: the embedding.
+        weights: weights of objectives.
+        transitions: transitions of pre-training, `[T, B, ...]`.
+        held_out: transitions that were held out, `[T, B, ...]`.
+        states: number of states; None for a box.
     """
     sample = _some(held_out, _sample_size(model))
     ceiling = usual_loss = None
-    if _judges(model, weights):
-        judged = _some(held_out, 8 * _sample_size(model))
-        losses = jnp.maximum(_losses(model, weights, judged), 0.0)
-        square = _distances(model, sample, judged)
+    if _single_objectives(model, weights):
+        larger = _some(held_out, 8 * _sample_size(model))
+        losses = jnp.maximum(_losses(model, weights, larger), 0.0)
+        square = _distances(model, sample, larger)
         _, near = jax.lax.top_k(-square, min(NEIGHBOURS, square.shape[1]))
         ceiling, usual_loss = losses[near].max(-1), losses.mean()
     seen, unseen = remember(model.raw, transitions, held_out, states)
@@ -106,100 +113,103 @@ def reference(
         ceiling,
         usual_loss,
         model.phi(sample.observation) if isinstance(model.phi, StateEncoder) else None,
-        _places(model, sample),
+        _action_embeddings(model, sample),
     )
 
 
 def measure(
     model: JointEmbedding, weights: Weights, reference: Reference, fresh: Transition
 ) -> dict[str, Float[Array, ""]]:
-    """Those of `MEASURES` that the model has.
+    """Return the measures (`MEASURES`) that apply to a model.
 
-    Arguments:
-        model: as it is now.
-        fresh: the latest on-policy transitions, `[T, B, ...]`.
+    Args:
+        model: the current embedding.
+        weights: weights of objectives.
+        reference: the embedding at the end of pre-training.
+        fresh: latest on-policy transitions, `[T, B, ...]`.
     """
     measures: dict[str, Array] = {}
     sample, held_out = _some(fresh, _sample_size(model)), reference.held_out
     if weights:
         measures["fresh_loss"] = _own_loss(model, weights, sample)
-        # A part of them: the same ones each time, so that what changes is the model alone.
+        # Always the same part, so that only changes of the model show.
         part = jax.tree.map(lambda column: column[::4], held_out)
         measures["reference_loss"] = _own_loss(model, weights, part)
     if reference.ceiling is not None and reference.usual_loss is not None:
         losses = jnp.maximum(_losses(model, weights, sample), 0.0)
         square = _distances(model, sample, held_out)
-        # Two plain passes instead of an argmin, which XLA does not vectorise on the CPU.
+        # Two passes instead of an argmin, which XLA does not vectorise on the CPU.
         nearest = square == square.min(-1, keepdims=True)
         ceiling = jnp.where(nearest, reference.ceiling, -jnp.inf).max(-1)
-        usual = USUAL * reference.usual_loss + TINY
-        beyond = jnp.log((losses + usual) / (FAR * (ceiling + usual)))
+        offset = SURPRISE_OFFSET * reference.usual_loss + TINY
+        beyond = jnp.log((losses + offset) / (SURPRISE_RATIO * (ceiling + offset)))
         measures["surprise"] = jnp.maximum(beyond, 0.0).mean()
-        measures["surprise_fraction"] = _share(beyond > 0.0)
+        measures["surprise_fraction"] = _fraction(beyond > 0.0)
     measures["unseen_fraction"] = unseen_fraction(model.raw, reference.seen, fresh.observation)
     measures["reference_unseen_fraction"] = reference.unseen_fraction
     if reference.phi is not None:
         measures["phi_drift"] = _drift(model.phi(held_out.observation), reference.phi)
         measures["phi_rank"] = effective_rank(model.phi(sample.observation))
-    places = _places(model, held_out)
-    measures["g_drift"] = _drift(places, reference.g)
-    measures["g_rank"] = effective_rank(places)
+    embeddings = _action_embeddings(model, held_out)
+    measures["g_drift"] = _drift(embeddings, reference.g)
+    measures["g_rank"] = effective_rank(embeddings)
     if model.g.table is not None:
-        measures["dead_fraction"], measures["colliding_fraction"] = _crowding(places)
+        measures["dead_fraction"], measures["colliding_fraction"] = _collisions(embeddings)
     return measures
 
 
-def _places(model: JointEmbedding, steps: Transition) -> Float[Array, "n d"]:
-    """G of all actions; of those of the steps, where actions cannot be listed."""
+def _action_embeddings(model: JointEmbedding, steps: Transition) -> Float[Array, "n d"]:
+    """Return the embeddings of all discrete actions, or of the steps' continuous ones."""
     return model.g(steps.action) if model.g.table is None else model.g.table
 
 
 def effective_rank(x: Float[Array, "N k"]) -> Float[Array, ""]:
-    """The participation ratio (tr C)^2 / tr(C^2) of the covariance C: k if x varies alike in all
-    directions, 1 if it lies on a line, 0 if it does not vary.
+    """Return the participation ratio (tr C)^2 / tr(C^2) of the covariance C of x.
+
+    It is k if x varies equally in all directions, 1 if it lies on a line, 0 if it does not vary.
     """
-    away = x - x.mean(0)
-    covariance = away.T @ away / x.shape[0]
+    centred = x - x.mean(0)
+    covariance = centred.T @ centred / x.shape[0]
     trace = jnp.trace(covariance)
-    shares = covariance / jnp.maximum(trace, TINY)
-    return jnp.where(trace > TINY, 1.0 / jnp.maximum((shares**2).sum(), TINY), 0.0)
+    normalised = covariance / jnp.maximum(trace, TINY)
+    return jnp.where(trace > TINY, 1.0 / jnp.maximum((normalised**2).sum(), TINY), 0.0)
 
 
 def _drift(now: Float[Array, "N k"], then: Float[Array, "N k"]) -> Float[Array, ""]:
-    """The root mean square way of a point, as a share of their spread before."""
+    """Return the root mean square change of points, as a fraction of their former spread."""
     spread = ((then - then.mean(0)) ** 2).mean()
     return jnp.sqrt(((now - then) ** 2).mean() / jnp.maximum(spread, TINY))
 
 
-def _crowding(table: Float[Array, "n d"]) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """The shares of actions that f never returns and of those that are hard to tell from another.
+def _collisions(table: Float[Array, "n d"]) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """Return the fractions of actions that f never returns, and of those close to another.
 
-    f returns the nearest action, of equal ones the first. So an action's cell is empty just if
-    one before it lies at the very same place.
+    f returns the nearest action, the first of equal ones. So it never returns an action exactly if
+    an earlier one has the same embedding.
     """
     n = table.shape[0]
-    looked_at = _chosen(n, min(SAMPLE, max(64, PAIRS // n)))
-    square = _square_distances(table[looked_at], table)
+    compared = _chosen(n, min(SAMPLE, max(64, PAIRS // n)))
+    square = _square_distances(table[compared], table)
     others = jnp.arange(n, dtype=jnp.int32)
-    square = jnp.where(others == looked_at[:, None], jnp.inf, square)
-    dead = ((square == 0.0) & (others < looked_at[:, None])).any(-1)
-    return _share(dead), _share(square.min(-1) < COINCIDE**2)
+    square = jnp.where(others == compared[:, None], jnp.inf, square)
+    dead = ((square == 0.0) & (others < compared[:, None])).any(-1)
+    return _fraction(dead), _fraction(square.min(-1) < COINCIDE**2)
 
 
 def _chosen(total: int, count: int) -> Int[np.ndarray, " chosen"]:
-    """Which `count` of `total` are looked at: always the same."""
+    """Return `count` random indices below `total`, sorted; always the same ones."""
     return np.sort(np.random.default_rng(0).permutation(total)[:count]).astype(np.int32)
 
 
 def _some(transitions: Transition, count: int) -> Transition:
-    """At most `count` of them, `[N, ...]`."""
-    steps, lanes = transitions.reward.shape
-    row, lane = np.divmod(_chosen(steps * lanes, count), np.int32(lanes))
-    return jax.tree.map(lambda column: column[row, lane], transitions)
+    """Return a sample of at most `count` transitions, `[N, ...]`."""
+    steps, num_envs = transitions.reward.shape
+    step, env = np.divmod(_chosen(steps * num_envs, count), np.int32(num_envs))
+    return jax.tree.map(lambda column: column[step, env], transitions)
 
 
 def _outputs(model: JointEmbedding) -> int:
-    """How many numbers a prediction may take."""
+    """Return the largest number of outputs of a prediction."""
     features = model.raw.features
     states = features if isinstance(features, int) else sum(features)
     return max(states, 0 if model.g.table is None else model.g.table.shape[0])
@@ -209,13 +219,15 @@ def _sample_size(model: JointEmbedding) -> int:
     return min(SAMPLE, max(64, LOGITS // _outputs(model)))
 
 
-def _share(which: Bool[Array, " N"]) -> Float[Array, ""]:
+def _fraction(which: Bool[Array, " N"]) -> Float[Array, ""]:
     return which.mean(dtype=jnp.float32)
 
 
 def _square_distances(here: Float[Array, "N k"], there: Float[Array, "P k"]) -> Float[Array, "N P"]:
-    """Differences are squared as they are: the expanded form is not exactly 0 for equal points.
-    One coordinate at a time, so that XLA makes a single pass of it.
+    """Return the squared distances between points.
+
+    Differences are computed directly, as the expanded form is not exactly 0 for equal points, and
+    one coordinate at a time, so that XLA fuses them into one pass.
     """
     square = jnp.zeros((here.shape[0], there.shape[0]))
     for axis in range(here.shape[1]):
@@ -224,47 +236,48 @@ def _square_distances(here: Float[Array, "N k"], there: Float[Array, "P k"]) -> 
 
 
 def _distances(model: JointEmbedding, here: Transition, there: Transition) -> Float[Array, "N P"]:
-    """Between the places in X and E where transitions begin; X and E count alike, by the spread
-    that they have `there`. Squared.
+    """Return squared distances of transitions' embedded states and actions in X and E.
+
+    Distances in X and in E are each divided by the spread `there`, so that both count alike.
     """
     encoders = [lambda steps: model.g(steps.action)]
     if isinstance(model.phi, StateEncoder):
         encoders.append(lambda steps: model.phi(steps.observation))
     square = jnp.zeros((here.reward.shape[0], there.reward.shape[0]))
     for encode in encoders:
-        place = encode(there)
-        spread = ((place - place.mean(0)) ** 2).sum(-1).mean()
-        square += _square_distances(encode(here), place) / jnp.maximum(spread, TINY)
+        points = encode(there)
+        spread = ((points - points.mean(0)) ** 2).sum(-1).mean()
+        square += _square_distances(encode(here), points) / jnp.maximum(spread, TINY)
     return square
 
 
 # Losses
 
 
-def _judges(model: JointEmbedding, weights: Weights) -> dict[str, Any]:
-    """The objectives that have a loss for every single transition."""
+def _single_objectives(model: JointEmbedding, weights: Weights) -> dict[str, Any]:
+    """Return the objectives that have losses of single transitions."""
     return {name: model.parts[name] for name in weights if hasattr(model.parts[name], "losses")}
 
 
 def _losses(model: JointEmbedding, weights: Weights, steps: Transition) -> Float[Array, " N"]:
-    """Of single transitions, by all objectives that have such."""
+    """Return weighted losses of single transitions, of the objectives that have such."""
 
-    def judge(step: Transition) -> Array:
+    def one_loss(step: Transition) -> Array:
         one = jax.tree.map(lambda leaf: leaf[None], step)
         terms = [
             weights[name] * part.losses(model, one)
-            for name, part in _judges(model, weights).items()
+            for name, part in _single_objectives(model, weights).items()
         ]
         return jnp.stack(terms).sum(0)[0]
 
     chunk = min(CHUNK, max(1, CHUNK * 4096 // _outputs(model)))
-    return jax.lax.map(judge, steps, batch_size=chunk)
+    return jax.lax.map(one_loss, steps, batch_size=chunk)
 
 
 def _own_loss(model: JointEmbedding, weights: Weights, steps: Transition) -> Float[Array, ""]:
-    """What the method trains, a step ahead."""
-    judges = _judges(model, weights)
-    if len(judges) == len(weights) and not any(part.segments for part in judges.values()):
+    """Return the loss of the method, one step ahead."""
+    single = _single_objectives(model, weights)
+    if len(single) == len(weights) and not any(part.segments for part in single.values()):
         return _losses(model, weights, steps).mean()
     segments = Segments(
         jax.tree.map(lambda leaf: leaf[None], steps), jnp.ones((1, *steps.reward.shape), bool)

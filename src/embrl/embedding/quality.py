@@ -1,4 +1,4 @@
-"""How good an embedding is, in numbers that a reader can hold against the environment."""
+"""Quality report of a trained embedding."""
 
 import dataclasses
 
@@ -17,61 +17,68 @@ from embrl.embedding.pretraining import Weights, loss
 from embrl.embedding.probing import LOST, probe
 
 COINCIDE = 0.01
-"""Embeddings closer than this (in a space of side 2) count as one."""
+"""Distance below which two embeddings coincide, in a space of side 2."""
 
-MOST = 2000
-"""States or actions compared pair by pair; of more, a random part."""
+MAX_COMPARED = 2000
+"""Largest number of states or actions compared in pairs; of more, a random sample."""
+
+MAX_RANKED = 200_000
+"""Largest number of pairs whose distances are ranked; enough for three digits of a correlation."""
 
 CHUNK = 1024
-"""Transitions predicted at once."""
+"""Transitions predicted at a time."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Quality:
-    """Measures of one trained embedding. None: the method has nothing to measure there, or the
-    environment cannot tell.
+    """Measures of one trained embedding.
+
+    A measure is None where it does not apply to the method, or the environment has no ground truth.
     """
 
     held_out_loss: float | None
-    """The weighted sum of the method's objectives on transitions not trained on; for jsae the
-    negative log likelihood of s' in nats (Pritz et al. 2021, eq. 5), or its squared error."""
+    """Weighted sum of the method's objectives on held-out transitions; for jsae the negative log
+    likelihood of s' in nats (Pritz et al. 2021, eq. 5), or its mean squared error."""
     next_state_accuracy: float | None
-    """Share of them where every factor of s' is the one that T finds likeliest."""
+    """Fraction of held-out transitions where T predicts every factor of s'."""
     next_state_r2: float | None
-    """Of a `Box`: the share of the variance of s' that T explains."""
+    """R^2 of T's predictions of s'; None for discrete states."""
     states_visited: int | None
-    """Different states in the pre-training data; None for a `Box`, where hardly any two are
+    """Distinct states in the pre-training data; None for a `Box`, where hardly any two are
     equal."""
     states_total: int | None
+    """Number of states; None for a `Box`."""
     state_pairs_compared: int | None
-    """Pairs of visited states, which the next measures are shares of."""
+    """Number of pairs of visited states that were compared."""
     state_pairs_coinciding: int | None
-    """Closer than 0.01: Assumption 3 of the paper says none. None for a `Box`: near states may."""
+    """Pairs of them closer than 0.01; by Assumption 3 of the paper there are none. None for a
+    `Box`, where states may be near each other."""
     state_pairs_coinciding_wrongly: int | None
-    """Of those, pairs that the environment tells apart."""
+    """Coinciding pairs of states that differ in the environment's ground truth."""
     state_distance_correlation: float | None
-    """Spearman's, of distances in X with distances of what the environment says of the states;
-    else, for a `Box`, with distances of the observations."""
+    """Spearman correlation of distances in X with distances in the environment's ground truth, or,
+    for a `Box` without one, with distances of observations."""
     state_feature_probing: dict[str, float]
-    """How well each feature of a state can be read off X, 0 to 1 (`embrl.embedding.probing`)."""
+    """Score of recovering each feature of a state from X, 0 to 1 (`embrl.embedding.probing`)."""
     state_features_lost: list[str]
-    """Those that are recovered worse than 0.3."""
+    """Features with a score below 0.3."""
     action_pairs_compared: int
+    """Number of pairs of actions that were compared."""
     action_pairs_coinciding: int
-    """Closer than 0.01: Assumption 1 of the paper says none, wrongly where actions are equal."""
+    """Pairs of them closer than 0.01. Assumption 1 of the paper excludes them, although equal
+    actions should coincide."""
     action_pairs_coinciding_wrongly: int | None
-    """Of those, pairs with different effects."""
+    """Coinciding pairs of actions with different effects."""
     action_pairs_equal: int | None
-    """Pairs with exactly the same effect: an ideal embedding makes these coincide."""
+    """Pairs of actions with exactly the same effect, which should coincide."""
     action_distance_equal: float | None
-    """Mean distance in E between equal actions, as a share of the mean over all pairs; 0 is
-    ideal."""
+    """Mean distance in E of equal actions, as a fraction of the mean over all pairs; 0 is ideal."""
     action_distance_correlation: float | None
-    """Spearman's, of distances in E with distances between effects; between the actions themselves
-    where these are numbers."""
+    """Spearman correlation of distances in E with distances of effects, or of the actions
+    themselves if they are continuous."""
     action_decoding_r2: float | None = None
-    """Of held-out actions that are numbers, after g and f: R^2, 1 if they come back as they were;
-    None for discrete ones, which f looks up."""
+    """R^2 of f(g(a)) for held-out continuous actions, 1 if they are recovered exactly; None for
+    discrete actions, which f looks up."""
 
 
 def measure(
@@ -86,19 +93,21 @@ def measure(
     coordinate_names: tuple[str, ...] | None = None,
     action_effects: np.ndarray | None = None,
 ) -> Quality:
-    """Measures a trained embedding.
+    """Measure the quality of a trained embedding.
 
-    Arguments:
-        weights: of the objectives that it was trained with.
+    Args:
+        model: the embedding.
+        weights: weights of the objectives that it was trained with.
         held_out: transitions `[T, B, ...]` that it was not trained on.
-        visited: different observations of the pre-training data, `[V]` or `[V, k]`.
+        visited: distinct observations of the pre-training data, `[V]` or `[V, k]`.
+        observation_space: observation space.
         horizon: steps of the segments that objectives were trained on.
-        state_coordinates: `[V, p]`, what the environment says of the visited states.
-        coordinate_names: of those columns.
-        action_effects: `[n, p]`, what it says of the actions.
+        state_coordinates: ground truth of the visited states, `[V, p]`.
+        coordinate_names: names of its columns.
+        action_effects: ground truth of the actions, `[n, p]`.
     """
     continuous = is_continuous(observation_space)
-    state, recovered = _NOTHING, {}
+    state, probing = _PairMeasures(), {}
     if isinstance(model.phi, StateEncoder):
 
         def phi(observation: np.ndarray) -> np.ndarray:
@@ -108,8 +117,8 @@ def measure(
         truth = state_coordinates
         if continuous and truth is None:
             truth = np.asarray(model.raw(jnp.asarray(visited)))
-        state = _pairs(phi(visited[part]), None if truth is None else truth[part])
-        recovered = probe(phi, observation_space, visited, state_coordinates, coordinate_names)
+        state = _compare_pairs(phi(visited[part]), None if truth is None else truth[part])
+        probing = probe(phi, observation_space, visited, state_coordinates, coordinate_names)
     flat = _flat(held_out)
     decoded = None
     if isinstance(model.g, ContinuousActions) and model.f is not None:
@@ -120,7 +129,7 @@ def measure(
     else:
         table = np.asarray(model.g.table)
     part = _some(np.random.default_rng(0), len(table))
-    action = _pairs(table[part], None if action_effects is None else action_effects[part])
+    action = _compare_pairs(table[part], None if action_effects is None else action_effects[part])
     accuracy, r2 = _predictions(model, held_out)
     return Quality(
         held_out_loss=_loss(model, weights, held_out, horizon),
@@ -132,8 +141,8 @@ def measure(
         state_pairs_coinciding=None if continuous else state.coinciding,
         state_pairs_coinciding_wrongly=None if continuous else state.coinciding_wrongly,
         state_distance_correlation=state.correlation,
-        state_feature_probing=recovered,
-        state_features_lost=[name for name, score in recovered.items() if score < LOST],
+        state_feature_probing=probing,
+        state_features_lost=[name for name, score in probing.items() if score < LOST],
         action_pairs_compared=len(part) * (len(part) - 1) // 2,
         action_pairs_coinciding=action.coinciding or 0,
         action_pairs_coinciding_wrongly=action.coinciding_wrongly,
@@ -144,13 +153,15 @@ def measure(
     )
 
 
-def _r2(found: np.ndarray, truth: np.ndarray) -> float | None:
-    around = ((truth - truth.mean(0)) ** 2).sum()
-    return None if around == 0.0 else 1.0 - float(((found - truth) ** 2).sum() / around)
+def _r2(predicted: np.ndarray, truth: np.ndarray) -> float | None:
+    total = ((truth - truth.mean(0)) ** 2).sum()
+    return None if total == 0.0 else 1.0 - float(((predicted - truth) ** 2).sum() / total)
 
 
 @dataclasses.dataclass(frozen=True)
-class _Pairs:
+class _PairMeasures:
+    """Measures of pairs of embedded states or actions, as in `Quality`."""
+
     compared: int | None = None
     coinciding: int | None = None
     coinciding_wrongly: int | None = None
@@ -159,33 +170,30 @@ class _Pairs:
     correlation: float | None = None
 
 
-_NOTHING = _Pairs()
-
-
-def _pairs(embedded: np.ndarray, truth: np.ndarray | None) -> _Pairs:
+def _compare_pairs(embedded: np.ndarray, truth: np.ndarray | None) -> _PairMeasures:
+    """Compare all pairs of embeddings `[N, k]`, and with ground truth `[N, p]` if there is one."""
     from scipy.spatial.distance import pdist
 
     distance = pdist(embedded.astype(np.float64))
     close = distance < COINCIDE
     if truth is None or len(embedded) < 3:
-        return _Pairs(len(distance), int(close.sum()))
+        return _PairMeasures(len(distance), int(close.sum()))
     true_distance = pdist(truth.astype(np.float64))
     equal = true_distance == 0.0
-    alike = float(distance[equal].mean() / distance.mean()) if equal.any() else None
-    # Spearman ranks all pairs; a part of them is enough for three digits.
-    part = _some(np.random.default_rng(1), len(distance), 200_000)
-    return _Pairs(
+    relative = float(distance[equal].mean() / distance.mean()) if equal.any() else None
+    part = _some(np.random.default_rng(1), len(distance), MAX_RANKED)
+    return _PairMeasures(
         len(distance),
         int(close.sum()),
         int((close & ~equal).sum()),
         int(equal.sum()),
-        alike,
+        relative,
         _correlation(distance[part], true_distance[part]),
     )
 
 
 def _correlation(distance: np.ndarray, true_distance: np.ndarray) -> float | None:
-    """Spearman's; None where one side does not vary, and ranks say nothing."""
+    """Return the Spearman correlation; None where one side does not vary."""
     if np.ptp(distance) == 0.0 or np.ptp(true_distance) == 0.0:
         return None
     from scipy.stats import spearmanr
@@ -193,13 +201,15 @@ def _correlation(distance: np.ndarray, true_distance: np.ndarray) -> float | Non
     return float(spearmanr(distance, true_distance)[0])  # type: ignore[arg-type]
 
 
-def _some(random: np.random.Generator, count: int, most: int = MOST) -> np.ndarray:
-    return np.arange(count) if count <= most else np.sort(random.permutation(count)[:most])
+def _some(random: np.random.Generator, count: int, limit: int = MAX_COMPARED) -> np.ndarray:
+    """Return the indices below `count`, or a random sample of `limit` of them, sorted."""
+    return np.arange(count) if count <= limit else np.sort(random.permutation(count)[:limit])
 
 
 def _loss(
     model: JointEmbedding, weights: Weights, held_out: Transition, horizon: int
 ) -> float | None:
+    """Return the mean loss over held-out transitions; None without objectives."""
     if not weights:
         return None
     count = held_out.reward.size
@@ -213,7 +223,7 @@ def _loss(
         segments = draw_segments(jax.tree.map(jnp.asarray, held_out), key, count, horizon)
     total = 0.0
     for start in range(0, count, CHUNK):
-        chunk = jax.tree.map(lambda column, at=start: column[:, at : at + CHUNK], segments)
+        chunk = jax.tree.map(lambda column, start=start: column[:, start : start + CHUNK], segments)
         total += chunk.mask.shape[1] * float(_loss_of(model, chunk, dict(weights)))
     return total / count
 
@@ -222,33 +232,33 @@ _loss_of = jax.jit(loss)
 
 
 def _predictions(model: JointEmbedding, held_out: Transition) -> tuple[float | None, float | None]:
-    """Accuracy of discrete predictions or R^2 of continuous ones, where there is a T."""
+    """Return the accuracy of discrete predictions or R^2 of continuous ones, if there is a T."""
     if not isinstance(model.parts.get("forward"), Forward):
         return None, None
     flat = _flat(held_out)
-    count, right, error = len(flat.reward), 0.0, 0.0
+    count, correct, error = len(flat.reward), 0.0, 0.0
     for start in range(0, count, CHUNK):
-        chunk = jax.tree.map(lambda column, at=start: column[at : at + CHUNK], flat)
-        sums = _right_and_error(model, chunk)
-        right, error = right + float(sums[0]), error + float(sums[1])
+        chunk = jax.tree.map(lambda column, start=start: column[start : start + CHUNK], flat)
+        sums = _correct_and_error(model, chunk)
+        correct, error = correct + float(sums[0]), error + float(sums[1])
     if isinstance(model.raw.features, tuple):
-        return right / count, None
+        return correct / count, None
     target = np.asarray(model.raw(jnp.asarray(flat.next_observation)), np.float64)
-    around = ((target - target.mean(0)) ** 2).sum()
-    return None, None if around == 0.0 else 1.0 - error / float(around)
+    total = ((target - target.mean(0)) ** 2).sum()
+    return None, None if total == 0.0 else 1.0 - error / float(total)
 
 
 @jax.jit
-def _right_and_error(model: JointEmbedding, batch: Transition) -> tuple[jax.Array, jax.Array]:
-    """How many of the batch are predicted right; the sum of squared errors of a `Box`."""
+def _correct_and_error(model: JointEmbedding, batch: Transition) -> tuple[jax.Array, jax.Array]:
+    """Return the number of correct predictions, and the sum of squared errors of a `Box`."""
     predicted = model.predict(batch.observation, batch.action)
     target = model.raw(batch.next_observation)
     if not isinstance(predicted, tuple):
         return jnp.float32(0.0), ((predicted - target) ** 2).sum()
-    right = [logits.argmax(-1) == target[..., at] for at, logits in enumerate(predicted)]
-    return jnp.stack(right).all(0).sum(dtype=jnp.int32), jnp.float32(0.0)
+    correct = [logits.argmax(-1) == target[..., index] for index, logits in enumerate(predicted)]
+    return jnp.stack(correct).all(0).sum(dtype=jnp.int32), jnp.float32(0.0)
 
 
 def _flat(transitions: Transition) -> Transition:
-    """`[T, B, ...]` as `[N, ...]`."""
+    """Reshape transitions `[T, B, ...]` to `[N, ...]`."""
     return jax.tree.map(lambda column: column.reshape(-1, *column.shape[2:]), transitions)

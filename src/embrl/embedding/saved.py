@@ -1,10 +1,12 @@
-"""A fitted embedding in a folder of its own: `embedding.json` and `embedding.safetensors`.
+"""Fitted embeddings and their folders: `embedding.json` and `embedding.safetensors`.
 
-docs/fitting.md has the format. `embrl fit` writes such folders, and `transfer.run` reads them.
+docs/fitting.md describes the format. `embrl fit` writes such folders, and `transfer.run` reads
+them.
 """
 
 import dataclasses
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +36,7 @@ MANIFEST = "embedding.json"
 TENSORS = "embedding.safetensors"
 
 FEATURES = "['model'].g.features.bits"
-"""Where the features of actions stand among the tensors."""
+"""Name of the features of actions among the tensors."""
 
 KEYS = (
     "sha256",
@@ -47,7 +49,7 @@ KEYS = (
     "quality",
     "source",
 )
-"""Of `embedding.json`, beside `format`, `kind` and `versions`."""
+"""Required keys of `embedding.json`, beside `format`, `kind` and `versions`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +59,7 @@ class EmbeddingSettings:
     embedding: EmbeddingConfig
     echo: EchoConfig
     objectives: dict[str, float]
-    """Objectives' weights by name."""
+    """Weights of objectives, by name."""
     pretrain: PretrainConfig
     decoder: DecoderConfig
 
@@ -75,57 +77,60 @@ class EmbeddingSettings:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class SavedEmbedding:
-    """What a fit leaves."""
+    """A fitted embedding, and everything that its folder stores."""
 
     model: JointEmbedding
-    """phi, g and T, in JAX."""
+    """phi, g, f and T, in JAX."""
     method: str
+    """Name of the method."""
     settings: EmbeddingSettings
+    """Settings that it was fitted with."""
     observation_space: gymnasium.Space
-    """In embrl's form: `Discrete`, `MultiDiscrete` or `Box`, of one axis at most."""
+    """Observations in embrl's form: `Discrete`, `MultiDiscrete` or a `Box` of one axis."""
     action_space: gymnasium.Space
-    """`Discrete` or `Box`."""
+    """Actions: `Discrete` or a `Box` of one axis."""
     norm: Norm | None = None
-    """Where the data lay in X, as a policy is to see it; None where states are not embedded."""
+    """Normalisation of X for policies; None where states are not embedded."""
     reference: Reference | None = None
-    """What monitoring compares with; None: nothing is known."""
+    """Reference for monitoring; None: monitoring is not possible."""
     allowed: Bool[np.ndarray, " n"] | None = None
-    """Which of discrete actions f may return; None: all of them."""
+    """Mask of the discrete actions that f may return; None: all of them."""
     named: int | None = None
-    """The factor of observations whose values the actions name, if they do."""
+    """Factor of observations whose values the actions name, if there is one."""
     quality: dict[str, Any] = dataclasses.field(default_factory=dict)
-    """What was measured (`embrl.embedding.quality.Quality`)."""
+    """Quality report in plain values (`embrl.embedding.quality.Quality`)."""
     source: dict[str, Any] = dataclasses.field(default_factory=dict)
-    """What it was fitted on, in plain values; `samples` among them."""
+    """Data that it was fitted on, in plain values, such as `name` and `timesteps`."""
 
     @property
     def states(self) -> bool:
-        """Whether states are embedded; if not, phi leaves them as they are."""
+        """True if states are embedded; otherwise phi is the identity."""
         return isinstance(self.model.phi, StateEncoder)
 
 
 def is_embedding(path: str | Path) -> bool:
-    """Whether a folder holds an embedding."""
+    """Return whether a folder holds an embedding."""
     return (Path(path) / MANIFEST).is_file()
 
 
 def check_free(path: str | Path) -> None:
-    """
+    """Check that an embedding can be written to a folder.
+
     Raises:
-        EmbrlError: something is there already.
+        EmbrlError: the path exists and is not an empty folder.
     """
     path = Path(path)
     if is_embedding(path):
-        raise EmbrlError(f"{path} already holds an embedding: choose another folder")
+        raise EmbrlError(f"{path} already holds an embedding; choose another folder")
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise EmbrlError(f"{path} is there and holds no embedding: choose an empty or new folder")
+        raise EmbrlError(f"{path} exists and is not an embedding; choose an empty or new folder")
 
 
 def write(path: str | Path, fitted: SavedEmbedding) -> None:
-    """Makes a folder of it, which is there whole or not at all.
+    """Write an embedding to a new folder, atomically.
 
     Raises:
-        EmbrlError: something is there already, or it cannot be written.
+        EmbrlError: the path exists and is not an empty folder, or it cannot be written.
     """
     path = Path(path)
     check_free(path)
@@ -160,14 +165,16 @@ def write(path: str | Path, fitted: SavedEmbedding) -> None:
 
 
 def read(path: str | Path) -> SavedEmbedding:
-    """The embedding in a folder.
+    """Read the embedding in a folder.
 
     Raises:
-        EmbrlError: there is none, it is of a newer format, or a file is damaged or incomplete.
+        EmbrlError: there is none, it has another format, or a file is damaged or incomplete.
     """
     path = Path(path)
     if not is_embedding(path):
-        raise EmbrlError(f"{path} holds no embedding: it has no {MANIFEST}")
+        raise EmbrlError(
+            f"{path} is not an embedding, as it has no {MANIFEST}; choose a folder of embrl fit"
+        )
     where = path / MANIFEST
     manifest = read_manifest(path)
     observations = spaces.from_json(manifest["observation_space"], where)
@@ -175,18 +182,17 @@ def read(path: str | Path) -> SavedEmbedding:
     settings = from_plain(manifest["settings"], EmbeddingSettings, f"{where}: settings")
     arrays = checkpoint.unpacked(path / TENSORS, lambda: manifest["sha256"])
     features = arrays.get(FEATURES)
-    like = jax.eval_shape(lambda: _model(manifest, settings, observations, actions, features))
+    like = jax.eval_shape(lambda: _new_model(manifest, settings, observations, actions, features))
     model = checkpoint.shaped(path / TENSORS, arrays, like, "['model']", "embedding")
-    parts = _Parts(path / TENSORS, arrays)
     return SavedEmbedding(
         model=jax.tree.map(jnp.asarray, model),
         method=str(manifest["method"]),
         settings=settings,
         observation_space=observations,
         action_space=actions,
-        norm=parts.norm(),
-        reference=parts.reference(),
-        allowed=parts.get("['allowed']"),
+        norm=_norm(path / TENSORS, arrays),
+        reference=_reference(path / TENSORS, arrays),
+        allowed=arrays.get("['allowed']"),
         named=manifest["named"],
         quality=manifest["quality"],
         source=manifest["source"],
@@ -194,37 +200,41 @@ def read(path: str | Path) -> SavedEmbedding:
 
 
 def read_manifest(path: str | Path) -> dict[str, Any]:
-    """What `embedding.json` says.
+    """Read `embedding.json` of a folder.
 
     Raises:
-        EmbrlError: it is missing, damaged, of a newer format, or lacks something.
+        EmbrlError: it is missing or damaged, lacks a key, or has another format.
     """
     where = Path(path) / MANIFEST
     manifest = files.read_json(where)
     if manifest.get("format") != FORMAT:
         raise EmbrlError(
-            f"{where} has format {manifest.get('format')!r}, this version of embrl reads {FORMAT}"
+            f"{where} must have format {FORMAT}, got {manifest.get('format')!r}; read it with the "
+            "version of embrl that wrote it"
         )
     if manifest.get("kind") != KIND:
-        raise EmbrlError(f"{where} is of kind {manifest.get('kind')!r}, not {KIND}")
+        raise EmbrlError(f"{where} must have kind {KIND!r}, got {manifest.get('kind')!r}")
     require_keys(manifest, KEYS, where)
     for key in ("observation_space", "action_space", "settings", "quality", "source"):
         if not isinstance(manifest[key], dict):
-            raise EmbrlError(f"{where} is damaged: {key} must be a JSON object")
+            raise EmbrlError(f"{where}: {key} must be a JSON object, got {manifest[key]!r}")
     return manifest
 
 
-def _model(
+def _new_model(
     manifest: dict[str, Any],
     settings: EmbeddingSettings,
     observations: gymnasium.Space,
     actions: gymnasium.Space,
     features: np.ndarray | None,
 ) -> JointEmbedding:
-    """One of the same shape. Objectives of the user's own may not be at hand: it does without."""
-    # Without them where they should be, what is read will say what it lacks.
-    lacks = features is None and settings.embedding.action_features
-    shape = (1, 1) if lacks else () if features is None else features.shape
+    """Return an untrained model with the shapes of the stored one.
+
+    Custom objectives are left out, as their code may not be available.
+    """
+    # If stored features are missing, a dummy keeps the shapes; reading reports what is missing.
+    missing = features is None and settings.embedding.action_features
+    shape = (1, 1) if missing else () if features is None else features.shape
     return JointEmbedding(
         observations,
         actions,
@@ -238,41 +248,44 @@ def _model(
     )
 
 
-class _Parts:
-    """The arrays beside the model, by where they stood."""
-
-    def __init__(self, path: Path, arrays: dict[str, np.ndarray]) -> None:
-        self.path, self.arrays = path, arrays
-
-    def get(self, name: str) -> Any:
-        """None if there is none."""
-        return self.arrays.get(name)
-
-    def need(self, name: str) -> Any:
-        if name not in self.arrays:
-            raise EmbrlError(f"{self.path} does not fit this embedding: it lacks {name}")
-        return jnp.asarray(self.arrays[name])
-
-    def norm(self) -> Norm | None:
-        if "['norm'].centre" not in self.arrays:
-            return None
-        return Norm(self.need("['norm'].centre"), self.need("['norm'].width"))
-
-    def reference(self) -> Reference | None:
-        at = "['reference']"
-        if f"{at}.g" not in self.arrays:
-            return None
-        columns = {name: self.need(f"{at}.held_out.{name}") for name in Transition._fields}
-        seen = {name: self.get(f"{at}.seen.{name}") for name in SeenStates._fields}
-        optional = {name: self.get(f"{at}.{name}") for name in ("ceiling", "usual_loss", "phi")}
-        return Reference(
-            seen=SeenStates(**_as_jax(seen)),
-            unseen_fraction=self.need(f"{at}.unseen_fraction"),
-            held_out=Transition(**columns),
-            g=self.need(f"{at}.g"),
-            **_as_jax(optional),
-        )
+Arrays = dict[str, np.ndarray]
+"""Stored arrays by their paths in the pytree that was written."""
 
 
-def _as_jax(arrays: dict[str, Any]) -> dict[str, Any]:
-    return {name: None if value is None else jnp.asarray(value) for name, value in arrays.items()}
+def _norm(path: Path, arrays: Arrays) -> Norm | None:
+    if "['norm'].centre" not in arrays:
+        return None
+    required = _required(path, arrays, "['norm']", Norm._fields)
+    return Norm(**required)
+
+
+def _reference(path: Path, arrays: Arrays) -> Reference | None:
+    under = "['reference']"
+    if f"{under}.g" not in arrays:
+        return None
+    held_out = _required(path, arrays, f"{under}.held_out", Transition._fields)
+    return Reference(
+        seen=SeenStates(**_optional(arrays, f"{under}.seen", SeenStates._fields)),
+        held_out=Transition(**held_out),
+        **_required(path, arrays, under, ("unseen_fraction", "g")),
+        **_optional(arrays, under, ("ceiling", "usual_loss", "phi")),
+    )
+
+
+def _required(path: Path, arrays: Arrays, under: str, fields: Iterable[str]) -> dict[str, Any]:
+    """Return the arrays of these fields.
+
+    Raises:
+        EmbrlError: one is missing.
+    """
+    found = _optional(arrays, under, fields)
+    for field, value in found.items():
+        if value is None:
+            raise EmbrlError(f"{path} does not fit this embedding; it lacks {under}.{field}")
+    return found
+
+
+def _optional(arrays: Arrays, under: str, fields: Iterable[str]) -> dict[str, Any]:
+    """Return the arrays of these fields; None where there is none."""
+    found = {field: arrays.get(f"{under}.{field}") for field in fields}
+    return {field: None if value is None else jnp.asarray(value) for field, value in found.items()}

@@ -1,4 +1,4 @@
-"""Which states pre-training has met, in a few kilobytes."""
+"""Compact record of the states that were visited during pre-training."""
 
 import math
 from typing import NamedTuple
@@ -12,40 +12,44 @@ from embrl.core.types import Observation, Transition
 from embrl.embedding.encoders import RawStates
 
 TABLE = 2**20
-"""States that are remembered one by one; of larger spaces and boxes, cells by their hash."""
+"""Largest number of states with a bit each; states of larger spaces and cells of boxes are hashed
+to as many bits."""
 
 WORD = 32
 """Bits of a word."""
 
 WIDTHS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
-"""Of the cells of a box, in standard deviations of what pre-training saw."""
+"""Candidate widths of the cells of a box, in standard deviations of the observations."""
 
-FAMILIAR = 0.05
-"""Share of held-out observations of a box that may fall into unseen cells: wider cells are taken
-otherwise, as in many dimensions every observation is alone in a narrow one."""
+MAX_UNSEEN = 0.05
+"""Largest fraction of held-out observations of a box in unseen cells. Wider cells are used until it
+is met, as in many dimensions every observation is alone in a narrow cell."""
 
-STEADY = 1e-3
-"""The least standard deviation of a coordinate, of a range of 2, that is not taken for rounding."""
+MIN_STD = 1e-3
+"""Smallest standard deviation of a coordinate with a range of 2; smaller ones are rounding."""
 
 
 class SeenStates(NamedTuple):
-    """Which states, or cells, pre-training has met."""
+    """Set of visited states, or of visited cells of a box."""
 
     bits: UInt32[Array, " words"]
-    """A bit for each, 32 to a word."""
+    """One bit per state or cell, 32 to a word."""
     centre: Float[Array, " p"] | None
-    """Of the cell around it; None for discrete observations."""
+    """Centre of the grid of cells; None for discrete observations."""
     width: Float[Array, " p"] | None
+    """Width of a cell; None for discrete observations."""
 
 
 def remember(
     raw: RawStates, transitions: Transition, held_out: Transition, states: int | None
 ) -> tuple[SeenStates, Float[Array, ""]]:
-    """What pre-training has met, and the share of held-out states that it has not.
+    """Return the visited states, and the fraction of held-out states that are not among them.
 
-    Arguments:
-        transitions: `[T, B, ...]`; so are `held_out`.
-        states: how many there are; None for a box.
+    Args:
+        raw: raw features of observations.
+        transitions: transitions of pre-training, `[T, B, ...]`.
+        held_out: transitions that were held out, `[T, B, ...]`.
+        states: number of states; None for a box.
     """
     size = TABLE if states is None or states > TABLE else states
     blank = jnp.zeros(-(-size // WORD), jnp.uint32)
@@ -61,30 +65,32 @@ def remember(
         return fill(SeenStates(blank, None, None))
     points = raw(transitions.observation)
     points = points.reshape(-1, points.shape[-1])
-    centre, deviation = points.mean(0), jnp.maximum(points.std(0), STEADY)
-    *narrower, (chosen, share) = [
+    centre, deviation = points.mean(0), jnp.maximum(points.std(0), MIN_STD)
+    *narrower, (chosen, unseen) = [
         fill(SeenStates(blank, centre, width * deviation)) for width in WIDTHS
     ]
-    # The narrowest cells that held-out data mostly finds full, or else the widest.
-    for found in reversed(narrower):
-        better = found[1] <= FAMILIAR
-        chosen, share = jax.tree.map(
-            lambda new, old, better=better: jnp.where(better, new, old), found, (chosen, share)
+    # The narrowest cells that are rarely unseen in held-out data, or else the widest.
+    for candidate in reversed(narrower):
+        better = candidate[1] <= MAX_UNSEEN
+        chosen, unseen = jax.tree.map(
+            lambda new, old, better=better: jnp.where(better, new, old),
+            candidate,
+            (chosen, unseen),
         )
-    return chosen, share
+    return chosen, unseen
 
 
 def _cells(raw: RawStates, seen: SeenStates, observation: Observation) -> Int[Array, " N"]:
-    """A number for each observation, below the number of bits."""
+    """Return the index of each observation's bit."""
     values = raw(observation)
     if seen.centre is not None and seen.width is not None:
         values = jnp.round((values - seen.centre) / seen.width).astype(jnp.int32)
     values = values.reshape(-1, values.shape[-1])
     factors, bits = raw.features, seen.bits.shape[0] * WORD
     if isinstance(factors, tuple) and math.prod(factors) <= bits:
-        places = np.cumprod((1, *factors[:0:-1]), dtype=np.int32)[::-1]
-        return (values * places).sum(-1)
-    # A multilinear hash, mixed so that its upper bits depend on all of it.
+        strides = np.cumprod((1, *factors[:0:-1]), dtype=np.int32)[::-1]
+        return (values * strides).sum(-1)
+    # A multilinear hash, mixed so that its upper bits depend on all bits.
     random = np.random.default_rng(0).integers(0, 2**32, values.shape[-1], np.uint32) | 1
     mixed = (values.astype(jnp.uint32) * random).sum(-1, dtype=jnp.uint32)
     mixed = (mixed ^ (mixed >> 16)) * np.uint32(0x9E3779B1)
@@ -92,12 +98,12 @@ def _cells(raw: RawStates, seen: SeenStates, observation: Observation) -> Int[Ar
 
 
 def _pack(table: Bool[Array, " bits"]) -> UInt32[Array, " words"]:
-    places = jnp.arange(WORD, dtype=jnp.uint32)
-    return (table.reshape(-1, WORD).astype(jnp.uint32) << places).sum(-1, dtype=jnp.uint32)
+    positions = jnp.arange(WORD, dtype=jnp.uint32)
+    return (table.reshape(-1, WORD).astype(jnp.uint32) << positions).sum(-1, dtype=jnp.uint32)
 
 
 def unseen_fraction(raw: RawStates, seen: SeenStates, observation: Observation) -> Float[Array, ""]:
-    """The share of observations whose cells are not marked."""
+    """Return the fraction of observations that are not among the seen states."""
     cells = _cells(raw, seen, observation)
     bit = seen.bits[cells // WORD] >> (cells % WORD).astype(jnp.uint32)
     return ((bit & 1) == 0).mean(dtype=jnp.float32)

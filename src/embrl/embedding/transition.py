@@ -1,4 +1,4 @@
-"""T: from an embedded state and action to the next state."""
+"""Predictions of observations, and transition models T from embedded states and actions to them."""
 
 import abc
 from collections.abc import Sequence
@@ -10,52 +10,70 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from embrl.core.errors import EmbrlError
+from embrl.core.errors import SettingError
 from embrl.core.nn import MLP, Linear, categorical_log_prob, orthonormal_rows
 from embrl.core.types import Key
 from embrl.embedding.config import EmbeddingConfig, EmbeddingShape
 from embrl.embedding.encoders import RawStates
 from embrl.embedding.memory import Recalled
 
+NONLINEAR_RATE = 0.3
+"""Learning rate of the nonlinear part of an action's effect, relative to the linear part."""
+
+ECHO_GAIN = 4.0
+"""Factor on the output of the echo head's network; with it, the network keeps pace with phi."""
+
+ECHO_DELTA = 1e-3
+"""Initial probability that an action adds to the value it names."""
+
+ECHO_DISCOUNT, ECHO_SWEEPS = 0.95, 20
+"""Discount and number of sweeps of value iteration on the remembered Markov chain."""
+
+# Predictions of observations
+
 Logits: TypeAlias = tuple[Float[Array, "*batch values"], ...]
-"""One array for each factor."""
+"""Logits of the values of each factor."""
 
 Prediction: TypeAlias = Logits | Float[Array, "*batch p"]
-"""Logits of discrete observations; of a box, the (scaled) observation itself."""
+"""Logits of a discrete observation, or the scaled coordinates of a box."""
+
+Points: TypeAlias = tuple[Float[Array, "values m"], ...]
+"""Points in X of the values of each factor."""
 
 
 def output_size(features: int | tuple[int, ...]) -> int:
-    """How many numbers predict an observation with these raw features."""
+    """Return the number of outputs that predict an observation with these raw features."""
     return features if isinstance(features, int) else sum(features)
 
 
 def as_prediction(outputs: Float[Array, "*batch outputs"], features: int | tuple) -> Prediction:
-    """A network's outputs, taken apart factor by factor."""
+    """Split the outputs of a network into factors."""
     if isinstance(features, int):
         return outputs
     return tuple(jnp.split(outputs, np.cumsum(features)[:-1], axis=-1))
 
 
 def observation_loss(predicted: Prediction, target: Array) -> Float[Array, "*batch"]:
-    """Negative log likelihood in nats, or the mean squared error of a box in scaled units.
+    """Return the negative log likelihood in nats, or the mean squared error of a scaled box.
 
-    Factors are predicted independently of each other: their losses add up. A single softmax over
-    all combinations of factors would be far larger, and in a recommender it would mostly learn to
-    copy the older item, which is already known.
+    Factors are predicted independently, so their losses add up. One softmax over all combinations
+    of factors would be far larger; in a recommender it would mostly learn to copy the older item,
+    which is known.
 
-    Arguments:
+    Args:
+        predicted: prediction of an observation.
         target: raw features of the true observation (`RawStates`), `[..., k]`.
     """
     return _total(_losses(predicted, target))
 
 
 def mean_observation_loss(predicted: Prediction, target: Array) -> Float[Array, ""]:
-    """The mean of `observation_loss` over the batch, taken factor by factor."""
+    """Return the mean of `observation_loss` over the batch, taken factor by factor."""
     return _total([losses.mean() for losses in _losses(predicted, target)])
 
 
 def _losses(predicted: Prediction, target: Array) -> list[Array]:
-    """Of each factor; a box counts as one."""
+    """Return the loss of each factor; a box counts as one."""
     if not isinstance(predicted, tuple):
         return [((predicted - target) ** 2).mean(-1)]
     return [
@@ -67,28 +85,15 @@ def _total(parts: list[Array]) -> Array:
     return sum(parts[1:], parts[0])
 
 
-Points: TypeAlias = tuple[Float[Array, "values m"], ...]
-"""Where each value of each factor lies in X."""
-
-GAIN = 4.0
-"""What the echo head multiplies its network by: it learns faster by that beside phi."""
-
-DELTA = 1e-3
-"""What an action adds to a probability, before anything is learned."""
-
-FORESIGHT, SWEEPS = 0.95, 20
-"""Discount and sweeps of value iteration on the chain that a memory has."""
-
-PACE = 0.3
-"""How fast, beside the linear part, what bends the effects of actions is learned."""
+# Transition models
 
 
 class OutcomeModel(Protocol):
-    """A linear model of rewards, as `embrl.embedding.objectives.rewards.Outcome`."""
+    """A linear reward model R(s'), as `embrl.embedding.objectives.rewards.Outcome`."""
 
     @property
-    def worths(self) -> tuple[Float[Array, " values"], ...]:
-        """Contribution of each value of each factor to the reward."""
+    def contributions(self) -> tuple[Float[Array, " values"], ...]:
+        """Contributions of the values of each factor to the reward."""
         ...
 
     def expected(self, prediction: Prediction) -> Float[Array, "*batch"]:
@@ -97,7 +102,7 @@ class OutcomeModel(Protocol):
 
 
 class TransitionModel(eqx.Module):
-    """P(s' | x, e)."""
+    """Base class of transition models P(s' | x, e)."""
 
     @abc.abstractmethod
     def __call__(
@@ -107,7 +112,14 @@ class TransitionModel(eqx.Module):
         points: Points,
         action: Int[Array, "*batch"] | None = None,
     ) -> Prediction:
-        """The prediction of s'. The action itself is for heads that go by what it names."""
+        """Predict s'.
+
+        Args:
+            x: embedded states.
+            e: embedded actions.
+            points: points in X of the values of each factor.
+            action: the actions themselves, for heads that use the value an action names.
+        """
 
     def expected(
         self,
@@ -118,10 +130,15 @@ class TransitionModel(eqx.Module):
         outcome: OutcomeModel,
         recalled: Recalled | None = None,
     ) -> Float[Array, "*batch k"]:
-        """The mean outcome after each of k candidates, up to what is the same for all of them.
+        """Return the mean outcome of each of k candidate actions, up to a common constant.
 
-        Arguments:
-            recalled: what followed the same state before, for heads that mix it in (echo).
+        Args:
+            x: embedded states.
+            e: embedded candidates.
+            points: points in X of the values of each factor.
+            action: the candidates.
+            outcome: reward model.
+            recalled: remembered successors of the states, for heads that use them (echo).
         """
         del recalled
         shape = jnp.broadcast_shapes((*x.shape[:-1], 1), action.shape)
@@ -131,7 +148,7 @@ class TransitionModel(eqx.Module):
 
 
 class SoftmaxTransition(TransitionModel):
-    """A free linear layer and a softmax for each factor: the paper's head."""
+    """The paper's head: a linear layer and a softmax for each factor."""
 
     network: MLP
     factors: tuple[int, ...] = eqx.field(static=True)
@@ -152,12 +169,12 @@ class SoftmaxTransition(TransitionModel):
 
 
 class Move(eqx.Module):
-    """What an action changes: L e + c (M(x) e + h(x, e)).
+    """Effect of an action on an embedded state: L e + c (M(x) e + h(x, e)).
 
-    L is a matrix, M(x) a matrix that depends on x; both networks M and h start at zero and learn
-    at a slower pace c: so learning begins with actions that act alike everywhere, and linearly in
-    e. Begun otherwise, h can put actions anywhere and still tell them apart, and in some seeds
-    the action embedding comes out folded (docs/decisions/0005).
+    L is a matrix, M(x) a matrix that depends on x. The networks M and h start at zero and learn at
+    a lower rate c, so learning starts with actions that have the same effect in every state, linear
+    in e. Otherwise h can place actions anywhere and still tell them apart, and in some seeds the
+    action embedding comes out folded (docs/decisions/0005).
     """
 
     linear: Float[Array, "d outputs"]
@@ -176,18 +193,19 @@ class Move(eqx.Module):
 
     def __call__(self, x: Array, e: Array) -> Float[Array, "*batch outputs"]:
         matrix = self.matrix(x).reshape(*x.shape[:-1], -1, e.shape[-1])
-        bent = (matrix * e[..., None, :]).sum(-1) + self.network(jnp.concatenate([x, e], axis=-1))
-        return e @ self.linear + PACE * bent
+        nonlinear = (matrix * e[..., None, :]).sum(-1)
+        nonlinear = nonlinear + self.network(jnp.concatenate([x, e], axis=-1))
+        return e @ self.linear + NONLINEAR_RATE * nonlinear
 
 
 class MetricTransition(TransitionModel):
-    """Predicts where s' lies in X; a state is the likelier the nearer its embedding.
+    """Head that predicts a point in X; states near it are more likely.
 
         p = x + move(x, e),    log P(s' | x, e) = -beta ||p - phi(s')||^2 + const
 
-    The head has no weights of its own for a state: what is learned of it as a next state is
-    learned of its embedding, so that few visits suffice and the space comes to have a metric.
-    With several factors, a point is predicted for each.
+    The head has no weights of its own for a state: what is learned about it as a next state is
+    learned about its embedding. So few visits suffice, and distances in X become meaningful. With
+    several factors, a point is predicted for each.
     """
 
     move: Move
@@ -199,14 +217,14 @@ class MetricTransition(TransitionModel):
     ) -> None:
         self.factors = tuple(factors)
         self.move = Move(m, d, hidden, m * len(self.factors), key=key)
-        # Precise enough that neighbours in a space that starts small can be told apart.
+        # Precise enough to tell neighbours apart in a space that starts small.
         self.log_beta = jnp.float32(np.log(90.0))
 
     def __call__(self, x: Array, e: Array, points: Points, action: Array | None = None) -> Logits:
         del action
         moves = self.move(x, e)
         beta = jnp.exp(self.log_beta)
-        # Without ||p||^2, which is the same for all s' and falls out of the softmax.
+        # ||p||^2 is left out: it is the same for all s' and cancels in the softmax.
         return tuple(
             beta * (2.0 * (x + move) @ point.T - (point**2).sum(-1))
             for move, point in zip(
@@ -216,15 +234,15 @@ class MetricTransition(TransitionModel):
 
 
 class EchoTransition(TransitionModel):
-    """An action makes the value that it names likelier, and does nothing else:
+    """Head in which an action only makes the value that it names more likely.
 
         P(c | x, a) = (P(c | x) + [a names c] boost) / (1 + boost)
         boost       = (e^kappa - 1) P(c | x) + delta
 
-    that is, e^kappa times as likely, and as likely again as delta, whatever the value. P(c | x) is
-    the softmax head's, without e. So what every transition tells of how the world goes on by itself
-    is learned without regard to actions, and of the actions two numbers for all of them: that
-    suffices where each has hardly ever been seen to work, as in recommenders.
+    Naming a value multiplies its probability by e^kappa and adds delta, whatever the value.
+    P(c | x) is a softmax head without e. So every transition teaches the part of the dynamics that
+    does not depend on actions, and the effect of actions has two parameters for all of them: that
+    suffices where each action was hardly ever observed to work, as in recommenders.
     """
 
     network: MLP
@@ -232,9 +250,9 @@ class EchoTransition(TransitionModel):
     log_delta: Float[Array, ""]
     factors: tuple[int, ...] = eqx.field(static=True)
     named: int = eqx.field(static=True)
-    """The factor whose values actions name."""
+    """Factor whose values the actions name."""
     memory_weight: float = eqx.field(static=True)
-    """Visits of a state that this prediction counts for, where they are remembered."""
+    """Weight of this prediction against remembered visits of a state, in visits."""
 
     def __init__(
         self,
@@ -250,7 +268,7 @@ class EchoTransition(TransitionModel):
         self.factors = tuple(factors)
         self.named = named
         self.kappa = jnp.float32(0.0)
-        self.log_delta = jnp.float32(np.log(DELTA))
+        self.log_delta = jnp.float32(np.log(ECHO_DELTA))
         self.network = MLP(m, hidden, sum(factors), activation=jax.nn.relu, last_scale=0.1, key=key)
 
     def __call__(
@@ -258,7 +276,7 @@ class EchoTransition(TransitionModel):
     ) -> Prediction:
         del e, points
         assert action is not None
-        logits = list(as_prediction(GAIN * self.network(x), self.factors))
+        logits = list(as_prediction(ECHO_GAIN * self.network(x), self.factors))
         values = jnp.arange(self.factors[self.named], dtype=jnp.int32)
         plain = jax.nn.log_softmax(logits[self.named])
         raised = jnp.logaddexp(plain + self.kappa, self.log_delta)
@@ -274,54 +292,60 @@ class EchoTransition(TransitionModel):
         outcome: OutcomeModel,
         recalled: Recalled | None = None,
     ) -> Float[Array, "*batch k"]:
-        """In closed form, with one softmax for all candidates: where c is named, the mean worth of
-        values becomes (mean + boost worth(c)) / (1 + boost).
+        """Return the mean outcome of candidates in closed form, with one softmax for all of them.
 
-        Less what is the same for all candidates.
+        An action that names c changes the mean contribution to
+        (mean + boost contribution(c)) / (1 + boost).
         """
         del e, points
-        worth = outcome.worths[self.named]
+        contribution = outcome.contributions[self.named]
         p = jax.nn.softmax(self._named_logits(x))
         if recalled is not None:
             p = recalled.mixed(p, self.memory_weight)
-            worth = worth + recalled.promise
-        _, gain = self._gains(p, worth)
+            contribution = contribution + recalled.future_value
+        _, gain = self._gains(p, contribution)
         chosen = jnp.broadcast_to(action, (*x.shape[:-1], action.shape[-1]))
         return jnp.take_along_axis(gain, chosen, axis=-1)
 
     def _gains(
-        self, p: Float[Array, "*batch values"], worth: Float[Array, " values"]
+        self, p: Float[Array, "*batch values"], contribution: Float[Array, " values"]
     ) -> tuple[Float[Array, "*batch 1"], Float[Array, "*batch values"]]:
-        """The mean worth without an action's help, and what naming each value adds to it."""
-        mean = (p * worth).sum(-1, keepdims=True)
+        """Return the mean contribution without an action, and the gain from naming each value."""
+        mean = (p * contribution).sum(-1, keepdims=True)
         boost = jnp.expm1(self.kappa) * p + jnp.exp(self.log_delta)
-        return mean, boost * (worth - mean) / (1.0 + boost)
+        return mean, boost * (contribution - mean) / (1.0 + boost)
 
-    def promises(
+    def future_values(
         self, chain: Float[Array, "values values"], outcome: OutcomeModel
     ) -> Float[Array, " values"]:
-        """What each value of the named factor promises for the steps after it, less their mean:
-        value iteration on the chain, whose rows are smoothed by how often values come at all.
+        """Return the discounted value of the steps after each value of the named factor.
+
+        It is computed by value iteration on the remembered Markov chain, whose rows are smoothed by
+        the overall frequencies of values. The mean over values is subtracted.
+
+        Args:
+            chain: numbers of transitions between values of the named factor (`Memory.chain`).
+            outcome: reward model.
         """
-        share = chain.sum(0) / jnp.maximum(chain.sum(), 1.0)
-        p = chain + self.memory_weight * share
+        frequency = chain.sum(0) / jnp.maximum(chain.sum(), 1.0)
+        p = chain + self.memory_weight * frequency
         p = p / jnp.maximum(p.sum(-1, keepdims=True), 1e-6)
-        worth = outcome.worths[self.named]
+        contribution = outcome.contributions[self.named]
 
-        def earlier(_: Array, value: Array) -> Array:
-            mean, gain = self._gains(p, worth + value)
-            value = FORESIGHT * (mean[..., 0] + gain.max(-1))
-            return value - value @ share
+        def sweep(_: Array, value: Array) -> Array:
+            mean, gain = self._gains(p, contribution + value)
+            value = ECHO_DISCOUNT * (mean[..., 0] + gain.max(-1))
+            return value - value @ frequency
 
-        return jax.lax.fori_loop(0, SWEEPS, earlier, jnp.zeros_like(worth))
+        return jax.lax.fori_loop(0, ECHO_SWEEPS, sweep, jnp.zeros_like(contribution))
 
     @property
-    def own_share(self) -> Float[Array, ""]:
-        """The probability that a value would have come if the action that named it had not."""
+    def unaided_fraction(self) -> Float[Array, ""]:
+        """Fraction of observed named values that would have occurred without the action."""
         return jnp.exp(-jnp.maximum(self.kappa, 0.0))
 
     def _named_logits(self, x: Array) -> Float[Array, "*batch values"]:
-        """Without computing those of other factors."""
+        """Return the logits of the named factor, without computing the others."""
         *hidden, last = self.network.layers
         assert isinstance(last, Linear)
         begin = sum(self.factors[: self.named])
@@ -331,11 +355,11 @@ class EchoTransition(TransitionModel):
             last,
             (last.weight[:, part], last.bias[part]),
         )
-        return GAIN * eqx.tree_at(lambda net: net.layers, self.network, (*hidden, last))(x)
+        return ECHO_GAIN * eqx.tree_at(lambda net: net.layers, self.network, (*hidden, last))(x)
 
 
 class BoxTransition(TransitionModel):
-    """Predicts a continuous s', scaled to (-1, 1): D x + move(x, e)."""
+    """Head that predicts a continuous s', scaled to (-1, 1), as D x + move(x, e)."""
 
     decoder: Linear
     move: Move
@@ -353,16 +377,19 @@ class BoxTransition(TransitionModel):
 
 
 def new_transition(shape: EmbeddingShape, config: EmbeddingConfig, *, key: Key) -> TransitionModel:
-    """The T that suits a space: a squared error for boxes, else the head that was asked for.
+    """Return a transition model: `BoxTransition` for boxes, else the configured head.
 
     Raises:
-        EmbrlError: states are not embedded, or actions name nothing that could echo.
+        EmbrlError: states are not embedded, or the head is echo and actions do not name values of
+            the observation.
     """
     m, raw = shape.m("forward"), RawStates(shape.observation_space).features
     if config.head == "echo":
         if shape.named is None or isinstance(raw, int):
-            raise EmbrlError(
-                "embedding.head is echo: here actions do not name what is observed: choose another"
+            raise SettingError(
+                "embedding.head",
+                "metric or softmax where actions do not name values of the observation",
+                config.head,
             )
         return EchoTransition(
             m, config.transition_hidden, raw, shape.named, shape.memory_weight, key=key

@@ -1,60 +1,69 @@
-"""When the measures of a run speak against its embedding."""
+"""Warnings about an embedding that no longer fits the data, from the metrics of a run.
+
+docs/monitoring.md has the measurements behind the thresholds.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-SURPRISE = 0.035
-"""Of one seed; the mean of n seeds may be less by the root of n, as chance averages out."""
+MAX_SURPRISE = 0.035
+"""Largest normal surprise of a seed. The mean of n seeds may exceed it divided by the root of n
+only, as chance averages out."""
 
-AT_REST = 1e-3
-"""Drift below this is rounding."""
+MIN_DRIFT = 1e-3
+"""Drift below which an embedding counts as frozen; such drift is rounding."""
 
-UNSEEN = 0.2
-DEAD = 0.1
-COLLIDING = 0.99
-"""Shares from which on something is wrong. docs/monitoring.md has the figures behind these."""
+MAX_UNSEEN_FRACTION = 0.2
+MAX_DEAD_FRACTION = 0.1
+MAX_COLLIDING_FRACTION = 0.99
+"""Fractions above which there is a warning."""
 
 
 def embedding_warnings(seeds: Sequence[Mapping[str, float]]) -> dict[str, list[int]]:
-    """What speaks against a run's embedding, in words that stay the same from one evaluation to
-    the next, and where in `seeds` it is so; nothing if all is fine.
+    """Return warnings about the embedding of a run.
 
-    Arguments:
-        seeds: the measures of each; those that are missing or nan are no reason to complain.
+    Args:
+        seeds: metrics of each seed; those that are missing or NaN give no warning.
+
+    Returns:
+        For each warning the indices in `seeds` that it concerns; empty if all is fine. The texts
+        are the same at every evaluation.
     """
     found = {
-        "the world does not do what the embedding predicts": _surprised(seeds),
-        "the agent meets states that the embedding was not trained on": [
-            at for at, measures in enumerate(seeds) if _lost(measures)
+        "the environment does not behave as the embedding predicts": _surprised(seeds),
+        "the agent visits states that the embedding was not trained on": [
+            index for index, metrics in enumerate(seeds) if _visits_unseen(metrics)
         ],
-        "some actions can never be chosen: others lie at the very same place": [
-            at for at, measures in enumerate(seeds) if measures.get("dead_fraction", 0.0) > DEAD
+        "some actions are never chosen, as others have the same embedding": [
+            index
+            for index, metrics in enumerate(seeds)
+            if metrics.get("dead_fraction", 0.0) > MAX_DEAD_FRACTION
         ],
-        "nearly all actions lie so close to another that it is chance which one is chosen": [
-            at
-            for at, measures in enumerate(seeds)
-            if measures.get("colliding_fraction", 0.0) > COLLIDING
+        "nearly all actions are embedded so close to others that chance decides between them": [
+            index
+            for index, metrics in enumerate(seeds)
+            if metrics.get("colliding_fraction", 0.0) > MAX_COLLIDING_FRACTION
         ],
     }
-    return {text: where for text, where in found.items() if where}
+    return {text: indices for text, indices in found.items() if indices}
 
 
 def _surprised(seeds: Sequence[Mapping[str, float]]) -> list[int]:
-    surprise = np.array([measures.get("surprise", math.nan) for measures in seeds])
+    """Return the indices of seeds whose surprise is above the limit."""
+    surprise = np.array([metrics.get("surprise", math.nan) for metrics in seeds])
     known = surprise[~np.isnan(surprise)]
-    limit = SURPRISE
-    if known.size and known.mean() > SURPRISE / math.sqrt(known.size):
-        limit = SURPRISE / math.sqrt(known.size)
+    limit = MAX_SURPRISE
+    if known.size and known.mean() > MAX_SURPRISE / math.sqrt(known.size):
+        limit = MAX_SURPRISE / math.sqrt(known.size)
     return np.flatnonzero(surprise > limit).tolist()
 
 
-def _lost(measures: Mapping[str, float]) -> bool:
-    """Whether states are new to an embedding of states that has not gone on learning, and more
-    often than held-out ones were.
-    """
-    if not measures.get("phi_drift", math.nan) < AT_REST:
+def _visits_unseen(metrics: Mapping[str, float]) -> bool:
+    """Return whether a frozen phi meets new states more often than held-out data did."""
+    if not metrics.get("phi_drift", math.nan) < MIN_DRIFT:
         return False
-    known = 1.0 - measures.get("reference_unseen_fraction", 0.0)
-    return 1.0 - (1.0 - measures.get("unseen_fraction", 0.0)) / max(known, 1e-30) > UNSEEN
+    seen = 1.0 - metrics.get("reference_unseen_fraction", 0.0)
+    unseen = 1.0 - (1.0 - metrics.get("unseen_fraction", 0.0)) / max(seen, 1e-30)
+    return unseen > MAX_UNSEEN_FRACTION

@@ -1,1 +1,1 @@
-"""Embeddings on their own: from any transitions, without a policy."""
+"""Fitting of embeddings without a policy, from any source of transitions."""

@@ -1,4 +1,4 @@
-"""A fitted embedding as its users meet it: NumPy in, NumPy out."""
+"""User interface of a fitted embedding: phi, g and f on NumPy arrays."""
 
 import dataclasses
 import functools
@@ -20,7 +20,7 @@ from embrl.core.spaces import (
     check_observation,
     is_continuous,
 )
-from embrl.embedding import saved as fitted
+from embrl.embedding import saved
 from embrl.embedding.feature_actions import (
     FeatureActions,
     append_rows,
@@ -34,20 +34,21 @@ from embrl.embedding.saved import SavedEmbedding
 from embrl.portable import Chain
 from embrl.portable.steps import Nearest
 
-LISTS_ACTIONS = "action"
-"""The objective whose network has an output for each action."""
+FIXED_ACTIONS_OBJECTIVE = "action"
+"""Objective whose network has an output for each action, so that no actions can be added to it."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Embedding(SavedEmbedding):
-    """phi, g and f: x = phi(s), e = g(a), a = f(e).
+    """A fitted embedding: x = phi(s), e = g(a), a = f(e).
 
-    All of them take any number of leading axes, and check what they get.
+    phi, g and f take arrays with any leading axes, and check them against the spaces. An embedding
+    is never changed in place.
     """
 
     @property
     def m(self) -> int:
-        """Dimensions of X. Where states are not embedded, numbers of an observation."""
+        """Dimensions of X, or the length of an observation if states are not embedded."""
         features = self.model.phi.features
         return features if isinstance(features, int) else len(features)
 
@@ -58,22 +59,27 @@ class Embedding(SavedEmbedding):
 
     @property
     def continuous(self) -> bool:
-        """Whether actions are vectors, not indices."""
+        """True if actions are continuous."""
         return is_continuous(self.action_space)
 
     @property
     def action_count(self) -> int | None:
-        """Discrete actions, n; None where actions are vectors."""
+        """Number n of discrete actions; None if actions are continuous."""
         return None if self.continuous else action_count(self.action_space)
 
     @functools.cached_property
     def table(self) -> Float[np.ndarray, "n d"] | None:
-        """g(a) of every discrete action; None where actions are vectors."""
+        """Embeddings g(a) of all discrete actions; None if actions are continuous."""
         return None if self.continuous else np.asarray(self.model.g.table, np.float32)
 
     def phi(self, observation: ArrayLike) -> Float[np.ndarray, "... m"]:
-        """Where states lie in X. Where states are not embedded: the observations, as networks take
-        them in.
+        """Embed states.
+
+        Args:
+            observation: observations of `observation_space`, with any leading axes.
+
+        Returns:
+            Points in X, or raw features of the observations if states are not embedded.
 
         Raises:
             EmbrlError: an observation is not in the space.
@@ -82,7 +88,13 @@ class Embedding(SavedEmbedding):
         return self._phi(values).astype(np.float32, copy=False)
 
     def g(self, action: ArrayLike) -> Float[np.ndarray, "... d"]:
-        """Where actions lie in E.
+        """Embed actions.
+
+        Args:
+            action: actions of `action_space`, with any leading axes.
+
+        Returns:
+            Points in E.
 
         Raises:
             EmbrlError: an action is not in the space.
@@ -90,39 +102,42 @@ class Embedding(SavedEmbedding):
         return self._g(check_action(self.action_space, action))
 
     def f(self, e: ArrayLike, mask: ArrayLike | None = None) -> np.ndarray:
-        """The actions of points of E: of discrete ones the nearest, int32 `[...]`; where actions
-        are vectors, what the network that undoes g makes of them, float32 `[..., p]`.
+        """Decode points of E to actions.
 
-        Arguments:
-            e: `[..., d]`.
-            mask: True where an action may be chosen, bool `[n]` or with e's leading axes.
+        Args:
+            e: points `[..., d]`.
+            mask: True where a discrete action may be chosen, bool `[n]` or `[..., n]`.
+
+        Returns:
+            The nearest discrete actions, int32 `[...]`, or for continuous actions the output of
+            the decoder, float32 `[..., p]`.
 
         Raises:
-            EmbrlError: points have another length or are not finite, or a mask does not fit or
-                allows nothing.
+            EmbrlError: points have another length or are not finite, or the mask has another shape
+                or allows no action.
         """
         points = np.asarray(e)
         if points.dtype.kind not in "iuf" or points.shape[-1:] != (self.d,):
             raise EmbrlError(
-                f"points of E are numbers [..., {self.d}], not {points.dtype}{list(points.shape)}"
+                f"e must be numbers [..., {self.d}], got {points.dtype}{list(points.shape)}"
             )
         points = points.astype(np.float32)
         if not np.isfinite(points).all():
-            at = np.argwhere(~np.isfinite(points))[0].tolist()
-            raise EmbrlError(f"e is {points[tuple(at)]} at {at}: points of E must be finite")
-        choices = self._choices(mask)
+            index = np.argwhere(~np.isfinite(points))[0].tolist()
+            raise EmbrlError(f"e must be finite, got {points[tuple(index)]} at {index}")
+        choices = None if mask is None else check_mask(self.action_space, mask, self.allowed)
         if self.continuous:
             return self._f(points)
         try:
             return self._nearest(points, choices)
         except ValueError as error:  # axes that cannot be broadcast
             raise EmbrlError(
-                f"the mask's leading axes must be e's, {list(points.shape[:-1])}, not "
+                f"mask must have the leading axes of e, {list(points.shape[:-1])}, got "
                 f"{[] if choices is None else list(choices.shape[:-1])}"
             ) from error
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Embedding":
-        """Itself, as it never changes: specs of Gymnasium's environments are copied often."""
+        """Return self, as it never changes; Gymnasium copies environment specs often."""
         del memo
         return self
 
@@ -144,28 +159,31 @@ class Embedding(SavedEmbedding):
         return Nearest.of(self.table, self.allowed)
 
     def with_actions(self, features: ArrayLike) -> "Embedding":
-        """One with new actions behind the others: they lie where g puts what has such features,
-        and f may return them at once. Nothing is trained, and quality says nothing of them.
+        """Return an embedding with new actions appended.
 
-        Arguments:
-            features: `[k, q]`, in the units of those that the embedding was fitted with.
+        They are embedded by their features, and f may return them. Nothing is trained, and the
+        quality report does not cover them.
+
+        Args:
+            features: features `[k, q]`, in the units of those that the embedding was fitted with.
 
         Raises:
-            EmbrlError: actions have no features here, or these are other ones.
+            EmbrlError: the embedding has no action features, or a different number of them.
         """
         if not isinstance(self.model.g, FeatureActions):
             raise EmbrlError(
-                "new actions are embedded by their features, and this embedding's actions have "
-                "none: fit it with --embedding.action-features"
+                "new actions need features, and the actions of this embedding have none; fit it "
+                "with --embedding.action-features"
             )
         g = self.model.g
         new = jnp.asarray(checked_features(features, "new actions", rows=None, columns=g.columns))
-        # What tells actions from one another, one by one, knows nothing of new ones.
-        parts = {name: part for name, part in self.model.parts.items() if name != LISTS_ACTIONS}
+        parts = {
+            name: part for name, part in self.model.parts.items() if name != FIXED_ACTIONS_OBJECTIVE
+        }
         weights = {
             name: weight
             for name, weight in self.settings.objectives.items()
-            if name != LISTS_ACTIONS
+            if name != FIXED_ACTIONS_OBJECTIVE
         }
         reference = self.reference
         if reference is not None:
@@ -181,54 +199,49 @@ class Embedding(SavedEmbedding):
         )
 
     def without(self, actions: ArrayLike) -> "Embedding":
-        """One in which f never returns these; the others keep their numbers.
+        """Return an embedding whose f never returns some actions; all actions keep their indices.
 
-        Arguments:
-            actions: indices.
+        Args:
+            actions: indices of the actions to exclude.
 
         Raises:
-            EmbrlError: actions are vectors, an index is none of theirs, or no action would be left.
+            EmbrlError: actions are continuous, an index is out of range, or no action is left.
         """
         if self.continuous:
             raise EmbrlError(
-                f"actions of {self.action_space} are numbers, not a list to remove some from"
+                f"action_space must be Discrete to exclude actions, got {self.action_space}"
             )
         left = without(self.allowed, action_count(self.action_space), actions)
         return dataclasses.replace(self, allowed=left)
 
     def save(self, folder: str | Path) -> None:
-        """Writes a folder, which is there whole or not at all (docs/fitting.md).
+        """Write the embedding to a new folder, atomically (docs/fitting.md).
 
         Raises:
-            EmbrlError: something is there already.
+            EmbrlError: the path exists and is not an empty folder.
         """
-        fitted.write(folder, self)
+        saved.write(folder, self)
 
     @classmethod
     def load(cls, folder: str | Path) -> "Embedding":
-        """The embedding in a folder.
+        """Read the embedding in a folder.
 
         Raises:
-            EmbrlError: there is none, it is of a newer format, or a file is damaged.
+            EmbrlError: there is none, it has another format, or a file is damaged.
         """
-        return cls.of(fitted.read(folder))
+        return cls.of(saved.read(folder))
 
     @classmethod
-    def of(cls, what: SavedEmbedding) -> "Embedding":
-        """What a fit has left, with phi, g and f."""
-        return cls(**{field.name: getattr(what, field.name) for field in dataclasses.fields(what)})
-
-    def _choices(self, mask: ArrayLike | None) -> np.ndarray | None:
-        """The mask, looked at."""
-        if mask is None:
-            return None
-        return check_mask(self.action_space, mask, self.allowed)
+    def of(cls, embedding: SavedEmbedding) -> "Embedding":
+        """Return a saved embedding with phi, g and f."""
+        fields = dataclasses.fields(embedding)
+        return cls(**{field.name: getattr(embedding, field.name) for field in fields})
 
 
 def load_embedding(path: str | Path) -> Embedding:
-    """The embedding in a folder that `embrl fit`, `embrl.fit` or `Embedding.save` wrote.
+    """Read the embedding in a folder of `embrl fit` or `Embedding.save`.
 
     Raises:
-        EmbrlError: there is none, it is of a newer format, or a file is damaged.
+        EmbrlError: there is none, it has another format, or a file is damaged.
     """
     return Embedding.load(path)

@@ -133,7 +133,7 @@ def learn(
         custom_objectives or {},
         ActionInputs.gather(config, source),
     )
-    if not trainer.method.embeds:
+    if not trainer.schedule.method.embeds:
         raise EmbrlError(f"method {config.method} has no embedding to fit; choose another method")
     config.validate_numbers()
     config.rollout.validate_collection()

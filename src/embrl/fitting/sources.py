@@ -191,7 +191,7 @@ class RecordedData(DataSource):
         return dataclasses.replace(config, pretrain=pretrain)
 
     def open(self, replicas: Replicas) -> OpenSource:
-        config = replicas.program.config
+        config = replicas.trainer.config
         for column in self.recorded.lacks:
             for name in config.objectives:
                 if column in NEEDED_COLUMNS.get(name, ()):
@@ -270,10 +270,11 @@ class _OpenPlayed:
     backend: Backend
 
     def collect(self) -> Transition:
-        program = self.replicas.program
+        trainer = self.replicas.trainer
         key = stream_key(self.replicas.keys[0], RngStream.COLLECT)
-        timesteps, num_envs = program.pretraining_timesteps, program.config.rollout.num_envs
-        env, seed = self.env, program.config.seed
+        timesteps = trainer.schedule.pretraining_timesteps
+        num_envs = trainer.config.rollout.num_envs
+        env, seed = self.env, trainer.config.seed
         if isinstance(self.policy, RunPolicy):
             found = self.policy.steps(env, key, timesteps // num_envs, num_envs, seed)
         elif isinstance(env, Environment):

@@ -1,4 +1,8 @@
-"""A pytree of arrays on disk: safetensors for the numbers, JSON for the rest, never a pickle."""
+"""Checkpoints of pytrees: arrays as safetensors by their paths, the rest as JSON, no pickle.
+
+Arrays are stored by their path in the pytree: renaming a field changes the format, whose number
+(`FORMAT`) has to be raised then.
+"""
 
 import hashlib
 import shutil
@@ -17,15 +21,23 @@ from embrl.storage import files
 Tree = TypeVar("Tree")
 
 FORMAT = 2
+"""Number of the format, in the manifest."""
+
 TENSORS = "state.safetensors"
 MANIFEST = "manifest.json"
 
 
 def write(folder: Path, number: int, state: Any, manifest: dict[str, Any]) -> None:
-    """Makes `state` and `manifest` the folder's checkpoint `number`.
+    """Write a checkpoint, and remove older ones.
 
-    It is written under a temporary name, renamed when all of it is on disk, and only then are
-    older ones removed: at any moment the newest complete one is whole.
+    It is written under a temporary name and renamed when all of it is on disk; older checkpoints
+    are removed only then. At any moment the latest one is complete.
+
+    Args:
+        folder: of all checkpoints.
+        number: of this one; the largest is the latest.
+        state: pytree of arrays.
+        manifest: JSON values to store beside the arrays.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for leftover in folder.glob(".*.tmp"):
@@ -42,34 +54,35 @@ def write(folder: Path, number: int, state: Any, manifest: dict[str, Any]) -> No
 
 
 def latest(folder: Path) -> Path | None:
-    """The newest checkpoint in the folder, if there is one."""
+    """Return the latest checkpoint in a folder, if there is one."""
     complete = _complete(folder)
     return complete[-1] if complete else None
 
 
 def read_manifest(checkpoint: Path) -> dict[str, Any]:
-    """What was said of the checkpoint when it was written.
+    """Return the manifest of a checkpoint.
 
     Raises:
-        EmbrlError: it is missing, damaged or of a newer format.
+        EmbrlError: it is missing, damaged or of another format.
     """
     manifest = files.read_json(checkpoint / MANIFEST)
     if manifest.get("format") != FORMAT:
         raise EmbrlError(
-            f"{checkpoint / MANIFEST} has format {manifest.get('format')!r}, "
-            f"this version of embrl reads {FORMAT}"
+            f"{checkpoint / MANIFEST} has format {manifest.get('format')!r}, this version reads "
+            f"{FORMAT}; use the version of embrl that wrote it"
         )
     return manifest
 
 
 def read(checkpoint: Path, like: Tree) -> Tree:
-    """The state of a checkpoint.
+    """Return the state of a checkpoint.
 
-    Arguments:
-        like: a pytree with the shapes and dtypes to expect (`jax.eval_shape` makes one).
+    Args:
+        checkpoint: its folder.
+        like: a pytree with the expected shapes and dtypes, as from `jax.eval_shape`.
 
     Raises:
-        EmbrlError: the file is damaged, or holds something else.
+        EmbrlError: the file is damaged, or holds other arrays.
     """
     path = checkpoint / TENSORS
     arrays = unpacked(path, lambda: read_manifest(checkpoint).get("sha256"))
@@ -77,15 +90,16 @@ def read(checkpoint: Path, like: Tree) -> Tree:
 
 
 def packed(state: Any) -> bytes:
-    """The arrays of a pytree as safetensors, by their places in it."""
+    """Return the arrays of a pytree as safetensors, by their paths in it."""
     return save(_named_arrays(state))
 
 
 def unpacked(path: Path, checksum: Callable[[], Any]) -> dict[str, np.ndarray]:
-    """The arrays that `packed` wrote into the file `path`, by their places.
+    """Return the arrays that `packed` wrote into a file, by their paths.
 
-    Arguments:
-        checksum: what the SHA-256 of the file should be.
+    Args:
+        path: the file.
+        checksum: returns the expected SHA-256 of the file; called once the file has been read.
 
     Raises:
         EmbrlError: the file is missing or damaged.
@@ -95,7 +109,7 @@ def unpacked(path: Path, checksum: Callable[[], Any]) -> dict[str, np.ndarray]:
     except OSError as error:
         raise EmbrlError(f"{path} is missing or unreadable: {error.strerror}") from error
     if hashlib.sha256(data).hexdigest() != checksum():
-        raise EmbrlError(f"{path} is damaged: it is not what was written (checksum)")
+        raise EmbrlError(f"{path} is damaged: its checksum is not that of what was written")
     try:
         return load(data)
     except SafetensorError as error:
@@ -105,13 +119,14 @@ def unpacked(path: Path, checksum: Callable[[], Any]) -> dict[str, np.ndarray]:
 def shaped(
     path: Path, arrays: dict[str, np.ndarray], like: Tree, under: str = "", of: str = "run"
 ) -> Tree:
-    """A pytree of these arrays.
+    """Return arrays as a pytree.
 
-    Arguments:
-        path: where they were read, for messages.
-        like: a pytree with the shapes and dtypes to expect.
-        under: where in what was packed it stands, as `['model']`.
-        of: what it must fit, for messages.
+    Args:
+        path: their file, for messages.
+        arrays: arrays by path.
+        like: a pytree with the expected shapes and dtypes.
+        under: path of the pytree in what was packed, as `['model']`.
+        of: word for what the arrays must fit, for messages.
 
     Raises:
         EmbrlError: an array is missing, or has another shape or dtype.
@@ -122,6 +137,7 @@ def shaped(
 
 
 def _leaf(path: Path, arrays: dict[str, np.ndarray], name: str, like: Any, of: str) -> Any:
+    """Return one array, after a check of its shape and dtype."""
     if name not in arrays:
         raise EmbrlError(f"{path} does not fit this {of}: it lacks {name}")
     array = arrays[name]
@@ -134,9 +150,11 @@ def _leaf(path: Path, arrays: dict[str, np.ndarray], name: str, like: Any, of: s
 
 
 def _named_arrays(state: Any) -> dict[str, np.ndarray]:
+    """Return the leaves of a pytree by path."""
     leaves = jax.tree_util.tree_leaves_with_path(state)
     return {jax.tree_util.keystr(at): np.asarray(leaf) for at, leaf in leaves}
 
 
 def _complete(folder: Path) -> list[Path]:
+    """Return the complete checkpoints in a folder, the latest one last."""
     return sorted(path for path in folder.glob("[0-9]*") if path.is_dir())

@@ -1,4 +1,4 @@
-"""Writing files so that a reader never meets half of one, even after kill -9."""
+"""Atomic writing of files: a reader never sees half of one, even after `kill -9`."""
 
 import contextlib
 import json
@@ -12,15 +12,16 @@ from embrl.core.errors import EmbrlError
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Writes beside `path` and renames: there is the old file or the new one, nothing between."""
+    """Write a file, so that there is the old one or the new one at any moment."""
     with replacing(path) as file:
         file.write(data)
 
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """A file to write piece by piece, which takes the place of `path` once that is done; nothing
-    does if an error comes between.
+    """Open a file for writing that replaces `path` when the block ends.
+
+    If the block raises an error, `path` stays as it was.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -36,8 +37,9 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 
 @contextlib.contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
-    """An empty folder to fill, which takes the place of `path` once that is done; nothing does if
-    an error comes between.
+    """Create an empty folder that replaces `path` when the block ends.
+
+    If the block raises an error, `path` stays as it was.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
@@ -60,20 +62,20 @@ def replacing_folder(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """`write_bytes` for text, in UTF-8."""
+    """Write text atomically, in UTF-8."""
     write_bytes(path, text.encode())
 
 
 def write_json(path: Path, value: Any) -> None:
-    """`write_bytes` for JSON; floats come back equal to the last bit."""
+    """Write JSON atomically; floats are read back bit for bit."""
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object.
+    """Read a JSON object.
 
     Raises:
-        EmbrlError: no such file, or it is damaged.
+        EmbrlError: the file is missing or damaged.
     """
     try:
         value = json.loads(path.read_text())

@@ -1,4 +1,4 @@
-"""What a file was made with."""
+"""Versions and machine that a file was made with."""
 
 import platform
 from importlib.metadata import version
@@ -9,12 +9,12 @@ from embrl.core.runtime import available_cores
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the libraries that numbers depend on."""
+    """Return the versions of Python and of the libraries that results depend on."""
     names = ("embrl", "jax", "equinox", "optax", "numpy")
     return {"python": platform.python_version(), **{name: version(name) for name in names}}
 
 
 def machine() -> str:
-    """What it was made on: kind and number of devices, and cores it could use."""
+    """Return the kind and number of devices, and the number of available cores."""
     device = jax.devices()[0]
     return f"{device.device_kind} x {len(jax.devices())}, {available_cores()} cores"

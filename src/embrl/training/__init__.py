@@ -1,1 +1,1 @@
-"""The one training loop: configuration and key in, metrics and a policy out."""
+"""Training: pure functions of one seed, and the loop that saves, reports and resumes them."""

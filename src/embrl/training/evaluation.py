@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from embrl.algorithms.policy import OverallPolicy
 from embrl.core.types import Key, Observation
 from embrl.data.rollout import OpenEnvs, open_envs, random_actions
 from embrl.envs.environment import Environment
@@ -67,6 +68,44 @@ def play(
         ),
     )
     return Episodes(end.returns, end.lengths)
+
+
+def evaluate(
+    env: Environment, policy: OverallPolicy, key: Key, episodes: int, rounds: Int[Array, ""]
+) -> dict[str, Float[Array, ""]]:
+    """Return mean returns of a stochastic policy and of its most likely action.
+
+    Args:
+        env: the environment.
+        policy: the policy.
+        key: random key.
+        episodes: episodes of a round.
+        rounds: number of rounds; an argument, so that longer evaluations need no new compilation.
+    """
+
+    def act(key: Key, observation: Observation) -> Array:
+        return policy.act(observation, policy.noise(key, (episodes,)))[0]
+
+    def greedy(key: Key, observation: Observation) -> Array:
+        del key
+        return policy.mode(observation)
+
+    def one(number: Array, sums: dict[str, Array]) -> dict[str, Array]:
+        key_act, key_greedy = jax.random.split(jax.random.fold_in(key, number))
+        sampled = play(env, act, key_act, episodes)
+        most_likely = play(env, greedy, key_greedy, episodes)
+        return {
+            "return_mean": sums["return_mean"] + sampled.returns.mean(),
+            "square": sums["square"] + (sampled.returns**2).mean(),
+            "greedy_return_mean": sums["greedy_return_mean"] + most_likely.returns.mean(),
+            "length_mean": sums["length_mean"] + sampled.lengths.mean(),
+        }
+
+    names = ("return_mean", "square", "greedy_return_mean", "length_mean")
+    sums = jax.lax.fori_loop(0, rounds, one, dict.fromkeys(names, jnp.float32(0.0)))
+    means = {name: total / rounds for name, total in sums.items()}
+    variance = means.pop("square") - means["return_mean"] ** 2
+    return {**means, "return_std": jnp.sqrt(jnp.maximum(variance, 0.0))}
 
 
 def random_return(env: Environment, key: Key, episodes: int = 10_000) -> float:

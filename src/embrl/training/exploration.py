@@ -65,7 +65,9 @@ class VisitCounter:
     def bonus(
         self, visits: Visits, next_observation: Observation, progress: Float[Array, ""]
     ) -> Float[Array, "*batch"]:
-        """Return the bonus for reaching these states; one never counted earns that of a first visit.
+        """Return the bonus for reaching these states.
+
+        A state that was never counted earns the bonus of a first visit.
 
         Args:
             visits: counters.

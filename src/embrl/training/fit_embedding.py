@@ -1,4 +1,4 @@
-"""Pre-training of embeddings, one for each replica: first stage of a run, and all of `embrl fit`."""
+"""Pre-training of an embedding for each replica, by runs and by `embrl fit`."""
 
 import operator
 from collections.abc import Callable, Iterator
@@ -42,7 +42,7 @@ class EmbeddingReplicas:
 
     def new_model(self, keys: Key, train: Transition) -> FitState:
         """Return embeddings before the first gradient step (`Trainer.new_model`)."""
-        # An argument, not a part of the trainer, as it may be large.
+        # An argument, not a constant of the program, as it may be large.
         return self._new_model(keys, train, self.trainer.action_inputs.features)
 
     def shapes(self, keys: Key, train: Transition) -> FitState:
@@ -102,7 +102,7 @@ class EmbeddingReplicas:
                 others,
                 visited,
                 observation_space=self.trainer.observation_space,
-                horizon=self.trainer.horizon,
+                horizon=self.trainer.schedule.horizon,
                 **ground_truth(visited)._asdict(),
             )
             reports.append(report)

@@ -33,8 +33,8 @@ MAX_EPISODE_STEPS = 100_000
 class HostedBackend:
     """Backend of environments on the host, with those of all replicas in one set.
 
-    Where a run resumes after an interruption, new episodes begin: what is learned is restored to
-    the last bit, and a simulator is not.
+    When a run resumes after an interruption, new episodes begin: everything learned is restored
+    bit for bit, but simulators are not.
     """
 
     def __init__(self, replicas: Replicas, env: HostEnvironment) -> None:
@@ -169,7 +169,7 @@ class OverlappedRollouts:
     """Rollouts of replicas on the host, in two halves: while one learns, the other acts.
 
     A device computes one thing after another, so acting has the first one, and learning the others.
-    Where this does not help, all replicas are one group.
+    If that does not help, all replicas are one group.
     """
 
     def __init__(self, replicas: Replicas, env: HostEnvironment) -> None:
@@ -209,11 +209,11 @@ def _overlap_helps(trainer: Trainer, replicas: int, other_devices: int) -> bool:
 
     Learning from a replay buffer takes longer than acting; on all devices it is done soonest.
     """
-    return replicas > 1 and other_devices > 0 and not trainer.uses_replay
+    return replicas > 1 and other_devices > 0 and not trainer.schedule.uses_replay
 
 
 class _ReplicaGroup:
-    """Some of the replicas, from update to update."""
+    """Group of replicas that act and learn together."""
 
     def __init__(self, replicas: Replicas, env: HostEnvironment) -> None:
         self._replicas, self._env = replicas, env
@@ -248,7 +248,9 @@ class _ReplicaGroup:
         def act(seen: np.ndarray, t: int) -> Any:
             return choose(seen, np.int32(t))
 
-        fresh, u = host_rollout(self._envs, self._trainer.rollout_length, act, self._replicas.count)
+        fresh, u = host_rollout(
+            self._envs, self._trainer.schedule.rollout_length, act, self._replicas.count
+        )
         self._state, metrics = self._learn(
             self._state, Rollout(fresh, u), self._replicas.keys, jnp.int32(index)
         )

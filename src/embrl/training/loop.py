@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import gymnasium
 import numpy as np
 
-from embrl.config.run import RunConfig, as_json, check_same, load_config
+from embrl.config.run import RunConfig, as_json
 from embrl.core import spaces
 from embrl.core.errors import EmbrlError
 from embrl.core.statistics import area_under_curve, bootstrap_mean
@@ -30,6 +30,7 @@ from embrl.training.backend import make_backend
 from embrl.training.fit_embedding import EmbeddingReplicas
 from embrl.training.replicas import Replicas, over_replicas
 from embrl.training.restore import state_shapes
+from embrl.training.resuming import open_folder
 from embrl.training.state import TrainState
 from embrl.training.trainer import Trainer
 
@@ -123,7 +124,7 @@ def train(
         ActionInputs.gather(config, env, RunFolder(out)),
     )
     trainer.validate()
-    folder = _opened(config, Path(out), resume)
+    folder = open_folder(config, Path(out), resume)
     if folder.complete and folder.config()["total_timesteps"] == config.total_timesteps:
         return folder  # there is nothing to resume
     run = _Run(trainer, env, folder, on_progress, save_every, started, sweep)
@@ -134,52 +135,6 @@ def train(
         return run.complete()
     finally:
         run.backend.close()
-
-
-def _opened(config: RunConfig, path: Path, resume: bool) -> RunFolder:
-    """Return the folder, if this run may go there."""
-    folder = RunFolder(path)
-    if not folder.holds_run:
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise EmbrlError(
-                f"{path} exists and is not a run folder; choose an empty or new folder"
-            )
-        return folder
-    if not resume:
-        raise EmbrlError(f"{path} already holds a run; choose another --out, or add --resume")
-    _check_resumable(config, load_config(folder), path)
-    return folder
-
-
-def _check_resumable(wanted: RunConfig, found: RunConfig, path: Path) -> None:
-    """Check that a run can continue, perhaps to another number of timesteps.
-
-    Raises:
-        EmbrlError: they differ in more than the number of timesteps, or what the run did so far
-            depended on that number.
-    """
-    same = wanted
-    if not wanted.vary:  # the points of a sweep are compared at its one budget
-        same = dataclasses.replace(wanted, total_timesteps=found.total_timesteps)
-    check_same(same, found, f"{path} holds another run")
-    schedule = _schedule_to_the_end(wanted)
-    if wanted.total_timesteps != found.total_timesteps and schedule:
-        raise EmbrlError(
-            f"{path} cannot continue to {wanted.total_timesteps:,} timesteps: {schedule} was set "
-            f"for a run of {found.total_timesteps:,}; start again in another --out"
-        )
-
-
-def _schedule_to_the_end(config: RunConfig) -> str:
-    """Return the setting that follows a schedule over the whole run, if there is one."""
-    online, exploration = config.online, config.exploration
-    if online.every and online.schedule == "linear":
-        return "online.schedule linear"
-    if online.every and online.until < 1.0:
-        return f"online.until {online.until:g}"
-    if exploration.bonus:
-        return f"exploration.bonus {exploration.bonus:g}, which decays to 0,"
-    return ""
 
 
 class _Run:
@@ -231,7 +186,7 @@ class _Run:
         return self.folder
 
     def _pretrain(self, found: Path | None) -> tuple[JointEmbedding | None, Transition | None]:
-        if not self.trainer.pretrains:
+        if not self.trainer.schedule.pretrains:
             return None, None
         # Not saved: the same keys collect the same transitions again.
         transitions = self.backend.collect()
@@ -278,7 +233,7 @@ class _Run:
         return state
 
     def _learn(self, state: TrainState) -> None:
-        updates, config = self.trainer.num_updates, self.config
+        updates, config = self.trainer.schedule.num_updates, self.config
         per_evaluation = config.evaluation.every // config.rollout.steps_per_update
         while self.record.done < updates:
             # A run that was to end between two evaluations goes back to their grid.
@@ -305,15 +260,17 @@ class _Run:
     def _check_remaining(self) -> None:
         """Check that a run that is to continue has not taken as many timesteps already."""
         asked = self.folder.config()["total_timesteps"]
-        if asked != self.config.total_timesteps and self.record.done >= self.trainer.num_updates:
+        if (
+            asked != self.config.total_timesteps
+            and self.record.done >= self.trainer.schedule.num_updates
+        ):
             raise EmbrlError(
                 f"total_timesteps must be greater than {self._timesteps():,}, which "
                 f"{self.folder.path} has taken, got {self.config.total_timesteps:,}"
             )
 
     def _timesteps(self) -> int:
-        updates = self.record.done * self.config.rollout.steps_per_update
-        return self.trainer.pretraining_timesteps + updates
+        return int(self.trainer.schedule.timesteps(self.record.done))
 
     def _last_return(self) -> float | None:
         return self._mean([row["return_mean"] for row in self._last_rows()])
@@ -338,7 +295,7 @@ class _Run:
 
     def _messages(self) -> tuple[str, ...]:
         """Return what the last metrics say of the embedding that was not known before."""
-        if not self.trainer.method.embeds or self.sweep:
+        if not self.trainer.schedule.method.embeds or self.sweep:
             return ()
         found, known = embedding_warnings(self._last_rows()), self.record.warnings
         messages = []

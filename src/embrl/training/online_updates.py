@@ -46,8 +46,8 @@ def offsets(
 ) -> Array:
     """Return e - g(a), which the replay buffer keeps of an internal action (docs/decisions/0010).
 
-    Where f chose another action than the nearest (it was scored, or drawn), e says nothing of a,
-    and the offset is 0. Where f is a network, every e stands for just its action.
+    If f chose another action than the nearest (by score, or at random), e says nothing of a, and
+    the offset is 0. If f is a network, every e stands for its own action.
 
     Args:
         embedding: the current embedding.

@@ -9,27 +9,28 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
 
+import gymnasium
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int
 
 from embrl.algorithms.policy import OverallPolicy
-from embrl.config.run import OnlineConfig
+from embrl.config.schedule import Schedule
+from embrl.core.errors import EmbrlError
 from embrl.core.types import Key, Transition
 from embrl.data import replay as ring
 from embrl.decoding.continuous import Rescaled
 from embrl.embedding import pretraining
 from embrl.embedding.memory import Memory, remember
 from embrl.embedding.model import JointEmbedding
-from embrl.embedding.pretraining import Weights
 from embrl.training import online_updates
 from embrl.training.exploration import VisitCounter
 from embrl.training.online_updates import OnlineState
 from embrl.training.rng_streams import RngStream
-from embrl.training.state import PretrainingData, TrainState
+from embrl.training.state import PretrainingData, TrainState, transitions_like
 
 
-class Step(NamedTuple):
+class UpdateStep(NamedTuple):
     """An update in the making, as hooks see it."""
 
     transitions: Transition
@@ -58,7 +59,7 @@ class Part:
         del data
         return state
 
-    def collect(self, state: TrainState, step: Step) -> TrainState:
+    def collect(self, state: TrainState, step: UpdateStep) -> TrainState:
         """Take in a rollout, before the policy learns from it."""
         del step
         return state
@@ -70,7 +71,7 @@ class Part:
         del state, index
         return transitions
 
-    def finish(self, state: TrainState, step: Step) -> TrainState:
+    def finish(self, state: TrainState, step: UpdateStep) -> TrainState:
         """Complete an update, after the policy has learned."""
         del step
         return state
@@ -82,67 +83,65 @@ class ReplayBuffer(Part):
 
     name: ClassVar[str] = "replay"
 
-    num_envs: int
-    rollout_length: int
-    """Steps of each environment in a rollout, which is a block of the ring."""
-    capacity: int
-    """Transitions that it holds at least."""
-    pretraining_blocks: int
-    """Blocks of pre-training's transitions, which it begins with."""
-    offset_dim: int | None
-    """Dimensions of E; None where internal actions are not replayed."""
-    updated: bool
-    """True if the embedding is updated online."""
-    transitions_like: Callable[[tuple[int, ...]], Transition]
+    schedule: Schedule
+    observation_space: gymnasium.Space
+    action_space: gymnasium.Space
 
     @property
-    def rows(self) -> int:
-        """Rows of the ring, each with a step of every environment."""
-        return ring.ring_rows(self.capacity, self.num_envs, self.rollout_length)
+    def offset_dim(self) -> int | None:
+        """Dimensions of the internal actions that are replayed; None if they need not be known."""
+        config = self.schedule.config
+        replayed = self.schedule.method.actions and config.hyperparameters.off_policy
+        return config.embedding.action_dim if replayed else None
 
     def filled(self, replay: ring.Replay, index: Int[Array, ""] | int) -> Int[Array, ""]:
         """Return the number of rows that hold transitions after `index` updates."""
-        return ring.filled(replay, self.rollout_length, self.pretraining_blocks + index)
+        return ring.filled(
+            replay, self.schedule.rollout_length, self.schedule.pretraining_blocks + index
+        )
 
     def begin(self, state: TrainState, data: PretrainingData | None) -> TrainState:
+        rows = self.schedule.replay_rows
         if not isinstance(data, Transition):
-            like = self.transitions_like((1, self.num_envs))
-            return with_part(state, self.name, ring.new_replay(like, self.rows, self.offset_dim))
-        transitions = data
+            batch = (1, self.schedule.config.rollout.num_envs)
+            like = transitions_like(self.observation_space, self.action_space, batch)
+            return with_part(state, self.name, ring.new_replay(like, rows, self.offset_dim))
+        transitions, length = data, self.schedule.rollout_length
 
         def put(number: Int[Array, ""], replay: ring.Replay) -> ring.Replay:
             block = jax.tree.map(
-                lambda column: jax.lax.dynamic_slice_in_dim(
-                    column, number * self.rollout_length, self.rollout_length
-                ),
+                lambda column: jax.lax.dynamic_slice_in_dim(column, number * length, length),
                 transitions,
             )
             # The offset of a random action is 0: it was chosen as itself.
             return ring.write(replay, block, None, number)
 
-        replay = ring.new_replay(transitions, self.rows, self.offset_dim)
-        replay = jax.lax.fori_loop(0, self.pretraining_blocks, put, replay)
+        replay = ring.new_replay(transitions, rows, self.offset_dim)
+        replay = jax.lax.fori_loop(0, self.schedule.pretraining_blocks, put, replay)
         return with_part(state, self.name, replay)
 
-    def collect(self, state: TrainState, step: Step) -> TrainState:
+    def collect(self, state: TrainState, step: UpdateStep) -> TrainState:
         replay, embedding = state.parts[self.name], state.agent.embedding
         offset = None
         if embedding is not None and replay.offset is not None:
             offset = online_updates.offsets(
                 embedding, step.transitions.action, step.u, step.policy.allowed
             )
-        block = self.pretraining_blocks + step.number
+        block = self.schedule.pretraining_blocks + step.number
         return with_part(state, self.name, ring.write(replay, step.transitions, offset, block))
 
-    def draw(self, state: TrainState, step: Step, key: Key, count: int) -> tuple[Transition, Array]:
-        """Return `count` random transitions `[count, ...]`, and the internal actions behind them."""
+    def draw(
+        self, state: TrainState, step: UpdateStep, key: Key, count: int
+    ) -> tuple[Transition, Array]:
+        """Return random transitions `[count, ...]`, and the internal actions behind them."""
         replay, embedding = state.parts[self.name], state.agent.embedding
         rows = self.filled(replay, step.number + 1)
         transitions, offset = ring.draw(replay, key, count, rows)
         u = transitions.action
         if embedding is not None and offset is not None:
+            updated = self.schedule.updates_online
             u = online_updates.re_embedded(
-                embedding, transitions.action, offset, step.policy.allowed, updated=self.updated
+                embedding, transitions.action, offset, step.policy.allowed, updated=updated
             )
         elif isinstance(step.policy.f, Rescaled):
             u = step.policy.f.raw(transitions.action)
@@ -180,8 +179,8 @@ class EpisodicMemory(Part):
         T, outcome = embedding.echo, embedding.outcome
         known = jnp.arange(transitions.reward.shape[0], dtype=jnp.int32)[:, None] < rows
         known = jnp.broadcast_to(known, transitions.reward.shape)
-        visits, chain = remember(embedding.raw, T.named, transitions, known, T.own_share)
-        return Memory(visits, chain, T.promises(chain, outcome))
+        visits, chain = remember(embedding.raw, T.named, transitions, known, T.unaided_fraction)
+        return Memory(visits, chain, T.future_values(chain, outcome))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -199,7 +198,7 @@ class ExplorationBonus(Part):
             visits = self.counter.count(visits, data)
         return with_part(state, self.name, visits)
 
-    def collect(self, state: TrainState, step: Step) -> TrainState:
+    def collect(self, state: TrainState, step: UpdateStep) -> TrainState:
         visits = self.counter.count(state.parts[self.name], step.transitions)
         return with_part(state, self.name, visits)
 
@@ -217,7 +216,7 @@ class ObservationStatistics(Part):
 
     name: ClassVar[str] = "statistics"
 
-    def finish(self, state: TrainState, step: Step) -> TrainState:
+    def finish(self, state: TrainState, step: UpdateStep) -> TrainState:
         stats = state.agent.running_stats
         if stats is None:
             return state
@@ -232,10 +231,7 @@ class OnlineUpdates(Part):
     name: ClassVar[str] = "online"
 
     replay: ReplayBuffer
-    config: OnlineConfig
-    weights: Weights
-    horizon: int
-    num_updates: int
+    schedule: Schedule
     remember: Callable[[JointEmbedding, Transition, Int[Array, ""]], Memory | None]
 
     def begin(self, state: TrainState, data: PretrainingData | None) -> TrainState:
@@ -244,8 +240,9 @@ class OnlineUpdates(Part):
         optimisers = pretraining.start(embedding).optimiser, pretraining.start_decoder(embedding)
         return with_part(state, self.name, optimisers)
 
-    def finish(self, state: TrainState, step: Step) -> TrainState:
+    def finish(self, state: TrainState, step: UpdateStep) -> TrainState:
         agent, replay = state.agent, state.parts[self.replay.name]
+        config, num_updates = self.schedule.config, self.schedule.num_updates
         optimiser, f_optimiser = state.parts[self.name]
         before = OnlineState(agent.embedded, agent.norm, optimiser, f_optimiser, agent.memory)
         key = jax.random.fold_in(step.key, RngStream.PRETRAIN)
@@ -256,23 +253,56 @@ class OnlineUpdates(Part):
                 step.transitions,
                 replay,
                 key,
-                online_updates.learning_rate(self.config, step.number, self.num_updates),
-                config=self.config,
-                weights=self.weights,
-                horizon=self.horizon,
+                online_updates.learning_rate(config.online, step.number, num_updates),
+                config=config.online,
+                weights=config.objectives,
+                horizon=self.schedule.horizon,
                 rows=self.replay.filled(replay, step.number + 1),
                 remember=self.remember,
             )
 
         # The index is the same for all seeds: under a vmap this stays a branch.
-        due = online_updates.is_due(self.config, step.number, self.num_updates)
+        due = online_updates.is_due(config.online, step.number, num_updates)
         after = jax.lax.cond(due, update, lambda before: before, before)
         agent = agent._replace(embedding=after.embedding, norm=after.norm, memory=after.memory)
         state = with_part(state, self.name, (after.optimiser, after.f_optimiser))
         return state._replace(agent=agent)
 
 
-def remember_nothing(
+def make_parts(
+    schedule: Schedule, observation_space: gymnasium.Space, action_space: gymnasium.Space
+) -> tuple[Part, ...]:
+    """Return the optional parts of a training, in the order of their hooks."""
+    config, parts, remember = schedule.config, [], _remember_nothing
+    replay = ReplayBuffer(schedule, observation_space, action_space)
+    if schedule.uses_replay:
+        parts.append(replay)
+    if schedule.memory_size:
+        memory = EpisodicMemory(replay if schedule.uses_replay else None)
+        parts.append(memory)
+        remember = memory.remember
+    if config.exploration.bonus:
+        counter = VisitCounter(observation_space, config.exploration)
+        parts.append(ExplorationBonus(counter, schedule.num_updates))
+    parts.append(ObservationStatistics())
+    if schedule.updates_online:
+        parts.append(OnlineUpdates(replay, schedule, remember))
+    return tuple(parts)
+
+
+def replay_of(parts: tuple[Part, ...]) -> ReplayBuffer:
+    """Return the replay buffer among the parts of a training.
+
+    Raises:
+        EmbrlError: there is none.
+    """
+    for part in parts:
+        if isinstance(part, ReplayBuffer):
+            return part
+    raise EmbrlError("this training has no replay buffer; set off_policy = True in the algorithm")
+
+
+def _remember_nothing(
     embedding: JointEmbedding, transitions: Transition, rows: Int[Array, ""]
 ) -> None:
     """Return None: the memory of runs without one."""

@@ -21,7 +21,7 @@ from embrl.storage import checkpoint
 from embrl.storage.run_folder import RunFolder
 from embrl.training.action_inputs import ActionInputs
 from embrl.training.replicas import seed_keys
-from embrl.training.state import Agent, TrainState
+from embrl.training.state import Agent, TrainState, transitions_like
 from embrl.training.trainer import Trainer
 
 
@@ -126,10 +126,12 @@ def state_shapes(
     keys = jax.eval_shape(lambda: seed_keys(0, replicas))
     agent = jax.eval_shape(jax.vmap(trainer.untrained), keys)
     data = None
-    if trainer.pretrains:
+    if trainer.schedule.pretrains:
         num_envs = trainer.config.rollout.num_envs
-        steps = trainer.pretraining_timesteps // num_envs
-        data = trainer.transitions_like((replicas, steps, num_envs))
+        steps = trainer.schedule.pretraining_timesteps // num_envs
+        data = transitions_like(
+            trainer.observation_space, trainer.action_space, (replicas, steps, num_envs)
+        )
     elif source is not None:
         data = source.reference
     if begin is None:

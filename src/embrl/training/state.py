@@ -2,9 +2,14 @@
 
 from typing import Any, NamedTuple, TypeAlias
 
+import gymnasium
+import jax
+import jax.numpy as jnp
+
 from embrl.algorithms.base import Learner
 from embrl.core.errors import EmbrlError
 from embrl.core.scaling import RunningStats
+from embrl.core.spaces import is_continuous
 from embrl.core.types import Transition
 from embrl.data.rollout import OpenEnvs
 from embrl.embedding.encoders import Norm
@@ -60,3 +65,30 @@ class Rollout(NamedTuple):
     """`[T, B, ...]`."""
     u: Any
     """Internal actions behind them, `[T, B, ...]`."""
+
+
+def transitions_like(
+    observation_space: gymnasium.Space, action_space: gymnasium.Space, batch: tuple[int, ...]
+) -> Transition:
+    """Return shapes and dtypes of transitions between these spaces.
+
+    Args:
+        observation_space: in embrl's form.
+        action_space: in embrl's form.
+        batch: leading axes.
+    """
+    observation = _like(observation_space, batch)
+    columns: dict[str, Any] = {
+        "observation": observation,
+        "action": _like(action_space, batch),
+        "reward": jax.ShapeDtypeStruct(batch, jnp.float32),
+        "next_observation": observation,
+        "terminated": jax.ShapeDtypeStruct(batch, jnp.bool_),
+        "truncated": jax.ShapeDtypeStruct(batch, jnp.bool_),
+    }
+    return Transition(**columns)
+
+
+def _like(space: gymnasium.Space, batch: tuple[int, ...]) -> jax.ShapeDtypeStruct:
+    kind = jnp.float32 if is_continuous(space) else jnp.int32
+    return jax.ShapeDtypeStruct((*batch, *(space.shape or ())), kind)

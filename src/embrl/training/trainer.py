@@ -19,21 +19,24 @@ from jaxtyping import Array, Float, Int
 
 from embrl.algorithms.base import (
     Batch,
-    EmbeddedActions,
     Experience,
-    IndexedActions,
-    InternalSpace,
     Learner,
 )
 from embrl.algorithms.critics import ModelScorer
-from embrl.algorithms.policy import OverallPolicy, PolicyInput, Scoring
+from embrl.algorithms.policy import (
+    OverallPolicy,
+    PolicyInput,
+    Scoring,
+    embedded_actions,
+    original_actions,
+)
 from embrl.config.run import RunConfig, TransferConfig
-from embrl.config.settings_by_name import point, replaced, validate_vary
-from embrl.config.validation import validate_embedding, validate_policy
-from embrl.core.errors import EmbrlError, SettingError
-from embrl.core.scaling import RawBox
-from embrl.core.spaces import action_count, is_continuous, state_count
-from embrl.core.types import Key, Observation, Transition
+from embrl.config.schedule import Schedule
+from embrl.config.settings_by_name import replaced
+from embrl.config.validation import validate_embedding, validate_run
+from embrl.core.errors import EmbrlError
+from embrl.core.spaces import action_count, state_count
+from embrl.core.types import Key, Transition
 from embrl.data.rollout import (
     OpenEnvs,
     hold,
@@ -43,40 +46,24 @@ from embrl.data.rollout import (
     rollout,
 )
 from embrl.data.segments import draw_segments
-from embrl.decoding.base import Decoder
 from embrl.decoding.base import build as new_decoder
-from embrl.decoding.continuous import Identity, Rescaled
 from embrl.embedding import monitor, pretraining
-from embrl.embedding.encoders import ContinuousActions, Norm, StateEncoder
+from embrl.embedding.encoders import Norm, StateEncoder
 from embrl.embedding.memory import Memory
-from embrl.embedding.methods import METHODS, Method
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.monitor import Reference
-from embrl.embedding.objectives import OBJECTIVES, OwnObjective
+from embrl.embedding.objectives import OwnObjective
 from embrl.embedding.pretraining import FitState
 from embrl.envs import Environment
 from embrl.envs.environment import named_factor
 from embrl.training.action_inputs import NONE, ActionInputs
-from embrl.training.evaluation import play
-from embrl.training.exploration import VisitCounter
-from embrl.training.parts import (
-    EpisodicMemory,
-    ExplorationBonus,
-    ObservationStatistics,
-    OnlineUpdates,
-    Part,
-    ReplayBuffer,
-    Step,
-    remember_nothing,
-)
+from embrl.training.evaluation import evaluate
+from embrl.training.parts import Part, UpdateStep, make_parts, replay_of
 from embrl.training.rng_streams import RngStream, stream_key
 from embrl.training.state import Agent, PretrainingData, Rollout, TrainState
 
 NORM_SAMPLE = 2**16
 """Observations that X is centred and scaled by."""
-
-UNIT_SAMPLE = 2**12
-"""Random actions that show how wide they lie in E."""
 
 Metrics = dict[str, Float[Array, ""]]
 
@@ -86,7 +73,7 @@ class Trainer:
     """A configuration and the spaces it is for, with pure methods of one seed.
 
     Methods take the environment as an argument: its arrays may be large, and as constants they
-    would be compiled into the trainer.
+    would be compiled into the program.
     """
 
     config: RunConfig
@@ -128,21 +115,7 @@ class Trainer:
         Raises:
             EmbrlError: some do not; the message names the setting and the reason.
         """
-        config = self.config
-        if config.vary:
-            validate_vary(config)
-            for index in range(config.points):
-                self.with_settings(point(config, index)).validate()
-        config.validate()
-        self.validate_embedding()
-        validate_policy(config, self.observation_space, self.action_space)
-        if self.num_updates < 1:
-            raise SettingError(
-                "total_timesteps",
-                f"at least {self.pretraining_timesteps + config.rollout.steps_per_update} "
-                "(pre-training and one update)",
-                config.total_timesteps,
-            )
+        validate_run(self.config, self.observation_space, self.action_space, self.custom_objectives)
 
     def validate_embedding(self) -> None:
         """Check the settings that an embedding depends on.
@@ -150,31 +123,25 @@ class Trainer:
         Raises:
             EmbrlError: some do not fit; the message names the setting and the reason.
         """
-        config = self.config
-        for name in config.objectives:
-            if name not in self.custom_objectives and name not in OBJECTIVES:
-                raise OBJECTIVES.unknown(name, self.custom_objectives)
-        validate_embedding(config, self.observation_space, self.action_space)
-        if self.horizon > self.rollout_length:
-            raise SettingError(
-                "embedding.horizon",
-                f"at most {self.rollout_length}, the steps of an environment between two updates",
-                self.horizon,
-            )
+        validate_embedding(
+            self.config, self.observation_space, self.action_space, self.custom_objectives
+        )
 
-    # The whole of it ----------------------------------------------------------------------------
+    # From beginning to end ----------------------------------------------------------------------
 
     def train(self, key: Key) -> tuple[TrainState, dict[str, Float[Array, " evaluations"]]]:
         """Train one seed from beginning to end, without touching the disk.
 
-        `jax.vmap(jax.jit(trainer.train))(keys)` trains several seeds side by side.
+        `jax.vmap(jax.jit(trainer.train))(keys)` trains several seeds side by side. Keep the result
+        of `jax.jit` for later calls: other keys then need no new compilation.
 
         Args:
             key: random key of the seed.
 
         Returns:
-            The final state, and the metrics of every evaluation: `timesteps`, `return_mean` and
-            those of the algorithm and the embedding.
+            The final state, and the metrics of each evaluation, `[evaluations]`, as in a run's
+            metrics.csv: `timesteps`, `return_mean` and those of the algorithm and the embedding,
+            which are NaN at the first evaluation, before any update.
 
         Raises:
             EmbrlError: the trainer has no environment, or the configuration takes an embedding
@@ -183,38 +150,30 @@ class Trainer:
         if self.env is None or self.config.transfer.run:
             raise EmbrlError("train needs an environment and no transfer.run; use embrl.train")
         env, embedding, data = self.env, None, None
-        if self.pretrains:
+        if self.schedule.pretrains:
             data = self.collect(env, key)
             embedding = self.pretrain(key, self.split(data)[0])
         state = self.start(env, key, self.new_agent(key, embedding), data)
-        per_evaluation = self.config.evaluation.every // self.config.rollout.steps_per_update
-        firsts = range(0, self.num_updates, per_evaluation)
 
-        def chunk(state: TrainState, first: Array, count: int) -> tuple[TrainState, Metrics]:
-            state, metrics = self.iterate(env, state, key, first, jnp.int32(count))
-            metrics |= self.evaluate(env, state, key, first + count, jnp.int32(1))
-            steps = (first + count) * self.config.rollout.steps_per_update
-            return state, metrics | {"timesteps": self.pretraining_timesteps + steps}
+        def to_evaluation(state: TrainState, stage: Array) -> tuple[TrainState, Metrics]:
+            first, end, rounds = stage
+            state, metrics = self.iterate(env, state, key, first, end - first)
+            # There are no metrics of learning before the first update.
+            metrics = jax.tree.map(lambda mean: jnp.where(end > 0, mean, jnp.nan), metrics)
+            metrics |= self.evaluate(env, state, key, end, rounds)
+            return state, metrics | {"timesteps": self.schedule.timesteps(end)}
 
-        *whole, last = firsts
-        state, metrics = jax.lax.scan(
-            lambda state, first: chunk(state, first, per_evaluation),
-            state,
-            jnp.array(whole, jnp.int32),
-        )
-        state, final = chunk(state, jnp.int32(last), self.num_updates - last)
-        final |= self.evaluate(
-            env, state, key, jnp.int32(self.num_updates), jnp.int32(self.final_rounds)
-        )
-        together = jax.tree.map(lambda a, b: jnp.append(a, b), metrics, final)
-        return state, together
+        ends = jnp.array(self.schedule.evaluations)
+        rounds = jnp.ones_like(ends).at[-1].set(self.schedule.final_rounds)
+        stages = jnp.stack([jnp.append(0, ends[:-1]), ends, rounds], axis=1)
+        return jax.lax.scan(to_evaluation, state, stages)
 
     # Pre-training of the embedding --------------------------------------------------------------
 
     def random_actions(self, key: Key) -> Array:
         """Return the actions of pre-training, `[T, B, ...]`, for an environment on the host."""
         rollout = self.config.rollout
-        shape = (self.pretraining_timesteps // rollout.num_envs, rollout.num_envs)
+        shape = (self.schedule.pretraining_timesteps // rollout.num_envs, rollout.num_envs)
         key_act, key_keep = jax.random.split(stream_key(key, RngStream.COLLECT))
         actions = random_actions(self.action_space, key_act, shape, self.action_inputs.allowed)
         keep = jax.random.uniform(key_keep, shape) < rollout.sticky_action_prob
@@ -226,7 +185,7 @@ class Trainer:
         return random_transitions(
             env,
             stream_key(key, RngStream.COLLECT),
-            self.pretraining_timesteps,
+            self.schedule.pretraining_timesteps,
             config.rollout.num_envs,
             config.rollout.sticky_action_prob,
             self.action_inputs.allowed,
@@ -255,7 +214,7 @@ class Trainer:
         Args:
             key: random key of the seed.
             features: of actions, if they have any; an argument where this is compiled, as a table
-                of millions should not be a constant of the trainer.
+                of millions should not be a constant of the program.
         """
         if features is None and self.action_inputs.features is not None:
             features = jnp.asarray(self.action_inputs.features)
@@ -264,7 +223,7 @@ class Trainer:
             self.action_space,
             self.config.embedding,
             echo=self.config.echo,
-            states=self.method.states,
+            states=self.schedule.method.states,
             objectives=tuple(self.config.objectives),
             custom_objectives=self.custom_objectives,
             named=named_factor(self.config.env),
@@ -295,7 +254,9 @@ class Trainer:
         keys = jax.vmap(lambda step: stream_key(key, RngStream.PRETRAIN, step))(steps)
         state, losses = pretraining.fit(
             state,
-            lambda key: draw_segments(transitions, key, config.pretrain.batch_size, self.horizon),
+            lambda key: draw_segments(
+                transitions, key, config.pretrain.batch_size, self.schedule.horizon
+            ),
             keys,
             pretraining.learning_rate(config.pretrain, steps),
             weights=config.objectives,
@@ -327,13 +288,13 @@ class Trainer:
         norm = Norm.none(self.config.embedding.state_dim) if states else None
         learner = self._new_learner(stream_key(key, RngStream.LEARNER), embedding)
         memory = None
-        if self.memory_size:
-            memory = Memory.nothing(self.memory_size, action_count(self.action_space))
+        if self.schedule.memory_size:
+            memory = Memory.empty(self.schedule.memory_size, action_count(self.action_space))
         return Agent(embedding, norm, learner, memory, self.policy_input.empty_stats(embedding))
 
     def untrained(self, key: Key) -> Agent:
         """Return an agent with the arrays of a trained one, for their shapes in a checkpoint."""
-        return self.new_agent(key, self.new_embedding(key) if self.method.embeds else None)
+        return self.new_agent(key, self.new_embedding(key) if self.schedule.method.embeds else None)
 
     def policy(self, agent: Agent) -> OverallPolicy:
         """Return the current overall policy pi_o = f . pi_i . phi."""
@@ -354,29 +315,15 @@ class Trainer:
         return ModelScorer.of(agent.embedded, agent.norm, agent.memory, self.config.echo.memory)
 
     def _new_learner(self, key: Key, embedding: JointEmbedding | None) -> Learner:
-        config, features = self.config, self.policy_input.features(embedding)
+        config = self.config
         if embedding is None:
-            internal, f = self._original_actions()
+            internal, f = original_actions(self.action_space)
         else:
-            unit = self._unit(embedding, jax.random.fold_in(key, 1))
-            internal = EmbeddedActions(config.embedding.action_dim, unit)
+            d, key_unit = config.embedding.action_dim, jax.random.fold_in(key, 1)
+            internal = embedded_actions(config.policy, d, self.action_space, embedding, key_unit)
             f = new_decoder(config.decoder)
+        features = self.policy_input.features(embedding)
         return config.hyperparameters.start(features, internal, f, config.policy, key=key)
-
-    def _unit(self, embedding: JointEmbedding, key: Key) -> float | Float[Array, " d"]:
-        """Return the unit of policy.std on each axis of E."""
-        if self.config.policy.std_unit == "embedding":
-            return 1.0
-        if not isinstance(embedding.g, ContinuousActions):
-            raise EmbrlError("policy.std_unit action needs continuous actions; choose embedding")
-        return embedding.g.shrinkage(random_actions(self.action_space, key, (UNIT_SAMPLE,)))
-
-    def _original_actions(self) -> tuple[InternalSpace, Decoder]:
-        """Return the space and the decoder of a policy without an embedding."""
-        if not is_continuous(self.action_space):
-            return IndexedActions(action_count(self.action_space)), Identity()
-        raw = RawBox(self.action_space, scaled=True)
-        return EmbeddedActions(raw.features), Rescaled(raw)
 
     # Policy training ----------------------------------------------------------------------------
 
@@ -481,7 +428,7 @@ class Trainer:
     def rollout_noise(self, agent: Agent, key: Key, index: Int[Array, ""]) -> Any:
         """Return the policy's noise for the rollout of update `index`, `[T, B, ...]`."""
         key_noise, _ = jax.random.split(stream_key(key, RngStream.ITERATE, index))
-        shape = (self.rollout_length, self.config.rollout.num_envs)
+        shape = (self.schedule.rollout_length, self.config.rollout.num_envs)
         return self.policy(agent).noise(key_noise, shape)
 
     def learn(
@@ -497,14 +444,14 @@ class Trainer:
         """
         key = stream_key(key, RngStream.ITERATE, index)
         policy = self.policy(state.agent)
-        step = Step(taken.transitions, taken.u, policy, key, index)
+        step = UpdateStep(taken.transitions, taken.u, policy, key, index)
         for part in self.parts:
             state = part.collect(state, step)
 
         before = state
 
         def draw(key: Key, count: int) -> Batch:
-            transitions, u = self.replay.draw(before, step, key, count)
+            transitions, u = replay_of(self.parts).draw(before, step, key, count)
             return _batch(policy, self._rewarded(before, transitions, index), u)
 
         transitions, u = self._rewarded(state, taken.transitions, index), taken.u
@@ -554,31 +501,7 @@ class Trainer:
                 that longer evaluations need no new compilation.
         """
         policy, episodes = self.policy(state.agent), self.config.evaluation.episodes
-
-        def act(key: Key, observation: Observation) -> Array:
-            return policy.act(observation, policy.noise(key, (episodes,)))[0]
-
-        def greedy(key: Key, observation: Observation) -> Array:
-            del key
-            return policy.mode(observation)
-
-        def one(number: Array, sums: Metrics) -> Metrics:
-            key_act, key_greedy = jax.random.split(jax.random.fold_in(base, number))
-            sampled = play(env, act, key_act, episodes)
-            most_likely = play(env, greedy, key_greedy, episodes)
-            return {
-                "return_mean": sums["return_mean"] + sampled.returns.mean(),
-                "square": sums["square"] + (sampled.returns**2).mean(),
-                "greedy_return_mean": sums["greedy_return_mean"] + most_likely.returns.mean(),
-                "length_mean": sums["length_mean"] + sampled.lengths.mean(),
-            }
-
-        base = self.evaluation_key(key, index)
-        names = ("return_mean", "square", "greedy_return_mean", "length_mean")
-        sums = jax.lax.fori_loop(0, rounds, one, dict.fromkeys(names, jnp.float32(0.0)))
-        means = {name: total / rounds for name, total in sums.items()}
-        variance = means.pop("square") - means["return_mean"] ** 2
-        return {**means, "return_std": jnp.sqrt(jnp.maximum(variance, 0.0))}
+        return evaluate(env, policy, self.evaluation_key(key, index), episodes, rounds)
 
     def evaluation_key(self, key: Key, index: Int[Array, ""]) -> Key:
         """Return the key for the evaluation after `index` updates."""
@@ -593,131 +516,20 @@ class Trainer:
         config = dataclasses.replace(self.config, vary={})
         return dataclasses.replace(self, config=replaced(config, values))
 
-    @property
-    def method(self) -> Method:
-        """The method: what is embedded, with which objectives."""
-        return METHODS[self.config.method]
+    @functools.cached_property
+    def schedule(self) -> Schedule:
+        """Stages and sizes of the training."""
+        return Schedule(self.config, self.custom_objectives)
+
+    @functools.cached_property
+    def parts(self) -> tuple[Part, ...]:
+        """The optional parts of this training, in the order of their hooks."""
+        return make_parts(self.schedule, self.observation_space, self.action_space)
 
     @property
     def policy_input(self) -> PolicyInput:
         """What the policy sees of a state."""
         return PolicyInput(self.config.policy, self.observation_space)
-
-    @functools.cached_property
-    def replay(self) -> ReplayBuffer:
-        """The replay buffer; it is among the parts only where something learns from it."""
-        config = self.config
-        # Only algorithms that learn from replayed internal actions need to know them.
-        keeps_e = self.method.actions and config.hyperparameters.off_policy
-        return ReplayBuffer(
-            config.rollout.num_envs,
-            self.rollout_length,
-            config.rollout.buffer_size,
-            self.pretraining_blocks,
-            config.embedding.action_dim if keeps_e else None,
-            self.updates_online,
-            self.transitions_like,
-        )
-
-    @functools.cached_property
-    def parts(self) -> tuple[Part, ...]:
-        """The optional parts of this training, in the order of their hooks."""
-        config, parts, remember = self.config, [], remember_nothing
-        if self.uses_replay:
-            parts.append(self.replay)
-        if self.memory_size:
-            memory = EpisodicMemory(self.replay if self.uses_replay else None)
-            parts.append(memory)
-            remember = memory.remember
-        if config.exploration.bonus:
-            counter = VisitCounter(self.observation_space, config.exploration)
-            parts.append(ExplorationBonus(counter, self.num_updates))
-        parts.append(ObservationStatistics())
-        if self.updates_online:
-            parts.append(
-                OnlineUpdates(
-                    self.replay,
-                    config.online,
-                    config.objectives,
-                    self.horizon,
-                    self.num_updates,
-                    remember,
-                )
-            )
-        return tuple(parts)
-
-    @property
-    def pretrains(self) -> bool:
-        """True if the embedding is pre-trained, not taken over whole."""
-        transfer = self.config.transfer
-        return self.method.embeds and not (transfer.run and transfer.keep == "both")
-
-    @property
-    def updates_online(self) -> bool:
-        """True if the embedding is updated during policy training."""
-        return self.method.embeds and self.config.online.every > 0
-
-    @property
-    def uses_replay(self) -> bool:
-        """True if anything learns from a replay buffer."""
-        return self.config.hyperparameters.off_policy or self.updates_online
-
-    @property
-    def memory_size(self) -> int:
-        """Number of visits that can be remembered; 0: nothing is."""
-        if not (self.method.embeds and self.config.echo.memory):
-            return 0
-        if not self.uses_replay:
-            return self.pretraining_timesteps
-        return self.replay.rows * self.config.rollout.num_envs
-
-    @property
-    def pretraining_timesteps(self) -> int:
-        """Environment steps before the first update, a multiple of the parallel environments."""
-        if not self.pretrains:
-            return 0
-        num_envs = self.config.rollout.num_envs
-        return -(-self.config.pretrain.timesteps // num_envs) * num_envs
-
-    @property
-    def num_updates(self) -> int:
-        """Updates that the budget of timesteps allows after pre-training."""
-        timesteps = self.config.total_timesteps - self.pretraining_timesteps
-        return timesteps // self.config.rollout.steps_per_update
-
-    @property
-    def rollout_length(self) -> int:
-        """Steps of each environment between two updates, T."""
-        return self.config.rollout.steps_per_update // self.config.rollout.num_envs
-
-    @property
-    def pretraining_blocks(self) -> int:
-        """Whole rollouts' worth of pre-training's transitions, which go into the buffer."""
-        return self.pretraining_timesteps // self.config.rollout.num_envs // self.rollout_length
-
-    @property
-    def final_rounds(self) -> int:
-        """Rounds of the last evaluation."""
-        return self.config.evaluation.final_episodes // self.config.evaluation.episodes
-
-    @property
-    def horizon(self) -> int:
-        """Steps of the segments that objectives are trained on."""
-        names = self.config.objectives
-        kinds = [self.custom_objectives.get(name) or OBJECTIVES[name] for name in names]
-        return self.config.embedding.horizon if any(map(_takes_segments, kinds)) else 1
-
-    def transitions_like(self, batch: tuple[int, ...]) -> Transition:
-        """Return shapes and dtypes of transitions with these leading axes."""
-        columns: dict[str, Any] = {
-            "observation": _like(self.observation_space, batch),
-            "action": _like(self.action_space, batch),
-            "reward": jax.ShapeDtypeStruct(batch, jnp.float32),
-            "next_observation": _like(self.observation_space, batch),
-            "terminated": jax.ShapeDtypeStruct(batch, jnp.bool_),
-            "truncated": jax.ShapeDtypeStruct(batch, jnp.bool_),
-        }
-        return Transition(**columns)
 
 
 def frozen_parts(transfer: TransferConfig) -> tuple[str, ...]:
@@ -744,12 +556,3 @@ def _sample(column: Array) -> Array:
     """Return all of `[T, B, ...]`, or evenly spread ones: embedded, a million take a gigabyte."""
     column = column.reshape(-1, *column.shape[2:])
     return column[:: -(-column.shape[0] // NORM_SAMPLE)]
-
-
-def _like(space: gymnasium.Space, batch: tuple[int, ...]) -> jax.ShapeDtypeStruct:
-    kind = jnp.float32 if is_continuous(space) else jnp.int32
-    return jax.ShapeDtypeStruct((*batch, *(space.shape or ())), kind)
-
-
-def _takes_segments(kind: OwnObjective) -> bool:
-    return isinstance(kind, type) and kind.segments

@@ -109,7 +109,8 @@ def _check_fits(
         for name, mine in dataclasses.asdict(getattr(config, section)).items():
             if mine != other[name]:
                 raise EmbrlError(
-                    f"transfer.run: {section}.{name} must be {other[name]}, as in {path}, got {mine}"
+                    f"transfer.run: {section}.{name} must be {other[name]}, as in {path}, "
+                    f"got {mine}"
                 )
 
 

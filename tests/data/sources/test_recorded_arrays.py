@@ -40,7 +40,7 @@ def test_whole_numbers_count_as_far_as_they_were_seen():
     assert found.transitions.observation.shape == (4, 1)
     assert found.transitions.observation.dtype == found.transitions.action.dtype == np.int32
     assert found.transitions.terminated[:, 0].tolist() == [False, True, False, False]
-    assert found.samples == 4
+    assert found.timesteps == 4
 
 
 def test_numbers_are_a_box_without_bounds_and_whole_rows_multidiscrete():
@@ -94,7 +94,7 @@ NAN = np.array([[0.0, 1.0], [2.0, np.nan], [3.0, 4.0], [5.0, 6.0]])
         (
             {"observations": NAN, "next_observations": np.zeros((4, 2))},
             Given(),
-            "log: observation nan in row 1, column 1 is no finite number",
+            "log: observation nan in row 1, column 1 is not finite",
         ),
         ({"rewards": np.array([0, 1, np.inf, 0])}, Given(), "reward inf in row 2"),
         (
@@ -115,24 +115,24 @@ NAN = np.array([[0.0, 1.0], [2.0, np.nan], [3.0, 4.0], [5.0, 6.0]])
         (
             {"actions": np.array([0.0, 0.5, 1.0, 2.0])},
             Given(action_space=spaces.Discrete(3)),
-            "action 0.5 in row 1 is no whole number",
+            "action 0.5 in row 1 is not an integer",
         ),
         ({"actions": np.array([0, -1, 0, 1])}, Given(), "action -1 in row 1 is below 0"),
-        ({"actions": None}, Given(), "has no column action or actions: it has observations"),
+        ({"actions": None}, Given(), "has no column action or actions; its columns: observations"),
         ({"obs": np.arange(4)}, Given(), "has both observations and obs"),
-        ({"actions": np.arange(3)}, Given(), "action has 3 rows, and observation 4"),
-        ({"actions": np.array(list("abcd"))}, Given(), "action is made of <U1, not of numbers"),
+        ({"actions": np.arange(3)}, Given(), "rows of action must be 4, .* got 3"),
+        ({"actions": np.array(list("abcd"))}, Given(), "action must be numbers, got <U1"),
         ({"timeouts": np.array([0, 2, 0, 0])}, Given(), "truncated 2 in row 1 is neither 0 nor 1"),
-        ({"next_observations": np.zeros((4, 2))}, Given(), "observation is"),
+        ({"next_observations": np.zeros((4, 2))}, Given(), r"shape of next_observation .*\[2\]"),
         (
             {"next_observations": None, "terminals": None, "timeouts": None},
             Given(),
-            "none that says where episodes end",
+            "neither terminated nor truncated",
         ),
         (
             {},
             Given(action_space=spaces.MultiDiscrete([3, 3])),
-            r"action is \[\] in each row, and MultiDiscrete\(\[3 3\]\) says \[2\]",
+            r"shape of action .* \[2\], as in MultiDiscrete\(\[3 3\]\), got \[\]",
         ),
         (
             {"actions": np.array([[2000, 2000], [0, 0], [0, 0], [0, 0]])},
@@ -163,9 +163,9 @@ def test_a_rollout_keeps_its_lanes_and_its_places():
     assert found.observation_space == spaces.Discrete(8)
     assert not found.transitions.truncated.any()
     broken = {**columns, "reward": np.array([[0, 0], [0, np.nan], [0, 0]])}
-    with pytest.raises(EmbrlError, match="reward nan in step 1 of lane 1"):
+    with pytest.raises(EmbrlError, match="reward nan in step 1 of environment 1"):
         from_transition(Transition(**broken))
-    with pytest.raises(EmbrlError, match="must begin with the same axes"):
+    with pytest.raises(EmbrlError, match=r"shape of action must be \[3, 2\] .*\[2, 2\]"):
         from_transition(Transition(**{**columns, "action": np.zeros((2, 2), int)}))
 
 

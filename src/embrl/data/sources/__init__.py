@@ -1,8 +1,13 @@
-"""Transitions that somebody has recorded: arrays, files, data sets."""
+"""Recorded transitions, from arrays, files and data sets.
+
+`read` takes a file or a Minari data set, `from_transition` arrays of a rollout; both return
+`Recorded`, checked transitions and their spaces. `Given` names spaces that the values alone do not
+tell.
+"""
 
 from pathlib import Path
 
-from embrl.core.errors import EmbrlError
+from embrl.core.errors import SettingError
 from embrl.core.registry import Registry
 from embrl.data.sources import minari_data
 from embrl.data.sources.arrays import UNSAID, Given, from_transition
@@ -17,11 +22,11 @@ FORMATS = Registry(
         "parquet": "embrl.data.sources.files:read_parquet",
     },
 )
-"""How a file's name ends, to what reads it. A new format is one file and one line here."""
+"""Readers of files, by suffix. To support a format, add a reader and a line here."""
 
 
 def looks_recorded(source: str | Path) -> bool:
-    """Whether this names a file or a data set, and no environment."""
+    """Return whether a source names a file or a data set, not an environment."""
     if str(source).startswith(minari_data.PREFIX) or isinstance(source, Path):
         return True
     path = Path(source)
@@ -29,10 +34,14 @@ def looks_recorded(source: str | Path) -> bool:
 
 
 def read(source: str | Path, given: Given = UNSAID) -> Recorded:
-    """The transitions in a file, or in a Minari data set: its folder, or `minari:ID`.
+    """Read recorded transitions.
+
+    Args:
+        source: a file, the folder of a Minari data set, or `minari:ID`.
+        given: spaces of the values.
 
     Raises:
-        EmbrlError: it is not there, of an unknown format, or what it holds cannot be used.
+        EmbrlError: it does not exist, has an unknown format, or holds values that cannot be used.
     """
     if str(source).startswith(minari_data.PREFIX):
         return minari_data.read(str(source), given)
@@ -41,5 +50,5 @@ def read(source: str | Path, given: Given = UNSAID) -> Recorded:
         return minari_data.read(path, given)
     if path.suffix[1:] not in FORMATS:
         kinds = ", ".join(f".{name}" for name in FORMATS)
-        raise EmbrlError(f"{path}: choose a file that ends in {kinds}, or a Minari data set")
+        raise SettingError("source", f"a file that ends in {kinds}, or a Minari data set", path)
     return FORMATS[path.suffix[1:]](path, given)

@@ -1,4 +1,4 @@
-"""Arrays as transitions: every value checked, and in embrl's forms."""
+"""Conversion of arrays to transitions, with a check of every value."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from embrl.core.errors import EmbrlError
+from embrl.core.errors import EmbrlError, SettingError
 from embrl.core.types import Transition
 from embrl.data.sources.recorded import Recorded, Where, checked, finite, flags, inferred
 from embrl.envs.gym.flatten import Actions, Observations
@@ -20,75 +20,92 @@ ALIASES = {
     "terminated": ("terminated", "terminations", "terminals"),
     "truncated": ("truncated", "truncations", "timeouts"),
 }
-"""embrl's name of a column, and what else it may be called."""
+"""Names that each column may have in files, the first of them embrl's own."""
+
+_OBSERVATIONS = ("observation", "next_observation")
 
 
 @dataclasses.dataclass(frozen=True)
 class Given:
-    """The spaces that recorded values are of, in Gymnasium's own form; None: as the values tell."""
+    """Spaces of recorded values, in Gymnasium's own form; None: inferred from the values."""
 
     observation_space: gymnasium.Space | None = None
     action_space: gymnasium.Space | None = None
 
 
 UNSAID = Given()
+"""Both spaces are inferred."""
 
 
 def from_transition(
     transitions: Transition, given: Given = UNSAID, name: str = "transitions"
 ) -> Recorded:
-    """A rollout: arrays `[T, B, ...]`, or `[N, ...]`, of JAX or NumPy.
+    """Return the transitions of a rollout as recorded ones.
+
+    Args:
+        transitions: arrays `[T, B, ...]` or `[N, ...]`, of JAX or NumPy.
+        given: spaces of the values.
+        name: of the transitions, for messages.
 
     Raises:
         EmbrlError: columns do not fit each other or their space, or numbers are not finite; the
-            message names the place and the column.
+            message names the column and the place.
     """
     columns = {key: np.asarray(value) for key, value in transitions._asdict().items()}
     lead = columns["reward"].shape
     if len(lead) not in (1, 2):
-        raise EmbrlError(f"{name}: rewards are [N] or [T, B], not {list(lead)}")
+        raise SettingError(f"{name}: shape of reward", "[N] or [T, B]", list(lead))
     for key, column in columns.items():
         if column.shape[: len(lead)] != lead:
-            raise EmbrlError(
-                f"{name}: {key} is {list(column.shape)}, and reward {list(lead)}: they must begin "
-                "with the same axes"
+            raise SettingError(
+                f"{name}: shape of {key}",
+                f"{list(lead)} in the first axes, as that of reward",
+                list(column.shape),
             )
-    lanes = lead[1] if len(lead) == 2 else 1
+    num_envs = lead[1] if len(lead) == 2 else 1
     where = Where(name)
     if len(lead) == 2:
-        where = Where(name, lambda row: f"step {row // lanes} of lane {row % lanes}")
+        where = Where(name, lambda row: f"step {row // num_envs} of environment {row % num_envs}")
     flat = {key: value.reshape(-1, *value.shape[len(lead) :]) for key, value in columns.items()}
-    return converted(where, flat, given, lanes)
+    return converted(where, flat, given, num_envs)
 
 
 def from_columns(
     columns: Mapping[str, np.ndarray], given: Given = UNSAID, name: str = "columns"
 ) -> Recorded:
-    """Columns `[N, ...]` by the names in `ALIASES`, others left out: one transition in each row.
+    """Return columns as transitions, one in each row.
 
-    Where there is no next observation, rows are the steps of episodes one after another, and it is
-    the next row's; a row without a next one in its episode is left out.
+    Without a column of next observations, rows are the steps of episodes one after another, and
+    the next observation is that of the next row; the last row of each episode is left out.
+
+    Args:
+        columns: arrays `[N, ...]` by the names in `ALIASES`; others are ignored.
+        given: spaces of the values.
+        name: of the columns, for messages.
 
     Raises:
-        EmbrlError: as `from_transition`; or a column is missing, or there twice.
+        EmbrlError: as `from_transition`; or a column is missing, or present under two names.
     """
     found = {ours: _one_of(columns, ours, name) for ours in ALIASES}
     for needed in ("observation", "action"):
         if found[needed] is None:
             there = ", ".join(list(columns)[:12])
             raise EmbrlError(
-                f"{name} has no column {' or '.join(ALIASES[needed])}: it has {there or 'none'}"
+                f"{name} has no column {' or '.join(ALIASES[needed])}; its columns: "
+                f"{there or 'none'}"
             )
     rows = len(np.atleast_1d(found["observation"]))  # type: ignore[arg-type]
     for ours, column in found.items():
         if column is not None and (np.ndim(column) < 1 or len(column) != rows):
-            raise EmbrlError(
-                f"{name}: {ours} has {len(np.atleast_1d(column))} rows, and observation {rows}"
+            raise SettingError(
+                f"{name}: number of rows of {ours}",
+                f"{rows}, as of observation",
+                len(np.atleast_1d(column)),
             )
     if found["next_observation"] is None and found["terminated"] is found["truncated"] is None:
         raise EmbrlError(
-            f"{name} has no column next_observation, and none that says where episodes end "
-            "(terminated, truncated): it needs one or the other"
+            f"{name} has no column next_observation, and neither terminated nor truncated, which "
+            "say where episodes end; add one of them"
         )
     lacks = tuple(ours for ours in ("reward", "terminated") if found[ours] is None)
     full = {
@@ -103,11 +120,21 @@ def converted(
     where: Where,
     columns: Mapping[str, Any],
     given: Given,
-    lanes: int = 1,
+    num_envs: int = 1,
     lacks: tuple[str, ...] = (),
 ) -> Recorded:
-    """Columns by embrl's names, `[T * B, ...]`, in embrl's forms; those of composite spaces with
-    that axis in each leaf.
+    """Check columns and convert them to embrl's form.
+
+    Args:
+        where: place of the values, for messages.
+        columns: by embrl's names, `[T * B, ...]`; those of composite spaces with that axis in each
+            leaf.
+        given: spaces of the values.
+        num_envs: parallel environments, B.
+        lacks: columns that were not recorded.
+
+    Raises:
+        EmbrlError: as `from_transition`.
     """
     reward = finite(where, "reward", columns["reward"])
     if not reward.size:
@@ -115,9 +142,10 @@ def converted(
     observed = {key: columns[key] for key in _OBSERVATIONS if key in columns}
     kinds = {np.shape(value)[1:] for value in observed.values() if isinstance(value, np.ndarray)}
     if len(kinds) > 1:
-        raise EmbrlError(
-            f"{where.name}: observation is {list(np.shape(observed['observation'])[1:])} in each "
-            f"row, and next_observation {list(np.shape(observed['next_observation'])[1:])}"
+        raise SettingError(
+            f"{where.name}: shape of next_observation in each row",
+            f"{list(np.shape(observed['observation'])[1:])}, as that of observation",
+            list(np.shape(observed["next_observation"])[1:]),
         )
     space = given.observation_space
     if space is None:
@@ -134,43 +162,42 @@ def converted(
     for key in ("terminated", "truncated"):
         out[key] = flags(where, key, columns[key])
     if "next_observation" not in out:
-        out = _followed(where, out)
+        out = _with_next(where, out)
     shaped: dict[str, Any] = {
-        key: value.reshape(-1, lanes, *value.shape[1:]) for key, value in out.items()
+        key: value.reshape(-1, num_envs, *value.shape[1:]) for key, value in out.items()
     }
     found = Transition(**shaped)
     found = found._replace(truncated=found.truncated | _cuts(found))
     return Recorded(where.name, found, observations.space, actions.space, lacks)
 
 
-_OBSERVATIONS = ("observation", "next_observation")
-
-
 def _one_of(columns: Mapping[str, np.ndarray], ours: str, name: str) -> np.ndarray | None:
+    """Return the column with one of the names of `ours`, if there is one."""
     found = [alias for alias in ALIASES[ours] if alias in columns]
     if len(found) > 1:
-        raise EmbrlError(f"{name} has both {' and '.join(found)}: leave one of them out")
+        raise EmbrlError(f"{name} has both {' and '.join(found)}; leave one of them out")
     return columns[found[0]] if found else None
 
 
-def _followed(where: Where, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """With the next row's observation as the next, of those rows that go on."""
-    goes_on = ~(columns["terminated"] | columns["truncated"])
-    goes_on[-1] = False
-    if not goes_on.any():
+def _with_next(where: Where, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the rows whose episode continues, with the observation of the next row."""
+    continues = ~(columns["terminated"] | columns["truncated"])
+    continues[-1] = False
+    if not continues.any():
         raise EmbrlError(
-            f"{where.name} has no next_observation, and no episode of two rows to take it from"
+            f"{where.name} has no column next_observation, and no episode of two rows to take it "
+            "from; add the column"
         )
     following = np.roll(columns["observation"], -1, axis=0)
-    # Behind its last row that is kept an episode goes on, unseen.
-    last = goes_on & ~np.roll(goes_on, -1)
+    # After the last row of it that is kept, an episode continues unseen: it is truncated there.
+    last = continues & ~np.roll(continues, -1)
     columns = {**columns, "next_observation": following}
     columns["truncated"] = columns["truncated"] | last
-    return {key: value[goes_on] for key, value in columns.items()}
+    return {key: value[continues] for key, value in columns.items()}
 
 
 def _cuts(transitions: Transition) -> np.ndarray:
-    """Where the next row does not go on from a row, though nothing has ended, bool `[T, B]`."""
+    """Return where the next row does not continue an episode that has not ended, bool `[T, B]`."""
     differ = np.asarray(transitions.next_observation[:-1] != transitions.observation[1:])
     differ = differ.any(axis=tuple(range(2, differ.ndim)))
     ended = np.asarray(transitions.terminated | transitions.truncated)

@@ -1,4 +1,4 @@
-"""Transitions of a policy that is a Python function of one observation."""
+"""Transitions of a policy that is a Python function."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,21 +13,27 @@ from embrl.envs import Environment
 from embrl.envs.gym import HostEnvironment
 
 Behaviour = Callable[[Any], Any]
-"""An action for an observation; of Gymnasium's environments, both as those have them."""
+"""Returns an action for an observation; for Gymnasium's environments, both in their own form."""
 
 
-def play_host(env: HostEnvironment, policy: Behaviour, samples: int, seed: int) -> Transition:
-    """Steps in one environment of Gymnasium's, `[T, 1, ...]`.
+def play_host(env: HostEnvironment, policy: Behaviour, timesteps: int, seed: int) -> Transition:
+    """Return the transitions of a policy in one of Gymnasium's environments, `[T, 1, ...]`.
+
+    Args:
+        env: the environment.
+        policy: chooses the actions.
+        timesteps: number of timesteps, T.
+        seed: of the environment.
 
     Raises:
-        EmbrlError: the policy or the environment raised something, an action is not in the space,
-            or what came back is no observation of its space or not finite.
+        EmbrlError: the policy or the environment raised an error, an action is not in the action
+            space, or an observation or a reward is not finite or not in its space.
     """
     bare = env.make()
     try:
         observation = _guarded(env.name, "reset()", lambda: bare.reset(seed=seed))[0]
         rows = []
-        for step in range(samples):
+        for step in range(timesteps):
             action = _guarded(env.name, f"the policy at step {step}", policy, observation)
             if not bare.action_space.contains(action):
                 raise EmbrlError(
@@ -51,17 +57,23 @@ def play_host(env: HostEnvironment, policy: Behaviour, samples: int, seed: int) 
     return _stacked(rows)
 
 
-def play_compiled(env: Environment, policy: Behaviour, samples: int, key: Key) -> Transition:
-    """Steps in one of our environments, `[T, 1, ...]`.
+def play_compiled(env: Environment, policy: Behaviour, timesteps: int, key: Key) -> Transition:
+    """Return the transitions of a policy in one of embrl's environments, `[T, 1, ...]`.
+
+    Args:
+        env: the environment.
+        policy: chooses the actions.
+        timesteps: number of timesteps, T.
+        key: random key.
 
     Raises:
-        EmbrlError: the policy raised something, or an action is not in the space.
+        EmbrlError: the policy raised an error, or an action is not in the action space.
     """
     reset = jax.jit(lambda env, key: env.reset(key))
     take = jax.jit(lambda env, key, state, action: env.step(key, state, action))
     state, observation = reset(env, key)
     rows = []
-    for step in range(samples):
+    for step in range(timesteps):
         seen = np.asarray(observation)
         shown = seen if seen.ndim else int(seen)
         action = _guarded("", f"the policy at step {step}", policy, shown)
@@ -79,6 +91,7 @@ def play_compiled(env: Environment, policy: Behaviour, samples: int, key: Key) -
 
 
 def _stacked(rows: list[tuple[Any, ...]]) -> Transition:
+    """Return steps, with the fields of a transition each, as `[T, 1, ...]`."""
     observation, action, reward, following, terminated, truncated = (
         np.stack([np.asarray(value) for value in column])[:, None]
         for column in zip(*rows, strict=True)
@@ -95,6 +108,7 @@ def _stacked(rows: list[tuple[Any, ...]]) -> Transition:
 
 
 def _guarded(name: str, what: str, function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a function of the user's, and name it in the message if it raises an error."""
     try:
         return function(*arguments)
     except EmbrlError:

@@ -1,4 +1,4 @@
-"""Transitions from NumPy's `.npz` files."""
+"""Transitions from NumPy's `.npz` files and from Parquet files."""
 
 import re
 import zipfile
@@ -7,53 +7,50 @@ from typing import Any
 
 import numpy as np
 
-from embrl.core.errors import EmbrlError, require
+from embrl.core.errors import EmbrlError, SettingError, require
 from embrl.data.sources.arrays import ALIASES, UNSAID, Given, from_columns
 from embrl.data.sources.recorded import Recorded
 
+SPREAD = re.compile(r"(.+)_(\d+)")
+"""Name of a column with one coordinate of a vector, as observation_0, observation_1, ..."""
+
 
 def read_npz(path: Path, given: Given = UNSAID) -> Recorded:
-    """The columns of a file as `numpy.savez` writes it; nothing in it is ever unpickled.
+    """Read a file of columns that `numpy.savez` wrote; nothing in it is ever unpickled.
 
     Raises:
-        EmbrlError: the file cannot be read, or `from_columns` refuses what it holds.
+        EmbrlError: the file cannot be read, or `from_columns` refuses its columns.
     """
     try:
         with path.open("rb") as file:
             arrays = np.load(file, allow_pickle=False)
             if not isinstance(arrays, np.lib.npyio.NpzFile):
-                raise EmbrlError(f"{path} is a single array: numpy.savez writes several by name")
+                raise EmbrlError(f"{path} holds a single array; write columns with numpy.savez")
             columns = {name: arrays[name] for name in arrays.files}
     except EmbrlError:
         raise
     except FileNotFoundError as error:
-        raise EmbrlError(f"{path} is not there") from error
+        raise EmbrlError(f"{path} does not exist") from error
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
         raise EmbrlError(f"{path} cannot be read as .npz without pickle: {error}") from error
     return from_columns(columns, given, path.name)
 
 
-# DOC Transitions from Parquet files.
-
-
-SPREAD = re.compile(r"(.+)_(\d+)")
-"""A column that is one of several, as observation_0, observation_1, ..."""
-
-
 def read_parquet(path: Path, given: Given = UNSAID) -> Recorded:
-    """The columns of a file: numbers, lists of as many numbers in each row, or one number each in
-    columns called NAME_0, NAME_1, ...
+    """Read a Parquet file of columns.
+
+    Vectors are lists of the same length in each row, or spread over columns NAME_0, NAME_1, ...
 
     Raises:
         EmbrlError: polars is not installed, the file cannot be read, rows differ in length, or
-            `from_columns` refuses what it holds.
+            `from_columns` refuses its columns.
     """
     polars = require("polars", "data")
     if not path.is_file():
-        raise EmbrlError(f"{path} is not there")
+        raise EmbrlError(f"{path} does not exist")
     try:
         frame = polars.read_parquet(path)
-    except Exception as error:  # polars has its own kinds
+    except Exception as error:  # polars raises its own kinds of errors
         raise EmbrlError(f"{path} cannot be read as Parquet: {error}") from error
     names = {alias for aliases in ALIASES.values() for alias in aliases}
     columns = {name: _array(path, polars, frame[name]) for name in frame.columns if name in names}
@@ -61,6 +58,7 @@ def read_parquet(path: Path, given: Given = UNSAID) -> Recorded:
 
 
 def _joined(path: Path, polars: Any, frame: Any, names: set[str]) -> dict[str, np.ndarray]:
+    """Return the vectors that are spread over several columns."""
     parts: dict[str, dict[int, np.ndarray]] = {}
     for name in frame.columns:
         match = SPREAD.fullmatch(name)
@@ -69,26 +67,30 @@ def _joined(path: Path, polars: Any, frame: Any, names: set[str]) -> dict[str, n
     joined = {}
     for name, columns in parts.items():
         if name in frame.columns:
-            raise EmbrlError(f"{path.name} has both {name} and {name}_0: leave one of them out")
+            raise EmbrlError(f"{path.name} has both {name} and {name}_0; leave one of them out")
         if sorted(columns) != list(range(len(columns))):
             missing = next(at for at in range(len(columns)) if at not in columns)
-            raise EmbrlError(f"{path.name} has no column {name}_{missing}, but later ones")
+            raise EmbrlError(
+                f"{path.name} has no column {name}_{missing}, but later ones; number them from 0"
+            )
         joined[name] = np.stack([columns[at] for at in range(len(columns))], axis=1)
     return joined
 
 
 def _array(path: Path, polars: Any, column: Any) -> np.ndarray:
+    """Return a column as an array, `[N]` or `[N, p]`."""
     name = column.name
     if column.null_count():
         row = int(column.is_null().arg_max())
-        raise EmbrlError(f"{path.name}: {name} in row {row} is empty")
+        raise EmbrlError(f"{path.name}: {name} in row {row} is empty; fill it or leave it out")
     if isinstance(column.dtype, polars.List):
         lengths = column.list.len().to_numpy()
         if len(lengths) and (lengths != lengths[0]).any():
             row = int(np.argmax(lengths != lengths[0]))
-            raise EmbrlError(
-                f"{path.name}: {name} in row {row} has {lengths[row]} numbers, and in row 0 "
-                f"{lengths[0]}"
+            raise SettingError(
+                f"{path.name}: length of {name} in row {row}",
+                f"{lengths[0]}, as in row 0",
+                lengths[row],
             )
         flat = _plain(path, column.explode(), name)
         return flat.reshape(len(column), -1)
@@ -98,6 +100,7 @@ def _array(path: Path, polars: Any, column: Any) -> np.ndarray:
 
 
 def _plain(path: Path, column: Any, name: str) -> np.ndarray:
+    """Return a column of plain numbers as an array."""
     if not (column.dtype.is_numeric() or str(column.dtype) == "Boolean"):
-        raise EmbrlError(f"{path.name}: {name} is made of {column.dtype}, not of numbers")
+        raise SettingError(f"{path.name}: {name}", "numbers", column.dtype)
     return column.to_numpy()

@@ -1,4 +1,4 @@
-"""Transitions from Minari data sets that lie on this machine's disk."""
+"""Transitions from Minari data sets on this machine."""
 
 import warnings
 from pathlib import Path
@@ -12,28 +12,28 @@ from embrl.data.sources.recorded import Recorded, Where
 from embrl.envs.gym.flatten import assembled, leaves
 
 PREFIX = "minari:"
-"""Before a data set's id."""
+"""Prefix of the ID of a data set."""
 
 
 def read(source: str | Path, given: Given = UNSAID) -> Recorded:
-    """All episodes, one after another, in the data set's own spaces.
+    """Read all episodes of a data set, one after another.
 
-    Arguments:
-        source: a folder, or `minari:` and the id of a data set among this machine's.
-        given: spaces in place of the data set's.
+    Args:
+        source: a folder, or `minari:` and the ID of a data set on this machine.
+        given: spaces in place of the data set's own.
 
     Raises:
-        EmbrlError: Minari is not installed, there is no such data set here, or what it holds
+        EmbrlError: Minari is not installed, the data set does not exist, or it holds values that
             cannot be used.
     """
     by_id = isinstance(source, str) and source.startswith(PREFIX)
     if not by_id and _data(Path(source)) is None:
-        raise EmbrlError(f"{source} is no Minari data set: it has no metadata.json")
+        raise EmbrlError(f"{source} is not a Minari data set: it has no metadata.json")
     minari = require("minari", "minari")
     require("h5py", "minari")
     name = str(source).removeprefix(PREFIX)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of what its environments were made with
+        warnings.simplefilter("ignore")  # about the versions that its environments were made with
         try:
             dataset = _opened(minari, source)
             return _read(dataset, str(dataset.id), given)
@@ -46,20 +46,22 @@ def read(source: str | Path, given: Given = UNSAID) -> Recorded:
 
 
 def _opened(minari: Any, source: str | Path) -> Any:
+    """Return the data set."""
     if isinstance(source, str) and source.startswith(PREFIX):
         name = source.removeprefix(PREFIX)
         known = sorted(minari.list_local_datasets())
         if name not in known:
             here = ", ".join(known[:8]) or "none"
             raise EmbrlError(
-                f"{source}: this machine has no such Minari data set: it has {here} (minari "
-                "download gets others)"
+                f"unknown Minari data set {name!r}; this machine has {here} (minari download gets "
+                "others)"
             )
         return minari.load_dataset(name)
     return minari.MinariDataset(_data(Path(source)))
 
 
 def _data(path: Path) -> Path | None:
+    """Return the folder with the metadata, if there is one."""
     for folder in (path, path / "data"):
         if (folder / "metadata.json").is_file():
             return folder
@@ -67,6 +69,7 @@ def _data(path: Path) -> Path | None:
 
 
 def _read(dataset: Any, name: str, given: Given) -> Recorded:
+    """Return the transitions of all episodes."""
     observed = given.observation_space or dataset.observation_space
     acted = given.action_space or dataset.action_space
     episodes = [episode for episode in dataset.iterate_episodes() if len(episode.rewards)]
@@ -92,7 +95,7 @@ def _read(dataset: Any, name: str, given: Given) -> Recorded:
 
 
 def _joined(space: Any, values: list[Any], steps: slice) -> Any:
-    """Values of all episodes, `[N, ...]` in each leaf."""
+    """Return the values of all episodes at some steps of each, `[N, ...]` in each leaf."""
     parts = [
         np.concatenate([np.asarray(leaf.of(value))[steps] for value in values])
         for leaf in leaves(space)

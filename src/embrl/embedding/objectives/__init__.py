@@ -1,4 +1,4 @@
-"""What embeddings are trained to do. An objective maps a model and transitions to a loss."""
+"""Objectives: losses of an embedding on transitions."""
 
 from embrl.core.registry import Registry
 from embrl.embedding.config import EmbeddingShape
@@ -12,11 +12,11 @@ from embrl.embedding.objectives.base import (
 
 __all__ = [
     "OBJECTIVES",
+    "EmbeddingShape",
     "FunctionObjective",
     "LossFunction",
     "Objective",
     "OwnObjective",
-    "EmbeddingShape",
     "checked_objective",
 ]
 
@@ -34,5 +34,5 @@ OBJECTIVES = Registry(
     },
     plugged=True,
 )
-"""Name to class, or to a function of a plugin's. A new objective is one file and one line here; a
-user's own is passed in, or registered by a plugin."""
+"""All objectives by name. A new one is a class and one line here; a user's own objective is passed
+in, or registered by a plugin."""

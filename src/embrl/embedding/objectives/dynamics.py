@@ -1,4 +1,4 @@
-"""Predict the next state: the objective of JSAE."""
+"""Objectives of dynamics: next state (`Forward`), action (`Inverse`), embedding (`Latent`)."""
 
 from typing import ClassVar
 
@@ -21,14 +21,17 @@ from embrl.embedding.transition import (
 
 
 class Forward(Objective):
-    """Negative log likelihood of s' in nats, or its mean squared error where states are
-    continuous (Pritz et al. 2021, eq. 5).
+    """Prediction of the next state, the objective of JSAE (Pritz et al. 2021, eq. 5).
+
+    The loss is the negative log likelihood of s' in nats, or its mean squared error where states
+    are continuous.
     """
 
     T: TransitionModel
 
     def __init__(self, shape: EmbeddingShape, config: EmbeddingConfig, *, key: Key) -> None:
-        """
+        """Initialise the transition model.
+
         Raises:
             EmbrlError: states are not embedded.
         """
@@ -39,18 +42,9 @@ class Forward(Objective):
         return mean_observation_loss(predicted, model.raw(batch.next_observation))
 
     def losses(self, model: EncoderPair, batch: Transition) -> Float[Array, "*batch"]:
-        """The loss of each transition."""
+        """Return the loss of each transition."""
         predicted = self._predict(model, batch)
         return observation_loss(predicted, model.raw(batch.next_observation))
-
-    def accuracy(self, model: EncoderPair, batch: Transition) -> Float[Array, ""] | None:
-        """Share of transitions where every factor of s' is the likeliest one; None for boxes."""
-        predicted = self._predict(model, batch)
-        if not isinstance(predicted, tuple):
-            return None
-        targets = model.raw(batch.next_observation)
-        right = [logits.argmax(-1) == targets[..., i] for i, logits in enumerate(predicted)]
-        return jnp.stack(right).all(0).mean()
 
     def _predict(self, model: EncoderPair, batch: Transition) -> Prediction:
         x, e = model.phi(batch.observation), model.g(batch.action)
@@ -58,14 +52,17 @@ class Forward(Objective):
 
 
 class Inverse(Objective):
-    """- log P(a | s, s') in nats, P a softmax over -||h(s, s') - g(a)||^2 (Chandak et al. 2019;
-    their h is one linear layer and a tanh).
+    """Prediction of the action from both states, the objective of RA (Chandak et al. 2019).
+
+    The loss is - log P(a | s, s') in nats, where P is a softmax over -||h(s, s') - g(a)||^2. In the
+    paper, h is one linear layer and a tanh.
     """
 
     h: MLP
 
     def __init__(self, shape: EmbeddingShape, config: EmbeddingConfig, *, key: Key) -> None:
-        """
+        """Initialise h.
+
         Raises:
             EmbrlError: actions are not discrete.
         """
@@ -74,23 +71,24 @@ class Inverse(Objective):
 
     def __call__(self, model: EncoderPair, batch: Transition) -> Float[Array, ""]:
         x, next_x = model.phi(batch.observation), model.phi(batch.next_observation)
-        guess = jnp.tanh(self.h(jnp.concatenate([x, next_x], axis=-1)))
+        predicted = jnp.tanh(self.h(jnp.concatenate([x, next_x], axis=-1)))
         table = model.g.table
         assert table is not None
-        # ||guess||^2 is the same for all actions and falls out of the softmax.
-        logits = 2.0 * guess @ table.T - (table**2).sum(-1)
+        # ||predicted||^2 is the same for all actions and cancels in the softmax.
+        logits = 2.0 * predicted @ table.T - (table**2).sum(-1)
         return -categorical_log_prob(logits, batch.action).mean()
 
 
 class Latent(Objective):
-    """Squared error of embeddings predicted step after step from the first state of a segment:
+    """Prediction of embeddings, step by step from the first state of a segment.
 
         z_0 = phi(s_0),    z_{t+1} = z_t + D(z_t, g(a_t)),    target: stop-gradient(phi(s_{t+1}))
 
-    as in MR.Q (Fujimoto et al. 2025, sec. 4.2) and, with a single step, SALE (Fujimoto et al.
-    2023, eq. 2). It is divided by the targets' variance: shrinking the embedding is no way to win.
-    It takes other objectives beside it all the same, as a state's embedding need tell nothing. D
-    is JSAE's: a plain network beside z overlooks actions whose effects depend on the state.
+    The loss is the squared error, as in MR.Q (Fujimoto et al. 2025, sec. 4.2) and, with a single
+    step, SALE (Fujimoto et al. 2023, eq. 2). It is divided by the variance of the targets, so that
+    shrinking the embedding does not reduce it. It still needs other objectives beside it, as
+    embeddings without information satisfy it. D is `Move`, as in JSAE: a plain network misses
+    actions whose effect depends on the state.
     """
 
     segments: ClassVar[bool] = True
@@ -98,7 +96,8 @@ class Latent(Objective):
     D: Move
 
     def __init__(self, shape: EmbeddingShape, config: EmbeddingConfig, *, key: Key) -> None:
-        """
+        """Initialise D.
+
         Raises:
             EmbrlError: states are not embedded.
         """

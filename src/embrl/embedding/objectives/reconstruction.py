@@ -1,4 +1,4 @@
-"""Tell the state from its embedding: half of an autoencoder."""
+"""Reconstruction objectives: the state or the action from its embedding."""
 
 from jaxtyping import Array, Float
 
@@ -11,12 +11,13 @@ from embrl.embedding.transition import as_prediction, observation_loss, output_s
 
 
 class StateReconstruction(Objective):
-    """- log P(s | phi(s)) in nats, or the mean squared error of a box."""
+    """Reconstruction of the state: - log P(s | phi(s)) in nats, or the mean squared error."""
 
     decoder: MLP
 
     def __init__(self, shape: EmbeddingShape, config: EmbeddingConfig, *, key: Key) -> None:
-        """
+        """Initialise the decoder.
+
         Raises:
             EmbrlError: states are not embedded.
         """
@@ -30,7 +31,7 @@ class StateReconstruction(Objective):
 
 
 class ActionReconstruction(Objective):
-    """- log P(a | g(a)) in nats, or the mean squared error of an action that is a vector."""
+    """Reconstruction of the action: - log P(a | g(a)) in nats, or the mean squared error."""
 
     decoder: MLP
 

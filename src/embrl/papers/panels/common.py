@@ -88,7 +88,7 @@ def _run(config: RunConfig, options: ReproductionOptions) -> RunConfig:
     return dataclasses.replace(
         config,
         seeds=options.seeds,
-        total_timesteps=protocol.samples,
+        total_timesteps=protocol.total_timesteps,
         evaluation=dataclasses.replace(
             config.evaluation,
             episodes=max(protocol.episodes, config.evaluation.episodes),

@@ -1,0 +1,106 @@
+"""Stages and sizes of a training, as its configuration determines them."""
+
+import dataclasses
+from collections.abc import Mapping
+
+from jaxtyping import Array, Int
+
+from embrl.config.run import RunConfig
+from embrl.data.replay import ring_rows
+from embrl.embedding.methods import METHODS, Method
+from embrl.embedding.objectives import OBJECTIVES, OwnObjective
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Schedule:
+    """Stages and sizes of a training; none of them may be traced."""
+
+    config: RunConfig
+    custom_objectives: Mapping[str, OwnObjective]
+    """A user's objectives by name."""
+
+    @property
+    def method(self) -> Method:
+        """The method: what is embedded, with which objectives."""
+        return METHODS[self.config.method]
+
+    @property
+    def pretrains(self) -> bool:
+        """True if the embedding is pre-trained, not taken over whole."""
+        transfer = self.config.transfer
+        return self.method.embeds and not (transfer.run and transfer.keep == "both")
+
+    @property
+    def updates_online(self) -> bool:
+        """True if the embedding is updated during policy training."""
+        return self.method.embeds and self.config.online.every > 0
+
+    @property
+    def uses_replay(self) -> bool:
+        """True if anything learns from a replay buffer."""
+        return self.config.hyperparameters.off_policy or self.updates_online
+
+    @property
+    def pretraining_timesteps(self) -> int:
+        """Environment steps before the first update, a multiple of the parallel environments."""
+        if not self.pretrains:
+            return 0
+        num_envs = self.config.rollout.num_envs
+        return -(-self.config.pretrain.timesteps // num_envs) * num_envs
+
+    @property
+    def num_updates(self) -> int:
+        """Updates that the budget of timesteps allows after pre-training."""
+        timesteps = self.config.total_timesteps - self.pretraining_timesteps
+        return timesteps // self.config.rollout.steps_per_update
+
+    def timesteps(self, updates: int | Int[Array, ""]) -> int | Int[Array, ""]:
+        """Return the environment steps taken after this many updates, with pre-training's."""
+        return self.pretraining_timesteps + updates * self.config.rollout.steps_per_update
+
+    @property
+    def evaluations(self) -> tuple[int, ...]:
+        """Numbers of updates after which the policy is evaluated, from 0 to the last."""
+        every = self.config.evaluation.every // self.config.rollout.steps_per_update
+        return (*range(0, self.num_updates, every), self.num_updates)
+
+    @property
+    def final_rounds(self) -> int:
+        """Rounds of `evaluation.episodes` episodes in the last evaluation."""
+        return self.config.evaluation.final_episodes // self.config.evaluation.episodes
+
+    @property
+    def rollout_length(self) -> int:
+        """Steps of each environment between two updates, T."""
+        return self.config.rollout.steps_per_update // self.config.rollout.num_envs
+
+    @property
+    def pretraining_blocks(self) -> int:
+        """Whole rollouts' worth of pre-training's transitions, which go into the replay buffer."""
+        return self.pretraining_timesteps // self.config.rollout.num_envs // self.rollout_length
+
+    @property
+    def replay_rows(self) -> int:
+        """Rows of the replay buffer, each with a step of every environment."""
+        rollout = self.config.rollout
+        return ring_rows(rollout.buffer_size, rollout.num_envs, self.rollout_length)
+
+    @property
+    def memory_size(self) -> int:
+        """Number of visits that can be remembered. 0: none are."""
+        if not (self.method.embeds and self.config.echo.memory):
+            return 0
+        if not self.uses_replay:
+            return self.pretraining_timesteps
+        return self.replay_rows * self.config.rollout.num_envs
+
+    @property
+    def horizon(self) -> int:
+        """Steps of the segments that objectives are trained on."""
+        names = self.config.objectives
+        kinds = [self.custom_objectives.get(name) or OBJECTIVES[name] for name in names]
+        return self.config.embedding.horizon if any(map(_takes_segments, kinds)) else 1
+
+
+def _takes_segments(kind: OwnObjective) -> bool:
+    return isinstance(kind, type) and kind.segments
