@@ -190,7 +190,7 @@ def test_every_number_of_a_baseline_is_a_setting():
 
 
 def test_the_paper_has_no_other_settings():
-    with pytest.raises(EmbrlError, match="not jsae with ppo: choose tuned"):
+    with pytest.raises(EmbrlError, match="got jsae with ppo; choose settings tuned"):
         default_config("gridworld", GridworldConfig(), "jsae", "ppo", "paper")
     for environment, protocol in PROTOCOLS.items():
         for method, algorithm, size in protocol.cells:
