@@ -16,7 +16,7 @@ from jaxtyping import Array
 
 from embrl.core.types import TimeStep
 from embrl.data.rollout import random_transitions
-from embrl.data.segments import draw_segments
+from embrl.data.replay import draw_segments
 from embrl.embedding import pretraining
 from embrl.embedding.config import EmbeddingConfig, PretrainConfig
 from embrl.embedding.model import JointEmbedding

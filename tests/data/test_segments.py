@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from embrl.core.types import Transition
-from embrl.data.segments import Segments, draw_segments, first, join
+from embrl.data.replay import Segments, draw_segments, first, join
 
 KEY = jax.random.key(0)
 T, B = 12, 3

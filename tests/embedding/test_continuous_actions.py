@@ -10,7 +10,7 @@ from worlds import leaves
 
 from embrl.core.scaling import RawBox
 from embrl.core.types import Transition
-from embrl.data.segments import Segments, draw_segments
+from embrl.data.replay import Segments, draw_segments
 from embrl.decoding import base as decoders
 from embrl.decoding.base import DecoderConfig
 from embrl.decoding.continuous import LearnedAction, Rescaled

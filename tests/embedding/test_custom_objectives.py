@@ -28,7 +28,7 @@ from embrl.config.defaults import default_config
 from embrl.core.errors import EmbrlError
 from embrl.core.nn import MLP
 from embrl.core.types import Key, Transition
-from embrl.data.segments import draw_segments
+from embrl.data.replay import draw_segments
 from embrl.embedding.config import EmbeddingConfig
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.objectives import EmbeddingShape, Objective

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from embrl.core.errors import EmbrlError
 from embrl.core.types import Transition
-from embrl.data.segments import Segments
+from embrl.data.replay import Segments
 from embrl.embedding import feature_actions
 from embrl.embedding import pretraining as fitting
 from embrl.embedding.config import EmbeddingConfig

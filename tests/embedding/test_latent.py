@@ -22,7 +22,7 @@ from worlds import (
 )
 
 from embrl.core.types import Transition
-from embrl.data.segments import Segments, draw_segments
+from embrl.data.replay import Segments, draw_segments
 from embrl.embedding.config import EmbeddingConfig
 from embrl.embedding.methods import METHODS
 from embrl.embedding.model import JointEmbedding

@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 
 from embrl.core.spaces import state_count
 from embrl.core.types import Transition
-from embrl.data.segments import Segments
+from embrl.data.replay import Segments
 from embrl.embedding import monitor
 from embrl.embedding.config import EmbeddingConfig
 from embrl.embedding.model import JointEmbedding

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from embrl.core.types import Transition
+from embrl.data.replay import draw_segments
 from embrl.data.rollout import open_envs, random_transitions, rollout
-from embrl.data.segments import draw_segments
 from embrl.embedding import pretraining as fitting
 from embrl.embedding.config import EmbeddingConfig, PretrainConfig
 from embrl.embedding.model import JointEmbedding

@@ -24,7 +24,7 @@ from worlds import (
 
 from embrl.core.errors import EmbrlError, UnknownNameError
 from embrl.core.types import Transition
-from embrl.data.segments import draw_segments
+from embrl.data.replay import draw_segments
 from embrl.embedding.config import EmbeddingConfig
 from embrl.embedding.methods import METHODS, Method
 from embrl.embedding.model import JointEmbedding

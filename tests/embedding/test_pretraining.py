@@ -20,7 +20,7 @@ from worlds import (
 )
 
 from embrl.core.types import Transition
-from embrl.data.segments import Segments, draw_segments
+from embrl.data.replay import Segments, draw_segments
 from embrl.embedding.config import EmbeddingConfig, PretrainConfig
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.pretraining import FitState, fit, learning_rate, loss, start

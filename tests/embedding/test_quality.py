@@ -8,7 +8,7 @@ import pytest
 from gymnasium import spaces
 
 from embrl.core.types import Transition
-from embrl.data.segments import Segments
+from embrl.data.replay import Segments
 from embrl.embedding.config import EmbeddingConfig
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.pretraining import loss

@@ -11,7 +11,7 @@ from gymnasium import spaces
 
 from embrl.core.nn import MLP, FactorLinear
 from embrl.core.types import Key, Transition
-from embrl.data.segments import Segments, draw_segments
+from embrl.data.replay import Segments, draw_segments
 from embrl.embedding.config import EmbeddingConfig, PretrainConfig
 from embrl.embedding.encoders import ActionEncoder, StateEncoder
 from embrl.embedding.model import JointEmbedding

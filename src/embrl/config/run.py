@@ -20,7 +20,7 @@ from embrl.core.errors import (
 from embrl.decoding.base import DecoderConfig
 from embrl.embedding.config import EchoConfig, EmbeddingConfig, PretrainConfig
 from embrl.envs import EnvConfig
-from embrl.storage.plain_values import from_plain, require_keys
+from embrl.storage.files import from_plain, require_keys
 from embrl.storage.run_folder import RunFolder
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from embrl.core.types import Transition
-from embrl.data.segments import Segments
+from embrl.data.replay import Segments
 from embrl.embedding.encoders import StateEncoder
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.pretraining import Weights, loss

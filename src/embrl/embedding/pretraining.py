@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Int
 
 from embrl.core.errors import EmbrlError
 from embrl.core.types import Key
-from embrl.data.segments import Segments, first
+from embrl.data.replay import Segments, first
 from embrl.embedding.config import PretrainConfig
 from embrl.embedding.encoders import ActionDecoder
 from embrl.embedding.model import JointEmbedding

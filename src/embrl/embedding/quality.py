@@ -9,7 +9,7 @@ import numpy as np
 
 from embrl.core.spaces import is_continuous, state_count
 from embrl.core.types import Transition
-from embrl.data.segments import Segments, draw_segments
+from embrl.data.replay import Segments, draw_segments
 from embrl.embedding.encoders import ContinuousActions, StateEncoder
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.objectives.dynamics import Forward

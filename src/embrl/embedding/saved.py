@@ -27,7 +27,7 @@ from embrl.embedding.monitor import Reference
 from embrl.embedding.objectives import OBJECTIVES
 from embrl.embedding.seen_states import SeenStates
 from embrl.storage import checkpoint, files
-from embrl.storage.plain_values import from_plain, require_keys
+from embrl.storage.files import from_plain, require_keys
 from embrl.storage.versions import versions
 
 FORMAT = 2

@@ -2,13 +2,17 @@
 
 from typing import Any, NamedTuple, Protocol
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from embrl.core.registry import Registry
 from embrl.core.types import Transition
 from embrl.envs import AnyEnvironment, Environment
+from embrl.training.evaluation import random_return
 from embrl.training.replicas import Replicas
 from embrl.training.state import Agent, PretrainingData, TrainState
+from embrl.training.trainer import Trainer
 
 Metrics = dict[str, Any]
 """An array of all replicas, `[replicas]`, for each name."""
@@ -64,7 +68,7 @@ class Backend(Protocol):
 BACKENDS = Registry(
     "backend",
     {
-        "compiled": "embrl.training.compiled_backend:CompiledBackend",
+        "compiled": "embrl.training.backend:CompiledBackend",
         "hosted": "embrl.training.hosted_backend:HostedBackend",
     },
 )
@@ -73,3 +77,46 @@ BACKENDS = Registry(
 def make_backend(replicas: Replicas, env: AnyEnvironment) -> Backend:
     """Return the backend for an environment of either kind."""
     return BACKENDS["compiled" if isinstance(env, Environment) else "hosted"](replicas, env)
+
+
+class CompiledBackend:
+    """Backend of JAX environments: everything is one compiled trainer."""
+
+    def __init__(self, replicas: Replicas, env: Environment) -> None:
+        self.env, self.trainer, self.keys = env, replicas.trainer, replicas.keys
+        self._collect = replicas.over(Trainer.collect, shared=(0,), once=True)
+        self._start = replicas.over(Trainer.start, shared=(0,), once=True)
+        self._iterate = replicas.over(Trainer.iterate, shared=(0, 3, 4), donate=(1,))
+        self._evaluate = replicas.over(Trainer.evaluate, shared=(0, 3, 4))
+
+    def collect(self) -> Transition:
+        return self._collect(self.env, self.keys)
+
+    def begin(self, agent: Agent, data: PretrainingData | None) -> TrainState:
+        return self._start(self.env, self.keys, agent, data)
+
+    def shapes(self, agent: Any, data: Any) -> Any:
+        start = jax.vmap(self.trainer.start, (None, 0, 0, 0))
+        return jax.eval_shape(start, self.env, self.keys, agent, data)
+
+    def improve(self, state: TrainState, first: int, count: int) -> tuple[TrainState, Metrics]:
+        return self._iterate(self.env, state, self.keys, jnp.int32(first), jnp.int32(count))
+
+    def evaluate(self, state: TrainState, index: int, rounds: int) -> Metrics:
+        return self._evaluate(self.env, state, self.keys, jnp.int32(index), jnp.int32(rounds))
+
+    def ground_truth(self, observations: np.ndarray) -> GroundTruth:
+        coordinates = self.env.state_coordinates(jnp.asarray(observations))
+        effects = self.env.action_effects()
+        return GroundTruth(
+            None if coordinates is None else np.asarray(coordinates),
+            self.env.coordinate_names,
+            None if effects is None else np.asarray(effects),
+        )
+
+    def references(self) -> dict[str, float | None]:
+        key = jax.random.key(0)  # the same for every run of an environment
+        return {"random_return": random_return(self.env, key), **self.env.references(key)}
+
+    def close(self) -> None:
+        pass

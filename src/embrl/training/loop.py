@@ -29,8 +29,7 @@ from embrl.training.action_inputs import ActionInputs
 from embrl.training.backend import make_backend
 from embrl.training.fit_embedding import EmbeddingReplicas
 from embrl.training.replicas import Replicas, over_replicas
-from embrl.training.restore import state_shapes
-from embrl.training.resuming import open_folder
+from embrl.training.restore import open_folder, state_shapes
 from embrl.training.state import TrainState
 from embrl.training.trainer import Trainer
 

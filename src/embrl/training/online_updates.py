@@ -11,8 +11,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from embrl.config.run import OnlineConfig
 from embrl.core.types import Key, Transition
-from embrl.data.replay import Replay
-from embrl.data.segments import Segments, draw_segments, join
+from embrl.data.replay import Replay, Segments, draw_segments, join
 from embrl.decoding import nearest
 from embrl.embedding import pretraining
 from embrl.embedding.encoders import Norm, StateEncoder

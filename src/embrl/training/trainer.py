@@ -37,6 +37,7 @@ from embrl.config.validation import validate_embedding, validate_run
 from embrl.core.errors import EmbrlError
 from embrl.core.spaces import action_count, state_count
 from embrl.core.types import Key, Transition
+from embrl.data.replay import draw_segments
 from embrl.data.rollout import (
     OpenEnvs,
     hold,
@@ -45,7 +46,6 @@ from embrl.data.rollout import (
     random_transitions,
     rollout,
 )
-from embrl.data.segments import draw_segments
 from embrl.decoding.base import build as new_decoder
 from embrl.embedding import monitor, pretraining
 from embrl.embedding.encoders import Norm, StateEncoder

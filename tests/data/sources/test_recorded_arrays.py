@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from embrl.core.errors import EmbrlError
 from embrl.core.types import Transition
 from embrl.data.sources import Given, Recorded, from_transition
-from embrl.data.sources.arrays import from_columns
+from embrl.data.sources.recorded import from_columns
 
 
 def columns(**changes):

@@ -10,8 +10,7 @@ from pathlib import Path
 from embrl.core.errors import SettingError
 from embrl.core.registry import Registry
 from embrl.data.sources import minari_data
-from embrl.data.sources.arrays import UNSAID, Given, from_transition
-from embrl.data.sources.recorded import Recorded
+from embrl.data.sources.recorded import UNSAID, Given, Recorded, from_transition
 
 __all__ = ["FORMATS", "UNSAID", "Given", "Recorded", "from_transition", "looks_recorded", "read"]
 

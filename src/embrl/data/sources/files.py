@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from embrl.core.errors import EmbrlError, SettingError, require
-from embrl.data.sources.arrays import ALIASES, UNSAID, Given, from_columns
-from embrl.data.sources.recorded import Recorded
+from embrl.data.sources.recorded import ALIASES, UNSAID, Given, Recorded, from_columns
 
 SPREAD = re.compile(r"(.+)_(\d+)")
 """Name of a column with one coordinate of a vector, as observation_0, observation_1, ..."""

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from embrl.core.errors import EmbrlError, require
-from embrl.data.sources.arrays import UNSAID, Given, converted
-from embrl.data.sources.recorded import Recorded, Where
+from embrl.data.sources.recorded import UNSAID, Given, Recorded, Where, converted
 from embrl.envs.gym.flatten import assembled, leaves
 
 PREFIX = "minari:"
