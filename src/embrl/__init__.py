@@ -3,7 +3,7 @@
     import embrl
 
     env = embrl.make("gridworld", actuators=9)
-    run = embrl.train("gridworld", actuators=9, method="jsae", total_timesteps=300_000, out="runs/1")
+    run = embrl.train("gridworld", actuators=9, method="jsae", total_timesteps=30_000, out="runs/1")
     policy = embrl.load("runs/1").policy()
     action = policy.act(observation)
 

@@ -286,7 +286,7 @@ def in_a_new_process(
     about.mkdir()
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: worlds\nVersion: 1.0\n")
     lines = [f"{name} = {module}" for name, module in points.items()]
-    (about / "entry_points.txt").write_text("\n".join(["[embrl.core.registry]", *lines]) + "\n")
+    (about / "entry_points.txt").write_text("\n".join(["[embrl.plugins]", *lines]) + "\n")
     return subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code)],
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(installed), SOURCE])},

@@ -19,7 +19,7 @@ from embrl.storage.run_folder import RunFolder
 from embrl.training.loop import train as run_training
 
 USAGE = """\
-usage: embrl train ENV [--method M] [--algorithm A] [--seeds N] [--total-timesteps N] [--out RUN] ...
+usage: embrl train ENV [--method M] [--algorithm A] [--seeds N] [--total-timesteps N] [--out RUN]
        embrl train --resume --out RUN [--total-timesteps N]
 
 Learn an embedding of states and actions from random experience, train a policy inside it and write

@@ -2,7 +2,7 @@
 
 `Registry` maps a name to an object that is imported only when it is asked for. Plugins are files or
 modules that somebody named (`embrl --plugin`), and the entry points of installed packages in the
-group `embrl.core.registry`; they register things when they are imported. Nothing else is ever imported: a
+group `embrl.plugins`; they register things when they are imported. Nothing else is ever imported: a
 run folder holds names, no code.
 """
 
@@ -18,7 +18,7 @@ from typing import Any
 
 from embrl.core.errors import EmbrlError, UnknownNameError
 
-ENTRY_POINTS = "embrl.core.registry"
+ENTRY_POINTS = "embrl.plugins"
 """Group of entry points that name plugins of installed packages."""
 
 PLUGIN_HINT = "If a plugin has it, load it: embrl --plugin FILE COMMAND ..., or import it in Python"

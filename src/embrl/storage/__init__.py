@@ -5,6 +5,5 @@
 | `files` | `write_bytes`, `write_text`, `write_json`, `read_json`, `replacing`: atomic writes |
 | `checkpoint` | `write`, `read`, `latest`: pytrees of arrays as safetensors, never a pickle |
 | `run_folder` | `RunFolder`: access to the files of one run (docs/run-folder.md) |
-| `plain_values` | `from_plain`, `require_keys`: from JSON to typed configuration |
 | `versions` | `versions`, `machine`: what a file was made with |
 """
