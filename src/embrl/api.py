@@ -14,7 +14,7 @@ import numpy as np
 from embrl import envs
 from embrl.algorithms.policy import OverallPolicy
 from embrl.config.defaults import Settings, default_config, overridden
-from embrl.config.run import RunConfig
+from embrl.config.run import RunConfig, load_config
 from embrl.core.errors import EmbrlError
 from embrl.core.runtime import prepare_jax
 from embrl.core.spaces import action_count, check_mask, check_observation, is_continuous

@@ -38,7 +38,7 @@ def embedding_of(env: Any, *, states: bool = True, m: int = 3, d: int = 2) -> An
     return Embedding(
         model=model,
         method="jsae" if states else "ra",
-        settings=EmbeddingSettings(config, {}, FitConfig(), DecoderConfig()),
+        settings=EmbeddingSettings(config, {}, PretrainConfig(), DecoderConfig()),
         observation_space=observations.space,
         action_space=actions,
         norm=Norm.of(model.phi(jnp.asarray(seen))) if embeds else None,

@@ -289,7 +289,7 @@ def load_config(folder: RunFolder) -> RunConfig:
     Raises:
         EmbrlError: it is missing or damaged.
     """
-    return load_config(folder)
+    return from_json(folder.config(), folder.path / "config.json")
 
 
 def check_same(wanted: RunConfig, found: RunConfig, what: str) -> None:

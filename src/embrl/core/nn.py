@@ -95,10 +95,9 @@ class MLP(eqx.Module):
         last_scale: float = 1.0,
         key: Key,
     ) -> None:
-        """
-        Arguments:
-            inputs: the length of a vector, or the factors of a discrete observation.
-            beside: the length of a second vector that goes in beside it; 0 where there is none.
+        """Arguments:
+        inputs: the length of a vector, or the factors of a discrete observation.
+        beside: the length of a second vector that goes in beside it; 0 where there is none.
         """
         widths = (*hidden, outputs)
         keys = jax.random.split(key, len(widths))

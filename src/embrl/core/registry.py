@@ -23,11 +23,10 @@ class Registry(Mapping[str, Any]):
     """
 
     def __init__(self, kind: str, entries: Mapping[str, Any], *, plugged: bool = False) -> None:
-        """
-        Arguments:
-            kind: what messages call an entry.
-            plugged: whether plugins add to it: a name that is missing is then looked for in the
-                installed ones.
+        """Arguments:
+        kind: what messages call an entry.
+        plugged: whether plugins add to it: a name that is missing is then looked for in the
+            installed ones.
         """
         self.kind = kind
         self.plugged = plugged

@@ -104,11 +104,10 @@ class RawBox(eqx.Module):
     def __init__(
         self, space: gymnasium.Space, *, scaled: bool = False, unchanged: bool = False
     ) -> None:
-        """
-        Arguments:
-            scaled: whether unbounded coordinates are scaled by what is seen; until then, `scale`
-                leaves them as they are, up to `FARTHEST`.
-            unchanged: whether they are left as they are, however far they go.
+        """Arguments:
+        scaled: whether unbounded coordinates are scaled by what is seen; until then, `scale`
+            leaves them as they are, up to `FARTHEST`.
+        unchanged: whether they are left as they are, however far they go.
         """
         assert not (scaled and unchanged)
         self.unchanged = unchanged

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import gymnasium
 
-from embrl.config.run import RunConfig
+from embrl.config.run import RunConfig, load_config
 from embrl.core.errors import EmbrlError
 from embrl.deploy.array_forms import Forms, is_plain
 from embrl.deploy.convert import portable_policy

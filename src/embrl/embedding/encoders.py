@@ -98,8 +98,7 @@ class StateEncoder(eqx.Module):
         spread: float = SPREAD,
         key: Key,
     ) -> None:
-        """
-        Arguments:
+        """Arguments:
             hidden: None: as suits the space, no layers for discrete ones and `BOX_HIDDEN` for
                 boxes.
 
@@ -205,10 +204,9 @@ class ContinuousActions(eqx.Module):
     def __init__(
         self, space: gymnasium.Space, d: int, hidden: Sequence[int] | None, *, key: Key
     ) -> None:
-        """
-        Arguments:
-            hidden: the network's hidden layers; None: no network, and d is the number of an
-                action's coordinates.
+        """Arguments:
+        hidden: the network's hidden layers; None: no network, and d is the number of an
+            action's coordinates.
         """
         # It begins wide, unlike rows of discrete actions: numbers bring a geometry with them.
         self.raw = RawBox(space, scaled=True)

@@ -78,12 +78,11 @@ class FeatureActions(eqx.Module):
         spread: float = SPREAD,
         key: Key,
     ) -> None:
-        """
-        Arguments:
-            features: what is known of each action.
-            spread: how wide actions lie apart in the beginning, in each dimension, or about that.
-            rows: whether actions have a row of their own beside them; they begin with zeros, which
-                are what new actions get.
+        """Arguments:
+        features: what is known of each action.
+        spread: how wide actions lie apart in the beginning, in each dimension, or about that.
+        rows: whether actions have a row of their own beside them; they begin with zeros, which
+            are what new actions get.
         """
         features = jnp.asarray(features, jnp.float32)
         self.features = Fixed.of(features)

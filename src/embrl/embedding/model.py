@@ -61,8 +61,7 @@ class JointEmbedding(eqx.Module):
         features: Array | None = None,
         key: Key,
     ) -> None:
-        """
-        Arguments:
+        """Arguments:
             states: whether states are embedded; if not, phi is the identity.
             objectives: names in `OBJECTIVES` or `custom_objectives`.
             custom_objectives: a user's objectives, by name.

@@ -110,9 +110,8 @@ def is_embedding(path: str | Path) -> bool:
 
 
 def check_free(path: str | Path) -> None:
-    """
-    Raises:
-        EmbrlError: something is there already.
+    """Raises:
+    EmbrlError: something is there already.
     """
     path = Path(path)
     if is_embedding(path):

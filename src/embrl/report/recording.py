@@ -5,7 +5,7 @@ from pathlib import Path
 
 import jax
 
-from embrl.config.run import RunConfig
+from embrl.config.run import RunConfig, load_config
 from embrl.core.errors import EmbrlError, require
 from embrl.envs import Environment
 from embrl.envs.cart_pole import CartPole, CartPoleConfig

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from embrl.config.run import RunConfig, TransferConfig
+from embrl.config.run import RunConfig, TransferConfig, load_config
 from embrl.core.errors import EmbrlError
 from embrl.core.spaces import factors, is_continuous
 from embrl.core.types import Transition

@@ -12,11 +12,11 @@ from embrl.embedding.objectives.base import (
 
 __all__ = [
     "OBJECTIVES",
+    "EmbeddingShape",
     "FunctionObjective",
     "LossFunction",
     "Objective",
     "OwnObjective",
-    "EmbeddingShape",
     "checked_objective",
 ]
 

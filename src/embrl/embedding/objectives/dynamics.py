@@ -28,9 +28,8 @@ class Forward(Objective):
     T: TransitionModel
 
     def __init__(self, shape: EmbeddingShape, config: EmbeddingConfig, *, key: Key) -> None:
-        """
-        Raises:
-            EmbrlError: states are not embedded.
+        """Raises:
+        EmbrlError: states are not embedded.
         """
         self.T = new_transition(shape, config, key=key)
 
@@ -65,9 +64,8 @@ class Inverse(Objective):
     h: MLP
 
     def __init__(self, shape: EmbeddingShape, config: EmbeddingConfig, *, key: Key) -> None:
-        """
-        Raises:
-            EmbrlError: actions are not discrete.
+        """Raises:
+        EmbrlError: actions are not discrete.
         """
         shape.choices("inverse")
         self.h = MLP(shape.pair, config.inverse_hidden, shape.d, key=key)
@@ -98,9 +96,8 @@ class Latent(Objective):
     D: Move
 
     def __init__(self, shape: EmbeddingShape, config: EmbeddingConfig, *, key: Key) -> None:
-        """
-        Raises:
-            EmbrlError: states are not embedded.
+        """Raises:
+        EmbrlError: states are not embedded.
         """
         m = shape.m("latent")
         self.D = Move(m, shape.d, config.head_hidden, m, key=key)

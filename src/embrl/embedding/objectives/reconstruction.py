@@ -16,9 +16,8 @@ class StateReconstruction(Objective):
     decoder: MLP
 
     def __init__(self, shape: EmbeddingShape, config: EmbeddingConfig, *, key: Key) -> None:
-        """
-        Raises:
-            EmbrlError: states are not embedded.
+        """Raises:
+        EmbrlError: states are not embedded.
         """
         outputs = output_size(RawStates(shape.observation_space).features)
         self.decoder = MLP(shape.m("state"), config.head_hidden, outputs, last_scale=0.1, key=key)
