@@ -18,7 +18,7 @@ from embrl.algorithms import sac as soft
 from embrl.algorithms.actors import Actor, CategoricalActor, GaussianActor, SquashedGaussianActor
 from embrl.algorithms.base import Batch, Experience
 from embrl.algorithms.critics import IndexCritic, PointCritic, TwinCritic
-from embrl.algorithms.on_policy import LatentPolicy, Minibatch, critic_loss, generalised_advantages
+from embrl.algorithms.on_policy import Minibatch, Policy, critic_loss, generalised_advantages
 from embrl.algorithms.ppo import PPO
 from embrl.algorithms.sac import SAC
 from embrl.algorithms.vpg import VPG
@@ -78,7 +78,7 @@ def test_the_policy_s_loss_and_gradients_are_pytorch_s(kind: str, algorithm: Any
     cast = actions if kind == "categorical" else real
     x, u, advantage = real(case["x"]), cast(case["u"]), real(case["advantage"])
     f = Identity() if kind == "categorical" else NearestAction()
-    before, now = (LatentPolicy(on_policy_actor(kind, case[name]), f) for name in ("before", "now"))
+    before, now = (Policy(on_policy_actor(kind, case[name]), f) for name in ("before", "now"))
     index = jnp.zeros(advantage.shape, jnp.int32)
     lesson = Minibatch(x, u, index, advantage, before.log_prob(None, x, u, index))
     np.testing.assert_allclose(now.log_prob(None, x, u, index), case["log_prob"], rtol=1e-9)
@@ -110,7 +110,7 @@ def test_the_critic_s_loss_and_gradients_are_pytorch_s(kind: str) -> None:
 def test_a_temperature_of_f_is_part_of_the_policy() -> None:
     case = GOLDEN["softmax_f"]
     actor = GaussianActor(FEATURES, D, HIDDEN, std=1.0, bounded=False, key=KEY)
-    policy = fill(LatentPolicy(actor, SoftmaxAction(1.0)), case["policy"])
+    policy = fill(Policy(actor, SoftmaxAction(1.0)), case["policy"])
     advantage = real(case["advantage"])
     lesson = Minibatch(
         real(case["x"]), real(case["u"]), actions(case["action"]), advantage, 0 * advantage
@@ -131,7 +131,7 @@ def test_an_update_of_ppo_is_stable_baselines3_s(name: str) -> None:
         update_epochs=case["passes"], critic_epochs=case["passes"],
         ent_coef=case["ent_coef"], target_kl=case["target_kl"],
     )  # fmt: skip
-    policy = LatentPolicy(on_policy_actor(kind, case["actor"]), Identity())
+    policy = Policy(on_policy_actor(kind, case["actor"]), Identity())
     critic = fill(MLP(FEATURES, HIDDEN, 1, key=KEY), case["critic"])
     x, reward = real(case["x"]), real(case["reward"])
     ends = jnp.ones(reward.shape, bool)

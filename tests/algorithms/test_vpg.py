@@ -10,7 +10,7 @@ import pytest
 
 from embrl.algorithms.actors import GaussianActor
 from embrl.algorithms.base import Batch, Experience
-from embrl.algorithms.on_policy import LatentPolicy, Learner, Minibatch, critic_loss
+from embrl.algorithms.on_policy import Learner, Minibatch, Policy, critic_loss
 from embrl.algorithms.vpg import VPG
 from embrl.core.nn import MLP
 from embrl.decoding import Identity, SoftmaxAction
@@ -53,9 +53,7 @@ def update(vpg: VPG, table: jax.Array | None = None) -> Any:
 
 
 def new_learner(vpg: VPG, critic: MLP | None = None) -> Learner:
-    return vpg.learner(
-        LatentPolicy(linear_gaussian(), Identity()), critic or MLP(2, (4,), 1, key=KEY)
-    )
+    return vpg.learner(Policy(linear_gaussian(), Identity()), critic or MLP(2, (4,), 1, key=KEY))
 
 
 def plain(tree: Any) -> list[np.ndarray]:
@@ -115,7 +113,7 @@ def test_the_actor_s_gradient_is_the_score_function_s() -> None:
         batch.x, batch.u, batch.action, jnp.asarray(advantage, jnp.float32), jnp.zeros((8, 4))
     )
     gradient, _ = eqx.filter_jit(eqx.filter_grad(VPG().policy_loss, has_aux=True))(
-        LatentPolicy(actor, Identity()), None, lesson
+        Policy(actor, Identity()), None, lesson
     )
     weight, bias, log_std = plain(actor)
     expected = score(weight, bias, log_std, batch, advantage)
@@ -137,7 +135,7 @@ def test_an_update_is_what_numpy_makes_of_it(
     )  # fmt: skip
     actor, critic, batch = linear_gaussian(), MLP(2, (), 1, key=KEY), random_steps()
     actor = eqx.tree_at(lambda a: a.log_std, actor, jnp.log(jnp.array([0.25, 1.0])))
-    learner, measures = update(vpg)(vpg.learner(LatentPolicy(actor, Identity()), critic), batch)
+    learner, measures = update(vpg)(vpg.learner(Policy(actor, Identity()), critic), batch)
 
     raw, value = advantages_in_numpy(batch, plain(critic), vpg)
     target = raw + value
@@ -206,9 +204,7 @@ def test_the_first_step_of_every_spread_is_as_long_as_its_own_rate() -> None:
     # Adam's first step is the rate, whatever the gradient: both kinds of spread have std_lr.
     vpg = VPG(actor_lr=0.01, std_lr=0.03, scale_by_std=False, update_epochs=1)
     batch = random_steps()
-    start = vpg.learner(
-        LatentPolicy(linear_gaussian(), SoftmaxAction(0.5)), MLP(2, (4,), 1, key=KEY)
-    )
+    start = vpg.learner(Policy(linear_gaussian(), SoftmaxAction(0.5)), MLP(2, (4,), 1, key=KEY))
     table = jnp.array([[0.5, 0.0], [-0.5, 0.3], [0.0, -0.4]])
     after = update(vpg, table)(start, batch)[0]
     steps = jax.tree.map(lambda new, old: np.abs(new - old), after.policy, start.policy)

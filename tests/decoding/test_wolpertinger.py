@@ -47,7 +47,7 @@ def test_agrees_with_the_plain_form(k: int, seed: int, allowed: float) -> None:
     np.testing.assert_array_equal(chosen, by_hand(table, e, k, goal, mask))
 
 
-def test_the_judge_sees_the_k_nearest_points_in_order() -> None:
+def test_the_scorer_sees_the_k_nearest_points_in_order() -> None:
     rng = np.random.default_rng(0)
     table, e = embeddings(rng, 30, 3), embeddings(rng, 2, 4, 3)
     seen = []
@@ -99,7 +99,7 @@ def test_one_candidate_is_the_nearest_action() -> None:
 
 @pytest.mark.parametrize("verdict", [np.nan, -np.inf, np.inf, 0.0])
 @pytest.mark.parametrize("k", [1, 4, 50])
-def test_whatever_the_judge_says_a_masked_action_is_not_taken(verdict: float, k: int) -> None:
+def test_whatever_the_scorer_says_a_masked_action_is_not_taken(verdict: float, k: int) -> None:
     rng = np.random.default_rng(2)
     table, e, mask = on_a_lattice(rng, 20, 2), on_a_lattice(rng, 30, 2), masks(rng, 30, 20, 0.1)
 
@@ -131,7 +131,7 @@ def test_seeds_side_by_side_are_as_one_by_one() -> None:
         np.testing.assert_array_equal(together[seed], alone)
 
 
-def test_without_a_judge_it_says_what_it_lacks() -> None:
+def test_without_a_scorer_it_says_what_it_lacks() -> None:
     assert Wolpertinger.needs_scorer
     with pytest.raises(EmbrlError, match=r"^f\.kind .*wolpertinger without a scorer"):
         Wolpertinger(3)(jnp.zeros((5, 2)), jnp.zeros(2))

@@ -33,7 +33,7 @@ def embedding_of(env: Any, *, states: bool = True, m: int = 3, d: int = 2) -> An
         observations.space, actions, config, states=states, objectives=(), key=jax.random.key(1)
     )
     seen = np.stack([observations(value) for value in drawn(env.observation_space)])
-    model = model.seen(jnp.asarray(seen), jnp.stack(drawn(actions)))
+    model = model.scaled_by(jnp.asarray(seen), jnp.stack(drawn(actions)))
     embeds = isinstance(model.phi, StateEncoder)
     return Embedding(
         model=model,

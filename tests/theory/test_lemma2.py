@@ -14,7 +14,7 @@ import pytest
 from jax.scipy.stats import norm
 
 from embrl.algorithms.actors import GaussianActor
-from embrl.algorithms.on_policy import ActorCritic, LatentPolicy, Minibatch
+from embrl.algorithms.on_policy import ActorCritic, Minibatch, Policy
 from embrl.algorithms.ppo import PPO
 from embrl.algorithms.vpg import VPG
 from embrl.decoding import NearestAction, nearest
@@ -103,7 +103,7 @@ def through_embeddings(
     chosen = nearest(jnp.asarray(TABLE), e)
     x = jnp.broadcast_to(PHI[:, None], (STATES, len(nodes), 2))
     u = jnp.broadcast_to(e, (STATES, len(nodes), 1))
-    policy = LatentPolicy(actor, NearestAction())
+    policy = Policy(actor, NearestAction())
     log_prob = policy.log_prob(jnp.asarray(TABLE), x, u, chosen_everywhere(chosen))
     density = jnp.exp(log_prob)
     # The loss is a mean over samples; here each node counts by its probability.

@@ -53,8 +53,9 @@ class Joined(eqx.Module):
         last_scale: float = 1.0,
         key: Key,
     ) -> None:
-        """Arguments:
-        hidden: at least one layer; the first is as wide as the layer before it.
+        """
+        Arguments:
+            hidden: at least one layer; the first is as wide as the layer before it.
         """
         key_own, key_beside, key_network = jax.random.split(key, 3)
         fan_in, width = inputs.p + beside, hidden[0]

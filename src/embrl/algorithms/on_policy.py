@@ -35,7 +35,7 @@ State = TypeVar("State")
 Data = TypeVar("Data")
 
 
-class LatentPolicy(NamedTuple):
+class Policy(NamedTuple):
     """Actor and decoder: the random choices between features and an original action."""
 
     actor: Actor
@@ -67,7 +67,7 @@ class Minibatch(NamedTuple):
 class OnPolicyLearner(NamedTuple):
     """Policy, critic of states and their optimisers."""
 
-    policy: LatentPolicy
+    policy: Policy
     critic: Network
     policy_optimiser: optax.OptState
     critic_optimiser: optax.OptState
@@ -179,11 +179,9 @@ class ActorCritic(abc.ABC):
                 bounded=config.bounded,
                 key=key_actor,
             )
-        return self.learner(
-            LatentPolicy(actor, f), network(features, config.hidden, 1, key=key_critic)
-        )
+        return self.learner(Policy(actor, f), network(features, config.hidden, 1, key=key_critic))
 
-    def learner(self, policy: LatentPolicy, critic: Network) -> OnPolicyLearner:
+    def learner(self, policy: Policy, critic: Network) -> OnPolicyLearner:
         """Return a given policy and critic with new optimisers."""
         return OnPolicyLearner(policy, critic, ADAM.init(policy), ADAM.init(critic))  # type: ignore[arg-type]
 
@@ -212,8 +210,8 @@ class ActorCritic(abc.ABC):
         actor_lr = self.actor_lr * (policy.actor.width() if self.scale_by_std else 1.0)
 
         def improve_policy(
-            state: tuple[LatentPolicy, optax.OptState, Array], part: Minibatch
-        ) -> tuple[tuple[LatentPolicy, optax.OptState, Array], Metrics]:
+            state: tuple[Policy, optax.OptState, Array], part: Minibatch
+        ) -> tuple[tuple[Policy, optax.OptState, Array], Metrics]:
             policy, optimiser, going = state
             (loss, metrics), gradient = eqx.filter_value_and_grad(self.policy_loss, has_aux=True)(
                 policy, table, part, allowed
@@ -285,7 +283,7 @@ class ActorCritic(abc.ABC):
 
     def policy_loss(
         self,
-        policy: LatentPolicy,
+        policy: Policy,
         table: ActionTable,
         minibatch: Minibatch,
         allowed: Bool[Array, " n"] | None = None,

@@ -124,9 +124,9 @@ def _critic(owner: Any) -> PortableCritic:
     if not isinstance(critic, PointCritic):
         who = "the learned model" if isinstance(owner, ModelScorer) else type(owner).__name__
         raise EmbrlError(
-            f"decoder.scorer must be critic outside of JAX, got a policy that asks {who} before each "
-            "action; train with decoder.kind nearest or softmax, or with sac and decoder.scorer critic, or act "
-            "with embrl.load(RUN).policy()"
+            f"decoder.scorer must be critic outside of JAX, got a policy that asks {who} before "
+            "each action; train with decoder.kind nearest or softmax, or with sac and "
+            "decoder.scorer critic, or act with embrl.load(RUN).policy()"
         )
     one, other = (jax.tree.map(operator.itemgetter(at), critic.networks) for at in range(2))
     (below, above), (other_below, other_above) = _parts(one), _parts(other)

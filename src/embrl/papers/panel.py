@@ -102,20 +102,16 @@ QUICK_STEPS = 300
 
 def shorter(config: RunConfig) -> RunConfig:
     """Return the configuration with a twentieth of the environment steps."""
-    pretrain, evaluation, epoch = (
-        config.pretrain,
-        config.evaluation,
-        config.rollout.steps_per_update,
-    )
+    fit, evaluation, epoch = config.pretrain, config.evaluation, config.rollout.steps_per_update
     timesteps = config.total_timesteps // SHORTER
     return dataclasses.replace(
         config,
         seeds=min(config.seeds, QUICK_SEEDS),
         total_timesteps=timesteps,
         pretrain=dataclasses.replace(
-            pretrain,
-            timesteps=min(pretrain.timesteps, int(QUICK_PRETRAINING * timesteps)),
-            gradient_steps=min(pretrain.gradient_steps, QUICK_STEPS),
+            fit,
+            total_timesteps=min(pretrain.timesteps, int(QUICK_PRETRAINING * timesteps)),
+            steps=min(pretrain.gradient_steps, QUICK_STEPS),
         ),
         evaluation=dataclasses.replace(
             evaluation,

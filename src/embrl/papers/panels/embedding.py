@@ -77,13 +77,13 @@ def _shorten(config: RunConfig) -> RunConfig:
 
 def _config(env: GridworldConfig, settings: Settings, options: ReproductionOptions) -> RunConfig:
     config = default_config("gridworld", env, "jsae", "vpg", settings)
-    pretrain = dataclasses.replace(config.pretrain, gradient_steps=FIT_STEPS)
+    fit = dataclasses.replace(config.pretrain, gradient_steps=FIT_STEPS)
     return dataclasses.replace(
         config,
         seeds=options.seeds,
         total_timesteps=pretrain.timesteps + EPOCHS * config.rollout.steps_per_update,
         embedding=dataclasses.replace(config.embedding, state_dim=2, action_dim=2),
-        pretrain=pretrain,
+        pretrain=fit,
         evaluation=dataclasses.replace(
             config.evaluation, every=config.rollout.steps_per_update, final_episodes=10
         ),
