@@ -133,5 +133,5 @@ def test_seeds_side_by_side_are_as_one_by_one() -> None:
 
 def test_without_a_scorer_it_says_what_it_lacks() -> None:
     assert Wolpertinger.needs_scorer
-    with pytest.raises(EmbrlError, match=r"^f\.kind .*wolpertinger without a scorer"):
+    with pytest.raises(EmbrlError, match=r"^decoder\.kind .*wolpertinger without a scorer"):
         Wolpertinger(3)(jnp.zeros((5, 2)), jnp.zeros(2))

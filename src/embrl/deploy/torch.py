@@ -50,7 +50,9 @@ class StepModule(torch.nn.Module):
     """A step as a module: its arrays are buffers by their names, its steps are submodules."""
 
     def __init__(self, step: Any) -> None:
-        """Args:
+        """Build a module of a step.
+
+        Args:
             step: A `Chain` or any other step, a draw, or a `PortablePolicy`.
 
         Raises:
