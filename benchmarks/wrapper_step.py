@@ -1,8 +1,8 @@
-"""What a wrapper's own work takes of a step: a wrapped environment less the bare one.
+"""Time of a wrapper's own work in a step: a wrapped environment minus the bare one.
 
     python -m benchmarks.wrapper_step
 
-Not among the rates of `python -m benchmarks`, as there is no rival here but the limit of 20
+It is not among the rates of `python -m benchmarks`, as it has no competitor, only a limit of 20
 microseconds.
 """
 
@@ -17,7 +17,7 @@ import numpy as np
 from gymnasium import spaces
 
 from embrl.decoding.base import DecoderConfig
-from embrl.embedding.config import EmbeddingConfig
+from embrl.embedding.config import EmbeddingConfig, PretrainConfig
 from embrl.embedding.encoders import Norm
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.saved import EmbeddingSettings
@@ -28,7 +28,7 @@ STATES, STEPS, REPETITIONS = 1600, 200, 100
 
 
 class Bare(gymnasium.Env):
-    """Does nothing, as fast as it can."""
+    """An environment whose step does nothing."""
 
     def __init__(self, actions: spaces.Space) -> None:
         self.observation_space, self.action_space = spaces.Discrete(STATES), actions
@@ -45,8 +45,10 @@ class Bare(gymnasium.Env):
 def embedding(
     actions: spaces.Space, n: int, d: int, features: np.ndarray | None = None
 ) -> Embedding:
-    """Actions all over E: by their features, if they have any; of several factors, in their order;
-    else anywhere.
+    """Return an untrained embedding whose actions cover E.
+
+    They lie by their features, if there are any; actions of several factors, by these in order;
+    others, at random.
     """
     states = spaces.Discrete(STATES)
     named = "" if features is None else "given"
@@ -56,7 +58,7 @@ def embedding(
     model = JointEmbedding(
         states, spaces.Discrete(n), config, objectives=(), features=known, key=key
     )
-    settings = EmbeddingSettings(config, {}, FitConfig(), DecoderConfig())
+    settings = EmbeddingSettings(config, {}, PretrainConfig(), DecoderConfig())
     found = Embedding(model, "random", settings, states, spaces.Discrete(n), Norm.none(8))
     if isinstance(actions, spaces.MultiDiscrete):
         digits = np.stack(np.unravel_index(np.arange(n), actions.nvec), -1)
@@ -69,7 +71,7 @@ def embedding(
 
 
 def microseconds(env: gymnasium.Env, actions: list[Any]) -> float:
-    """Of a step."""
+    """Return the mean time of a step in microseconds."""
     env.reset(seed=0)
     start = time.perf_counter()
     for action in actions:
@@ -84,10 +86,14 @@ def own(
     allowed: int | None = None,
     features: np.ndarray | None = None,
 ) -> float:
-    """Microseconds, the least of several times; a random point of the `Box` each.
+    """Return the wrapper's microseconds per step, the minimum of `REPETITIONS` measurements.
 
-    Arguments:
-        allowed: so many of the actions, any of them; None: all.
+    Args:
+        actions: The environment's action space; each action is a random point of the `Box`.
+        n: Number of actions.
+        d: Dimensions of E.
+        allowed: Number of actions that may be chosen, drawn at random; None for all.
+        features: Features of all actions, `[n, q]`; None for none.
     """
     bare = Bare(actions)
     found = embedding(actions, n, d, features)
@@ -98,7 +104,7 @@ def own(
     wrapped.action_space.seed(0)
     points = [wrapped.action_space.sample() for _ in range(STEPS)]
     plain = [actions.sample() for _ in range(STEPS)]
-    microseconds(wrapped, points)  # what is made once
+    microseconds(wrapped, points)  # builds what is cached
     ours = min(microseconds(wrapped, points) for _ in range(REPETITIONS))
     return ours - min(microseconds(bare, plain) for _ in range(REPETITIONS))
 

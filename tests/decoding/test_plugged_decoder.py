@@ -84,9 +84,7 @@ def test_a_run_with_a_decoder_of_ones_own(plugin: Path, tmp_path: Path) -> None:
 
 
 def test_what_it_needs_is_checked(plugin: Path, tmp_path: Path) -> None:
-    with pytest.raises(
-        EmbrlError, match=r"^decoder\.kind must not be on_policy with sac, as it says so"
-    ):
+    with pytest.raises(EmbrlError, match=r"^decoder\.kind .*on_policy.* sac, as it says so"):
         embrl.train(
             "gridworld",
             actuators=3,

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from embrl.decoding.base import DecoderConfig
-from embrl.embedding.config import EmbeddingConfig
+from embrl.embedding.config import EmbeddingConfig, PretrainConfig
 from embrl.embedding.encoders import Norm, StateEncoder
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.saved import EmbeddingSettings

@@ -1,5 +1,6 @@
-"""Forms of observations and actions as single arrays, and the steps between the environment's own
-form and embrl's (`embrl.envs.gym` does the same for whole environments).
+"""Forms of observations and actions as single arrays, the environment's own and embrl's.
+
+And the steps between the two; `embrl.envs.gym` does the same for whole environments.
 """
 
 import dataclasses
