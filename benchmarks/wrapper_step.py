@@ -17,7 +17,7 @@ import numpy as np
 from gymnasium import spaces
 
 from embrl.decoding.base import DecoderConfig
-from embrl.embedding.config import EmbeddingConfig, PretrainConfig
+from embrl.embedding.config import EchoConfig, EmbeddingConfig, PretrainConfig
 from embrl.embedding.encoders import Norm
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.saved import EmbeddingSettings
@@ -58,7 +58,7 @@ def embedding(
     model = JointEmbedding(
         states, spaces.Discrete(n), config, objectives=(), features=known, key=key
     )
-    settings = EmbeddingSettings(config, {}, PretrainConfig(), DecoderConfig())
+    settings = EmbeddingSettings(config, EchoConfig(), {}, PretrainConfig(), DecoderConfig())
     found = Embedding(model, "random", settings, states, spaces.Discrete(n), Norm.none(8))
     if isinstance(actions, spaces.MultiDiscrete):
         digits = np.stack(np.unravel_index(np.arange(n), actions.nvec), -1)

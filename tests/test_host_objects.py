@@ -86,7 +86,7 @@ def test_going_on_needs_the_object(run, tmp_path, capsys):
     assert "object in Python (Walk)" in capsys.readouterr().err
     again = embrl.train(Walk, out=out, resume=True, **HOW)  # type: ignore[arg-type]
     assert again.summary["final_return_per_seed"] == run.summary["final_return_per_seed"]
-    with pytest.raises(embrl.EmbrlError, match="holds another run: .*environment.*object:Walk"):
+    with pytest.raises(embrl.EmbrlError, match=r"holds another run: .*environment.*object:Walk"):
         embrl.train(without_pictures, out=out, resume=True, **HOW)  # type: ignore[arg-type]
 
 

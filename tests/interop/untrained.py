@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from embrl.decoding.base import DecoderConfig
-from embrl.embedding.config import EmbeddingConfig, PretrainConfig
+from embrl.embedding.config import EchoConfig, EmbeddingConfig, PretrainConfig
 from embrl.embedding.encoders import Norm, StateEncoder
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.saved import EmbeddingSettings
@@ -38,7 +38,7 @@ def embedding_of(env: Any, *, states: bool = True, m: int = 3, d: int = 2) -> An
     return Embedding(
         model=model,
         method="jsae" if states else "ra",
-        settings=EmbeddingSettings(config, {}, PretrainConfig(), DecoderConfig()),
+        settings=EmbeddingSettings(config, EchoConfig(), {}, PretrainConfig(), DecoderConfig()),
         observation_space=observations.space,
         action_space=actions,
         norm=Norm.of(model.phi(jnp.asarray(seen))) if embeds else None,

@@ -55,7 +55,7 @@ def scaled_steps(box: RawBox) -> tuple[PortableStep, ...]:
     if box.scale is None:
         far = np.full(len(low), LARGEST)
         return (
-            Scaled(low, high, ranged, Chain((Clipped(-far, far) if box.alone else Squashed(),))),
+            Scaled(low, high, ranged, Chain((Clipped(-far, far) if box.unchanged else Squashed(),))),
         )
     far = np.full(len(low), FARTHEST, np.float32)
     standardised = Standardised(plain(box.scale.centre), plain(box.scale.width))
