@@ -229,7 +229,7 @@ def test_a_film_shows_the_episodes(run, tmp_path):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"seed": 2}, "seed 2: .* has seeds 0 to 1"),
+        ({"seed": 2}, "seed .*must be in 0 to 1, got 2"),
         ({"episodes": 0}, "episodes .*0$"),
         ({"steps": 0}, "steps .*0$"),
         ({"environment": "no"}, "is no environment"),
