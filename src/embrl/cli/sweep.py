@@ -14,8 +14,8 @@ from embrl.cli.parsing import finish_help, parse
 from embrl.cli.progress import ProgressBar
 from embrl.config.run import RunConfig
 from embrl.config.settings_by_name import settings, validate_name
+from embrl.core import registry as plugins
 from embrl.core.errors import EmbrlError
-from embrl.core.registry import load_installed_plugins
 from embrl.core.runtime import prepare_jax
 from embrl.envs import ENVIRONMENTS
 from embrl.storage import files
@@ -53,7 +53,7 @@ def sweep(arguments: Sequence[str]) -> None:
     """Parse the arguments, train every point and print which is best."""
     prepare_jax()
     if not arguments or not {"-h", "--help"}.isdisjoint(arguments):
-        load_installed_plugins()  # so that the help names their environments
+        plugins.load_installed()  # so that the help names their environments
     if not arguments or arguments[0].startswith("-"):
         finish_help(arguments, USAGE.format(grids="|".join(GRIDS), replicas=sweeps.REPLICAS))
         plan, out, resume = _resumed(arguments)

@@ -18,7 +18,7 @@ from embrl.agents.population import Population
 from embrl.cli.flags import field
 from embrl.cli.parsing import finish_help, parse, value_of
 from embrl.cli.progress import ProgressBar
-from embrl.core.registry import load_installed_plugins
+from embrl.core import registry as plugins
 from embrl.core.runtime import prepare_jax
 from embrl.envs import ENVIRONMENTS
 
@@ -57,7 +57,7 @@ def collect(arguments: Sequence[str]) -> None:
 
 
 def _usage() -> str:
-    load_installed_plugins()  # so that their environments are listed
+    plugins.load_installed()  # so that their environments are listed
     default = _default(ENVIRONMENT)
     return USAGE.format(
         names=", ".join(ENVIRONMENTS),

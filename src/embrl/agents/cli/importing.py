@@ -15,8 +15,8 @@ from embrl.agents.importing import import_agents
 from embrl.agents.population import RECORD, Population
 from embrl.cli.flags import field
 from embrl.cli.parsing import finish_help, parse, value_of
+from embrl.core import registry as plugins
 from embrl.core.errors import EmbrlError
-from embrl.core.registry import load_installed_plugins
 from embrl.core.runtime import prepare_jax
 from embrl.envs import ENVIRONMENTS, EnvConfig
 
@@ -50,7 +50,7 @@ class _Default:
 def import_(arguments: Sequence[str]) -> None:
     """Parse the arguments, import agents and print their scores."""
     if not {"-h", "--help"}.isdisjoint(arguments):
-        load_installed_plugins()  # so that their environments are listed
+        plugins.load_installed()  # so that their environments are listed
     names, activations = ", ".join(ENVIRONMENTS), "|".join(ACTIVATIONS)
     finish_help(arguments, USAGE.format(names=names, activations=activations))
     prepare_jax()
