@@ -191,7 +191,9 @@ def test_a_policy_speaks_as_its_environment_does(run):
     assert many["go"].shape == (6, 2)
     with pytest.raises(embrl.EmbrlError, match="lacks its part"):
         policy.act({"at": FLAT[:2]})
-    with pytest.raises(embrl.EmbrlError, match=r"Pendulum-v1 of .* it is another one"):
+    with pytest.raises(
+        embrl.EmbrlError, match=r"Pendulum-v1 has the observation space .* was trained with"
+    ):
         run.policy(environment="Pendulum-v1")
     with pytest.raises(embrl.EmbrlError, match="gridworld has no other observations"):
         run.policy(environment="gridworld")
@@ -212,7 +214,7 @@ def test_played_episodes_are_the_same_each_time(run):
 
 
 def test_a_greedy_policy_does_what_it_thinks_most_likely(run):
-    (episode,) = embrl.play(run, environment=Walk, episodes=1, greedy=True, steps=4)
+    (episode,) = embrl.play(run, environment=Walk, episodes=1, greedy=True, max_steps=4)
     assert (episode.length, episode.cut) == (4, True)
     np.testing.assert_allclose(
         episode.actions, run.policy().act(episode.observations[:-1], deterministic=True), rtol=1e-4
@@ -231,7 +233,7 @@ def test_a_film_shows_the_episodes(run, tmp_path):
     [
         ({"seed": 2}, "seed .*must be in 0 to 1, got 2"),
         ({"episodes": 0}, "episodes .*0$"),
-        ({"steps": 0}, "steps .*0$"),
+        ({"max_steps": 0}, "steps .*0$"),
         ({"environment": "no"}, "is no environment"),
         ({"environment": None}, r"object in Python \(Walk\)"),
         ({"environment": lambda: gymnasium.make("Pendulum-v1")}, "environment .*Box"),

@@ -245,5 +245,5 @@ def test_from_a_run_to_its_export(tmp_path: Path, capsys, monkeypatch: pytest.Mo
     assert "must be a new folder or an earlier export" in capsys.readouterr().err
     monkeypatch.setitem(sys.modules, "onnx", None)
     assert main(["export", str(run.folder.path)]) == 2
-    assert "this needs onnx: pip install 'embrl[export]'" in capsys.readouterr().err
+    assert "onnx is not installed; pip install 'embrl[export]'" in capsys.readouterr().err
     assert not (tmp_path / "run" / "policy-0").exists()

@@ -12,9 +12,8 @@ from embrl.envs.cart_pole import CartPole, CartPoleConfig
 from embrl.report.cart_animation import AnimatedAgent, animate
 from embrl.report.film import Film, FilmConfig, prepare_mujoco
 from embrl.storage.run_folder import RunFolder
-from embrl.training import episodes as playing
 from embrl.training.backend import AnyEnvironment
-from embrl.training.episodes import Episode
+from embrl.training.episodes import Episode, play_episodes
 from embrl.training.restore import check_seed, restore_policy
 from embrl.training.rng_streams import RngStream, stream_key
 
@@ -71,14 +70,14 @@ def play(
             )
     pictures = None if film is None else _film(env, config.environment, film)
     key = stream_key(jax.random.fold_in(jax.random.key(config.seed), seed), RngStream.PLAY)
-    played = playing.play(
+    played = play_episodes(
         env,
         restored.policy,
         key,
         episodes=episodes,
         greedy=greedy,
-        most=steps,
-        look=None if pictures is None else pictures.look,
+        max_steps=steps,
+        on_state=None if pictures is None else pictures.look,
     )
     return _filmed(played, pictures, film, config)
 
