@@ -15,8 +15,8 @@ from gymnasium import spaces
 from jaxtyping import Array
 
 from embrl.core.types import TimeStep
-from embrl.data.rollout import random_transitions
 from embrl.data.replay import draw_segments
+from embrl.data.rollout import random_transitions
 from embrl.embedding import pretraining
 from embrl.embedding.config import EmbeddingConfig, PretrainConfig
 from embrl.embedding.model import JointEmbedding

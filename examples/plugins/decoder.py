@@ -12,12 +12,12 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 import numpy as np
-from embrl.decoding.base import PortableCritic, PortableDecoder
-from embrl.portable.steps import Chain, Nearest
 from jaxtyping import Array, Bool, Float, Int
 
 import embrl
 from embrl.decoding import Decoder, Scorer, nearest
+from embrl.decoding.base import PortableCritic, PortableDecoder
+from embrl.portable.steps import Chain, Nearest
 
 
 @embrl.register_decoder("by_direction")

@@ -43,7 +43,7 @@ def test_it_is_wolpertinger_with_all_actions_where_no_two_are_worth_the_same() -
         return -((points - goal[..., None, :]) ** 2).sum(-1) + 1e-3 * actions
 
     np.testing.assert_array_equal(
-        BestAction()(table, e, scorer=judge), Wolpertinger(50)(table, e, scorer=judge)
+        BestAction()(table, e, scorer=scorer), Wolpertinger(50)(table, e, scorer=scorer)
     )
 
 
@@ -56,7 +56,7 @@ def test_seeds_side_by_side_are_as_one_by_one() -> None:
         np.testing.assert_array_equal(together[seed], compiled(tables[seed], e[seed], values[seed]))
 
 
-def test_without_a_judge_it_says_what_it_lacks() -> None:
+def test_without_a_scorer_it_says_what_it_lacks() -> None:
     assert BestAction.needs_scorer
-    with pytest.raises(EmbrlError, match=r"^f\.kind .*best without a scorer"):
+    with pytest.raises(EmbrlError, match=r"^decoder\.kind .*best without a scorer"):
         BestAction()(jnp.zeros((5, 2)), jnp.zeros(2))

@@ -124,12 +124,12 @@ def test_settings_arrive() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"k": 0}, r"f\.k must be .* got 0$"),
-        ({"k": 2.5}, r"f\.k must be .* got 2\.5$"),
-        ({"temperature": 0.0}, r"f\.temperature must be .* got 0\.0$"),
-        ({"temperature": -1.0}, r"f\.temperature must be .* got -1\.0$"),
-        ({"temperature": np.inf}, r"f\.temperature must be .* got inf$"),
-        ({"temperature": np.nan}, r"f\.temperature must be .* got nan$"),
+        ({"k": 0}, r"decoder\.k must be .* got 0$"),
+        ({"k": 2.5}, r"decoder\.k must be .* got 2\.5$"),
+        ({"temperature": 0.0}, r"decoder\.temperature must be .* got 0\.0$"),
+        ({"temperature": -1.0}, r"decoder\.temperature must be .* got -1\.0$"),
+        ({"temperature": np.inf}, r"decoder\.temperature must be .* got inf$"),
+        ({"temperature": np.nan}, r"decoder\.temperature must be .* got nan$"),
     ],
 )
 @pytest.mark.parametrize("kind", KINDS)

@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial import KDTree
 
-from embrl.decoding import nearest
-from embrl.decoding import search as k_nearest
+from embrl.decoding import k_nearest, nearest
 from embrl.decoding import search as searches
 
 jitted = jax.jit(k_nearest, static_argnums=2)

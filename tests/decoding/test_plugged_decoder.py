@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import embrl
-from embrl.core import registry as plugins
 from embrl.core.errors import EmbrlError
+from embrl.core.registry import load_plugin
 from embrl.decoding import DECODERS
 
 FILE = '''\
@@ -53,7 +53,7 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(DECODERS, "_entries", dict(DECODERS._entries))
     path = tmp_path / "mirrored.py"
     path.write_text(FILE)
-    plugins.load(str(path))
+    load_plugin(str(path))
     return path
 
 
@@ -84,7 +84,7 @@ def test_a_run_with_a_decoder_of_ones_own(plugin: Path, tmp_path: Path) -> None:
 
 
 def test_what_it_needs_is_checked(plugin: Path, tmp_path: Path) -> None:
-    with pytest.raises(EmbrlError, match=r"^f\.kind must not be on_policy with sac, as it says so"):
+    with pytest.raises(EmbrlError, match=r"^decoder\.kind .*on_policy.* sac, as it says so"):
         embrl.train(
             "gridworld",
             actuators=3,

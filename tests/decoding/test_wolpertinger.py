@@ -13,12 +13,12 @@ from embrl.decoding import NearestAction, Wolpertinger
 
 
 def prefers(goal: np.ndarray):
-    """A judge for states that each have a goal, `[*batch, d]`: coarse, so that there are ties."""
+    """A scorer for states that each have a goal, `[*batch, d]`: coarse, so that there are ties."""
 
     def scorer(points: jax.Array, actions: jax.Array) -> jax.Array:
         return -jnp.round(4 * jnp.abs(points - goal[..., None, :]).sum(-1))
 
-    return judge
+    return scorer
 
 
 def by_hand(table, e, k, goal, mask) -> np.ndarray:
@@ -47,7 +47,7 @@ def test_agrees_with_the_plain_form(k: int, seed: int, allowed: float) -> None:
     np.testing.assert_array_equal(chosen, by_hand(table, e, k, goal, mask))
 
 
-def test_the_judge_sees_the_k_nearest_points_in_order() -> None:
+def test_the_scorer_sees_the_k_nearest_points_in_order() -> None:
     rng = np.random.default_rng(0)
     table, e = embeddings(rng, 30, 3), embeddings(rng, 2, 4, 3)
     seen = []
@@ -57,7 +57,7 @@ def test_the_judge_sees_the_k_nearest_points_in_order() -> None:
         np.testing.assert_array_equal(table[np.asarray(actions)], points)
         return points[..., 0]
 
-    chosen = Wolpertinger(5)(jnp.asarray(table), jnp.asarray(e), scorer=judge)
+    chosen = Wolpertinger(5)(jnp.asarray(table), jnp.asarray(e), scorer=scorer)
     nearest = in_order(squared_distances(table, e))[..., :5]
     np.testing.assert_array_equal(seen, [table[nearest]])
     best = table[nearest][..., 0].argmax(-1)
@@ -75,7 +75,7 @@ def test_by_hand() -> None:
         return jnp.array([worth[float(point)] for point in points[..., 0]])
 
     def choice(k: int, e: float, mask=None) -> int:
-        return int(Wolpertinger(k)(table, jnp.array([e]), mask=mask, scorer=judge))
+        return int(Wolpertinger(k)(table, jnp.array([e]), mask=mask, scorer=scorer))
 
     assert choice(1, 0.05) == 0
     assert choice(2, 0.05) == 1
@@ -99,14 +99,14 @@ def test_one_candidate_is_the_nearest_action() -> None:
 
 @pytest.mark.parametrize("verdict", [np.nan, -np.inf, np.inf, 0.0])
 @pytest.mark.parametrize("k", [1, 4, 50])
-def test_whatever_the_judge_says_a_masked_action_is_not_taken(verdict: float, k: int) -> None:
+def test_whatever_the_scorer_says_a_masked_action_is_not_taken(verdict: float, k: int) -> None:
     rng = np.random.default_rng(2)
     table, e, mask = on_a_lattice(rng, 20, 2), on_a_lattice(rng, 30, 2), masks(rng, 30, 20, 0.1)
 
     def scorer(points: jax.Array, actions: jax.Array) -> jax.Array:
         return jnp.full(points.shape[:-1], verdict)
 
-    chosen = Wolpertinger(k)(*map(jnp.asarray, (table, e)), mask=jnp.asarray(mask), scorer=judge)
+    chosen = Wolpertinger(k)(*map(jnp.asarray, (table, e)), mask=jnp.asarray(mask), scorer=scorer)
     # With nothing to tell them apart, the nearest of the allowed.
     squares = np.where(mask, squared_distances(table, e), np.inf)
     np.testing.assert_array_equal(chosen, squares.argmin(-1))
@@ -118,7 +118,7 @@ def test_a_nan_verdict_loses_to_any_number() -> None:
     def scorer(points: jax.Array, actions: jax.Array) -> jax.Array:
         return jnp.where(points[..., 0] == 0.0, jnp.nan, -points[..., 0])
 
-    assert Wolpertinger(3)(table, jnp.array([0.1]), scorer=judge) == 1
+    assert Wolpertinger(3)(table, jnp.array([0.1]), scorer=scorer) == 1
 
 
 def test_seeds_side_by_side_are_as_one_by_one() -> None:
@@ -131,7 +131,7 @@ def test_seeds_side_by_side_are_as_one_by_one() -> None:
         np.testing.assert_array_equal(together[seed], alone)
 
 
-def test_without_a_judge_it_says_what_it_lacks() -> None:
+def test_without_a_scorer_it_says_what_it_lacks() -> None:
     assert Wolpertinger.needs_scorer
-    with pytest.raises(EmbrlError, match=r"^f\.kind .*wolpertinger without a scorer"):
+    with pytest.raises(EmbrlError, match=r"^decoder\.kind .*wolpertinger without a scorer"):
         Wolpertinger(3)(jnp.zeros((5, 2)), jnp.zeros(2))

@@ -44,7 +44,7 @@ def policy(
     algorithm: str = "vpg",
     f: str | None = None,
     k: int = 16,
-    model: dict[str, Any] | None = None,
+    embedding: dict[str, Any] | None = None,
     **policy: Any,
 ) -> Policy:
     """One that nobody trained, with noise in all its weights."""
@@ -53,8 +53,8 @@ def policy(
     config = default_config("cart_pole", envs.configure("cart_pole"), method, algorithm)
     kind: Any = f or ("learned" if continuous else "nearest")
     changes = {
-        "f": DecoderConfig(kind=kind, k=k),
-        "model": dataclasses.replace(config.embedding, **(model or {})),
+        "decoder": DecoderConfig(kind=kind, k=k),
+        "embedding": dataclasses.replace(config.embedding, **(embedding or {})),
         "policy": PolicyConfig(hidden=(16, 16), **policy),
     }
     trainer = Trainer(
@@ -72,12 +72,13 @@ def policy(
     @jax.jit
     def looked(agent: Agent, seen: Any, acted: Any) -> Agent:
         if agent.embedding is not None:
-            agent = agent._replace(embedding=agent.embedding.seen(seen, acted))
+            agent = agent._replace(embedding=agent.embedding.scaled_by(seen, acted))
             if agent.norm is not None:
                 assert agent.embedding is not None
                 agent = agent._replace(norm=Norm.of(agent.embedding.phi(seen)))
-        if agent.seen is not None:
-            agent = agent._replace(seen=RunningStats.nothing(seen.shape[-1]).and_then(seen))
+        if agent.running_stats is not None:
+            running = RunningStats.empty(seen.shape[-1]).update(seen)
+            agent = agent._replace(running_stats=running)
         return agent
 
     agent = jax.tree.map(moved, jax.jit(trainer.untrained)(jax.random.key(3)))

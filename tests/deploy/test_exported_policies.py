@@ -58,12 +58,12 @@ CASES: dict[str, tuple[spaces.Space, spaces.Space, dict[str, Any]]] = {
         spaces.MultiBinary(4),
         {"method": "none", "algorithm": "sac"},
     ),
-    "judged": (
+    "scored": (
         spaces.Box(np.float64(-1), np.float64(1), (3,), np.float64),
         spaces.Discrete(30),
         {"algorithm": "sac", "f": "wolpertinger", "k": 5},
     ),
-    "judged of all": (
+    "scored of all": (
         spaces.MultiDiscrete([7, 6]),
         spaces.Discrete(30),
         {"method": "ra", "algorithm": "sac", "f": "best"},
@@ -81,17 +81,17 @@ CASES: dict[str, tuple[spaces.Space, spaces.Space, dict[str, Any]]] = {
     "both": (
         spaces.Box(f32([-1, -inf, -inf]), f32([1, inf, inf])),
         spaces.Discrete(30),
-        {"sees": "both", "normalise": "down"},
+        {"inputs": "both", "normalise": "scale_down_only"},
     ),
-    "judged of both": (
+    "scored of both": (
         spaces.Box(-inf, inf, (3,)),
         spaces.Discrete(30),
-        {"algorithm": "sac", "f": "wolpertinger", "k": 5, "sees": "both"},
+        {"algorithm": "sac", "f": "wolpertinger", "k": 5, "inputs": "both"},
     ),
     "numbers from both": (
         spaces.Box(-inf, inf, (3,)),
         spaces.Box(f32([-1, -2]), f32([3, 2])),
-        {"algorithm": "sac", "sees": "both"},
+        {"algorithm": "sac", "inputs": "both"},
     ),
     "squashed": (
         spaces.Box(-inf, inf, ()),
@@ -101,12 +101,12 @@ CASES: dict[str, tuple[spaces.Space, spaces.Space, dict[str, Any]]] = {
     "left alone": (
         spaces.Box(f32([-1, -inf, -inf]), f32([1, inf, inf])),
         spaces.Discrete(30),
-        {"method": "none", "normalise": "no"},
+        {"method": "none", "normalise": "off"},
     ),
     "scaled down": (
         spaces.Box(f32([-inf, -inf]), f32([inf, inf])),
         spaces.Discrete(30),
-        {"method": "none", "normalise": "down"},
+        {"method": "none", "normalise": "scale_down_only"},
     ),
     "reinforced actions": (
         spaces.Box(f32([-1, -2]), f32([3, 2])),
@@ -187,7 +187,7 @@ def test_the_nearest_of_allowed_actions_in_onnx_and_in_a_program(
     assert isinstance(nearest, Nearest)
     allowed = np.arange(12) % 3 == 1
     f = Chain((Nearest.of(nearest.columns.T, allowed),))
-    plain = dataclasses.replace(plain, policy=dataclasses.replace(plain.policy, decoder=f))
+    plain = dataclasses.replace(plain, policy=dataclasses.replace(plain.policy, f=f))
     plain.write(tmp_path / "policy")
     found = ExportedPolicy.read(tmp_path / "policy").act(np.arange(40))
     assert set(found) <= {1, 4, 7, 10}
@@ -200,7 +200,7 @@ def test_the_nearest_of_allowed_actions_in_onnx_and_in_a_program(
 @pytest.mark.parametrize("f", [Wolpertinger(4), BestAction()])
 def test_a_policy_that_asks_the_learned_model_is_refused(f: Any) -> None:
     model: Any = ModelScorer(None, None, (), Norm.none(2))  # type: ignore[arg-type]
-    with pytest.raises(EmbrlError, match=r"f\.judge must be critic.*asks the learned model"):
+    with pytest.raises(EmbrlError, match=r"decoder\.scorer must be critic.*asks the learned model"):
         portable_policy(OverallPolicy(RAW, ACTOR, f, TABLE, model), FORMS)
 
 

@@ -240,10 +240,10 @@ def test_from_a_run_to_its_export(tmp_path: Path, capsys, monkeypatch: pytest.Mo
     np.testing.assert_array_equal(policy.act(np.arange(16)), truth)
 
     assert main(["export", str(run.folder.path), "--seed", "2"]) == 2
-    assert "has seeds 0 to 1" in capsys.readouterr().err
+    assert "must be in 0 to 1, got 2" in capsys.readouterr().err
     assert main(["export", str(run.folder.path), "--out", str(tmp_path)]) == 2
     assert "must be a new folder or an earlier export" in capsys.readouterr().err
     monkeypatch.setitem(sys.modules, "onnx", None)
     assert main(["export", str(run.folder.path)]) == 2
-    assert "this needs onnx: pip install 'embrl[export]'" in capsys.readouterr().err
+    assert "onnx is not installed; pip install 'embrl[export]'" in capsys.readouterr().err
     assert not (tmp_path / "run" / "policy-0").exists()

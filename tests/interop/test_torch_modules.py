@@ -26,12 +26,12 @@ from embrl.portable.steps import (
     MostLikely,
     Nearest,
     Original,
-    Part,
     PortablePolicy,
     Relu,
     Rows,
     Scaled,
     Scored,
+    Slice,
     Squashed,
     SquashedGaussian,
     Standardised,
@@ -79,8 +79,8 @@ CHAINS = {
             (
                 Beside(
                     (
-                        Chain((Part(0, 1),)),
-                        Chain((Part(1), Affine(normal(2, 4), normal(4)), MeanOne())),
+                        Chain((Slice(0, 1),)),
+                        Chain((Slice(1), Affine(normal(2, 4), normal(4)), MeanOne())),
                     )
                 ),
             )
@@ -102,7 +102,7 @@ CHAINS = {
     ),
     "nearest": (Chain((Nearest.of(normal(30, 3)),)), POINTS.reshape(4, 10, 3)),
     "nearest allowed": (Chain((Nearest.of(normal(30, 3), np.arange(30) % 3 == 0),)), POINTS),
-    "most likely": (Chain((Part(0, 2), MostLikely())), POINTS),
+    "most likely": (Chain((Slice(0, 2), MostLikely())), POINTS),
 }
 
 
@@ -172,7 +172,7 @@ def test_a_policy_is_the_same_in_pytorch(name: str, random_f: bool) -> None:
         spaces.Box(-9, 9, (2, 3), np.float64),
         spaces.MultiDiscrete(np.array([[3], [4]]), start=np.array([[1], [0]])),
     )
-    most_likely = Chain((Part(0, 3), Tanh())) if points else Chain((MostLikely(),))
+    most_likely = Chain((Slice(0, 3), Tanh())) if points else Chain((MostLikely(),))
     policy = PortablePolicy(
         forms.enter,
         Chain((Affine(normal(6, outputs), normal(outputs)),)),
@@ -199,7 +199,7 @@ def test_a_critic_is_asked_in_pytorch_as_in_numpy(k: int | None) -> None:
     draw = SquashedGaussian(d, -20.0, 2.0)
     head = Affine(normal(5, 2 * d), normal(2 * d))
     none = Chain(())
-    most_likely = Chain((Part(0, d), Tanh()))
+    most_likely = Chain((Slice(0, d), Tanh()))
     policy = PortablePolicy(none, Chain((head,)), most_likely, draw, none, None, scored, none)
     seen, noise = normal(200, 5), normal(200, d)
     found = policy(seen, noise)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from embrl.decoding.base import DecoderConfig
-from embrl.embedding.config import EmbeddingConfig
+from embrl.embedding.config import EchoConfig, EmbeddingConfig, PretrainConfig
 from embrl.embedding.encoders import Norm, StateEncoder
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.saved import EmbeddingSettings
@@ -33,12 +33,12 @@ def embedding_of(env: Any, *, states: bool = True, m: int = 3, d: int = 2) -> An
         observations.space, actions, config, states=states, objectives=(), key=jax.random.key(1)
     )
     seen = np.stack([observations(value) for value in drawn(env.observation_space)])
-    model = model.seen(jnp.asarray(seen), jnp.stack(drawn(actions)))
+    model = model.scaled_by(jnp.asarray(seen), jnp.stack(drawn(actions)))
     embeds = isinstance(model.phi, StateEncoder)
     return Embedding(
         model=model,
         method="jsae" if states else "ra",
-        settings=EmbeddingSettings(config, {}, FitConfig(), DecoderConfig()),
+        settings=EmbeddingSettings(config, EchoConfig(), {}, PretrainConfig(), DecoderConfig()),
         observation_space=observations.space,
         action_space=actions,
         norm=Norm.of(model.phi(jnp.asarray(seen))) if embeds else None,

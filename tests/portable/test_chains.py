@@ -34,7 +34,7 @@ def model(observations: gymnasium.Space, actions: gymnasium.Space, **config) -> 
         EmbeddingConfig(state_dim=4, action_dim=3, state_spread=0.7, action_spread=0.7, **config),
         key=jax.random.key(1),
     )
-    return embedding.seen(jnp.asarray(draw(observations)), jnp.asarray(draw(actions)))
+    return embedding.scaled_by(jnp.asarray(draw(observations)), jnp.asarray(draw(actions)))
 
 
 def draw(space: gymnasium.Space, count: int = 200) -> np.ndarray:

@@ -7,10 +7,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from embrl.core.errors import EmbrlError
+from embrl.core.portable import decoder_chain, original_steps
 from embrl.core.scaling import RawBox
 from embrl.decoding.base import Decoder, PortableCritic, PortableDecoder, Scorer
-from embrl.embedding.encoders import ActionDecoder
-from embrl.embedding.portable import decoder_chain, original_steps
 from embrl.portable.steps import Chain
 
 
@@ -95,8 +94,10 @@ class LearnedAction(Decoder):
         self, table: Any, allowed: Any, critic: Callable[[], PortableCritic]
     ) -> PortableDecoder:
         del allowed, critic
-        if not isinstance(table, ActionDecoder):
+        # By its parts, as decoders know nothing of embeddings.
+        box = getattr(table, "raw", None)
+        if not isinstance(box, RawBox) or not hasattr(table, "network"):
             raise EmbrlError(
                 f"{type(table).__name__} has no form outside of JAX; use ActionDecoder"
             )
-        return PortableDecoder(decoder_chain(table))
+        return PortableDecoder(decoder_chain(table.network, box))

@@ -91,7 +91,7 @@ class BestAction(Decoder):
 def _needed(scorer: Scorer | None, kind: str) -> Scorer:
     if scorer is None:
         raise EmbrlError(
-            f"decoder.kind must not be {kind} without a scorer of actions, got none; choose another "
-            "decoder.kind, or an algorithm whose critic scores actions"
+            f"decoder.kind must not be {kind} without a scorer of actions, got none; choose "
+            "another decoder.kind, or an algorithm whose critic scores actions"
         )
     return scorer

@@ -1,5 +1,6 @@
-"""Forms of observations and actions as single arrays, and the steps between the environment's own
-form and embrl's (`embrl.envs.gym` does the same for whole environments).
+"""Forms of observations and actions as single arrays, the environment's own and embrl's.
+
+And the steps between the two; `embrl.envs.gym` does the same for whole environments.
 """
 
 import dataclasses
@@ -11,7 +12,16 @@ import numpy as np
 from gymnasium import spaces
 
 from embrl.core.errors import EmbrlError
-from embrl.portable.steps import Cast, Chain, Clipped, Digits, Reshaped, Rounded, Shifted, Step
+from embrl.portable.steps import (
+    Cast,
+    Chain,
+    Clipped,
+    Digits,
+    PortableStep,
+    Reshaped,
+    Rounded,
+    Shifted,
+)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -186,7 +196,7 @@ def _counted(space: spaces.Space) -> tuple[np.ndarray, np.ndarray]:
             return np.full(shape, 2, np.int64), np.zeros(shape, np.int64)
 
 
-def _enter(space: spaces.Space) -> tuple[Step, ...]:
+def _enter(space: spaces.Space) -> tuple[PortableStep, ...]:
     if isinstance(space, spaces.Box):
         return (*_cast(space.dtype, "float32"), *_reshaped(space.shape, (math.prod(space.shape),)))
     sizes, start = _counted(space)
@@ -201,16 +211,16 @@ def leaving(space: spaces.Space) -> Chain:
     return Chain(_leave_box(space) if isinstance(space, spaces.Box) else _leave_indices(space))
 
 
-def _leave_indices(space: spaces.Space) -> tuple[Step, ...]:
+def _leave_indices(space: spaces.Space) -> tuple[PortableStep, ...]:
     sizes, start = _counted(space)
-    digits: tuple[Step, ...] = ()
+    digits: tuple[PortableStep, ...] = ()
     if not isinstance(space, spaces.Discrete):
         digits = (Digits.of(sizes.ravel()), *_reshaped((sizes.size,), sizes.shape))
     shifted = (Shifted(start),) if start.any() else ()
     return (Cast("int64"), *digits, *shifted, *_cast("int64", space.dtype))
 
 
-def _leave_box(space: spaces.Box) -> tuple[Step, ...]:
+def _leave_box(space: spaces.Box) -> tuple[PortableStep, ...]:
     reshaped = _reshaped((math.prod(space.shape),), space.shape)
     if space.dtype == np.float32:
         return reshaped  # f keeps to these very bounds
@@ -220,10 +230,10 @@ def _leave_box(space: spaces.Box) -> tuple[Step, ...]:
     return (*reshaped, *rounded, *clipped)
 
 
-def _cast(before: object, after: object) -> tuple[Step, ...]:
+def _cast(before: object, after: object) -> tuple[PortableStep, ...]:
     before, after = np.dtype(before), np.dtype(after)  # type: ignore[arg-type]
     return () if before == after else (Cast(after.name),)
 
 
-def _reshaped(before: tuple[int, ...], after: tuple[int, ...]) -> tuple[Step, ...]:
+def _reshaped(before: tuple[int, ...], after: tuple[int, ...]) -> tuple[PortableStep, ...]:
     return () if before == after else (Reshaped(tuple(before), tuple(after)),)

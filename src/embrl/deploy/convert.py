@@ -11,10 +11,11 @@ from embrl.algorithms.critics import ModelScorer, PointCritic
 from embrl.algorithms.networks import Joined, Network
 from embrl.algorithms.policy import OverallPolicy
 from embrl.core.errors import EmbrlError
+from embrl.core.portable import mlp_steps
 from embrl.decoding.base import PortableCritic
 from embrl.deploy.array_forms import Forms
 from embrl.embedding.encoders import StandardisedEncoder, WithState
-from embrl.embedding.portable import mlp_steps, phi_chain
+from embrl.embedding.portable import phi_chain
 from embrl.portable.steps import (
     Affine,
     Beside,
@@ -24,8 +25,8 @@ from embrl.portable.steps import (
     Gaussian,
     MeanOne,
     MostLikely,
-    Part,
     PortablePolicy,
+    Slice,
     SquashedGaussian,
     Tanh,
 )
@@ -83,7 +84,7 @@ def _actor(actor: Any) -> tuple[Chain, Chain, Draw]:
         case SquashedGaussianActor():
             d = actor.network.layers[-1].bias.shape[-1] // 2
             draw = SquashedGaussian(d, *LOG_STD)
-            return _network(actor.network), Chain((Part(0, d), Tanh())), draw
+            return _network(actor.network), Chain((Slice(0, d), Tanh())), draw
         case CategoricalActor():
             return _network(actor.logits), Chain((MostLikely(),)), Categorical(actor.actions)
         case _:
@@ -103,7 +104,7 @@ def _parts(network: Network) -> tuple[Chain, Chain]:
     if not isinstance(network, Joined):
         steps = mlp_steps(network)
         return Chain(steps[:1]), Chain(steps[1:])
-    phi, own = Chain((Part(0, network.m),)), Part(network.m)
+    phi, own = Chain((Slice(0, network.m),)), Slice(network.m)
     layer = Affine(np.asarray(network.own.weight), np.asarray(network.own.bias))
     below = Beside((phi, Chain((own, layer))))
     above = Beside((phi, Chain((own, MeanOne()))))
@@ -123,9 +124,9 @@ def _critic(owner: Any) -> PortableCritic:
     if not isinstance(critic, PointCritic):
         who = "the learned model" if isinstance(owner, ModelScorer) else type(owner).__name__
         raise EmbrlError(
-            f"decoder.scorer must be critic outside of JAX, got a policy that asks {who} before each "
-            "action; train with decoder.kind nearest or softmax, or with sac and decoder.scorer critic, or act "
-            "with embrl.load(RUN).policy()"
+            f"decoder.scorer must be critic outside of JAX, got a policy that asks {who} before "
+            "each action; train with decoder.kind nearest or softmax, or with sac and "
+            "decoder.scorer critic, or act with embrl.load(RUN).policy()"
         )
     one, other = (jax.tree.map(operator.itemgetter(at), critic.networks) for at in range(2))
     (below, above), (other_below, other_above) = _parts(one), _parts(other)

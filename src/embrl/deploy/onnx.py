@@ -253,7 +253,7 @@ def _unary(operator: str, function: Callable[[Any], Any]) -> Any:
     )
 
 
-class _Functions:
+class OnnxFunctions:
     """NumPy's functions for symbols, as far as steps use them; of constants, they are NumPy's."""
 
     maximum = staticmethod(Symbol.maximum)
@@ -327,4 +327,4 @@ class _Functions:
         return graph.symbol(np.where(truth, *examples), "Where", chosen, *names)
 
 
-NAMESPACES[Symbol] = _Functions()
+NAMESPACES[Symbol] = OnnxFunctions()

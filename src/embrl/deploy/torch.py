@@ -17,7 +17,7 @@ from embrl.portable.steps import KINDS, NAMESPACES, Chain, Nearest, PortablePoli
 torch: Any = require("torch", "torch")
 
 
-class _Functions:
+class TorchFunctions:
     """PyTorch's functions under NumPy's names, as far as steps use them."""
 
     take_along_axis = staticmethod(torch.take_along_dim)
@@ -43,14 +43,15 @@ class _Functions:
         return torch.where(values >= most, most, values)
 
 
-NAMESPACES[torch.Tensor] = _Functions()
+NAMESPACES[torch.Tensor] = TorchFunctions()
 
 
 class StepModule(torch.nn.Module):
     """A step as a module: its arrays are buffers by their names, its steps are submodules."""
 
     def __init__(self, step: Any) -> None:
-        """
+        """Build a module of a step.
+
         Args:
             step: A `Chain` or any other step, a draw, or a `PortablePolicy`.
 

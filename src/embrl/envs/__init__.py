@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from embrl.envs.gym import HostEnvironment
 
 __all__ = [
-    "AnyEnvironment",
     "ENVIRONMENTS",
+    "AnyEnvironment",
     "EnvConfig",
     "Environment",
     "configure",

@@ -6,8 +6,8 @@ from embrl.portable.steps import (
     Draw,
     Nearest,
     PortablePolicy,
+    PortableStep,
     Scored,
-    Step,
 )
 
-__all__ = ["Beside", "Chain", "Draw", "Nearest", "PortablePolicy", "Scored", "Step"]
+__all__ = ["Beside", "Chain", "Draw", "Nearest", "PortablePolicy", "PortableStep", "Scored"]

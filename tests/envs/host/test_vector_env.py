@@ -9,8 +9,8 @@ import pytest
 from counting import Counting, configured, failing
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
-from embrl.core import registry as plugins
 from embrl.core.errors import EmbrlError
+from embrl.core.registry import load_plugin
 from embrl.envs.gym import HostEnvironment
 from embrl.envs.gym.environment import Vector
 from embrl.envs.gym.vector_env import env_seeds
@@ -188,7 +188,7 @@ def test_processes_give_what_the_loop_gives_and_say_who_fails(tmp_path):
     # Defined in a plugin's file, of which other processes know nothing.
     file = tmp_path / "plug.py"
     file.write_text("from counting import Counting\nclass Own(Counting): pass\n")
-    plugins.load(str(file))
+    load_plugin(str(file))
     own = sys.modules[next(name for name in sys.modules if name.startswith("embrl_plugin_plug"))]
     with HostEnvironment.of(own.Own, vector="async").open(1, 0) as parallel:
         assert parallel.step(np.array([1])).observation[0, 1] == 1

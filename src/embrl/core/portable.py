@@ -1,0 +1,103 @@
+"""Networks and boxes of numbers as portable steps, which need no JAX."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from embrl.core.errors import EmbrlError
+from embrl.core.nn import MLP, FactorLinear
+from embrl.core.scaling import FARTHEST, RawBox
+from embrl.portable.steps import (
+    Affine,
+    Chain,
+    Clipped,
+    FactorRows,
+    Original,
+    PortableStep,
+    Relu,
+    Scaled,
+    Squashed,
+    Standardised,
+    Tanh,
+    Unstandardised,
+)
+
+ACTIVATIONS: tuple[tuple[object, PortableStep], ...] = ((jnp.tanh, Tanh()), (jax.nn.relu, Relu()))
+"""Activations in JAX, and their steps."""
+
+LARGEST = np.finfo(np.float32).max
+"""Bound of coordinates that are left alone, however far they go."""
+
+
+def mlp_steps(network: MLP) -> tuple[PortableStep, ...]:
+    """Return the steps of a network's layers, without a second input.
+
+    Raises:
+        EmbrlError: If it has another activation than tanh or ReLU.
+    """
+    steps: list[PortableStep] = []
+    for index, layer in enumerate(network.layers):
+        if index:
+            steps.append(_activation(network))
+        if isinstance(layer, FactorLinear):
+            offsets = np.cumsum((0, *layer.factors[:-1]), dtype=np.int32)
+            steps.append(FactorRows(plain(layer.table), plain(layer.bias), offsets))
+        else:
+            steps.append(Affine(plain(layer.weight), plain(layer.bias)))
+    return tuple(steps)
+
+
+def scaled_steps(box: RawBox) -> tuple[PortableStep, ...]:
+    """Return the steps from a box of observations or actions to a network's input."""
+    low, high, ranged = _finite(box)
+    if ranged.all():
+        return (Scaled(low, high, ranged, None),)
+    if box.scale is None:
+        far = np.full(len(low), LARGEST)
+        return (
+            Scaled(
+                low, high, ranged, Chain((Clipped(-far, far) if box.unchanged else Squashed(),))
+            ),
+        )
+    far = np.full(len(low), FARTHEST, np.float32)
+    standardised = Standardised(plain(box.scale.centre), plain(box.scale.width))
+    return (Scaled(low, high, ranged, Chain((standardised, Clipped(-far, far)))),)
+
+
+def original_steps(box: RawBox) -> tuple[PortableStep, ...]:
+    """Return the steps from a network's output back to the box, and into its bounds."""
+    low, high, ranged = _finite(box)
+    other = None
+    if not ranged.all():
+        other = Chain(())
+        if box.scale is not None:
+            other = Chain((Unstandardised(plain(box.scale.centre), plain(box.scale.width)),))
+    bounds = (np.array(side, np.float32) for side in (box.low, box.high))
+    return (Original(low, high, ranged, other), Clipped(*bounds))
+
+
+def decoder_chain(network: MLP | None, box: RawBox) -> Chain:
+    """Return the chain from points to continuous actions, by the network that inverts g, if any."""
+    steps = () if network is None else mlp_steps(network)
+    return Chain((*steps, *original_steps(box)))
+
+
+def plain(array: object) -> np.ndarray:
+    """Return a NumPy array."""
+    return np.asarray(array)
+
+
+def _finite(box: RawBox) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return both bounds, -1 and 1 where the range is not finite, and where it is, `[p]` each."""
+    low, high = np.array(box.low, np.float32), np.array(box.high, np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):
+        ranged = np.isfinite(high - low)
+    one = np.float32(1.0)
+    return np.where(ranged, low, -one), np.where(ranged, high, one), ranged
+
+
+def _activation(network: MLP) -> PortableStep:
+    for known, step in ACTIVATIONS:
+        if network.activation is known:
+            return step
+    raise EmbrlError(f"activation must be tanh or relu outside of JAX, got {network.activation}")
