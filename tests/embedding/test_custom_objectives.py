@@ -129,7 +129,7 @@ def horizon(objectives: dict[str, float], custom: dict[str, Any]) -> int:
     """Steps of the segments that a trainer with these objectives draws."""
     env = envs.configure("gridworld")
     config = dataclasses.replace(default_config("gridworld", env), objectives=objectives)
-    return Trainer.of(config, env.build(), custom).horizon
+    return Trainer.of(config, env.build(), custom).schedule.horizon
 
 
 def test_segments_are_long_only_for_objectives_that_look_ahead() -> None:

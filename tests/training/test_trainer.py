@@ -1,6 +1,7 @@
 import contextlib
 import dataclasses
 from collections.abc import Iterator
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -135,7 +136,7 @@ def compilations() -> Iterator[list[str]]:
     """Give a list that everything JAX traces or compiles meanwhile is appended to."""
     events: list[str] = []
 
-    def remember(event: str, seconds: float, **details: str | int) -> None:
+    def remember(event: str, seconds: float, **details: Any) -> None:
         del seconds, details
         events.append(event)
 

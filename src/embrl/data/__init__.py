@@ -3,6 +3,6 @@
 | module | contents |
 |---|---|
 | `rollout` | `rollout`, `host_rollout`: steps of a policy in parallel environments |
-| `replay` | `Replay`: a ring buffer of the latest transitions; `draw_segments`: consecutive steps at random |
+| `replay` | `Replay`: a ring buffer; `draw_segments`: consecutive steps at random |
 | `sources` | recorded transitions: arrays, `.npz` and Parquet files, Minari data sets |
 """

@@ -487,7 +487,7 @@ class Nearest:
         first = np.sort(np.unique(self.columns, axis=1, return_index=True)[1])
         return cKDTree(self.columns[:, first].T), self.names[first]
 
-    def _looked_up(self, points: np.ndarray) -> np.ndarray:
+    def _looked_up(self, points: Values) -> np.ndarray:
         tree, names = self._tree
         try:
             return names[tree.query(points)[1]]

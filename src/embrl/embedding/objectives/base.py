@@ -47,7 +47,7 @@ class Objective(eqx.Module):
         """Initialise the networks."""
 
     @abc.abstractmethod
-    def __call__(self, model: EncoderPair, batch: Transition) -> Float[Array, ""]:
+    def __call__(self, model: Any, batch: Transition) -> Float[Array, ""]:
         """Return the loss, averaged over the batch."""
 
 
