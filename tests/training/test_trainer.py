@@ -136,8 +136,8 @@ def compilations() -> Iterator[list[str]]:
     """Give a list that everything JAX traces or compiles meanwhile is appended to."""
     events: list[str] = []
 
-    def remember(event: str, seconds: float, **details: Any) -> None:
-        del seconds, details
+    def remember(event: str, duration_secs: float, **kwargs: Any) -> None:
+        del duration_secs, kwargs
         events.append(event)
 
     jax.monitoring.register_event_duration_secs_listener(remember)
