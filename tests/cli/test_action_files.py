@@ -15,14 +15,14 @@ from embrl.envs.gym import HostEnvironment
             ["--embedding.action-features", "x.npy"],
             "embedding.action_features x.npy: x.npy does not exist",
         ),
-        (["--embedding.action-features", "few.npy"], "few.npy: 3 rows for 512 actions"),
+        (["--embedding.action-features", "few.npy"], "512 actions, got 3 rows"),
         (
             ["--embedding.action-features", "pickle.npy"],
             "pickle.npy is not a complete .npy file of numbers",
         ),
         (
             ["--rollout.excluded-actions", "few.npy"],
-            "rollout.excluded_actions: float64[3, 2] is no list of indices",
+            "rollout.excluded_actions must be a list of integers from 0 to 511, got float64[3, 2]",
         ),
         (
             ["--rollout.excluded-actions", "x.npy", "--method", "none"],

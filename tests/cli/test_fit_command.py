@@ -90,4 +90,4 @@ def test_wrong_sources_are_named(capsys, tmp_path, monkeypatch, arguments, said)
 def test_inspect_of_a_damaged_folder_says_so(capsys, tmp_path):
     (tmp_path / "embedding.json").write_text(json.dumps({"format": 9, "kind": "embedding"}))
     assert main(["inspect", str(tmp_path)]) == 2
-    assert "has format 9, this version of embrl reads 2" in capsys.readouterr().err
+    assert "format 2, got 9" in capsys.readouterr().err

@@ -181,9 +181,9 @@ def test_the_flag_stands_before_the_command_and_as_often_as_needed(write, capsys
     assert main([*plugins_given, "train", "meadow", "--help"]) == 0
     assert "--env.step-limit" in capsys.readouterr().out
     said = complaint(capsys, "train", "meadow", *plugins_given)
-    assert said == "--plugin stands before the command: embrl --plugin FILE.py train ..."
+    assert said == "--plugin must precede the command: embrl --plugin FILE.py train ..."
     for arguments in (["--plugin"], ["--plugin="], [*plugins_given, "--plugin"]):
-        assert complaint(capsys, *arguments).startswith("--plugin takes a file or a module")
+        assert complaint(capsys, *arguments).startswith("--plugin needs a file or a module")
 
 
 def test_nothing_is_loaded_for_help_or_a_command_that_is_none(write, capsys) -> None:

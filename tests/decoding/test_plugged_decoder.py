@@ -97,5 +97,5 @@ def test_what_it_needs_is_checked(plugin: Path, tmp_path: Path) -> None:
 def test_what_is_not_a_decoder_is_refused() -> None:
     with pytest.raises(EmbrlError, match="decoder mine must be a subclass of Decoder, got 3"):
         embrl.register_decoder("mine", 3)  # type: ignore[call-overload]
-    with pytest.raises(EmbrlError, match="decoder nearest is there already"):
+    with pytest.raises(EmbrlError, match="decoder nearest already exists"):
         embrl.register_decoder("nearest", type("Mine", (DECODERS["nearest"],), {}))

@@ -314,5 +314,5 @@ def test_wrap_takes_an_id_and_a_folder(tmp_path):
     np.testing.assert_allclose(
         seen, (embedding.phi(0) - embedding.norm.centre) / embedding.norm.width, rtol=1e-5
     )
-    with pytest.raises(EmbrlError, match="holds no embedding"):
+    with pytest.raises(EmbrlError, match="is not an embedding"):
         wrap("FrozenLake-v1", tmp_path)

@@ -209,7 +209,7 @@ def test_numbers_that_are_no_longer_finite_stop_the_run_with_the_reason(tiny, tm
         (None, {"seeds": 0}, "seeds must be .*got 0"),
         (None, {"seed": -1}, "seed must be .*got -1"),
         (None, {"method": "jsea"}, "unknown method 'jsea': did you mean jsae"),
-        ("rollout", {"num_envs": 7}, "rollout.num_envs must be .*got 7"),
+        ("rollout", {"num_envs": 7}, r"rollout.num_envs \(7\), got 100"),
         ("rollout", {"sticky_action_prob": 1.0}, "rollout.sticky_action_prob must be .*got 1.0"),
         ("evaluation", {"every": 150}, "evaluation.every must be .*got 150"),
         ("evaluation", {"final_episodes": 7}, "evaluation.final_episodes must be .*got 7"),
