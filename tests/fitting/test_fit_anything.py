@@ -115,7 +115,7 @@ def test_a_run_s_policy_collects(tiny_run):
     )
     with pytest.raises(EmbrlError, match="another action space: it has 8 values, and must have 16"):
         open_source("gridworld", policy=tiny_run, options={**WORLD, "actuators": 4})
-    with pytest.raises(EmbrlError, match="seed .*got 9"):
+    with pytest.raises(EmbrlError, match=r"seed .*got 9"):
         RunPolicy.of(tiny_run, 9)
 
 
