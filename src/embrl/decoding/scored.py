@@ -15,7 +15,7 @@ from embrl.portable.steps import Scored
 
 
 class Wolpertinger(Decoder):
-    """Of the k actions nearest to e, the one with the highest score (Dulac-Arnold et al. 2015).
+    """Highest-scoring action among the k nearest to e (Dulac-Arnold et al. 2015).
 
     Among equally good ones the nearest is taken. With k=1 it is `NearestAction`; k beyond the
     number of allowed actions compares them all.
@@ -55,7 +55,7 @@ class Wolpertinger(Decoder):
 
 
 class BestAction(Decoder):
-    """Of all allowed actions the one with the highest score, wherever e is.
+    """Highest-scoring action among all that are allowed, wherever e is.
 
     The lowest index wins among equals. The internal policy has no influence. It is what
     Wolpertinger becomes with k beyond the number of actions, without a search for the nearest.

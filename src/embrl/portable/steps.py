@@ -497,7 +497,7 @@ class Nearest:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Scored:
-    """Of the k nearest points, the one whose lower value of two critics is highest.
+    """The one of the k nearest points whose lower value of two critics is highest.
 
     Among equal values the nearest wins, then the lowest index (`embrl.decoding.Wolpertinger`).
     Where k is None all points are compared (`BestAction`).

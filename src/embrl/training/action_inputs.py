@@ -42,7 +42,7 @@ class ActionSource(Protocol):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ActionInputs:
-    """What is known of discrete actions beside their number."""
+    """Features of discrete actions, and which of them are excluded."""
 
     features: np.ndarray | None = None
     """float32 `[n, q]`; None: actions have learned rows."""

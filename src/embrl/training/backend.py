@@ -19,7 +19,7 @@ Metrics = dict[str, Any]
 
 
 class GroundTruth(NamedTuple):
-    """What an environment knows of its states and actions, for measuring only (`Environment`)."""
+    """Facts about states and actions that an environment knows, for measuring only."""
 
     state_coordinates: np.ndarray | None = None
     coordinate_names: tuple[str, ...] | None = None
@@ -27,7 +27,7 @@ class GroundTruth(NamedTuple):
 
 
 class Backend(Protocol):
-    """What training needs of an environment, for all replicas of a run together.
+    """Interface of training to an environment, for all replicas of a run together.
 
     Learning itself is done by `Trainer`, wherever the steps are taken.
     """

@@ -64,7 +64,7 @@ def ignore_progress(progress: Progress) -> None:
 
 @dataclasses.dataclass
 class Record:
-    """What a checkpoint says beside the arrays."""
+    """Progress and metrics of a run, which a checkpoint holds beside the arrays."""
 
     stage: str = "pre-training"
     done: int = 0

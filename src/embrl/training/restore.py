@@ -43,7 +43,7 @@ class AgentAndReference(NamedTuple):
 
 
 class RestoredPolicy(NamedTuple):
-    """What training left of one seed."""
+    """The trained policy of one seed, with its embedding and spaces."""
 
     embedding: JointEmbedding | None
     policy: OverallPolicy
@@ -52,7 +52,7 @@ class RestoredPolicy(NamedTuple):
 
 
 class RestoredRun(NamedTuple):
-    """What training left of all replicas."""
+    """The trained agents of all replicas of a run."""
 
     folder: RunFolder
     trainer: Trainer

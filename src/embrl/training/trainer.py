@@ -528,7 +528,7 @@ class Trainer:
 
     @property
     def policy_input(self) -> PolicyInput:
-        """What the policy sees of a state."""
+        """Input of the policy: the state's embedding, the observation, or both."""
         return PolicyInput(self.config.policy, self.observation_space)
 
 

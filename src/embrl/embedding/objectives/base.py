@@ -14,7 +14,7 @@ from embrl.embedding.encoders import RawStates
 
 
 class EncoderPair(Protocol):
-    """What objectives see of a joint embedding (`embrl.embedding.model.JointEmbedding`)."""
+    """A joint embedding as objectives see it (`embrl.embedding.model.JointEmbedding`)."""
 
     @property
     def phi(self) -> Any:
