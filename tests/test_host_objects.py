@@ -233,7 +233,7 @@ def test_a_film_shows_the_episodes(run, tmp_path):
     [
         ({"seed": 2}, "seed .*must be in 0 to 1, got 2"),
         ({"episodes": 0}, "episodes .*0$"),
-        ({"max_steps": 0}, "steps .*0$"),
+        ({"max_steps": 0}, "max_steps .*0$"),
         ({"environment": "no"}, "is no environment"),
         ({"environment": None}, r"object in Python \(Walk\)"),
         ({"environment": lambda: gymnasium.make("Pendulum-v1")}, "environment .*Box"),
@@ -284,7 +284,7 @@ def test_the_command_prints_episodes_and_their_mean(carts, capsys):
     ]
     mean = np.mean([episode.total for episode in episodes])
     assert last.startswith(f"mean return {mean:.3f}, ")
-    assert main(["play", path, "--episodes", "1", "--steps", "1"]) == 0
+    assert main(["play", path, "--episodes", "1", "--max-steps", "1"]) == 0
     assert "1 step, cut" in capsys.readouterr().out
 
 

@@ -162,7 +162,7 @@ def play(
     path = run.folder.path if isinstance(run, Run) else run
     env = None if environment is None else _host(environment)
     played = recording.play(
-        path, seed=seed, episodes=episodes, greedy=greedy, steps=max_steps, film=film, env=env
+        path, seed=seed, episodes=episodes, greedy=greedy, max_steps=max_steps, film=film, env=env
     )
     return list(played)
 

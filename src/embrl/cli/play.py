@@ -10,7 +10,7 @@ import tyro
 from embrl.cli.parsing import finish_help, parse
 
 USAGE = """\
-usage: embrl play RUN [--seed K] [--episodes N] [--greedy] [--steps N]
+usage: embrl play RUN [--seed K] [--episodes N] [--greedy] [--max-steps N]
                       [--gif FILE [--fps F] [--width W]]
 
 Play episodes with a trained policy, the same ones each time, and print the return and length of
@@ -20,7 +20,7 @@ each.
   --seed K        index of the seed whose policy is used (default: 0)
   --episodes N    number of episodes (default: 10)
   --greedy        take the most likely internal action instead of sampling one
-  --steps N       maximum number of steps of an episode (default: play to its end)
+  --max-steps N   maximum number of steps of an episode (default: play to its end)
   --gif FILE      film the episodes in real time, up to 300 frames: cart_pole, and environments of
                   Gymnasium with render mode rgb_array
   --fps F         maximum frames per second of the film (default: 15)
@@ -37,7 +37,7 @@ class _Play:
     """Number of episodes, 1 or more."""
     greedy: tyro.conf.FlagCreatePairsOff[bool] = False
     """Take the most likely internal action instead of sampling one."""
-    steps: int | None = None
+    max_steps: int | None = None
     """Maximum number of steps of an episode. By default episodes are played to their end."""
     gif: Path | None = None
     """GIF file to write a film to."""
@@ -63,7 +63,7 @@ def play(arguments: Sequence[str]) -> None:
         seed=given.seed,
         episodes=given.episodes,
         greedy=given.greedy,
-        steps=given.steps,
+        max_steps=given.max_steps,
         film=film,
     ):
         returns.append(episode.total)

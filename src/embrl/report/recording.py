@@ -27,7 +27,7 @@ def play(
     seed: int = 0,
     episodes: int = 10,
     greedy: bool = False,
-    steps: int | None = None,
+    max_steps: int | None = None,
     film: FilmConfig | None = None,
     env: "AnyEnvironment | None" = None,
 ) -> Iterator[Episode]:
@@ -40,7 +40,7 @@ def play(
         seed: Index of the seed.
         episodes: Number of episodes, 1 or more.
         greedy: Take the most likely internal action instead of sampling one.
-        steps: Maximum number of steps of an episode; None to play each to its end.
+        max_steps: Maximum number of steps of an episode; None to play each to its end.
         film: File, frame rate and size of a film, written after the last episode; None for no film.
         env: Environment to use in place of the one that the run's settings describe.
 
@@ -53,8 +53,8 @@ def play(
     """
     if episodes < 1:
         raise EmbrlError(f"episodes must be 1 or more, got {episodes}")
-    if steps is not None and steps < 1:
-        raise EmbrlError(f"steps must be 1 or more, got {steps}")
+    if max_steps is not None and max_steps < 1:
+        raise EmbrlError(f"max_steps must be 1 or more, got {max_steps}")
     folder = RunFolder.existing(run)
     config = load_config(folder)
     check_seed(folder, config, seed)
@@ -76,7 +76,7 @@ def play(
         key,
         episodes=episodes,
         greedy=greedy,
-        max_steps=steps,
+        max_steps=max_steps,
         on_state=None if pictures is None else pictures.look,
     )
     return _filmed(played, pictures, film, config)
