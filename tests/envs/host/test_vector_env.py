@@ -189,7 +189,7 @@ def test_processes_give_what_the_loop_gives_and_say_who_fails(tmp_path):
     file = tmp_path / "plug.py"
     file.write_text("from counting import Counting\nclass Own(Counting): pass\n")
     load_plugin(str(file))
-    own = sys.modules[next(name for name in sys.modules if name.startswith("embrl_plugin_plug"))]
+    own = sys.modules[next(name for name in sys.modules if name.startswith("embrl_plugin_plug_"))]
     with HostEnvironment.of(own.Own, vector="async").open(1, 0) as parallel:
         assert parallel.step(np.array([1])).observation[0, 1] == 1
     with HostEnvironment.of(failing, vector="async").open(2, 0) as parallel:
