@@ -19,7 +19,7 @@ from embrl.core.errors import EmbrlError
 from embrl.core.spaces import action_count, dimensions, is_continuous
 from embrl.core.types import Key
 from embrl.envs import EnvConfig, Environment
-from embrl.training.replicas import over_replicas
+from embrl.training.replicas import numbered_keys, over_replicas
 from embrl.training.state import TrainState
 from embrl.training.trainer import Trainer
 
@@ -92,9 +92,8 @@ class Lineages:
         return np.stack(found, axis=1)
 
     def keys(self, numbers: Int[np.ndarray, " n"]) -> Key:
-        """Return the keys of these runs, as `embrl.training.replicas.seed_keys` does."""
-        key = jax.random.key(self.config.seed)
-        return jax.vmap(jax.random.fold_in, (None, 0))(key, numbers.astype(np.uint32))
+        """Return the keys of these runs; run k has the key of seed k of `embrl train`."""
+        return numbered_keys(self.config.seed, numbers)
 
     def learning_rates(self, numbers: Int[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
         """Return the actor's learning rate of each run, from seed and number alone."""

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Int
 
 from embrl.core.types import Key
 from embrl.training.trainer import Trainer
@@ -92,8 +93,12 @@ def seed_keys(seed: int, seeds: int, points: int = 1) -> Key:
     The k-th seed's key is the same however many seeds there are, and the same at every point of a
     sweep, so that points differ in their settings and not by chance.
     """
-    numbers = np.tile(np.arange(seeds, dtype=np.uint32), points)
-    return jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(seed), numbers)
+    return numbered_keys(seed, np.tile(np.arange(seeds), points))
+
+
+def numbered_keys(seed: int, numbers: Int[np.ndarray, " n"]) -> Key:
+    """Return the key of each number, `[n]`; it depends on the seed and that number alone."""
+    return jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(seed), numbers.astype(np.uint32))
 
 
 def over_replicas(
