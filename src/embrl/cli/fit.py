@@ -11,7 +11,7 @@ from rich.console import Console
 
 from embrl import envs
 from embrl.cli.flags import Field, field, objectives, parse_env, sections
-from embrl.cli.parsing import finish_help, parse, value_of
+from embrl.cli.parsing import parse, require_first, value_of
 from embrl.cli.progress import ProgressBar
 from embrl.config.defaults import Settings
 from embrl.config.run import RunConfig
@@ -77,12 +77,14 @@ def fit(arguments: Sequence[str]) -> None:
         check_free(run.out)
         _keep(embedding_of_run(run.from_run, run.seed), run.out, console)
         return
-    if not arguments or arguments[0].startswith("-"):
-        finish_help(arguments, USAGE.format(names=", ".join(ENVIRONMENTS)))
-        raise EmbrlError(
+    require_first(
+        arguments,
+        (
             "SOURCE is missing: embrl fit SOURCE, an environment, a .npz or .parquet file, or a "
             "Minari data set"
-        )
+        ),
+        USAGE.format(names=", ".join(ENVIRONMENTS)),
+    )
     where, config, out = _configured(arguments[0], arguments[1:])
     check_free(out)
     with ProgressBar(console, f"{config.method} on {where.name}") as bar:

@@ -46,6 +46,24 @@ def value_of(flag: str, arguments: Sequence[str], default: str) -> str:
     return default
 
 
+def require_first(arguments: Sequence[str], problem: str, usage: str = "") -> None:
+    """Check that a command's positional argument stands first.
+
+    Args:
+        arguments: of the command line.
+        problem: the message if it does not.
+        usage: printed instead, if help was requested; empty: tyro will print it.
+
+    Raises:
+        EmbrlError: the first argument is a flag, or there is none.
+    """
+    if arguments and not arguments[0].startswith("-"):
+        return
+    if usage:
+        finish_help(arguments, usage)
+    raise EmbrlError(problem)
+
+
 def finish_help(arguments: Sequence[str], text: str) -> None:
     """Print `text` and end the command, if help was requested."""
     if "-h" in arguments or "--help" in arguments:

@@ -1,6 +1,7 @@
 """Rollouts: transitions of any policy in parallel environments, compiled or on the host."""
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import gymnasium
@@ -83,10 +84,37 @@ Choose = Callable[[np.ndarray, int], tuple[Any, Any]]
 like them and the number of the step."""
 
 
+def host_steps(
+    envs: "HostVectorEnv", choose: Choose, replicas: int = 1
+) -> Iterator[tuple[Transition, Any]]:
+    """Step environments on the host that belong to several replicas, without end.
+
+    Args:
+        envs: the environments of the first replica, of the second, ...
+        choose: chooses the actions.
+        replicas: how many.
+
+    Yields:
+        The transitions of a step, `[replicas, B, ...]`, and what `choose` wanted to keep.
+    """
+
+    def by_replica(values: np.ndarray) -> np.ndarray:
+        return values.reshape(replicas, -1, *values.shape[1:])
+
+    for t in itertools.count():
+        seen = by_replica(envs.observations)
+        action, extra = choose(seen, t)
+        action = np.asarray(action)
+        after = envs.step(action.reshape(-1, *action.shape[2:]))
+        flat = (after.reward, after.observation, after.terminated, after.truncated)
+        columns: Any = (seen, action, *map(by_replica, flat))
+        yield Transition(*columns), extra
+
+
 def host_rollout(
     envs: "HostVectorEnv", steps: int, choose: Choose, replicas: int
 ) -> tuple[Transition, Any]:
-    """Take steps in environments on the host that belong to several replicas.
+    """Take steps in environments on the host, as `host_steps` does.
 
     Args:
         envs: the environments of the first replica, of the second, ...
@@ -97,24 +125,43 @@ def host_rollout(
     Returns:
         Transitions, and what `choose` wanted to keep, `[replicas, T, B, ...]`.
     """
-
-    def by_replica(values: np.ndarray) -> np.ndarray:
-        return values.reshape(replicas, -1, *values.shape[1:])
-
-    kept: list[Any] = []
-    columns: list[tuple[np.ndarray, ...]] = []
-    for t in range(steps):
-        seen = envs.observations
-        action, extra = choose(by_replica(seen), t)
-        action = np.asarray(action)
-        after = envs.step(action.reshape(-1, *action.shape[2:]))
-        flat = (seen, after.reward, after.observation, after.terminated, after.truncated)
-        observation, *others = (by_replica(column) for column in flat)
-        columns.append((observation, action, *others))
-        kept.append(None if extra is None else np.asarray(extra))
-    stacked = [np.stack(column, axis=1) for column in zip(*columns, strict=True)]
+    taken = itertools.islice(host_steps(envs, choose, replicas), steps)
+    transitions, kept = zip(*taken, strict=True)
+    stacked: Any = [np.stack(column, axis=1) for column in zip(*transitions, strict=True)]
     extras = None if kept[0] is None else np.stack(kept, axis=1)
-    return Transition(*stacked), extras  # type: ignore[arg-type]
+    return Transition(*stacked), extras
+
+
+def single_steps(
+    env: Environment, act: Callable[[np.ndarray, Key], Any], key: Key
+) -> Generator[Transition]:
+    """Step one compiled environment from Python, episode after episode, without end.
+
+    For whoever looks at single steps, or acts in Python; `rollout` is thousands of times faster.
+
+    Args:
+        env: the environment.
+        act: returns the action for an observation and a random key.
+        key: random key.
+
+    Yields:
+        Transitions of NumPy arrays.
+    """
+    reset = jax.jit(lambda env, key: env.reset(key))
+    take = jax.jit(lambda env, key, state, action: env.step(key, state, action))
+    for episode in itertools.count():
+        key_reset, key_steps = jax.random.split(jax.random.fold_in(key, episode))
+        state, seen = reset(env, key_reset)
+        seen = np.asarray(seen)
+        for t in itertools.count():
+            key_act, key_step = jax.random.split(jax.random.fold_in(key_steps, t))
+            action = np.asarray(act(seen, key_act))
+            state, after = take(env, key_step, state, action)
+            after = jax.device_get(after)
+            yield Transition(seen, action, *after[1:2], *after[:1], *after[2:])
+            seen = after.observation
+            if after.terminated or after.truncated:
+                break
 
 
 def random_transitions(

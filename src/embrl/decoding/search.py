@@ -149,27 +149,29 @@ def k_argmin(
     There must be at least k values, all of them finite.
     """
     blocks = _blocks(values)
-    count = blocks.shape[-2]
-    names = jnp.arange(count, dtype=jnp.int32)
+    names = jnp.arange(blocks.shape[-2], dtype=jnp.int32)
     places = jnp.arange(BLOCK, dtype=jnp.int32)
+    ranks = jnp.arange(k, dtype=jnp.int32)
 
-    # A merge: each block offers its least value, and after that was taken, its next one.
-    def take(state: tuple[Array, Array, Array], _: None):
-        offers, last, last_at = state
-        value, block = _first(offers)
+    # A merge: each block offers its least value, and after that was taken, its next one. What was
+    # taken is known by position: values computed twice, in two fusions, may differ in the last bit.
+    def take(state: tuple[Array, Array], rank: Array):
+        offers, taken = state
+        _, block = _first(offers)
         inside = jnp.take_along_axis(blocks, block[..., None], axis=-2)[..., 0, :]
         at = block * BLOCK + places
-        left = (inside > last) | ((inside == last) & (at > last_at))
-        chosen = jnp.where(left & (inside == value), at, count * BLOCK).min(-1, keepdims=True)
-        offer = jnp.where(left & (at != chosen), inside, jnp.inf).min(-1, keepdims=True)
+        gone = (at[..., None, :] == taken[..., None]).any(-2)
+        left = jnp.where(gone, jnp.inf, inside)
+        value, place = _first(left)
+        offer = jnp.where(places == place, jnp.inf, left).min(-1, keepdims=True)
         offers = jnp.where(names == block, offer, offers)
-        return (offers, value, chosen), (value[..., 0], chosen[..., 0])
+        taken = jnp.where(ranks == rank, block * BLOCK + place, taken)
+        return (offers, taken), value[..., 0]
 
     offers = blocks.min(-1)
-    before = jnp.full_like(offers[..., :1], -jnp.inf)
-    nowhere = jnp.full(before.shape, -1, jnp.int32)
-    _, (taken, at) = jax.lax.scan(take, (offers, before, nowhere), length=k)
-    return jnp.moveaxis(taken, 0, -1), jnp.moveaxis(at, 0, -1)
+    nothing = jnp.full((*offers.shape[:-1], k), -1, jnp.int32)
+    (_, taken), least = jax.lax.scan(take, (offers, nothing), ranks)
+    return jnp.moveaxis(least, 0, -1), taken
 
 
 def _blocks(values: Array) -> Array:
@@ -178,8 +180,7 @@ def _blocks(values: Array) -> Array:
     count = -(-n // BLOCK)
     padding = [(0, 0)] * (values.ndim - 1) + [(0, count * BLOCK - n)]
     values = jnp.pad(values, padding, constant_values=jnp.inf)
-    # Values are compared for equality, so they must be computed once: twice, in two fusions, they
-    # could differ in the last bit.
+    # Behind a barrier, so that all that is done with the values does not compute them again.
     return jax.lax.optimization_barrier(values.reshape(*values.shape[:-1], count, BLOCK))
 
 

@@ -8,9 +8,8 @@ from typing import Annotated, Any
 import tyro
 from rich.console import Console
 
-from embrl.cli.parsing import finish_help, parse
+from embrl.cli.parsing import finish_help, parse, require_first
 from embrl.cli.progress import ProgressBar
-from embrl.core.errors import EmbrlError
 from embrl.core.runtime import prepare_jax
 from embrl.papers.panel import GROUPS, SEEDS, Group, PanelLine, ReproductionOptions, chosen
 from embrl.papers.panels import FIGURES, make_panel
@@ -63,10 +62,10 @@ class _Reproduce:
 def reproduce(arguments: Sequence[str]) -> None:
     """Run the lines that are missing, write the report and print which claims hold."""
     finish_help(arguments, USAGE.format(figures=", ".join(FIGURES), seeds=SEEDS))
-    if not arguments or arguments[0].startswith("-"):
-        raise EmbrlError(
-            f"FIG must be one of {', '.join(FIGURES)}, got nothing; try embrl reproduce fig3a"
-        )
+    require_first(
+        arguments,
+        f"FIG must be one of {', '.join(FIGURES)}, got nothing; try embrl reproduce fig3a",
+    )
     given = parse(_Reproduce, arguments, "embrl reproduce")
     prepare_jax()
     options = ReproductionOptions(

@@ -1,6 +1,5 @@
 """Whole episodes of a trained policy, one after another, step by step, to be looked at."""
 
-import itertools
 from collections.abc import Callable, Generator, Iterator
 from typing import Any, NamedTuple
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from embrl.algorithms.policy import OverallPolicy
 from embrl.core.types import Key, Transition
+from embrl.data.rollout import host_steps, single_steps
 from embrl.envs import AnyEnvironment, Environment
 
 OnState = Callable[[Callable[[], Any]], None]
@@ -103,44 +103,25 @@ def _episode(stream: Iterator[Transition], max_steps: int | None) -> Episode:
 def _hosted(
     env: Any, policy: OverallPolicy, key: Key, greedy: bool, on_state: OnState | None
 ) -> Generator[Transition]:
-    choose = jax.jit(_most_likely if greedy else _sampled)
+    act = jax.jit(_most_likely if greedy else _sampled)
     seed = int(jax.random.bits(jax.random.fold_in(key, 0)))
     opened = env.open(1, seed) if on_state is None else env.open_rendered(1, seed)
     with opened as envs:
-        for t in itertools.count(1):
+
+        def choose(seen: np.ndarray, t: int) -> tuple[Any, None]:
             if on_state is not None:
                 on_state(lambda: envs.render()[0])
-            seen = envs.observations
-            action = np.asarray(choose(policy, seen, jax.random.fold_in(key, t)))
-            after = envs.step(action)
-            columns = (seen, action, after.reward, after.observation)
-            ended = (after.terminated, after.truncated)
-            yield Transition(*(column[0] for column in (*columns, *ended)))
+            return act(policy, seen[0], jax.random.fold_in(key, t + 1))[None], None
+
+        for step, _ in host_steps(envs, choose):
+            yield jax.tree.map(lambda column: column[0, 0], step)
 
 
 def _compiled(
     env: Environment, policy: OverallPolicy, key: Key, greedy: bool
 ) -> Generator[Transition]:
-    choose = _most_likely if greedy else _sampled
-
-    @jax.jit
-    def step(env: Environment, policy: OverallPolicy, state: Any, seen: Any, key: Key) -> Any:
-        key_act, key_step = jax.random.split(key)
-        action = choose(policy, seen[None], key_act)[0]
-        state, after = env.step(key_step, state, action)
-        return state, Transition(seen, action, after.reward, *after[:1], *after[2:])
-
-    reset = jax.jit(lambda env, key: env.reset(key))
-    for number in itertools.count():
-        key_reset, key_steps = jax.random.split(jax.random.fold_in(key, number))
-        state, seen = reset(env, key_reset)
-        for t in itertools.count():
-            state, taken = step(env, policy, state, seen, jax.random.fold_in(key_steps, t))
-            seen = taken.next_observation
-            taken = jax.device_get(taken)
-            yield taken
-            if taken.terminated or taken.truncated:
-                break
+    act = jax.jit(_most_likely if greedy else _sampled)
+    return single_steps(env, lambda seen, key: act(policy, seen[None], key)[0], key)
 
 
 def _sampled(policy: OverallPolicy, seen: Any, key: Key) -> Any:

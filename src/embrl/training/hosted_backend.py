@@ -15,7 +15,7 @@ import numpy as np
 from embrl.algorithms.policy import OverallPolicy
 from embrl.core.errors import EmbrlError
 from embrl.core.types import Key, Transition
-from embrl.data.rollout import host_rollout, random_actions
+from embrl.data.rollout import host_rollout, host_steps, random_actions
 from embrl.envs.gym import HostEnvironment, HostVectorEnv
 from embrl.training.backend import GroundTruth, Metrics
 from embrl.training.replicas import Replicas
@@ -142,17 +142,16 @@ class HostedBackend:
         returns: list[list[float]] = [[] for _ in range(total_envs)]
         lengths: list[list[int]] = [[] for _ in range(total_envs)]
         total, length = np.zeros(total_envs), np.zeros(total_envs, int)
-        stage, t = self._stage(num_envs, host_seed(self.config.seed, stream, index)), 0
-        while min(map(len, returns)) < rounds:
-            action = np.asarray(act(self._by_replica(stage.observations), t))
-            after = stage.step(action.reshape(-1, *action.shape[2:]))
-            total += after.reward
+        stage = self._stage(num_envs, host_seed(self.config.seed, stream, index))
+        for step, _ in host_steps(stage, lambda seen, t: (act(seen, t), None), self.count):
+            total += step.reward.reshape(-1)
             length += 1
-            for at in np.flatnonzero(after.terminated | after.truncated):
+            for at in np.flatnonzero((step.terminated | step.truncated).reshape(-1)):
                 returns[at].append(total[at])
                 lengths[at].append(length[at])
                 total[at], length[at] = 0.0, 0
-            t += 1
+            if min(map(len, returns)) >= rounds:
+                break
             if length.max() >= MAX_EPISODE_STEPS:
                 raise EmbrlError(
                     f"{self.env.name}: an episode has not ended after {MAX_EPISODE_STEPS:,} steps; "
@@ -160,9 +159,6 @@ class HostedBackend:
                 )
         first = [np.array([mine[:rounds] for mine in of]) for of in (returns, lengths)]
         return first[0].reshape(self.count, -1), first[1].reshape(self.count, -1)
-
-    def _by_replica(self, values: np.ndarray) -> np.ndarray:
-        return values.reshape(self.count, -1, *values.shape[1:])
 
 
 class OverlappedRollouts:

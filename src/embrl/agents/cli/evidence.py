@@ -14,7 +14,7 @@ from embrl.agents.evidence.report import ReportConfig, write_report
 from embrl.agents.population import Population
 from embrl.agents.walks import rule_of
 from embrl.cli.flags import field
-from embrl.cli.parsing import finish_help, parse
+from embrl.cli.parsing import finish_help, parse, require_first
 from embrl.cli.progress import ProgressBar
 from embrl.core.errors import EmbrlError, require
 from embrl.core.runtime import prepare_jax
@@ -57,10 +57,10 @@ class _Walk:
 def walk(arguments: Sequence[str]) -> None:
     """Parse the arguments, play the walk, draw it and print a summary."""
     finish_help(arguments, WALK_USAGE)
-    if not arguments or arguments[0].startswith("-"):
-        raise EmbrlError(
-            "POP must be a population folder, got none; embrl agents walk POP EMB A B --out DIR"
-        )
+    require_first(
+        arguments,
+        "POP must be a population folder, got none; embrl agents walk POP EMB A B --out DIR",
+    )
     given = parse(_Walk, arguments, "embrl agents walk")
     require("matplotlib", "plot")  # before the work, not after it
     prepare_jax()
@@ -109,11 +109,13 @@ FLAGS = {
 def report(arguments: Sequence[str]) -> None:
     """Parse the arguments, write the evidence folder and print the claims."""
     finish_help(arguments, REPORT_USAGE.format(flags=_help()))
-    if not arguments or arguments[0].startswith("-"):
-        raise EmbrlError(
+    require_first(
+        arguments,
+        (
             "POP must be a population folder, got none; embrl agents report POP EMB [EMB ...] "
             "--out DIR"
-        )
+        ),
+    )
     given: Any = parse(_flags(), arguments, "embrl agents report")
     require("matplotlib", "plot")  # before the work, not after it
     prepare_jax()

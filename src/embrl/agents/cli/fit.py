@@ -18,9 +18,8 @@ from embrl.agents.embeddings.fit import planned
 from embrl.agents.novelty import NOVELTY_FILE, evaluate_novelty
 from embrl.agents.population import Population
 from embrl.cli.flags import field
-from embrl.cli.parsing import finish_help, parse, value_of
+from embrl.cli.parsing import parse, require_first, value_of
 from embrl.cli.progress import ProgressBar
-from embrl.core.errors import EmbrlError
 from embrl.core.runtime import prepare_jax
 from embrl.training.loop import Progress
 
@@ -37,11 +36,11 @@ embrl agents fit POP --help lists all flags. docs/agents/embeddings.md describes
 
 def fit(arguments: Sequence[str]) -> None:
     """Parse the arguments, fit and measure an embedding and print a table."""
-    if not arguments or arguments[0].startswith("-"):
-        finish_help(arguments, USAGE.format(kinds="|".join(KINDS)))
-        raise EmbrlError(
-            "POP must be a population folder, got none; embrl agents fit POP --out EMB"
-        )
+    require_first(
+        arguments,
+        "POP must be a population folder, got none; embrl agents fit POP --out EMB",
+        USAGE.format(kinds="|".join(KINDS)),
+    )
     prepare_jax()
     given: Any = parse(_flags(*_defaults(arguments)), arguments[1:], "embrl agents fit POP")
     population = Population(arguments[0])

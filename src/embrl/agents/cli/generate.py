@@ -16,9 +16,8 @@ from embrl.agents.generate import EACH, EPISODES, RECORD, improve_agents
 from embrl.agents.groups import score_scale
 from embrl.agents.latent_search import RADIUS
 from embrl.agents.population import Population
-from embrl.cli.parsing import finish_help, parse
+from embrl.cli.parsing import finish_help, parse, require_first
 from embrl.cli.progress import ProgressBar
-from embrl.core.errors import EmbrlError
 from embrl.core.runtime import prepare_jax
 
 GENERATE_USAGE = """\
@@ -46,11 +45,11 @@ class _Generate:
 
 def generate(arguments: Sequence[str]) -> None:
     """Parse the arguments, generate agents and print a summary."""
-    if not arguments or arguments[0].startswith("-"):
-        finish_help(arguments, GENERATE_USAGE)
-        raise EmbrlError(
-            "EMB must be an embedding's folder, got none; embrl agents generate EMB --out POP"
-        )
+    require_first(
+        arguments,
+        "EMB must be an embedding's folder, got none; embrl agents generate EMB --out POP",
+        GENERATE_USAGE,
+    )
     prepare_jax()
     given = parse(_Generate, arguments[1:], "embrl agents generate EMB")
     embedding = load(arguments[0])
@@ -115,11 +114,13 @@ class _Improve:
 def improve(arguments: Sequence[str]) -> None:
     """Parse the arguments, improve agents and print a table."""
     finish_help(arguments, IMPROVE_USAGE)
-    if not arguments or arguments[0].startswith("-"):
-        raise EmbrlError(
+    require_first(
+        arguments,
+        (
             "POP must be a population folder, got none; embrl agents improve POP EMB [A ...] "
             "--out POP2"
-        )
+        ),
+    )
     given = parse(_Improve, arguments, "embrl agents improve")
     prepare_jax()
     population, embedding = Population(given.population), load(given.embedding)

@@ -1,14 +1,15 @@
 """Transitions of a policy that is a Python function."""
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterable
 from typing import Any
 
-import jax
 import numpy as np
 
 from embrl.core.errors import EmbrlError
 from embrl.core.spaces import check_action
 from embrl.core.types import Key, Transition
+from embrl.data.rollout import single_steps
 from embrl.envs import Environment
 from embrl.envs.gym import HostEnvironment
 
@@ -18,6 +19,9 @@ Behaviour = Callable[[Any], Any]
 
 def play_host(env: HostEnvironment, policy: Behaviour, timesteps: int, seed: int) -> Transition:
     """Return the transitions of a policy in one of Gymnasium's environments, `[T, 1, ...]`.
+
+    Steps the bare environment: the policy sees observations as it gives them, which
+    `embrl.data.rollout.host_steps` has already converted.
 
     Args:
         env: the environment.
@@ -69,28 +73,23 @@ def play_compiled(env: Environment, policy: Behaviour, timesteps: int, key: Key)
     Raises:
         EmbrlError: the policy raised an error, or an action is not in the action space.
     """
-    reset = jax.jit(lambda env, key: env.reset(key))
-    take = jax.jit(lambda env, key, state, action: env.step(key, state, action))
-    state, observation = reset(env, key)
-    rows = []
-    for step in range(timesteps):
-        seen = np.asarray(observation)
-        shown = seen if seen.ndim else int(seen)
-        action = _guarded("", f"the policy at step {step}", policy, shown)
+    count = itertools.count()
+
+    def act(seen: np.ndarray, key: Key) -> Any:
+        del key
+        step = next(count)
+        action = _guarded(
+            "", f"the policy at step {step}", policy, seen if seen.ndim else int(seen)
+        )
         try:
-            action = check_action(env.action_space, action)
+            return check_action(env.action_space, action)
         except EmbrlError as error:
             raise EmbrlError(f"the policy at step {step}: {error}") from error
-        key_step, key_reset = jax.random.split(jax.random.fold_in(key, step))
-        state, after = take(env, key_step, state, action)
-        rows.append((seen, action, after.reward, after.observation, *after[2:]))
-        observation = after.observation
-        if after.terminated or after.truncated:
-            state, observation = reset(env, key_reset)
-    return _stacked(rows)
+
+    return _stacked(itertools.islice(single_steps(env, act, key), timesteps))
 
 
-def _stacked(rows: list[tuple[Any, ...]]) -> Transition:
+def _stacked(rows: Iterable[tuple[Any, ...]]) -> Transition:
     """Return steps, with the fields of a transition each, as `[T, 1, ...]`."""
     observation, action, reward, following, terminated, truncated = (
         np.stack([np.asarray(value) for value in column])[:, None]
