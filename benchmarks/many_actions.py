@@ -27,13 +27,12 @@ from jaxtyping import Array, Float
 from benchmarks.wrapper_step import own
 from embrl.config.defaults import default_config
 from embrl.config.run import RunConfig
-from embrl.core.runtime import prepare_jax
+from embrl.core.runtime import machine, prepare_jax
 from embrl.core.types import TimeStep
 from embrl.decoding import nearest
 from embrl.embedding.feature_actions import FeatureActions
 from embrl.envs.environment import Environment
 from embrl.storage.files import write_json, write_text
-from embrl.storage.versions import machine
 from embrl.training.action_inputs import ActionInputs
 from embrl.training.loop import Progress
 from embrl.training.loop import train as run_training

@@ -21,7 +21,7 @@ from embrl.training.trainer import Trainer
 SEEDS = 16
 
 
-def main(timesteps: int) -> np.ndarray:
+def main(timesteps: int, seeds: int = SEEDS) -> np.ndarray:
     """Return the final return of every seed."""
     env_config = envs.configure("gridworld", actuators=4, bins=20, step_limit=50)
     config = default_config("gridworld", env_config, method="jsae", algorithm="ppo")
@@ -36,12 +36,12 @@ def main(timesteps: int) -> np.ndarray:
     }
     trainer = Trainer.of(replaced(config, settings), env_config.build())
 
-    keys = seed_keys(seed=0, seeds=SEEDS)
+    keys = seed_keys(seed=0, seeds=seeds)
     _, metrics = jax.vmap(jax.jit(trainer.train))(keys)
 
     returns = np.asarray(metrics["return_mean"])  # [seeds, evaluations]
     means, stds = returns.mean(axis=0), returns.std(axis=0, ddof=1)
-    intervals = 1.96 * stds / np.sqrt(SEEDS)
+    intervals = 1.96 * stds / np.sqrt(seeds)
     print("timesteps  mean return of the seeds, 95 % interval")
     for t, mean, interval in zip(metrics["timesteps"][0], means, intervals, strict=True):
         print(f"{t:9,}  {mean:6.3f} +- {interval:.3f}")

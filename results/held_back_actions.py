@@ -25,11 +25,10 @@ import embrl
 from embrl.algorithms.policy import OverallPolicy
 from embrl.config.defaults import default_config
 from embrl.config.settings_by_name import replaced
-from embrl.core.runtime import prepare_jax
+from embrl.core.runtime import machine, prepare_jax
 from embrl.core.statistics import bootstrap_mean
 from embrl.envs.gridworld import Gridworld, GridworldConfig
 from embrl.storage.files import write_json, write_text
-from embrl.storage.versions import machine
 from embrl.training.evaluation import play
 from embrl.training.loop import train
 

@@ -14,8 +14,7 @@ import numpy as np
 
 from embrl.config.defaults import default_config
 from embrl.core.runtime import prepare_jax
-from embrl.embedding.monitor import MEASURES
-from embrl.embedding.warnings import embedding_warnings
+from embrl.embedding.monitor import MEASURES, embedding_warnings
 from embrl.envs.gridworld import Gridworld, GridworldConfig
 from embrl.training.replicas import over_replicas, seed_keys
 from embrl.training.trainer import Trainer

@@ -18,11 +18,17 @@ from embrl.data.replay import Segments
 from embrl.embedding import monitor
 from embrl.embedding.config import EmbeddingConfig
 from embrl.embedding.model import JointEmbedding
-from embrl.embedding.monitor import MEASURES, effective_rank, measure, reference
+from embrl.embedding.monitor import (
+    MAX_SURPRISE,
+    MEASURES,
+    effective_rank,
+    embedding_warnings,
+    measure,
+    reference,
+)
 from embrl.embedding.objectives import EmbeddingShape, Objective
 from embrl.embedding.pretraining import loss
 from embrl.embedding.seen_states import MAX_UNSEEN
-from embrl.embedding.warnings import MAX_SURPRISE, embedding_warnings
 
 KEY = jax.random.key(0)
 STATES, ACTIONS = spaces.Discrete(30), spaces.Discrete(6)

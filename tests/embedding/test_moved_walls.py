@@ -13,8 +13,7 @@ from embrl.data.rollout import open_envs, random_transitions, rollout
 from embrl.embedding import pretraining as fitting
 from embrl.embedding.config import EmbeddingConfig, PretrainConfig
 from embrl.embedding.model import JointEmbedding
-from embrl.embedding.monitor import measure, reference
-from embrl.embedding.warnings import embedding_warnings
+from embrl.embedding.monitor import embedding_warnings, measure, reference
 from embrl.envs import Environment
 from embrl.envs.gridworld import GridworldConfig
 from embrl.training.replicas import over_replicas, seed_keys

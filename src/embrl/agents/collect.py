@@ -15,10 +15,10 @@ from embrl.agents.episodes import survival
 from embrl.agents.lineages import LineageConfig, Lineages
 from embrl.agents.population import RECORD, Population, append, create
 from embrl.core.errors import EmbrlError
+from embrl.core.runtime import versions
 from embrl.core.types import Key
 from embrl.envs import ENVIRONMENTS
 from embrl.storage import files
-from embrl.storage.versions import versions
 from embrl.training.loop import Progress
 
 FILE = "collect.json"

@@ -24,9 +24,9 @@ from safetensors.numpy import save
 
 from embrl.agents.architecture import Architecture
 from embrl.core.errors import EmbrlError
+from embrl.core.runtime import versions
 from embrl.envs import ENVIRONMENTS, EnvConfig
 from embrl.storage import files
-from embrl.storage.versions import versions
 
 T = TypeVar("T")
 

@@ -1,4 +1,4 @@
-"""Settings of the JAX runtime: processor cores as devices and the compilation cache."""
+"""The JAX runtime: processor cores as devices, the compilation cache, versions and machine."""
 
 import contextlib
 import hashlib
@@ -36,6 +36,22 @@ def prepare_jax() -> None:
         jax.config.update("jax_compilation_cache_dir", str(_cache_folder()))
         jax.config.update("jax_compilation_cache_max_size", CACHE_BYTES)
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the libraries that results depend on."""
+    from importlib.metadata import version  # slow, and not needed for `embrl --help`
+
+    names = ("embrl", "jax", "equinox", "optax", "numpy")
+    return {"python": platform.python_version(), **{name: version(name) for name in names}}
+
+
+def machine() -> str:
+    """Return the kind and number of devices, and the number of available cores."""
+    import jax
+
+    device = jax.devices()[0]
+    return f"{device.device_kind} x {len(jax.devices())}, {available_cores()} cores"
 
 
 def _cache_folder() -> Path:

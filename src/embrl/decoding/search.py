@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 BLOCK = 32
-"""Width of a block, the fastest from 512 to 4,096 values."""
+"""Width of a block, the fastest from 512 to 4,096 values; as many as a uint32 has bits."""
 
 AT_ONCE = 2**21
 """Number of distances in memory at once, for each seed. More are slower on the CPU: they leave the
@@ -150,28 +150,28 @@ def k_argmin(
     """
     blocks = _blocks(values)
     names = jnp.arange(blocks.shape[-2], dtype=jnp.int32)
-    places = jnp.arange(BLOCK, dtype=jnp.int32)
-    ranks = jnp.arange(k, dtype=jnp.int32)
+    places = jnp.arange(BLOCK, dtype=jnp.uint32)
 
     # A merge: each block offers its least value, and after that was taken, its next one. What was
-    # taken is known by position: values computed twice, in two fusions, may differ in the last bit.
-    def take(state: tuple[Array, Array], rank: Array):
+    # taken is a bit for each place, not known by value: values computed twice, in two fusions, may
+    # differ in the last bit.
+    def take(state: tuple[Array, Array], _: None):
         offers, taken = state
         _, block = _first(offers)
         inside = jnp.take_along_axis(blocks, block[..., None], axis=-2)[..., 0, :]
-        at = block * BLOCK + places
-        gone = (at[..., None, :] == taken[..., None]).any(-2)
-        left = jnp.where(gone, jnp.inf, inside)
+        bits = jnp.take_along_axis(taken, block, axis=-1)
+        left = jnp.where((bits >> places) & 1, jnp.inf, inside)
         value, place = _first(left)
         offer = jnp.where(places == place, jnp.inf, left).min(-1, keepdims=True)
-        offers = jnp.where(names == block, offer, offers)
-        taken = jnp.where(ranks == rank, block * BLOCK + place, taken)
-        return (offers, taken), value[..., 0]
+        bits |= jnp.uint32(1) << place.astype(jnp.uint32)
+        chosen = names == block
+        state = jnp.where(chosen, offer, offers), jnp.where(chosen, bits, taken)
+        return state, (value[..., 0], (block * BLOCK + place)[..., 0])
 
     offers = blocks.min(-1)
-    nothing = jnp.full((*offers.shape[:-1], k), -1, jnp.int32)
-    (_, taken), least = jax.lax.scan(take, (offers, nothing), ranks)
-    return jnp.moveaxis(least, 0, -1), taken
+    nothing = jnp.zeros(offers.shape, jnp.uint32)
+    _, (least, at) = jax.lax.scan(take, (offers, nothing), length=k)
+    return jnp.moveaxis(least, 0, -1), jnp.moveaxis(at, 0, -1)
 
 
 def _blocks(values: Array) -> Array:

@@ -9,12 +9,12 @@ import gymnasium
 
 from embrl.config.run import RunConfig, load_config
 from embrl.core.errors import EmbrlError
+from embrl.core.runtime import versions
 from embrl.deploy.array_forms import Forms, is_plain
 from embrl.deploy.convert import portable_policy
 from embrl.deploy.exported import ExportedPolicy, check_free
 from embrl.envs.gym import HostEnvironment
 from embrl.storage.run_folder import RunFolder
-from embrl.storage.versions import versions
 from embrl.training.restore import RestoredPolicy, restore_policy
 
 AnObject: TypeAlias = gymnasium.Env | Callable[..., gymnasium.Env] | HostEnvironment

@@ -18,6 +18,7 @@ from jaxtyping import Bool
 
 from embrl.core import spaces
 from embrl.core.errors import EmbrlError
+from embrl.core.runtime import versions
 from embrl.core.types import Transition
 from embrl.decoding.base import DecoderConfig
 from embrl.embedding.config import EchoConfig, EmbeddingConfig, PretrainConfig
@@ -28,7 +29,6 @@ from embrl.embedding.objectives import OBJECTIVES
 from embrl.embedding.seen_states import SeenStates
 from embrl.storage import checkpoint, files
 from embrl.storage.files import from_plain, require_keys
-from embrl.storage.versions import versions
 
 FORMAT = 2
 KIND = "embedding"

@@ -12,9 +12,8 @@ import numpy as np
 from embrl.core.errors import EmbrlError
 from embrl.embedding import saved as fitted
 from embrl.embedding.methods import METHODS
-from embrl.embedding.monitor import MEASURES
+from embrl.embedding.monitor import MEASURES, embedding_warnings
 from embrl.embedding.probing import LOST
-from embrl.embedding.warnings import embedding_warnings
 from embrl.report.drawing import short_count
 from embrl.storage.run_folder import RunFolder
 

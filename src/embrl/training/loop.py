@@ -13,17 +13,17 @@ import numpy as np
 from embrl.config.run import RunConfig, as_json
 from embrl.core import spaces
 from embrl.core.errors import EmbrlError
+from embrl.core.runtime import machine, versions
 from embrl.core.statistics import area_under_curve, bootstrap_mean
 from embrl.core.types import Transition
 from embrl.embedding.feature_actions import with_features, without_features
 from embrl.embedding.model import JointEmbedding
+from embrl.embedding.monitor import embedding_warnings
 from embrl.embedding.objectives import OwnObjective
 from embrl.embedding.pretraining import FitState
-from embrl.embedding.warnings import embedding_warnings
 from embrl.envs import AnyEnvironment
 from embrl.storage import checkpoint
 from embrl.storage.run_folder import RunFolder
-from embrl.storage.versions import machine, versions
 from embrl.training import transfer
 from embrl.training.action_inputs import ActionInputs
 from embrl.training.backend import make_backend

@@ -24,8 +24,8 @@ from embrl.agents.novelty import evaluate_novelty
 from embrl.agents.population import RECORD, Population
 from embrl.agents.walks import WalkRule, Walks, draw_pairs, rule_of
 from embrl.core.errors import EmbrlError
+from embrl.core.runtime import machine, versions
 from embrl.storage import files
-from embrl.storage.versions import machine, versions
 from embrl.training.loop import Progress
 
 MIN_AGENTS = 20
