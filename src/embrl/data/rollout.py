@@ -158,7 +158,8 @@ def single_steps(
             action = np.asarray(act(seen, key_act))
             state, after = take(env, key_step, state, action)
             after = jax.device_get(after)
-            yield Transition(seen, action, *after[1:2], *after[:1], *after[2:])
+            columns: Any = (seen, action, *after[1:2], *after[:1], *after[2:])
+            yield Transition(*columns)
             seen = after.observation
             if after.terminated or after.truncated:
                 break

@@ -157,7 +157,7 @@ def k_argmin(
     # differ in the last bit.
     def take(state: tuple[Array, Array], _: None):
         offers, taken = state
-        _, block = _first(offers)
+        block = _first(offers)[1]
         inside = jnp.take_along_axis(blocks, block[..., None], axis=-2)[..., 0, :]
         bits = jnp.take_along_axis(taken, block, axis=-1)
         left = jnp.where((bits >> places) & 1, jnp.inf, inside)
