@@ -6,9 +6,10 @@ READY := $(VENV)/.ready
 DEMO := runs/demo
 DEMO_FLAGS := --env.actuators 9 --env.walls released --seeds 4 --total-timesteps 400000
 RESUME := --resume
+PAGES := build/docs
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test testall interop lint format bench clean
+.PHONY: help setup demo test testall interop lint format bench docs dist clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -48,5 +49,18 @@ format: $(READY) ## Put the code into shape
 bench: $(READY) ## Measure speed against rivals in the same run
 	$(BIN)/python -m benchmarks
 
-clean: ## Remove the virtual environment and the demo's runs
-	rm -rf $(VENV) $(DEMO)
+# What the pages show and link to is copied at its paths in the repository, so that links are the same in both.
+docs: $(READY) ## Build the documentation into site/
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,docs]'
+	rm -rf $(PAGES) site
+	mkdir -p $(PAGES)
+	git ls-files -z --cached --others --exclude-standard ':(glob)*.md' LICENSE docs examples results \
+		| tar -cf - --null -T - | tar -xf - -C $(PAGES)
+	$(BIN)/zensical build --clean --strict
+
+dist: $(READY) ## Build the wheel and the sdist into dist/
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation --outdir dist
+
+clean: ## Remove the virtual environment, the demo's runs and what was built
+	rm -rf $(VENV) $(DEMO) build dist site
