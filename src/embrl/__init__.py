@@ -14,6 +14,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    __version__: str
+
     from embrl.agents.api import (
         collect_agents,
         fit_agents,
@@ -102,6 +104,10 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":  # stands in pyproject.toml alone
+        from importlib.metadata import version  # slow, and seldom needed
+
+        return version("embrl")
     if name in _HOMES:
         return getattr(importlib.import_module(f"embrl.{_HOMES[name]}"), name)
     raise AttributeError(f"module 'embrl' has no attribute {name!r}")
