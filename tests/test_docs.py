@@ -65,6 +65,12 @@ def test_the_index_links_to_every_page():
             assert str(path) in linked, f"docs/README.md has no link to {path}"
 
 
+def test_the_index_links_to_every_example():
+    index = (ROOT / "docs/README.md").read_text()
+    for script in (ROOT / "examples").rglob("*.py"):
+        assert f"(../{script.relative_to(ROOT)})" in index
+
+
 def test_links_lead_to_files():
     """A folder is a list of files in the repository, and nothing in the site."""
     for page in [*(ROOT / "docs").rglob("*.md"), *(ROOT / "results").rglob("*.md")]:
