@@ -3,11 +3,14 @@
 import dataclasses
 import functools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import gymnasium
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from embrl.config.run import RunConfig, as_json
@@ -23,13 +26,14 @@ from embrl.embedding.objectives import OwnObjective
 from embrl.embedding.pretraining import FitState
 from embrl.envs import AnyEnvironment
 from embrl.storage import checkpoint
-from embrl.storage.run_folder import RunFolder
+from embrl.storage.run_folder import COUNTS, RunFolder
 from embrl.training import transfer
 from embrl.training.action_inputs import ActionInputs
 from embrl.training.backend import make_backend
+from embrl.training.callbacks import Callback, Callbacks, Status, TrainingEvent
 from embrl.training.fit_embedding import EmbeddingReplicas
 from embrl.training.replicas import Replicas, over_replicas
-from embrl.training.restore import open_folder, state_shapes
+from embrl.training.restore import RestoredPolicy, check_seed, open_folder, state_shapes
 from embrl.training.state import TrainState
 from embrl.training.trainer import Trainer
 
@@ -91,6 +95,7 @@ def train(
     custom_objectives: Mapping[str, OwnObjective] | None = None,
     env: "AnyEnvironment | None" = None,
     sweep: bool = False,
+    callback: Callback | Sequence[Callback] | None = None,
 ) -> RunFolder:
     """Run a configuration in a folder.
 
@@ -108,11 +113,20 @@ def train(
         sweep: whether the run is a part of a sweep. Replicas whose numbers stop being finite are
             then given up, instead of the run, and have no metrics from there on; `quality.json` and
             warnings are left out.
+        callback: called with a `TrainingEvent` after each evaluation; or an object with any of
+            `on_start`, `on_evaluation` and `on_end`; or a list of such. None of them can change
+            the metrics. Returning False stops the run: it has no summary and can be resumed.
+
+    Returns:
+        The folder; its run is complete unless a callback stopped it.
 
     Raises:
         EmbrlError: a setting is wrong, `out` holds another run, its checkpoint is damaged, or
             numbers stopped being finite; what was saved before stays as it is.
+        Exception: whatever a callback raised, unchanged; the run is saved before, and can be
+            resumed.
     """
+    callbacks = Callbacks(callback)
     started = time.perf_counter() if started is None else started
     env = config.env.build() if env is None else env
     trainer = Trainer(
@@ -126,7 +140,7 @@ def train(
     folder = open_folder(config, Path(out), resume)
     if folder.complete and folder.config()["total_timesteps"] == config.total_timesteps:
         return folder  # there is nothing to resume
-    run = _Run(trainer, env, folder, on_progress, save_every, started, sweep)
+    run = _Run(trainer, env, folder, on_progress, save_every, started, sweep, callbacks)
     try:
         if not folder.holds_run:  # whatever was refused up to here leaves nothing behind
             folder.write_config({"versions": versions(), **as_json(config)})
@@ -148,13 +162,15 @@ class _Run:
         save_every: float,
         started: float,
         sweep: bool,
+        callbacks: Callbacks,
     ) -> None:
         self.trainer, self.env, self.folder = trainer, env, folder
         self.on_progress, self.save_every, self.started = on_progress, save_every, started
-        self.config, self.sweep = trainer.config, sweep
+        self.config, self.sweep, self.callbacks = trainer.config, sweep, callbacks
         replicas = Replicas(trainer)
         self.keys, self.backend = replicas.keys, make_backend(replicas, env)
         self.record = Record()
+        self.resumed = False
         self.saved_at = time.perf_counter()
         self.source = transfer.transfer_source(trainer) if self.config.transfer.run else None
         self.embeddings = EmbeddingReplicas(replicas)
@@ -166,7 +182,7 @@ class _Run:
         self.new_agent = replicas.over(Trainer.new_agent, once=True)
 
     def complete(self) -> RunFolder:
-        """Continue from wherever the folder's checkpoint stands to the summary."""
+        """Continue from wherever the folder's checkpoint stands to the summary, or to a stop."""
         found = checkpoint.latest(self.folder.checkpoint)
         if found is not None:
             manifest = checkpoint.read_manifest(found)
@@ -174,15 +190,31 @@ class _Run:
                 self.record = Record(**manifest["record"])
             except (KeyError, TypeError) as error:
                 raise EmbrlError(f"{found / checkpoint.MANIFEST} is damaged: no record") from error
+        self.resumed = found is not None
+        try:
+            finished = self._continue(found)
+            if finished:
+                self._summarise()
+        except BaseException as error:
+            self.callbacks.end(self._event("failed"), error)
+            raise
+        self.callbacks.end(self._event("complete" if finished else "stopped"))
+        return self.folder
+
+    def _continue(self, found: Path | None) -> bool:
+        """Train to the last update; return False if a callback stopped it before."""
         if found is None or self.record.stage == "pre-training":
+            if not self._call_back(self.callbacks.start):
+                return False
             state = self._begin(*self._pretrain(found))
+            self.folder.set_target(self.config.total_timesteps)
+            go_on = self._call_back(self.callbacks.evaluation, state)
         else:
             self._check_remaining()
             state = self._read(found, self._state_shapes())
-        self.folder.set_target(self.config.total_timesteps)
-        self._learn(state)
-        self._summarise()
-        return self.folder
+            self.folder.set_target(self.config.total_timesteps)
+            go_on = self._call_back(self.callbacks.start, state)
+        return go_on and self._learn(state)
 
     def _pretrain(self, found: Path | None) -> tuple[JointEmbedding | None, Transition | None]:
         if not self.trainer.schedule.pretrains:
@@ -231,7 +263,8 @@ class _Run:
         self._save(state, now=True)
         return state
 
-    def _learn(self, state: TrainState) -> None:
+    def _learn(self, state: TrainState) -> bool:
+        """Take all updates that remain; return False if a callback stopped it before."""
         updates, config = self.trainer.schedule.num_updates, self.config
         per_evaluation = config.evaluation.every // config.rollout.steps_per_update
         while self.record.done < updates:
@@ -255,6 +288,89 @@ class _Run:
                     messages,
                 )
             )
+            go_on = self._call_back(self.callbacks.evaluation, state)
+            if not go_on and self.record.done < updates:
+                return False
+        return True
+
+    def _call_back(
+        self, call: Callable[[TrainingEvent], bool], state: TrainState | None = None
+    ) -> bool:
+        """Call the callbacks, and save the run if they stop it or raise an exception.
+
+        Args:
+            call: a method of `callbacks`.
+            state: the newest state; None if there is no policy yet.
+
+        Returns:
+            Whether to go on.
+        """
+        if not self.callbacks:
+            return True
+        states = [] if state is None else [state]
+        go_on = False
+        try:
+            go_on = call(self._event("running", states))
+        finally:
+            if states and not go_on:
+                self._save(states[0], now=True)
+            states.clear()  # whoever keeps the event has no policy: its memory is used again
+        return go_on
+
+    def _event(self, status: Status, states: Sequence[TrainState] = ()) -> TrainingEvent:
+        """Return what callbacks get to see.
+
+        Args:
+            status: of the run.
+            states: the newest state while there is one, else empty.
+        """
+
+        def newest() -> TrainState:
+            if not states:
+                raise EmbrlError(
+                    "an event has a policy only in on_start of a resumed run and in on_evaluation, "
+                    "until they return"
+                )
+            return states[0]
+
+        def policy(seed: int) -> RestoredPolicy:
+            agents = newest().agent
+            check_seed(self.folder, self.config, seed)
+            agent = jax.tree.map(lambda leaf: jnp.asarray(leaf[seed]), agents)
+            trainer = self.trainer
+            return RestoredPolicy(
+                agent.embedding,
+                trainer.policy(agent),
+                trainer.observation_space,
+                trainer.action_space,
+            )
+
+        rows = self._last_rows()
+        metrics = {
+            name: np.array([row[name] for row in rows], np.float64)  # None becomes nan
+            for name in (rows[0] if rows else ())
+            if name not in COUNTS
+        }
+        for values in metrics.values():
+            values.flags.writeable = False  # callbacks share them
+        means = {name: self._mean(values) for name, values in metrics.items()}
+        training = bool(rows) or not self.trainer.schedule.pretrains
+        return TrainingEvent(
+            folder=self.folder,
+            config=self.config,
+            env=self.env,
+            stage="training" if training else "pre-training",
+            status=status,
+            resumed=self.resumed,
+            timesteps=int(rows[0]["timesteps"]) if rows else 0,
+            total_timesteps=self.config.total_timesteps,
+            metrics=MappingProxyType(metrics),
+            means=MappingProxyType(
+                {name: np.nan if mean is None else mean for name, mean in means.items()}
+            ),
+            _policy=policy,
+            _save=lambda: self._save(newest(), now=True),
+        )
 
     def _check_remaining(self) -> None:
         """Check that a run that is to continue has not taken as many timesteps already."""
