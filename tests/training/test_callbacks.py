@@ -247,6 +247,19 @@ def test_callbacks_that_never_started_never_end(tiny, tmp_path):
     assert not after.calls
 
 
+def test_the_last_event_and_the_last_progress_are_at_their_total(tiny, tmp_path):
+    # 650 timesteps have room for six updates of 100.
+    recorder, steps = Recorder(), []
+    train(
+        tiny("none", total_timesteps=650),
+        tmp_path / "run",
+        callback=recorder,
+        on_progress=steps.append,
+    )
+    assert (recorder.calls[-1][1].timesteps, recorder.calls[-1][1].total_timesteps) == (600, 600)
+    assert (steps[-1].done, steps[-1].total) == (600, 600)
+
+
 def test_a_complete_run_calls_nobody(tiny, plain, tmp_path):
     folder, recorder = shutil.copytree(plain.path, tmp_path / "run"), Recorder()
     train(tiny(), folder, resume=True, callback=recorder)

@@ -35,7 +35,8 @@ class TrainingEvent:
     """Environment steps that each seed has taken, those of pre-training included; 0 before the
     first evaluation."""
     total_timesteps: int
-    """Environment steps of each seed at the end."""
+    """Environment steps of each seed at the end: whole updates, so that they may be a few less than
+    those of `config`."""
     metrics: Mapping[str, Float[np.ndarray, " seeds"]]
     """Newest value in each seed, by the name of the column in metrics.csv; empty before the first
     evaluation. In a run of a sweep, the seeds of its first point, then of its second, and nan for

@@ -283,7 +283,7 @@ class _Run:
                 Progress(
                     "training",
                     self._timesteps(),
-                    config.total_timesteps,
+                    self._total(),
                     self._last_return(),
                     messages,
                 )
@@ -363,7 +363,7 @@ class _Run:
             status=status,
             resumed=self.resumed,
             timesteps=int(rows[0]["timesteps"]) if rows else 0,
-            total_timesteps=self.config.total_timesteps,
+            total_timesteps=self._total(),
             metrics=MappingProxyType(metrics),
             means=MappingProxyType(
                 {name: np.nan if mean is None else mean for name, mean in means.items()}
@@ -386,6 +386,10 @@ class _Run:
 
     def _timesteps(self) -> int:
         return int(self.trainer.schedule.timesteps(self.record.done))
+
+    def _total(self) -> int:
+        """Return the timesteps at the end: whole updates, within `config.total_timesteps`."""
+        return int(self.trainer.schedule.timesteps(self.trainer.schedule.num_updates))
 
     def _last_return(self) -> float | None:
         return self._mean([row["return_mean"] for row in self._last_rows()])
