@@ -180,6 +180,24 @@ def test_a_pipe_has_no_control_characters_even_if_colours_are_forced():
     )
 
 
+def test_a_stage_on_a_terminal_began_when_the_one_before_ended():
+    console = Console(file=io.StringIO(), force_terminal=True)
+    console.file.isatty = lambda: True  # type: ignore[method-assign]
+    clock = Clock()
+    with ProgressBar(console, "jsae on gridworld") as bar:
+        display = bar.display
+        assert isinstance(display, progress_bar._TerminalBar)
+        display.bar.get_time = clock.perf_counter
+        display.since = clock.now
+        clock.now += 5
+        bar.show(Progress("pre-training", 100, 200, 1.0))
+        clock.now += 1
+        bar.show(Progress("pre-training", 200, 200, 1.0))
+        clock.now += 7
+        bar.show(Progress("training", 100, 200, 1.0))
+        assert [task.finished_time or task.elapsed for task in display.bar.tasks] == [6.0, 7.0]
+
+
 class Cell:
     """Output of a notebook's cell: what `IPython.display` has put there and replaced."""
 

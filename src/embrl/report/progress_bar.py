@@ -212,12 +212,14 @@ class _TerminalBar:
             expand=True,
         )
         self.tasks: dict[str, TaskID] = {}
+        self.since = 0.0
 
     def start(self) -> None:
         # The first step comes once everything is compiled, which takes seconds.
         texts: dict[str, Any] = dict.fromkeys(("percent", "counts", "value", "left"), "")
         self.tasks = {"starting": self.bar.add_task("starting", total=None, **texts)}
         self.bar.start()
+        self.since = self.bar.get_time()
 
     def show(self, step: StepShown) -> None:
         texts: dict[str, Any] = {
@@ -232,6 +234,9 @@ class _TerminalBar:
             self.tasks[step.stage] = self.bar.add_task(
                 escape(step.stage), total=step.total, **texts
             )
+            # The time before its first step is the stage's, too: it was compiled then.
+            self.bar.tasks[-1].start_time = self.since
+        self.since = self.bar.get_time()
         self.bar.update(self.tasks[step.stage], completed=step.done, **texts)
 
     def next_run(self) -> None:
