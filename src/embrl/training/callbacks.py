@@ -111,8 +111,7 @@ class Callbacks:
         Raises:
             SettingError: one is neither a function nor an object with one of the methods.
         """
-        several = [] if given is None else given if isinstance(given, Sequence) else [given]
-        self._all = tuple(several)
+        self._all = tuple(as_callbacks(given))
         self._started: list[Callback] = []
         for callback in self._all:
             # A class has the methods, too, and calling it would make an object at each evaluation.
@@ -166,6 +165,13 @@ class Callbacks:
                     failure.add_note(f"on_end of {callback!r} failed, too: {error!r}")
         if failure is not None and event.status != "failed":
             raise failure
+
+
+def as_callbacks(given: Callback | Sequence[Callback] | None) -> list[Callback]:
+    """Return a list of what may be None, one callback or several."""
+    if given is None:
+        return []
+    return list(given) if isinstance(given, Sequence) else [given]
 
 
 def _has_methods(callback: Any) -> bool:
