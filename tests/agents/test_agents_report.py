@@ -137,8 +137,8 @@ def test_errors(folder, tmp_path, capsys, monkeypatch):
     assert "episodes must be 2 or more, got 1" in error(
         capsys, "walk", *places, 0, 1, *out, "--episodes", 1
     )
-    assert "POP must be" in error(capsys, "walk")
-    assert "POP must be" in error(capsys, "report")
+    assert "POPULATION must be" in error(capsys, "walk")
+    assert "POPULATION must be" in error(capsys, "report")
     assert "even number" in error(capsys, "report", *places, *out, "--walk-episodes", 3)
     assert "different names, got vae twice" in error(capsys, "report", *places, places[1], *out)
     other = population(tmp_path / "other", 2, 1, steps=9, architecture=Architecture(4, (3, 3), 2))

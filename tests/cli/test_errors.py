@@ -40,22 +40,27 @@ def test_no_environment_says_which_there_are(capsys):
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (["--env.actuatorz", "3"], ["--env.actuatorz", "--env.actuators"]),
-        (["--speed", "3"], ["Unrecognized options: --speed"]),
-        (["--seeds", "many"], ["--seeds", "'many'", "INT"]),
-        (["--seeds"], ["--seeds"]),
-        (["--env.walls", "brick"], ["--env.walls", "'brick'", "released", "swept"]),
-        (["--env.goal", "0", "1"], ["--env.goal"]),
+        (["--env.actuatorz", "3"], ["'--env.actuatorz': did you mean --env.actuators"]),
+        (["--sedes", "3"], ["unknown flag '--sedes'", "--seeds"]),
+        (["--seeds", "many"], ["--seeds must be a whole number, got many"]),
+        (["--seeds", "1", "2"], ["--seeds must be a whole number, got 1 2"]),
+        (["--seeds"], ["--seeds must be a whole number, got nothing"]),
+        (["--policy.bounded", "3"], ["--policy.bounded", "got 3"]),
+        (["--env.walls", "brick"], ["--env.walls must be one of released, swept, got brick"]),
+        (["--env.goal", "0", "1"], ["--env.goal must be 4 values, each a number, got 0 1"]),
         (["--method", "jsea"], ["unknown method 'jsea': did you mean jsae?"]),
         (["--algorithm", "vgp"], ["unknown algorithm 'vgp': did you mean vpg?"]),
         (["--settings", "bets"], ["unknown settings 'bets': did you mean best?"]),
-        (["--settings", "best"], ["settings best", "jsae", "ppo", "vpg"]),
-        (["--method", "none", "--embedding.state-dim", "3"], ["--embedding.state-dim"]),
+        (
+            ["--method", "none", "--embedding.state-dim", "3"],
+            ["embedding.state_dim", "method none"],
+        ),
         (["--env.actuators", "0"], ["env.actuators", "0", "2", "12"]),
         (["--env.actuators", "40"], ["env.actuators", "40", "2", "12"]),
         (["--env.start", "0.1", "0.38"], ["env.start", "(0.1, 0.38)", "obstacle"]),
-        (["--total-timesteps", "10"], ["total_timesteps must be at least 31500", "got 10"]),
-        (["extra"], ["extra"]),
+        (["--total-timesteps", "10"], ["total_timesteps must be at least", "got 10"]),
+        (["extra"], ["--out", "extra"]),
+        (["--env.reels.0", "3"], ["unknown flag '--env.reels.0'"]),
     ],
 )
 def test_a_wrong_flag_is_named_with_what_it_takes(capsys, tmp_path, flags, said):
@@ -63,6 +68,16 @@ def test_a_wrong_flag_is_named_with_what_it_takes(capsys, tmp_path, flags, said)
     for part in said:
         assert part in message
     assert not (tmp_path / "run").exists()
+
+
+def test_a_word_that_no_flag_takes_is_named(capsys):
+    assert "unexpected argument 'extra'" in train(capsys, "extra", "--seeds", "1")
+
+
+def test_items_of_lists_of_lists_have_flags_of_their_own(capsys):
+    message = error_of(capsys, "train", "slot_machine", "--env.reels.0", "many")
+    assert "--env.reels.0 must be any number of values" in message
+    assert "many" in message
 
 
 def test_an_out_folder_with_something_else_is_refused(capsys, tmp_path):

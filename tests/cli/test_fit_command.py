@@ -73,7 +73,7 @@ def test_wrong_flags_are_named(capsys, log, tmp_path, flags, said):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "SOURCE is missing"),
+        ([], "SOURCE must be an environment"),
         (["gridwrold"], "did you mean gridworld"),
         (["nowhere.npz"], "nowhere.npz does not exist"),
         (["gridworld", "--policy", "nowhere"], "nowhere is not a run folder"),

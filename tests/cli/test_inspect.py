@@ -179,7 +179,7 @@ def test_bad_input_is_one_line(capsys, tmp_path):
 
 
 def test_there_is_help(capsys):
-    assert "usage: embrl inspect RUN" in said(capsys, "--help")
+    assert "usage: embrl inspect" in said(capsys, "--help")
 
 
 def test_every_measure_is_explained():

@@ -16,7 +16,7 @@ TINY = [
 
 def test_a_sweep_ends_in_a_table_a_picture_and_flags_to_train_with(capsys, tmp_path):
     out = tmp_path / "sweep"
-    over = ["--over", "vpg.actor-lr", "1e-3", "1e-2", "--over", "policy.hidden", "8"]
+    over = ["--over", "ppo.actor-lr", "1e-3", "1e-2", "--over", "policy.hidden", "8"]
     assert main(["sweep", *TINY, *over, "--by", "final", "--out", str(out)]) == 0
     said = capsys.readouterr().out
     found = json.loads((out / "sweep.json").read_text())
@@ -28,7 +28,7 @@ def test_a_sweep_ends_in_a_table_a_picture_and_flags_to_train_with(capsys, tmp_p
     program, command, environment, *rest = found["best"]["command"]
     assert (program, command) == ("embrl", "train")
     config, _ = configured(environment, rest, "train")
-    assert setting(config, "vpg.actor_lr") == found["best"]["settings"]["vpg.actor_lr"]
+    assert setting(config, "ppo.actor_lr") == found["best"]["settings"]["ppo.actor_lr"]
     assert config.policy.hidden == (8,)
     assert (config.seed, config.seeds, config.total_timesteps) == (0, 4, 300)
     assert (out / "grid.png").read_bytes().startswith(b"\x89PNG")
@@ -45,12 +45,12 @@ def test_a_sweep_ends_in_a_table_a_picture_and_flags_to_train_with(capsys, tmp_p
         ([], "nothing to sweep"),
         (["--over"], "--over must be followed by a setting"),
         (["--over", "policy.std"], "--over policy.std must have at least one value"),
-        (["--over", "vpg.actr-lr", "1"], "did you mean vpg.actor_lr"),
+        (["--over", "ppo.actr-lr", "1"], "did you mean ppo.actor_lr"),
         (["--over", "policy.hidden", "8,8", "8,a"], "--over policy.hidden 8,a"),
-        (["--over=vpg.gamma", "low"], "--over vpg.gamma low"),
-        (["--over", "vpg.gamma", "high"], "--over vpg.gamma high"),
-        (["--over", "vpg.gamma", ".9", "--over", "vpg.gamma", ".8"], "given twice"),
-        (["--over", "vpg.gamma", ".9", "--seed", "0"], "seed must not be 0"),
+        (["--over=ppo.gamma", "low"], "--over ppo.gamma low"),
+        (["--over", "ppo.gamma", "high"], "--over ppo.gamma high"),
+        (["--over", "ppo.gamma", ".9", "--over", "ppo.gamma", ".8"], "given twice"),
+        (["--over", "ppo.gamma", ".9", "--seed", "0"], "seed must not be 0"),
         (["--over", "algorithm", "ppo"], "algorithm cannot be swept"),
         (["--grid", "papr"], "unknown grid 'papr': did you mean paper?"),
     ],

@@ -8,51 +8,43 @@ from typing import Annotated
 import tyro
 from rich.console import Console
 
-from embrl.cli.parsing import finish_help, parse
+from embrl.cli.parsing import parse
 from embrl.core.errors import EmbrlError
 from embrl.storage import files
-
-USAGE = """\
-usage: embrl compare RUN|PANEL [RUN|PANEL ...] [--baseline NAME] [--level R] [--out DIR]
-
-Print a table of final returns, areas under the learning curves and environment steps to a return of
-R, with 95 % bootstrap intervals over seeds, and the differences from a baseline.
-
-  RUN               folder of embrl train
-  PANEL             folder of embrl reproduce; all of its curves are compared
-  --baseline NAME   curve that the others are compared with: a label, the name of a run's folder, or
-                    a part of one label (default: the first of two curves, else none)
-  --level R         return to reach (default: 0.5 in the gridworld, else half way from the random to
-                    the best known return)
-  --out DIR         also write DIR/table.md, DIR/table.csv, DIR/curves.png and DIR/seeds.png
-
-docs/comparing.md explains each number."""
 
 
 @dataclasses.dataclass(frozen=True)
 class _Compare:
-    runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
-    """Folders of runs and panels."""
+    """Compare runs or panels in a table and two figures.
+
+    The table has final returns, areas under the learning curves and environment steps to a return,
+    with 95 % bootstrap intervals over seeds, and the differences from a baseline.
+    docs/comparing.md explains each number.
+    """
+
+    run: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    """Folders of embrl train, and of embrl reproduce, all of whose curves are compared."""
     baseline: str | None = None
-    """Curve that the others are compared with."""
+    """Curve that the others are compared with: a label, the name of a run's folder, or a part of
+    one label. Default: the first of two curves, else none."""
     level: float | None = None
-    """Return to reach."""
+    """Return to reach. Default: 0.5 in the gridworld, else half way from the random to the best
+    known return."""
     out: Path | None = None
-    """Folder to write the tables and figures to."""
+    """Folder to write table.md, table.csv, curves.png and seeds.png to."""
 
 
 def compare(arguments: Sequence[str]) -> None:
     """Print tables that compare runs, and write them and figures if asked to."""
-    finish_help(arguments, USAGE)
     given = parse(_Compare, arguments, "embrl compare")
     from embrl.report import comparison, table
     from embrl.report.curve_figure import plot_curves
     from embrl.report.curves import read_curves
     from embrl.report.seed_dots import plot_seeds
 
-    if not given.runs:
+    if not given.run:
         raise EmbrlError("RUN must be one folder or more, got none; try embrl compare RUN RUN")
-    read = read_curves(given.runs)
+    read = read_curves(given.run)
     baseline = comparison.find_baseline(read, given.baseline)
     found = comparison.compare(read, given.level, baseline)
     Console().print(table.to_rich(found))

@@ -7,39 +7,32 @@ from typing import Annotated
 
 import tyro
 
-from embrl.cli.parsing import finish_help, parse
-
-USAGE = """\
-usage: embrl export RUN [--seed K] [--out FOLDER] [--stochastic] [--no-onnx]
-
-Write a trained policy for use without embrl: policy.onnx, a graph from raw observations to
-actions, and policy.py, which needs NumPy alone, with policy.json and weights.npz.
-
-  RUN             run folder; its newest checkpoint is exported
-  --seed K        index of the seed (default: 0)
-  --out FOLDER    folder to write (default: RUN/policy-K); replaces an earlier export
-  --stochastic    the ONNX file takes noise, too, and draws actions (default: the action of the
-                  most likely internal action)
-  --no-onnx       leave out the ONNX file, which needs the package onnx"""
+from embrl.cli.parsing import Switch, parse
 
 
 @dataclasses.dataclass(frozen=True)
 class _Export:
+    """Export a run's policy to ONNX and to plain NumPy.
+
+    Neither needs embrl: policy.onnx is a graph from raw observations to actions, and policy.py,
+    with policy.json and weights.npz, needs NumPy alone.
+    """
+
     run: Annotated[Path, tyro.conf.Positional]
-    """Run folder."""
+    """Run folder; its newest checkpoint is exported."""
     seed: int = 0
     """Index of the seed."""
     out: Path | None = None
-    """Folder to write."""
-    stochastic: tyro.conf.FlagCreatePairsOff[bool] = False
-    """Whether the ONNX file takes noise."""
+    """Folder to write, in place of an earlier export. Default: policy-SEED in the run folder."""
+    stochastic: Switch = False
+    """The ONNX file takes noise, too, and draws actions. Otherwise it returns the action of the
+    most likely internal action."""
     onnx: bool = True
-    """Whether to write an ONNX file."""
+    """Whether to write an ONNX file, which needs the package onnx."""
 
 
 def export(arguments: Sequence[str]) -> None:
     """Export a policy, and print what was written and what the policy takes and returns."""
-    finish_help(arguments, USAGE)
     given = parse(_Export, arguments, "embrl export")
     from embrl.core.runtime import prepare_jax
     from embrl.deploy.export import export_with_notes

@@ -1,90 +1,83 @@
 """The command `embrl fit SOURCE`."""
 
 import dataclasses
+import inspect
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any
 
 import gymnasium
 import numpy as np
+import tyro
 from rich.console import Console
 
 from embrl import envs
-from embrl.cli.flags import Field, field, objectives, parse_env, sections
-from embrl.cli.parsing import parse, require_first, value_of
+from embrl.cli.flags import (
+    choice_flags,
+    env_of_flags,
+    environment_names,
+    parse_settings,
+    setting_flags,
+)
+from embrl.cli.parsing import Flag, asks_for_help, given, parse, value_of
 from embrl.cli.progress import ProgressBar
-from embrl.config.defaults import Settings
+from embrl.config.defaults import METHOD, SETTINGS
 from embrl.config.run import RunConfig
 from embrl.core.errors import EmbrlError, SettingError
-from embrl.core.registry import load_installed_plugins
 from embrl.core.runtime import prepare_jax
 from embrl.core.types import Transition
 from embrl.data.sources import Given, from_transition
-from embrl.embedding.methods import METHODS
 from embrl.embedding.saved import check_free
-from embrl.envs import ENVIRONMENTS
 from embrl.fitting.embedding import Embedding
 from embrl.fitting.fit import embedding_of_run, learn
 from embrl.fitting.sources import DataSource, is_recorded, open_source
-
-USAGE = """\
-usage: embrl fit ENV [--policy RUN] [--pretrain.timesteps N] [--out FOLDER] ...
-       embrl fit DATA [--actions N] [--states N] [--spaces ENV] [--out FOLDER] ...
-       embrl fit --from-run RUN [--seed K] --out FOLDER
-
-Learn an embedding of states and actions, without a policy, and write it into a folder.
-
-  ENV     {names},
-          or a Gymnasium id, as CartPole-v1; actions are random, or those of a run's policy
-  DATA    file of transitions, .npz or .parquet; folder of a Minari data set, or minari:ID for one
-          on this machine
-  RUN     run folder
-
-embrl fit ENV --help and embrl fit DATA --help list all flags."""
 
 FROM_RUN = "--from-run"
 
 SECTIONS = ("embedding", "echo", "pretrain", "decoder")
 """Sections of a run's configuration that an embedding depends on."""
 
-
-@dataclasses.dataclass(frozen=True)
-class _Collecting:
-    num_envs: int
-    """Parallel environments."""
-    sticky_action_prob: float
-    """Probability that a random action repeats the previous one."""
+COLLECTING = ("rollout.num_envs", "rollout.sticky_action_prob")
+"""Other settings that it depends on where steps are taken in an environment."""
 
 
 @dataclasses.dataclass(frozen=True)
-class _FromRun:
-    from_run: Path
-    """Run folder."""
-    out: Path
+class _Fit:
+    """Train an embedding alone, on an environment or recorded transitions.
+
+    Writes a folder with the embedding, which embrl inspect reads.
+    """
+
+    source: Annotated[str | None, tyro.conf.Positional] = None
+    """Where transitions are from: a file, .npz or .parquet; the folder of a Minari data set, or
+    minari:ID for one on this machine; or an environment: {names}. `embrl fit SOURCE --help` lists
+    its settings."""
+    from_run: Path | None = None
+    """Run folder whose embedding is taken as it is, instead of SOURCE."""
+    out: Path | None = None
     """Folder to write."""
     seed: int = 0
-    """Index of the seed."""
+    """Index of the seed in --from-run."""
 
 
 def fit(arguments: Sequence[str]) -> None:
     """Parse the flags, fit, save, and print the quality of the embedding."""
     prepare_jax()
-    if not arguments or not {"-h", "--help"}.isdisjoint(arguments):
-        load_installed_plugins()  # to be named
     console = Console(highlight=False)
-    if any(argument.partition("=")[0] == FROM_RUN for argument in arguments):
-        run = parse(_FromRun, arguments, "embrl fit")
-        check_free(run.out)
-        _keep(embedding_of_run(run.from_run, run.seed), run.out, console)
+    if not arguments or arguments[0].startswith("-") or FROM_RUN in given(arguments):
+        own = parse(_Fit, arguments, "embrl fit", names=environment_names())
+        if own.from_run is None:
+            raise SettingError(
+                "SOURCE",
+                "an environment, a .npz or .parquet file, or a Minari data set",
+                "nothing",
+                "embrl fit SOURCE",
+            )
+        if own.out is None:
+            raise SettingError("--out", "the folder to write", "nothing")
+        check_free(own.out)
+        _keep(embedding_of_run(own.from_run, own.seed), own.out, console)
         return
-    require_first(
-        arguments,
-        (
-            "SOURCE is missing: embrl fit SOURCE, an environment, a .npz or .parquet file, or a "
-            "Minari data set"
-        ),
-        USAGE.format(names=", ".join(ENVIRONMENTS)),
-    )
     where, config, out = _configured(arguments[0], arguments[1:])
     check_free(out)
     with ProgressBar(console, f"{config.method} on {where.name}") as bar:
@@ -96,24 +89,55 @@ def _configured(source: str, arguments: Sequence[str]) -> tuple[DataSource, RunC
     recorded = is_recorded(source)
     where = _data(source, arguments) if recorded else _environment(source, arguments)
     # The flags' defaults depend on these names, and on the spaces, so they are read first.
-    method, settings = (
-        value_of("--method", arguments, "jsae"),
-        value_of("--settings", arguments, "tuned"),
-    )
+    method = value_of("--method", arguments, METHOD)
+    settings = value_of("--settings", arguments, SETTINGS)
     default = where.config(method, settings)  # type: ignore[arg-type]
-    extra = _of_data() if recorded else _of_environments(default)
-    kind = _flags(where, default, settings, extra)
-    given: Any = parse(kind, arguments, f"embrl fit {source}")
-    parts = {name: getattr(given, name) for name in ("seed", *SECTIONS) if hasattr(given, name)}
-    config = dataclasses.replace(default, **parts, objectives=dict(given.objectives))
-    if not recorded:
-        rollout = dataclasses.replace(config.rollout, **dataclasses.asdict(given.rollout))
-        config = dataclasses.replace(config, rollout=rollout)
-    return where, config, given.out
+    name = Path(where.name).stem.replace("/", "-").replace(":", "-")
+    flags = [
+        *choice_flags(default, settings),
+        Flag("out", Path, "Folder to write.", Path("embeddings") / f"{name}-{default.method}"),
+        *(OF_DATA if recorded else OF_ENVIRONMENTS),
+        *([] if recorded else setting_flags(default, "env")),
+        *setting_flags(default, *SECTIONS),
+    ]
+    if recorded:
+        text = "Transitions to use, the first ones. Default: all."
+        count = None if asks_for_help(arguments) else default.pretrain.timesteps  # not read
+        flags = [
+            dataclasses.replace(flag, kind=int | None, text=text, default=count)
+            if flag.name == "pretrain.timesteps"
+            else flag
+            for flag in flags
+        ]
+    else:
+        flags += [flag for flag in setting_flags(default, "rollout") if flag.name in COLLECTING]
+    about = inspect.getdoc(_Fit) or ""
+    config, values = parse_settings(default, flags, arguments, f"embrl fit {source}", about)
+    return where, config, values["out"]
+
+
+OF_DATA = (
+    Flag(
+        "states",
+        int | None,
+        "Number of discrete states. Default: as many as are in the data.",
+        None,
+    ),
+    Flag(
+        "actions",
+        int | None,
+        "Number of discrete actions. Default: as many as are in the data.",
+        None,
+    ),
+    Flag("spaces", str | None, "Environment whose spaces the data are of.", None),
+)
+OF_ENVIRONMENTS = (
+    Flag("policy", str | None, "Run folder whose policy acts. Default: random actions.", None),
+)
 
 
 def _data(source: str, arguments: Sequence[str]) -> DataSource:
-    if "--help" in arguments:
+    if asks_for_help(arguments):
         nothing = np.zeros(2, np.int32)  # no need to read it
         columns: Any = [nothing] * 6
         return open_source(from_transition(Transition(*columns), name=Path(source).name))
@@ -139,62 +163,11 @@ def _discrete(flag: str, text: str) -> gymnasium.spaces.Discrete | None:
 
 
 def _environment(source: str, arguments: Sequence[str]) -> DataSource:
-    settings = parse_env(envs.kind(source), arguments, f"embrl fit {source}")
+    settings = env_of_flags(source, arguments, f"embrl fit {source}")
     policy = value_of("--policy", arguments, "")
     names = [setting.name for setting in dataclasses.fields(settings)]
     options = {name: getattr(settings, name) for name in names}
     return open_source(source, policy=policy or None, options=options)
-
-
-def _of_data() -> list[Field]:
-    return [
-        field(
-            "states",
-            int | None,
-            None,
-            "Number of discrete states. Default: as many as are in the data.",
-        ),
-        field(
-            "actions",
-            int | None,
-            None,
-            "Number of discrete actions. Default: as many as are in the data.",
-        ),
-        field("spaces", str | None, None, "Environment whose spaces the data are of."),
-    ]
-
-
-def _of_environments(default: RunConfig) -> list[Field]:
-    rollout = _Collecting(default.rollout.num_envs, default.rollout.sticky_action_prob)
-    return [
-        field("policy", str | None, None, "Run folder whose policy acts. Default: random actions."),
-        ("env", type(default.env), default.env),
-        ("rollout", _Collecting, rollout),
-    ]
-
-
-def _flags(where: DataSource, default: RunConfig, settings: str, extra: list[Field]) -> type:
-    name = Path(where.name).stem.replace("/", "-").replace(":", "-")
-    return dataclasses.make_dataclass(
-        "Fit",
-        [
-            field(
-                "method",
-                Literal[tuple(METHODS)],
-                default.method,
-                "Method: what is embedded, and the objectives that embeddings are trained on.",
-            ),
-            field(
-                "settings", Literal[get_args(Settings)], settings, "Source of the other defaults."
-            ),
-            field("seed", int, default.seed, "Random seed, 0 to 4294967295."),
-            field("out", Path, Path("embeddings") / f"{name}-{default.method}", "Folder to write."),
-            objectives(default),
-            *extra,
-            *sections(default, *SECTIONS),
-        ],
-        frozen=True,
-    )
 
 
 def _keep(found: Embedding, out: Path, console: Console) -> None:

@@ -8,32 +8,26 @@ from typing import Annotated
 import tyro
 from rich.console import Console
 
-from embrl.cli.parsing import finish_help, parse
+from embrl.cli.parsing import parse
 from embrl.core.errors import EmbrlError
-
-USAGE = """\
-usage: embrl inspect RUN [--seed K]
-       embrl inspect FOLDER
-
-Print measures of a run's embedding after pre-training and during training, and warnings about what
-is wrong with it. For an embedding that embrl fit wrote, also draw it.
-
-  RUN         run folder, complete or in progress
-  FOLDER      folder of an embedding
-  --seed K    index of a seed (default: all)"""
 
 
 @dataclasses.dataclass(frozen=True)
 class _Inspect:
+    """Report the quality of a run's embedding, or of a saved one.
+
+    Shows measures of the embedding after pre-training and during training, and warnings about what
+    is wrong with it. An embedding that embrl fit wrote is drawn, too.
+    """
+
     run: Annotated[Path, tyro.conf.Positional]
-    """Folder of a run or an embedding."""
+    """Folder of a run, complete or in progress, or of an embedding."""
     seed: int | None = None
-    """Index of a seed. By default all seeds are shown."""
+    """Index of a seed. Default: all."""
 
 
 def inspect(arguments: Sequence[str]) -> None:
     """Print tables of measures and what they say about the embedding."""
-    finish_help(arguments, USAGE)
     given = parse(_Inspect, arguments, "embrl inspect")
     from embrl.embedding.saved import is_embedding
     from embrl.report import inspection

@@ -3,7 +3,7 @@
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from embrl.core.errors import EmbrlError
 from embrl.core.registry import Registry, load_plugin
@@ -29,28 +29,36 @@ COMMANDS = Registry(
 )
 """Name to a function of the arguments after it. A new command is one file and one line here."""
 
-USAGE = """\
-embrl: embeddings for reinforcement learning
+# tyro could do this, but it and what the commands import take a hundred times as long as this list.
+ABOUT = {
+    "train ENV": "Train an embedding and a policy in it.",
+    "fit SOURCE": "Train an embedding alone, on an environment or recorded transitions.",
+    "plot RUN": "Draw a run's learning curve and its embedding.",
+    "compare RUN ...": "Compare runs or panels in a table and two figures.",
+    "inspect RUN": "Report the quality of a run's embedding, or of a saved one.",
+    "play RUN": "Play whole episodes with a run's policy, and film them.",
+    "export RUN": "Export a run's policy to ONNX and to plain NumPy.",
+    "predict POLICY FILE": "Write a policy's actions for a file of observations.",
+    "reproduce FIGURE": "Reproduce a figure of the paper.",
+    "sweep ENV": "Train every point of a grid of settings, and report the best.",
+    "agents COMMAND": "Collect populations of whole agents, and embed them.",
+}
+"""Arguments of each command, and the first line of its help text."""
 
-  embrl train ENV ...         train an embedding and a policy in it; ENV: gridworld, recommender,
-                              slot_machine, continuous_gridworld, cart_pole, acrobot,
-                              mountain_car, or a Gymnasium id
-  embrl fit SOURCE ...        train an embedding alone, on an environment, a file of transitions or
-                              a Minari data set
-  embrl plot RUN              draw a run's learning curve and its embedding
-  embrl compare RUN RUN ...   compare runs or panels in a table and two figures
-  embrl inspect RUN           report the quality of a run's embedding, or of a saved one
-  embrl play RUN              play whole episodes with a run's policy, and film them
-  embrl export RUN            export a run's policy to ONNX and to plain NumPy
-  embrl predict POLICY OBS    write a policy's actions for a file of observations
-  embrl reproduce FIG         reproduce a figure of the paper: fig2, fig3a to fig3g
-  embrl sweep ENV ...         train all points of a grid of settings, and report the best
-  embrl agents COMMAND ...    populations of whole agents, and embeddings of them
 
-  embrl --plugin FILE.py COMMAND ...    load environments, objectives, methods, decoders and
-                                        algorithms from a file or a module (docs/extending.md)
+def overview(program: str, about: str, commands: Mapping[str, str]) -> str:
+    """Return a help text that lists commands.
 
-embrl COMMAND --help describes each command."""
+    Args:
+        program: what precedes a command.
+        about: description.
+        commands: lines of help by command with arguments.
+    """
+    width = max(map(len, commands))
+    lines = "\n".join(f"  {program} {name:<{width}}  {text}" for name, text in commands.items())
+    usage, more = f"usage: {program} COMMAND ...", f"{program} COMMAND --help describes each."
+    return "\n\n".join((about, usage, lines, more))
+
 
 INTERRUPTED = {
     "train": "; --resume continues from the last checkpoint",
@@ -59,6 +67,8 @@ INTERRUPTED = {
     "reproduce": "; the same command continues from the last checkpoint",
 }
 """Hint after an interruption, for commands that save their progress."""
+
+HELP = ("-h", "--help", "--help-all")
 
 FLAG = "--plugin"
 """The one flag that precedes the command."""
@@ -95,8 +105,9 @@ def _command(arguments: list[str]) -> str:
 
 def _run(arguments: list[str]) -> None:
     named, (command, *rest) = _without_plugins(arguments)
-    if command in ("-h", "--help"):
-        print(USAGE)
+    if command in HELP:
+        print(overview("embrl", "embrl: embeddings for reinforcement learning", ABOUT))
+        print(f"embrl {FLAG} FILE.py COMMAND ... first loads a plugin (docs/extending.md).")
         return
     if command == "--version":
         from importlib.metadata import version

@@ -7,40 +7,29 @@ from typing import Annotated
 
 import tyro
 
-from embrl.cli.parsing import finish_help, parse
-
-USAGE = """\
-usage: embrl play RUN [--seed K] [--episodes N] [--greedy] [--max-steps N]
-                      [--gif FILE [--fps F] [--width W]]
-
-Play episodes with a trained policy, the same ones each time, and print the return and length of
-each.
-
-  RUN             run folder; its newest checkpoint is used
-  --seed K        index of the seed whose policy is used (default: 0)
-  --episodes N    number of episodes (default: 10)
-  --greedy        take the most likely internal action instead of sampling one
-  --max-steps N   maximum number of steps of an episode (default: play to its end)
-  --gif FILE      film the episodes in real time, up to 300 frames: cart_pole, and environments of
-                  Gymnasium with render mode rgb_array
-  --fps F         maximum frames per second of the film (default: 15)
-  --width W       maximum width of the film in pixels (default: 240)"""
+from embrl.cli.parsing import Switch, parse
 
 
 @dataclasses.dataclass(frozen=True)
 class _Play:
+    """Play whole episodes with a run's policy, and film them.
+
+    The episodes are the same ones each time; the return and length of each are printed.
+    """
+
     run: Annotated[Path, tyro.conf.Positional]
-    """Run folder."""
+    """Run folder; its newest checkpoint is used."""
     seed: int = 0
     """Index of the seed whose policy is used."""
     episodes: int = 10
     """Number of episodes, 1 or more."""
-    greedy: tyro.conf.FlagCreatePairsOff[bool] = False
+    greedy: Switch = False
     """Take the most likely internal action instead of sampling one."""
     max_steps: int | None = None
-    """Maximum number of steps of an episode. By default episodes are played to their end."""
+    """Maximum number of steps of an episode. Default: they are played to their end."""
     gif: Path | None = None
-    """GIF file to write a film to."""
+    """GIF file to film the episodes in, in real time and up to 300 frames: cart_pole, and
+    environments of Gymnasium with render mode rgb_array."""
     fps: float = 15.0
     """Maximum frames per second of the film, above 0 and at most 50."""
     width: int = 240
@@ -49,7 +38,6 @@ class _Play:
 
 def play(arguments: Sequence[str]) -> None:
     """Print each episode, the means over all, and the path of the film."""
-    finish_help(arguments, USAGE)
     given = parse(_Play, arguments, "embrl play")
     from embrl.core.runtime import prepare_jax
     from embrl.report import recording

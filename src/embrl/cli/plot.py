@@ -7,21 +7,18 @@ from typing import Annotated
 
 import tyro
 
-from embrl.cli.parsing import finish_help, parse
-
-USAGE = """\
-usage: embrl plot RUN [--seed K]
-
-Draw the run's learning curve and, if it has a state embedding, the four panels of the paper's
-Figure 2, in RUN/figures. X and E are drawn as they are if they have two dimensions, and by their
-two principal components otherwise.
-
-  RUN         run folder
-  --seed K    index of the seed whose embedding is drawn (default: 0)"""
+from embrl.cli.parsing import parse
 
 
 @dataclasses.dataclass(frozen=True)
 class _Plot:
+    """Draw a run's learning curve and its embedding.
+
+    The figures are written to the folder figures in the run folder. A run with a state embedding
+    has the four panels of the paper's Figure 2, too: X and E as they are if they have two
+    dimensions, and by their two principal components otherwise.
+    """
+
     run: Annotated[Path, tyro.conf.Positional]
     """Run folder."""
     seed: int = 0
@@ -30,7 +27,6 @@ class _Plot:
 
 def plot(arguments: Sequence[str]) -> None:
     """Draw the figures of a run and print their paths."""
-    finish_help(arguments, USAGE)
     given = parse(_Plot, arguments, "embrl plot")
     from embrl.report.run_figures import draw_run
 

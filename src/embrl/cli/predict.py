@@ -7,39 +7,31 @@ from typing import Annotated
 
 import tyro
 
-from embrl.cli.parsing import finish_help, parse
-
-USAGE = """\
-usage: embrl predict POLICY OBSERVATIONS [--out FILE] [--seed K] [--draw S]
-
-Write the actions of a policy for many observations, which need not fit into memory.
-
-  POLICY          folder of embrl export, or run folder
-  OBSERVATIONS    .npy, .npz, .csv, .jsonl or .parquet, an observation per row; or - for standard
-                  input, one observation per line in JSON, each answered at once
-  --out FILE      file of the same kinds (default: one action per line in JSON, on standard output)
-  --seed K        index of a run's seed (default: 0)
-  --draw S        random seed to draw actions with (default: the action of the most likely
-                  internal action)"""
+from embrl.cli.parsing import parse
 
 
 @dataclasses.dataclass(frozen=True)
 class _Predict:
+    """Write a policy's actions for a file of observations.
+
+    There may be more observations than fit into memory.
+    """
+
     policy: Annotated[Path, tyro.conf.Positional]
-    """Exported policy or run folder."""
+    """Folder of embrl export, or run folder."""
     observations: Annotated[str, tyro.conf.Positional]
-    """File of observations."""
+    """File of type .npy, .npz, .csv, .jsonl or .parquet, an observation per row; or - for standard
+    input, one observation per line in JSON, each answered at once."""
     out: Path | None = None
-    """File to write the actions to."""
+    """File of the same types to write. Default: one action per line in JSON, on standard output."""
     seed: int = 0
     """Index of a run's seed."""
     draw: int | None = None
-    """Random seed to draw actions with."""
+    """Random seed to draw actions with. Default: the action of the most likely internal action."""
 
 
 def predict(arguments: Sequence[str]) -> None:
     """Write actions; to a file, and then print how many."""
-    finish_help(arguments, USAGE)
     from embrl.deploy import predict as predicting
 
     # To tyro a lone dash is no argument.

@@ -1,6 +1,7 @@
 """Command `embrl sweep`."""
 
 import dataclasses
+import inspect
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,40 +9,18 @@ from typing import Annotated, Any
 import tyro
 from rich.console import Console
 
-from embrl.cli.flags import configured, field
+from embrl.cli.flags import configured, environment_names
 from embrl.cli.main import STARTED
-from embrl.cli.parsing import finish_help, parse
+from embrl.cli.parsing import Flag, Switch, parse, parse_flags
 from embrl.cli.progress import ProgressBar
 from embrl.config.run import RunConfig
 from embrl.config.settings_by_name import settings, validate_name
-from embrl.core.errors import EmbrlError
-from embrl.core.registry import load_installed_plugins
+from embrl.core.errors import EmbrlError, SettingError
 from embrl.core.runtime import prepare_jax
-from embrl.envs import ENVIRONMENTS
 from embrl.storage import files
 from embrl.sweep import runs as sweeps
 from embrl.sweep import table as sweep_table
 from embrl.sweep.runs import GRIDS
-
-USAGE = """\
-usage: embrl sweep ENV --over NAME VALUE [VALUE ...] [--over ...] [--grid {grids}]
-                   [--by auc|final] [--replicas N] [--out DIR] [all flags of embrl train]
-       embrl sweep --resume --out DIR
-
-Train every point of a grid of settings, with points in parallel where possible, and write table.md,
-table.csv, grid.png and sweep.json, which has the best point as flags of embrl train.
-
-  --over NAME VALUE ...   name of a setting's flag, and the values to try; values that are lists are
-                          written with commas: --over policy.hidden 64,64 128,128
-  --grid NAME             named grid; --over adds settings to it, or replaces their values
-  --by auc|final          score of a point: mean return over training (default), or final return
-  --replicas N            maximum number of replicas (seeds of all points) trained at once
-                          (default: {replicas})
-  --seed N                random seed (default: 1); not 0, which embrl train reports with: a point
-                          must be chosen on seeds that the report does not use
-  --resume                continue an interrupted sweep
-
-embrl sweep ENV --help lists all flags of an environment."""
 
 OVER = "--over"
 
@@ -52,16 +31,20 @@ OWN = (OVER, "--grid", "--by", "--replicas", "--seed", "--seeds", "--out", "--re
 def sweep(arguments: Sequence[str]) -> None:
     """Parse the arguments, train every point and print which is best."""
     prepare_jax()
-    if not arguments or not {"-h", "--help"}.isdisjoint(arguments):
-        load_installed_plugins()  # so that the help names their environments
     if not arguments or arguments[0].startswith("-"):
-        finish_help(arguments, USAGE.format(grids="|".join(GRIDS), replicas=sweeps.REPLICAS))
         plan, out, resume = _resumed(arguments)
         rest = files.read_json(out / sweeps.FILE).get("train", [])
     else:
         environment, *rest = arguments
         over, flags = _without_over(rest)
-        config, given = configured(environment, flags, "sweep", seed=1, extra=_own_flags())
+        config, given = configured(
+            environment,
+            flags,
+            "sweep",
+            seed=1,  # not 0, which reports use: they must not see the seeds that chose a point
+            extra=_own_flags(),
+            about=inspect.getdoc(_ResumeSweep) or "",
+        )
         grid = GRIDS[given.grid](config) if given.grid else {}
         grid = {**grid, **_values(config, over)}
         plan = sweeps.Sweep(config, grid, given.by, given.replicas)
@@ -80,40 +63,62 @@ def sweep(arguments: Sequence[str]) -> None:
     _report(result, out, console)
 
 
-def _own_flags() -> list[Any]:
+def _own_flags() -> list[Flag]:
     return [
-        field(
+        Flag(
             "over",
             tuple[str, ...],
+            "A setting and the values to try, as in policy.hidden 64,64 128,128. May be given "
+            "several times.",
             (),
-            "Name of a setting's flag, and the values to try. May be given several times.",
         ),
-        field("grid", str, "", f"Named grid: {', '.join(GRIDS)}."),
-        field("by", sweeps.By, "auc", "Score of a point: mean return over training, or the last."),
-        field(
+        Flag(
+            "grid",
+            str | None,
+            f"Named grid, to which --over adds: {', '.join(GRIDS)}.",
+            None,
+        ),
+        Flag(
+            "by",
+            sweeps.By,
+            "Score of a point: mean return over training, or final return.",
+            "auc",
+            common=False,
+        ),
+        Flag(
             "replicas",
             int,
+            "Maximum number of replicas (seeds of all points) trained at once, 1 or more.",
             sweeps.REPLICAS,
-            "Maximum number of replicas trained at once, 1 or more.",
+            common=False,
         ),
     ]
 
 
 @dataclasses.dataclass(frozen=True)
 class _ResumeSweep:
-    out: Path
-    """Folder of the sweep to continue."""
-    resume: bool = False
-    """Continue an interrupted sweep."""
+    """Train every point of a grid of settings, and report the best.
+
+    Points train side by side where possible. Writes table.md, table.csv, grid.png and sweep.json,
+    which has the best point as flags of embrl train.
+    """
+
+    env: Annotated[str | None, tyro.conf.Positional] = None
+    """Environment, whose settings `embrl sweep ENV --help` lists: {names}."""
+    resume: Switch = False
+    """Continue the interrupted sweep in the folder --out, instead of ENV."""
+    out: Path | None = None
+    """Folder of the sweep."""
 
 
 def _resumed(arguments: Sequence[str]) -> tuple[sweeps.Sweep, Path, bool]:
-    if "--resume" not in arguments:
-        raise EmbrlError(
-            f"ENV must be one of {', '.join(ENVIRONMENTS)}, got nothing; for example embrl sweep "
-            "gridworld --grid paper"
+    given = parse(_ResumeSweep, arguments, "embrl sweep", names=environment_names())
+    if not given.resume:
+        raise SettingError(
+            "ENV", f"one of {environment_names()}", "nothing", "embrl sweep gridworld --grid paper"
         )
-    given = parse(_ResumeSweep, arguments, "embrl sweep")
+    if given.out is None:
+        raise SettingError("--out", "the folder of the sweep to continue", "nothing")
     return sweeps.planned(given.out), given.out, True
 
 
@@ -171,14 +176,10 @@ def _dotted(config: RunConfig, name: str) -> str:
 
 def _value(name: str, kind: Any, text: str) -> Any:
     words = text.split(",") if _is_list(kind) and text != "None" else [text]
-    one = dataclasses.make_dataclass(
-        "Value", [("value", Annotated[kind, tyro.conf.arg(name="over")])], frozen=True
-    )
     try:
-        value: Any = parse(one, [OVER, *words], "embrl sweep")
+        return parse_flags([Flag("over", kind)], [OVER, *words], "embrl sweep")["over"]
     except EmbrlError as error:
         raise EmbrlError(f"{OVER} {name} {text}: {error}") from error
-    return value.value
 
 
 def _is_list(kind: Any) -> bool:

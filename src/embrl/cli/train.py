@@ -3,43 +3,26 @@
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
+import tyro
 from rich.console import Console
 
-from embrl.cli.flags import configured
+from embrl.cli.flags import configured, environment_names
 from embrl.cli.main import STARTED
-from embrl.cli.parsing import finish_help, parse
+from embrl.cli.parsing import Switch, given, parse
 from embrl.cli.progress import ProgressBar
 from embrl.config.run import RunConfig, load_config
-from embrl.core.errors import EmbrlError
-from embrl.core.registry import load_installed_plugins
+from embrl.core.errors import EmbrlError, SettingError
 from embrl.core.runtime import prepare_jax
-from embrl.envs import ENVIRONMENTS
 from embrl.storage.run_folder import RunFolder
 from embrl.training.loop import train as run_training
-
-USAGE = """\
-usage: embrl train ENV [--method M] [--algorithm A] [--seeds N] [--total-timesteps N] [--out RUN]
-       embrl train --resume --out RUN [--total-timesteps N]
-
-Learn an embedding of states and actions from random experience, train a policy inside it and write
-a run folder. ENV: {names},
-or a Gymnasium id, as CartPole-v1 or Ant-v5.
-
-embrl train ENV --help lists all flags of an environment."""
 
 
 def train(arguments: Sequence[str]) -> None:
     """Parse the flags, train, and print the result."""
     prepare_jax()
-    if not arguments or not {"-h", "--help"}.isdisjoint(arguments):
-        load_installed_plugins()  # to be named
-    if not arguments or arguments[0].startswith("-"):
-        finish_help(arguments, USAGE.format(names=", ".join(ENVIRONMENTS)))
-        config, out, resume = _resumed(arguments)
-    else:
-        config, given = configured(arguments[0], arguments[1:], "train")
-        out, resume = given.out, given.resume
+    config, out, resume = _configured(arguments)
     console = Console()
     with ProgressBar(console, config) as bar:
         folder = run_training(config, out, resume=resume, on_progress=bar.show, started=STARTED)
@@ -47,28 +30,45 @@ def train(arguments: Sequence[str]) -> None:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Resume:
-    out: Path
-    """Run folder to continue in."""
-    resume: bool = False
-    """Continue from its last checkpoint."""
+class _Train:
+    """Train an embedding and a policy in it.
+
+    An embedding of states and actions is learned from random experience, and a policy is trained
+    inside it; both are written to a run folder.
+    """
+
+    env: Annotated[str | None, tyro.conf.Positional] = None
+    """Environment, whose settings `embrl train ENV --help` lists: {names}."""
+    config: Path | None = None
+    """Run folder, or a file like its config.json, that has the settings, instead of ENV."""
+    resume: Switch = False
+    """Continue the run in the folder --out, instead of ENV."""
+    out: Path | None = None
+    """Run folder."""
     total_timesteps: int | None = None
-    """Environment steps of each seed to continue to. Default: as it was begun."""
+    """Environment steps of each seed to train for, or to continue to."""
 
 
-def _resumed(arguments: Sequence[str]) -> tuple[RunConfig, Path, bool]:
-    if "--resume" not in arguments:
-        raise EmbrlError(
-            f"ENV is missing: embrl train ENV, where ENV is one of {', '.join(ENVIRONMENTS)}, or a "
-            "Gymnasium id"
-        )
-    given = parse(_Resume, arguments, "embrl train")
-    config = load_config(RunFolder.existing(given.out))
+def _configured(arguments: Sequence[str]) -> tuple[RunConfig, Path, bool]:
+    """Return the configuration of a run, its folder, and whether it is resumed."""
+    named = bool(arguments) and not arguments[0].startswith("-")
+    if named or "--config" in given(arguments):
+        # Flags that say how a run is shown or logged, which are no part of its configuration, go
+        # into `extra`.
+        environment, rest = (arguments[0], arguments[1:]) if named else (None, arguments)
+        config, own = configured(environment, rest, "train", about=_Train.__doc__ or "")
+        return config, own.out, own.resume
+    own = parse(_Train, arguments, "embrl train", names=environment_names())
+    if not own.resume:
+        raise SettingError("ENV", f"one of {environment_names()}", "nothing")
+    if own.out is None:
+        raise SettingError("--out", "the run folder to continue", "nothing")
+    config = load_config(RunFolder.existing(own.out))
     if config.vary:
-        raise EmbrlError(f"{given.out} is a part of a sweep; continue with embrl sweep --resume")
-    if given.total_timesteps is not None:
-        config = dataclasses.replace(config, total_timesteps=given.total_timesteps)
-    return config, given.out, True
+        raise EmbrlError(f"{own.out} is a part of a sweep; continue with embrl sweep --resume")
+    if own.total_timesteps is not None:
+        config = dataclasses.replace(config, total_timesteps=own.total_timesteps)
+    return config, own.out, True
 
 
 def _report(folder: RunFolder, console: Console) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import tyro
 from rich.console import Console
 
-from embrl.cli.parsing import finish_help, parse, require_first
+from embrl.cli.parsing import Switch, parse
 from embrl.cli.progress import ProgressBar
 from embrl.core.runtime import prepare_jax
 from embrl.papers.panel import GROUPS, SEEDS, Group, PanelLine, ReproductionOptions, chosen
@@ -16,57 +16,40 @@ from embrl.papers.panels import FIGURES, make_panel
 from embrl.papers.reproduce import reproduce as run
 from embrl.training.loop import Progress, ProgressCallback
 
-USAGE = """\
-usage: embrl reproduce FIG [--seeds N] [--quick] [--out DIR] [--groups G ...] [--lines L ...]
-                           [--data LOG] [--full-sac] [--envpool]
-
-Run every line of a figure of Pritz et al. (2021) and write DIR/summary.json, DIR/curves.csv,
-DIR/README.md and the figure; the runs are in DIR/runs. The same command resumes after an
-interruption, and does not run lines again that DIR/summary.json has with the same settings.
-
-  FIG          {figures}
-  --seeds N    number of independent runs of each line (default: {seeds})
-  --quick      small version that tests the code in under 3 minutes
-  --out DIR    output folder (default: reproductions/FIG, or reproductions/FIG-quick)
-  --groups G   groups of lines to run: published, tuned, ours (default: all); the report keeps
-               other lines that DIR already has
-  --lines L    names of lines to run, such as 'VPG' '512 ours' (default: all)
-  --data LOG   purchase log, for fig3g
-  --full-sac   one update of SAC per environment step, as in the paper, instead of 0.25 (fig3f)
-               and 0.1 (fig3g)
-  --envpool    simulate robots in envpool's threads: same dynamics, faster (fig3d, fig3f)"""
-
 
 @dataclasses.dataclass(frozen=True)
 class _Reproduce:
+    """Reproduce a figure of the paper.
+
+    Runs every line of a figure of Pritz et al. (2021), in runs/ of the output folder, and writes
+    summary.json, curves.csv, README.md and the figure. The same command resumes after an
+    interruption, and does not run lines again that summary.json has with the same settings.
+    """
+
     figure: Annotated[str, tyro.conf.Positional]
-    """Name of the figure."""
+    """Name of the figure: {names}."""
     seeds: int = SEEDS
     """Number of independent runs of each line, 1 or more."""
-    quick: bool = False
-    """Run a small version that tests the code."""
+    quick: Switch = False
+    """Run a small version that tests the code in under 3 minutes."""
     out: Path | None = None
-    """Output folder."""
+    """Output folder. Default: reproductions/FIGURE, or reproductions/FIGURE-quick."""
     groups: tuple[Group, ...] = GROUPS
-    """Groups of lines to run."""
+    """Groups of lines to run; the report keeps other lines that the output folder has."""
     lines: tuple[str, ...] = ()
-    """Names of lines to run. By default all."""
+    """Names of lines to run, such as 'VPG' '512 ours'. Default: all."""
     data: Path | None = None
-    """Purchase log for the recommender, a CSV or Parquet file."""
-    full_sac: bool = False
-    """Update SAC once per environment step."""
-    envpool: bool = False
-    """Simulate robots in envpool's threads."""
+    """Purchase log for the recommender (fig3g), a CSV or Parquet file."""
+    full_sac: Switch = False
+    """Update SAC once per environment step, as in the paper, instead of 0.25 times (fig3f) and 0.1
+    times (fig3g)."""
+    envpool: Switch = False
+    """Simulate robots in envpool's threads: same dynamics, faster (fig3d, fig3f)."""
 
 
 def reproduce(arguments: Sequence[str]) -> None:
     """Run the lines that are missing, write the report and print which claims hold."""
-    finish_help(arguments, USAGE.format(figures=", ".join(FIGURES), seeds=SEEDS))
-    require_first(
-        arguments,
-        f"FIG must be one of {', '.join(FIGURES)}, got nothing; try embrl reproduce fig3a",
-    )
-    given = parse(_Reproduce, arguments, "embrl reproduce")
+    given = parse(_Reproduce, arguments, "embrl reproduce", names=", ".join(FIGURES))
     prepare_jax()
     options = ReproductionOptions(
         seeds=given.seeds,

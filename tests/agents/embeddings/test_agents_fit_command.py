@@ -37,12 +37,12 @@ def test_fit_then_generate(agents, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["fit"], "POP must be"),
+        (["fit"], "POPULATION must be"),
         (["fit", "nowhere", "--out", "x"], "is not a population"),
         (["fit", "POP", "--out", "x", "--k", "0"], "k must be 1 or more, got 0"),
         (["fit", "POP", "--out", "x", "--k", "1000"], "k must be at most"),
         (["fit", "POP", "--out", "x", "--kind", "vea"], "did you mean vae"),
-        (["generate"], "EMB must be"),
+        (["generate"], "EMBEDDING must be"),
         (["generate", "nowhere", "--out", "x"], "not a finished embedding"),
     ],
 )

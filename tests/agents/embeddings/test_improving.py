@@ -141,4 +141,4 @@ def test_a_folder_that_is_taken_is_left_alone(improve, agents, capsys):
     assert code == 2
     assert "already holds a population" in error
     assert main(["agents", "improve"]) == 2
-    assert "POP must be" in capsys.readouterr().err
+    assert "POPULATION must be" in capsys.readouterr().err

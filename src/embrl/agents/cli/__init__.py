@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from embrl.core.errors import EmbrlError
+from embrl.cli.main import HELP, overview
+from embrl.core.errors import SettingError
 from embrl.core.registry import Registry
 
 COMMANDS = Registry(
@@ -19,28 +20,25 @@ COMMANDS = Registry(
 )
 """Function of the remaining arguments, by name of the command. To add one, add a line here."""
 
-USAGE = """\
-usage: embrl agents COMMAND ...
-
-Populations of small policy networks (agents), and embeddings of them.
-
-  embrl agents collect [ENV] ...         train many agents of every skill, and evaluate them
-  embrl agents import FILE [FILE ...]    add policies that were trained elsewhere to a population
-  embrl agents fit POP ...               learn an embedding of a population's agents
-  embrl agents generate EMB ...          draw new agents from an embedding
-  embrl agents improve POP EMB ...       improve agents by latent search, and evaluate them
-  embrl agents walk POP EMB A B ...      walk from one agent to another, in figures and animations
-  embrl agents report POP EMB ...        write all evidence to a folder: tables, figures, animations
-
-embrl agents COMMAND --help lists the flags of a command."""
+ABOUT = {
+    "collect [ENV]": "Train many small policies at once, and take agents of each along the way.",
+    "import FILE ...": "Add policies that were trained elsewhere to a population.",
+    "fit POPULATION": "Learn an embedding of the agents of a population.",
+    "generate EMBEDDING": "Draw new agents from an embedding.",
+    "improve POPULATION EMBEDDING": "Improve agents by latent search, and evaluate them.",
+    "walk POPULATION EMBEDDING A B": "Walk from one agent to another, in figures and animations.",
+    "report POPULATION EMBEDDING ...": "Measure embeddings, and write all evidence to a folder.",
+}
+"""Arguments of each command, and the first line of its help text."""
 
 
 def agents(arguments: Sequence[str]) -> None:
     """Run a command of `embrl agents`."""
-    if arguments and arguments[0] in ("-h", "--help"):
-        print(USAGE)
+    if arguments and arguments[0] in HELP:
+        about = "Collect populations of whole agents, and embed them."
+        print(overview("embrl agents", about, ABOUT))
         return
     if not arguments or arguments[0].startswith("-"):
-        raise EmbrlError(f"COMMAND must be one of {', '.join(COMMANDS)}; embrl agents COMMAND ...")
+        raise SettingError("COMMAND", f"one of {', '.join(COMMANDS)}", "nothing")
     command, *rest = arguments
     COMMANDS[command](rest)

@@ -1,10 +1,11 @@
 """Command `embrl agents fit POP`."""
 
 import dataclasses
+import inspect
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import tyro
 from rich.console import Console
@@ -17,37 +18,60 @@ from embrl.agents.embeddings.fit import fit as run
 from embrl.agents.embeddings.fit import planned
 from embrl.agents.novelty import NOVELTY_FILE, evaluate_novelty
 from embrl.agents.population import Population
-from embrl.cli.flags import field
-from embrl.cli.parsing import parse, require_first, value_of
+from embrl.cli.parsing import Switch, flags_of, parse_flags, value_of
 from embrl.cli.progress import ProgressBar
 from embrl.core.runtime import prepare_jax
 from embrl.training.loop import Progress
 
-USAGE = """\
-usage: embrl agents fit POP [--kind {kinds}] [--k K] [--group best|all|G] --out EMB
-                        [--steps N] [--beta B] [--seed S] [--novelty] [--resume] ...
+COMMON = ("k", "group", "hidden", "steps", "beta", "seed")
+"""Settings that `--help` shows."""
 
-Learn an embedding of the agents of a population folder: an encoder to k numbers, and a decoder
-back to weights. Held-out lineages are measured too. Writes a folder with the embedding,
-summary.json and, with --novelty, novelty.json (new agents beside noise and averages).
 
-embrl agents fit POP --help lists all flags. docs/agents/embeddings.md describes the kinds."""
+@dataclasses.dataclass(frozen=True)
+class _AgentFit:
+    """Learn an embedding of the agents of a population.
+
+    It is an encoder to k numbers, and a decoder back to weights; held-out lineages are measured,
+    too. Writes a folder with the embedding and summary.json. docs/agents/embeddings.md describes
+    the kinds.
+    """
+
+    population: Annotated[Path, tyro.conf.Positional]
+    """Population folder."""
+    out: Path
+    """Folder to write."""
+    kind: str = "fingerprint"
+    """Kind of embedding, a name in `KINDS`."""
+    episodes: int = 100
+    """Evaluation episodes."""
+    most: int = MAX_AGENTS
+    """Maximum number of measured agents of a set."""
+    novelty: Switch = False
+    """Also set new agents beside training agents with noise and averages of pairs, in
+    novelty.json."""
+    resume: Switch = False
+    """Continue from the last checkpoint in the folder."""
 
 
 def fit(arguments: Sequence[str]) -> None:
     """Parse the arguments, fit and measure an embedding and print a table."""
-    require_first(
-        arguments,
-        "POP must be a population folder, got none; embrl agents fit POP --out EMB",
-        USAGE.format(kinds="|".join(KINDS)),
-    )
     prepare_jax()
-    given: Any = parse(_flags(*_defaults(arguments)), arguments[1:], "embrl agents fit POP")
-    population = Population(arguments[0])
-    names = [part.name for part in dataclasses.fields(AgentFitConfig)]
-    config = AgentFitConfig(**{name: getattr(given, name) for name in names})
+    kind, defaults = _defaults(arguments)
+    own = flags_of(_AgentFit, common=("population", "out", "kind", "novelty", "resume"))
+    own = [
+        dataclasses.replace(flag, default=kind, text=f"Kind of embedding: {', '.join(KINDS)}.")
+        if flag.name == "kind"
+        else flag
+        for flag in own
+    ]
+    settings = flags_of(defaults, common=COMMON)
+    about = inspect.getdoc(_AgentFit) or ""
+    values = parse_flags([*own, *settings], arguments, "embrl agents fit", about)
+    given = _AgentFit(**{flag.name: values[flag.name] for flag in own})
+    config = AgentFitConfig(**{flag.name: values[flag.name] for flag in settings})
+    population = Population(given.population)
     console, started = Console(), time.perf_counter()
-    title = f"{given.kind} of {given.group} agents"
+    title = f"{given.kind} of {config.group} agents"
     with ProgressBar(console, title) as bar:
         embedding = run(
             given.kind,
@@ -100,48 +124,4 @@ def _defaults(arguments: Sequence[str]) -> tuple[str, AgentFitConfig]:
     """Return the settings of the fit that is resumed; else the defaults."""
     out = value_of("--out", arguments, "")
     found = planned(out) if out and "--resume" in arguments else None
-    return found or ("fingerprint", AgentFitConfig())
-
-
-def _flags(kind: str, defaults: AgentFitConfig) -> type:
-    says = {
-        "k": "Dimensions of the embedding.",
-        "group": "Agents to embed: all, best, or a group's number from 0 or its name.",
-        "hidden": "Widths of the encoder's hidden layers; the decoder's are the same, in reverse.",
-        "steps": "Gradient steps.",
-        "batch": "Agents per gradient step.",
-        "learning_rate": "Learning rate of Adam; falls to zero along half a cosine.",
-        "beta": "Weight of the KL divergence to a standard normal; default: the kind's own.",
-        "held_out": "Fraction of lineages held out from training.",
-        "agents": "Maximum number of training agents, drawn at random.",
-        "states": "States per step in which an agent and its reconstruction are compared.",
-        "keep": "Visited states kept for each agent.",
-        "working": "Agents whose reconstructions act between two chunks of steps.",
-        "chunk": "Gradient steps per compiled call.",
-        "seed": "Random seed.",
-    }
-    types = {part.name: part.type for part in dataclasses.fields(AgentFitConfig)}
-    own = [field(name, types[name], getattr(defaults, name), text) for name, text in says.items()]
-    return dataclasses.make_dataclass(
-        "Fit",
-        [
-            ("out", Path),
-            field("kind", str, kind, f"Kind of embedding: {', '.join(KINDS)}."),
-            *own,
-            field("episodes", int, 100, "Evaluation episodes."),
-            field("most", int, MAX_AGENTS, "Maximum number of measured agents of a set."),
-            field(
-                "novelty",
-                tyro.conf.FlagCreatePairsOff[bool],
-                False,
-                "Also set new agents beside training agents with noise and averages of pairs.",
-            ),
-            field(
-                "resume",
-                tyro.conf.FlagCreatePairsOff[bool],
-                False,
-                "Continue from the last checkpoint in the folder.",
-            ),
-        ],
-        frozen=True,
-    )
+    return found or (_AgentFit.kind, AgentFitConfig())

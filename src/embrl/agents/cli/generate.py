@@ -16,27 +16,26 @@ from embrl.agents.generate import EACH, EPISODES, RECORD, improve_agents
 from embrl.agents.groups import score_scale
 from embrl.agents.latent_search import RADIUS
 from embrl.agents.population import Population
-from embrl.cli.parsing import finish_help, parse, require_first
+from embrl.cli.parsing import parse
 from embrl.cli.progress import ProgressBar
 from embrl.core.runtime import prepare_jax
-
-GENERATE_USAGE = """\
-usage: embrl agents generate EMB [--n N] [--spread S] [--episodes E] [--seed S] --out POP
-
-Sample new agents from an embedding fitted by embrl agents fit, evaluate them and write them as a
-population folder (lineage -1).
-
-  --spread S    factor of the distance from the prior's mean: 1 as learned, 2 twice as far"""
 
 
 @dataclasses.dataclass(frozen=True)
 class _Generate:
+    """Draw new agents from an embedding.
+
+    They are evaluated and written as a population folder, as lineage -1.
+    """
+
+    embedding: Annotated[Path, tyro.conf.Positional]
+    """Folder written by embrl agents fit."""
     out: Path
     """Population folder to write."""
     n: int = 1_000
     """Number of new agents."""
     spread: float = 1.0
-    """Factor of the distance from the prior's mean."""
+    """Factor of the distance from the prior's mean: 1 as learned, 2 twice as far."""
     episodes: int = EPISODES
     """Evaluation episodes of each agent."""
     seed: int = 0
@@ -45,14 +44,9 @@ class _Generate:
 
 def generate(arguments: Sequence[str]) -> None:
     """Parse the arguments, generate agents and print a summary."""
-    require_first(
-        arguments,
-        "EMB must be an embedding's folder, got none; embrl agents generate EMB --out POP",
-        GENERATE_USAGE,
-    )
+    given = parse(_Generate, arguments, "embrl agents generate")
     prepare_jax()
-    given = parse(_Generate, arguments[1:], "embrl agents generate EMB")
-    embedding = load(arguments[0])
+    embedding = load(given.embedding)
     console = Console()
     with ProgressBar(console, f"{embedding.kind} of {embedding.config.group} agents") as bar:
         made = generating.generate(
@@ -73,54 +67,37 @@ def generate(arguments: Sequence[str]) -> None:
     )
 
 
-IMPROVE_USAGE = f"""\
-usage: embrl agents improve POP EMB [A ...] --out POP2 [--each N] [--radius R] [--episodes E] ...
-
-Improve agents: encode those of the population POP with the numbers A, follow the gradient of a
-critic in the latent space, decode, evaluate, and write the results as the population POP2, with
-the lineages, steps and seeds of the original agents. EMB must be an embedding of all groups
-(embrl agents fit --group all), as a critic needs bad agents too.
-
-  POP             population folder
-  EMB             folder written by embrl agents fit for such agents
-  A ...           numbers of agents (default: drawn from each group's held-out agents)
-  --each N        maximum number of each group, where no numbers are given (default: {EACH})
-  --radius R      maximum distance of the search: root mean square over the numbers of z, in
-                  standard deviations of the population (default: {RADIUS:g})
-  --episodes E    evaluation episodes of each agent, before and after (default: {EPISODES})
-  --seed S        random seed (default: 0)"""
-
-
 @dataclasses.dataclass(frozen=True)
 class _Improve:
+    """Improve agents by latent search, and evaluate them.
+
+    Agents of a population are encoded, follow the gradient of a critic in the latent space, and are
+    decoded and written as another population, with the lineages, steps and seeds of the original
+    agents. The embedding must be one of all groups (embrl agents fit --group all), as a critic
+    needs bad agents too.
+    """
+
     population: Annotated[Path, tyro.conf.Positional]
     """Population folder."""
     embedding: Annotated[Path, tyro.conf.Positional]
-    """Folder of the embedding."""
+    """Folder written by embrl agents fit for such agents."""
     agents: Annotated[tuple[int, ...], tyro.conf.Positional]
-    """Numbers of agents."""
+    """Numbers of agents. If there are none, they are drawn from each group's held-out agents."""
     out: Path
     """Population folder to write."""
     each: int = EACH
     """Maximum number of agents of each group, where no numbers are given."""
     radius: float = RADIUS
-    """Maximum distance of the search."""
+    """Maximum distance of the search: root mean square over the numbers of z, in standard
+    deviations of the population."""
     episodes: int = EPISODES
-    """Evaluation episodes of each agent."""
+    """Evaluation episodes of each agent, before and after."""
     seed: int = 0
     """Random seed."""
 
 
 def improve(arguments: Sequence[str]) -> None:
     """Parse the arguments, improve agents and print a table."""
-    finish_help(arguments, IMPROVE_USAGE)
-    require_first(
-        arguments,
-        (
-            "POP must be a population folder, got none; embrl agents improve POP EMB [A ...] "
-            "--out POP2"
-        ),
-    )
     given = parse(_Improve, arguments, "embrl agents improve")
     prepare_jax()
     population, embedding = Population(given.population), load(given.embedding)

@@ -1,6 +1,7 @@
 """Commands `embrl agents collect [ENV]` and `embrl agents import FILE ...`."""
 
 import dataclasses
+import inspect
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,153 +20,96 @@ from embrl.agents.groups import Groups
 from embrl.agents.importing import import_agents
 from embrl.agents.lineages import LineageConfig
 from embrl.agents.population import RECORD, Population
-from embrl.cli.flags import field
-from embrl.cli.parsing import finish_help, parse, value_of
+from embrl.cli.parsing import Flag, Switch, flags_of, parse_flags, section_values, value_of
 from embrl.cli.progress import ProgressBar
-from embrl.core.errors import EmbrlError
-from embrl.core.registry import load_installed_plugins
+from embrl.core.errors import SettingError
 from embrl.core.runtime import prepare_jax
 from embrl.envs import ENVIRONMENTS, EnvConfig
 
-COLLECT_USAGE = """\
-usage: embrl agents collect [ENV] [--lineages N] [--checkpoints E [E ...]] [--hidden W [W ...]]
-                            [--algorithm vpg|ppo] [--episodes N] [--seed K] [--out POP] ...
-       embrl agents collect --resume --out POP
+LINEAGE = tuple(
+    part.name
+    for part in dataclasses.fields(LineageConfig)
+    if part.name not in ("environment", "env")
+)
+"""Settings of lineages that have a flag."""
 
-Train many small policies at once, take agents of each along the way, from untrained to optimal,
-evaluate every agent on whole episodes and write a population folder.
+COMMON = ("lineages", "episodes", "checkpoints", "hidden", "algorithm", "learning_rate", "seed")
+"""Settings that `--help` shows."""
 
-  ENV                   environment whose observations are vectors (default: cart_pole); one of
-                        {names}
-  --lineages N          training runs (default: {lineages})
-  --checkpoints E ...   updates after which an agent of each is taken (default: {checkpoints})
-  --resume              continue the collection in that folder; the result is the same
 
-embrl agents collect ENV --help lists all flags. docs/agents/collecting.md describes the agents
-and the folder."""
+@dataclasses.dataclass(frozen=True)
+class _Collect:
+    """Train many small policies at once, and take agents of each along the way.
 
-ENVIRONMENT = "cart_pole"
+    The agents are of every skill, from untrained to optimal. Each is evaluated on whole episodes,
+    and all are written to a population folder, which docs/agents/collecting.md describes.
+    """
+
+    env: Annotated[str, tyro.conf.Positional] = "cart_pole"
+    """Environment whose observations are vectors."""
+    out: Path = Path("runs/agents")
+    """Folder to write."""
+    resume: Switch = False
+    """Continue the collection in that folder; the result is the same."""
 
 
 def collect(arguments: Sequence[str]) -> None:
     """Parse the arguments, collect a population and print a summary."""
-    named = bool(arguments) and not arguments[0].startswith("-")
-    if not named and not {"-h", "--help"}.isdisjoint(arguments):
-        finish_help(arguments, _usage())
     prepare_jax()
-    config, given = _configured(arguments)
+    config, out, resume = _configured(arguments)
     console = Console()
     started = time.perf_counter()
     with ProgressBar(console, f"agents of {config.runs.environment}") as bar:
-        population = collecting.collect(
-            config, given.out, resume=given.resume, on_progress=bar.show
-        )
+        population = collecting.collect(config, out, resume=resume, on_progress=bar.show)
     _report_collected(population, console, time.perf_counter() - started)
-
-
-def _usage() -> str:
-    load_installed_plugins()  # so that their environments are listed
-    default = _collect_defaults(ENVIRONMENT)
-    return COLLECT_USAGE.format(
-        names=", ".join(ENVIRONMENTS),
-        lineages=default.lineages,
-        checkpoints=" ".join(map(str, default.runs.checkpoints)),
-    )
 
 
 def _collect_defaults(environment: str) -> CollectConfig:
     return CollectConfig(LineageConfig(environment, ENVIRONMENTS[environment]()))
 
 
-def _configured(arguments: Sequence[str]) -> tuple[CollectConfig, Any]:
-    """Return the collection described by the flags, and the flags."""
+def _configured(arguments: Sequence[str]) -> tuple[CollectConfig, Path, bool]:
+    """Return the collection that the flags describe, its folder, and whether it is resumed."""
     named = bool(arguments) and not arguments[0].startswith("-")
-    environment, flags = (arguments[0], arguments[1:]) if named else (ENVIRONMENT, arguments)
+    environment, rest = (arguments[0], arguments[1:]) if named else (_Collect.env, arguments)
     # The flags' defaults depend on these, so they are read first.
-    out = Path(value_of("--out", flags, f"runs/agents/{environment}"))
+    out = Path(value_of("--out", rest, f"runs/agents/{environment}"))
     default = None
-    if "--resume" in flags and (out / FILE).exists():
+    if "--resume" in rest and (out / FILE).exists():
         default = planned(out)
         if named and default.runs.environment != environment:
             default = None
     default = default or _collect_defaults(environment)
-    given: Any = parse(_collect_flags(default, out), flags, f"embrl agents collect {environment}")
-    return _filled(default, given), given
-
-
-def _filled(default: CollectConfig, given: Any) -> CollectConfig:
-    runs = {
-        part.name: getattr(given, part.name)
-        for part in dataclasses.fields(LineageConfig)
-        if part.name != "environment"
-    }
-    return dataclasses.replace(
+    values = parse_flags(
+        _collect_flags(default, out),
+        [environment, *rest],
+        "embrl agents collect",
+        inspect.getdoc(_Collect) or "",
+    )
+    runs = {name: values[name] for name in LINEAGE}
+    env = dataclasses.replace(default.runs.env, **section_values(values, "env"))  # type: ignore[type-var]
+    config = dataclasses.replace(
         default,
-        runs=dataclasses.replace(default.runs, **runs),
-        lineages=given.lineages,
-        episodes=given.episodes,
-        block=given.block,
+        runs=dataclasses.replace(default.runs, env=env, **runs),
+        **{name: values[name] for name in ("lineages", "episodes", "block")},
     )
+    return config, values["out"], values["resume"]
 
 
-def _collect_flags(default: CollectConfig, out: Path) -> type:
-    """Return a dataclass of the flags for these defaults."""
-    runs = default.runs
-    return dataclasses.make_dataclass(
-        "Collect",
-        [
-            field("lineages", int, default.lineages, "Training runs."),
-            field(
-                "checkpoints",
-                tuple[int, ...],
-                runs.checkpoints,
-                "Updates after which an agent of each run is taken; 0 is before any training.",
-            ),
-            field("hidden", tuple[int, ...], runs.hidden, "Widths of the policy's hidden layers."),
-            field("algorithm", Literal["vpg", "ppo"], runs.algorithm, "Learning algorithm."),
-            field(
-                "learning_rate",
-                tuple[float, float],
-                runs.learning_rate,
-                "Lowest and highest learning rate of the actor, drawn log-uniformly for each run.",
-            ),
-            field(
-                "steps_per_update",
-                int,
-                runs.steps_per_update,
-                "Environment steps per update of a policy.",
-            ),
-            field(
-                "num_envs",
-                int,
-                runs.num_envs,
-                "Parallel environments in each run; must divide the environment steps per update.",
-            ),
-            field(
-                "episodes",
-                int,
-                default.episodes,
-                "Evaluation episodes of each agent, with its most likely actions.",
-            ),
-            field(
-                "block",
-                int,
-                default.block,
-                "Lineages trained at once, which bounds the memory, and what an interruption can "
-                "cost.",
-            ),
-            field("seed", int, runs.seed, "Random seed."),
-            field("out", Path, out, "Folder to write."),
-            field(
-                "resume",
-                tyro.conf.FlagCreatePairsOff[bool],
-                False,
-                "Continue the collection in that folder.",
-            ),
-            ("env", type(runs.env), runs.env),
-        ],
-        frozen=True,
-    )
+def _collect_flags(default: CollectConfig, out: Path) -> list[Flag]:
+    """Return the flags for these defaults."""
+    changed = {
+        "env": {"text": f"Environment whose observations are vectors: {', '.join(ENVIRONMENTS)}."},
+        "out": {"default": out},
+        "algorithm": {"kind": Literal["vpg", "ppo"]},
+    }
+    flags = [
+        *flags_of(_Collect),
+        *(flag for flag in flags_of(default, common=COMMON) if flag.name != "runs"),
+        *(flag for flag in flags_of(default.runs, common=COMMON) if flag.name in LINEAGE),
+        *flags_of(default.runs.env, "env", common=()),
+    ]
+    return [dataclasses.replace(flag, **changed.get(flag.name, {})) for flag in flags]
 
 
 def _report_collected(population: Population, console: Console, seconds: float) -> None:
@@ -188,22 +132,28 @@ def _report_collected(population: Population, console: Console, seconds: float) 
     console.print("\n".join(lines), highlight=False, soft_wrap=True)
 
 
-IMPORT_USAGE = """\
-usage: embrl agents import FILE [FILE ...] --out POP [--environment ENV] [--env.* ...]
-                           [--episodes N] [--seed K] [--activation {activations}]
-                           [--layers NAME [NAME ...]]
+@dataclasses.dataclass(frozen=True)
+class _Import:
+    """Add policies that were trained elsewhere to a population.
 
-Add policies that were trained elsewhere to a population, or create one. Each is evaluated and
-becomes a lineage of its own. Nothing in a file is executed.
+    The population is created if there is none. Each policy is evaluated and becomes a lineage of
+    its own. Nothing in a file is executed.
+    """
 
-  FILE               a PyTorch state dict (.safetensors), or a Stable-Baselines3 model (.zip)
-  --out POP          population folder
-  --environment ENV  environment (default: the population's, or cart_pole), and its settings; one
-                     of {names}
-  --episodes N       evaluation episodes of each (default: the population's, or 100)
-  --seed K           random seed of these episodes (default: 0)
-  --activation A     activation between layers (default: as stored, else tanh or, for DQN, relu)
-  --layers NAME ...  names of a state dict's layers in order, unless numbers in them determine it"""
+    file: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    """PyTorch state dicts (.safetensors), or models of Stable-Baselines3 (.zip)."""
+    out: Path
+    """Population folder."""
+    environment: str = "cart_pole"
+    """Environment of the agents. Default: the population's."""
+    episodes: int = 100
+    """Evaluation episodes of each agent. Default: the population's."""
+    seed: int = 0
+    """Random seed of these episodes, 0 to 4294967295."""
+    activation: Literal[tuple(ACTIVATIONS)] | None = None  # type: ignore[valid-type]
+    """Activation between layers. Default: as stored, else tanh or, for DQN, relu."""
+    layers: tuple[str, ...] = ()
+    """Names of a state dict's layers in order. Default: numbers in them determine it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -217,34 +167,39 @@ class _ImportDefaults:
 
 def import_(arguments: Sequence[str]) -> None:
     """Parse the arguments, import agents and print their scores."""
-    if not {"-h", "--help"}.isdisjoint(arguments):
-        load_installed_plugins()  # so that their environments are listed
-    names, activations = ", ".join(ENVIRONMENTS), "|".join(ACTIVATIONS)
-    finish_help(arguments, IMPORT_USAGE.format(names=names, activations=activations))
     prepare_jax()
     default = _import_defaults(arguments)
-    given: Any = parse(_import_flags(default), arguments, "embrl agents import")
-    if not given.files:
-        raise EmbrlError(
-            "FILE must be one or more files, got none; embrl agents import FILE ... --out POP"
-        )
-    env, key = given.env.build(), jax.random.key(_checked(given.seed))
+    own = [
+        dataclasses.replace(flag, default=getattr(default, flag.name, flag.default))
+        for flag in flags_of(_Import)
+    ]
+    values = parse_flags(
+        [*own, *flags_of(default.env, "env", common=())],
+        arguments,
+        "embrl agents import",
+        inspect.getdoc(_Import) or "",
+    )
+    given = _Import(**{flag.name: values[flag.name] for flag in own})
+    config: Any = dataclasses.replace(default.env, **section_values(values, "env"))  # type: ignore[type-var]
+    if not given.file:
+        raise SettingError("FILE", "one or more files", "none")
+    env, key = config.build(), jax.random.key(_checked(given.seed))
     before = Population(given.out).count if (given.out / RECORD).exists() else 0
     population = import_agents(
-        given.files,
+        given.file,
         given.out,
         given.environment,
-        given.env,
+        config,
         lambda architecture, w: survival(env, architecture, w, key, given.episodes),
         activation=given.activation,
         layers=given.layers or None,
     )
-    _report_imported(population, before, given.files)
+    _report_imported(population, before, given.file)
 
 
 def _checked(seed: int) -> int:
     if not 0 <= seed < 2**32:
-        raise EmbrlError(f"seed must be 0 to 4294967295, got {seed}")
+        raise SettingError("seed", "0 to 4294967295", seed)
     return seed
 
 
@@ -254,30 +209,12 @@ def _import_defaults(arguments: Sequence[str]) -> _ImportDefaults:
         there = Population(out)
         default = _ImportDefaults(there.environment, there.env, there.episodes)
     else:
-        default = _ImportDefaults("cart_pole", ENVIRONMENTS["cart_pole"](), 100)
+        name = _Import.environment
+        default = _ImportDefaults(name, ENVIRONMENTS[name](), _Import.episodes)
     environment = value_of("--environment", arguments, default.environment)
     if environment != default.environment:
         return _ImportDefaults(environment, ENVIRONMENTS[environment](), default.episodes)
     return default
-
-
-def _import_flags(default: _ImportDefaults) -> type:
-    """Return a dataclass of the flags for these defaults."""
-    activations = Literal[tuple(ACTIVATIONS)] | None  # type: ignore[valid-type]
-    return dataclasses.make_dataclass(
-        "Import",
-        [
-            ("files", Annotated[tuple[Path, ...], tyro.conf.Positional]),
-            ("out", Path),
-            field("environment", str, default.environment, "Environment of the agents."),
-            field("episodes", int, default.episodes, "Evaluation episodes of each agent."),
-            field("seed", int, 0, "Random seed of these episodes."),
-            field("activation", activations, None, "Activation between layers."),
-            field("layers", tuple[str, ...], (), "Names of a state dict's layers, in order."),
-            ("env", type(default.env), default.env),
-        ],
-        frozen=True,
-    )
 
 
 def _report_imported(population: Population, before: int, files: Sequence[Path]) -> None:
