@@ -51,6 +51,10 @@ def test_a_sweep_ends_in_a_table_a_picture_and_flags_to_train_with(capsys, tmp_p
         (["--over", "ppo.gamma", "high"], "--over ppo.gamma high"),
         (["--over", "ppo.gamma", ".9", "--over", "ppo.gamma", ".8"], "given twice"),
         (["--over", "ppo.gamma", ".9", "--seed", "0"], "seed must not be 0"),
+        (
+            ["--over", "policy.std", ".3", ".6"],
+            "--over policy.std must be left out with method none",
+        ),
         (["--over", "algorithm", "ppo"], "algorithm cannot be swept"),
         (["--grid", "papr"], "unknown grid 'papr': did you mean paper?"),
     ],

@@ -149,8 +149,7 @@ def choice_flags(default: RunConfig, settings: str) -> list[Flag]:
         Flag(
             "settings",
             Literal[get_args(Settings)],
-            "Source of the other defaults: our best, tuned for comparisons, or the paper as "
-            "published.",
+            "Source of other defaults: our best, those of comparisons, or the paper's.",
             settings,
         ),
         Flag(

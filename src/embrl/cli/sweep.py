@@ -2,7 +2,8 @@
 
 import dataclasses
 import inspect
-from collections.abc import Sequence
+import itertools
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +15,8 @@ from embrl.cli.main import STARTED
 from embrl.cli.parsing import Flag, Switch, parse, parse_flags
 from embrl.cli.progress import ProgressBar
 from embrl.config.run import RunConfig
-from embrl.config.settings_by_name import settings, validate_name
+from embrl.config.settings_by_name import replaced, settings, validate_name
+from embrl.config.used_settings import unused
 from embrl.core.errors import EmbrlError, SettingError
 from embrl.core.runtime import prepare_jax
 from embrl.storage import files
@@ -46,7 +48,9 @@ def sweep(arguments: Sequence[str]) -> None:
             about=inspect.getdoc(_ResumeSweep) or "",
         )
         grid = GRIDS[given.grid](config) if given.grid else {}
-        grid = {**grid, **_values(config, over)}
+        mine = _values(config, over)
+        grid = {**grid, **mine}
+        _refuse_unused(config, grid, mine)
         plan = sweeps.Sweep(config, grid, given.by, given.replicas)
         out, resume, rest = given.out, given.resume, [environment, *_without(OWN, rest)]
     console = Console()
@@ -163,6 +167,16 @@ def _values(config: RunConfig, over: Sequence[Sequence[str]]) -> dict[str, tuple
         kind = settings(config)[name]
         grid[name] = tuple(_value(name, kind, text) for text in texts)
     return grid
+
+
+def _refuse_unused(config: RunConfig, grid: Mapping[str, Any], names: Collection[str]) -> None:
+    """Refuse settings that have no effect at any point of a grid."""
+    points = (dict(zip(grid, point, strict=True)) for point in itertools.product(*grid.values()))
+    hidden = [unused(replaced(config, point)) for point in points]
+    for name in names:
+        if all(name in one for one in hidden):
+            constraint = f"left out with {hidden[0][name]}, which ignores it"
+            raise SettingError(f"{OVER} {name}", constraint, " ".join(map(str, grid[name])))
 
 
 def _dotted(config: RunConfig, name: str) -> str:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from embrl.config.run import RunConfig
+from embrl.config.settings_by_name import replaced
+from embrl.config.used_settings import unused
 from embrl.core.statistics import bootstrap_mean
 from embrl.report.drawing import decimals
 from embrl.sweep.runs import SweepResult, plan_json
@@ -23,7 +25,12 @@ WORST, BEST = "worst seed", "best seed"
 
 
 def flags(config: RunConfig, settings: dict[str, Any]) -> list[str]:
-    """Return the flags of `embrl train` for settings given by dotted name."""
+    """Return the flags of `embrl train` for settings given by dotted name.
+
+    Settings that have no effect with the others have none.
+    """
+    hidden = unused(replaced(config, settings))
+    settings = {name: value for name, value in settings.items() if name not in hidden}
     found: list[str] = []
     weights = {
         name.partition(".")[2]: value
