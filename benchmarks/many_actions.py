@@ -114,7 +114,9 @@ class ReachConfig:
 
 def settings(actions: int, timesteps: int) -> RunConfig:
     """Return the tuned settings of JSAE with PPO, one seed."""
-    config = default_config("reach", ReachConfig(actions), "jsae", "ppo")
+    config = default_config(
+        "reach", ReachConfig(actions), "jsae", "ppo", "tuned", total_timesteps=1_000_000
+    )
     return dataclasses.replace(
         config,
         seeds=1,

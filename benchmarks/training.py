@@ -51,7 +51,10 @@ def updates(algorithm: str, seeds: int, *, count: int) -> tuple[Callable[[], obj
     """
     env_config = GridworldConfig()
     config = dataclasses.replace(
-        default_config("gridworld", env_config, "jsae", algorithm), seeds=seeds
+        default_config(
+            "gridworld", env_config, "jsae", algorithm, "tuned", total_timesteps=1_000_000
+        ),
+        seeds=seeds,
     )
     env = env_config.build()
     trainer = Trainer(config, env.observation_space, env.action_space)

@@ -50,7 +50,7 @@ def main(steps: int = 30_000, samples: int = 10_000) -> float:
     """Train for `steps` timesteps; return the mean return of the last training episodes."""
     torch.manual_seed(0)
     embedding = embrl.fit(
-        shop, timesteps=samples, tried_only=True, overrides={"embedding": {"action_dim": 3}}
+        shop, timesteps=samples, tried_only=True, embedding={"action_dim": 3}
     )  # <-
     envs = gymnasium.vector.SyncVectorEnv(
         [shop] * ENVS, autoreset_mode=gymnasium.vector.AutoresetMode.SAME_STEP

@@ -23,9 +23,7 @@ def shop() -> Inventory:
 
 def main(steps: int = 30_000, samples: int = 10_000) -> float:
     """Train for `steps` timesteps; return the mean return."""
-    embedding = embrl.fit(
-        shop, timesteps=samples, tried_only=True, overrides={"embedding": {"action_dim": 3}}
-    )
+    embedding = embrl.fit(shop, timesteps=samples, tried_only=True, embedding={"action_dim": 3})
     env = make_vec_env(lambda: embrl.wrap(shop(), embedding), 8, seed=0)
     print(f"{shop().action_space} -> {env.action_space}")
     model = PPO(

@@ -33,9 +33,7 @@ def shop() -> Inventory:
 def main(steps: int = 30_000, samples: int = 10_000) -> float:
     """Train for `steps` timesteps; return the mean return of the last training episodes."""
     torch.manual_seed(0)
-    embedding = embrl.fit(
-        shop, timesteps=samples, tried_only=True, overrides={"embedding": {"action_dim": 3}}
-    )
+    embedding = embrl.fit(shop, timesteps=samples, tried_only=True, embedding={"action_dim": 3})
     env = TransformedEnv(GymWrapper(embrl.wrap(shop(), embedding)), RewardSum())
     net = nn.Sequential(
         MLP(embedding.m, 2 * embedding.d, num_cells=[64, 64], activation_class=nn.Tanh),

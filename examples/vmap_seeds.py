@@ -24,7 +24,9 @@ SEEDS = 16
 def main(timesteps: int, seeds: int = SEEDS) -> np.ndarray:
     """Return the final return of every seed."""
     env_config = envs.configure("gridworld", actuators=4, bins=20, step_limit=50)
-    config = default_config("gridworld", env_config, method="jsae", algorithm="ppo")
+    config = default_config(
+        "gridworld", env_config, method="jsae", algorithm="ppo", settings="tuned"
+    )
     config = dataclasses.replace(config, total_timesteps=timesteps)
     settings = {
         "pretrain.timesteps": 5_000,

@@ -12,14 +12,15 @@ run() { # folder, name, then the run's flags
   .venv/bin/embrl train "$@" --resume --out "runs/explain/$name"
 }
 one() { run "$@" --settings paper; }
-grid() { one gridworld "$1" gridworld --env.actuators 9 --seeds 10 --total-timesteps 1000000 "${@:2}"; }
-slots() { one slots "$1" slot_machine --seeds 10 --total-timesteps 500000 "${@:2}"; }
+vpg() { one "$@" --algorithm vpg; }
+grid() { vpg gridworld "$1" gridworld --env.actuators 9 --seeds 10 --total-timesteps 1000000 "${@:2}"; }
+slots() { vpg slots "$1" slot_machine --seeds 10 --total-timesteps 500000 "${@:2}"; }
 shop() {
   one shop "$1" recommender --env.data "${LOG:?name a purchase log}" --env.top-items 835 --algorithm ppo \
     --seeds 5 --total-timesteps 1000000 "${@:2}"
 }
 ant() {
-  one ant "$1" Ant-v5 --env.max-episode-steps 1000 --seeds 3 --total-timesteps 1000000 "${@:2}"
+  vpg ant "$1" Ant-v5 --env.max-episode-steps 1000 --seeds 3 --total-timesteps 1000000 "${@:2}"
 }
 cheetah() {
   run cheetah "$1" HalfCheetah-v5 --algorithm ppo --env.vector envpool --seeds 2 --total-timesteps 200000 "${@:2}"

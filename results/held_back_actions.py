@@ -57,7 +57,14 @@ def trained(
 ) -> list[OverallPolicy]:
     """Train JSAE with PPO, tuned settings, without these actions; return each seed's policy."""
     np.save(folder / "excluded.npy", excluded)
-    config = default_config("gridworld", GridworldConfig(given.actuators), "jsae", "ppo")
+    config = default_config(
+        "gridworld",
+        GridworldConfig(given.actuators),
+        "jsae",
+        "ppo",
+        "tuned",
+        total_timesteps=1_000_000,
+    )
     changes = {
         "seeds": given.seeds,
         "total_timesteps": given.total_timesteps,

@@ -9,7 +9,7 @@ for robot in ${@:-HalfCheetah-v5 Ant-v5}; do
     Ant-*) env=(--env.kwargs include_cfrc_ext_in_observation False --env.max-episode-steps 1000) ;;
     *) env=() ;;
   esac
-  .venv/bin/embrl train $robot --method latent --algorithm sac --seeds 3 --total-timesteps 300000 \
+  .venv/bin/embrl train $robot --method latent --algorithm sac --settings tuned --seeds 3 --total-timesteps 300000 \
     --policy.hidden 128 128 --policy.inputs both --embedding.no-action-network --pretrain.timesteps 5000 "${env[@]}" \
     --online.every 1 --online.gradient-steps 20 --online.batch-size 256 --online.fresh-fraction 0 \
     --evaluation.every 20000 --resume --out runs/latent-$robot

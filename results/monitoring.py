@@ -46,7 +46,9 @@ def main() -> None:
     parser.add_argument("--online-every", type=int, default=0)
     given = parser.parse_args()
     prepare_jax()
-    config = default_config("gridworld", WALLS, given.method)
+    config = default_config(
+        "gridworld", WALLS, given.method, "vpg", "tuned", total_timesteps=1_000_000
+    )
     config = dataclasses.replace(
         config,
         total_timesteps=given.total_timesteps,

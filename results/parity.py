@@ -36,7 +36,9 @@ CASES = {
 
 def ours(algorithm: str, name: str, timesteps: int, normalise: str) -> dict[str, Any]:
     """Return the results of embrl, all seeds side by side."""
-    config = default_config(name, envs.configure(name), "none", algorithm)
+    config = default_config(
+        name, envs.configure(name), "none", algorithm, "tuned", total_timesteps=1_000_000
+    )
     update = config.rollout.steps_per_update
     config = replaced(
         config,

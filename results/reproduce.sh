@@ -3,8 +3,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 LOG=${LOG:?name a purchase log}
-train() { .venv/bin/embrl train "$@" --resume; }
-grid() { train gridworld --env.walls released --algorithm vpg --seeds 10 --total-timesteps 1000000 "$@"; }
+train() { .venv/bin/embrl train "$@" --algorithm vpg --settings tuned --resume; }
+grid() { train gridworld --env.walls released --seeds 10 --total-timesteps 1000000 "$@"; }
 shop() { train recommender --env.data "$LOG" --env.top-items 835 --method jsae --seeds 4 --total-timesteps 1000000 "$@"; }
 
 grid --env.actuators 9 --method jsae --out runs/gridworld-512

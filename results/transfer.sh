@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 run() {
-  .venv/bin/embrl train gridworld --env.walls released --method jsae --algorithm ${ALGORITHM:-ppo} --seeds 10 --resume "$@"
+  .venv/bin/embrl train gridworld --env.walls released --method jsae --algorithm ${ALGORITHM:-ppo} --settings tuned --seeds 10 --resume "$@"
 }
 OUT=runs/transfer/${ALGORITHM:-ppo}
 run --env.actuators 9 --total-timesteps 300000 --out $OUT-source

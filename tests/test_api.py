@@ -25,7 +25,8 @@ def run(tmp_path_factory) -> embrl.Run:
         out=out,
         seeds=2,
         total_timesteps=1_000,
-        overrides=SMALL,
+        policy=embrl.PolicyConfig(actions="embedded"),
+        **SMALL,
     )
 
 
@@ -102,13 +103,13 @@ def test_a_mask_that_does_not_fit_is_refused(run, mask, message):
 def test_wrong_names_offer_the_nearest(run, tmp_path):
     with pytest.raises(embrl.EmbrlError, match="did you mean actuators"):
         embrl.make("gridworld", actuator=9)
-    with pytest.raises(embrl.EmbrlError, match="unknown section of settings 'models'"):
-        embrl.train("gridworld", out=tmp_path / "run", overrides={"models": {}})
-    with pytest.raises(embrl.EmbrlError, match="did you mean actor_lr"):
-        embrl.train("gridworld", out=tmp_path / "run", overrides={"vpg": {"actor_rl": 1.0}})
+    with pytest.raises(embrl.EmbrlError, match="option of gridworld 'models'"):
+        embrl.train("gridworld", out=tmp_path / "run", models={})
+    with pytest.raises(embrl.EmbrlError, match="did you mean state_dim"):
+        embrl.train("gridworld", out=tmp_path / "run", embedding={"state_dims": 1})
     with pytest.raises(embrl.EmbrlError, match=r"seed of .* must be in 0 to 1, got 2"):
         run.policy(seed=2)
-    with pytest.raises(embrl.EmbrlError, match="is not a run folder"):
+    with pytest.raises(embrl.EmbrlError, match="must be a folder that embrl wrote"):
         embrl.load(tmp_path)
 
 
@@ -122,7 +123,7 @@ def test_progress_is_reported_from_both_stages(tmp_path):
         out=tmp_path / "run",
         seeds=2,
         total_timesteps=1_000,
-        overrides=SMALL,
+        **SMALL,
         on_progress=seen.append,
     )
     assert [step.stage for step in seen] == ["pre-training"] * 2 + ["training"] * 2

@@ -78,7 +78,7 @@ class Plain:
 @pytest.mark.parametrize("method", ["jsae", "none"])
 def test_an_algorithm_is_one_line_and_brings_its_defaults(method: str, capsys, monkeypatch) -> None:
     monkeypatch.setattr(ALGORITHMS, "_entries", {**ALGORITHMS._entries, "plain": Plain})
-    config = default_config("gridworld", GridworldConfig(), method, "plain")
+    config = default_config("gridworld", GridworldConfig(), method, "plain", "tuned")
     assert config.hyperparameters == Plain()
     flags = ["--method", method, "--algorithm", "plain", "--help"]
     assert main(["train", "gridworld", *flags]) == 0
@@ -223,7 +223,7 @@ def test_python_comes_to_the_same(folder: Path, capsys) -> None:
 def test_a_registered_method_is_a_choice_of_the_command_line(folder: Path, capsys) -> None:
     exec(block("python", "register_method("))
     plugins = [f"--plugin=examples/{name}.py" for name in EXAMPLES]
-    assert main([*plugins, "train", "corridor", "--method", "walks", "--help"]) == 0
+    assert main([*plugins, "train", "corridor", "--method", "walks", "--help-all"]) == 0
     out = capsys.readouterr().out
     assert "none,walks}" in out
     assert "--env.reach" in out

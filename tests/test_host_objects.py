@@ -17,13 +17,13 @@ from embrl.report.film import prepare_mujoco
 
 SMALL = {
     "embedding": {"action_hidden": (8,), "decoder_hidden": (8,), "transition_hidden": (8,)},
-    "ppo": {"num_minibatches": 2, "update_epochs": 2, "critic_epochs": 2},
     "pretrain": {"timesteps": 300, "gradient_steps": 20, "batch_size": 32},
     "decoder": {"gradient_steps": 20},
     "rollout": {"steps_per_update": 100, "num_envs": 5},
     "evaluation": {"every": 100, "episodes": 2, "final_episodes": 2},
 }
-HOW = {"algorithm": "ppo", "seeds": 2, "total_timesteps": 500, "overrides": SMALL}
+PPO = embrl.PPO(num_minibatches=2, update_epochs=2, critic_epochs=2)
+HOW = {"algorithm": PPO, "seeds": 2, "total_timesteps": 500, **SMALL}
 
 
 class Walk(gymnasium.Env):
@@ -73,7 +73,11 @@ FLAT = np.array([0.5, -0.25, 0.0, 1.0, 0.0], np.float32)
 
 def test_a_run_says_that_its_environment_was_an_object(run):
     assert run.config.environment == "object:Walk"
-    assert run.folder.config()["env"] == {"name": "Walk", "continuous_actions": True}
+    assert run.folder.config()["env"] == {
+        "name": "Walk",
+        "continuous_actions": True,
+        "host": True,
+    }
     assert run.config.decoder.kind == "learned"
     assert run.summary["env"] == "object:Walk"
 
@@ -266,10 +270,8 @@ def carts(tmp_path_factory) -> embrl.Run:
         seeds=1,
         total_timesteps=200,
         out=tmp_path_factory.mktemp("carts") / "run",
-        overrides={
-            "rollout": {"steps_per_update": 100, "num_envs": 10},
-            "evaluation": {"every": 100, "episodes": 2, "final_episodes": 2},
-        },
+        rollout={"steps_per_update": 100, "num_envs": 10},
+        evaluation={"every": 100, "episodes": 2, "final_episodes": 2},
     )
 
 

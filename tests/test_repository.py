@@ -30,9 +30,11 @@ ROOMS = [
     {"interop"},
     {"report"},
     {"sweep"},
+    {"trained"},
     {"api", "registration"},
     {"cli"},
     {"agents"},
+    {"loading"},
     {"papers"},
 ]
 """Each may import from those above it, and from itself."""

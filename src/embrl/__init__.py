@@ -14,8 +14,6 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    __version__: str
-
     from embrl.agents.api import (
         collect_agents,
         fit_agents,
@@ -25,13 +23,28 @@ if TYPE_CHECKING:
         report_agents,
         walk_agents,
     )
-    from embrl.api import Episode, Policy, Run, load, make, play, train
+    from embrl.algorithms.base import PolicyConfig
+    from embrl.algorithms.ppo import PPO
+    from embrl.algorithms.sac import SAC
+    from embrl.algorithms.vpg import VPG
+    from embrl.api import make, play, train
+    from embrl.config.method_settings import DCT, JSAE, RA, Autoencoders, LatentPrediction
+    from embrl.config.run import (
+        EvaluationConfig,
+        ExplorationConfig,
+        OnlineConfig,
+        RolloutConfig,
+        TransferConfig,
+    )
     from embrl.core.errors import EmbrlError
+    from embrl.decoding.base import DecoderConfig
     from embrl.deploy.export import export
     from embrl.deploy.exported import load_policy
+    from embrl.embedding.config import EchoConfig, EmbeddingConfig, PretrainConfig
     from embrl.fitting.embedding import Embedding, load_embedding
     from embrl.fitting.fit import fit
     from embrl.interop.wrappers import wrap
+    from embrl.loading import load
     from embrl.registration import (
         register_algorithm,
         register_decoder,
@@ -39,22 +52,45 @@ if TYPE_CHECKING:
         register_method,
         register_objective,
     )
+    from embrl.trained import Policy, Run
+    from embrl.training.callbacks import TrainingEvent
+    from embrl.training.episodes import Episode, Evaluation
     from embrl.training.trainer import Trainer
 
 _HOMES = {
+    "Autoencoders": "config.method_settings",
+    "DCT": "config.method_settings",
+    "DecoderConfig": "decoding.base",
+    "EchoConfig": "embedding.config",
     "Embedding": "fitting.embedding",
+    "EmbeddingConfig": "embedding.config",
     "EmbrlError": "core.errors",
-    "Episode": "api",
-    "Policy": "api",
-    "Run": "api",
+    "Episode": "training.episodes",
+    "Evaluation": "training.episodes",
+    "EvaluationConfig": "config.run",
+    "ExplorationConfig": "config.run",
+    "JSAE": "config.method_settings",
+    "LatentPrediction": "config.method_settings",
+    "OnlineConfig": "config.run",
+    "PPO": "algorithms.ppo",
+    "Policy": "trained",
+    "PolicyConfig": "algorithms.base",
+    "PretrainConfig": "embedding.config",
+    "RA": "config.method_settings",
+    "RolloutConfig": "config.run",
+    "Run": "trained",
+    "SAC": "algorithms.sac",
     "Trainer": "training.trainer",
+    "TransferConfig": "config.run",
+    "TrainingEvent": "training.callbacks",
+    "VPG": "algorithms.vpg",
     "collect_agents": "agents.api",
     "export": "deploy.export",
     "fit": "fitting.fit",
     "fit_agents": "agents.api",
     "generate_agents": "agents.api",
     "improve_agents": "agents.api",
-    "load": "api",
+    "load": "loading",
     "load_agents": "agents.api",
     "load_embedding": "fitting.embedding",
     "load_policy": "deploy.exported",
@@ -73,12 +109,32 @@ _HOMES = {
 """The module of each public name, imported when it is first used."""
 
 __all__ = [
+    "DCT",
+    "JSAE",
+    "PPO",
+    "RA",
+    "SAC",
+    "VPG",
+    "Autoencoders",
+    "DecoderConfig",
+    "EchoConfig",
     "Embedding",
+    "EmbeddingConfig",
     "EmbrlError",
     "Episode",
+    "Evaluation",
+    "EvaluationConfig",
+    "ExplorationConfig",
+    "LatentPrediction",
+    "OnlineConfig",
     "Policy",
+    "PolicyConfig",
+    "PretrainConfig",
+    "RolloutConfig",
     "Run",
     "Trainer",
+    "TrainingEvent",
+    "TransferConfig",
     "collect_agents",
     "export",
     "fit",

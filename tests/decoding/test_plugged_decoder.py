@@ -73,7 +73,8 @@ def test_a_run_with_a_decoder_of_ones_own(plugin: Path, tmp_path: Path) -> None:
         out=tmp_path / "run",
         total_timesteps=1_000,
         seeds=1,
-        overrides={**SMALL, "decoder": {"kind": "mirrored"}},
+        **SMALL,
+        decoder={"kind": "mirrored"},
     )
     assert run.config.decoder.kind == "mirrored"
     policy = embrl.load(tmp_path / "run").policy()
@@ -90,7 +91,7 @@ def test_what_it_needs_is_checked(plugin: Path, tmp_path: Path) -> None:
             actuators=3,
             algorithm="sac",
             out=tmp_path / "run",
-            overrides={"decoder": {"kind": "on_policy"}},
+            decoder={"kind": "on_policy"},
         )
 
 

@@ -12,7 +12,6 @@ from gymnasium import spaces
 
 from embrl import envs
 from embrl.algorithms.base import PolicyConfig
-from embrl.api import Policy
 from embrl.config.defaults import default_config
 from embrl.core.scaling import RunningStats
 from embrl.decoding import DecoderConfig
@@ -21,6 +20,7 @@ from embrl.deploy.convert import portable_policy
 from embrl.deploy.exported import ExportedPolicy
 from embrl.embedding.encoders import Norm
 from embrl.envs.gym.flatten import Actions, Observations
+from embrl.trained import Policy
 from embrl.training.state import Agent
 from embrl.training.trainer import Trainer
 
@@ -50,7 +50,7 @@ def policy(
     """One that nobody trained, with noise in all its weights."""
     host = Host(observations, actions)
     continuous = isinstance(host.action_space, spaces.Box)
-    config = default_config("cart_pole", envs.configure("cart_pole"), method, algorithm)
+    config = default_config("cart_pole", envs.configure("cart_pole"), method, algorithm, "tuned")
     kind: Any = f or ("learned" if continuous else "nearest")
     changes = {
         "decoder": DecoderConfig(kind=kind, k=k),

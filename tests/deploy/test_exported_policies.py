@@ -15,7 +15,6 @@ from small_policies import batch, exported, inf, policy
 from embrl.algorithms.actors import GaussianActor
 from embrl.algorithms.critics import ModelScorer
 from embrl.algorithms.policy import OverallPolicy
-from embrl.api import Policy
 from embrl.core.errors import EmbrlError
 from embrl.decoding import BestAction, NearestAction, Wolpertinger
 from embrl.deploy.array_forms import Forms
@@ -24,6 +23,7 @@ from embrl.deploy.export import onnx_model
 from embrl.deploy.exported import ExportedPolicy
 from embrl.embedding.encoders import Norm, RawStates
 from embrl.portable.steps import Chain, Nearest
+from embrl.trained import Policy
 
 ROWS = 10_000
 

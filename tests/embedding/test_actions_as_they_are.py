@@ -86,7 +86,7 @@ def test_in_numpy_it_is_the_same():
     ],
 )
 def test_what_cannot_be_left_as_it_is(actions, said):
-    config = default_config("cart_pole", envs.configure("cart_pole"), "latent", "sac")
+    config = default_config("cart_pole", envs.configure("cart_pole"), "latent", "sac", "tuned")
     changed = dataclasses.replace(config.embedding, action_network=False, action_dim=3)
     f = DecoderConfig(kind="nearest" if actions is not ACTIONS else "learned")
     trainer = Trainer(dataclasses.replace(config, embedding=changed, decoder=f), STATES, actions)

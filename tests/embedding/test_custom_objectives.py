@@ -128,7 +128,9 @@ def test_an_own_class_brings_parameters_that_are_learned() -> None:
 def horizon(objectives: dict[str, float], custom: dict[str, Any]) -> int:
     """Steps of the segments that a trainer with these objectives draws."""
     env = envs.configure("gridworld")
-    config = dataclasses.replace(default_config("gridworld", env), objectives=objectives)
+    config = dataclasses.replace(
+        default_config("gridworld", env, "jsae", "vpg", "tuned"), objectives=objectives
+    )
     return Trainer.of(config, env.build(), custom).schedule.horizon
 
 

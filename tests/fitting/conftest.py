@@ -6,7 +6,7 @@ import pytest
 from small_fits import SMALL, WORLD
 
 import embrl
-from embrl.config.defaults import default_config, overridden
+from embrl.config.defaults import default_config, with_sections
 from embrl.envs import configure
 from embrl.training.loop import train
 
@@ -14,14 +14,14 @@ from embrl.training.loop import train
 @pytest.fixture(scope="session")
 def gridworld_embedding():
     """Of a gridworld with 100 states and 8 actions."""
-    return embrl.fit("gridworld", timesteps=600, overrides=SMALL, **WORLD)
+    return embrl.fit("gridworld", timesteps=600, settings="tuned", **SMALL, **WORLD)
 
 
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory):
     """The folder of a run of two seeds in the same world."""
-    config = default_config("gridworld", configure("gridworld", **WORLD))
-    config = overridden(
+    config = default_config("gridworld", configure("gridworld", **WORLD), "jsae", "vpg", "tuned")
+    config = with_sections(
         dataclasses.replace(config, seeds=2, total_timesteps=800),
         {
             "pretrain": {**SMALL["pretrain"], "timesteps": 600},

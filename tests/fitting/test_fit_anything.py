@@ -12,7 +12,7 @@ import pytest
 from small_fits import WORLD
 
 import embrl
-from embrl.config.defaults import overridden
+from embrl.config.defaults import with_sections
 from embrl.core.errors import EmbrlError
 from embrl.core.types import Transition
 from embrl.fitting.sources import RunPolicy, open_source
@@ -55,8 +55,8 @@ def test_a_rollout_and_its_file_give_the_same(tmp_path):
     steps = some_steps()
     np.savez(tmp_path / "log.npz", **steps._asdict())
     losses = []
-    one = embrl.fit(steps, overrides=FEW, on_progress=lambda step: losses.append(step.value))
-    two = embrl.fit(str(tmp_path / "log.npz"), overrides=FEW)
+    one = embrl.fit(steps, **FEW, on_progress=lambda step: losses.append(step.value))
+    two = embrl.fit(str(tmp_path / "log.npz"), **FEW)
     assert same(one, two)
     assert len(losses) == 1
     assert losses[0] == one.source["loss"]
@@ -79,16 +79,16 @@ def test_a_gymnasium_environment_with_a_policy_of_its_own_words():
         seen.append(observation)
         return {"push": 2 + len(seen) % 3}
 
-    e = embrl.fit(_Counting, timesteps=120, overrides=FEW, policy=policy)
+    e = embrl.fit(_Counting, timesteps=120, **FEW, policy=policy)
     assert isinstance(seen[0], dict)
     assert len(seen) == 120
     assert e.observation_space == gymnasium.spaces.MultiDiscrete([8, 2])
     assert e.action_count == 3
     assert e.source["policy"] == "policy"
     with pytest.raises(EmbrlError, match=r"policy.*step 0.*KeyError: 'nothing'"):
-        embrl.fit(_Counting, timesteps=120, overrides=FEW, policy=lambda seen: seen["nothing"])
+        embrl.fit(_Counting, timesteps=120, **FEW, policy=lambda seen: seen["nothing"])
     with pytest.raises(EmbrlError, match=r"action 3.*step 0"):
-        embrl.fit(_Counting, timesteps=120, overrides=FEW, policy=lambda seen: 3)
+        embrl.fit(_Counting, timesteps=120, **FEW, policy=lambda seen: 3)
 
 
 def test_a_policy_in_a_compiled_environment():
@@ -135,19 +135,19 @@ def test_a_run_s_embedding_alone(tiny_run, tmp_path):
         ({"timesteps": 201}, r"pretrain\.timesteps must be .*got 201"),
         ({"policy": lambda seen: 0}, "^policy must be left out"),
         (
-            {"overrides": {"embedding": {"state_dim": 0}}},
+            {"embedding": {"state_dim": 0}},
             r"^embedding\.state_dim must be .*got 0",
         ),
-        ({"overrides": {"embedding": {"mm": 2}}}, "embedding.*'mm'"),
+        ({"embedding": {"mm": 2}}, "embedding.*'mm'"),
         (
-            {"overrides": {"pretrain": {"learning_rate": 1e30}}},
+            {"pretrain": {"learning_rate": 1e30}},
             r"loss is not finite after 50 .*pretrain\.learning_rate",
         ),
     ],
 )
 def test_wrong_settings_are_named(arguments, said):
     with pytest.raises(EmbrlError, match=said):
-        embrl.fit(some_steps(), **{"overrides": FEW, **arguments})
+        embrl.fit(some_steps(), **{**FEW, **arguments})
 
 
 def test_one_step_is_too_few_and_nonsense_is_no_source():
@@ -158,7 +158,7 @@ def test_one_step_is_too_few_and_nonsense_is_no_source():
 
 
 def _collected(found: Any) -> Transition:
-    config = overridden(
+    config = with_sections(
         found.config("jsae", "tuned"), {"rollout": {"num_envs": 2}, "pretrain": {"timesteps": 60}}
     )
     config = dataclasses.replace(config, seeds=1)

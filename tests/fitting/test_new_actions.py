@@ -27,13 +27,12 @@ def embedding(tmp_path_factory) -> Embedding:
     return fit(
         "gridworld",
         **WORLD,
+        settings="tuned",
         timesteps=600,
         objectives={"forward": 1.0, "action": 0.1},
-        overrides={
-            **SMALL,
-            "embedding": {"action_features": "env"},
-            "rollout": {"excluded_actions": str(excluded)},
-        },
+        **SMALL,
+        embedding={"action_features": "env"},
+        rollout={"excluded_actions": str(excluded)},
     )
 
 

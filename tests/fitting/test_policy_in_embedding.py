@@ -23,8 +23,14 @@ def folder(gridworld_embedding, tmp_path):
 
 def train(folder: str, out: Any, **changes: Any) -> embrl.Run:
     arguments: dict[str, Any] = {"seeds": 2, "total_timesteps": 200, "out": out, **WORLD, **changes}
-    sections = {"transfer": {"run": folder}, **arguments.pop("overrides", {})}
-    return embrl.train("gridworld", overrides={**TINY, **sections}, **arguments)
+    sections = {
+        "settings": "tuned",
+        "algorithm": "vpg",
+        **TINY,
+        "transfer": {"run": folder},
+        **arguments,
+    }
+    return embrl.train("gridworld", **{**sections, **arguments})
 
 
 def test_a_run_begins_with_it_and_spends_nothing_on_it(gridworld_embedding, folder, tmp_path):
@@ -48,7 +54,7 @@ def test_a_run_begins_with_it_and_spends_nothing_on_it(gridworld_embedding, fold
         ({"bins": 12}, "the observation space of .* it has 100 values, and must have 144"),
         ({"method": "dct"}, "has method jsae, this run dct"),
         (
-            {"overrides": {"embedding": {"state_dim": 3}}},
+            {"embedding": {"state_dim": 3}},
             r"embedding\.state_dim must be 8, .*got 3",
         ),
         (
@@ -66,4 +72,4 @@ def test_what_does_not_fit_is_said(folder, tmp_path, changes, said):
 
 def test_an_embedding_has_no_policy_to_take_over(folder, tmp_path):
     with pytest.raises(EmbrlError, match=r"transfer\.policy needs a run"):
-        train(folder, tmp_path / "run", overrides={"transfer": {"run": folder, "policy": True}})
+        train(folder, tmp_path / "run", transfer={"run": folder, "policy": True})

@@ -11,11 +11,11 @@ def test_actions_without_a_transition_are_left_alone():
     no = np.zeros(60, bool)
     seen = Transition(states[:-1], actions, np.zeros(60, np.float32), states[1:], no, no)  # type: ignore[arg-type]
     small = {"pretrain": {"gradient_steps": 5, "batch_size": 16}}
-    everything = embrl.fit(seen, overrides=small)
+    everything = embrl.fit(seen, **small)
     assert everything.allowed is None
-    tried = embrl.fit(seen, overrides=small, tried_only=True)
+    tried = embrl.fit(seen, **small, tried_only=True)
     assert tried.allowed is not None
     np.testing.assert_array_equal(np.flatnonzero(tried.allowed), [0, 2, 5])
-    points = rng.uniform(-1, 1, (50, 2))
+    points = rng.uniform(-1, 1, (50, everything.d))
     assert set(tried.f(points)) <= {0, 2, 5}
     np.testing.assert_array_equal(tried.table, everything.table)

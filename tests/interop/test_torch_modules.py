@@ -252,9 +252,7 @@ def test_an_embedding(continuous: bool) -> None:
 def test_a_fitted_embedding() -> None:
     import embrl
 
-    fitted = embrl.fit(
-        "FrozenLake-v1", timesteps=200, overrides={"pretrain": {"gradient_steps": 3}}
-    )
+    fitted = embrl.fit("FrozenLake-v1", timesteps=200, pretrain={"gradient_steps": 3})
     made = module(fitted)
     same(made.phi(torch.arange(16)), fitted.phi(np.arange(16)))
     same(made.g(torch.arange(4)), fitted.g(np.arange(4)))

@@ -12,7 +12,7 @@ from embrl.papers.panel import Claim, Panel, PanelLine
 
 def line(label: str, group: Any, algorithm: str, **more: Any) -> PanelLine:
     env = GridworldConfig(actuators=3, bins=10, step_limit=20)
-    config = default_config("gridworld", env, "none", algorithm)
+    config = default_config("gridworld", env, "none", algorithm, "tuned")
     config = dataclasses.replace(
         config,
         seeds=2,

@@ -184,7 +184,7 @@ def test_every_number_of_a_baseline_is_a_setting():
         for name in values:
             validate_name(found, name)
         assert found == replaced(found, values)
-    config = default_config("gridworld", GridworldConfig())
+    config = default_config("gridworld", GridworldConfig(), "jsae", "vpg", "tuned")
     with pytest.raises(EmbrlError, match=rf"setting '{config.algorithm}\.speed'"):
         validate_name(config, f"{config.algorithm}.speed")
 
@@ -205,7 +205,7 @@ def test_the_paper_has_no_other_settings():
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "FIG must be one of fig2, fig3a"),
+        ([], "FIGURE must be given, got nothing; name of the figure: fig2, fig3a"),
         (["fig3h"], "unknown figure 'fig3h': did you mean fig3"),
         (["fig3g"], "fig3g needs a purchase log; add --data LOG"),
         (["fig3a", "--seeds", "0"], "seeds must be 1 or more, got 0"),

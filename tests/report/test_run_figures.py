@@ -17,7 +17,7 @@ from embrl.training.restore import RestoredPolicy
 
 def test_of_a_box_without_a_picture_states_of_pretraining_are_drawn(tmp_path, monkeypatch) -> None:
     env = ContinuousGridworldConfig(actuators=3)
-    config = default_config("continuous_gridworld", env)
+    config = default_config("continuous_gridworld", env, "jsae", "vpg", "tuned")
     config = dataclasses.replace(
         config, pretrain=dataclasses.replace(config.pretrain, timesteps=4000)
     )

@@ -18,7 +18,7 @@ from embrl.training.loop import ignore_progress
 
 def tiny(method="none", algorithm="vpg", seeds=1, **values):
     env = envs.configure("gridworld", actuators=3, bins=6, step_limit=10)
-    config = default_config("gridworld", env, method, algorithm)
+    config = default_config("gridworld", env, method, algorithm, "tuned")
     config = dataclasses.replace(config, seeds=seeds, seed=1, total_timesteps=300)
     small = {
         "rollout.steps_per_update": 100,
@@ -170,9 +170,10 @@ def test_a_point_as_flags_is_that_point_again():
         "decoder.kind": "softmax",
         "env.goal": (0.5, 0.6, 0.75, 0.8),
         "objectives.reward": 0.25,
-        "total_timesteps": 70_000,
+        "total_timesteps": 1_200_000,  # other defaults are the same from a million on
     }
-    base = ["--objectives", "forward", "1", "reward", ".5", "--env.actuators", "3"]
+    base = ["--algorithm", "vpg", "--settings", "tuned", "--total-timesteps", "1000000"]
+    base += ["--objectives", "forward", "1", "reward", ".5", "--env.actuators", "3"]
     found, _ = configured("gridworld", [*base, *sweep_table.flags(config, point)], "train")
     wanted, _ = configured("gridworld", base, "train")
     assert found == replaced(wanted, point)

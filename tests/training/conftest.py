@@ -16,7 +16,7 @@ def tiny() -> Callable[..., RunConfig]:
 
     def make(method: str = "jsae", **changes) -> RunConfig:
         env = GridworldConfig(actuators=3, bins=10, step_limit=20)
-        config = default_config("gridworld", env, method)
+        config = default_config("gridworld", env, method, "vpg", "tuned", total_timesteps=1_000_000)
         config = dataclasses.replace(
             config,
             seeds=2,

@@ -144,7 +144,7 @@ def test_the_environment_has_the_same_features_as_the_file(tiny, tmp_path):
 def test_closed_actions_with_other_algorithms(tiny, tmp_path, changes):
     config = tiny()
     if changes.pop("algorithm", "") == "sac":
-        sac = embrl.config.defaults.default_config("gridworld", config.env, "jsae", "sac")
+        sac = embrl.config.defaults.default_config("gridworld", config.env, "jsae", "sac", "tuned")
         config = dataclasses.replace(config, algorithm="sac", hyperparameters=sac.hyperparameters)
     np.save(tmp_path / "closed.npy", CLOSED)
     names = {

@@ -111,7 +111,7 @@ def test_a_run_resumes_with_its_counters(tiny, tmp_path, algorithm: str) -> None
     from embrl.config.defaults import default_config
 
     small = tiny("jsae")
-    config = default_config("gridworld", small.env, "jsae", algorithm)
+    config = default_config("gridworld", small.env, "jsae", algorithm, "tuned")
     config = dataclasses.replace(
         small,
         algorithm=algorithm,

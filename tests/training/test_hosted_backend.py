@@ -53,7 +53,9 @@ NUDGE = HostEnvironment.of(Nudge)
 
 
 def small(method: str = "jsae", algorithm: str = "vpg", **changes) -> RunConfig:
-    config = default_config("Pendulum-v1", envs.configure("Pendulum-v1"), method, algorithm)
+    config = default_config(
+        "Pendulum-v1", envs.configure("Pendulum-v1"), method, algorithm, "tuned"
+    )
     values = {
         "seeds": 2,
         "total_timesteps": 360 if method != "none" else 160,

@@ -44,7 +44,7 @@ def small(environment, method, algorithm, *, env=None, **sections):
         if environment == "recommender":
             options = {"data": purchase_log(), "min_purchases": 1}
         env = envs.configure(environment, **options)
-    config = default_config(environment, env, method, algorithm)
+    config = default_config(environment, env, method, algorithm, "tuned")
     hyper = {"updates_per_step": 0.05, "batch_size": 16} if algorithm == "sac" else {}
     parts = {
         "pretrain": {"timesteps": 300, "gradient_steps": 20, "batch_size": 32},

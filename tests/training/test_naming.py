@@ -81,10 +81,10 @@ def test_tuned_settings_go_by_what_actions_name(log: Path) -> None:
     assert (config.decoder.kind, config.decoder.scorer) == ("best", "model")
     assert config.objectives == {"forward": 1.0, "outcome": 1.0}
     for other in (
-        default_config("gridworld", GridworldConfig()),
-        default_config("recommender", RecommenderConfig(), settings="paper"),
-        default_config("recommender", RecommenderConfig(), "none"),
-        default_config("recommender", RecommenderConfig(), "ra"),
+        default_config("gridworld", GridworldConfig(), "jsae", "vpg", "tuned"),
+        default_config("recommender", RecommenderConfig(), "jsae", "vpg", "paper"),
+        default_config("recommender", RecommenderConfig(), "none", "vpg", "tuned"),
+        default_config("recommender", RecommenderConfig(), "ra", "vpg", "tuned"),
     ):
         assert other.embedding.head != "echo"
         assert not other.echo.tie
@@ -243,7 +243,7 @@ def test_a_judge_lacks_what_is_not_learned(log: Path) -> None:
 
 
 def test_where_actions_name_nothing_there_is_nothing_to_tie() -> None:
-    config = default_config("gridworld", GridworldConfig(actuators=3))
+    config = default_config("gridworld", GridworldConfig(actuators=3), "jsae", "vpg", "tuned")
     for changes, reason in [
         ({"echo.tie": True, "embedding.action_dim": 8}, r"echo\.tie .*True"),
         ({"embedding.head": "echo"}, r"embedding\.head .*echo"),

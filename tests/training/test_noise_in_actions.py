@@ -20,7 +20,7 @@ KEY = jax.random.key(0)
 
 
 def trainer(actions: Any = ACTIONS, algorithm="ppo", network: bool = True, **changes: Any):
-    config = default_config("cart_pole", envs.configure("cart_pole"), "jsae", algorithm)
+    config = default_config("cart_pole", envs.configure("cart_pole"), "jsae", algorithm, "tuned")
     config = dataclasses.replace(
         config,
         embedding=dataclasses.replace(config.embedding, action_dim=2, action_network=network),

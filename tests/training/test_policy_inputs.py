@@ -27,7 +27,7 @@ def trainer(
     hidden: tuple[int, ...] = (64, 64),
     **changes: Any,
 ) -> Trainer:
-    config = default_config("cart_pole", envs.configure("cart_pole"), method, algorithm)
+    config = default_config("cart_pole", envs.configure("cart_pole"), method, algorithm, "tuned")
     policy = dataclasses.replace(config.policy, inputs="both", hidden=hidden)
     return Trainer(dataclasses.replace(config, policy=policy, **changes), states, ACTIONS)
 
@@ -96,13 +96,11 @@ def test_a_run_trains_and_is_read_again(tmp_path, algorithm):
         seeds=2,
         total_timesteps=600,
         out=tmp_path / "run",
-        overrides={
-            "policy": {"inputs": "both", "hidden": (8,)},
-            "pretrain": {"timesteps": 200, "gradient_steps": 20, "batch_size": 32},
-            "rollout": {"num_envs": 10, "steps_per_update": 100},
-            "online": {"every": 1, "gradient_steps": 2, "batch_size": 32},
-            "evaluation": {"every": 200, "episodes": 5, "final_episodes": 5},
-        },
+        policy={"inputs": "both", "hidden": (8,)},
+        pretrain={"timesteps": 200, "gradient_steps": 20, "batch_size": 32},
+        rollout={"num_envs": 10, "steps_per_update": 100},
+        online={"every": 1, "gradient_steps": 2, "batch_size": 32},
+        evaluation={"every": 200, "episodes": 5, "final_episodes": 5},
     )
     again = embrl.load(tmp_path / "run")
     observation = np.full(4, 0.01, np.float32)

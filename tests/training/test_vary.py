@@ -23,7 +23,7 @@ from embrl.training.trainer import Trainer
 
 def small(tiny, method, algorithm):
     """A run in which every setting that may vary has something to say."""
-    config = default_config("gridworld", tiny().env, method, algorithm)
+    config = default_config("gridworld", tiny().env, method, algorithm, "tuned")
     base = tiny(method)
     hyper = {"updates_per_step": 0.05, "batch_size": 16} if algorithm == "sac" else {}
     if algorithm == "sac":

@@ -12,7 +12,7 @@ from gymnasium import spaces
 from jaxtyping import Array, Float, Int
 
 from embrl.agents.architecture import Architecture, Layer
-from embrl.config.defaults import default_config
+from embrl.config.defaults import FULL_SIZE, default_config
 from embrl.config.run import HYPERPARAMETERS, RunConfig
 from embrl.config.settings_by_name import replaced, validate_name
 from embrl.core.errors import EmbrlError
@@ -150,7 +150,14 @@ def _architecture(config: LineageConfig, env: Environment) -> Architecture:
 
 def _run_config(config: LineageConfig, block: int) -> RunConfig:
     _check(config)
-    run = default_config(config.environment, config.env, "none", config.algorithm)
+    run = default_config(
+        config.environment,
+        config.env,
+        "none",
+        config.algorithm,
+        "tuned",
+        total_timesteps=FULL_SIZE,
+    )
     if run.hyperparameters.off_policy:
         raise EmbrlError(
             f"algorithm must be vpg or ppo, got {config.algorithm}; each lineage would need a "

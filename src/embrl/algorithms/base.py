@@ -9,12 +9,13 @@ from jaxtyping import Array, Bool, Float
 from embrl.algorithms.actors import Actor
 from embrl.algorithms.networks import Features
 from embrl.core.errors import check_positive
+from embrl.core.section import Section
 from embrl.core.types import Key, Observation
 from embrl.decoding.base import Decoder, Scorer
 
 
 @dataclasses.dataclass(frozen=True)
-class PolicyConfig:
+class PolicyConfig(Section):
     """Networks and input of actor and critic."""
 
     hidden: tuple[int, ...] = (64, 64)
@@ -26,6 +27,10 @@ class PolicyConfig:
     """Unit of std, for continuous actions that are embedded. embedding: that of E, as in the paper.
     action: that of actions scaled by their bounds; in E the standard deviation is as much smaller
     as random actions lie closer together there."""
+    actions: Literal["embedded", "original"] = "embedded"
+    """Actions that the policy chooses between where they are embedded: points of E, which f maps to
+    actions; or original actions directly, with states alone seen through the embedding. With a
+    handful of actions there is nothing to generalise over, and no noise of a point to average."""
     credit: Literal["e", "g(a)"] = "e"
     """Point whose probability VPG and PPO raise after a good action: the one that the policy drew,
     as in the paper's Algorithm 1, or the embedding of the action that f chose (embedding methods

@@ -22,6 +22,7 @@ from embrl.algorithms.base import (
 )
 from embrl.algorithms.networks import Features, Network, network
 from embrl.core.errors import EmbrlError, check_at_least
+from embrl.core.section import Section
 from embrl.core.types import Key, Observation
 from embrl.decoding.base import Decoder, Scorer
 
@@ -88,7 +89,7 @@ class OnPolicyLearner(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class ActorCritic(abc.ABC):
+class ActorCritic(Section, abc.ABC):
     """Base class of on-policy algorithms: a few epochs on each rollout, which is then discarded."""
 
     off_policy: ClassVar[bool] = False
@@ -119,7 +120,8 @@ class ActorCritic(abc.ABC):
     critic_epochs: int = 6
     """Epochs of the critic on each rollout."""
     num_minibatches: int = 1
-    """Minibatches of each epoch, with a gradient step each. 1: the whole rollout at once."""
+    """Minibatches of each epoch, of equal size, with a gradient step each; steps that are left over
+    wait for the next epoch. 1: the whole rollout at once."""
 
     def validate(self, name: str) -> None:
         """Check all settings, which messages call `<name>.<field>`.
@@ -305,9 +307,10 @@ class ActorCritic(abc.ABC):
             return jax.lax.scan(lambda state, _: step(state, data), state, length=epochs)
         lengths = jax.tree.leaves(data)[0].shape[:2]
         count = lengths[0] * lengths[1]
-        if count % self.num_minibatches:
+        size = count // self.num_minibatches
+        if not size:
             raise EmbrlError(
-                f"num_minibatches must divide the {count} steps of a rollout, got "
+                f"num_minibatches must be at most the {count} steps of a rollout, got "
                 f"{self.num_minibatches}"
             )
         rows = jax.tree.map(lambda leaf: leaf.reshape(count, *leaf.shape[2:]), data)
@@ -317,7 +320,7 @@ class ActorCritic(abc.ABC):
         return jax.lax.scan(
             lambda state, chosen: step(state, jax.tree.map(lambda leaf: leaf[chosen], rows)),
             state,
-            order.reshape(epochs * self.num_minibatches, -1),
+            order[:, : size * self.num_minibatches].reshape(epochs * self.num_minibatches, size),
         )
 
 

@@ -15,6 +15,7 @@ from embrl.algorithms.base import Batch, Experience, IndexedActions, InternalSpa
 from embrl.algorithms.critics import IndexCritic, PointCritic, TwinCritic, soft_value
 from embrl.algorithms.networks import Features
 from embrl.core.errors import check_positive
+from embrl.core.section import Section
 from embrl.core.types import Key, Observation
 from embrl.decoding.base import Decoder, Scorer
 
@@ -44,7 +45,7 @@ class SACLearner(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class SAC:
+class SAC(Section):
     """Soft actor-critic, with twin critics and an optionally learned temperature.
 
     As in Haarnoja et al. (2018); Christodoulou (2019) where actions are indices.

@@ -1,8 +1,13 @@
-"""Default settings: our best, and the paper's as published.
+"""Default settings: our best, those of comparisons, and the paper's as published.
 
-`tuned` has one setting for each method, whatever the environment, but for one distinction: whether
-actions name values of the observation, as in a recommender. `paper` has the tables of Pritz et al.
-(2021), A.4.2, and its plain form of the method (`embrl.config.paper`).
+This is the one place that the command line, Python and sweeps take them from. `best` is what nobody
+has to ask for: JSAE with PPO has settings of its own, other methods and algorithms those of
+`tuned`. `tuned` has one setting for each method, whatever the environment, but for one distinction:
+whether actions name values of the observation, as in a recommender. `paper` has the tables of Pritz
+et al. (2021), A.4.2, and its plain form of the method (`embrl.config.paper`).
+
+Settings `best` and `tuned` scale with the budget, `total_timesteps`: pre-training takes a bounded
+share of it, and short runs update more often.
 """
 
 import dataclasses
@@ -20,15 +25,34 @@ from embrl.config.run import (
     RunConfig,
     TransferConfig,
 )
-from embrl.core.errors import EmbrlError, UnknownNameError
-from embrl.core.spaces import dimensions, is_continuous
+from embrl.core.errors import UnknownNameError
+from embrl.core.section import given
+from embrl.core.spaces import action_count, dimensions, is_continuous
 from embrl.decoding.base import DecoderConfig
 from embrl.embedding.config import EmbeddingConfig, PretrainConfig
 from embrl.embedding.methods import METHODS
 from embrl.envs import AnyEnvironment, EnvConfig, is_host
 from embrl.envs.environment import named_factor
 
-Settings = Literal["tuned", "best", "paper"]
+Settings = Literal["best", "tuned", "paper"]
+
+METHOD, ALGORITHM = "jsae", "ppo"
+"""Method and algorithm of a run that names none."""
+SETTINGS: Settings = "best"
+"""Source of the other defaults."""
+TOTAL_TIMESTEPS = 200_000
+"""Budget of a run that names none."""
+
+FULL_SIZE = 1_000_000
+"""Budget from which on nothing is scaled, as where settings are compared at their best."""
+MIN_TIMESTEPS = 1_000
+"""Smallest budget that settings are scaled for."""
+PRETRAINING_SHARE = 0.2
+"""Largest fraction of the budget that pre-training takes by default."""
+MIN_UPDATES, MIN_EVALUATIONS = 40, 8
+"""Updates and evaluations of a run, at least, where its budget allows it."""
+MIN_ROLLOUT = 8
+"""Steps of an environment between two updates, at least, before there are fewer environments."""
 
 Changes = dict[str, dict[str, Any]]
 """Settings by section and name."""
@@ -58,6 +82,9 @@ BEST: Changes = {
     "exploration": {"bonus": 0.1, "until": 0.2, "known_after": 3},
 }
 """Settings `best`, on top of `tuned`."""
+
+FEW_ACTIONS = 16
+"""Number of discrete actions up to which policies choose between them directly."""
 
 NAMING: Changes = {
     "embedding": {"state_dim": 64, "action_dim": 64, "head": "echo", "transition_hidden": ()},
@@ -114,6 +141,16 @@ USUAL_SAC = {
     "updates_per_step": 1.0,
 }
 
+BEST_FEW_ACTIONS: Changes = {
+    **HOSTED_ON_POLICY,
+    HYPERPARAMETERS: USUAL_PPO,
+    "policy": {"actions": "original"},
+    "online": {"every": 0},
+    "exploration": {"bonus": 0.0},
+}
+"""Settings `best` for a handful of actions, on top of the others: there is nothing to generalise
+over, so that PPO has the settings that people know, and sees states through their embedding."""
+
 MAX_STATE_DIM, MIN_STATE_DIM = 64, 8
 """Bounds of the default state_dim where actions are continuous."""
 
@@ -121,10 +158,12 @@ MAX_STATE_DIM, MIN_STATE_DIM = 64, 8
 def default_config(
     environment: str,
     env: EnvConfig,
-    method: str = "jsae",
-    algorithm: str = "vpg",
-    settings: Settings = "tuned",
+    method: str = METHOD,
+    algorithm: str = ALGORITHM,
+    settings: Settings = SETTINGS,
     built: "AnyEnvironment | None" = None,
+    *,
+    total_timesteps: int | None = None,
 ) -> RunConfig:
     """Return the configuration that a run has when nothing else is specified.
 
@@ -133,8 +172,9 @@ def default_config(
         env: its settings.
         method: a name in `METHODS`.
         algorithm: a name in `ALGORITHMS`.
-        settings: `tuned`, `best` or `paper`.
+        settings: `best`, `tuned` or `paper`.
         built: the environment, where `env` cannot build it (`ObjectConfig`).
+        total_timesteps: the budget, which `best` and `tuned` are scaled to; None: the default.
 
     Raises:
         EmbrlError: a name is unknown, or has no such settings.
@@ -149,7 +189,7 @@ def default_config(
         method=method,
         algorithm=algorithm,
         seeds=4,
-        total_timesteps=1_000_000,
+        total_timesteps=TOTAL_TIMESTEPS if total_timesteps is None else total_timesteps,
         seed=0,
         objectives=dict(METHODS[method].objectives),
         embedding=EmbeddingConfig(),
@@ -164,62 +204,92 @@ def default_config(
     )
     if settings == "paper":
         timesteps, published = paper.published(environment, env, method, algorithm)
-        config = dataclasses.replace(config, total_timesteps=timesteps)
+        if total_timesteps is None:
+            config = dataclasses.replace(config, total_timesteps=timesteps)
         return _changed(config, published)
     config = _changed(config, {HYPERPARAMETERS: TUNED.get(algorithm, ({}, {}))[embeds]})
     if method == "random":
         # Untrained embeddings have no geometry to unfold: they fill the space.
         config = _changed(config, {"embedding": {"action_spread": 0.6}})
     named = method == "jsae" and named_factor(env) is not None
-    if settings == "best":
-        return _best(config, named, continuous_actions)
+    if settings == "best" and (method, algorithm) == ("jsae", "ppo") and not continuous_actions:
+        config = _best(config, named)
+        if not named and _action_count(env, built) <= FEW_ACTIONS:
+            config = _changed(config, BEST_FEW_ACTIONS)
+        if is_host(env):
+            config = dataclasses.replace(config, seeds=1)
+        return _within_budget(config)
     if is_host(env):
         off_policy = config.hyperparameters.off_policy
         config = _changed(config, HOSTED_OFF_POLICY if off_policy else HOSTED_ON_POLICY)
         config = dataclasses.replace(config, seeds=1)
     if continuous_actions:
         config = _changed(config, _continuous(env, algorithm, built))
-    return _naming(config) if named else config
+    return _within_budget(_naming(config) if named else config)
 
 
-def overridden(config: RunConfig, overrides: Mapping[str, Mapping[str, Any]] | None) -> RunConfig:
-    """Return a configuration with other settings, by section and name.
+def with_sections(config: RunConfig, sections: Mapping[str, Any]) -> RunConfig:
+    """Return a configuration with other settings.
 
     Args:
         config: the configuration.
-        overrides: as `{"embedding": {"state_dim": 2}, "ppo": {"gamma": 0.9}}`; the algorithm's
-            section has its name.
+        sections: by name of the section, as `embedding` or `ppo`: a `Section`, of which the
+            settings that were given count; or a mapping of settings.
 
     Raises:
         UnknownNameError: there is no such section or setting.
     """
-    sections = [
+    known_sections = [
         config.algorithm if field.name == HYPERPARAMETERS else field.name
         for field in dataclasses.fields(config)
         if dataclasses.is_dataclass(getattr(config, field.name)) and field.name != "env"
     ]
-    for section, changes in (overrides or {}).items():
-        if section not in sections:
-            raise UnknownNameError("section of settings", section, sections)
+    for section, values in sections.items():
+        if section not in known_sections:
+            raise UnknownNameError("section of settings", section, known_sections)
         name = HYPERPARAMETERS if section == config.algorithm else section
         known = [field.name for field in dataclasses.fields(getattr(config, name))]
+        changes = given(values)
         for setting in changes:
             if setting not in known:
                 raise UnknownNameError(f"setting of {section}", setting, known)
-        config = _changed(config, {name: dict(changes)})
+        config = _changed(config, {name: changes})
     return config
 
 
-def _best(config: RunConfig, named: bool, continuous_actions: bool) -> RunConfig:
-    if continuous_actions:
-        raise EmbrlError("settings best needs Discrete actions; choose settings tuned")
-    if (config.method, config.algorithm) != ("jsae", "ppo"):
-        raise EmbrlError(
-            f"settings best needs method jsae and algorithm ppo, got {config.method} and "
-            f"{config.algorithm}; choose these, or settings tuned"
-        )
+def _best(config: RunConfig, named: bool) -> RunConfig:
     config = _changed(config, BEST)
     return _changed(_naming(config), BEST_NAMING) if named else config
+
+
+def _action_count(env: EnvConfig, built: "AnyEnvironment | None") -> int:
+    return action_count((env.build() if built is None else built).action_space)
+
+
+def _within_budget(config: RunConfig) -> RunConfig:
+    """Return settings that make something of a small budget."""
+    total = config.total_timesteps
+    if total < MIN_TIMESTEPS:
+        return config  # refused, unless all that it depends on is set by hand
+    steps, num_envs = config.rollout.steps_per_update, config.rollout.num_envs
+    pretraining = config.pretrain.timesteps
+    if METHODS[config.method].embeds:
+        pretraining = min(pretraining, int(PRETRAINING_SHARE * total))
+        total -= pretraining
+    if steps * MIN_UPDATES > total:
+        num_envs = min(num_envs, max(1, total // MIN_UPDATES // MIN_ROLLOUT))
+        steps = total // MIN_UPDATES // num_envs * num_envs
+    every = min(config.evaluation.every, max(1, total // MIN_EVALUATIONS))
+    if METHODS[config.method].embeds:
+        whole = max(num_envs, pretraining // num_envs * num_envs)
+        config = _changed(config, {"pretrain": {"timesteps": whole}})
+    return _changed(
+        config,
+        {
+            "rollout": {"steps_per_update": steps, "num_envs": num_envs},
+            "evaluation": {"every": max(steps, every // steps * steps)},
+        },
+    )
 
 
 def _naming(config: RunConfig) -> RunConfig:

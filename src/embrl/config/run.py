@@ -17,6 +17,7 @@ from embrl.core.errors import (
     check_multiple,
     check_positive,
 )
+from embrl.core.section import Section
 from embrl.decoding.base import DecoderConfig
 from embrl.embedding.config import EchoConfig, EmbeddingConfig, PretrainConfig
 from embrl.envs import EnvConfig
@@ -25,7 +26,7 @@ from embrl.storage.run_folder import RunFolder
 
 
 @dataclasses.dataclass(frozen=True)
-class RolloutConfig:
+class RolloutConfig(Section):
     """Collection of experience."""
 
     steps_per_update: int = 1500
@@ -60,7 +61,7 @@ class RolloutConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class OnlineConfig:
+class OnlineConfig(Section):
     """Online updates of the embedding during policy training (Pritz et al. 2021, Algorithm 1)."""
 
     every: int = 0
@@ -95,7 +96,7 @@ class OnlineConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class TransferConfig:
+class TransferConfig(Section):
     """Embedding and policy taken over from another run, or from a saved embedding."""
 
     run: str = ""
@@ -120,7 +121,7 @@ class TransferConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class EvaluationConfig:
+class EvaluationConfig(Section):
     """Evaluation of the policy. Its episodes teach nothing and do not count as timesteps."""
 
     every: int = 7500
@@ -144,7 +145,7 @@ class EvaluationConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class ExplorationConfig:
+class ExplorationConfig(Section):
     """Count-based exploration bonus."""
 
     bonus: float = 0.0

@@ -41,6 +41,11 @@ class Schedule:
         return self.config.hyperparameters.off_policy or self.updates_online
 
     @property
+    def acts_in_embedding(self) -> bool:
+        """True if the policy chooses points of E, and f maps them to actions."""
+        return self.method.actions and self.config.policy.actions == "embedded"
+
+    @property
     def pretraining_timesteps(self) -> int:
         """Environment steps before the first update, a multiple of the parallel environments."""
         if not self.pretrains:

@@ -12,6 +12,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from embrl.core.errors import EmbrlError
 from embrl.core.registry import Registry
+from embrl.core.section import Section
 from embrl.core.types import Key
 from embrl.portable.steps import Chain, Draw, Scored
 
@@ -26,7 +27,7 @@ TEMPERATURES = (1e-30, 1e30)
 
 
 @dataclasses.dataclass(frozen=True)
-class DecoderConfig:
+class DecoderConfig(Section):
     """Settings of f, which turns a point of the action embedding into an action."""
 
     kind: str = "nearest"

@@ -12,6 +12,7 @@ from embrl.core.errors import (
     check_fraction,
     check_positive,
 )
+from embrl.core.section import Section
 from embrl.core.spaces import (
     action_count,
     dimensions,
@@ -29,7 +30,7 @@ MAX_STATES = 2**32 - 1
 
 
 @dataclasses.dataclass(frozen=True)
-class EmbeddingConfig:
+class EmbeddingConfig(Section):
     """Networks of the joint embedding."""
 
     state_dim: int = 8
@@ -99,7 +100,7 @@ class EmbeddingConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class EchoConfig:
+class EchoConfig(Section):
     """Settings for environments whose actions name values of the observation (recommenders)."""
 
     tie: bool = False
@@ -163,7 +164,7 @@ class EchoConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class PretrainConfig:
+class PretrainConfig(Section):
     """Pre-training of the embedding, before the policy is trained."""
 
     timesteps: int = 30_000

@@ -136,6 +136,18 @@ class Embedding(SavedEmbedding):
                 f"{[] if choices is None else list(choices.shape[:-1])}"
             ) from error
 
+    def encode_state(self, observation: ArrayLike) -> Float[np.ndarray, "... m"]:
+        """Embed states: `phi` by its name in words."""
+        return self.phi(observation)
+
+    def encode_action(self, action: ArrayLike) -> Float[np.ndarray, "... d"]:
+        """Embed actions: `g` by its name in words."""
+        return self.g(action)
+
+    def decode_action(self, e: ArrayLike, mask: ArrayLike | None = None) -> np.ndarray:
+        """Decode points of E to actions: `f` by its name in words."""
+        return self.f(e, mask)
+
     def __deepcopy__(self, memo: dict[int, Any]) -> "Embedding":
         """Return self, as it never changes; Gymnasium copies environment specs often."""
         del memo

@@ -10,13 +10,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from embrl.config.defaults import Settings, overridden
-from embrl.config.run import RunConfig
+from embrl.config.defaults import METHOD, SETTINGS, Settings, with_sections
+from embrl.config.method_settings import MethodSettings, chosen
+from embrl.config.run import RolloutConfig, RunConfig
 from embrl.core.errors import EmbrlError, SettingError
 from embrl.core.runtime import prepare_jax
 from embrl.core.types import Transition
 from embrl.data.sources import Given
 from embrl.data.sources.behaviour import Behaviour
+from embrl.decoding.base import DecoderConfig
+from embrl.embedding.config import EchoConfig, EmbeddingConfig, PretrainConfig
 from embrl.embedding.encoders import ActionEncoder
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.objectives import OwnObjective
@@ -39,13 +42,17 @@ MIN_STEPS = 2
 def fit(
     source: Any,
     *,
-    method: str = "jsae",
-    settings: Settings = "tuned",
+    method: "str | MethodSettings" = METHOD,
+    settings: Settings = SETTINGS,
     timesteps: int | None = None,
     seed: int = 0,
     objectives: Mapping[str, float] | None = None,
     custom_objectives: Mapping[str, OwnObjective] | None = None,
-    overrides: Mapping[str, Mapping[str, Any]] | None = None,
+    embedding: EmbeddingConfig | Mapping[str, Any] | None = None,
+    pretrain: PretrainConfig | Mapping[str, Any] | None = None,
+    decoder: DecoderConfig | Mapping[str, Any] | None = None,
+    echo: EchoConfig | Mapping[str, Any] | None = None,
+    rollout: RolloutConfig | Mapping[str, Any] | None = None,
     observation_space: gymnasium.Space | None = None,
     action_space: gymnasium.Space | None = None,
     policy: Behaviour | str | Path | None = None,
@@ -60,15 +67,20 @@ def fit(
             `gymnasium.Env`, a function that makes one, or an `Environment`. Or recorded data: a
             `Transition` of arrays `[T, B, ...]` or `[N, ...]`; the path of a `.npz` or `.parquet`
             file; the folder of a Minari data set or `minari:ID`.
-        method: a name in `embrl.embedding.methods.METHODS` that has an embedding.
-        settings: `tuned`, `best` or `paper`.
+        method: an object as `embrl.JSAE(state_dim=16)`, or the name of a method that has an
+            embedding.
+        settings: source of the defaults: `best`, `tuned` or `paper`.
         timesteps: transitions to collect, or to use of recorded ones. None: as `settings` say, or
             all.
         seed: random seed.
         objectives: weights by name, instead of the method's.
         custom_objectives: your own objectives, by their names in `objectives`.
-        overrides: other settings by section and name, as on the command line:
-            `{"embedding": {"state_dim": 2}, "pretrain": {"gradient_steps": 2000}}`.
+        embedding: settings of the networks; those that are not given keep the method's defaults,
+            here as in the sections that follow. A mapping by name will do.
+        pretrain: settings of pre-training, as `embrl.PretrainConfig(gradient_steps=2000)`.
+        decoder: settings of f.
+        echo: settings of the head `echo`.
+        rollout: settings of collection.
         observation_space: of recorded observations, in Gymnasium's form. None: inferred.
         action_space: likewise of actions.
         policy: the policy that collects: a function from one observation to an action, both in the
@@ -87,10 +99,18 @@ def fit(
     """
     prepare_jax()
     data = open_source(source, Given(observation_space, action_space), policy, options)
-    config = data.config(method, settings)
+    name, sections = chosen(
+        method,
+        embedding=embedding,
+        pretrain=pretrain,
+        decoder=decoder,
+        echo=echo,
+        rollout=rollout,
+    )
+    config = data.config(name, settings)
     if timesteps is not None:
-        config = overridden(config, {"pretrain": {"timesteps": timesteps}})
-    config = dataclasses.replace(overridden(config, overrides), seed=seed)
+        config = with_sections(config, {"pretrain": {"timesteps": timesteps}})
+    config = dataclasses.replace(with_sections(config, sections), seed=seed)
     if objectives is not None:
         config = dataclasses.replace(config, objectives=dict(objectives))
     return learn(

@@ -12,7 +12,7 @@ import numpy as np
 
 from embrl import envs
 from embrl.algorithms.policy import OverallPolicy
-from embrl.config.defaults import Settings, default_config
+from embrl.config.defaults import ALGORITHM, FULL_SIZE, Settings, default_config
 from embrl.config.run import RunConfig, load_config
 from embrl.core.errors import EmbrlError
 from embrl.core.spaces import difference, is_continuous
@@ -186,7 +186,15 @@ class RecordedData(DataSource):
     def config(self, method: str, settings: Settings) -> RunConfig:
         env = DataConfig(self.name, is_continuous(self.action_space))
         built = cast(AnyEnvironment, self)  # for its spaces
-        config = default_config(RECORDED, cast(EnvConfig, env), method, "vpg", settings, built)
+        config = default_config(
+            RECORDED,
+            cast(EnvConfig, env),
+            method,
+            ALGORITHM,
+            settings,
+            built,
+            total_timesteps=FULL_SIZE,
+        )
         pretrain = dataclasses.replace(config.pretrain, timesteps=self.recorded.timesteps)
         return dataclasses.replace(config, pretrain=pretrain)
 
@@ -251,7 +259,15 @@ class PlayedEnvironment(DataSource):
         return {"kind": "environment", "policy": policy, "env": settings}
 
     def config(self, method: str, settings: Settings) -> RunConfig:
-        return default_config(self.name, self.env_config, method, "vpg", settings, self.env)
+        return default_config(
+            self.name,
+            self.env_config,
+            method,
+            ALGORITHM,
+            settings,
+            self.env,
+            total_timesteps=FULL_SIZE,
+        )
 
     def open(self, replicas: Replicas) -> OpenSource:
         backend = make_backend(replicas, self.env)

@@ -7,6 +7,8 @@ import contextlib
 import json
 import os
 import shutil
+import tempfile
+import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -122,3 +124,26 @@ def require_keys(value: Mapping[str, Any], keys: Iterable[str], where: str | Pat
     """
     if missing := sorted(key for key in keys if key not in value):
         raise EmbrlError(f"{where} lacks {', '.join(missing)}")
+
+
+class TemporaryFolder:
+    """Folder that vanishes with the last reference to this object, or when Python ends."""
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="embrl-"))
+        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+
+
+def copy_folder(source: Path, path: Path) -> None:
+    """Copy a folder; the copy exists whole or not at all.
+
+    Raises:
+        EmbrlError: `path` exists and is not an empty folder, or cannot be written.
+    """
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise EmbrlError(f"{path} exists and is not an empty folder; choose an empty or new folder")
+    try:
+        with replacing_folder(path) as new:
+            shutil.copytree(source, new, dirs_exist_ok=True)
+    except OSError as error:
+        raise EmbrlError(f"{path} cannot be written: {error.strerror or error}") from error

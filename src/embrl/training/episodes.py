@@ -8,9 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from embrl.algorithms.policy import OverallPolicy
+from embrl.core.errors import check_positive
 from embrl.core.types import Key, Transition
 from embrl.data.rollout import host_steps, single_steps
 from embrl.envs import AnyEnvironment, Environment
+from embrl.training.evaluation import play
+
+HOST_ENVS = 8
+"""Environments on the host that an evaluation steps side by side, at most."""
 
 OnState = Callable[[Callable[[], Any]], None]
 """Called before each step with a function that renders the state that is to be acted in."""
@@ -82,6 +87,76 @@ def play_episodes(
     finally:
         if stream is not None:
             stream.close()
+
+
+class Evaluation(NamedTuple):
+    """Undiscounted returns and lengths of whole episodes."""
+
+    returns: np.ndarray
+    """float64 `[episodes]`."""
+    lengths: np.ndarray
+    """int64 `[episodes]`."""
+
+    @property
+    def mean(self) -> float:
+        """Mean return."""
+        return float(self.returns.mean())
+
+    @property
+    def std(self) -> float:
+        """Standard deviation of the returns."""
+        return float(self.returns.std())
+
+
+def evaluate_policy(
+    env: AnyEnvironment, policy: OverallPolicy, key: Key, episodes: int, deterministic: bool
+) -> Evaluation:
+    """Play episodes side by side, each to its end; the same ones for the same key.
+
+    Args:
+        env: the environment.
+        policy: the policy.
+        key: random key.
+        episodes: how many.
+        deterministic: whether to take the most likely internal action instead of drawing one.
+
+    Raises:
+        SettingError: `episodes` is below 1.
+        EmbrlError: the environment fails.
+    """
+    check_positive("episodes", episodes)
+    choose = _most_likely if deterministic else _sampled
+    if isinstance(env, Environment):
+
+        @jax.jit
+        def run(env: Environment, policy: OverallPolicy, key: Key) -> Any:
+            return play(env, lambda key, seen: choose(policy, seen, key), key, episodes)
+
+        found = jax.device_get(run(env, policy, key))
+        return Evaluation(np.asarray(found.returns, float), np.asarray(found.lengths, int))
+    act = jax.jit(choose)
+    num_envs = min(episodes, HOST_ENVS)
+    quota = np.full(num_envs, episodes // num_envs) + (np.arange(num_envs) < episodes % num_envs)
+    returns: list[float] = []
+    lengths: list[int] = []
+    total, length = np.zeros(num_envs), np.zeros(num_envs, int)
+    with env.open(num_envs, int(jax.random.bits(jax.random.fold_in(key, 0)))) as envs:
+        keys = jax.random.fold_in(key, 1)
+        steps = host_steps(
+            envs,
+            lambda seen, t: (act(policy, seen[0], jax.random.fold_in(keys, t))[None], None),
+        )
+        while quota.any():
+            step = jax.tree.map(lambda column: column[0], next(steps)[0])
+            total, length = total + step.reward, length + 1
+            for at in np.flatnonzero(step.terminated | step.truncated):
+                # As many of each environment: more of those that end first would be short.
+                if quota[at]:
+                    returns.append(total[at])
+                    lengths.append(length[at])
+                    quota[at] -= 1
+                total[at], length[at] = 0.0, 0
+    return Evaluation(np.array(returns), np.array(lengths))
 
 
 def _episode(stream: Iterator[Transition], max_steps: int | None) -> Episode:

@@ -91,7 +91,7 @@ class ReplayBuffer(Part):
     def offset_dim(self) -> int | None:
         """Dimensions of the internal actions that are replayed; None if they need not be known."""
         config = self.schedule.config
-        replayed = self.schedule.method.actions and config.hyperparameters.off_policy
+        replayed = self.schedule.acts_in_embedding and config.hyperparameters.off_policy
         return config.embedding.action_dim if replayed else None
 
     def filled(self, replay: ring.Replay, index: Int[Array, ""] | int) -> Int[Array, ""]:

@@ -26,6 +26,7 @@ class RngStream(enum.IntEnum):
     UPDATE = 7
     DECODER = 8
     PLAY = 9
+    SCORE = 10
 
 
 def stream_key(key: Key, stream: RngStream, index: int | Int[Array, ""] = 0) -> Key:

@@ -298,12 +298,14 @@ class Trainer:
 
     def policy(self, agent: Agent) -> OverallPolicy:
         """Return the current overall policy pi_o = f . pi_i . phi."""
-        embedding, learner = agent.embedding, agent.learner
+        embedding, learner, table = agent.embedding, agent.learner, None
+        if embedding is not None and self.schedule.acts_in_embedding:
+            table = embedding.f or embedding.g.table
         return OverallPolicy(
             self.policy_input.phi(embedding, agent.norm, agent.running_stats),
             learner.actor,
             learner.f,
-            None if embedding is None else embedding.f or embedding.g.table,
+            table,
             self._scoring(agent) if learner.f.needs_scorer else None,
             None if self.action_inputs.allowed is None else jnp.asarray(self.action_inputs.allowed),
         )
@@ -316,7 +318,7 @@ class Trainer:
 
     def _new_learner(self, key: Key, embedding: JointEmbedding | None) -> Learner:
         config = self.config
-        if embedding is None:
+        if embedding is None or not self.schedule.acts_in_embedding:
             internal, f = original_actions(self.action_space)
         else:
             d, key_unit = config.embedding.action_dim, jax.random.fold_in(key, 1)
@@ -455,8 +457,8 @@ class Trainer:
             return _batch(policy, self._rewarded(before, transitions, index), u)
 
         transitions, u = self._rewarded(state, taken.transitions, index), taken.u
-        if state.agent.embedding is not None and self.config.policy.credit == "g(a)":
-            u = state.agent.embedding.g(taken.transitions.action)
+        if self.schedule.acts_in_embedding and self.config.policy.credit == "g(a)":
+            u = state.agent.embedded.g(taken.transitions.action)
         experience = Experience(_batch(policy, transitions, u), draw, policy.table, policy.allowed)
         key_update = jax.random.fold_in(key, RngStream.UPDATE)
         learner, metrics = self.config.hyperparameters.update(

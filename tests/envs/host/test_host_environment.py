@@ -119,7 +119,7 @@ def test_a_package_that_is_missing_is_named(monkeypatch):
 
 def test_settings_stand_in_a_run_folder():
     env = configured("Taxi-v4", max_episode_steps=9, kwargs={"is_rainy": True})
-    config = default_config("Taxi-v4", env, "none", "ppo")
+    config = default_config("Taxi-v4", env, "none", "ppo", "tuned")
     text = json.dumps(as_json(config))
     assert from_json(json.loads(text), "config.json") == config
     again = cattrs.Converter(forbid_extra_keys=True).structure(
@@ -132,7 +132,7 @@ def test_settings_stand_in_a_run_folder():
 
 
 def test_the_command_lists_its_flags(capsys):
-    assert main(["train", "CartPole-v1", "--help"]) == 0
+    assert main(["train", "CartPole-v1", "--help-all"]) == 0
     said = capsys.readouterr().out
     for flag in ("--env.max-episode-steps", "--env.vector", "--env.kwargs"):
         assert flag in said

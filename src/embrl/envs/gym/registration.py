@@ -107,13 +107,12 @@ class ObjectConfig:
     The object itself is handed over beside the configuration.
     """
 
-    host: ClassVar[bool] = True
-    """True for environments stepped on the host, see `embrl.envs.is_host`."""
-
     name: str = ""
     """Name of the object: its Gymnasium id, or that of its class or function."""
     continuous_actions: bool = False
     """True if actions are vectors, not indices."""
+    host: bool = True
+    """True for environments stepped on the host, False for JAX environments."""
 
     @classmethod
     def of(cls, environment: HostEnvironment) -> "ObjectConfig":

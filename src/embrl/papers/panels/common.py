@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from embrl.config.defaults import default_config
+from embrl.config.defaults import FULL_SIZE, default_config
 from embrl.config.paper import PROTOCOLS
 from embrl.config.run import RunConfig
 from embrl.config.settings_by_name import replaced
@@ -76,7 +76,7 @@ def tuned_lines(
         config = tuned_baseline(environment, env, method, algorithm)
         label = f"{size} {paper_name(method, algorithm)} (tuned)".strip()
         lines.append(PanelLine(label, _run(config, options), "tuned", method, size or algorithm))
-    config = default_config(environment, env, "jsae", algorithm, settings="best")
+    config = default_config(environment, env, "jsae", algorithm, "best", total_timesteps=FULL_SIZE)
     label = f"{size} ours".strip()
     lines.append(PanelLine(label, _run(config, options), "ours", "ours", size or algorithm))
     return lines
@@ -158,5 +158,5 @@ come from the second round, at the panel's length (`-long`), if there is one."""
 
 def tuned_baseline(environment: str, env: EnvConfig, method: str, algorithm: str) -> RunConfig:
     """Return the configuration of a baseline: defaults with the settings that the search chose."""
-    config = default_config(environment, env, method, algorithm)
+    config = default_config(environment, env, method, algorithm, "tuned", total_timesteps=FULL_SIZE)
     return replaced(config, BASELINES[environment, method, algorithm])

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
-from embrl.config.defaults import Settings, default_config
+from embrl.config.defaults import FULL_SIZE, Settings, default_config
 from embrl.config.run import RunConfig
 from embrl.core.statistics import bootstrap_mean
 from embrl.envs.gridworld import Gridworld, GridworldConfig
@@ -77,7 +77,7 @@ def _shorten(config: RunConfig) -> RunConfig:
 
 
 def _config(env: GridworldConfig, settings: Settings, options: ReproductionOptions) -> RunConfig:
-    config = default_config("gridworld", env, "jsae", "vpg", settings)
+    config = default_config("gridworld", env, "jsae", "vpg", settings, total_timesteps=FULL_SIZE)
     pretrain = dataclasses.replace(config.pretrain, gradient_steps=GRADIENT_STEPS)
     return dataclasses.replace(
         config,
