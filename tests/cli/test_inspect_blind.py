@@ -23,10 +23,8 @@ def test_inspect_names_the_feature_that_phi_is_blind_to(tmp_path, capsys):
         total_timesteps=6_000,
         objectives={"only_x": 1.0},
         custom_objectives={"only_x": only_x},
-        overrides={
-            "pretrain": {"timesteps": 3_000, "gradient_steps": 200},
-            "evaluation": {"every": 1_500, "final_episodes": 10},
-        },
+        pretrain={"timesteps": 3_000, "gradient_steps": 200},
+        evaluation={"every": 1_500, "final_episodes": 10},
     )
     assert main(["inspect", str(run.folder.path)]) == 0
     said = capsys.readouterr().out
