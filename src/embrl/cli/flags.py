@@ -128,8 +128,13 @@ def setting_flags(default: RunConfig, *sections: str) -> list[Flag]:
         dataclasses.replace(flag, name=flag.name.replace(prefix, f"{default.algorithm}."))
         for flag in found
     ]
-    others = [name for name in ALGORITHMS if name != default.algorithm]
-    return found + [flag for name in others for flag in flags_of(ALGORITHMS[name](), name)]
+    others = [
+        Flag(f"{name}.{part.name}", tuple[str, ...], default=(), common=False)
+        for name in ALGORITHMS
+        if name != default.algorithm
+        for part in dataclasses.fields(ALGORITHMS[name])
+    ]
+    return found + others
 
 
 def choice_flags(default: RunConfig, settings: str) -> list[Flag]:
@@ -245,7 +250,7 @@ def _own_flags(default: RunConfig, arguments: Sequence[str], command: str) -> li
             "Reinforcement learning algorithm.",
             default.algorithm,
         ),
-        source,
+        *([] if "--config" in given(arguments) else [source]),
         Flag("seeds", int, "Number of independent runs, trained side by side.", default.seeds),
         Flag(
             "total_timesteps",

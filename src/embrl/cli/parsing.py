@@ -228,7 +228,7 @@ def _field(flag: Flag) -> tuple[str, Any, Any]:
     how["help"] = flag.text
     obvious = (None, (), REQUIRED) if flag.positional else (None, ())
     if flag.kind == Switch or any(flag.default is value for value in obvious):
-        how["help_behavior_hint"] = ""
+        how["help_behavior_hint"] = ""  # neither (required) nor (default: ...)
     if flag.default is None and not flag.positional:
         for kind in typing.get_args(flag.kind):
             how |= {"metavar": METAVARS[kind]} if kind in METAVARS else {}
