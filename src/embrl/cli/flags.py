@@ -313,5 +313,12 @@ def _refuse(hidden: Mapping[str, str], found: Mapping[str, list[str]]) -> None:
         section, dot, field = flag.removeprefix("--").replace("-", "_").rpartition(".")
         for name in (f"{section}{dot}{field}", f"{section}{dot}{field.removeprefix('no_')}"):
             if name in hidden:
+                choice, _, value = hidden[name].rpartition(" ")
+                advice = f"or give {value}" if choice == "no" else f"or choose another {choice}"
                 constraint = f"left out with {hidden[name]}, which ignores it"
-                raise SettingError(name, constraint, " ".join(words) or flag)
+                raise SettingError(
+                    name,
+                    constraint,
+                    " ".join(words) or flag,
+                    "" if " " in choice or value == "actions" else advice,
+                )
