@@ -24,6 +24,7 @@ from embrl.config.run import (
     OnlineConfig,
     RolloutConfig,
     TransferConfig,
+    begun_config,
     load_config,
 )
 from embrl.core.errors import EmbrlError, SettingError
@@ -152,10 +153,20 @@ def train(
         evaluation=evaluation,
         **{} if isinstance(algorithm, str) else {algorithm_name: algorithm},
     )
-    config = default_config(
-        name, env, method_name, algorithm_name, settings, found, total_timesteps=total_timesteps
+    config = None
+    if resume and out is not None:
+        config = begun_config(Path(out), name, method_name, algorithm_name)
+    if config is None:
+        config = default_config(
+            name, env, method_name, algorithm_name, settings, found, total_timesteps=total_timesteps
+        )
+    config = dataclasses.replace(
+        config,
+        env=env,
+        seed=seed,
+        seeds=config.seeds if seeds is None else seeds,
+        total_timesteps=config.total_timesteps if total_timesteps is None else total_timesteps,
     )
-    config = dataclasses.replace(config, seeds=config.seeds if seeds is None else seeds, seed=seed)
     config = with_sections(config, sections)
     if objectives is not None:
         config = dataclasses.replace(config, objectives=dict(objectives))

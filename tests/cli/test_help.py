@@ -22,7 +22,7 @@ LINES, WIDTH = 60, 80
 
 PLAIN = [
     *("method", "algorithm", "settings", "seeds", "total_timesteps", "seed"),
-    *("out", "resume", "config"),
+    *("out", "resume", "config", "log"),
 ]
 """Flags without a section."""
 

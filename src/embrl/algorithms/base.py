@@ -29,8 +29,9 @@ class PolicyConfig(Section):
     as random actions lie closer together there."""
     actions: Literal["embedded", "original"] = "embedded"
     """Actions that the policy chooses between where they are embedded: points of E, which f maps to
-    actions; or original actions directly, with states alone seen through the embedding. With a
-    handful of actions there is nothing to generalise over, and no noise of a point to average."""
+    actions; or original actions directly, with states alone seen through the embedding, unless
+    another decoder than the default, or credit, asks for points. With a handful of actions there is
+    nothing to generalise over, and no noise of a point to average."""
     credit: Literal["e", "g(a)"] = "e"
     """Point whose probability VPG and PPO raise after a good action: the one that the policy drew,
     as in the paper's Algorithm 1, or the embedding of the action that f chose (embedding methods

@@ -23,7 +23,13 @@ from embrl.cli.parsing import (
 from embrl.config import defaults
 from embrl.config.common_settings import is_common
 from embrl.config.defaults import Settings, default_config
-from embrl.config.run import HYPERPARAMETERS, RunConfig, from_json, load_config
+from embrl.config.run import (
+    HYPERPARAMETERS,
+    RunConfig,
+    begun_config,
+    from_json,
+    load_config,
+)
 from embrl.config.settings_by_name import replaced
 from embrl.config.used_settings import unused
 from embrl.core.errors import EmbrlError, SettingError
@@ -223,6 +229,10 @@ def _default(environment: str | None, arguments: Sequence[str], program: str) ->
     assert environment is not None
     method = value_of("--method", arguments, defaults.METHOD)
     algorithm = value_of("--algorithm", arguments, defaults.ALGORITHM)
+    if "--resume" in given(arguments) and (out := value_of("--out", arguments, "")):
+        found = begun_config(Path(out), environment, method, algorithm)
+        if found is not None:
+            return found
     settings = value_of("--settings", arguments, defaults.SETTINGS)
     budget = value_of("--total-timesteps", arguments, "")
     return default_config(

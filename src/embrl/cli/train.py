@@ -10,11 +10,12 @@ from rich.console import Console
 
 from embrl.cli.flags import configured, environment_names
 from embrl.cli.main import STARTED
-from embrl.cli.parsing import Switch, given, parse
+from embrl.cli.parsing import Flag, Switch, given, parse
 from embrl.cli.progress import ProgressBar
 from embrl.config.run import RunConfig, load_config
 from embrl.core.errors import EmbrlError, SettingError
 from embrl.core.runtime import prepare_jax
+from embrl.report.logs import LOGS, make_callbacks
 from embrl.storage.run_folder import RunFolder
 from embrl.training.loop import train as run_training
 
@@ -22,10 +23,18 @@ from embrl.training.loop import train as run_training
 def train(arguments: Sequence[str]) -> None:
     """Parse the flags, train, and print the result."""
     prepare_jax()
-    config, out, resume = _configured(arguments)
+    config, out, resume, logs = _configured(arguments)
+    callbacks = make_callbacks(logs)
     console = Console()
     with ProgressBar(console, config) as bar:
-        folder = run_training(config, out, resume=resume, on_progress=bar.show, started=STARTED)
+        folder = run_training(
+            config,
+            out,
+            resume=resume,
+            on_progress=bar.show,
+            started=STARTED,
+            callback=callbacks,
+        )
     _report(folder, console)
 
 
@@ -47,17 +56,22 @@ class _Train:
     """Run folder."""
     total_timesteps: int | None = None
     """Environment steps of each seed to train for, or to continue to."""
+    log: tuple[str, ...] = ()
+    """Logs to write, as `tensorboard`."""
 
 
-def _configured(arguments: Sequence[str]) -> tuple[RunConfig, Path, bool]:
-    """Return the configuration of a run, its folder, and whether it is resumed."""
+def _configured(arguments: Sequence[str]) -> tuple[RunConfig, Path, bool, tuple[str, ...]]:
+    """Return the configuration of a run, its folder, whether it is resumed, and its logs."""
     named = bool(arguments) and not arguments[0].startswith("-")
     if named or "--config" in given(arguments):
         # Flags that say how a run is shown or logged, which are no part of its configuration, go
         # into `extra`.
         environment, rest = (arguments[0], arguments[1:]) if named else (None, arguments)
-        config, own = configured(environment, rest, "train", about=_Train.__doc__ or "")
-        return config, own.out, own.resume
+        log = Flag("log", tuple[str, ...], f"Logs to write: {', '.join(LOGS)}.", ())
+        config, own = configured(
+            environment, rest, "train", extra=[log], about=_Train.__doc__ or ""
+        )
+        return config, own.out, own.resume, own.log
     own = parse(_Train, arguments, "embrl train", names=environment_names())
     if not own.resume:
         raise SettingError("ENV", f"one of {environment_names()}", "nothing")
@@ -68,10 +82,17 @@ def _configured(arguments: Sequence[str]) -> tuple[RunConfig, Path, bool]:
         raise EmbrlError(f"{own.out} is a part of a sweep; continue with embrl sweep --resume")
     if own.total_timesteps is not None:
         config = dataclasses.replace(config, total_timesteps=own.total_timesteps)
-    return config, own.out, True
+    return config, own.out, True, own.log
 
 
 def _report(folder: RunFolder, console: Console) -> None:
+    if not folder.complete:  # a log of a plugin has stopped it
+        console.print(
+            f"stopped; continue with embrl train --resume --out {folder.path}",
+            highlight=False,
+            soft_wrap=True,
+        )
+        return
     summary = folder.summary()
     if "final_return_mean" not in summary:
         raise EmbrlError(

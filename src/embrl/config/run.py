@@ -293,6 +293,28 @@ def load_config(folder: RunFolder) -> RunConfig:
     return from_json(folder.config(), folder.path / "config.json")
 
 
+def begun_config(out: Path, environment: str, method: str, algorithm: str) -> RunConfig | None:
+    """Return the configuration of the run in a folder, if it is to be resumed.
+
+    What it was begun with are its defaults: those of another budget may be scaled differently.
+
+    Args:
+        out: the run folder.
+        environment: name of the environment.
+        method: name of the method.
+        algorithm: name of the algorithm.
+
+    Returns:
+        None if there is no run, or another one.
+    """
+    folder = RunFolder(out)
+    if not folder.holds_run:
+        return None
+    found = load_config(folder)
+    same = (found.environment, found.method, found.algorithm) == (environment, method, algorithm)
+    return found if same and not found.vary else None
+
+
 def check_same(wanted: RunConfig, found: RunConfig, what: str) -> None:
     """Check that two configurations are equal.
 

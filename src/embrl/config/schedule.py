@@ -7,6 +7,7 @@ from jaxtyping import Array, Int
 
 from embrl.config.run import RunConfig
 from embrl.data.replay import ring_rows
+from embrl.decoding.base import DEFAULTS
 from embrl.embedding.methods import METHODS, Method
 from embrl.embedding.objectives import OBJECTIVES, OwnObjective
 
@@ -43,7 +44,9 @@ class Schedule:
     @property
     def acts_in_embedding(self) -> bool:
         """True if the policy chooses points of E, and f maps them to actions."""
-        return self.method.actions and self.config.policy.actions == "embedded"
+        policy, decoder = self.config.policy, self.config.decoder
+        asked = policy.actions == "embedded" or policy.credit != "e"
+        return self.method.actions and (asked or decoder.kind not in DEFAULTS)
 
     @property
     def pretraining_timesteps(self) -> int:

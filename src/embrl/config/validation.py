@@ -112,14 +112,6 @@ def _validate_policy(
     """
     if config.policy.std_unit == "action" and not is_continuous(action_space):
         raise SettingError("policy.std_unit", f"embedding for {action_space}", "action")
-    if config.policy.actions == "original" and METHODS[config.method].actions:
-        for setting, value, alone in (
-            ("decoder.kind", config.decoder.kind, DEFAULTS[is_continuous(action_space)]),
-            ("policy.credit", config.policy.credit, "e"),
-            ("policy.std_unit", config.policy.std_unit, "embedding"),
-        ):
-            if value != alone:
-                raise SettingError(setting, f"{alone} with policy.actions original", value)
     if config.policy.inputs == "embedding":
         return
     reason = None
