@@ -1,6 +1,7 @@
 """The comparison of runs, computed by hand, and its three forms."""
 
 import csv
+import dataclasses
 import io
 from typing import Any
 
@@ -9,9 +10,16 @@ import pytest
 from rich.console import Console
 
 from embrl.core.errors import EmbrlError
-from embrl.report.comparison import compare, default_level
+from embrl.core.statistics import Interval
+from embrl.report.comparison import (
+    BaselineDifference,
+    Comparison,
+    ComparisonRow,
+    compare,
+    default_level,
+)
 from embrl.report.curves import Curve
-from embrl.report.table import to_csv, to_markdown, to_rich
+from embrl.report.table import conclusions, to_csv, to_markdown, to_rich
 
 
 def curve(label: str = "VPG + JSAE", **known: Any) -> Curve:
@@ -206,3 +214,27 @@ def test_nothing_to_compare_is_said() -> None:
     with pytest.raises(EmbrlError, match="nothing to compare") as error:
         compare([])
     assert "\n" not in str(error.value)
+
+
+def with_difference(final: float, low: float, high: float, **changes: Any) -> Comparison:
+    base = ComparisonRow("a", 4, 0.9, 0.8, 1.0, 0.8, 1.0, 90_000.0, 4, 0, 0, 0, 0, 1, None)
+
+    def interval(*values: float) -> Interval:
+        return Interval(*map(np.asarray, values))
+
+    nothing = interval(0.0, 0.0, 0.0)
+    against = BaselineDifference(interval(final, low, high), nothing, nothing)
+    row = dataclasses.replace(
+        base, label="b", timesteps_to_level=30_000.0, against=against, **changes
+    )
+    return Comparison((base, row), 0.5, (), "a")
+
+
+def test_a_sentence_says_what_was_won():
+    (sentence,) = conclusions(with_difference(0.25, 0.125, 0.5))
+    for part in ("b reached 0.5 after 30k", "a after 90k, 3.0 times as many", "higher [+0.1"):
+        assert part in sentence
+    assert "chance" not in sentence
+    assert "chance" in conclusions(with_difference(-0.25, -0.5, 0.125))[0]
+    (sentence,) = conclusions(with_difference(0.25, 0.125, 0.5, seeds_at_level=3))
+    assert "b: 3 of 4 seeds reached 0.5, a: 4 of 4" in sentence

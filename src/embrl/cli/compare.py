@@ -47,7 +47,10 @@ def compare(arguments: Sequence[str]) -> None:
     read = read_curves(given.run)
     baseline = comparison.find_baseline(read, given.baseline)
     found = comparison.compare(read, given.level, baseline)
-    Console().print(table.to_rich(found))
+    console = Console()
+    console.print(table.to_rich(found))
+    for sentence in table.conclusions(found):
+        console.print(sentence, highlight=False)
     if given.out is not None:
         given.out.mkdir(parents=True, exist_ok=True)
         files.write_text(given.out / "table.md", table.to_markdown(found))

@@ -51,6 +51,8 @@ PRETRAINING_SHARE = 0.2
 """Largest fraction of the budget that pre-training takes by default."""
 MIN_UPDATES, MIN_EVALUATIONS = 40, 8
 """Updates and evaluations of a run, at least, where its budget allows it."""
+MIN_MINIBATCH = 64
+"""Steps of a minibatch, at least, where a rollout has more than one."""
 MIN_ROLLOUT = 8
 """Steps of an environment between two updates, at least, before there are fewer environments."""
 
@@ -279,6 +281,10 @@ def _within_budget(config: RunConfig) -> RunConfig:
     if steps * MIN_UPDATES > total:
         num_envs = min(num_envs, max(1, total // MIN_UPDATES // MIN_ROLLOUT))
         steps = total // MIN_UPDATES // num_envs * num_envs
+        minibatches = getattr(config.hyperparameters, "num_minibatches", 1)
+        if minibatches > 1:
+            fewer = max(1, min(minibatches, steps // MIN_MINIBATCH))
+            config = _changed(config, {HYPERPARAMETERS: {"num_minibatches": fewer}})
     every = min(config.evaluation.every, max(1, total // MIN_EVALUATIONS))
     if METHODS[config.method].embeds:
         whole = max(num_envs, pretraining // num_envs * num_envs)

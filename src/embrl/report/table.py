@@ -58,6 +58,41 @@ def to_csv(comparison: Comparison) -> str:
     return text.getvalue()
 
 
+def conclusions(comparison: Comparison) -> list[str]:
+    """Return a sentence on each run that is compared with the baseline: sooner, and higher?"""
+    base = next((row for row in comparison.rows if row.label == comparison.baseline), None)
+    compared = [row for row in comparison.rows if row.against is not None]
+    if base is None or comparison.level is None:
+        return []
+    return [f"{_sooner(row, base, comparison.level)}; {_higher(row)}." for row in compared]
+
+
+def _sooner(row: ComparisonRow, base: ComparisonRow, level: float) -> str:
+    if row.seeds_at_level < row.seeds or base.seeds_at_level < base.seeds:
+        return (
+            f"{row.label}: {row.seeds_at_level} of {row.seeds} seeds reached {level:.4g}, "
+            f"{base.label}: {base.seeds_at_level} of {base.seeds}"
+        )
+    mine, its = row.timesteps_to_level, base.timesteps_to_level
+    ratio = f"{its / mine:.1f} times as many" if its >= mine else f"{mine / its:.1f} times as few"
+    return (
+        f"{row.label} reached {level:.4g} after {short_count(mine)} timesteps, {base.label} after "
+        f"{short_count(its)}, {ratio}"
+    )
+
+
+def _higher(row: ComparisonRow) -> str:
+    assert row.against is not None
+    difference, low, high = map(float, row.against.final_difference)
+    digits = decimals(difference, low, high)
+    direction = "lower" if difference < 0.0 else "higher"
+    text = f"its final return is {abs(difference):.{digits}f} {direction}"
+    if low != low:  # nan: a single seed
+        return text
+    chance = ", which may be chance" if low <= 0.0 <= high else ""
+    return f"{text} [{low:+.{digits}f}, {high:+.{digits}f}]{chance}"
+
+
 def _rich(cells: list[list[str]]) -> "Table":
     from rich import box
     from rich.table import Table
