@@ -17,9 +17,9 @@ def load(name: str) -> ModuleType:
 
 
 def test_train_and_act_trains_loads_and_acts(tmp_path, capsys):
-    load("train_and_act").main(tmp_path / "run", 45_000)
+    load("train_and_act").main(tmp_path / "run", 5_000)
     printed = capsys.readouterr().out
-    assert "after 45,000 timesteps" in printed
+    assert "after 5,000 timesteps" in printed
     assert "step  1: action" in printed
 
 

@@ -25,7 +25,7 @@ def test_a_population_is_collected_and_gone_on_with(capsys, tmp_path):
     out = str(tmp_path / "population")
     assert main(["agents", "collect", "cart_pole", *SMALL, "--out", out]) == 0
     said = capsys.readouterr().out
-    assert "lineages 4/4 mean return" in said  # the first of two blocks may come too soon
+    assert "lineages 100 %, 4/4, mean return" in said  # the first of two blocks may come too soon
     assert "8 agents 4-3-2 tanh, 4 episodes each: mean survival" in said
     assert "mean return below 50 100%" in said
     assert Population(out).count == 8
