@@ -55,7 +55,7 @@ class Run:
     """Owner of the temporary folder of a run that was not given one; it vanishes with the run."""
 
     def __repr__(self) -> str:
-        """Return what was trained, and what came out."""
+        """Return what was trained, and its final return."""
         config = self.config
         seeds = "1 seed" if config.seeds == 1 else f"{config.seeds} seeds"
         text = f"{config.method} with {config.algorithm} on {config.environment}, {seeds}"

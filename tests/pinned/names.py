@@ -58,6 +58,9 @@ FLAGS: dict[str, NewFlag] = {
 """Old flags and their new names. The first match applies. `*` matches any text and is copied to the
 new name. Setting names after `--over` are translated as well."""
 
+FORMER = ("--settings", "tuned", "--algorithm", "vpg")
+"""Defaults at the time of recording; fits have no algorithm."""
+
 NEW_FLAG = "--total-timesteps"
 """Flag that `embrl train gridworld --help` lists only if the code uses the new names."""
 
@@ -104,7 +107,21 @@ def renamed(arguments: Sequence[str]) -> list[str]:
             words += [flag, name.removeprefix("--"), *values]
         else:
             words += _renamed_flag(flag, values)
-    return words
+    return [*words, *_former_defaults(words)]
+
+
+def _former_defaults(words: Sequence[str]) -> list[str]:
+    """Return the flags of a command that was recorded when they were the defaults."""
+    command, named = words[0], len(words) > 1 and not words[1].startswith("--")
+    former = {"train": FORMER, "sweep": FORMER, "fit": FORMER[:2]}.get(command, ())
+    if not named:  # a run that is resumed by its folder
+        return []
+    return [
+        word
+        for flag, value in zip(former[::2], former[1::2], strict=True)
+        if flag not in words
+        for word in (flag, value)
+    ]
 
 
 def _renamed_flag(flag: str, values: Values) -> list[str]:

@@ -1,4 +1,4 @@
-"""What is written below the fields of a dataclass, which is the help of their flags."""
+"""Texts below the fields of a dataclass, which are the help of their flags."""
 
 import ast
 import functools

@@ -1,4 +1,4 @@
-"""Which settings have no effect on a run, and which other choice that depends on."""
+"""Settings that have no effect on a run, each with the choice that makes it so."""
 
 import dataclasses
 from typing import Any, NamedTuple, cast
