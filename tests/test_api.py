@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -7,7 +8,7 @@ import pytest
 import embrl
 from embrl.training.loop import Progress
 
-SMALL = {
+SMALL: dict[str, Any] = {
     "pretrain": {"timesteps": 600, "gradient_steps": 100, "batch_size": 64},
     "rollout": {"steps_per_update": 100, "num_envs": 10},
     "evaluation": {"every": 200, "episodes": 5, "final_episodes": 10},

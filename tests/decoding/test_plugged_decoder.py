@@ -1,6 +1,7 @@
 """A decoder from one file outside of the package: registered, trained with, exported."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -57,7 +58,7 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-SMALL = {
+SMALL: dict[str, Any] = {
     "pretrain": {"timesteps": 500, "gradient_steps": 5},
     "rollout": {"steps_per_update": 100, "num_envs": 4},
     "evaluation": {"every": 200, "episodes": 4, "final_episodes": 4},

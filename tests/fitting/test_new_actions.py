@@ -17,7 +17,7 @@ from embrl.fitting.fit import fit
 
 BITS = np.array([[int(bit) for bit in f"{number:03b}"] for number in range(8)], np.float32)
 WORLD: dict[str, Any] = {"actuators": 3, "bins": 10, "step_limit": 20}
-SMALL = {"pretrain": {"gradient_steps": 50, "batch_size": 64}}
+SMALL: dict[str, Any] = {"pretrain": {"gradient_steps": 50, "batch_size": 64}}
 
 
 @pytest.fixture(scope="module")

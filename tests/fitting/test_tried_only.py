@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 
 import embrl
@@ -10,7 +12,7 @@ def test_actions_without_a_transition_are_left_alone():
     states = rng.integers(0, 4, 61).astype(np.int32)
     no = np.zeros(60, bool)
     seen = Transition(states[:-1], actions, np.zeros(60, np.float32), states[1:], no, no)  # type: ignore[arg-type]
-    small = {"pretrain": {"gradient_steps": 5, "batch_size": 16}}
+    small: dict[str, Any] = {"pretrain": {"gradient_steps": 5, "batch_size": 16}}
     everything = embrl.fit(seen, **small)
     assert everything.allowed is None
     tried = embrl.fit(seen, **small, tried_only=True)
