@@ -95,12 +95,7 @@ class Run:
         """
         restored = restore_policy(self.folder, self.config, seed)
         env = self._environment(environment)
-        for kind in ("observation_space", "action_space"):
-            if getattr(env, kind) != getattr(restored, kind):
-                raise EmbrlError(
-                    f"environment must have the {kind.replace('_', ' ')} of {self.folder.path}, "
-                    f"{getattr(restored, kind)}, got {getattr(env, kind)}"
-                )
+        restored.check_spaces(env, self.folder.path)
         key = stream_key(
             jax.random.fold_in(jax.random.key(self.config.seed), seed), RngStream.SCORE
         )

@@ -62,12 +62,7 @@ def play(
         prepare_mujoco()
     env = config.env.build() if env is None else env
     restored = restore_policy(folder, config, seed)
-    for kind in ("observation_space", "action_space"):
-        if getattr(env, kind) != getattr(restored, kind):
-            raise EmbrlError(
-                f"environment must have the {kind.replace('_', ' ')} of {folder.path}, "
-                f"{getattr(restored, kind)}, got {getattr(env, kind)}"
-            )
+    restored.check_spaces(env, folder.path)
     pictures = None if film is None else _film(env, config.environment, film)
     key = stream_key(jax.random.fold_in(jax.random.key(config.seed), seed), RngStream.PLAY)
     played = play_episodes(

@@ -18,6 +18,7 @@ from embrl.embedding.feature_actions import with_features, without_features
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.monitor import Reference
 from embrl.embedding.objectives import OBJECTIVES, OwnObjective
+from embrl.envs import AnyEnvironment
 from embrl.storage import checkpoint
 from embrl.storage.run_folder import RunFolder
 from embrl.training.action_inputs import ActionInputs
@@ -49,6 +50,23 @@ class RestoredPolicy(NamedTuple):
     policy: OverallPolicy
     observation_space: gymnasium.Space
     action_space: gymnasium.Space
+
+    def check_spaces(self, env: AnyEnvironment, path: Path) -> None:
+        """Check that an environment has the spaces that the policy was trained with.
+
+        Args:
+            env: the environment.
+            path: the run's folder, for the message.
+
+        Raises:
+            EmbrlError: it has others.
+        """
+        for kind in ("observation_space", "action_space"):
+            if getattr(env, kind) != getattr(self, kind):
+                raise EmbrlError(
+                    f"environment must have the {kind.replace('_', ' ')} of {path}, "
+                    f"{getattr(self, kind)}, got {getattr(env, kind)}"
+                )
 
 
 class RestoredRun(NamedTuple):
