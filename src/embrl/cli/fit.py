@@ -20,7 +20,6 @@ from embrl.cli.flags import (
     setting_flags,
 )
 from embrl.cli.parsing import Flag, asks_for_help, given, parse, value_of
-from embrl.cli.progress import ProgressBar
 from embrl.config.defaults import METHOD, SETTINGS
 from embrl.config.run import RunConfig
 from embrl.core.errors import EmbrlError, SettingError
@@ -31,6 +30,7 @@ from embrl.embedding.saved import check_free
 from embrl.fitting.embedding import Embedding
 from embrl.fitting.fit import embedding_of_run, learn
 from embrl.fitting.sources import DataSource, is_recorded, open_source
+from embrl.report.progress_bar import ProgressBar
 
 FROM_RUN = "--from-run"
 

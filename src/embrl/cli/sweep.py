@@ -13,12 +13,12 @@ from rich.console import Console
 from embrl.cli.flags import configured, environment_names
 from embrl.cli.main import STARTED
 from embrl.cli.parsing import Flag, Switch, parse, parse_flags
-from embrl.cli.progress import ProgressBar
 from embrl.config.run import RunConfig
 from embrl.config.settings_by_name import replaced, settings, validate_name
 from embrl.config.used_settings import unused
 from embrl.core.errors import EmbrlError, SettingError
 from embrl.core.runtime import prepare_jax
+from embrl.report.progress_bar import ProgressBar
 from embrl.storage import files
 from embrl.sweep import runs as sweeps
 from embrl.sweep import table as sweep_table

@@ -11,11 +11,11 @@ from rich.console import Console
 from embrl.cli.flags import configured, environment_names
 from embrl.cli.main import STARTED
 from embrl.cli.parsing import Flag, Switch, given, parse
-from embrl.cli.progress import ProgressBar
 from embrl.config.run import RunConfig, load_config
 from embrl.core.errors import EmbrlError, SettingError
 from embrl.core.runtime import prepare_jax
 from embrl.report.logs import LOGS, make_callbacks
+from embrl.report.progress_bar import ProgressBar
 from embrl.storage.run_folder import RunFolder
 from embrl.training.loop import train as run_training
 

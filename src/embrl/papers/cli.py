@@ -9,11 +9,11 @@ import tyro
 from rich.console import Console
 
 from embrl.cli.parsing import Switch, parse
-from embrl.cli.progress import ProgressBar
 from embrl.core.runtime import prepare_jax
 from embrl.papers.panel import GROUPS, SEEDS, Group, PanelLine, ReproductionOptions, chosen
 from embrl.papers.panels import FIGURES, make_panel
 from embrl.papers.reproduce import reproduce as run
+from embrl.report.progress_bar import ProgressBar
 from embrl.training.loop import Progress, ProgressCallback
 
 

@@ -15,9 +15,9 @@ from embrl.agents.evidence.report import ReportConfig, write_report
 from embrl.agents.population import Population
 from embrl.agents.walks import rule_of
 from embrl.cli.parsing import flags_of, parse, parse_flags
-from embrl.cli.progress import ProgressBar
 from embrl.core.errors import EmbrlError, require
 from embrl.core.runtime import prepare_jax
+from embrl.report.progress_bar import ProgressBar
 
 
 @dataclasses.dataclass(frozen=True)

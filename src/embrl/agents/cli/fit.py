@@ -19,8 +19,8 @@ from embrl.agents.embeddings.fit import planned
 from embrl.agents.novelty import NOVELTY_FILE, evaluate_novelty
 from embrl.agents.population import Population
 from embrl.cli.parsing import Switch, flags_of, parse_flags, value_of
-from embrl.cli.progress import ProgressBar
 from embrl.core.runtime import prepare_jax
+from embrl.report.progress_bar import ProgressBar
 from embrl.training.loop import Progress
 
 COMMON = ("k", "group", "hidden", "steps", "beta", "seed")

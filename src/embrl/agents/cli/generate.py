@@ -17,8 +17,8 @@ from embrl.agents.groups import score_scale
 from embrl.agents.latent_search import RADIUS
 from embrl.agents.population import Population
 from embrl.cli.parsing import parse
-from embrl.cli.progress import ProgressBar
 from embrl.core.runtime import prepare_jax
+from embrl.report.progress_bar import ProgressBar
 
 
 @dataclasses.dataclass(frozen=True)

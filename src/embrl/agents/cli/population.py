@@ -21,10 +21,10 @@ from embrl.agents.importing import import_agents
 from embrl.agents.lineages import LineageConfig
 from embrl.agents.population import RECORD, Population
 from embrl.cli.parsing import Flag, Switch, flags_of, parse_flags, section_values, value_of
-from embrl.cli.progress import ProgressBar
 from embrl.core.errors import SettingError
 from embrl.core.runtime import prepare_jax
 from embrl.envs import ENVIRONMENTS, EnvConfig
+from embrl.report.progress_bar import ProgressBar
 
 LINEAGE = tuple(
     part.name
