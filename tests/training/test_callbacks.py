@@ -1,11 +1,10 @@
 import dataclasses
-import json
 import shutil
-from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
+from run_outcome import outcome
 
 from embrl.config.defaults import default_config
 from embrl.core.errors import EmbrlError
@@ -34,18 +33,6 @@ class Recorder:
     @property
     def trace(self):
         return [(name, event.timesteps, event.status) for name, event in self.calls]
-
-
-def outcome(folder: Path) -> dict[str, object]:
-    """Everything a run leaves that does not depend on how long it took."""
-    summary = json.loads((folder / "summary.json").read_text())
-    for name in ("wall_s", "timesteps_per_s"):
-        del summary[name]
-    return {
-        "metrics": (folder / "metrics.csv").read_bytes(),
-        "summary": summary,
-        "tensors": next((folder / "checkpoint").glob("*/state.safetensors")).read_bytes(),
-    }
 
 
 @pytest.fixture(scope="module")

@@ -1,30 +1,17 @@
 import dataclasses
-import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
+from run_outcome import outcome
 
 from embrl.core.errors import EmbrlError
 from embrl.training.loop import train
-
-
-def outcome(folder: Path) -> dict[str, object]:
-    """Everything a run leaves that does not depend on how long it took."""
-    summary = json.loads((folder / "summary.json").read_text())
-    for name in ("wall_s", "timesteps_per_s"):
-        del summary[name]
-    return {
-        "metrics": (folder / "metrics.csv").read_bytes(),
-        "summary": summary,
-        "tensors": next((folder / "checkpoint").glob("*/state.safetensors")).read_bytes(),
-    }
 
 
 @pytest.fixture(scope="module")
