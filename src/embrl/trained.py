@@ -70,7 +70,7 @@ class Run:
         Raises:
             EmbrlError: the path exists and is not an empty folder.
         """
-        files.copy_folder(self.folder.path, Path(out))
+        files.copy_folder(self.folder.path, files.as_path(out))
         return dataclasses.replace(self, folder=RunFolder(out), _memory=None)
 
     def evaluate(

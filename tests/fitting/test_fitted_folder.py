@@ -135,12 +135,17 @@ def test_what_cannot_be_written_leaves_nothing(gridworld_embedding, tmp_path, mo
     with pytest.raises(EmbrlError, match=r"cannot be written: Not a directory"):
         gridworld_embedding.save(tmp_path / "file" / "embedding")
 
-    def full(path, value):
-        raise OSError(28, "No space left on device")
+    written = []
 
-    monkeypatch.setattr("embrl.storage.files.write_json", full)
-    with pytest.raises(EmbrlError, match=r"embedding cannot be written: No space left on device"):
+    def full_after_the_first(number):
+        written.append(number)
+        if len(written) > 1:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full_after_the_first)
+    with pytest.raises(EmbrlError, match=r"json cannot be written: No space left on device"):
         gridworld_embedding.save(tmp_path / "embedding")
+    assert len(written) == 2
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 

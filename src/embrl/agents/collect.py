@@ -19,6 +19,7 @@ from embrl.core.runtime import versions
 from embrl.core.types import Key
 from embrl.envs import ENVIRONMENTS
 from embrl.storage import files
+from embrl.storage.lock import locked
 from embrl.training.loop import Progress
 
 FILE = "collect.json"
@@ -80,15 +81,16 @@ def collect(
     out = Path(out)
     _check(config)
     lineages = Lineages(config.runs, min(config.block, config.lineages))
-    _open(config, lineages, out, resume)
-    key = evaluation_key(config)
-    first = _done(config, lineages, out)
-    on_progress(_progress(config, out, min(first, config.lineages)))
-    for start in range(first, config.lineages, lineages.block):
-        numbers = np.arange(start, min(start + lineages.block, config.lineages))
-        weights, table, lost = _block(config, lineages, numbers, key)
-        append(out, weights, table, architecture=lineages.architecture)
-        on_progress(_progress(config, out, int(numbers[-1]) + 1, lost))
+    with locked(out):
+        _open(config, lineages, out, resume)
+        key = evaluation_key(config)
+        first = _done(config, lineages, out)
+        on_progress(_progress(config, out, min(first, config.lineages)))
+        for start in range(first, config.lineages, lineages.block):
+            numbers = np.arange(start, min(start + lineages.block, config.lineages))
+            weights, table, lost = _block(config, lineages, numbers, key)
+            append(out, weights, table, architecture=lineages.architecture)
+            on_progress(_progress(config, out, int(numbers[-1]) + 1, lost))
     return Population(out)
 
 

@@ -18,11 +18,12 @@ from embrl.agents.embeddings.fit import select_agents
 from embrl.agents.episodes import survival
 from embrl.agents.groups import Groups
 from embrl.agents.latent_search import RADIUS, LatentCritic, fit_critic, improve
-from embrl.agents.population import Population, append, create
+from embrl.agents.population import Population, append, check_free, create
 from embrl.core.errors import EmbrlError
 from embrl.core.statistics import bootstrap_ratio
 from embrl.core.types import Key
 from embrl.storage import files
+from embrl.storage.lock import locked
 from embrl.training.evaluation import Episodes
 from embrl.training.loop import Progress
 
@@ -67,26 +68,28 @@ def generate(
     if not (spread > 0 and np.isfinite(spread)):
         raise EmbrlError(f"spread must be above 0, got {spread}")
     out = Path(out)
-    create(out, embedding.architecture, embedding.environment, embedding.env, episodes)
-    drawing, playing = jax.random.split(jax.random.key(seed))
-    w = embedding.decode(embedding.sample(drawing, n, spread))
-    env, found = embedding.env.build(), []
-    for start in range(0, n, AT_ONCE):
-        found.append(
-            survival(env, embedding.architecture, w[start : start + AT_ONCE], playing, episodes)
-        )
-        on_progress(Progress("new agents", min(start + AT_ONCE, n), n, None))
-    returns = np.concatenate([np.asarray(episodes.returns) for episodes in found])
-    lengths = np.concatenate([np.asarray(episodes.lengths) for episodes in found])
-    table = {
-        "lineage": np.full(n, LINEAGE),
-        "step": np.zeros(n, np.int64),
-        "seed": np.full(n, seed),
-        "return_mean": returns.mean(1),
-        "return_std": returns.std(1),
-        "survival_mean": lengths.mean(1),
-    }
-    append(out, w, table, architecture=embedding.architecture)
+    with locked(out):
+        check_free(out)
+        drawing, playing = jax.random.split(jax.random.key(seed))
+        w = embedding.decode(embedding.sample(drawing, n, spread))
+        env, found = embedding.env.build(), []
+        for start in range(0, n, AT_ONCE):
+            found.append(
+                survival(env, embedding.architecture, w[start : start + AT_ONCE], playing, episodes)
+            )
+            on_progress(Progress("new agents", min(start + AT_ONCE, n), n, None))
+        returns = np.concatenate([np.asarray(episodes.returns) for episodes in found])
+        lengths = np.concatenate([np.asarray(episodes.lengths) for episodes in found])
+        table = {
+            "lineage": np.full(n, LINEAGE),
+            "step": np.zeros(n, np.int64),
+            "seed": np.full(n, seed),
+            "return_mean": returns.mean(1),
+            "return_std": returns.std(1),
+            "survival_mean": lengths.mean(1),
+        }
+        create(out, embedding.architecture, embedding.environment, embedding.env, episodes)
+        append(out, w, table, architecture=embedding.architecture)
     return Population(out)
 
 
@@ -264,32 +267,34 @@ def improve_agents(
     if not len(agents):
         raise EmbrlError("agents must not be empty; name some, or leave them out to draw some")
     population.rows(agents)  # checks the numbers before anything is written
-    create(out, population.architecture, population.environment, population.env, episodes)
-    found = improve_and_evaluate(
-        embedding,
-        population,
-        agents,
-        radius=radius,
-        episodes=episodes,
-        seed=seed,
-        on_progress=on_progress,
-    )
-    told = summarize_by_group(found, population, groups)
-    mine = {name: table[name][found.agents] for name in ("lineage", "step", "seed")}
-    returns, lengths = (np.asarray(values, np.float64) for values in found.played)
-    mine |= {"return_mean": returns.mean(1), "return_std": returns.std(1)}
-    append(out, found.w, {**mine, "survival_mean": lengths.mean(1)})
-    record = {
-        "embedding": {"kind": embedding.kind, "k": embedding.k},
-        "radius": radius,
-        "episodes": episodes,
-        "seed": seed,
-        "agents": found.agents.tolist(),
-        "before": found.before.tolist(),
-        "decoded": found.decoded.tolist(),
-        "groups": told,
-    }
-    files.write_json(out / RECORD, record)
+    with locked(out):
+        check_free(out)
+        found = improve_and_evaluate(
+            embedding,
+            population,
+            agents,
+            radius=radius,
+            episodes=episodes,
+            seed=seed,
+            on_progress=on_progress,
+        )
+        told = summarize_by_group(found, population, groups)
+        mine = {name: table[name][found.agents] for name in ("lineage", "step", "seed")}
+        returns, lengths = (np.asarray(values, np.float64) for values in found.played)
+        mine |= {"return_mean": returns.mean(1), "return_std": returns.std(1)}
+        create(out, population.architecture, population.environment, population.env, episodes)
+        append(out, found.w, {**mine, "survival_mean": lengths.mean(1)})
+        record = {
+            "embedding": {"kind": embedding.kind, "k": embedding.k},
+            "radius": radius,
+            "episodes": episodes,
+            "seed": seed,
+            "agents": found.agents.tolist(),
+            "before": found.before.tolist(),
+            "decoded": found.decoded.tolist(),
+            "groups": told,
+        }
+        files.write_json(out / RECORD, record)
     return told
 
 

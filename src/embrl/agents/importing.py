@@ -24,6 +24,7 @@ from embrl.agents.architecture import ACTIVATIONS, Architecture, Layer
 from embrl.agents.population import RECORD, Population, append, create
 from embrl.core.errors import EmbrlError, UnknownNameError, require
 from embrl.envs import EnvConfig
+from embrl.storage.lock import locked
 from embrl.training.evaluation import Episodes
 
 MAX_BYTES = 2**26
@@ -347,25 +348,30 @@ def import_agents(
                 f"architectures of a population must be equal, got {agent.architecture} in {path} "
                 f"and {architecture} in {paths[0]}"
             )
-    there = Population(out) if (Path(out) / RECORD).exists() else None
-    if there is not None:
-        _check(there, architecture, environment, env)
-    weights = np.stack([agent.weights for agent in agents])
-    returns, lengths = (np.asarray(part, np.float64) for part in evaluate(architecture, weights))
-    if there is None:
-        there = create(out, architecture, environment, env, returns.shape[1])
-    elif there.episodes != returns.shape[1]:
-        raise EmbrlError(f"episodes must be {there.episodes} as in {out}, got {returns.shape[1]}")
-    first = int(there.table()["lineage"].max(initial=-1)) + 1
-    table = {
-        "lineage": first + np.arange(len(agents)),
-        "step": np.zeros(len(agents), np.int64),
-        "seed": np.full(len(agents), UNKNOWN_SEED),
-        "return_mean": returns.mean(1),
-        "return_std": returns.std(1),
-        "survival_mean": lengths.mean(1),
-    }
-    append(out, weights, table, architecture=architecture)
+    with locked(Path(out)):
+        there = Population(out) if (Path(out) / RECORD).exists() else None
+        if there is not None:
+            _check(there, architecture, environment, env)
+        weights = np.stack([agent.weights for agent in agents])
+        returns, lengths = (
+            np.asarray(part, np.float64) for part in evaluate(architecture, weights)
+        )
+        if there is None:
+            there = create(out, architecture, environment, env, returns.shape[1])
+        elif there.episodes != returns.shape[1]:
+            raise EmbrlError(
+                f"episodes must be {there.episodes} as in {out}, got {returns.shape[1]}"
+            )
+        first = int(there.table()["lineage"].max(initial=-1)) + 1
+        table = {
+            "lineage": first + np.arange(len(agents)),
+            "step": np.zeros(len(agents), np.int64),
+            "seed": np.full(len(agents), UNKNOWN_SEED),
+            "return_mean": returns.mean(1),
+            "return_std": returns.std(1),
+            "survival_mean": lengths.mean(1),
+        }
+        append(out, weights, table, architecture=architecture)
     return Population(out)
 
 

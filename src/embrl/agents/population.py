@@ -5,7 +5,7 @@
 
 Shards never change. An append writes new ones under temporary names, renames them, and only then
 writes a new list: if it is interrupted, the old population is intact, and the next append removes
-unlisted files. Any number of processes may read; one at a time may write (there is no lock).
+unlisted files. Any number of processes may read; one at a time may write, which a lock sees to.
 """
 
 import dataclasses
@@ -27,6 +27,7 @@ from embrl.core.errors import EmbrlError
 from embrl.core.runtime import versions
 from embrl.envs import ENVIRONMENTS, EnvConfig
 from embrl.storage import files
+from embrl.storage.lock import locked
 
 T = TypeVar("T")
 
@@ -191,12 +192,7 @@ def create(
         EmbrlError: the folder is not empty.
     """
     path = Path(path)
-    if (path / RECORD).exists():
-        raise EmbrlError(f"{path} already holds a population; append to it or choose a new folder")
-    # Leftovers of an interrupted `create` are hidden files; anything else belongs to someone.
-    if path.exists() and (not path.is_dir() or any(path.glob("[!.]*"))):
-        raise EmbrlError(f"{path} exists and is not a population; choose an empty or new folder")
-    path.mkdir(parents=True, exist_ok=True)
+    check_free(path)
     record = {
         "format": FORMAT,
         "environment": environment,
@@ -206,8 +202,21 @@ def create(
         "versions": versions(),
         "shards": [],
     }
-    files.write_json(path / RECORD, record)
+    with locked(path):
+        files.write_json(path / RECORD, record)
     return Population(path)
+
+
+def check_free(path: Path) -> None:
+    """Check that a population can be created in a folder.
+
+    Raises:
+        EmbrlError: the path exists and is not an empty folder.
+    """
+    if (path / RECORD).exists():
+        raise EmbrlError(f"{path} already holds a population; append to it or choose a new folder")
+    if not files.is_free(path):
+        raise EmbrlError(f"{path} exists and is not a population; choose an empty or new folder")
 
 
 def append(
@@ -247,17 +256,19 @@ def append(
     columns = _columns(table, len(weights), path)
     if not len(weights):
         return
-    listed = list(population._record["shards"])
-    _clear(path, {shard["file"] for shard in listed})
-    step = max(1, SHARD_BYTES // (4 * mine.size))
-    for start in range(0, len(weights), step):
-        part = {"weights": weights[start : start + step]}
-        part |= {name: values[start : start + step] for name, values in columns.items()}
-        data = save({name: np.ascontiguousarray(values) for name, values in part.items()})
-        shard = Shard(f"agents-{len(listed):05d}.safetensors", len(part["weights"]), len(data))
-        files.write_bytes(path / shard.file, data)
-        listed.append(dataclasses.asdict(shard))
-    files.write_json(path / RECORD, {**population._record, "shards": listed})
+    with locked(path):
+        population = Population(path)  # nobody else appends from here on
+        listed = list(population._record["shards"])
+        _clear(path, {shard["file"] for shard in listed})
+        step = max(1, SHARD_BYTES // (4 * mine.size))
+        for start in range(0, len(weights), step):
+            part = {"weights": weights[start : start + step]}
+            part |= {name: values[start : start + step] for name, values in columns.items()}
+            data = save({name: np.ascontiguousarray(values) for name, values in part.items()})
+            shard = Shard(f"agents-{len(listed):05d}.safetensors", len(part["weights"]), len(data))
+            files.write_bytes(path / shard.file, data)
+            listed.append(dataclasses.asdict(shard))
+        files.write_json(path / RECORD, {**population._record, "shards": listed})
 
 
 def _columns(table: Mapping[str, np.ndarray], count: int, path: Path) -> dict[str, np.ndarray]:
@@ -278,10 +289,7 @@ def _columns(table: Mapping[str, np.ndarray], count: int, path: Path) -> dict[st
 
 
 def _clear(path: Path, listed: set[str]) -> None:
-    """Remove the leftovers of an interrupted append."""
-    for pattern in (".agents-*.tmp", f".{RECORD}.*.tmp"):
-        for leftover in path.glob(pattern):
-            leftover.unlink(missing_ok=True)
+    """Remove the shards of an interrupted append."""
     for shard in path.glob("agents-*.safetensors"):
         if shard.name not in listed:
             shard.unlink()

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
-from rich.console import Console
 
 from embrl.cli.parsing import parse
 from embrl.core.errors import EmbrlError
+from embrl.report.console import plain_console
 from embrl.storage import files
 
 
@@ -47,12 +47,12 @@ def compare(arguments: Sequence[str]) -> None:
     read = read_curves(given.run)
     baseline = comparison.find_baseline(read, given.baseline)
     found = comparison.compare(read, given.level, baseline)
-    console = Console()
+    console = plain_console()
     console.print(table.to_rich(found))
     for sentence in table.conclusions(found):
-        console.print(sentence, highlight=False)
+        console.print(sentence)
     if given.out is not None:
-        given.out.mkdir(parents=True, exist_ok=True)
+        files.make_folder(given.out)
         files.write_text(given.out / "table.md", table.to_markdown(found))
         files.write_text(given.out / "table.csv", table.to_csv(found))
         environments = " and ".join(sorted({curve.environment for curve in read}))

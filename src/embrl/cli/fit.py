@@ -30,7 +30,9 @@ from embrl.embedding.saved import check_free
 from embrl.fitting.embedding import Embedding
 from embrl.fitting.fit import embedding_of_run, learn
 from embrl.fitting.sources import DataSource, is_recorded, open_source
+from embrl.report.console import plain_console
 from embrl.report.progress_bar import ProgressBar
+from embrl.storage.lock import locked
 
 FROM_RUN = "--from-run"
 
@@ -63,7 +65,7 @@ class _Fit:
 def fit(arguments: Sequence[str]) -> None:
     """Parse the flags, fit, save, and print the quality of the embedding."""
     prepare_jax()
-    console = Console(highlight=False)
+    console = plain_console()
     if not arguments or arguments[0].startswith("-") or FROM_RUN in given(arguments):
         own = parse(_Fit, arguments, "embrl fit", names=environment_names())
         if own.from_run is None:
@@ -75,14 +77,16 @@ def fit(arguments: Sequence[str]) -> None:
             )
         if own.out is None:
             raise SettingError("--out", "the folder to write", "nothing")
-        check_free(own.out)
-        _keep(embedding_of_run(own.from_run, own.seed), own.out, console)
+        with locked(own.out):
+            check_free(own.out)
+            _keep(embedding_of_run(own.from_run, own.seed), own.out, console)
         return
     where, config, out = _configured(arguments[0], arguments[1:])
-    check_free(out)
-    with ProgressBar(console, f"{config.method} on {where.name}") as bar:
-        found = learn(config, where, on_progress=bar.show)
-    _keep(found, out, console)
+    with locked(out):
+        check_free(out)
+        with ProgressBar(console, f"{config.method} on {where.name}") as bar:
+            found = learn(config, where, on_progress=bar.show)
+        _keep(found, out, console)
 
 
 def _configured(source: str, arguments: Sequence[str]) -> tuple[DataSource, RunConfig, Path]:
@@ -175,9 +179,9 @@ def _keep(found: Embedding, out: Path, console: Console) -> None:
 
     found.save(out)
     seen = inspection.inspect_embedding(out)
-    console.print(seen.title, soft_wrap=True, markup=False)
+    console.print(seen.title, soft_wrap=True)
     for table in inspection.to_rich(seen):
         console.print(table)
     for sentence in inspection.sentences(seen):
-        console.print(sentence, soft_wrap=True, markup=False)
-    console.print(str(out), soft_wrap=True, markup=False)
+        console.print(sentence, soft_wrap=True)
+    console.print(str(out), soft_wrap=True)

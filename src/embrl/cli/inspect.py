@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
-from rich.console import Console
 
 from embrl.cli.parsing import parse
 from embrl.core.errors import EmbrlError
+from embrl.report.console import plain_console
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,11 +45,11 @@ def inspect(arguments: Sequence[str]) -> None:
         picture = draw_fitted(given.run)  # also checks that it is complete
     else:
         found = inspection.inspect(given.run, given.seed)
-    console = Console(highlight=False)
-    console.print(found.title, soft_wrap=True, markup=False)
+    console = plain_console()
+    console.print(found.title, soft_wrap=True)
     for table in inspection.to_rich(found):
         console.print(table)
     for sentence in inspection.sentences(found):
-        console.print(sentence, soft_wrap=True, markup=False)
+        console.print(sentence, soft_wrap=True)
     if picture is not None:
-        console.print(str(picture), soft_wrap=True, markup=False)
+        console.print(str(picture), soft_wrap=True)

@@ -1,5 +1,6 @@
 """Entry point of the command line, `embrl COMMAND ...`."""
 
+import io
 import os
 import sys
 import time
@@ -81,7 +82,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code: 0, or 2 for bad input, after one line on standard error that says what is
         wrong, where, and what to do.
     """
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    arguments = [_expanded(each) for each in (sys.argv[1:] if arguments is None else arguments)]
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a path may have bytes that are no characters
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         _run(arguments)
         sys.stdout.flush()
@@ -96,7 +99,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `embrl ... | head` has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nor fail at exit
         return 141
+    except OSError as error:  # of a file that a user named
+        if error.strerror is None:
+            raise
+        named = "" if error.filename is None else f"{error.filename}: "
+        print(f"embrl: {named}{error.strerror}", file=sys.stderr)
+        return 2
     return 0
+
+
+def _expanded(argument: str) -> str:
+    """Expand `~/` to the home folder, as a shell does except in quotes and behind `=`."""
+    flag, equals, value = (
+        argument.partition("=") if argument.startswith("--") else ("", "", argument)
+    )
+    if value == "~" or value.startswith("~/"):
+        value = os.path.expanduser(value)  # noqa: PTH111 (pathlib's raises errors)
+    return flag + equals + value
 
 
 def _command(arguments: list[str]) -> str:

@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 import itertools
+import shlex
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,6 +19,7 @@ from embrl.config.settings_by_name import replaced, settings, validate_name
 from embrl.config.used_settings import unused
 from embrl.core.errors import EmbrlError, SettingError
 from embrl.core.runtime import prepare_jax
+from embrl.report.console import plain_console
 from embrl.report.progress_bar import ProgressBar
 from embrl.storage import files
 from embrl.sweep import runs as sweeps
@@ -53,7 +55,7 @@ def sweep(arguments: Sequence[str]) -> None:
         _refuse_unused(config, grid, mine)
         plan = sweeps.Sweep(config, grid, given.by, given.replicas)
         out, resume, rest = given.out, given.resume, [environment, *_without(OWN, rest)]
-    console = Console()
+    console = plain_console()
     with ProgressBar(console, plan.config) as bar:
         result = sweeps.run(
             plan,
@@ -218,7 +220,7 @@ def _report(result: sweeps.SweepResult, out: Path, console: Console) -> None:
         console.print("every point diverged; try smaller learning rates")
     else:
         chosen = sweep_table.flags(result.sweep.config, dict(result.best.settings))
-        console.print(f"best: {' '.join(chosen)}", highlight=False, soft_wrap=True)
+        console.print(f"best: {shlex.join(chosen)}", soft_wrap=True)
         for name in sweep_table.edges(result):
             console.print(f"{name} is best at the edge of the values tried; try values beyond it")
-    console.print(f"{result.wall_s:.1f} s\n{out}", highlight=False, soft_wrap=True)
+    console.print(f"{result.wall_s:.1f} s\n{out}", soft_wrap=True)

@@ -1,6 +1,7 @@
 """The command `embrl train ENV`."""
 
 import dataclasses
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +15,7 @@ from embrl.cli.parsing import Flag, Switch, given, parse
 from embrl.config.run import RunConfig, load_config
 from embrl.core.errors import EmbrlError, SettingError
 from embrl.core.runtime import prepare_jax
+from embrl.report.console import plain_console
 from embrl.report.logs import LOGS, make_callbacks
 from embrl.report.progress_bar import ProgressBar
 from embrl.storage.run_folder import RunFolder
@@ -25,7 +27,7 @@ def train(arguments: Sequence[str]) -> None:
     prepare_jax()
     config, out, resume, logs = _configured(arguments)
     callbacks = make_callbacks(logs)
-    console = Console()
+    console = plain_console()
     with ProgressBar(console, config) as bar:
         folder = run_training(
             config,
@@ -88,8 +90,7 @@ def _configured(arguments: Sequence[str]) -> tuple[RunConfig, Path, bool, tuple[
 def _report(folder: RunFolder, console: Console) -> None:
     if not folder.complete:  # a log of a plugin has stopped it
         console.print(
-            f"stopped; continue with embrl train --resume --out {folder.path}",
-            highlight=False,
+            f"stopped; continue with embrl train --resume --out {shlex.quote(str(folder.path))}",
             soft_wrap=True,
         )
         return
@@ -112,6 +113,5 @@ def _report(folder: RunFolder, console: Console) -> None:
         )
         + f")\n{summary['timesteps']:,} timesteps per seed in {summary['wall_s']:.1f} s: "
         f"{summary['timesteps_per_s']:,.0f} timesteps per second\n{folder.path}",
-        highlight=False,
         soft_wrap=True,
     )

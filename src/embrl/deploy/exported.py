@@ -107,15 +107,12 @@ class ExportedPolicy:
             "policy": described,
             "sha256": hashlib.sha256(weights.getvalue()).hexdigest(),
         }
-        try:
-            with files.replacing_folder(path) as new:
-                files.write_bytes(new / WEIGHTS, weights.getvalue())
-                files.write_bytes(new / PROGRAM, Path(steps.__file__).read_bytes())
-                if onnx is not None:
-                    files.write_bytes(new / ONNX, onnx)
-                files.write_json(new / MANIFEST, manifest)
-        except OSError as error:
-            raise EmbrlError(f"{path} cannot be written: {error.strerror or error}") from error
+        with files.replacing_folder(path) as new:
+            files.write_bytes(new / WEIGHTS, weights.getvalue())
+            files.write_bytes(new / PROGRAM, Path(steps.__file__).read_bytes())
+            if onnx is not None:
+                files.write_bytes(new / ONNX, onnx)
+            files.write_json(new / MANIFEST, manifest)
 
     @classmethod
     def read(cls, path: str | Path) -> Self:

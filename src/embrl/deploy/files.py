@@ -203,11 +203,8 @@ def actions_into(path: Path, form: Form) -> Iterator[Put]:
         )
     if path.suffix == ".parquet":
         require("polars", "data")
-    try:
-        with files.replacing(path) as file, WRITERS[path.suffix](file, form) as put:
-            yield put
-    except OSError as error:
-        raise EmbrlError(f"{path} cannot be written: {error.strerror or error}") from error
+    with files.replacing(path) as file, WRITERS[path.suffix](file, form) as put:
+        yield put
 
 
 def as_line(action: np.ndarray) -> str:

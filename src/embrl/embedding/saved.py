@@ -29,6 +29,7 @@ from embrl.embedding.objectives import OBJECTIVES
 from embrl.embedding.seen_states import SeenStates
 from embrl.storage import checkpoint, files
 from embrl.storage.files import from_plain, require_keys
+from embrl.storage.lock import locked
 
 FORMAT = 2
 KIND = "embedding"
@@ -110,7 +111,7 @@ class SavedEmbedding:
 
 def is_embedding(path: str | Path) -> bool:
     """Return whether a folder holds an embedding."""
-    return (Path(path) / MANIFEST).is_file()
+    return (files.as_path(path) / MANIFEST).is_file()
 
 
 def check_free(path: str | Path) -> None:
@@ -119,10 +120,10 @@ def check_free(path: str | Path) -> None:
     Raises:
         EmbrlError: the path exists and is not an empty folder.
     """
-    path = Path(path)
+    path = files.as_path(path)
     if is_embedding(path):
         raise EmbrlError(f"{path} already holds an embedding; choose another folder")
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+    if not files.is_free(path, ignored=(TENSORS,)):  # a write was interrupted before the manifest
         raise EmbrlError(f"{path} exists and is not an embedding; choose an empty or new folder")
 
 
@@ -132,7 +133,7 @@ def write(path: str | Path, fitted: SavedEmbedding) -> None:
     Raises:
         EmbrlError: the path exists and is not an empty folder, or it cannot be written.
     """
-    path = Path(path)
+    path = files.as_path(path)
     check_free(path)
     tensors = checkpoint.packed(
         {
@@ -156,12 +157,14 @@ def write(path: str | Path, fitted: SavedEmbedding) -> None:
         "quality": fitted.quality,
         "source": fitted.source,
     }
-    try:
-        with files.replacing_folder(path) as new:
-            files.write_bytes(new / TENSORS, tensors)
-            files.write_json(new / MANIFEST, manifest)
-    except OSError as error:
-        raise EmbrlError(f"{path} cannot be written: {error.strerror}") from error
+    with locked(path):
+        check_free(path)
+        try:
+            files.write_bytes(path / TENSORS, tensors)
+            files.write_json(path / MANIFEST, manifest)  # last: with it, there is an embedding
+        except BaseException:
+            (path / TENSORS).unlink(missing_ok=True)
+            raise
 
 
 def read(path: str | Path) -> SavedEmbedding:
@@ -170,7 +173,7 @@ def read(path: str | Path) -> SavedEmbedding:
     Raises:
         EmbrlError: there is none, it has another format, or a file is damaged or incomplete.
     """
-    path = Path(path)
+    path = files.as_path(path)
     if not is_embedding(path):
         raise EmbrlError(
             f"{path} is not an embedding, as it has no {MANIFEST}; choose a folder of embrl fit"
@@ -205,7 +208,7 @@ def read_manifest(path: str | Path) -> dict[str, Any]:
     Raises:
         EmbrlError: it is missing or damaged, lacks a key, or has another format.
     """
-    where = Path(path) / MANIFEST
+    where = files.as_path(path) / MANIFEST
     manifest = files.read_json(where)
     if manifest.get("format") != FORMAT:
         raise EmbrlError(

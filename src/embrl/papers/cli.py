@@ -13,6 +13,7 @@ from embrl.core.runtime import prepare_jax
 from embrl.papers.panel import GROUPS, SEEDS, Group, PanelLine, ReproductionOptions, chosen
 from embrl.papers.panels import FIGURES, make_panel
 from embrl.papers.reproduce import reproduce as run
+from embrl.report.console import plain_console
 from embrl.report.progress_bar import ProgressBar
 from embrl.training.loop import Progress, ProgressCallback
 
@@ -61,7 +62,7 @@ def reproduce(arguments: Sequence[str]) -> None:
     panel = make_panel(given.figure, options)
     asked = chosen(panel, given.groups, given.lines)
     out = given.out or Path("reproductions") / (given.figure + "-quick" * given.quick)
-    console = Console()
+    console = plain_console()
     with _Bars(console) as bars:
         summary = run(panel, out, _command(given), bars.begin, asked)
     _report(summary, out, console)
@@ -86,9 +87,7 @@ class _Bars:
 
         def show(progress: Progress) -> None:
             if self.bar is None:
-                self.console.print(
-                    f"line {at} of {of}: {line.label}", highlight=False, soft_wrap=True
-                )
+                self.console.print(f"line {at} of {of}: {line.label}", soft_wrap=True)
                 self.bar = ProgressBar(self.console, line.config)
                 self.bar.__enter__()
             self.bar.show(progress)
@@ -117,5 +116,5 @@ def _command(given: _Reproduce) -> str:
 def _report(summary: dict[str, Any], out: Path, console: Console) -> None:
     for claim in summary["claims"]:
         mark = "holds         " if claim["holds"] else "does not hold "
-        console.print(mark + claim["claim"], highlight=False, soft_wrap=True, markup=False)
-    console.print(f"{summary['wall_s'] / 60:.1f} minutes of training\n{out}", highlight=False)
+        console.print(mark + claim["claim"], soft_wrap=True)
+    console.print(f"{summary['wall_s'] / 60:.1f} minutes of training\n{out}", soft_wrap=True)

@@ -63,7 +63,7 @@ def figure(path: str | Path, width: float, height: float) -> Iterator["Figure"]:
         image = io.BytesIO()
         drawn.savefig(image, format="png")
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    files.make_folder(path.parent)
     files.write_bytes(path, image.getvalue())
 
 

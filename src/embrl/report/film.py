@@ -150,7 +150,7 @@ def write_gif(path: str | Path, images: "Sequence[Image]", frame: float) -> None
     )  # fmt: skip
     path = Path(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        files.make_folder(path.parent)
         files.write_bytes(path, stream.getvalue())
     except OSError as error:
         raise EmbrlError(f"{path} cannot be written: {error.strerror}") from error

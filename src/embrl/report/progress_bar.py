@@ -9,10 +9,10 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from embrl.config.run import RunConfig
+from embrl.report.console import plain_console
 from embrl.training.loop import Progress as Step
 from embrl.training.loop import ProgressCallback, ignore_progress
 
@@ -123,7 +123,11 @@ class ProgressBar:
         """Show a step; a callback for `embrl.training.loop.train`."""
         for message in step.messages:
             self.console.print(
-                f"{self.title}: {message}", highlight=False, soft_wrap=True, markup=False
+                f"{self.title}: {message}",
+                highlight=False,
+                soft_wrap=True,
+                markup=False,
+                emoji=False,
             )
         name = VALUES.get(step.stage, "return")
         value = "" if step.value is None else f"{name} {step.value:.3f}"
@@ -178,7 +182,7 @@ def showing_progress(
     if not show:
         yield on_progress
         return
-    with ProgressBar(console or Console(stderr=True), of) as bar:
+    with ProgressBar(console or plain_console(stderr=True), of) as bar:
 
         def both(step: Step) -> None:
             bar.show(step)
@@ -199,15 +203,15 @@ class _TerminalBar:
     """Bar of each stage, drawn again in place."""
 
     def __init__(self, console: Console) -> None:
-        counts = [TextColumn("{task.fields[counts]}")]
+        counts = [_text("{task.fields[counts]}")]
         self.bar = Progress(
-            TextColumn("{task.description}"),
+            _text("{task.description}"),
             BarColumn(bar_width=None),
-            TextColumn("{task.fields[percent]:>5}"),
+            _text("{task.fields[percent]:>5}"),
             *(counts if console.width >= WIDE else ()),
-            TextColumn("{task.fields[value]}"),
+            _text("{task.fields[value]}"),
             TimeElapsedColumn(),
-            TextColumn("{task.fields[left]}"),
+            _text("{task.fields[left]}"),
             console=console,
             expand=True,
         )
@@ -231,9 +235,7 @@ class _TerminalBar:
         if "starting" in self.tasks:
             self.bar.remove_task(self.tasks.pop("starting"))
         if step.stage not in self.tasks:
-            self.tasks[step.stage] = self.bar.add_task(
-                escape(step.stage), total=step.total, **texts
-            )
+            self.tasks[step.stage] = self.bar.add_task(step.stage, total=step.total, **texts)
             # The time before its first step is the stage's, too: it was compiled then.
             self.bar.tasks[-1].start_time = self.since
         self.since = self.bar.get_time()
@@ -246,6 +248,11 @@ class _TerminalBar:
 
     def stop(self) -> None:
         self.bar.stop()
+
+
+def _text(template: str) -> TextColumn:
+    """Return a column of text that is no markup."""
+    return TextColumn(template, markup=False)
 
 
 class _NotebookLine:
@@ -311,6 +318,7 @@ class _LogLines:
             highlight=False,
             soft_wrap=True,
             markup=False,
+            emoji=False,
         )
 
     def _is_due(self, step: StepShown, seconds: float) -> bool:

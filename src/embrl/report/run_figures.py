@@ -23,6 +23,7 @@ from embrl.report.curve_figure import plot_curves
 from embrl.report.curves import read_curve
 from embrl.report.embedding_figure import plot_actions, plot_embedding
 from embrl.report.environment_pictures import picture_of
+from embrl.storage import files
 from embrl.storage.run_folder import RunFolder
 from embrl.training.action_inputs import ActionInputs
 from embrl.training.backend import AnyEnvironment, make_backend
@@ -55,7 +56,7 @@ def draw_run(path: str | Path, seed: int = 0) -> Iterator[Path]:
     """
     folder = RunFolder.existing(path)
     config = load_config(folder)
-    folder.figures.mkdir(exist_ok=True)
+    files.make_folder(folder.figures)
     curve = read_curve(folder)
     title = f"{curve.label} on {config.environment}"
     plot_curves([curve], folder.figures / "learning_curve.png", title)
@@ -157,7 +158,7 @@ def draw_fitted(path: str | Path) -> Path:
     found = fitted.read(path)
     env = _environment(found)
     target = Path(path) / "figures" / "embedding.png"
-    target.parent.mkdir(exist_ok=True)
+    files.make_folder(target.parent)
     title = f"{found.method} on {found.source.get('name')}"
     g = _fitted_actions(found, env)
     if not isinstance(found.model.phi, StateEncoder):

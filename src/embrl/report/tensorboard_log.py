@@ -89,7 +89,7 @@ class TensorBoardLog:
         self, event: TrainingEvent, name: str, past: Sequence[tuple[int, Mapping[str, np.ndarray]]]
     ) -> None:
         folder = event.folder.path / FOLDER / name
-        folder.mkdir(parents=True, exist_ok=True)
+        files.make_folder(folder)
         older = sorted(folder.glob(f"{EVENTS}*"))
         times = {
             found.step: found.wall_time

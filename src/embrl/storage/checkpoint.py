@@ -39,18 +39,20 @@ def write(folder: Path, number: int, state: Any, manifest: dict[str, Any]) -> No
         state: pytree of arrays.
         manifest: JSON values to store beside the arrays.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    for leftover in folder.glob(".*.tmp"):
-        shutil.rmtree(leftover, ignore_errors=True)
+    files.make_folder(folder)
+    files.remove_leftovers(folder)
     tensors = packed(state)
-    with files.replacing_folder(folder / f"{number:08d}") as new:
+    name = f"{number:08d}"
+    while (folder / name).exists():  # in its place, there would be none for a moment
+        name += "+"
+    with files.replacing_folder(folder / name) as new:
         files.write_bytes(new / TENSORS, tensors)
         files.write_json(
             new / MANIFEST,
             {"format": FORMAT, "sha256": hashlib.sha256(tensors).hexdigest(), **manifest},
         )
     for older in _complete(folder)[:-1]:
-        shutil.rmtree(older)
+        shutil.rmtree(older, ignore_errors=True)
 
 
 def latest(folder: Path) -> Path | None:

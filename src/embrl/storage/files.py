@@ -1,6 +1,7 @@
 """Atomic writing of files, and typed reading of JSON.
 
-A reader never sees half of a file, even after `kill -9`.
+A reader never sees half of a file, even after `kill -9`. What the operating system refuses, a full
+disk or a read-only place, becomes an `EmbrlError`.
 """
 
 import contextlib
@@ -9,11 +10,73 @@ import os
 import shutil
 import tempfile
 import weakref
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from embrl.core.errors import EmbrlError
+
+LOCK = ".lock"
+"""Name of the file by which a process holds a folder (`embrl.storage.lock`)."""
+
+LEFTOVERS = ".*.tmp"
+"""Pattern of what a process that was killed leaves behind."""
+
+
+def as_path(path: str | os.PathLike[str]) -> Path:
+    """Return a path that a user gave, with `~` expanded to the home folder."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 (pathlib's raises errors)
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn an error of the operating system in a block into one line that names `path`.
+
+    Raises:
+        EmbrlError: the operating system refused something.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise EmbrlError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
+def make_folder(path: Path) -> None:
+    """Create a folder and its parents, if they do not exist.
+
+    Raises:
+        EmbrlError: it cannot be created.
+    """
+    with writing(path):
+        path.mkdir(parents=True, exist_ok=True)
+
+
+def is_free(path: Path, ignored: Collection[str] = ()) -> bool:
+    """Return whether a path does not exist, or is a folder that holds nothing of anybody's.
+
+    Args:
+        path: the path.
+        ignored: names of files that an interrupted writer may have left, beside hidden ones.
+
+    Raises:
+        EmbrlError: the path cannot exist, or may not be looked at.
+    """
+    with writing(path):
+        if not path.exists():
+            return True
+        return path.is_dir() and all(
+            entry.name == LOCK or entry.match(LEFTOVERS) or entry.name in ignored
+            for entry in path.iterdir()
+        )
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove what processes that were killed left in a folder."""
+    for leftover in path.glob(LEFTOVERS):
+        if leftover.is_dir():
+            shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            leftover.unlink(missing_ok=True)
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -27,6 +90,9 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     """Open a file for writing that replaces `path` when the block ends.
 
     If the block raises an error, `path` stays as it was.
+
+    Raises:
+        EmbrlError: the operating system refused to write.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -35,8 +101,12 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        # Not an error of what the block reads.
+        if isinstance(error, OSError) and error.filename in (None, str(temporary), str(path)):
+            raise EmbrlError(f"{path} cannot be written: {error.strerror or error}") from error
         raise
 
 
@@ -45,23 +115,33 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     """Create an empty folder that replaces `path` when the block ends.
 
     If the block raises an error, `path` stays as it was.
+
+    Raises:
+        EmbrlError: the operating system refused to write.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    place = path.resolve()  # `.` has no name, and a link stays one
+    temporary = place.with_name(f".{place.name}.{os.getpid()}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     try:
-        temporary.mkdir(parents=True)
-        yield temporary
-        if path.exists():
-            before = path.with_name(f".{path.name}.{os.getpid()}.old.tmp")
-            path.replace(before)
-            try:
-                temporary.replace(path)
-            except BaseException:
-                before.replace(path)
-                raise
-            shutil.rmtree(before)
-        else:
-            temporary.replace(path)
+        with writing(path):
+            temporary.mkdir(parents=True)
+            yield temporary
+            if place.exists():
+                before = place.with_name(f".{place.name}.{os.getpid()}.old.tmp")
+                place.replace(before)
+                try:
+                    temporary.replace(place)
+                except BaseException:
+                    before.replace(place)
+                    raise
+                shutil.rmtree(before, ignore_errors=True)
+            else:
+                temporary.replace(place)
+    except EmbrlError as error:
+        if isinstance(error.__cause__, OSError):  # of a file in the temporary folder
+            with writing(path):
+                raise error.__cause__ from None
+        raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -140,10 +220,8 @@ def copy_folder(source: Path, path: Path) -> None:
     Raises:
         EmbrlError: `path` exists and is not an empty folder, or cannot be written.
     """
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+    if not is_free(path):
         raise EmbrlError(f"{path} exists and is not an empty folder; choose an empty or new folder")
-    try:
-        with replacing_folder(path) as new:
-            shutil.copytree(source, new, dirs_exist_ok=True)
-    except OSError as error:
-        raise EmbrlError(f"{path} cannot be written: {error.strerror or error}") from error
+    with replacing_folder(path) as new:
+        hidden = shutil.ignore_patterns(LOCK, LEFTOVERS)
+        shutil.copytree(source, new, dirs_exist_ok=True, ignore=hidden)

@@ -34,7 +34,7 @@ class RunFolder:
     """Access to `config.json`, `metrics.csv`, `quality.json`, `summary.json` and the checkpoint."""
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+        self.path = files.as_path(path)
         self.checkpoint = self.path / "checkpoint"
         self.figures = self.path / "figures"
 
@@ -72,8 +72,15 @@ class RunFolder:
 
     def write_config(self, config: dict[str, Any]) -> None:
         """Create the folder, and a run in it; the number of the format is added."""
-        self.path.mkdir(parents=True, exist_ok=True)
+        files.make_folder(self.path)
         files.write_json(self.path / "config.json", {"format": FORMAT, **config})
+
+    def start(self, config: dict[str, Any]) -> None:
+        """Begin a run, where there is none or one that ended before anything was saved."""
+        left = [self.path / name for name in ("metrics.csv", "quality.json")]
+        for path in (*left, *self.path.glob("*.npy")):
+            path.unlink(missing_ok=True)
+        self.write_config(config)
 
     def set_target(self, total_timesteps: int) -> None:
         """Set the number of timesteps that the run continues to.

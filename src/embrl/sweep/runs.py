@@ -23,6 +23,7 @@ from embrl.core.registry import Registry
 from embrl.core.statistics import area_under_curve
 from embrl.embedding.methods import METHODS
 from embrl.storage import files
+from embrl.storage.lock import locked
 from embrl.storage.run_folder import RunFolder
 from embrl.training.loop import ProgressCallback, ignore_progress, train
 from embrl.training.trainer import Trainer
@@ -154,20 +155,21 @@ def run(
     out, todo = Path(out), sweep_runs(sweep)
     started = time.perf_counter() if started is None else started
     _check_all(todo)
-    _open(sweep, out, resume, train_flags)
     outcomes, wall = [], 0.0
-    for number, part in enumerate(todo):
-        folder = train(
-            part.config,
-            out / "runs" / f"{number:03d}",
-            resume=True,
-            on_progress=begin(number + 1, len(todo)),
-            started=started,
-            sweep=True,
-        )
-        outcomes += _outcomes(part, folder)
-        wall += folder.summary()["wall_s"]
-        started = time.perf_counter()
+    with locked(out):
+        _open(sweep, out, resume, train_flags)
+        for number, part in enumerate(todo):
+            folder = train(
+                part.config,
+                out / "runs" / f"{number:03d}",
+                resume=True,
+                on_progress=begin(number + 1, len(todo)),
+                started=started,
+                sweep=True,
+            )
+            outcomes += _outcomes(part, folder)
+            wall += folder.summary()["wall_s"]
+            started = time.perf_counter()
     # The sort is stable: equal points stay in the order of the grid.
     outcomes.sort(key=lambda outcome: outcome.score(sweep.by), reverse=True)
     return SweepResult(sweep, tuple(outcomes), wall)
@@ -257,9 +259,9 @@ def _open(sweep: Sweep, out: Path, resume: bool, train_flags: Sequence[str]) -> 
                     f"{out} holds another sweep with a different {name}; choose another --out"
                 )
         return
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if not files.is_free(out):
         raise EmbrlError(f"{out} exists and holds no sweep; choose an empty or new folder")
-    out.mkdir(parents=True, exist_ok=True)
+    files.make_folder(out)
     files.write_json(path, {"train": list(train_flags), "plan": plan})
 
 

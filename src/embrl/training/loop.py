@@ -26,6 +26,7 @@ from embrl.embedding.objectives import OwnObjective
 from embrl.embedding.pretraining import FitState
 from embrl.envs import AnyEnvironment
 from embrl.storage import checkpoint
+from embrl.storage.lock import locked
 from embrl.storage.run_folder import COUNTS, RunFolder
 from embrl.training import transfer
 from embrl.training.action_inputs import ActionInputs
@@ -134,20 +135,23 @@ def train(
         env.observation_space,
         env.action_space,
         custom_objectives or {},
-        ActionInputs.gather(config, env, RunFolder(out)),
+        ActionInputs.gather(config, env, RunFolder(out) if resume else None),
     )
     trainer.validate()
-    folder = open_folder(config, Path(out), resume)
+    folder = open_folder(config, RunFolder(out).path, resume)
     if folder.complete and folder.config()["total_timesteps"] == config.total_timesteps:
         return folder  # there is nothing to resume
-    run = _Run(trainer, env, folder, on_progress, save_every, started, sweep, callbacks)
-    try:
-        if not folder.holds_run:  # whatever was refused up to here leaves nothing behind
-            folder.write_config({"versions": versions(), **as_json(config)})
-        trainer.action_inputs.write(folder)
-        return run.complete()
-    finally:
-        run.backend.close()
+    with locked(folder.path):
+        open_folder(config, folder.path, resume)  # another process may have been faster
+        run = _Run(trainer, env, folder, on_progress, save_every, started, sweep, callbacks)
+        try:
+            # Whatever was refused up to here leaves nothing behind.
+            if not (folder.holds_run and resume):
+                folder.start({"versions": versions(), **as_json(config)})
+            trainer.action_inputs.write(folder)
+            return run.complete()
+        finally:
+            run.backend.close()
 
 
 class _Run:

@@ -19,7 +19,7 @@ from embrl.embedding.model import JointEmbedding
 from embrl.embedding.monitor import Reference
 from embrl.embedding.objectives import OBJECTIVES, OwnObjective
 from embrl.envs import AnyEnvironment
-from embrl.storage import checkpoint
+from embrl.storage import checkpoint, files
 from embrl.storage.run_folder import RunFolder
 from embrl.training.action_inputs import ActionInputs
 from embrl.training.replicas import seed_keys
@@ -201,12 +201,14 @@ def open_folder(config: RunConfig, path: Path, resume: bool) -> RunFolder:
     """
     folder = RunFolder(path)
     if not folder.holds_run:
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        if not files.is_free(path):
             raise EmbrlError(
                 f"{path} exists and is not a run folder; choose an empty or new folder"
             )
         return folder
     if not resume:
+        if checkpoint.latest(folder.checkpoint) is None:  # it ended before anything was saved
+            return folder
         raise EmbrlError(f"{path} already holds a run; choose another --out, or add --resume")
     _check_resumable(config, load_config(folder), path)
     return folder

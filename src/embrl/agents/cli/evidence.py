@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
-from rich.console import Console
 
 from embrl.agents.embeddings.embedding import AgentEmbedding, load
 from embrl.agents.evidence.pair_walks import summary_line, walk_key, walk_pair, write_walk
@@ -17,6 +16,7 @@ from embrl.agents.walks import rule_of
 from embrl.cli.parsing import flags_of, parse, parse_flags
 from embrl.core.errors import EmbrlError, require
 from embrl.core.runtime import prepare_jax
+from embrl.report.console import plain_console
 from embrl.report.progress_bar import ProgressBar
 
 
@@ -64,11 +64,9 @@ def walk(arguments: Sequence[str]) -> None:
         key=walk_key(given.seed),
     )
     written = write_walk(found, population, given.out, "walk", walk_key(given.seed))
-    Console().print(
+    plain_console().print(
         f"{summary_line(found.record)}\n{given.out} ({', '.join(written)})",
-        highlight=False,
         soft_wrap=True,
-        markup=False,
     )
 
 
@@ -101,7 +99,7 @@ def report(arguments: Sequence[str]) -> None:
     prepare_jax()
     population = Population(given.population)
     embeddings = _named(given.embeddings)
-    console = Console()
+    console = plain_console()
     with ProgressBar(console, f"report on {given.population.name}") as bar:
         summary = write_report(
             population,
@@ -120,8 +118,8 @@ def report(arguments: Sequence[str]) -> None:
         mark = "holds         " if claim["holds"] else "does not hold "
         name = f"{claim['embedding']}: " if "embedding" in claim else ""
         text = f"{mark}{name}{claim['claim']}"
-        console.print(text, highlight=False, soft_wrap=True, markup=False)
-    console.print(f"{summary['wall_s'] / 60:.1f} minutes\n{given.out}", highlight=False)
+        console.print(text, soft_wrap=True)
+    console.print(f"{summary['wall_s'] / 60:.1f} minutes\n{given.out}", soft_wrap=True)
 
 
 def _named(folders: Sequence[Path]) -> dict[str, AgentEmbedding]:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
-from rich.console import Console
 from rich.table import Table
 
 from embrl.agents.embeddings import KINDS
@@ -20,6 +19,7 @@ from embrl.agents.novelty import NOVELTY_FILE, evaluate_novelty
 from embrl.agents.population import Population
 from embrl.cli.parsing import Switch, flags_of, parse_flags, value_of
 from embrl.core.runtime import prepare_jax
+from embrl.report.console import plain_console
 from embrl.report.progress_bar import ProgressBar
 from embrl.training.loop import Progress
 
@@ -70,7 +70,7 @@ def fit(arguments: Sequence[str]) -> None:
     given = _AgentFit(**{flag.name: values[flag.name] for flag in own})
     config = AgentFitConfig(**{flag.name: values[flag.name] for flag in settings})
     population = Population(given.population)
-    console, started = Console(), time.perf_counter()
+    console, started = plain_console(), time.perf_counter()
     title = f"{given.kind} of {config.group} agents"
     with ProgressBar(console, title) as bar:
         embedding = run(
@@ -94,7 +94,6 @@ def fit(arguments: Sequence[str]) -> None:
     console.print(
         f"{summary['k']} numbers for {population.architecture.size} weights, "
         f"{seconds:.1f} s\n{given.out} ({written})",
-        highlight=False,
         soft_wrap=True,
     )
 

@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 import numpy as np
 import tyro
-from rich.console import Console
 from rich.table import Table
 
 from embrl.agents import generate as generating
@@ -18,6 +17,7 @@ from embrl.agents.latent_search import RADIUS
 from embrl.agents.population import Population
 from embrl.cli.parsing import parse
 from embrl.core.runtime import prepare_jax
+from embrl.report.console import plain_console
 from embrl.report.progress_bar import ProgressBar
 
 
@@ -47,7 +47,7 @@ def generate(arguments: Sequence[str]) -> None:
     given = parse(_Generate, arguments, "embrl agents generate")
     prepare_jax()
     embedding = load(given.embedding)
-    console = Console()
+    console = plain_console()
     with ProgressBar(console, f"{embedding.kind} of {embedding.config.group} agents") as bar:
         made = generating.generate(
             embedding,
@@ -62,7 +62,6 @@ def generate(arguments: Sequence[str]) -> None:
     console.print(
         f"{made.count:,} new agents {made.architecture}: mean return {returns.mean():.1f} "
         f"(worst {returns.min():.1f}, best {returns.max():.1f})\n{made.path}",
-        highlight=False,
         soft_wrap=True,
     )
 
@@ -102,7 +101,7 @@ def improve(arguments: Sequence[str]) -> None:
     prepare_jax()
     population, embedding = Population(given.population), load(given.embedding)
     check_fits(embedding, population, "the embedding")
-    console = Console()
+    console = plain_console()
     with ProgressBar(console, f"improving agents of {given.population.name}") as bar:
         told = improve_agents(
             embedding,
@@ -116,7 +115,7 @@ def improve(arguments: Sequence[str]) -> None:
             on_progress=bar.show,
         )
     console.print(table(told, score_scale(population).name))
-    console.print(f"{given.out} ({RECORD})", highlight=False, soft_wrap=True, markup=False)
+    console.print(f"{given.out} ({RECORD})", soft_wrap=True)
 
 
 def table(told: dict[str, dict[str, Any]], value: str) -> Table:
@@ -135,5 +134,5 @@ def table(told: dict[str, dict[str, Any]], value: str) -> Table:
 
 
 def _of(found: dict[str, float | None]) -> str:
-    ends = "" if found["low"] is None else rf" \[{found['low']:.1f}, {found['high']:.1f}]"
+    ends = "" if found["low"] is None else f" [{found['low']:.1f}, {found['high']:.1f}]"
     return f"{found['mean']:.1f}{ends}"

@@ -24,6 +24,7 @@ from embrl.cli.parsing import Flag, Switch, flags_of, parse_flags, section_value
 from embrl.core.errors import SettingError
 from embrl.core.runtime import prepare_jax
 from embrl.envs import ENVIRONMENTS, EnvConfig
+from embrl.report.console import plain_console
 from embrl.report.progress_bar import ProgressBar
 
 LINEAGE = tuple(
@@ -57,7 +58,7 @@ def collect(arguments: Sequence[str]) -> None:
     """Parse the arguments, collect a population and print a summary."""
     prepare_jax()
     config, out, resume = _configured(arguments)
-    console = Console()
+    console = plain_console()
     started = time.perf_counter()
     with ProgressBar(console, f"agents of {config.runs.environment}") as bar:
         population = collecting.collect(config, out, resume=resume, on_progress=bar.show)
@@ -129,7 +130,7 @@ def _report_collected(population: Population, console: Console, seconds: float) 
         )
         lines.append(f"mean return {', '.join(parts)}")
     lines += [f"{seconds:.1f} s", str(population.path)]
-    console.print("\n".join(lines), highlight=False, soft_wrap=True)
+    console.print("\n".join(lines), soft_wrap=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -218,7 +219,7 @@ def _import_defaults(arguments: Sequence[str]) -> _ImportDefaults:
 
 
 def _report_imported(population: Population, before: int, files: Sequence[Path]) -> None:
-    console, table = Console(), population.table()
+    console, table = plain_console(), population.table()
     for path, mean, survived in zip(
         files,
         table["return_mean"][before:].tolist(),
@@ -228,11 +229,9 @@ def _report_imported(population: Population, before: int, files: Sequence[Path])
         console.print(
             f"{path}: mean return {mean:.1f}, mean survival {survived:.1f} steps over "
             f"{population.episodes} episodes",
-            highlight=False,
             soft_wrap=True,
         )
     console.print(
         f"{population.count:,} agents {population.architecture}\n{population.path}",
-        highlight=False,
         soft_wrap=True,
     )

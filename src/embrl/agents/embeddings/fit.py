@@ -33,7 +33,8 @@ from embrl.agents.similarity import size
 from embrl.core.errors import EmbrlError
 from embrl.core.types import Key
 from embrl.envs.environment import Environment
-from embrl.storage import checkpoint
+from embrl.storage import checkpoint, files
+from embrl.storage.lock import locked
 from embrl.training.loop import Progress
 
 CHECKPOINTS = "checkpoints"
@@ -83,7 +84,21 @@ def fit(
         EmbrlError: the population is too small, a group is unknown, `out` holds another fit, or the
             loss is no longer finite.
     """
-    model_class, out = KINDS[kind], Path(out)
+    with locked(Path(out)):
+        return _fit(kind, population, config, Path(out), on_progress, resume, groups)
+
+
+def _fit(
+    kind: str,
+    population: Population,
+    config: AgentFitConfig,
+    out: Path,
+    on_progress: Callable[[Progress], None],
+    resume: bool,
+    groups: Groups | None,
+) -> AgentEmbedding:
+    """Fit as `fit` does, in a folder that is locked."""
+    model_class = KINDS[kind]
     said = {
         "kind": kind,
         "config": dataclasses.asdict(config),
@@ -259,7 +274,7 @@ def _found(out: Path, resume: bool, said: dict[str, object]) -> Path | None:
     """
     found = checkpoint.latest(out / CHECKPOINTS)
     if found is None and checkpoint.latest(out / FOLDER) is None:
-        if out.exists() and (not out.is_dir() or any(out.iterdir())) and not resume:
+        if not resume and not files.is_free(out, (CHECKPOINTS, FOLDER)):
             raise EmbrlError(f"{out} exists and is not an embedding; choose an empty or new folder")
         return None
     if not resume:

@@ -158,7 +158,7 @@ def write_walk(walk: PairWalk, population: Population, out: Path, name: str, key
     Returns:
         The names of the files.
     """
-    out.mkdir(parents=True, exist_ok=True)
+    files.make_folder(out)
     a, b = walk.record["a"], walk.record["b"]
     score = score_scale(population)
     curves = {

@@ -118,7 +118,7 @@ def write_report(
     summary["examples"] = work.examples()
     summary["pictures"] = work.draw(summary)
     summary["wall_s"] = time.perf_counter() - started
-    work.out.mkdir(parents=True, exist_ok=True)
+    files.make_folder(work.out)
     files.write_json(work.out / "summary.json", summary)
     files.write_text(work.out / "README.md", page.markdown(summary))
     return summary
@@ -208,7 +208,7 @@ class _Report:
 
         def tables() -> dict[str, Any]:
             folder = self.parts.folder / name
-            folder.mkdir(parents=True, exist_ok=True)
+            files.make_folder(folder)
             return evaluate(
                 embedding, self.population, folder, groups=self.groups,
                 episodes=config.episodes, most=config.agents, seed=config.seed,
@@ -235,7 +235,7 @@ class _Report:
         settings = {"agents": min(config.agents, 500), "episodes": config.episodes}
 
         def measure() -> dict[str, Any]:
-            folder.mkdir(parents=True, exist_ok=True)
+            files.make_folder(folder)
             embedding = self.embeddings[name]
             return evaluate_novelty(
                 embedding, self.population, folder, agents=settings["agents"],
@@ -420,7 +420,7 @@ class Parts:
             if kept.get("of") == of and "part" in kept:
                 return kept["part"]
         part = make()
-        path.parent.mkdir(parents=True, exist_ok=True)
+        files.make_folder(path.parent)
         files.write_json(path, {"of": of, "part": part})
         return part
 
