@@ -36,7 +36,7 @@ if TYPE_CHECKING:
         RolloutConfig,
         TransferConfig,
     )
-    from embrl.core.errors import EmbrlError
+    from embrl.core.errors import EmbrlError, EmbrlWarning
     from embrl.decoding.base import DecoderConfig
     from embrl.deploy.export import export
     from embrl.deploy.exported import load_policy
@@ -65,6 +65,7 @@ _HOMES = {
     "Embedding": "fitting.embedding",
     "EmbeddingConfig": "embedding.config",
     "EmbrlError": "core.errors",
+    "EmbrlWarning": "core.errors",
     "Episode": "training.episodes",
     "Evaluation": "training.episodes",
     "EvaluationConfig": "config.run",
@@ -121,6 +122,7 @@ __all__ = [
     "Embedding",
     "EmbeddingConfig",
     "EmbrlError",
+    "EmbrlWarning",
     "Episode",
     "Evaluation",
     "EvaluationConfig",

@@ -4,9 +4,11 @@ import io
 import os
 import sys
 import time
+import warnings
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-from embrl.core.errors import EmbrlError
+from embrl.core.errors import EmbrlError, EmbrlWarning
 from embrl.core.registry import Registry, load_plugin
 
 STARTED = time.perf_counter()
@@ -86,7 +88,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):  # a path may have bytes that are no characters
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        _run(arguments)
+        with warnings.catch_warnings():
+            _show_warnings_in_one_line()
+            _run(arguments)
         sys.stdout.flush()
     except EmbrlError as error:
         print(f"embrl: {error}", file=sys.stderr)
@@ -116,6 +120,19 @@ def _expanded(argument: str) -> str:
     if value == "~" or value.startswith("~/"):
         value = os.path.expanduser(value)  # noqa: PTH111 (pathlib's raises errors)
     return flag + equals + value
+
+
+def _show_warnings_in_one_line() -> None:
+    """Show embrl's warnings as its errors are shown, without the line of code that gave them."""
+    before = warnings.showwarning
+
+    def show(message: Any, category: type[Warning], *place: Any, **more: Any) -> None:
+        if issubclass(category, EmbrlWarning):
+            print(f"embrl: warning: {message}", file=sys.stderr)
+        else:
+            before(message, category, *place, **more)
+
+    warnings.showwarning = show
 
 
 def _command(arguments: list[str]) -> str:

@@ -1,8 +1,9 @@
-"""Errors that embrl raises for input that a user can correct."""
+"""Errors and warnings about input that a user can correct."""
 
 import difflib
 import importlib
 import math
+import warnings
 from collections.abc import Iterable
 from types import ModuleType
 from typing import Any
@@ -15,7 +16,26 @@ class EmbrlError(Exception):
     """
 
     def __init__(self, message: str) -> None:
-        super().__init__(" ".join(message.split()))  # quoted text may contain line breaks
+        # Quoted text may contain line breaks; and Gymnasium, which brings errors from another
+        # process, makes them again from the error itself.
+        super().__init__(" ".join(str(message).split()))
+
+
+class EmbrlWarning(UserWarning):
+    """Input that is taken as it is, and what a user should know of it, in one line."""
+
+
+class WarnOnce:
+    """Warnings of one owner, such as an environment or a policy: each subject is told once."""
+
+    def __init__(self) -> None:
+        self._told: set[object] = set()
+
+    def __call__(self, subject: object, message: str) -> None:
+        """Warn, unless there was a warning about this subject."""
+        if subject not in self._told:
+            self._told.add(subject)
+            warnings.warn(EmbrlWarning(" ".join(message.split())), stacklevel=3)
 
 
 class UnknownNameError(EmbrlError):

@@ -12,6 +12,7 @@ from embrl.core.types import Key, Transition
 from embrl.data.rollout import single_steps
 from embrl.envs import Environment
 from embrl.envs.gym import HostEnvironment
+from embrl.envs.gym.contract import reset_of, results, step_of
 
 Behaviour = Callable[[Any], Any]
 """Returns an action for an observation; for Gymnasium's environments, both in their own form."""
@@ -35,7 +36,7 @@ def play_host(env: HostEnvironment, policy: Behaviour, timesteps: int, seed: int
     """
     bare = env.make()
     try:
-        observation = _guarded(env.name, "reset()", lambda: bare.reset(seed=seed))[0]
+        observation = _guarded(env.name, "reset()", lambda: reset_of(bare, seed=seed))[0]
         rows = []
         for step in range(timesteps):
             action = _guarded(env.name, f"the policy at step {step}", policy, observation)
@@ -44,18 +45,19 @@ def play_host(env: HostEnvironment, policy: Behaviour, timesteps: int, seed: int
                     f"{env.name}: the policy's action {action!r} at step {step} is not in "
                     f"{bare.action_space}"
                 )
-            after, reward, terminated, truncated, _ = _guarded(
-                env.name, f"step {step}", bare.step, action
-            )
+            after, *rest, _ = _guarded(env.name, f"step {step}", step_of, bare, action)
             now, following = env.observations(observation), env.observations(after)
-            if (fault := env.observations.fault(following[None])) or not np.isfinite(float(reward)):
+            ((reward,), *ends), _ = _guarded(
+                env.name, f"step {step}", results, *([value] for value in rest)
+            )
+            if (fault := env.observations.fault(following[None])) or not np.isfinite(reward):
                 words = fault[1] if fault else f"the reward {reward}"
                 raise EmbrlError(f"{env.name} gave {words} at step {step}")
             chosen = env.actions.from_original(action)
-            rows.append((now, chosen, reward, following, terminated, truncated))
+            rows.append((now, chosen, reward, following, *(end for (end,) in ends)))
             observation = after
-            if terminated or truncated:
-                observation = _guarded(env.name, "reset()", bare.reset)[0]
+            if any(end for (end,) in ends):
+                observation = _guarded(env.name, "reset()", reset_of, bare)[0]
     finally:
         bare.close()
     return _stacked(rows)
@@ -110,8 +112,10 @@ def _guarded(name: str, what: str, function: Callable[..., Any], *arguments: Any
     """Call a function of the user's, and name it in the message if it raises an error."""
     try:
         return function(*arguments)
-    except EmbrlError:
-        raise
+    except EmbrlError as error:
+        if not name:
+            raise
+        raise EmbrlError(f"{name}: {what} failed: {error}") from error
     except Exception as error:  # whatever the user's own code raises
         where = f"{name}: " if name else ""
         raise EmbrlError(f"{where}{what} raised {type(error).__name__}: {error}") from error

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal
 import gymnasium
 
 from embrl.core.errors import EmbrlError
+from embrl.envs.gym.contract import not_an_environment, spaces_of
 from embrl.envs.gym.envpool import EnvpoolHostVectorEnv, pool_spaces
 from embrl.envs.gym.flatten import Actions, Observations
 from embrl.envs.gym.stepping import AsyncHostVectorEnv, SyncHostVectorEnv, ThreadHostVectorEnv
@@ -69,9 +70,13 @@ class HostEnvironment:
             )
         else:
             env = maker(None)
-            observations, actions = env.observation_space, env.action_space
+            try:
+                observations, actions = spaces_of(env)
+            except EmbrlError as error:
+                raise EmbrlError(f"{name}: {error}") from error
+            finally:
+                env.close()
             self.metadata = dict(env.metadata)
-            env.close()
         try:
             self.observations = Observations(observations)
             self.actions = Actions(actions)
@@ -106,9 +111,10 @@ class HostEnvironment:
             maker = functools.partial(_from_factory, source)
             name = name or str(getattr(source, "__name__", type(source).__name__))
         else:
+            advice = not_an_environment(source) or "it is no environment"
             raise EmbrlError(
                 "environment must be a gymnasium.Env or a function that makes one, got "
-                f"{source!r}, which is no environment"
+                f"{source!r}; {advice}"
             )
         return cls(name, maker, vector)
 
@@ -211,7 +217,7 @@ def _copies(env: gymnasium.Env) -> Maker:
     try:
         spec = env.spec
         if spec is not None:
-            gymnasium.make(spec).close()
+            gymnasium.make(spec, disable_env_checker=True).close()
             return functools.partial(_from_spec, spec)
     except Exception:
         pass
@@ -227,7 +233,7 @@ def _copies(env: gymnasium.Env) -> Maker:
 
 def _from_spec(spec: Any, render_mode: str | None) -> gymnasium.Env:
     options: dict[str, Any] = {} if render_mode is None else {"render_mode": render_mode}
-    return gymnasium.make(spec, **options)
+    return gymnasium.make(spec, disable_env_checker=True, **options)
 
 
 def _from_copy(kept: gymnasium.Env, render_mode: str | None) -> gymnasium.Env:
@@ -251,7 +257,11 @@ def _from_factory(factory: Callable[..., Any], render_mode: str | None) -> gymna
     except Exception as error:
         raise EmbrlError(f"{name}() raised {type(error).__name__}: {error}") from error
     if not isinstance(env, gymnasium.Env):
-        raise EmbrlError(f"{name}() must return a gymnasium.Env, got {type(env).__name__}")
+        advice = not_an_environment(env)
+        raise EmbrlError(
+            f"{name}() must return a gymnasium.Env, got {type(env).__name__}"
+            + (f"; {advice}" if advice else "")
+        )
     return env
 
 

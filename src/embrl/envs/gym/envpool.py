@@ -10,7 +10,7 @@ from gymnasium import spaces
 
 from embrl.core.errors import EmbrlError, UnknownNameError, require
 from embrl.envs.gym.flatten import Actions, Observations
-from embrl.envs.gym.vector_env import Advance, HostStep, HostVectorEnv
+from embrl.envs.gym.vector_env import Advance, HostVectorEnv
 
 
 class EnvpoolHostVectorEnv(HostVectorEnv):
@@ -53,16 +53,14 @@ class EnvpoolHostVectorEnv(HostVectorEnv):
         # In order of environments; results come in any.
         order = np.argsort(np.asarray(info["env_id"]))
         after = self._read(observations)[order]
-        with np.errstate(over="ignore"):
-            rewards = np.asarray(reward)[order].astype(np.float32)
-        terminal = np.asarray(terminated)[order].astype(bool)
-        limit = np.asarray(truncated)[order].astype(bool)
-        ended = np.flatnonzero(terminal | limit)
+        values: Any = (np.asarray(value)[order] for value in (reward, terminated, truncated))
+        step = self._step_from(after, *values)
+        ended = np.flatnonzero(step.terminated | step.truncated)
         first = after
         if len(ended):
             first = after.copy()
             first[ended] = self._reset(ended, f"when it was reset after step {self.steps + 1}")
-        return Advance(HostStep(after, rewards, terminal, limit), first)
+        return Advance(step, first)
 
     def _reset(self, indices: np.ndarray, when: str) -> np.ndarray:
         """Reset environments, given in ascending order; return their first observations."""

@@ -9,7 +9,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import ArrayLike
 
-from embrl.core.errors import EmbrlError
+from embrl.core.errors import EmbrlError, WarnOnce
 
 MAX_ACTIONS = 2**20
 """Largest number of actions that combinations of discrete parts may make."""
@@ -97,6 +97,8 @@ class Observations:
                 and why.
         """
         self.original = original
+        self.warn = WarnOnce()
+        """Warnings about what the environment returns."""
         found = leaves(original)
         if not found:
             raise EmbrlError(f"observation space must not be empty, got {original}")

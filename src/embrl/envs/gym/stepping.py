@@ -16,11 +16,16 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode
 
 from embrl.core.errors import EmbrlError
 from embrl.core.runtime import available_cores
+from embrl.envs.gym import contract
+from embrl.envs.gym.contract import reset_of, step_of
 from embrl.envs.gym.flatten import Actions, Observations, unstacked
 from embrl.envs.gym.vector_env import Advance, HostStep, HostVectorEnv
 
 StepResult: TypeAlias = tuple[Any, Any, Any]
 """Reward, terminated and truncated, as an environment returns them."""
+
+ARRAYS = "embrl_arrays"
+"""Key of the info with which a process says that a reward or flag was an array of one value."""
 
 GONE = (EOFError, ConnectionError)
 """Exceptions raised where a process has ended."""
@@ -71,16 +76,7 @@ class SyncHostVectorEnv(HostVectorEnv):
         after = self._empty()
         each = unstacked(self._actions.original, actions, self.num_envs)
         results = self._step_all(after, each)
-        rewards, terminated, truncated = zip(*results, strict=True)
-        try:
-            step = HostStep(
-                after,
-                np.array(rewards, np.float32),
-                np.array(terminated, bool),
-                np.array(truncated, bool),
-            )
-        except Exception as error:
-            raise self._raised(0, error, f"at step {self.steps + 1}") from error
+        step = self._step_from(after, *zip(*results, strict=True))
         first, ended = after, np.flatnonzero(step.terminated | step.truncated)
         if len(ended):
             first = after.copy()
@@ -102,7 +98,7 @@ class SyncHostVectorEnv(HostVectorEnv):
         index = 0
         try:
             for index in indices:
-                observation, reward, terminal, limit, _ = self._envs[index].step(actions[index])
+                observation, reward, terminal, limit, _ = step_of(self._envs[index], actions[index])
                 # At once, as an environment may write its next one into the same array.
                 if plain is not None and getattr(observation, "shape", None) == plain:
                     rows[index] = observation
@@ -116,7 +112,7 @@ class SyncHostVectorEnv(HostVectorEnv):
     def _reset(self, index: int, into: np.ndarray, when: str, seed: int | None = None) -> None:
         env = self._envs[index]
         try:
-            observation, _ = env.reset() if seed is None else env.reset(seed=seed)
+            observation, _ = reset_of(env) if seed is None else reset_of(env, seed=seed)
             into[index] = self._converted(observation)
         except Exception as error:
             raise self._raised(index, error, when) from error
@@ -217,6 +213,8 @@ class AsyncHostVectorEnv(HostVectorEnv):
             after = first.copy()
             for index in ended:
                 after[index] = self._converted(info["final_obs"][index])
+        if ARRAYS in info or ARRAYS in info.get("final_info", {}):
+            self._warn_of_arrays()
         with np.errstate(over="ignore"):
             rewards = rewards.astype(np.float32)
         return Advance(HostStep(after, rewards, terminated, truncated), first)
@@ -244,15 +242,21 @@ class AsyncHostVectorEnv(HostVectorEnv):
 class _WithoutInfo(gymnasium.Wrapper):
     """An environment without info, which is not read here and takes time to send.
 
-    Observations are copied, so that they stay as they are when the environment goes on.
+    Observations are copied, so that they stay as they are when the environment goes on. Rewards
+    and flags are checked here, as Gymnasium's vector would fail on them without a word of why.
     """
 
     def step(self, action: Any) -> Any:
-        observation, reward, terminated, truncated, _ = self.env.step(action)
-        return copy.deepcopy(observation), reward, terminated, truncated, {}
+        observation, *rest, _ = step_of(self.env, action)
+        try:
+            results, arrays = contract.results(*([value] for value in rest))
+        except contract.NotOneValue as error:
+            raise EmbrlError(str(error)) from error  # which can be sent from process to process
+        info = {ARRAYS: True} if arrays else {}
+        return copy.deepcopy(observation), *(value.item() for value in results), info
 
     def reset(self, **options: Any) -> Any:
-        return self.env.reset(**options)[0], {}
+        return reset_of(self.env, **options)[0], {}
 
 
 def _without_info(make: Callable[[], gymnasium.Env]) -> gymnasium.Env:

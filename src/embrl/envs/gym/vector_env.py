@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from embrl.core.errors import EmbrlError
+from embrl.envs.gym.contract import NotOneValue, results
 from embrl.envs.gym.flatten import Actions, Observations
 
 
@@ -151,6 +152,33 @@ class HostVectorEnv(abc.ABC):
                 f"an observation has axes that its space does not have: {self._read.original}"
             )
         return value
+
+    def _step_from(
+        self,
+        observation: np.ndarray,
+        reward: Sequence[Any],
+        terminated: Sequence[Any],
+        truncated: Sequence[Any],
+    ) -> HostStep:
+        """Return a step of converted observations, and of the rest as environments return it.
+
+        Raises:
+            EmbrlError: If a reward is not a number, or a flag not true or false.
+        """
+        try:
+            values, arrays = results(reward, terminated, truncated)
+        except NotOneValue as error:
+            raise self._raised(error.index, error, f"at step {self.steps + 1}") from error
+        if arrays:
+            self._warn_of_arrays()
+        return HostStep(observation, *values)
+
+    def _warn_of_arrays(self) -> None:
+        self._read.warn(
+            "arrays",
+            f"{self.name} returns a reward or flag as an array of one value, which is taken as a "
+            f"number (first at step {self.steps + 1}); return a float and bools",
+        )
 
     def _raised(self, index: int, error: Exception, when: str) -> EmbrlError:
         """Return the error to raise in place of an environment's own exception."""
