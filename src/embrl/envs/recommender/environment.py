@@ -1,7 +1,8 @@
 """The recommender environment, and reference policies that know its purchase model."""
 
 import dataclasses
-from typing import ClassVar, NamedTuple
+from collections.abc import Mapping
+from typing import ClassVar, Literal, NamedTuple
 
 import equinox as eqx
 import jax
@@ -13,6 +14,7 @@ from embrl.core.errors import EmbrlError
 from embrl.core.types import Action, Key, TimeStep
 from embrl.envs.checks import check_number, check_whole
 from embrl.envs.environment import Environment
+from embrl.envs.recommender.log_format import LogFormat, columns_from
 from embrl.envs.recommender.ngram import NGram
 from embrl.envs.recommender.purchases import Purchases, read_purchases
 
@@ -41,8 +43,31 @@ class RecommenderConfig:
     """Index of the factor that actions name: both are items (`embrl.envs.environment`)."""
 
     data: str = ""
-    """Path of the purchase log, CSV or Parquet, with columns user, ts, item, price (and line), or
-    event_time, event_type, product_id, price, user_id."""
+    """Path of the purchase log: CSV, JSON or Parquet. Known layouts (MovieLens, RetailRocket, H&M,
+    UCI Online Retail, ...) and usual names of columns are found by themselves."""
+    columns: tuple[str, ...] = ()
+    """What columns mean, as `user=customer_id item=sku time=when price=amount` (also event,
+    quantity, order, invoice); names, or numbers from 1. In Python also a dictionary."""
+    separator: str = ""
+    """Separator of a CSV, or its name: comma, semicolon, tab, pipe. Default: it is found out."""
+    header: Literal["auto", "yes", "no"] = "auto"
+    """Whether the first line of a CSV has the names of its columns."""
+    time_format: str = ""
+    """Times: s, ms, us or ns since a start; a format such as `%d.%m.%Y %H:%M`; or none: rows are in
+    order. Default: it is found out."""
+    constant_price: float | None = None
+    """Price of every item, in place of prices in the log."""
+    events: tuple[str, ...] = ()
+    """Values of the column of events that are purchases; all: every row is one."""
+    returns: Literal["drop", "cancel", "keep"] = "drop"
+    """Returns (negative quantities, invoices such as C536379). drop: they are left out. cancel: so
+    is the purchase before. keep: they count as purchases."""
+    duplicates: Literal["keep", "drop"] = "keep"
+    """Whether rows that repeat an earlier one exactly count."""
+    join: str = ""
+    """Another table, whose columns are added where the columns that both have are equal."""
+    mapping: str = ""
+    """TOML or JSON file with any of the settings from columns to join; flags count before it."""
     min_purchases: int | None = None
     """Fewest purchases of an item that is kept; None: 100, unless top_items is given."""
     top_items: int | None = None
@@ -61,6 +86,34 @@ class RecommenderConfig:
     the last item; at least 0."""
     step_limit: int = 20
     """Steps until an episode is truncated, at least 1."""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.columns, Mapping):
+            words = tuple(f"{role}={name}" for role, name in self.columns.items())
+            object.__setattr__(self, "columns", words)
+        for name in ("columns", "events"):
+            if isinstance(value := getattr(self, name), str | list):
+                words = (value,) if isinstance(value, str) else tuple(value)
+                object.__setattr__(self, name, words)
+
+    def log_format(self) -> LogFormat:
+        """Return how the log is written, as far as it is set.
+
+        Raises:
+            EmbrlError: If a setting or the mapping file is wrong.
+        """
+        found = LogFormat(
+            columns_from(self.columns),
+            self.separator,
+            self.header,
+            self.time_format,
+            self.constant_price,
+            self.events,
+            self.returns,
+            self.duplicates,
+            self.join,
+        )
+        return found.over(self.mapping) if self.mapping else found
 
     def build(self) -> "Recommender":
         """Read the log and make the environment.
@@ -86,6 +139,7 @@ class RecommenderConfig:
         default = MIN_PURCHASES if self.top_items is None else None
         purchases = read_purchases(
             self.data,
+            self.log_format(),
             min_purchases=default if self.min_purchases is None else self.min_purchases,
             top_items=self.top_items,
             min_user_purchases=self.min_user_purchases,

@@ -1,45 +1,17 @@
-"""Purchase logs, read from CSV or Parquet into arrays in order of purchase."""
+"""Purchases of a log, filtered, as arrays in order of purchase."""
 
-import contextlib
-import csv
 import dataclasses
-import gzip
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from embrl.core.errors import EmbrlError, require
+from embrl.envs.recommender.log_format import LogFormat, LogReport
+from embrl.envs.recommender.purchase_log import load
 
 if TYPE_CHECKING:
     import polars as pl
-
-
-class Schema(NamedTuple):
-    """Names, in a log, of the columns that are read."""
-
-    user: str
-    ts: str
-    item: str
-    price: str
-    event: str | None = None
-    """Column of which only the rows `purchase` are read; None: all rows are purchases."""
-
-    def columns(self) -> list[str]:
-        """Return the columns that the log must have."""
-        return [name for name in self if name is not None]
-
-
-SCHEMAS = (
-    Schema("user", "ts", "item", "price"),
-    Schema("user_id", "event_time", "product_id", "price", "event_type"),
-)
-"""Schemas that are accepted: a plain one, and that of the paper's data (Kechinov 2019)."""
-
-LINE = "line"
-"""Optional column: order of purchases with equal timestamps; without it, that in the file."""
-
-TIME_FORMATS = ("%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%d")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -60,16 +32,19 @@ class Purchases:
     """Median price of each item; float64 `[K]`."""
     unpriced: int
     """Number of purchases left out because their price was 0 or less."""
+    report: LogReport | None = None
+    """What was read of the log."""
 
 
 def read_purchases(
     path: str | Path,
+    written: LogFormat | None = None,
     *,
     min_purchases: int | None = None,
     top_items: int | None = None,
     min_user_purchases: int = 3,
 ) -> Purchases:
-    """Read a purchase log, CSV (also gzipped) or Parquet, in one of `SCHEMAS`.
+    """Read a purchase log: CSV, JSON (both also gzipped) or Parquet.
 
     Purchases at a price of 0 or less are gifts and corrections, not sales, and are left out. Items
     are filtered first, then users. Items are never dropped afterwards, so that there are
@@ -77,6 +52,7 @@ def read_purchases(
 
     Args:
         path: The log.
+        written: How it is written; None: that is found out.
         min_purchases: Fewest purchases of an item that is kept.
         top_items: Number of items to keep, the most bought ones.
         min_user_purchases: Fewest purchases, of the items kept, of a user who is kept.
@@ -86,12 +62,16 @@ def read_purchases(
             is left.
     """
     path = Path(path)
-    log = _load(path)
+    log, report = load(path, LogFormat() if written is None else written)
     sold = log.filter(log["price"] > 0)
     if not len(sold):
         raise EmbrlError(f"{path} must have a purchase at a price above 0, got none")
+    unpriced = len(log) - len(sold)
+    left_out = {**report.left_out, "at a price of 0 or less": unpriced}
+    report = dataclasses.replace(report, purchases=len(sold), left_out=left_out)
     catalogue = _catalogue(path, sold, min_purchases, top_items)
-    return _in_order(path, sold, catalogue, min_user_purchases, unpriced=len(log) - len(sold))
+    found = _in_order(path, sold, catalogue, min_user_purchases)
+    return dataclasses.replace(found, unpriced=unpriced, report=report)
 
 
 def _catalogue(
@@ -126,13 +106,12 @@ def _in_order(
     sold: "pl.DataFrame",
     catalogue: "pl.DataFrame",
     min_user_purchases: int,
-    unpriced: int,
 ) -> Purchases:
     pl = require("polars", "data")
     kept = sold.drop("price").join(catalogue.select("item", "code"), on="item")
     per_user = pl.len().over("user")
     most = kept.select(per_user.max()).item()
-    kept = kept.filter(per_user >= min_user_purchases).sort("user", "ts", LINE, "row")
+    kept = kept.filter(per_user >= min_user_purchases).sort("user", "ts", "fraction", "line", "row")
     if not len(kept):
         raise EmbrlError(
             f"env.min-user-purchases must be at most {most}, the most purchases by a user of the "
@@ -143,161 +122,5 @@ def _in_order(
         items=kept["code"].to_numpy().astype(np.int32),
         names=tuple(catalogue["item"]),
         prices=catalogue["price"].to_numpy(),
-        unpriced=unpriced,
+        unpriced=0,
     )
-
-
-def _load(path: Path) -> "pl.DataFrame":
-    """Load the purchases of a log, checked.
-
-    Returns:
-        Columns row (from 0, as in the file), user, ts (integer), line, item and price.
-    """
-    pl = require("polars", "data")
-    try:
-        with path.open("rb") as file:
-            head = file.read(1 << 16)
-        parquet = head.startswith(b"PAR1")
-        binary = b"\0" in head and not _gzipped(head)
-        if not parquet and (binary or path.suffix == ".parquet"):
-            raise EmbrlError(f"{path} must be an undamaged CSV or Parquet file")
-        if parquet:
-            scan = pl.scan_parquet(path, row_index_name="row", glob=False)
-        else:
-            # Everything as text: one bad price must not turn its column into another type.
-            scan = pl.scan_csv(path, row_index_name="row", infer_schema=False, glob=False)
-        types = scan.collect_schema()
-        schema = _schema(path, list(types)[1:])
-        if schema.event is not None:
-            scan = scan.filter(pl.col(schema.event) == "purchase")
-        named = {"user": schema.user, "ts": schema.ts, "item": schema.item, "price": schema.price}
-        if LINE in types:
-            named[LINE] = LINE
-        # Streaming drops the other rows and columns as it reads: a log of views and purchases
-        # may be far larger than memory.
-        raw = scan.select("row", **{to: pl.col(of) for to, of in named.items()}).collect(
-            engine="streaming"
-        )
-        # A blank line of a CSV reads as a row without any value.
-        raw = raw.filter(~pl.all_horizontal(pl.col(*named).is_null()))
-        if not len(raw):
-            what = "rows" if schema.event is None else f"row whose {schema.event} is purchase"
-            raise EmbrlError(f"{path} has no {what}; give a log with purchases")
-        return _checked(path, raw, named, "row" if parquet else "line")
-    except FileNotFoundError as error:
-        raise EmbrlError(f"env.data must be an existing file, got {path}") from error
-    except OSError as error:
-        reason = error.strerror or error
-        raise EmbrlError(f"env.data must be a readable file, got {path}: {reason}") from error
-    except pl.exceptions.PolarsError as error:
-        raise EmbrlError(f"{path} {_explain(path, str(error))}") from error
-    except pl.exceptions.PanicException as error:  # from damage that polars did not foresee
-        raise EmbrlError(f"{path} cannot be read: it is damaged") from error
-
-
-def _gzipped(head: bytes) -> bool:
-    return head.startswith(b"\x1f\x8b")
-
-
-def _schema(path: Path, columns: list[str]) -> Schema:
-    """Return the schema that `columns` follow."""
-
-    def missing(schema: Schema) -> list[str]:
-        return [name for name in schema.columns() if name not in columns]
-
-    nearest = min(SCHEMAS, key=lambda schema: len(missing(schema)))
-    if lacking := missing(nearest):
-        accepted = " or ".join(", ".join(schema.columns()) for schema in SCHEMAS)
-        plural = "s" if len(lacking) > 1 else ""
-        raise EmbrlError(
-            f"{path} must have the columns {accepted}; it lacks the column{plural} "
-            f"{', '.join(lacking)}"
-        )
-    return nearest
-
-
-def _checked(path: Path, raw: "pl.DataFrame", named: dict[str, str], place: str) -> "pl.DataFrame":
-    """Return `raw` with its columns as numbers.
-
-    Raises:
-        EmbrlError: If a value is missing or bad; the message names the first such row.
-    """
-    pl = require("polars", "data")
-    price = _text(raw, "price").cast(pl.Float64, strict=False)
-    parsed = raw.select(
-        "row",
-        pl.col("user").fill_nan(None) if raw["user"].dtype.is_float() else pl.col("user"),
-        _time(path, raw, named["ts"]).alias("ts"),
-        (_text(raw, LINE).cast(pl.Int64, strict=False) if LINE in named else pl.lit(0)).alias(LINE),
-        pl.col("item").cast(pl.String),
-        pl.when(price.is_finite()).then(price).alias("price"),
-    )
-    needed = {
-        "user": "a user",
-        "ts": "a time such as 2019-10-01 00:00:00 UTC",
-        LINE: "an integer",
-        "item": "an item",
-        "price": "a finite number",
-    }
-    bad = [
-        (int(nulls[0]), name) for name in needed if len(nulls := parsed[name].is_null().arg_true())
-    ]
-    if bad:
-        index, name = min(bad, key=lambda found: found[0])
-        # Editors count from 1, and the first line of a CSV is its header. (A line break inside
-        # quotes counts as none.)
-        number = parsed["row"][index] + (2 if place == "line" else 1)
-        value = raw[name][index]
-        given = "nothing" if value is None else repr(str(value))
-        raise EmbrlError(
-            f"{path}, {place} {number}: {named[name]} must be {needed[name]}, got {given}"
-        )
-    return parsed
-
-
-def _text(frame: "pl.DataFrame", name: str) -> "pl.Expr":
-    """Return a column, without surrounding spaces where it is text."""
-    pl = require("polars", "data")
-    column = pl.col(name)
-    return column.str.strip_chars() if frame[name].dtype == pl.String else column
-
-
-def _time(path: Path, raw: "pl.DataFrame", name: str) -> "pl.Expr":
-    """Return timestamps as integers, of which only the order is used."""
-    pl = require("polars", "data")
-    dtype: Any = raw["ts"].dtype
-    if dtype == pl.String:
-        text = (
-            _text(raw, "ts")
-            .str.replace(r"\s*(UTC|Z|\+00:?00)$", "")
-            .str.replace("T", " ", literal=True)
-        )
-        times = [text.str.to_datetime(f, strict=False, time_unit="us") for f in TIME_FORMATS]
-        return pl.coalesce(times).to_physical()
-    if not dtype.is_temporal():
-        raise EmbrlError(f"{path}: column {name} must be timestamps or text, got {dtype}")
-    return pl.col("ts").to_physical()
-
-
-def _explain(path: Path, message: str) -> str:
-    """Explain in one line what is wrong with a file that polars refused with `message`."""
-    if "utf-8" in message:
-        return "is not UTF-8; save it as UTF-8, or as Parquet"
-    if "empty CSV" in message:
-        return "is empty; give a purchase log"
-    if "more fields" in message:
-        return f"has more fields than its header on line {_long_line(path)}; quote text with commas"
-    return f"cannot be read: {message.partition(chr(10))[0]}"
-
-
-def _long_line(path: Path) -> int | str:
-    """Return the first line of a CSV with more fields than its header, or ? if not found."""
-    with path.open("rb") as file:
-        opened = gzip.open if _gzipped(file.read(2)) else open
-    with opened(path, "rt", newline="", encoding="utf-8") as file, contextlib.suppress(csv.Error):
-        rows = csv.reader(file)
-        fields = len(next(rows))
-        for row in rows:
-            if len(row) > fields:
-                return rows.line_num
-    return "?"
