@@ -150,3 +150,17 @@ def test_an_interruption_says_how_to_go_on(capsys, monkeypatch, command, said):
     monkeypatch.setattr(sys.modules["embrl.cli.main"], "_run", interrupted)
     assert main([command]) == 130
     assert capsys.readouterr().err == said
+
+
+def test_a_quoted_tilde_is_the_home_folder(capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for flags in (["--out", "~/there"], ["--out=~/there"]):
+        (tmp_path / "there").mkdir(exist_ok=True)
+        (tmp_path / "there" / "mine").touch()
+        assert f"{tmp_path}/there exists and is not a run folder" in train(capsys, *flags)
+    assert "~/there" in error_of(capsys, "play", "a~/there")
+
+
+def test_what_the_system_refuses_is_one_line(capsys, tmp_path):
+    assert "File name too long" in train(capsys, "--out", "x" * 300)
+    assert "File name too long" in error_of(capsys, "play", str(tmp_path / ("x" * 300)))

@@ -1,4 +1,5 @@
 import json
+import shlex
 
 import pytest
 
@@ -24,7 +25,7 @@ def test_a_sweep_ends_in_a_table_a_picture_and_flags_to_train_with(capsys, tmp_p
     assert found["seed"] == 1
     assert found["chosen_by"] == "final return"
     flags = found["best"]["flags"]
-    assert f"best: {' '.join(flags)}" in said
+    assert f"best: {shlex.join(flags)}" in said
     program, command, environment, *rest = found["best"]["command"]
     assert (program, command) == ("embrl", "train")
     config, _ = configured(environment, rest, "train")

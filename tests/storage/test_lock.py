@@ -39,7 +39,10 @@ def test_a_second_process_is_refused_until_the_first_is_killed(tmp_path):
     assert (folder / LOCK).exists()
     with locked(folder):
         assert [path.name for path in folder.iterdir()] == [LOCK]
-    assert not (tmp_path / "runs").exists()
+    assert not list(folder.iterdir())
+    with locked(tmp_path / "new" / "two"):
+        pass
+    assert not (tmp_path / "new").exists()
 
 
 def test_other_threads_are_refused_and_callers_of_callers_are_not(tmp_path):

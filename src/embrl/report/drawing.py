@@ -43,6 +43,7 @@ STYLE = {
     "ytick.labelcolor": INK,
     "legend.frameon": False,
     "lines.solid_capstyle": "round",
+    "text.parse_math": False,  # a $ in the name of a run is one
 }
 
 

@@ -208,7 +208,7 @@ def _draw_environment(axes: "Axes", *, picture: Picture) -> None:
     picture.draw(axes)
     for spine in axes.spines.values():
         spine.set_visible(True)
-    axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="$c_1$", ylabel="$c_2$")
+    axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="c₁", ylabel="c₂")
 
 
 def _draw_states(
