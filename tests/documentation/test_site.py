@@ -9,7 +9,7 @@ from typing import Any
 
 import embrl
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SITE = tomllib.loads((ROOT / "zensical.toml").read_text())["project"]
 ENTRY = re.compile(r"^#* ?::: (\S+)$", re.MULTILINE)
 """The line of a page for which mkdocstrings puts in the description of a name."""
