@@ -6,10 +6,11 @@ import os
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import pytest
 
 import embrl
@@ -40,10 +41,16 @@ class Meadow:
 
 
 @pytest.fixture(autouse=True)
-def forgetful(monkeypatch: pytest.MonkeyPatch) -> None:
+def forgetful(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """What a test registers is forgotten after it."""
     for registry in (ENVIRONMENTS, OBJECTIVES, METHODS):
         monkeypatch.setattr(registry, "_entries", dict(registry._entries))
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    before = set(sys.modules)
+    yield
+    for name in set(sys.modules) - before:
+        if str(getattr(sys.modules[name], "__file__", "")).startswith(str(tmp_path)):
+            del sys.modules[name]
 
 
 @pytest.fixture
@@ -109,6 +116,29 @@ def test_a_file_that_was_imported_too_is_no_stranger(write, monkeypatch, tmp_pat
     load_plugin(str(path))
     assert ENVIRONMENTS["meadow"] is not before
     del sys.modules["meadow_as_module"]
+
+
+def test_a_file_finds_the_modules_beside_it_and_runs_once(write) -> None:
+    write("speed = 3", "beside_it.py")
+    path = write(
+        """
+        import gymnasium
+        from beside_it import speed
+
+        class Mine(gymnasium.Env):
+            observation_space = gymnasium.spaces.Discrete(speed)
+            action_space = gymnasium.spaces.Discrete(2)
+
+        assert "mine/Mine" not in gymnasium.registry
+        gymnasium.register("mine/Mine", entry_point="my_own_envs:Mine")
+        """,
+        "my_own_envs.py",
+    )
+    try:
+        load_plugin(str(path))
+        assert embrl.make("mine/Mine").observation_space.n == 3
+    finally:
+        gymnasium.registry.pop("mine/Mine", None)
 
 
 def test_a_plugin_hides_no_module(write) -> None:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import embrl
 from embrl import envs
 from embrl.config.defaults import default_config
 from embrl.config.run import RunConfig
@@ -254,3 +255,12 @@ def test_an_episode_without_an_end_is_not_waited_for(tmp_path, monkeypatch):
     endless = HostEnvironment.of(lambda: Nudge(end=10**9), "Endless")
     with pytest.raises(EmbrlError, match=r"Endless: an episode has not ended after 30 steps"):
         train(config, tmp_path / "run", env=endless)
+
+
+def test_a_policy_needs_no_environment_and_no_package_that_has_it(tmp_path, monkeypatch):
+    run(small("none", seeds=1), tmp_path / "run")
+    monkeypatch.delitem(gymnasium.registry, "Pendulum-v1")
+    loaded = embrl.load(tmp_path / "run")
+    action = loaded.policy().act(np.array([0.5, 100.0], np.float32), deterministic=True)
+    exported = embrl.load_policy(embrl.export(tmp_path / "run", tmp_path / "out", onnx=False))
+    np.testing.assert_allclose(exported.act([0.5, 100.0]), action, atol=1e-6)

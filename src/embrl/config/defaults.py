@@ -186,7 +186,7 @@ def default_config(
         raise UnknownNameError("settings", settings, get_args(Settings))
     continuous_actions = getattr(env, "continuous_actions", False)
     config = RunConfig(
-        environment=environment,
+        environment=getattr(env, "only", None) or environment,  # an id, not `module:id`
         env=env,
         method=method,
         algorithm=algorithm,

@@ -267,9 +267,9 @@ def from_json(value: dict[str, Any], where: str | Path) -> RunConfig:
     require_keys(value, ("environment", "algorithm"), where)
     algorithm = value["algorithm"]
     # These two depend on a name that stands beside them. A folder brings no code: what a plugin
-    # registered must have been loaded by the reader.
+    # registered must have been loaded by the reader, to train or to play.
     try:
-        kinds["env"] = envs.kind(value["environment"])
+        kinds["env"] = envs.recorded_kind(value["environment"], value.get("env"))
         kinds[HYPERPARAMETERS] = ALGORITHMS[algorithm]
     except UnknownNameError as error:
         raise EmbrlError(f"{where}: {error}") from error

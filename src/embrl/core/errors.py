@@ -50,7 +50,7 @@ class UnknownNameError(EmbrlError):
             known: all names of that kind.
             otherwise: advice to append.
         """
-        known = sorted(known)
+        known = sorted(set(known) - {name})  # it may be known elsewhere, where it does not fit
         near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
         hint = f"did you mean {' or '.join(near)}?" if near else f"choose from {', '.join(known)}"
         end = "" if near or not otherwise else "."

@@ -166,7 +166,11 @@ def load_installed_plugins() -> tuple[str, ...]:
 
 
 def _run_file(path: Path) -> None:
-    """Run a plugin file as a module."""
+    """Run a plugin file as a module.
+
+    The modules beside it can be imported, and by its own name it is not run a second time, as where
+    it registers a Gymnasium environment by `entry_point="myenvs:Mine"`.
+    """
     path = path.resolve()
     if not path.is_file():
         raise _NotFoundError(f"plugin file {path} does not exist")
@@ -177,12 +181,27 @@ def _run_file(path: Path) -> None:
     if spec is None or spec.loader is None:
         raise _NotFoundError(f"plugin file must end in .py, got {path}")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
+    if str(path.parent) not in sys.path:
+        sys.path.append(str(path.parent))  # last, so that it hides nothing
+    names = [name]
+    if path.stem not in sys.modules and _finds(path.stem, path):
+        names.append(path.stem)
+    sys.modules |= dict.fromkeys(names, module)
     try:
         spec.loader.exec_module(module)
     except BaseException:
-        del sys.modules[name]
+        for each in names:
+            sys.modules.pop(each, None)
         raise
+
+
+def _finds(name: str, path: Path) -> bool:
+    """Return whether importing a name would run this file."""
+    try:
+        found = importlib.util.find_spec(name)
+    except (ImportError, ValueError):
+        return False
+    return found is not None and found.origin is not None and Path(found.origin) == path
 
 
 def _import_module(name: str) -> None:

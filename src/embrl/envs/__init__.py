@@ -1,10 +1,11 @@
 """Environments by name: embrl's own in JAX, and Gymnasium's on the host."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from embrl.core.errors import EmbrlError, UnknownNameError
 from embrl.core.registry import Registry
-from embrl.envs.environment import EnvConfig, Environment, is_host
+from embrl.envs.environment import EnvConfig, Environment, is_host, unavailable
 
 if TYPE_CHECKING:
     from embrl.envs.gym import HostEnvironment
@@ -17,6 +18,7 @@ __all__ = [
     "configure",
     "is_host",
     "kind",
+    "recorded_kind",
 ]
 
 AnyEnvironment: TypeAlias = "Environment | HostEnvironment"
@@ -56,9 +58,30 @@ def kind(name: str) -> Any:
 
     if name.startswith(registration.PREFIX):
         return registration.ObjectConfig
-    if registration.looks_like_id(name) and registration.is_known(name):
-        return registration.config_class(name)
+    if (known := registration.registered_id(name)) is not None:
+        return registration.config_class(known)
     raise ENVIRONMENTS.unknown(name, registration.nearest(name))
+
+
+def recorded_kind(name: str, settings: Any) -> Any:
+    """Return the configuration class of the environment of a run, which may not be known here.
+
+    What a run folder holds is enough to load it; only to make the environment, it must be known.
+
+    Args:
+        name: Its name in the run.
+        settings: Its settings in the run, by name.
+    """
+    try:
+        return kind(name)
+    except EmbrlError as error:
+        if not isinstance(settings, Mapping):
+            raise
+        from embrl.envs.gym import registration
+
+        if settings.get("id") == name:
+            return registration.config_class(name)
+        return unavailable(settings, str(error))
 
 
 def configure(name: str, **options: Any) -> EnvConfig:

@@ -1,13 +1,17 @@
 """The contract of compiled environments: pure functions of a key and a state, and two spaces."""
 
 import abc
-from typing import Any, ClassVar, Protocol
+import dataclasses
+from collections.abc import Mapping
+from keyword import iskeyword
+from typing import Any, ClassVar, NoReturn, Protocol
 
 import equinox as eqx
 import gymnasium
 import numpy as np
 from jaxtyping import Array, Float
 
+from embrl.core.errors import EmbrlError
 from embrl.core.types import Action, EnvState, Key, Observation, TimeStep
 
 
@@ -113,3 +117,25 @@ def is_host(env: Any) -> bool:
     It is the class attribute `host` of the settings; other environments are compiled.
     """
     return getattr(env, "host", False)
+
+
+def unavailable(settings: Mapping[str, Any], why: str) -> type[EnvConfig]:
+    """Return a class of settings for an environment that cannot be made here.
+
+    Args:
+        settings: Settings by name, in plain values, which become its fields.
+        why: What `build` says.
+    """
+
+    def build(self: Any) -> NoReturn:
+        del self
+        raise EmbrlError(why)
+
+    if bad := [name for name in settings if not name.isidentifier() or iskeyword(name)]:
+        raise EmbrlError(f"env must have the names of settings, got {bad[0]!r}")
+    return dataclasses.make_dataclass(
+        "UnavailableConfig",
+        [(name, Any) for name in settings],
+        frozen=True,
+        namespace={"build": build, "__doc__": "Settings of an environment that is not here."},
+    )

@@ -17,8 +17,10 @@ from embrl import envs
 from embrl.cli import main
 from embrl.config.defaults import default_config
 from embrl.config.run import as_json, from_json
-from embrl.core.errors import EmbrlError
+from embrl.core.errors import EmbrlError, UnknownNameError
 from embrl.envs.gym import GymnasiumConfig, HostEnvironment
+
+CART_POLE = "gymnasium.envs.classic_control.cartpole:CartPoleEnv"
 
 
 def test_a_name_of_gymnasium_gives_settings_with_that_id():
@@ -87,11 +89,27 @@ def test_settings_that_are_refused(options, said):
         ("gridwrold", "did you mean gridworld or continuous_gridworld"),
         ("nobody/QQQQ-v0", "unknown environment"),
         ("os:QQQQ-v0", "os:QQQQ-v0.*embrl --plugin os .*QQQQ-v0"),
+        ("CartPole", "did you mean CartPole-v1"),
     ],
 )
 def test_unknown_names_offer_the_nearest_of_both_kinds(name, said):
     with pytest.raises(EmbrlError, match=said):
         envs.kind(name)
+
+
+def test_an_id_needs_no_version_and_may_name_its_module(monkeypatch):
+    for name in ("TradingEnv", "mine/Odd.name"):
+        monkeypatch.setitem(gymnasium.registry, name, EnvSpec(name, CART_POLE))
+        assert envs.configure(name).id == name  # type: ignore[attr-defined]
+        assert envs.configure(f"gym_trading_env:{name}").id == name  # type: ignore[attr-defined]
+    env = envs.configure("gym_trading_env:TradingEnv")
+    assert default_config("gym_trading_env:TradingEnv", env).environment == "TradingEnv"
+
+
+def test_a_name_is_never_suggested_for_itself():
+    with pytest.raises(EmbrlError) as caught:
+        raise UnknownNameError("environment", "Plain", ["Plain", "Plane"])
+    assert str(caught.value).startswith("unknown environment 'Plain': did you mean Plane?")
 
 
 def test_an_unknown_id_in_settings_offers_gymnasiums():
@@ -126,9 +144,10 @@ def test_settings_stand_in_a_run_folder():
         json.loads(json.dumps(dataclasses.asdict(env))), envs.kind("Taxi-v4")
     )
     assert again == env
-    value = json.loads(text.replace("Taxi-v4", "Taxi-v99"))
-    with pytest.raises(EmbrlError, match=r"config.json: unknown environment 'Taxi-v99'"):
-        from_json(value, "config.json")
+    elsewhere = from_json(json.loads(text.replace("Taxi-v4", "Taxi-v99")), "config.json")
+    assert dataclasses.asdict(elsewhere.env) == {**dataclasses.asdict(env), "id": "Taxi-v99"}
+    with pytest.raises(EmbrlError, match=r"unknown environment 'Taxi-v99'"):
+        elsewhere.env.build()
 
 
 def test_the_command_lists_its_flags(capsys):

@@ -145,26 +145,27 @@ def config_class(name: str) -> type[GymnasiumConfig]:
     )
 
 
-def looks_like_id(name: str) -> bool:
-    """Return True if `name` has a version or a namespace, as Gymnasium ids do."""
-    return "-v" in name or "/" in name or ":" in name
+def registered_id(name: str) -> str | None:
+    """Return the id under which Gymnasium knows a name, or None; imports nothing to find out.
 
-
-def is_known(name: str) -> bool:
-    """Return True if the id is registered with Gymnasium; imports nothing to find out.
+    `module:id`, as `gymnasium.make` takes it, is known where the module has been imported.
 
     Raises:
-        EmbrlError: If the id names a module to import. A name never imports anything, as it may
-            come from somebody else's run folder.
+        EmbrlError: If the name says which module to import. A name never imports anything, as it
+            may come from somebody else's run folder.
     """
-    if ":" in name:
-        module, _, rest = name.partition(":")
-        raise EmbrlError(
-            f"environment must be a registered id, got {name}, and a name imports nothing; load "
-            f"the module by embrl --plugin {module} COMMAND ... (or import it in Python) and call "
-            f"the environment {rest}"
-        )
-    return name in gymnasium.registry
+    if name in gymnasium.registry:
+        return name
+    module, colon, rest = name.partition(":")
+    if not colon:
+        return None
+    if rest in gymnasium.registry:
+        return rest
+    raise EmbrlError(
+        f"environment must be a registered id, got {name}, and a name imports nothing; load "
+        f"the module by embrl --plugin {module} COMMAND ... (or import it in Python) and call "
+        f"the environment {rest}"
+    )
 
 
 def nearest(name: str) -> list[str]:
@@ -178,8 +179,8 @@ def spec_of(name: str) -> EnvSpec:
     Raises:
         EmbrlError: If there is none; the message lists the nearest ids.
     """
-    if is_known(name):
-        return gymnasium.registry[name]
+    if (known := registered_id(name)) is not None:
+        return gymnasium.registry[known]
     if near := nearest(name):
         raise UnknownNameError("environment", name, near, OTHERWISE)
     raise EmbrlError(
