@@ -77,3 +77,12 @@ def test_links_lead_to_files():
         for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
             if "://" not in target:
                 assert (page.parent / target).is_file(), f"{page.relative_to(ROOT)}: {target}"
+
+
+def test_files_that_pages_name_exist():
+    """In the repository, or for `room/file.py` in the package; NAME stands for a new one."""
+    roots = (ROOT, ROOT / "src/embrl", ROOT / "src/embrl/agents")
+    for page in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]:
+        for name in re.findall(r"`(\w+/[\w/-]+\.(?:py|md|json|csv))`", page.read_text()):
+            known = name.startswith("figures/") or "NAME" in name  # of a run folder
+            assert known or any((root / name).exists() for root in roots), f"{page.name}: {name}"
