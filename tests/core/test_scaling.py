@@ -8,7 +8,9 @@ from gymnasium.spaces import Box
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from embrl.core.scaling import FARTHEST, RawBox, RunningStats, Scale
+from embrl.core.portable import original_steps, scaled_steps
+from embrl.core.scaling import FARTHEST, TRUSTED, RawBox, RunningStats, Scale
+from embrl.portable import Chain
 
 LARGEST = float(np.finfo(np.float32).max)
 FREE = Box(np.array([-2.0, -np.inf, 0.0]), np.array([6.0, np.inf, np.inf]), dtype=np.float64)
@@ -34,8 +36,7 @@ def boxes(draw):
 def test_what_is_bounded_comes_back_from_between_its_bounds(found, scaled):
     space, points = found
     raw = RawBox(space, scaled=scaled)
-    assert raw.bounded
-    assert raw.scale is None
+    assert (raw.scale is None) == (not scaled or (space.high - space.low <= TRUSTED).all())
     features = np.asarray(raw(points))
     assert (np.abs(features) <= 1.0 + 1e-5).all()
     again = np.asarray(raw.original(jnp.asarray(features)))
@@ -91,8 +92,37 @@ def test_until_something_was_seen_a_scale_leaves_things_as_they_are():
 
 def test_bounds_too_far_apart_for_float32_count_as_none():
     raw = RawBox(Box(-LARGEST, LARGEST, (1,)), scaled=True)
-    assert not raw.bounded
+    assert not raw.limits()[2].any()
     np.testing.assert_allclose(raw.original(raw(jnp.array([3.0]))), [3.0])
+
+
+WIDE = Box(
+    np.array([-1e10, 0.0, 0.0, -1.0]), np.array([1e10, 1000.0, 200.0, 1.0]), dtype=np.float64
+)
+
+
+def test_bounds_far_wider_than_what_is_seen_give_way_to_statistics():
+    rng = np.random.default_rng(0)
+    values = rng.uniform([90, 0, 0, -1e-3], [110, 1000, 1, 1e-3], (500, 4)).astype(np.float32)
+    raw = RawBox(WIDE, scaled=True)
+    np.testing.assert_allclose(raw(jnp.array([5e9, 500.0, 50.0, 0.5])), [0.5, 0, -0.5, 0.5])
+    spread = np.asarray(raw.seen(jnp.asarray(values))(jnp.asarray(values))).std(0)
+    # By statistics; by bounds, which the data fill; and by bounds of at most 256, as ever.
+    np.testing.assert_allclose(spread, [1, 2 / 12**0.5, 0.01 / 12**0.5, 2e-3 / 12**0.5], rtol=0.1)
+    raw, values = raw.seen(jnp.asarray(values)), jnp.asarray(values)
+    np.testing.assert_allclose(Chain(scaled_steps(raw))(np.asarray(values)), raw(values), atol=1e-5)
+    back = Chain(original_steps(raw))(np.asarray(raw(values)))
+    np.testing.assert_allclose(back, values, rtol=1e-4, atol=1e-3)
+    assert RawBox(WIDE).scale is None
+    assert abs(RawBox(WIDE)(jnp.array([100.0, 0, 0, 0]))[0]) < 1e-7
+
+
+def test_wide_bounds_hold_as_long_as_nothing_is_known():
+    raw, empty = RawBox(WIDE, scaled=True), RunningStats.empty(4)
+    known = raw.scaled_by(empty.scale, known=empty.steps > 0)
+    point = jnp.array([100.0, 700.0, 100.0, 0.0])
+    np.testing.assert_allclose(known(point), RawBox(WIDE)(point), atol=1e-6)
+    assert known.original(jnp.array([0.0, 9.0, 0.0, 0.0]))[1] == 1000
 
 
 def test_a_scale_gets_no_gradient():

@@ -264,3 +264,24 @@ def test_of_many_states_a_part_is_compared() -> None:
     assert quality.state_pairs_compared == MAX_COMPARED * (MAX_COMPARED - 1) // 2
     assert quality.state_distance_correlation is not None
     assert quality.state_distance_correlation > 0.95
+
+
+def test_a_coordinate_that_its_bounds_hide_is_named_and_measures_of_nothing_are_null() -> None:
+    # The first hardly varies between its bounds, the second not at all, the third as they say.
+    space = spaces.Box(np.array([-100.0, 0.0, -1.0]), np.array([100.0, 1.0, 1.0]), dtype=np.float64)
+    model = JointEmbedding(space, spaces.Discrete(2), EmbeddingConfig(state_dim=2), key=KEY)
+    rng = np.random.default_rng(0)
+    seen = rng.uniform([5.0, 0.5, -1], [5.1, 0.5, 1], (40, 1, 3)).astype(np.float32)
+    zeros = np.zeros((40, 1), np.int32)
+
+    def quality_of(after: np.ndarray) -> Quality:
+        columns = (seen, zeros, zeros * 1.0, after, zeros > 0, zeros > 0)
+        held_out = Transition(*map(jnp.asarray, columns))
+        return measure(model, {"forward": 1.0}, held_out, seen[:, 0], observation_space=space)
+
+    (note,) = quality_of(seen).notes
+    assert note.startswith("dimension 0 has a standard deviation of 0.0003")
+    still = quality_of(seen[:1] + 1e-5 * seen)
+    assert still.next_state_r2 is None
+    assert any("next_state_r2 is null" in note for note in still.notes)
+    assert quality_of(seen).next_state_r2 is not None

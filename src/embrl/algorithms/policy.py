@@ -148,7 +148,8 @@ class PolicyInput:
         raw = self._raw
         if stats is not None:
             down = self.policy.normalise == "scale_down_only"
-            raw = raw.scaled_by(stats.scale.down() if down else stats.scale)
+            scale = stats.scale.down() if down else stats.scale
+            raw = raw.scaled_by(scale, known=stats.steps > 0)
         if embedding is None:
             return raw
         if norm is None or not isinstance(embedding.phi, StateEncoder):

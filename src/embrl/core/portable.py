@@ -49,7 +49,7 @@ def mlp_steps(network: MLP) -> tuple[PortableStep, ...]:
 
 def scaled_steps(box: RawBox) -> tuple[PortableStep, ...]:
     """Return the steps from a box of observations or actions to a network's input."""
-    low, high, ranged = _finite(box)
+    low, high, ranged = box.limits()
     if ranged.all():
         return (Scaled(low, high, ranged, None),)
     if box.scale is None:
@@ -66,7 +66,7 @@ def scaled_steps(box: RawBox) -> tuple[PortableStep, ...]:
 
 def original_steps(box: RawBox) -> tuple[PortableStep, ...]:
     """Return the steps from a network's output back to the box, and into its bounds."""
-    low, high, ranged = _finite(box)
+    low, high, ranged = box.limits()
     other = None
     if not ranged.all():
         other = Chain(())
@@ -85,15 +85,6 @@ def decoder_chain(network: MLP | None, box: RawBox) -> Chain:
 def plain(array: object) -> np.ndarray:
     """Return a NumPy array."""
     return np.asarray(array)
-
-
-def _finite(box: RawBox) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return both bounds, -1 and 1 where the range is not finite, and where it is, `[p]` each."""
-    low, high = np.array(box.low, np.float32), np.array(box.high, np.float32)
-    with np.errstate(over="ignore", invalid="ignore"):
-        ranged = np.isfinite(high - low)
-    one = np.float32(1.0)
-    return np.where(ranged, low, -one), np.where(ranged, high, one), ranged
 
 
 def _activation(network: MLP) -> PortableStep:

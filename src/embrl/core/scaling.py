@@ -17,6 +17,12 @@ FARTHEST = 10.0
 NARROWEST = 1e-6
 """Standard deviation below which a coordinate counts as constant."""
 
+TRUSTED = 256.0
+"""Largest width of finite bounds that coordinates are scaled by whatever is observed."""
+
+TOO_WIDE = 100.0
+"""Number of standard deviations from which wider bounds say too little of a coordinate."""
+
 
 class Scale(eqx.Module):
     """Centring and division of coordinates, by their mean and standard deviation.
@@ -100,12 +106,16 @@ class RawBox(eqx.Module):
     Coordinates with finite bounds are scaled to [-1, 1]. A coordinate s without a finite range is
     scaled by statistics of observed values, left unchanged, or, by default, squashed to
     `s / (1 + |s|)`, which lies between -1 and 1 and preserves the order.
+
+    Statistics count for coordinates with wide bounds, too: those more than `TRUSTED` apart, if
+    observed values show that they are `TOO_WIDE`. Between bounds of 1e10, values of 100 would all
+    be the same.
     """
 
     low: tuple[float, ...] = eqx.field(static=True)
     high: tuple[float, ...] = eqx.field(static=True)
     scale: Scale | None
-    """Statistics of the coordinates; None where all are bounded, or none are kept."""
+    """Statistics of the coordinates; None where all have trusted bounds, or none are kept."""
     unchanged: bool = eqx.field(static=True)
     """Whether unbounded coordinates are left unchanged."""
 
@@ -116,39 +126,55 @@ class RawBox(eqx.Module):
 
         Args:
             space: a `Box` with one axis.
-            scaled: whether unbounded coordinates are scaled by statistics; until there are some,
-                they are only clipped to `FARTHEST`.
+            scaled: whether coordinates without bounds, or with too wide ones, are scaled by
+                statistics; until there are some, the former are only clipped to `FARTHEST`, and
+                the latter scaled by their bounds.
             unchanged: whether unbounded coordinates are left unchanged, without a limit.
         """
         assert not (scaled and unchanged)
         self.unchanged = unchanged
         low, high = bounds(space)
         self.low, self.high = tuple(low.tolist()), tuple(high.tolist())
-        self.scale = Scale.identity(len(low)) if scaled and not self.bounded else None
+        self.scale = None
+        if scaled and not (self._ranged() & ~self._wide()).all():
+            self.scale = self._unless_trusted(Scale.identity(len(low)), False)
 
     @property
     def features(self) -> int:
         """Number of coordinates, p."""
         return len(self.low)
 
-    @property
-    def bounded(self) -> bool:
-        """True if every coordinate has a finite range."""
-        return bool(self._limits()[2].all())
-
     def seen(self, values: Float[Array, "*batch p"]) -> "RawBox":
         """Return the scaling with the statistics of these values, if it uses statistics."""
         return self.scaled_by(Scale.of(values))
 
-    def scaled_by(self, scale: Scale) -> "RawBox":
-        """Return the scaling with another scale, if it has one."""
+    def scaled_by(self, scale: Scale, known: Any = True) -> "RawBox":
+        """Return the scaling with another scale, if it has one.
+
+        Args:
+            scale: mean and standard deviation of observed values.
+            known: whether anything was observed; else wide bounds are trusted.
+        """
         if self.scale is None:
             return self
-        return eqx.tree_at(lambda box: box.scale, self, scale)
+        return eqx.tree_at(lambda box: box.scale, self, self._unless_trusted(scale, known))
+
+    def _unless_trusted(self, scale: Scale, known: Any) -> Scale:
+        """Return a scale that scales wide coordinates by their bounds, where these say enough."""
+        wide = self._wide()
+        if not wide.any():
+            return scale
+        low, high = (np.array(side, np.float32) for side in (self.low, self.high))
+        low, high = np.where(wide, low, -1.0), np.where(wide, high, 1.0)
+        trusted = wide & ~(known & (high - low > TOO_WIDE * scale.width))
+        return Scale(
+            jnp.where(trusted, low + 0.5 * (high - low), scale.centre),
+            jnp.where(trusted, 0.5 * (high - low), scale.width),
+        )
 
     def __call__(self, values: Float[Array, "*batch p"]) -> Float[Array, "*batch p"]:
         """Return values of the box in the form that networks take in."""
-        low, high, ranged = self._limits()
+        low, high, ranged = self.limits()
         # In this order, bounds far from 0 cost no precision.
         scaled = 2.0 * ((values - low) / (high - low)) - 1.0
         if ranged.all():
@@ -164,7 +190,7 @@ class RawBox(eqx.Module):
 
         Inverts the scaling only where unbounded coordinates have a scale or are left unchanged.
         """
-        low, high, ranged = self._limits()
+        low, high, ranged = self.limits()
         values = low + 0.5 * (features + 1.0) * (high - low)
         if not ranged.all():
             other = features if self.scale is None else self.scale.inverse(features)
@@ -172,12 +198,25 @@ class RawBox(eqx.Module):
         bottom, top = np.array(self.low, np.float32), np.array(self.high, np.float32)
         return jnp.clip(values, bottom, top)
 
-    def _limits(self) -> tuple[Any, Any, np.ndarray]:
-        """Return lower and upper bounds, and a mask of the coordinates whose range is finite.
+    def limits(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return bounds that coordinates are scaled by, and a mask of the coordinates that are.
 
         The bounds of other coordinates are -1 and 1.
         """
         low, high = np.array(self.low, np.float32), np.array(self.high, np.float32)
+        ranged = self._ranged() if self.scale is None else self._ranged() & ~self._wide()
+        one = np.float32(1.0)
+        return np.where(ranged, low, -one), np.where(ranged, high, one), ranged
+
+    def _ranged(self) -> np.ndarray:
+        """Return which coordinates have a finite range."""
+        return np.isfinite(self._width())
+
+    def _wide(self) -> np.ndarray:
+        """Return which coordinates have a finite range that may be too wide."""
+        width = self._width()
+        return np.isfinite(width) & (width > TRUSTED)
+
+    def _width(self) -> np.ndarray:
         with np.errstate(over="ignore", invalid="ignore"):
-            ranged = np.isfinite(high - low)
-        return np.where(ranged, low, -1.0), np.where(ranged, high, 1.0), ranged
+            return np.array(self.high, np.float32) - np.array(self.low, np.float32)

@@ -63,11 +63,11 @@ class RawStates(eqx.Module):
         """Return this identity scaled by the statistics of these observations, if it is a box."""
         return self if self.box is None else self.scaled_by(Scale.of(observation))
 
-    def scaled_by(self, scale: Scale) -> "RawStates":
-        """Return this identity with another scale, if it is a box."""
+    def scaled_by(self, scale: Scale, known: Any = True) -> "RawStates":
+        """Return this identity with another scale, if it is a box (`RawBox.scaled_by`)."""
         if self.box is None:
             return self
-        return eqx.tree_at(lambda raw: raw.box, self, self.box.scaled_by(scale))
+        return eqx.tree_at(lambda raw: raw.box, self, self.box.scaled_by(scale, known))
 
     def __call__(self, observation: Observation) -> Array:
         """Return raw features `[..., k]`.

@@ -83,7 +83,8 @@ def _numeric_features(
 def _numeric_score(x: Float[np.ndarray, "N m"], y: Float[np.ndarray, " N"]) -> float | None:
     """Return R^2 of the better prediction on the second half; None if y does not vary there."""
     half = len(x) // 2
-    if half <= NEIGHBOURS or np.ptp(y[half:]) == 0.0:
+    # What varies by less than float32 resolves does not vary.
+    if half <= NEIGHBOURS or np.ptp(y[half:]) <= 1e-6 * np.abs(y[half:]).max(initial=0.0):
         return None
     error = min(((found - y[half:]) ** 2).mean() for found in _predictions(x, y, half))
     return max(0.0, float(1.0 - error / y[half:].var()))

@@ -25,6 +25,12 @@ MAX_COMPARED = 2000
 MAX_RANKED = 200_000
 """Largest number of pairs whose distances are ranked; enough for three digits of a correlation."""
 
+UNSEEN = 0.01
+"""Standard deviation of a scaled coordinate below which the embedding hardly sees it."""
+
+STILL = 1e-4
+"""Root mean square of scaled values below which they do not vary: their rounding matters then."""
+
 CHUNK = 1024
 """Transitions predicted at a time."""
 
@@ -79,6 +85,8 @@ class Quality:
     action_decoding_r2: float | None = None
     """R^2 of f(g(a)) for held-out continuous actions, 1 if they are recovered exactly; None for
     discrete actions, which f looks up."""
+    notes: list[str] = dataclasses.field(default_factory=list)
+    """What could not be measured, and coordinates that the embedding hardly sees, in sentences."""
 
 
 def measure(
@@ -107,7 +115,7 @@ def measure(
         action_effects: ground truth of the actions, `[n, p]`.
     """
     continuous = is_continuous(observation_space)
-    state, probing = _PairMeasures(), {}
+    state, probing, notes = _PairMeasures(), {}, []
     if isinstance(model.phi, StateEncoder):
 
         def phi(observation: np.ndarray) -> np.ndarray:
@@ -115,8 +123,10 @@ def measure(
 
         part = _some(np.random.default_rng(0), len(visited))
         truth = state_coordinates
-        if continuous and truth is None:
-            truth = np.asarray(model.raw(jnp.asarray(visited)))
+        if continuous:
+            scaled = np.asarray(model.raw(jnp.asarray(visited)))
+            truth = scaled if truth is None else truth
+            notes += _unseen(visited, scaled)
         state = _compare_pairs(phi(visited[part]), None if truth is None else truth[part])
         probing = probe(phi, observation_space, visited, state_coordinates, coordinate_names)
     flat = _flat(held_out)
@@ -126,11 +136,15 @@ def measure(
         table = np.asarray(model.g(jnp.asarray(some)))
         action_effects = np.asarray(model.g.raw(jnp.asarray(some)))
         decoded = _r2(np.asarray(model.g.raw(model.f(jnp.asarray(table)))), action_effects)
+        if decoded is None:
+            notes.append("action_decoding_r2 is null: held-out actions do not vary")
     else:
         table = np.asarray(model.g.table)
     part = _some(np.random.default_rng(0), len(table))
     action = _compare_pairs(table[part], None if action_effects is None else action_effects[part])
     accuracy, r2 = _predictions(model, held_out)
+    if accuracy is r2 is None and isinstance(model.parts.get("forward"), Forward):
+        notes.append("next_state_r2 is null: held-out observations do not vary")
     return Quality(
         held_out_loss=_loss(model, weights, held_out, horizon),
         next_state_accuracy=accuracy,
@@ -150,12 +164,36 @@ def measure(
         action_distance_equal=action.distance_equal,
         action_distance_correlation=action.correlation,
         action_decoding_r2=decoded,
+        notes=notes,
     )
 
 
 def _r2(predicted: np.ndarray, truth: np.ndarray) -> float | None:
+    return _explained(float(((predicted - truth) ** 2).sum()), truth)
+
+
+def _explained(error: float, truth: np.ndarray) -> float | None:
+    """Return 1 - error / variance; None where scaled values `[N, p]` do not vary."""
+    truth = truth.astype(np.float64)
     total = ((truth - truth.mean(0)) ** 2).sum()
-    return None if total == 0.0 else 1.0 - float(((predicted - truth) ** 2).sum() / total)
+    return None if total <= truth.size * STILL**2 else 1.0 - error / float(total)
+
+
+def _unseen(visited: np.ndarray, scaled: np.ndarray) -> list[str]:
+    """Return a note for each coordinate that varies, but hardly in its scaled form.
+
+    Args:
+        visited: observations of a `Box`, `[V, p]`.
+        scaled: the same in the form that networks take in.
+    """
+    values = visited.astype(np.float64)
+    spread = scaled.astype(np.float64).std(0)
+    varies = np.ptp(values, axis=0) > 1e-6 * np.abs(values).max(0)
+    return [
+        f"dimension {at} has a standard deviation of {spread[at]:.1g}, scaled to bounds of -1 and "
+        "1, and the embedding hardly sees it; give it narrower bounds"
+        for at in np.flatnonzero(varies & (spread < UNSEEN)).tolist()
+    ]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -180,7 +218,8 @@ def _compare_pairs(embedded: np.ndarray, truth: np.ndarray | None) -> _PairMeasu
         return _PairMeasures(len(distance), int(close.sum()))
     true_distance = pdist(truth.astype(np.float64))
     equal = true_distance == 0.0
-    relative = float(distance[equal].mean() / distance.mean()) if equal.any() else None
+    mean = distance.mean()
+    relative = float(distance[equal].mean() / mean) if equal.any() and mean > STILL else None
     part = _some(np.random.default_rng(1), len(distance), MAX_RANKED)
     return _PairMeasures(
         len(distance),
@@ -194,7 +233,7 @@ def _compare_pairs(embedded: np.ndarray, truth: np.ndarray | None) -> _PairMeasu
 
 def _correlation(distance: np.ndarray, true_distance: np.ndarray) -> float | None:
     """Return the Spearman correlation; None where one side does not vary."""
-    if np.ptp(distance) == 0.0 or np.ptp(true_distance) == 0.0:
+    if np.ptp(distance) <= STILL or np.ptp(true_distance) == 0.0:
         return None
     from scipy.stats import spearmanr
 
@@ -243,9 +282,7 @@ def _predictions(model: JointEmbedding, held_out: Transition) -> tuple[float | N
         correct, error = correct + float(sums[0]), error + float(sums[1])
     if isinstance(model.raw.features, tuple):
         return correct / count, None
-    target = np.asarray(model.raw(jnp.asarray(flat.next_observation)), np.float64)
-    total = ((target - target.mean(0)) ** 2).sum()
-    return None, None if total == 0.0 else 1.0 - error / float(total)
+    return None, _explained(error, np.asarray(model.raw(jnp.asarray(flat.next_observation))))
 
 
 @jax.jit

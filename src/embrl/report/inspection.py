@@ -235,7 +235,7 @@ def _findings(
     """Yield each finding once, with the seeds that it applies to."""
     who = collections.defaultdict(list)
     for at, report in enumerate(reports):
-        for finding in _wrong_after_pretraining(report):
+        for finding in (*_wrong_after_pretraining(report), *(report.get("notes") or ())):
             who[finding].append(at)
     for finding, where in (who | embedding_warnings(newest)).items():
         if len(seeds) == 1:
