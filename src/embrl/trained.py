@@ -1,7 +1,7 @@
 """Trained runs and their policies, as Python has them."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
@@ -14,8 +14,14 @@ import numpy as np
 from embrl import envs
 from embrl.algorithms.policy import OverallPolicy
 from embrl.config.run import RunConfig
-from embrl.core.errors import EmbrlError
-from embrl.core.spaces import action_count, check_mask, check_observation, is_continuous
+from embrl.core.errors import EmbrlError, SettingError
+from embrl.core.spaces import (
+    action_count,
+    check_mask,
+    check_observation,
+    is_continuous,
+    names_of,
+)
 from embrl.embedding.encoders import ActionEncoder, ContinuousActions
 from embrl.embedding.feature_actions import (
     FeatureActions,
@@ -29,6 +35,7 @@ from embrl.fitting.embedding import Embedding
 from embrl.fitting.fit import embedding_of_run
 from embrl.storage import files
 from embrl.storage.run_folder import RunFolder
+from embrl.training.environment_record import EnvironmentRecord, environment_of
 from embrl.training.episodes import Evaluation, evaluate_policy
 from embrl.training.restore import restore_policy
 from embrl.training.rng_streams import RngStream, stream_key
@@ -104,12 +111,17 @@ class Run:
     def _environment(self, given: "EnvironmentObject | None") -> AnyEnvironment:
         if given is not None:
             return built_environment(given)
-        return self.environment or self.config.env.build()
+        return self.environment or environment_of(self.folder, self.config)
 
     @property
     def summary(self) -> dict[str, Any]:
         """Results of the run, see docs/run-folder.md."""
         return self.folder.summary()
+
+    @property
+    def action_names(self) -> tuple[str, ...] | None:
+        """Names of the actions, as the identifiers of a log's items; None where they have none."""
+        return EnvironmentRecord.read(self.folder).action_names
 
     @property
     def metrics(self) -> dict[str, np.ndarray]:
@@ -144,7 +156,7 @@ class Run:
         space, actions = restored.observation_space, restored.action_space
         g = None if restored.embedding is None else restored.embedding.g
         if environment is None:
-            return Policy(restored.policy, space, actions, g=g)
+            return Policy(restored.policy, space, actions, g=g, names=restored.action_names)
         if isinstance(environment, str):
             built = envs.configure(environment).build()
             if not envs.is_host(built):
@@ -160,7 +172,7 @@ class Run:
                     f"{host.name} has the {kind} space {has}, and {self.folder.path} was trained "
                     f"with {needs}"
                 )
-        return Policy(restored.policy, space, actions, host, g)
+        return Policy(restored.policy, space, actions, host, g, restored.action_names)
 
 
 class Policy:
@@ -173,6 +185,7 @@ class Policy:
         action_space: Any,
         host: "HostEnvironment | None" = None,
         g: ActionEncoder | FeatureActions | ContinuousActions | None = None,
+        names: tuple[str, ...] | None = None,
     ) -> None:
         """Wrap a JAX policy.
 
@@ -182,10 +195,12 @@ class Policy:
             action_space: its actions, in embrl's form.
             host: an environment whose own observations and actions it takes and returns.
             g: the embedding of actions; None where there is none.
+            names: names of the actions; None where they have none.
         """
         self.overall = policy
         self.host = host
         self.g = g
+        self.action_names = names
         self.observation_space = observation_space
         self.action_space = action_space
         self._sample = eqx.filter_jit(_sample)
@@ -232,6 +247,21 @@ class Policy:
             return self.host.actions.to_original(np.asarray(action))
         return int(action) if action.ndim == 0 else np.asarray(action)
 
+    def action_name(self, action: Any) -> Any:
+        """Return what an action is called, as the identifier of a log's item.
+
+        Args:
+            action: an action that `act` returned, or an array of them.
+
+        Returns:
+            A name, or an array of names.
+
+        Raises:
+            EmbrlError: the actions have no names, or there is no such action.
+        """
+        first = 0 if self.host is None else getattr(self.host.actions.original, "start", 0)
+        return names_of(self.action_names, np.asarray(action) - first)
+
     def predict(
         self,
         observation: Any,
@@ -259,13 +289,14 @@ class Policy:
         action = self.act(observation, mask=action_masks, deterministic=deterministic)
         return (np.asarray(action) if isinstance(action, int) else action), state
 
-    def with_actions(self, features: Any) -> "Policy":
+    def with_actions(self, features: Any, names: Sequence[str] = ()) -> "Policy":
         """Return a policy that can choose new actions, too, without training.
 
         They are numbered from n on, and lie where g puts actions with such features.
 
         Args:
             features: `[k, q]`, in the units of those that the embedding was trained with.
+            names: what they are called, where actions have names.
 
         Raises:
             EmbrlError: this policy's actions have no features, or they are other ones.
@@ -280,14 +311,21 @@ class Policy:
                 f"{self.host.name} has a fixed set of actions; load the policy without environment"
             )
         new = checked_features(features, "new actions", rows=None, columns=self.g.columns)
+        if names and (self.action_names is None or len(names) != len(new)):
+            known = 0 if self.action_names is None else len(new)
+            raise SettingError("names", f"{known} names, as for the new actions", len(names))
         table: Any = self.overall.table
         overall = dataclasses.replace(
             self.overall,
             table=append_rows(table, self.g, jnp.asarray(new)),
             allowed=extend_mask(self.overall.allowed, len(new)),
         )
-        actions = gymnasium.spaces.Discrete(action_count(self.action_space) + len(new))
-        return Policy(overall, self.observation_space, actions, None, self.g)
+        before = action_count(self.action_space)
+        actions = gymnasium.spaces.Discrete(before + len(new))
+        called = self.action_names
+        if called is not None:
+            called += tuple(names or (f"new {at}" for at in range(before, before + len(new))))
+        return Policy(overall, self.observation_space, actions, None, self.g, called)
 
     def without(self, actions: Any) -> "Policy":
         """Return a policy that never chooses these actions, without training.
@@ -311,7 +349,14 @@ class Policy:
             None if before is None else np.asarray(before), action_count(self.action_space), actions
         )
         overall = dataclasses.replace(self.overall, allowed=jnp.asarray(left))
-        return Policy(overall, self.observation_space, self.action_space, self.host, self.g)
+        return Policy(
+            overall,
+            self.observation_space,
+            self.action_space,
+            self.host,
+            self.g,
+            self.action_names,
+        )
 
     def _checked(self, mask: Any) -> np.ndarray | None:
         if mask is None:

@@ -1,5 +1,6 @@
 """`embrl export` and `embrl predict`: files in, files out, and nothing by halves."""
 
+import dataclasses
 import io
 import json
 import subprocess
@@ -13,6 +14,7 @@ from gymnasium import spaces
 
 import embrl
 from embrl.cli import main
+from embrl.core.errors import EmbrlError
 from embrl.deploy import files as observation_files
 from embrl.deploy.array_forms import Forms
 from embrl.deploy.exported import ExportedPolicy
@@ -156,7 +158,20 @@ BAD: dict[str, tuple[str, str]] = {
     "nan.csv": ("a,b\n1,2\n3,nan\n", "row 1 must be -9.0 to 9.0 at [1], got nan"),
     "outside.csv": ("1,2\n3,10\n", "row 1 must be -9.0 to 9.0 at [1], got 10.0"),
     "long.csv": ("1,2\n3,1,2\n", "row 1 must have shape [2], got [3]"),
-    "word.csv": ("a,b\n1,2\n3,x\n", "row 1: could not convert string to float: 'x'"),
+    "word.csv": ("a,b\n1,2\n\n3,x\n", "row 1 (line 4), column 1 must be a number, got 'x'"),
+    "odd first.csv": ("1,x\n1,2\n", "row 0 (line 1), column 1 must be a number, got 'x'"),
+    "odd mark.csv": ("\ufeff1,2O\n1,2\n", "row 0 (line 1), column 1 must be a number, got '2O'"),
+    "missing.csv": ("NA,null\n1,2\n", "row 0 (line 1), column 0 must be a number, got 'NA'"),
+    "gap.csv": ("1,\n1,2\n", "row 0 (line 1), column 1 must be a number, got nothing"),
+    "comma.csv": ("1,5;2,5\n", "got '1,5'; write decimals with a point"),
+    "other separator.csv": ("a^b\n1^2\n", "must name 2 columns, got 1"),
+    "no separator.csv": ("1^2\n", "row 0 (line 1), column 0 must be a number, got '1^2'"),
+    "wide header.csv": ("a,b,c\n1,2\n", "line 1, the header, must name 2 columns, got 3"),
+    "index.csv": (",a,b\n0,1,2\n", "row 0 (line 1), column 0 must be a number, got nothing"),
+    "only header.csv": ("a,b\n", "at least one row of 2 numbers, got none"),
+    "empty.csv": ("", "at least one row of 2 numbers, got none"),
+    "empty.jsonl": ("\n", "at least one observation, got none"),
+    "numbered.csv": ("0,1\n0.5,1.5\n", "a header or a row; say which with --header yes"),
     "broken.jsonl": ("[1, 2]\n[3,\n", "row 1 must be JSON"),
     "ragged.jsonl": ("[1, 2]\n[[1], [2, 3]]\n", "row 1 must be an array"),
     "null.jsonl": ("[1, 2]\n[null, 2]\n", "row 1 must be numbers, got object"),
@@ -165,6 +180,65 @@ BAD: dict[str, tuple[str, str]] = {
     "broken.parquet": ("x", "damaged"),
     "other.txt": ("x", "unknown kind of file '.txt'"),
 }
+
+
+GOOD = {
+    "byte-order mark": "\ufeff0.7,1\n2,0.9\n",
+    "mark and header": "\ufeffa,b\r\n0.7,1\r\n\r\n2,0.9\r\n",
+    "quoted": '"first one","b"\n"0.7","1"\n"2","0.9"\n',
+    "semicolons": "a;b\n0.7;1\n2;0.9\n",
+    "tabs": "0.7\t1\n2\t0.9\n",
+    "pipes and spaces": "a | b\n 0.7 | 1\n  \n2| 0.9 \n",
+    "spaces": "0.7   1\n2 0.9",
+}
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_a_table_is_read_however_it_is_written(name: str, summing: Path, tmp_path, capsys) -> None:
+    (tmp_path / "o.CSV").write_bytes(GOOD[name].encode())
+    assert main(["predict", str(summing), str(tmp_path / "o.CSV")]) == 0
+    assert capsys.readouterr().out == "2\n3\n"
+
+
+def test_a_first_line_is_what_a_flag_says(summing: Path, tmp_path: Path, capsys) -> None:
+    (tmp_path / "o.csv").write_text("0,1\n0.5,1.5\n")
+    for flag, lines in (("yes", "2\n"), ("no", "1\n2\n")):
+        assert main(["predict", str(summing), str(tmp_path / "o.csv"), "--header", flag]) == 0
+        assert capsys.readouterr().out == lines
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_names_of_actions_stand_beside_them(kind, summing: Path, tmp_path: Path, capsys) -> None:
+    policy = ExportedPolicy.read(summing)
+    names = ("tea", "pot, large", "caf\xe9", "jam")
+    named = dataclasses.replace(policy.action, names=names)
+    dataclasses.replace(policy, action=named).write(tmp_path / "named")
+    read_again = ExportedPolicy.read(tmp_path / "named")
+    assert read_again.action_names == names
+    assert read_again.action_name(read_again.act([[0, 1], [3, 0]])).tolist() == [names[1], "jam"]
+    with pytest.raises(EmbrlError, match=r"action must be an index from 0 to 3, got 4"):
+        read_again.action_name(4)
+    with pytest.raises(EmbrlError, match="have no names"):
+        policy.action_name(1)
+    source, out = write(tmp_path / "o.npy", f32([[0, 1], [1, 1]])), tmp_path / f"a.{kind}"
+    arguments = ["predict", str(tmp_path / "named"), str(source)]
+    assert main([*arguments, "--out", str(out)]) == 0
+    match kind:
+        case "npy":
+            assert np.load(out).tolist() == [1, 2]
+        case "npz":
+            assert np.load(out)["names"].tolist() == list(names[1:3])
+        case "csv":
+            assert out.read_text("utf-8") == 'action,name\n1,"pot, large"\n2,caf\xe9\n'
+        case "jsonl":
+            lines = [json.loads(line) for line in out.read_text("utf-8").splitlines()]
+            assert lines == [{"action": 1, "name": names[1]}, {"action": 2, "name": "caf\xe9"}]
+            capsys.readouterr()
+            assert main(arguments) == 0
+            assert capsys.readouterr().out == out.read_text("utf-8")
+        case _:
+            polars = pytest.importorskip("polars", reason="pip install 'embrl[data]'")
+            assert polars.read_parquet(out)["name"].to_list() == list(names[1:3])
 
 
 @pytest.mark.parametrize("name", BAD)

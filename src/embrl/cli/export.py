@@ -9,6 +9,9 @@ import tyro
 
 from embrl.cli.parsing import Switch, parse
 
+SHOWN = 5
+"""Number of names of actions that are printed."""
+
 
 @dataclasses.dataclass(frozen=True)
 class _Export:
@@ -48,5 +51,8 @@ def export(arguments: Sequence[str]) -> None:
     if given.stochastic:
         print(f"noise        {policy.noise}")
     print(f"action       {policy.action}, {policy.action.dtype}")
+    if names := policy.action_names:
+        more = f", ... ({len(names):,} in policy.json)" if len(names) > SHOWN else ""
+        print(f"names        {', '.join(names[:SHOWN])}{more}")
     for file in sorted(path.iterdir()):
         print(f"{file} ({file.stat().st_size / 1e3:.1f} kB)")

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -23,11 +23,14 @@ class _Predict:
     """File of type .npy, .npz, .csv, .jsonl or .parquet, an observation per row; or - for standard
     input, one observation per line in JSON, each answered at once."""
     out: Path | None = None
-    """File of the same types to write. Default: one action per line in JSON, on standard output."""
+    """File of the same types to write. Default: one action per line in JSON, on standard output.
+    Actions that have names, as the items of a log, are written with them."""
     seed: int = 0
     """Index of a run's seed."""
     draw: int | None = None
     """Random seed to draw actions with. Default: the action of the most likely internal action."""
+    header: Literal["auto", "yes", "no"] = "auto"
+    """Whether the first line of a CSV is a header. auto: if all of it are names."""
 
 
 def predict(arguments: Sequence[str]) -> None:
@@ -38,6 +41,6 @@ def predict(arguments: Sequence[str]) -> None:
     given = parse(_Predict, ["./-" if a == "-" else a for a in arguments], "embrl predict")
     source = "-" if given.observations == "./-" else given.observations
     policy = predicting.opened(given.policy, given.seed)
-    count = predicting.predict(policy, source, given.out, given.draw)
+    count = predicting.predict(policy, source, given.out, given.draw, given.header)
     if given.out is not None:
         print(f"{given.out} ({count:,} action{'s' * (count != 1)})")

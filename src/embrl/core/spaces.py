@@ -302,3 +302,24 @@ def _refuse(space: spaces.Space, values: np.ndarray, wrong: np.ndarray) -> None:
         where = np.argwhere(wrong)[0].tolist()
         at = f" at {where}" if where else ""
         raise EmbrlError(f"observation {values[tuple(where)]}{at} is not in {space}")
+
+
+def names_of(names: tuple[str, ...] | None, actions: Any) -> Any:
+    """Return what actions are called.
+
+    Args:
+        names: names of all actions; None where they have none.
+        actions: indices, with any axes.
+
+    Returns:
+        A name, or an array of names.
+
+    Raises:
+        EmbrlError: the actions have no names, or there is no such action.
+    """
+    if names is None:
+        raise EmbrlError("the actions of this environment have no names; use their numbers")
+    at = np.asarray(actions)
+    if at.dtype.kind not in "iu" or (at.size and not 0 <= at.min() <= at.max() < len(names)):
+        raise SettingError("action", f"an index from 0 to {len(names) - 1}", actions)
+    return names[int(at)] if at.ndim == 0 else np.array(names)[at]

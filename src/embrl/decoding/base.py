@@ -14,7 +14,7 @@ from embrl.core.errors import EmbrlError
 from embrl.core.registry import Registry
 from embrl.core.section import Section
 from embrl.core.types import Key
-from embrl.portable.steps import Chain, Draw, Scored
+from embrl.portable.steps import Chain, Draw, Echoed, Recall, Scored
 
 Scorer: TypeAlias = Callable[
     [Float[Array, "*#batch k d"], Int[Array, "*#batch k"]], Float[Array, "*batch k"]
@@ -55,6 +55,28 @@ class PortableCritic(NamedTuple):
     beside: Any
     above: tuple[Chain, Chain]
 
+    def scored(self, table: Any, k: int | None) -> Scored:
+        """Return the choice among the k nearest rows of a table, or among all."""
+        return Scored(table, k, *self)
+
+
+class PortableModel(NamedTuple):
+    """A model that predicts the outcome of actions as plain steps, the fields of `Echoed`."""
+
+    logits: Chain
+    outcome: Any
+    factor: float
+    delta: float
+    recall: Recall | None
+
+    def scored(self, table: Any, k: int | None) -> Echoed:
+        """Return the choice among the k nearest rows of a table, or among all."""
+        return Echoed(table, k, *self)
+
+
+PortableScorer: TypeAlias = PortableCritic | PortableModel
+"""A source of scores as plain steps."""
+
 
 class PortableDecoder(NamedTuple):
     """A decoder as plain steps."""
@@ -63,7 +85,7 @@ class PortableDecoder(NamedTuple):
     """From internal actions to actions; the most likely ones where f is random."""
     draw: Draw | None = None
     """From internal actions to drawn actions; None where f is not random."""
-    scored: Scored | None = None
+    scored: Scored | Echoed | None = None
     """Instead of f where f needs a scorer; else None."""
 
 
@@ -95,14 +117,14 @@ class Decoder(eqx.Module):
         return cls()
 
     def portable(
-        self, table: Any, allowed: Any, critic: Callable[[], PortableCritic]
+        self, table: Any, allowed: Any, critic: Callable[[], PortableScorer]
     ) -> PortableDecoder:
         """Return the decoder as plain steps.
 
         Args:
             table: As in `__call__`.
             allowed: True for actions that may be returned, bool `[n]`; None for all.
-            critic: Function that returns the critic as plain steps.
+            critic: Function that returns the scorer as plain steps.
 
         Raises:
             EmbrlError: If there is no such form.

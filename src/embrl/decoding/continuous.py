@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 from embrl.core.errors import EmbrlError
 from embrl.core.portable import decoder_chain, original_steps
 from embrl.core.scaling import RawBox
-from embrl.decoding.base import Decoder, PortableCritic, PortableDecoder, Scorer
+from embrl.decoding.base import Decoder, PortableDecoder, PortableScorer, Scorer
 from embrl.portable.steps import Chain
 
 
@@ -35,7 +35,7 @@ class Identity(Decoder):
         return jnp.zeros(action.shape)
 
     def portable(
-        self, table: Any, allowed: Any, critic: Callable[[], PortableCritic]
+        self, table: Any, allowed: Any, critic: Callable[[], PortableScorer]
     ) -> PortableDecoder:
         del table, allowed, critic
         return PortableDecoder()
@@ -63,7 +63,7 @@ class Rescaled(Decoder):
         return self.raw.original(u)
 
     def portable(
-        self, table: Any, allowed: Any, critic: Callable[[], PortableCritic]
+        self, table: Any, allowed: Any, critic: Callable[[], PortableScorer]
     ) -> PortableDecoder:
         del table, allowed, critic
         return PortableDecoder(Chain(original_steps(self.raw)))
@@ -91,7 +91,7 @@ class LearnedAction(Decoder):
         return table(u)
 
     def portable(
-        self, table: Any, allowed: Any, critic: Callable[[], PortableCritic]
+        self, table: Any, allowed: Any, critic: Callable[[], PortableScorer]
     ) -> PortableDecoder:
         del allowed, critic
         # By its parts, as decoders know nothing of embeddings.

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from embrl.decoding.base import Decoder, PortableCritic, PortableDecoder, Scorer
+from embrl.decoding.base import Decoder, PortableDecoder, PortableScorer, Scorer
 from embrl.decoding.search import nearest
 from embrl.portable.steps import Chain, Nearest
 
@@ -29,7 +29,7 @@ class NearestAction(Decoder):
         return nearest(table, u, mask)
 
     def portable(
-        self, table: Any, allowed: Any, critic: Callable[[], PortableCritic]
+        self, table: Any, allowed: Any, critic: Callable[[], PortableScorer]
     ) -> PortableDecoder:
         del critic
         allowed = None if allowed is None else np.asarray(allowed)

@@ -9,9 +9,8 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from embrl.core.errors import EmbrlError
-from embrl.decoding.base import Decoder, DecoderConfig, PortableCritic, PortableDecoder, Scorer
+from embrl.decoding.base import Decoder, DecoderConfig, PortableDecoder, PortableScorer, Scorer
 from embrl.decoding.search import argmin, k_nearest
-from embrl.portable.steps import Scored
 
 
 class Wolpertinger(Decoder):
@@ -48,10 +47,10 @@ class Wolpertinger(Decoder):
         return jnp.take_along_axis(actions, best[..., None], axis=-1)[..., 0]
 
     def portable(
-        self, table: Any, allowed: Any, critic: Callable[[], PortableCritic]
+        self, table: Any, allowed: Any, critic: Callable[[], PortableScorer]
     ) -> PortableDecoder:
         del allowed
-        return PortableDecoder(scored=Scored(np.asarray(table), self.k, *critic()))
+        return PortableDecoder(scored=critic().scored(np.asarray(table), self.k))
 
 
 class BestAction(Decoder):
@@ -82,10 +81,10 @@ class BestAction(Decoder):
         return argmin(loss if mask is None else jnp.where(mask, loss, jnp.inf))[1]
 
     def portable(
-        self, table: Any, allowed: Any, critic: Callable[[], PortableCritic]
+        self, table: Any, allowed: Any, critic: Callable[[], PortableScorer]
     ) -> PortableDecoder:
         del allowed
-        return PortableDecoder(scored=Scored(np.asarray(table), None, *critic()))
+        return PortableDecoder(scored=critic().scored(np.asarray(table), None))
 
 
 def _needed(scorer: Scorer | None, kind: str) -> Scorer:

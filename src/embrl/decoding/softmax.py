@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from embrl.core import nn as distributions
 from embrl.core.types import Key
-from embrl.decoding.base import Decoder, DecoderConfig, PortableCritic, PortableDecoder, Scorer
+from embrl.decoding.base import Decoder, DecoderConfig, PortableDecoder, PortableScorer, Scorer
 from embrl.decoding.search import nearest, squared_distances
 from embrl.portable.steps import ByDistance, Chain, Nearest
 
@@ -85,7 +85,7 @@ class SoftmaxAction(Decoder):
         return distributions.categorical_entropy(self._logits(table, u, mask))
 
     def portable(
-        self, table: Any, allowed: Any, critic: Callable[[], PortableCritic]
+        self, table: Any, allowed: Any, critic: Callable[[], PortableScorer]
     ) -> PortableDecoder:
         del allowed, critic
         cold = np.exp(-np.clip(np.asarray(self.log_temperature), -LIMIT, LIMIT))

@@ -12,6 +12,7 @@ import numpy as np
 from gymnasium import spaces
 
 from embrl.core.errors import EmbrlError
+from embrl.core.spaces import names_of
 from embrl.portable.steps import (
     Cast,
     Chain,
@@ -37,6 +38,8 @@ class Form:
     """Lower bounds, int64 or float64 `[*shape]`; -inf where there is none."""
     high: np.ndarray
     """Upper bounds, the same."""
+    names: tuple[str, ...] | None = None
+    """Names of the values of a single index, as of actions; None where they have none."""
 
     @property
     def whole(self) -> bool:
@@ -91,15 +94,24 @@ class Form:
             )
         return values.astype(self.dtype)
 
+    def named(self, values: Any) -> Any:
+        """Return the names of values of this form: one, or an array of them.
+
+        Raises:
+            EmbrlError: If they have no names, or there is no such value.
+        """
+        return names_of(self.names, np.asarray(values) - (self.low if self.names else 0))
+
     def to_json(self) -> dict[str, Any]:
         """Return the form in plain values; null where there is no bound."""
-        return {
+        value = {
             "kind": self.kind,
             "shape": list(self.shape),
             "dtype": self.dtype,
             "low": _plain(self.low),
             "high": _plain(self.high),
         }
+        return value if self.names is None else {**value, "names": list(self.names)}
 
     @classmethod
     def from_json(cls, value: Any, where: Path) -> Self:
@@ -116,7 +128,8 @@ class Form:
                 np.array([end if bound is None else bound for bound in value[name]], whole)
                 for name, end in (("low", -np.inf), ("high", np.inf))
             )
-            return cls(kind, shape, dtype.name, low.reshape(shape), high.reshape(shape))
+            names = None if value.get("names") is None else tuple(map(str, value["names"]))
+            return cls(kind, shape, dtype.name, low.reshape(shape), high.reshape(shape), names)
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise EmbrlError(
                 f"{where} is damaged; it must describe a known space, got {value}"

@@ -11,24 +11,31 @@ from embrl.algorithms.critics import ModelScorer, PointCritic
 from embrl.algorithms.networks import Joined, Network
 from embrl.algorithms.policy import OverallPolicy
 from embrl.core.errors import EmbrlError
-from embrl.core.portable import mlp_steps
-from embrl.decoding.base import PortableCritic
+from embrl.core.portable import mlp_steps, plain
+from embrl.decoding.base import PortableCritic, PortableModel, PortableScorer
 from embrl.deploy.array_forms import Forms
 from embrl.embedding.encoders import StandardisedEncoder, WithState
+from embrl.embedding.memory import NO_STATE
 from embrl.embedding.portable import phi_chain
+from embrl.embedding.transition import ECHO_GAIN, EchoTransition
 from embrl.portable.steps import (
     Affine,
     Beside,
+    Cast,
     Categorical,
     Chain,
+    Column,
+    Digits,
     Draw,
     Gaussian,
     MeanOne,
     MostLikely,
     PortablePolicy,
+    Recall,
     Slice,
     SquashedGaussian,
     Tanh,
+    Unstandardised,
 )
 
 
@@ -48,7 +55,7 @@ def portable_policy(policy: OverallPolicy, forms: Forms) -> PortablePolicy:
             f"{type(f).__name__} has no form outside of JAX with excluded actions; train with "
             "decoder.kind nearest, or act with embrl.load(RUN).policy()"
         )
-    decoder = f.portable(policy.table, policy.allowed, lambda: _critic(policy.critic))
+    decoder = f.portable(policy.table, policy.allowed, lambda: _scorer(policy.critic, forms.enter))
     network, most_likely, draw = _actor(policy.actor)
     return PortablePolicy(
         features=forms.enter.then(_features(policy.phi)),
@@ -118,17 +125,64 @@ def _second(network: Network) -> np.ndarray:
     return np.pad(weights, ((0, 0), (network.m, 0))) if isinstance(network, Joined) else weights
 
 
-def _critic(owner: Any) -> PortableCritic:
-    """Return the critic that scores points of E."""
+def _scorer(owner: Any, enter: Chain) -> PortableScorer:
+    """Return what scores points of E: the critic, or the learned model.
+
+    Args:
+        owner: What scores them in JAX.
+        enter: Steps from observations to embrl's form.
+    """
+    if isinstance(owner, ModelScorer) and isinstance(owner.T, EchoTransition):
+        return _model(owner, enter)
     critic = getattr(owner, "critic", None)
     if not isinstance(critic, PointCritic):
-        who = "the learned model" if isinstance(owner, ModelScorer) else type(owner).__name__
+        model = isinstance(owner, ModelScorer)
+        who = f"the learned model {type(owner.T).__name__}" if model else type(owner).__name__
         raise EmbrlError(
-            f"decoder.scorer must be critic outside of JAX, got a policy that asks {who} before "
-            "each action; train with decoder.kind nearest or softmax, or with sac and "
-            "decoder.scorer critic, or act with embrl.load(RUN).policy()"
+            f"decoder.scorer must be critic, or model with embedding.head echo, outside of JAX, "
+            f"got a policy that asks {who} before each action; train with decoder.kind nearest or "
+            "softmax, or with sac and decoder.scorer critic, or act with embrl.load(RUN).policy()"
         )
     one, other = (jax.tree.map(operator.itemgetter(at), critic.networks) for at in range(2))
     (below, above), (other_below, other_above) = _parts(one), _parts(other)
     beside = np.stack([_second(one), _second(other)])
     return PortableCritic((below, other_below), beside, (above, other_above))
+
+
+def _model(owner: ModelScorer, enter: Chain) -> PortableModel:
+    model: Any = owner.T
+    outcome, recall = np.asarray(owner.outcome.contributions[model.named]), None
+    if owner.recall is not None:
+        memory, raw = owner.recall.memory, owner.recall.raw
+        outcome = outcome + np.asarray(memory.future_value)
+        # Unused room stands at the end; one of it is kept, behind which nothing is looked up.
+        states = np.asarray(memory.visits.state)
+        used = slice(int(np.searchsorted(states, NO_STATE)) + 1)
+        column = (Column(),) if raw.scalar else ()
+        recall = Recall(
+            enter.then(Chain((*column, Cast("int64")))),
+            Digits.of(np.asarray(raw.sizes)).strides,
+            model.named,
+            states[used].astype(np.int64),
+            np.asarray(memory.visits.value)[used].astype(np.int64),
+            np.asarray(memory.visits.weight)[used],
+            np.asarray(memory.chain),
+            model.memory_weight,
+            owner.recall.k,
+        )
+    *hidden, last = mlp_steps(model.named_network)
+    assert isinstance(last, Affine)
+    gain = np.float32(ECHO_GAIN)
+    return PortableModel(
+        Chain(
+            (
+                Unstandardised(*map(plain, owner.norm)),
+                *hidden,
+                Affine(last.weight * gain, last.bias * gain),
+            )
+        ),
+        outcome,
+        float(np.expm1(np.float32(model.kappa))),
+        float(np.exp(np.float32(model.log_delta))),
+        recall,
+    )

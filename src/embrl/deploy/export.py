@@ -1,5 +1,6 @@
 """Export of a run's policy, for use without embrl."""
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from embrl.core.runtime import versions
 from embrl.deploy.array_forms import Forms, is_plain
 from embrl.deploy.convert import portable_policy
 from embrl.deploy.exported import ExportedPolicy, check_free
+from embrl.envs import is_host
 from embrl.envs.gym import HostEnvironment
 from embrl.storage.run_folder import RunFolder
 from embrl.training.restore import RestoredPolicy, restore_policy
@@ -55,7 +57,10 @@ def ported(run: str | Path, seed: int = 0, environment: AnObject | None = None) 
         "versions": versions(),
     }
     policy = portable_policy(restored.policy, forms)
-    return Ported(ExportedPolicy(policy, forms.observation, forms.action, about), notes)
+    action = forms.action
+    if action.kind == "Discrete":
+        action = dataclasses.replace(action, names=restored.action_names)
+    return Ported(ExportedPolicy(policy, forms.observation, action, about), notes)
 
 
 def export(
@@ -143,12 +148,12 @@ def _forms(
 ) -> tuple[Forms, tuple[str, ...]]:
     """Return the forms of what the policy takes and returns, and what its user has to know."""
     ours = (restored.observation_space, restored.action_space)
+    if environment is None and not is_host(config.env):  # compiled: embrl's forms are its own
+        return Forms.of(*ours), ()
     try:
         built: Any = config.env.build() if environment is None else _host(environment)
     except EmbrlError as error:
         return Forms.of(*ours), (f"Observations and actions are in embrl's forms: {error}.",)
-    if not hasattr(built, "observations"):  # compiled: embrl's forms are its own
-        return Forms.of(*ours), ()
     if (built.observation_space, built.action_space) != ours:
         if environment is not None:
             raise EmbrlError(

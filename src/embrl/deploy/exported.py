@@ -85,6 +85,19 @@ class ExportedPolicy:
         actions = self.policy(rows, drawn).astype(self.action.dtype)
         return actions.reshape((*lead, *self.action.shape))[()]
 
+    @property
+    def action_names(self) -> tuple[str, ...] | None:
+        """Names of the actions, as the identifiers of a log's items; None where they have none."""
+        return self.action.names
+
+    def action_name(self, action: ArrayLike) -> Any:
+        """Return what an action is called; an array of names for an array of actions.
+
+        Raises:
+            EmbrlError: If the actions have no names, or there is no such action.
+        """
+        return self.action.named(action)
+
     def write(self, path: str | Path, onnx: bytes | None = None) -> None:
         """Write a folder, which exists whole or not at all; an earlier export is replaced.
 

@@ -5,6 +5,8 @@ Files of observations may be larger than memory. A file of actions exists whole 
 
 import contextlib
 import csv
+import dataclasses
+import io
 import json
 import shutil
 import sys
@@ -19,12 +21,16 @@ import numpy as np
 
 from embrl.core.errors import EmbrlError, UnknownNameError, require
 from embrl.deploy.array_forms import Form
+from embrl.deploy.csv_rows import Header, rows_of
 from embrl.storage import files
 
 ROWS = 4096
 """Number of rows at a time."""
 
 STDIN = "-"
+
+NAME = "name"
+"""Column of the names of actions."""
 
 FAULTY = (OSError, ValueError, EOFError, csv.Error, zipfile.BadZipFile, zlib.error)
 """Errors that a damaged file may lead to."""
@@ -33,30 +39,39 @@ Part = tuple[int, np.ndarray]
 """Number of the first row, and rows `[B, ...]`."""
 
 
-def observations(source: str | Path, form: Form) -> Iterator[np.ndarray]:
+def observations(source: str | Path, form: Form, header: Header = "auto") -> Iterator[np.ndarray]:
     """Yield checked observations `[B, *form.shape]`, part by part, in order.
 
     Args:
         source: A file by its suffix (`READERS`), or `-` for standard input, an observation a line
             in JSON, each of which is a part.
         form: Form of an observation.
+        header: Whether the first line of a CSV is a header.
 
     Raises:
-        EmbrlError: If there is no such file, it is damaged, or a row is not in the space; the
-            message names the row, counted from 0.
+        EmbrlError: If there is no such file, it is damaged or has no rows, or a row is not in the
+            space; the message names the row, counted from 0.
     """
     path = Path(source)
+    none = True
+    suffix = path.suffix.lower()
     if str(source) == STDIN:
         parts = _json_lines(sys.stdin, form, 1)
     else:
-        if path.suffix not in READERS:
+        if suffix not in READERS:
             raise UnknownNameError("kind of file", path.suffix or path.name, READERS)
         if not path.is_file():
             raise EmbrlError(f"observations must be a file, got {path}, which does not exist")
-        parts = READERS[path.suffix](path, form)
+        csv_ = suffix == ".csv"
+        parts = _read_csv(path, form, header) if csv_ else READERS[suffix](path, form)
     try:
         for first, values in parts:
+            none = none and not len(values)
             yield form.checked(values, first)
+        if none and str(source) != STDIN:
+            raise EmbrlError(f"it must have at least one observation, got none ({form})")
+    except UnicodeDecodeError as error:
+        raise EmbrlError(f"{source} must be UTF-8, got other bytes; save it as UTF-8") from error
     except EmbrlError as error:
         where = "standard input" if str(source) == STDIN else source
         raise EmbrlError(f"{where}: {error}") from error
@@ -104,34 +119,22 @@ def _read_npz(path: Path, form: Form) -> Iterator[Part]:
                 yield first, np.frombuffer(data, dtype).reshape(rows, *shape[1:])
 
 
-def _read_csv(path: Path, form: Form) -> Iterator[Part]:
-    """Read lines of numbers; a first line that holds anything else is a header."""
-    with path.open(newline="") as file:
-        yield from _parts(_cells(file), form, ROWS)
-
-
-def _cells(file: IO[str]) -> Iterator[Any]:
-    number = 0
-    for line, cells in enumerate(filter(None, csv.reader(file))):
-        try:
-            yield [float(cell) for cell in cells]
-        except ValueError as error:
-            if line == 0:
-                continue
-            raise EmbrlError(f"row {number}: {error}") from error
-        number += 1
+def _read_csv(path: Path, form: Form, header: Header = "auto") -> Iterator[Part]:
+    """Read lines of numbers."""
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        yield from _parts(rows_of(file, form.size, header), form, ROWS)
 
 
 def _read_jsonl(path: Path, form: Form) -> Iterator[Part]:
-    with path.open() as file:
+    with path.open(encoding="utf-8-sig") as file:
         yield from _json_lines(file, form, ROWS)
 
 
 def _json_lines(file: Iterable[str], form: Form, rows: int) -> Iterator[Part]:
     def values() -> Iterator[Any]:
-        for number, line in enumerate(line for line in file if line.strip()):
+        for number, line in enumerate(line for line in file if line.strip("\ufeff \t\r\n")):
             try:
-                yield json.loads(line)
+                yield json.loads(line.lstrip("\ufeff"))
             except ValueError as error:
                 raise EmbrlError(f"row {number} must be JSON: {error}") from error
 
@@ -195,21 +198,24 @@ def actions_into(path: Path, form: Form) -> Iterator[Put]:
     Raises:
         EmbrlError: If there is no such kind of file, or it cannot be written.
     """
-    if path.suffix not in WRITERS:
+    suffix = path.suffix.lower()
+    if suffix not in WRITERS:
         raise UnknownNameError("kind of file", path.suffix or path.name, WRITERS)
     if not path.absolute().parent.is_dir():
         raise EmbrlError(
             f"out must be in an existing folder, got {path}; create {path.parent} first"
         )
-    if path.suffix == ".parquet":
+    if suffix == ".parquet":
         require("polars", "data")
-    with files.replacing(path) as file, WRITERS[path.suffix](file, form) as put:
+    with files.replacing(path) as file, WRITERS[suffix](file, form) as put:
         yield put
 
 
-def as_line(action: np.ndarray) -> str:
-    """Return an action in JSON."""
-    return json.dumps(action.tolist())
+def as_line(action: np.ndarray, form: Form) -> str:
+    """Return an action in JSON; with its name, if it has one."""
+    if form.names is None:
+        return json.dumps(action.tolist())
+    return json.dumps({"action": action.tolist(), NAME: form.named(action)}, ensure_ascii=False)
 
 
 @contextlib.contextmanager
@@ -238,33 +244,49 @@ def _write_npy(file: IO[bytes], form: Form) -> Iterator[Put]:
 
 @contextlib.contextmanager
 def _write_npz(file: IO[bytes], form: Form) -> Iterator[Put]:
-    with tempfile.TemporaryFile() as plain:
-        with _write_npy(plain, form) as put:
-            yield put
-        plain.seek(0)
-        with (
-            zipfile.ZipFile(file, "w") as archive,
-            archive.open("actions.npy", "w", force_zip64=True) as entry,
-        ):
-            shutil.copyfileobj(plain, entry)
+    """Write an array `actions`, and an array `names` if they have names."""
+    with tempfile.TemporaryFile() as plain, tempfile.TemporaryFile() as texts:
+        parts: dict[str, IO[bytes]] = {"actions": plain}
+        with contextlib.ExitStack() as open_:
+            put = put_both = open_.enter_context(_write_npy(plain, form))
+            if form.names is not None:
+                parts["names"] = texts
+                text = dataclasses.replace(form, dtype=np.array(form.names).dtype.str)
+                put_names = open_.enter_context(_write_npy(texts, text))
+
+                def put_both(actions: np.ndarray, /) -> None:
+                    put(actions)
+                    put_names(form.named(actions))
+
+            yield put_both
+        with zipfile.ZipFile(file, "w") as archive:
+            for name, part in parts.items():
+                part.seek(0)
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                    shutil.copyfileobj(part, entry)
 
 
 @contextlib.contextmanager
 def _write_csv(file: IO[bytes], form: Form) -> Iterator[Put]:
-    def put(actions: np.ndarray) -> None:
-        for row in actions.reshape(len(actions), -1).tolist():
-            file.write((",".join(map(repr, row)) + "\n").encode())
+    text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
+    writer = csv.writer(text, lineterminator="\n")
 
-    file.write((",".join(_columns(form)) + "\n").encode())
+    def put(actions: np.ndarray) -> None:
+        rows = actions.reshape(len(actions), -1).tolist()
+        if form.names is not None:
+            names = form.named(actions).tolist()
+            rows = [[*row, name] for row, name in zip(rows, names, strict=True)]
+        writer.writerows(rows)
+
+    writer.writerow([*_columns(form), *([] if form.names is None else [NAME])])
     yield put
+    text.detach()
 
 
 @contextlib.contextmanager
 def _write_jsonl(file: IO[bytes], form: Form) -> Iterator[Put]:
-    del form
-
     def put(actions: np.ndarray) -> None:
-        file.writelines((as_line(action) + "\n").encode() for action in actions)
+        file.writelines((as_line(action, form) + "\n").encode() for action in actions)
 
     yield put
 
@@ -278,6 +300,8 @@ def _write_parquet(file: IO[bytes], form: Form) -> Iterator[Put]:
     rows = np.concatenate([np.zeros((0, *form.shape), form.dtype), *parts])
     columns = rows.reshape(len(rows), form.size)
     frame: Any = {name: columns[:, at] for at, name in enumerate(_columns(form))}
+    if form.names is not None:
+        frame[NAME] = form.named(rows)
     polars.DataFrame(frame).write_parquet(file)
 
 

@@ -300,6 +300,27 @@ class OnnxFunctions:
     def clip(self, values: Symbol, low: Any, high: Any) -> Symbol:
         return values.maximum(low).minimum(high)
 
+    def searchsorted(self, table: np.ndarray, values: Symbol) -> Symbol:
+        """Return how many numbers of an ascending table are less than each value, by halving."""
+        depth = len(table).bit_length()
+        filled = np.full(2**depth - 1, np.iinfo(table.dtype).max)
+        filled[: len(table)] = table
+        found = values * 0
+        for step in (1 << at for at in reversed(range(depth))):
+            ahead = found + (step - 1)
+            below = values > self.take(filled, ahead, 0)
+            found = self.where(below, found + step, found)
+        return found
+
+    def add_at(self, values: Symbol, index: Symbol, amounts: Symbol) -> Symbol:
+        return values.graph.symbol(
+            values.example,
+            "ScatterElements",
+            *(values.name, index.name, amounts.name),
+            axis=values.ndim - 1,
+            reduction="add",
+        )
+
     def amax(self, values: Symbol, axis: int, keepdims: bool = False) -> Symbol:
         return self._reduced("ReduceMax", values, axis, keepdims)
 

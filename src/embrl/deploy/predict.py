@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from embrl.core.errors import EmbrlError
+from embrl.deploy.csv_rows import Header
 from embrl.deploy.exported import MANIFEST, ExportedPolicy
 from embrl.deploy.files import STDIN, actions_into, as_line, observations
 
@@ -35,7 +36,11 @@ def opened(path: str | Path, seed: int = 0) -> ExportedPolicy:
 
 
 def predict(
-    policy: ExportedPolicy, source: str | Path, out: Path | None = None, draw: int | None = None
+    policy: ExportedPolicy,
+    source: str | Path,
+    out: Path | None = None,
+    draw: int | None = None,
+    header: Header = "auto",
 ) -> int:
     """Write the actions of all observations of a file; return how many there were.
 
@@ -47,11 +52,12 @@ def predict(
         out: File of actions; None for lines of JSON on standard output.
         draw: Seed of the noise by which actions are drawn; None for those of the most likely
             internal actions.
+        header: Whether the first line of a CSV is a header.
 
     Raises:
         EmbrlError: If a file is missing or damaged, or a row is not in the space.
     """
-    found = actions(policy, source, draw)
+    found = actions(policy, source, draw, header)
     count = 0
     if out is not None:
         with actions_into(out, policy.action) as put:
@@ -61,12 +67,12 @@ def predict(
     elif str(source) == STDIN:
         for rows in found:
             for action in rows:
-                print(as_line(action), flush=True)
+                print(as_line(action, policy.action), flush=True)
             count += len(rows)
     else:
         with tempfile.TemporaryFile("w+") as spool:
             for rows in found:
-                spool.writelines(as_line(action) + "\n" for action in rows)
+                spool.writelines(as_line(action, policy.action) + "\n" for action in rows)
                 count += len(rows)
             spool.seek(0)
             shutil.copyfileobj(spool, sys.stdout)
@@ -74,13 +80,13 @@ def predict(
 
 
 def actions(
-    policy: ExportedPolicy, source: str | Path, draw: int | None = None
+    policy: ExportedPolicy, source: str | Path, draw: int | None = None, header: Header = "auto"
 ) -> Iterator[np.ndarray]:
     """Yield the actions of all observations of a file, part by part."""
     kinds = policy.policy.noise
     # A generator for each kind, so that actions do not depend on the size of the parts.
     normal, uniform = (np.random.default_rng((draw or 0, stream)) for stream in range(2))
-    for seen in observations(source, policy.observation):
+    for seen in observations(source, policy.observation, header):
         noise = None
         if draw is not None:
             sizes = [(len(seen), kinds.count(kind)) for kind in ("normal", "uniform")]

@@ -32,6 +32,9 @@ class TorchFunctions:
         assert axis == 0
         return table[index.long()]
 
+    def add_at(self, values: Any, index: Any, amounts: Any) -> Any:
+        return values.scatter_add(-1, index.long(), amounts)
+
     def concat(self, parts: Any, axis: int) -> Any:
         return torch.cat(list(parts), dim=axis)
 

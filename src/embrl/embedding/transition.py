@@ -299,7 +299,7 @@ class EchoTransition(TransitionModel):
         """
         del e, points
         contribution = outcome.contributions[self.named]
-        p = jax.nn.softmax(self._named_logits(x))
+        p = jax.nn.softmax(ECHO_GAIN * self.named_network(x))
         if recalled is not None:
             p = recalled.mixed(p, self.memory_weight)
             contribution = contribution + recalled.future_value
@@ -344,8 +344,9 @@ class EchoTransition(TransitionModel):
         """Fraction of observed named values that would have occurred without the action."""
         return jnp.exp(-jnp.maximum(self.kappa, 0.0))
 
-    def _named_logits(self, x: Array) -> Float[Array, "*batch values"]:
-        """Return the logits of the named factor, without computing the others."""
+    @property
+    def named_network(self) -> MLP:
+        """Network that computes nothing but the named factor; times `ECHO_GAIN`, its logits."""
         *hidden, last = self.network.layers
         assert isinstance(last, Linear)
         begin = sum(self.factors[: self.named])
@@ -355,7 +356,7 @@ class EchoTransition(TransitionModel):
             last,
             (last.weight[:, part], last.bias[part]),
         )
-        return ECHO_GAIN * eqx.tree_at(lambda net: net.layers, self.network, (*hidden, last))(x)
+        return eqx.tree_at(lambda net: net.layers, self.network, (*hidden, last))
 
 
 class BoxTransition(TransitionModel):

@@ -75,6 +75,16 @@ class Environment(eqx.Module):
         """Names of the columns of `state_coordinates`; None where there are none."""
         return None
 
+    @property
+    def action_names(self) -> tuple[str, ...] | None:
+        """Names of the discrete actions, in order; None where they have none."""
+        return None
+
+    @property
+    def data_source(self) -> "DataSource | None":
+        """Files that the environment was made of; None where there are none."""
+        return None
+
     def references(self, key: Key) -> dict[str, float]:
         """Return returns to compare a policy with, such as `best_known_return`, by name.
 
@@ -82,6 +92,18 @@ class Environment(eqx.Module):
         """
         del key
         return {}
+
+
+class DataSource(Protocol):
+    """Files that an environment was made of, as logs of purchases."""
+
+    def notes(self) -> tuple[str, ...]:
+        """Return what a user has to know of how they were read, in a line each."""
+        ...
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values for `environment.json`; `files` has checksums (SHA-256) by path."""
+        ...
 
 
 class EnvConfig(Protocol):
@@ -109,6 +131,15 @@ def named_factor(env: EnvConfig) -> int | None:
     trained policy is restored without an environment.
     """
     return getattr(env, "named_factor", None)
+
+
+def data_settings(env: Any) -> tuple[str, ...]:
+    """Return the names of the settings that are paths of the environment's data.
+
+    They are the class attribute `data_settings` of the settings. A run may continue with its data
+    in another place.
+    """
+    return getattr(env, "data_settings", ())
 
 
 def is_host(env: Any) -> bool:

@@ -513,8 +513,9 @@ class Scored:
     above: tuple[Chain, Chain]
     """Both critics from the first layer on, to values `[..., 1]`."""
 
-    def __call__(self, x: Values, u: Values) -> Values:
+    def __call__(self, x: Values, u: Values, observation: Values | None = None) -> Values:
         """Return indices of points, `[...]`, for features x `[..., m]` and points u `[..., d]`."""
+        del observation
         n, width = self.table.shape[0], self.beside.shape[-1]
         return in_parts(self._chosen, max(n, min(self.k or n, n) * width), x, u)
 
@@ -522,8 +523,7 @@ class Scored:
         xp = namespace(x)
         if self.k is None:
             return self._values(x, self.table).argmax(-1)
-        distance = squared_distances(self.table.T, u)
-        near = xp.argsort(distance, axis=-1, stable=True)[..., : self.k]
+        near = k_nearest(self.table, u, self.k)
         best = self._values(x, take_rows(self.table, near)).argmax(-1)
         return xp.take_along_axis(near, best[..., None], -1)[..., 0]
 
@@ -533,6 +533,86 @@ class Scored:
             for below, weights, above in zip(self.below, self.beside, self.above, strict=True)
         )
         return namespace(x).minimum(one, other)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Recall:
+    """What followed a state in remembered visits (`embrl.embedding.memory`)."""
+
+    factors: Chain
+    """From observations to the factors of states, int64 `[..., f]`."""
+    strides: Values
+    """Unit of each factor in the number of a state, int64 `[f]`."""
+    named: int
+    """Factor whose values the actions name."""
+    states: Values
+    """Numbers of the states that were visited, ascending, int64 `[N]`."""
+    values: Values
+    """Value of the named factor that followed each, int64 `[N]`."""
+    weights: Values
+    """Weight of each visit, float32 `[N]`."""
+    chain: Values
+    """Weight of all visits, by the named factor before and after, float32 `[n, n]`."""
+    prior: float
+    """Weight of a prediction, in visits."""
+    k: int
+    """Visits of a state that are looked up, at most."""
+
+    def __call__(self, p: Values, factors: Values) -> Values:
+        """Return probabilities `[..., n]` mixed with what followed states, int `[..., f]`."""
+        xp = namespace(p)
+        chain = take_rows(self.chain, factors[..., self.named])
+        p = (self.prior * p + chain) / (self.prior + chain.sum(-1)[..., None])
+        number = (factors * self.strides).sum(-1)
+        first = xp.searchsorted(self.states, number)
+        at = first[..., None] + xp.arange(self.k, device=first.device)
+        at = xp.minimum(at, self.states.shape[0] - 1)
+        apart = xp.abs(take_rows(self.states, at) - number[..., None])
+        weight = xp.where(apart > 0, 0.0, take_rows(self.weights, at))
+        counted = add_at(self.prior * p, take_rows(self.values, at), weight)
+        return counted / (self.prior + weight.sum(-1)[..., None])
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Echoed:
+    """The action that raises the mean outcome of the next step most, by naming a value of it.
+
+    That is `embrl.embedding.transition.EchoTransition`: naming value c multiplies its probability
+    by `1 + factor` and adds `delta`, before normalisation.
+    """
+
+    table: Values
+    """float32 `[n, d]`."""
+    k: int | None
+    """Nearest points that are compared; None for all points."""
+    logits: Chain
+    """From features x to logits of the next value of the named factor, `[..., n]`."""
+    outcome: Values
+    """Outcome of each value, and of the steps after it, float32 `[n]`."""
+    factor: float
+    delta: float
+    recall: Recall | None
+    """Remembered visits; None: the prediction alone counts."""
+
+    def __call__(self, x: Values, u: Values, observation: Values) -> Values:
+        """Return indices of points, `[...]`, as `Scored`; observations are in embrl's form."""
+        seen = () if self.recall is None else (self.recall.factors(observation),)
+        return in_parts(self._chosen, 4 * self.table.shape[0], x, u, *seen)
+
+    def _chosen(self, x: Values, u: Values, factors: Values | None = None) -> Values:
+        xp, logits = namespace(x), self.logits(x)
+        p = xp.exp(logits - xp.amax(logits, axis=-1, keepdims=True))
+        p = p / p.sum(-1)[..., None]
+        if self.recall is not None:
+            p = self.recall(p, factors)
+        mean = (p * self.outcome).sum(-1)[..., None]
+        boost = self.factor * p + self.delta
+        gain = boost * (self.outcome - mean) / (1.0 + boost)
+        if self.k is None:
+            return gain.argmax(-1)
+        near = k_nearest(self.table, u, self.k)
+        best = xp.take_along_axis(gain, near, -1).argmax(-1)
+        return xp.take_along_axis(near, best[..., None], -1)[..., 0]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -551,8 +631,8 @@ class PortablePolicy:
     """From internal actions to actions; the most likely ones where f is random."""
     f_draw: Draw | None
     """From internal actions to drawn actions; None where f is not random."""
-    scored: Scored | None
-    """Instead of f where f asks a critic; else None."""
+    scored: Scored | Echoed | None
+    """Instead of f where f asks a critic or the learned model; else None."""
     leave: Chain
     """From embrl's form of actions to the environment's."""
 
@@ -578,7 +658,7 @@ class PortablePolicy:
         first = self.draw.normal + self.draw.uniform
         u = self.most_likely(values) if noise is None else self.draw(values, noise[..., :first])
         if self.scored is not None:
-            action = self.scored(x, u)
+            action = self.scored(x, u, observation)
         elif self.f_draw is None or noise is None:
             action = self.f(u)
         else:
@@ -600,6 +680,23 @@ def squared_distances(columns: Values, points: Values) -> Values:
         apart = points[..., axis, None] - columns[axis]
         total = total + apart * apart
     return total
+
+
+def k_nearest(table: Values, points: Values, k: int) -> Values:
+    """Return the indices of the k rows nearest to points, nearest first, `[..., k]`."""
+    distance = squared_distances(table.T, points)
+    return namespace(points).argsort(distance, axis=-1, stable=True)[..., :k]
+
+
+def add_at(values: Values, index: Values, amounts: Values) -> Values:
+    """Return values `[..., n]`, with amounts `[..., k]` added at indices `[..., k]`."""
+    if not isinstance(values, NUMPY):
+        return namespace(values).add_at(values, index, amounts)
+    count: Any = values.shape[-1]
+    rows = np.array(values).reshape(-1, count)
+    which = np.arange(len(rows))[:, None]
+    np.add.at(rows, (which, index.reshape(len(rows), -1)), amounts.reshape(len(rows), -1))
+    return rows.reshape(values.shape)
 
 
 def in_parts(function: Callable[..., Values], numbers: int, *arrays: Values) -> Values:

@@ -13,6 +13,7 @@ from embrl.report.cart_animation import AnimatedAgent, animate
 from embrl.report.film import Film, FilmConfig, prepare_mujoco
 from embrl.storage.run_folder import RunFolder
 from embrl.training.backend import AnyEnvironment
+from embrl.training.environment_record import environment_of
 from embrl.training.episodes import Episode, play_episodes
 from embrl.training.restore import check_seed, restore_policy
 from embrl.training.rng_streams import RngStream, stream_key
@@ -60,7 +61,7 @@ def play(
     check_seed(folder, config, seed)
     if film is not None:
         prepare_mujoco()
-    env = config.env.build() if env is None else env
+    env = environment_of(folder, config) if env is None else env
     restored = restore_policy(folder, config, seed)
     restored.check_spaces(env, folder.path)
     pictures = None if film is None else _film(env, config.environment, film)

@@ -27,6 +27,7 @@ from embrl.storage import files
 from embrl.storage.run_folder import RunFolder
 from embrl.training.action_inputs import ActionInputs
 from embrl.training.backend import AnyEnvironment, make_backend
+from embrl.training.environment_record import environment_of
 from embrl.training.replicas import Replicas, seed_keys
 from embrl.training.restore import restore_policy
 from embrl.training.trainer import Trainer
@@ -72,7 +73,7 @@ def draw_embedding(
     """Draw the embedding of one seed of a run, as `plot_embedding` does, and write a PNG."""
     embedding = restore_policy(folder, config, seed).embedding
     assert embedding is not None
-    env: AnyEnvironment = config.env.build()
+    env: AnyEnvironment = environment_of(folder, config)
     known = env if isinstance(env, Environment) else None
     picture = None if known is None else picture_of(known)
     if is_continuous(env.observation_space):

@@ -77,7 +77,7 @@ class RunFolder:
 
     def start(self, config: dict[str, Any]) -> None:
         """Begin a run, where there is none or one that ended before anything was saved."""
-        left = [self.path / name for name in ("metrics.csv", "quality.json")]
+        left = [self.path / name for name in ("metrics.csv", "quality.json", "environment.json")]
         for path in (*left, *self.path.glob("*.npy")):
             path.unlink(missing_ok=True)
         self.write_config(config)

@@ -32,6 +32,12 @@ from embrl.training import transfer
 from embrl.training.action_inputs import ActionInputs
 from embrl.training.backend import make_backend
 from embrl.training.callbacks import Callback, Callbacks, Status, TrainingEvent
+from embrl.training.environment_record import (
+    EnvironmentRecord,
+    built,
+    check_unchanged,
+    keep_paths,
+)
 from embrl.training.fit_embedding import EmbeddingReplicas
 from embrl.training.replicas import Replicas, over_replicas
 from embrl.training.restore import RestoredPolicy, check_seed, open_folder, state_shapes
@@ -129,7 +135,7 @@ def train(
     """
     callbacks = Callbacks(callback)
     started = time.perf_counter() if started is None else started
-    env = config.env.build() if env is None else env
+    env = built(config, RunFolder(out) if resume else None) if env is None else env
     trainer = Trainer(
         config,
         env.observation_space,
@@ -139,6 +145,9 @@ def train(
     )
     trainer.validate()
     folder = open_folder(config, RunFolder(out).path, resume)
+    if resume and folder.holds_run:
+        check_unchanged(folder, env, resumed=True)
+        keep_paths(folder, config)
     if folder.complete and folder.config()["total_timesteps"] == config.total_timesteps:
         return folder  # there is nothing to resume
     with locked(folder.path):
@@ -148,6 +157,7 @@ def train(
             # Whatever was refused up to here leaves nothing behind.
             if not (folder.holds_run and resume):
                 folder.start({"versions": versions(), **as_json(config)})
+            EnvironmentRecord.of(env).write(folder)
             trainer.action_inputs.write(folder)
             return run.complete()
         finally:
@@ -174,6 +184,8 @@ class _Run:
         replicas = Replicas(trainer)
         self.keys, self.backend = replicas.keys, make_backend(replicas, env)
         self.record = Record()
+        source = env.data_source
+        self.notes = () if source is None else source.notes()
         self.resumed = False
         self.saved_at = time.perf_counter()
         self.source = transfer.transfer_source(trainer) if self.config.transfer.run else None
@@ -237,7 +249,11 @@ class _Run:
             state, self.record.done = now, steps
             self._check_finite("the loss of pre-training", np.asarray(losses))
             done = min(steps, embeddings.steps)
-            self.on_progress(Progress("pre-training", done, embeddings.steps, self._mean(losses)))
+            self.on_progress(
+                Progress(
+                    "pre-training", done, embeddings.steps, self._mean(losses), self._notes()
+                )
+            )
             self._save(state)
         model = embeddings.finished(state.model, train)
         if not self.sweep:
@@ -281,7 +297,7 @@ class _Run:
             for name, values in metrics.items():
                 self._check_finite(f"{name} after {self._timesteps()} timesteps", values)
             self._add_rows(state, metrics, final=self.record.done == updates)
-            messages = self._messages()
+            messages = (*self._notes(), *self._messages())
             self._save(state, now=self.record.done == updates)
             self.on_progress(
                 Progress(
@@ -347,6 +363,7 @@ class _Run:
                 trainer.policy(agent),
                 trainer.observation_space,
                 trainer.action_space,
+                EnvironmentRecord.read(self.folder).action_names,
             )
 
         rows = self._last_rows()
@@ -415,6 +432,11 @@ class _Run:
                 f"{what} is not finite (seed {', '.join(map(str, bad))}); try a smaller learning "
                 "rate (what was saved before is kept)"
             )
+
+    def _notes(self) -> tuple[str, ...]:
+        """Return what a user has to know of the environment's data, once in a new run."""
+        notes, self.notes = self.notes, ()
+        return () if self.resumed else notes
 
     def _messages(self) -> tuple[str, ...]:
         """Return what the last metrics say of the embedding that was not known before."""
@@ -502,6 +524,7 @@ class _Run:
         # The cost of training is known now; the references below are no part of it.
         wall = self._wall()
         timesteps = self._timesteps()
+        source = self.env.data_source
         self.folder.write_summary(
             {
                 "method": config.method,
@@ -515,6 +538,7 @@ class _Run:
                 "machine": machine(),
                 **self._returns(),
                 "warnings": self.record.warnings,
+                **({} if source is None else {"data": source.to_json()}),
                 **self.backend.references(),
             }
         )

@@ -22,6 +22,7 @@ from embrl.envs import AnyEnvironment
 from embrl.storage import checkpoint, files
 from embrl.storage.run_folder import RunFolder
 from embrl.training.action_inputs import ActionInputs
+from embrl.training.environment_record import EnvironmentRecord, at_kept_paths
 from embrl.training.replicas import seed_keys
 from embrl.training.state import Agent, TrainState, transitions_like
 from embrl.training.trainer import Trainer
@@ -50,6 +51,8 @@ class RestoredPolicy(NamedTuple):
     policy: OverallPolicy
     observation_space: gymnasium.Space
     action_space: gymnasium.Space
+    action_names: tuple[str, ...] | None = None
+    """Names of the actions; None where they have none."""
 
     def check_spaces(self, env: AnyEnvironment, path: Path) -> None:
         """Check that an environment has the spaces that the policy was trained with.
@@ -107,7 +110,11 @@ def restore_policy(folder: RunFolder, config: RunConfig, seed: int) -> RestoredP
     agent = jax.tree.map(lambda leaf: jnp.asarray(leaf[seed]), agents)
     agent = with_features(agent, trainer.action_inputs.features)
     return RestoredPolicy(
-        agent.embedding, trainer.policy(agent), trainer.observation_space, trainer.action_space
+        agent.embedding,
+        trainer.policy(agent),
+        trainer.observation_space,
+        trainer.action_space,
+        EnvironmentRecord.read(folder).action_names,
     )
 
 
@@ -210,7 +217,8 @@ def open_folder(config: RunConfig, path: Path, resume: bool) -> RunFolder:
         if checkpoint.latest(folder.checkpoint) is None:  # it ended before anything was saved
             return folder
         raise EmbrlError(f"{path} already holds a run; choose another --out, or add --resume")
-    _check_resumable(config, load_config(folder), path)
+    found = load_config(folder)
+    _check_resumable(at_kept_paths(config, found, folder), found, path)
     return folder
 
 

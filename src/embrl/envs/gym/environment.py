@@ -153,6 +153,35 @@ class HostEnvironment:
         finally:
             env.close()
 
+    @functools.cached_property
+    def action_names(self) -> tuple[str, ...] | None:
+        """Names of `Discrete` actions, in order; None where they have none.
+
+        The unwrapped environment has them as `action_names`, or as `get_action_meanings`, as Atari
+        games do; either may be a list or a function that returns one. Makes an environment to find
+        out.
+        """
+        if self._pool is not None or not isinstance(
+            self.actions.original, gymnasium.spaces.Discrete
+        ):
+            return None
+        env = self._maker(None)
+        try:
+            found: Any = getattr(env.unwrapped, "action_names", None)
+            if found is None:
+                found = getattr(env.unwrapped, "get_action_meanings", None)
+            names = found() if callable(found) else found
+            names = None if names is None else tuple(map(str, names))
+        except Exception:  # not made for this
+            return None
+        finally:
+            env.close()
+        return names if names and len(names) == self.actions.original.n else None
+
+    @property
+    def data_source(self) -> None:
+        """Files that the environment was made of: none that are known."""
+
     def open(
         self, num_envs: int, seed: int, render_mode: str | None = None, first: int = 0
     ) -> HostVectorEnv:

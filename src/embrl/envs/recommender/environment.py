@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
+from pathlib import Path
 from typing import ClassVar, Literal, NamedTuple
 
 import equinox as eqx
@@ -14,7 +15,8 @@ from embrl.core.errors import EmbrlError
 from embrl.core.types import Action, Key, TimeStep
 from embrl.envs.checks import check_number, check_whole
 from embrl.envs.environment import Environment
-from embrl.envs.recommender.log_format import LogFormat, columns_from
+from embrl.envs.recommender.log_files import sha256
+from embrl.envs.recommender.log_format import LogFormat, LogReport, columns_from
 from embrl.envs.recommender.ngram import NGram
 from embrl.envs.recommender.purchases import Purchases, read_purchases
 
@@ -41,6 +43,8 @@ class RecommenderConfig:
 
     named_factor: ClassVar[int] = 1
     """Index of the factor that actions name: both are items (`embrl.envs.environment`)."""
+    data_settings: ClassVar[tuple[str, ...]] = ("data", "join", "mapping")
+    """Settings that are paths of data (`embrl.envs.environment`)."""
 
     data: str = ""
     """Path of the purchase log: CSV, JSON or Parquet. Known layouts (MovieLens, RetailRocket, H&M,
@@ -144,7 +148,26 @@ class RecommenderConfig:
             top_items=self.top_items,
             min_user_purchases=self.min_user_purchases,
         )
+        if self.mapping and purchases.report is not None:
+            report = purchases.report
+            files = {**report.files, self.mapping: sha256(Path(self.mapping))}
+            report = dataclasses.replace(report, files=files)
+            purchases = dataclasses.replace(purchases, report=report)
         return Recommender(self, purchases)
+
+
+@dataclasses.dataclass(frozen=True)
+class Catalogue:
+    """Names of items, and what they were read from.
+
+    It is static in compiled functions, which serve for all logs with the same names.
+    """
+
+    names: tuple[str, ...]
+    report: LogReport | None = dataclasses.field(compare=False)
+
+    def __hash__(self) -> int:
+        return hash((len(self.names), self.names[:1]))
 
 
 class RecommenderState(NamedTuple):
@@ -162,6 +185,7 @@ class Recommender(Environment):
     alpha: Float[Array, ""]
     added_probability: Float[Array, ""]
     step_limit: int = eqx.field(static=True)
+    catalogue: Catalogue = eqx.field(static=True)
 
     def __init__(self, config: RecommenderConfig, purchases: Purchases) -> None:
         self.model = NGram.from_purchases(purchases, config.mixture, config.smoothing)
@@ -169,6 +193,7 @@ class Recommender(Environment):
         self.alpha = jnp.float32(config.alpha)
         self.added_probability = jnp.float32(config.added_probability)
         self.step_limit = config.step_limit
+        self.catalogue = Catalogue(purchases.names, purchases.report)
 
     @property
     def observation_space(self) -> spaces.MultiDiscrete:
@@ -179,6 +204,16 @@ class Recommender(Environment):
     def action_space(self) -> spaces.Discrete:
         """All items."""
         return spaces.Discrete(self.model.items)
+
+    @property
+    def action_names(self) -> tuple[str, ...]:
+        """The items, as the log calls them."""
+        return self.catalogue.names
+
+    @property
+    def data_source(self) -> LogReport | None:
+        """The log."""
+        return self.catalogue.report
 
     def reset(self, key: Key) -> tuple[RecommenderState, Int[Array, "2"]]:
         """Start an episode with two items, each drawn uniformly."""
