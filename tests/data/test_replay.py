@@ -117,7 +117,8 @@ def test_without_action_embeddings_there_are_no_offsets() -> None:
 def test_draws_come_from_rows_that_are_there() -> None:
     replay = after(2)
     rows = filled(replay, BLOCK, 2)
-    steps, offset = draw(replay, KEY, count=500, rows=rows)
+    steps, offset, *masks = draw(replay, KEY, count=500, rows=rows)
+    assert masks == [None, None]
     expected = np.concatenate([np.asarray(block(number)[0].action).ravel() for number in (0, 1)])
     drawn, counts = np.unique(steps.action, return_counts=True)
     np.testing.assert_array_equal(drawn, np.sort(expected))
@@ -132,7 +133,7 @@ def test_draws_come_from_rows_that_are_there() -> None:
 
 
 def test_draws_from_a_full_ring_know_nothing_of_older_blocks() -> None:
-    steps, _ = draw(after(5), KEY, count=500, rows=ROWS)
+    steps = draw(after(5), KEY, count=500, rows=ROWS).steps
     assert set((np.asarray(steps.action) // 100).tolist()) == {2, 3, 4}
 
 

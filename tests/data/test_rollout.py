@@ -60,10 +60,13 @@ def follow(actions: np.ndarray, key: Key = KEY) -> tuple[OpenEnvs, Transition, A
     """Plays actions `[T, B]`."""
     envs = open_envs(Counter(), key, actions.shape[1])
 
-    def act(observation: Array, noise: Array) -> tuple[Array, Array]:
+    def act(observation: Array, noise: Array, mask: None) -> tuple[Array, Array]:
+        assert mask is None
         return noise, observation[..., 0] + noise
 
-    return jax.jit(lambda: rollout(Counter(), act, envs, key, jnp.asarray(actions)))()
+    *found, masks = jax.jit(lambda: rollout(Counter(), act, envs, key, jnp.asarray(actions)))()
+    assert masks is None
+    return tuple(found)  # type: ignore[return-value]
 
 
 class Halves(Counter):

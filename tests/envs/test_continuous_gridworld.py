@@ -31,7 +31,7 @@ def follow(env: Square, steps: int = 120, lanes: int = 10) -> tuple[Transition, 
     def play(env: Square) -> tuple[Transition, jax.Array]:
         actions = jax.random.randint(KEY, (steps, lanes), 0, 32, jnp.int32)
         opened = open_envs(env, KEY, lanes)
-        _, transitions, _ = rollout(env, lambda _, a: (a, None), opened, KEY, actions)
+        transitions = rollout(env, lambda _, a, __: (a, None), opened, KEY, actions)[1]
 
         def position(state: Any, now: Transition) -> tuple[Any, jax.Array]:
             after, _ = jax.vmap(lambda s, a: env.step(KEY, s, a))(state, now.action)

@@ -161,7 +161,7 @@ def test_random_play_is_as_known(n: int, walls: Any, rate: float, low: float, hi
     # .29 .17 .10 and .06 .02 .01. Four standard errors of 1,500 episodes are .047 at most.
     env = GridworldConfig(actuators=n, walls=walls).build()
 
-    def act(key: jax.Array, observation: jax.Array) -> jax.Array:
+    def act(key: jax.Array, observation: jax.Array, mask: Any) -> jax.Array:
         return jax.random.randint(key, observation.shape, 0, 2**n, jnp.int32)
 
     episodes = jax.jit(lambda env: play(env, act, KEY, 1500))(env)

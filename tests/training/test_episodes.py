@@ -68,6 +68,8 @@ class HostSteps(gymnasium.Env):
 class Told(eqx.Module):
     """Half of the steps taken and a number drawn; greedy without the number."""
 
+    allowed = None
+
     def noise(self, key, batch):
         return jax.random.uniform(key, batch)
 

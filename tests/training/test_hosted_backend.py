@@ -122,7 +122,7 @@ def test_episodes_are_played_whole_and_each_lane_counts_alike():
     config = small("none")
     here = world(config)
 
-    def still(seen, t):
+    def still(seen, t, masks):
         return np.zeros((*seen.shape[:2], 1), np.float32)
 
     returns, lengths = here._play(still, 3, 2, RngStream.EVALUATE, 0)

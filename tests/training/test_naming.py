@@ -118,7 +118,7 @@ def test_it_learns_what_to_recommend_and_a_restored_policy_does_the_same(
     worth = np.asarray(outcome.contributions[1] + outcome.contributions[0].mean())
     assert isinstance(env, Recommender)
     assert np.corrcoef(worth, env.prices)[0, 1] > 0.95
-    returns = play(env, lambda key, seen: policy.mode(seen), jax.random.key(0), 500).returns
+    returns = play(env, lambda key, seen, mask: policy.mode(seen), jax.random.key(0), 500).returns
     oracle = env.references(jax.random.key(0))["oracle_return"]
     random = random_return(env, jax.random.key(1), 500)
     assert returns.mean() > random + 0.7 * (oracle - random)
@@ -171,7 +171,7 @@ def test_a_memory_comes_to_more_and_is_restored_with_the_policy(log: Path, tmp_p
     assert isinstance(T, EchoTransition)
     assert 2_000 * T.unaided_fraction < chain.sum() < 2_600
     env = config.env.build()
-    returns = play(env, lambda key, seen: policy.mode(seen), jax.random.key(0), 500).returns
+    returns = play(env, lambda key, seen, mask: policy.mode(seen), jax.random.key(0), 500).returns
     references = env.references(jax.random.key(0))
     random = random_return(env, jax.random.key(1), 500)
     assert returns.mean() > random + 0.8 * (references["lookahead_return"] - random)

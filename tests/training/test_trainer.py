@@ -93,7 +93,7 @@ def test_final_returns_of_a_policy_are_those_of_a_plain_loop(tiny):
     """play() masks finished episodes; a loop over episodes in Python needs no mask."""
     env, trainer = prepared(tiny())
 
-    def act(key, observation):
+    def act(key, observation, mask=None):
         return (observation * 5 + 3) % 8  # deterministic, and so is the gridworld
 
     found = play(env, act, jax.random.key(0), 3)

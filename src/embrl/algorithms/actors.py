@@ -44,11 +44,17 @@ class Actor(eqx.Module):
         """Return the most likely u."""
 
     @abc.abstractmethod
-    def log_prob(self, x: Array, u: Array) -> Float[Array, "*batch"]:
-        """Return the log density (or log probability) of u under pi_i(. | x)."""
+    def log_prob(self, x: Array, u: Array, mask: Array | None = None) -> Float[Array, "*batch"]:
+        """Return the log density (or log probability) of u under pi_i(. | x).
+
+        Args:
+            x: features, `[*batch, ...]`.
+            u: internal actions.
+            mask: as in `act`. The density of a point of E does not depend on it: f applies it.
+        """
 
     @abc.abstractmethod
-    def entropy(self, x: Array) -> Float[Array, ""]:
+    def entropy(self, x: Array, mask: Array | None = None) -> Float[Array, ""]:
         """Return the mean entropy over states with features x, in nats."""
 
     def width(self) -> Float[Array, ""] | float:
@@ -99,11 +105,12 @@ class GaussianActor(Actor):
         mean = self.mean(x)
         return jnp.tanh(mean) if self.bounded else mean
 
-    def log_prob(self, x: Array, u: Array) -> Float[Array, "*batch"]:
+    def log_prob(self, x: Array, u: Array, mask: Array | None = None) -> Float[Array, "*batch"]:
+        del mask
         return distributions.gaussian_log_prob(self.mode(x), self.log_std, u)
 
-    def entropy(self, x: Array) -> Float[Array, ""]:
-        del x
+    def entropy(self, x: Array, mask: Array | None = None) -> Float[Array, ""]:
+        del x, mask
         return distributions.gaussian_entropy(self.log_std)
 
     def width(self) -> Float[Array, ""]:
@@ -168,16 +175,18 @@ class SquashedGaussianActor(Actor):
         del mask
         return jnp.tanh(self.parameters(x)[0])
 
-    def log_prob(self, x: Array, u: Array) -> Float[Array, "*batch"]:
+    def log_prob(self, x: Array, u: Array, mask: Array | None = None) -> Float[Array, "*batch"]:
         """Return the log density of u.
 
         Within rounding error of the boundary, u is treated as if it were that far inside.
         """
+        del mask
         inside = 1.0 - jnp.finfo(u.dtype).eps
         z = jnp.arctanh(jnp.clip(u, -inside, inside))
         return distributions.squashed_gaussian_log_prob(*self.parameters(x), z)
 
-    def entropy(self, x: Array) -> Float[Array, ""]:
+    def entropy(self, x: Array, mask: Array | None = None) -> Float[Array, ""]:
+        del mask
         return distributions.squashed_gaussian_entropy(*self.parameters(x)).mean()
 
     def parameters(self, x: Array) -> tuple[Float[Array, "*batch d"], Float[Array, "*batch d"]]:
@@ -217,15 +226,15 @@ class CategoricalActor(Actor):
     def mode(self, x: Array, mask: Bool[Array, "*#batch n"] | None = None) -> Int[Array, "*batch"]:
         return self._masked(x, mask).argmax(-1).astype(np.int32)
 
-    def log_prob(self, x: Array, u: Array) -> Float[Array, "*batch"]:
-        return distributions.categorical_log_prob(self.logits(x), u)
+    def log_prob(self, x: Array, u: Array, mask: Array | None = None) -> Float[Array, "*batch"]:
+        return distributions.categorical_log_prob(self._masked(x, mask), u)
 
-    def log_probs(self, x: Array) -> Float[Array, "*batch n"]:
-        """Return the log probability of every action."""
-        return jax.nn.log_softmax(self.logits(x))
+    def log_probs(self, x: Array, mask: Array | None = None) -> Float[Array, "*batch n"]:
+        """Return the log probability of every action; -inf of a masked one."""
+        return jax.nn.log_softmax(self._masked(x, mask))
 
-    def entropy(self, x: Array) -> Float[Array, ""]:
-        return distributions.categorical_entropy(self.logits(x)).mean()
+    def entropy(self, x: Array, mask: Array | None = None) -> Float[Array, ""]:
+        return distributions.categorical_entropy(self._masked(x, mask)).mean()
 
     def _masked(self, x: Array, mask: Array | None) -> Float[Array, "*batch n"]:
         logits = self.logits(x)

@@ -96,6 +96,10 @@ class Batch(NamedTuple):
     """Features of the true next state, `[*batch, ...]`."""
     terminated: Bool[Array, "*batch"]
     truncated: Bool[Array, "*batch"]
+    mask: Bool[Array, "*batch n"] | None = None
+    """Discrete actions that could be chosen; None: those of `Experience.allowed`."""
+    next_mask: Bool[Array, "*batch n"] | None = None
+    """The same in the next state, for off-policy algorithms that choose original actions."""
 
 
 class Experience(NamedTuple):

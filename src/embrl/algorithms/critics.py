@@ -38,11 +38,12 @@ class TwinCritic(eqx.Module, Generic[A]):
 
     @abc.abstractmethod
     def expected(
-        self, actor: A, x: Array, noise: Array
+        self, actor: A, x: Array, noise: Array, mask: Array | None = None
     ) -> tuple[Float[Array, "*batch"], Float[Array, "*batch"]]:
         """Return the lower value of the actor's actions in x, and its entropy there.
 
-        Both are exact expectations or estimates from one draw.
+        Both are exact expectations or estimates from one draw. A mask, `[*batch, n]`, says which
+        original actions may be chosen; of points of E all may be.
         """
 
     @abc.abstractmethod
@@ -51,13 +52,18 @@ class TwinCritic(eqx.Module, Generic[A]):
 
 
 def soft_value(
-    actor: A, critic: TwinCritic[A], x: Array, noise: Array, alpha: Float[Array, ""]
+    actor: A,
+    critic: TwinCritic[A],
+    x: Array,
+    noise: Array,
+    alpha: Float[Array, ""],
+    mask: Array | None = None,
 ) -> tuple[Float[Array, "*batch"], Float[Array, "*batch"]]:
     """Return the soft value of states, and the actor's entropy there.
 
     V(x) = E[min Q(x, u) - alpha log pi(u | x)] (Haarnoja et al. 2018, eq. 3).
     """
-    value, entropy = critic.expected(actor, x, noise)
+    value, entropy = critic.expected(actor, x, noise, mask)
     return value + alpha * entropy, entropy
 
 
@@ -71,9 +77,14 @@ class PointCritic(TwinCritic[SquashedGaussianActor]):
         return jax.vmap(lambda network: network(x, u)[..., 0])(self.networks)
 
     def expected(
-        self, actor: SquashedGaussianActor, x: Array, noise: Float[Array, "*batch d"]
+        self,
+        actor: SquashedGaussianActor,
+        x: Array,
+        noise: Float[Array, "*batch d"],
+        mask: Array | None = None,
     ) -> tuple[Float[Array, "*batch"], Float[Array, "*batch"]]:
         """Return estimates from one draw, through which the gradient reaches the actor."""
+        del mask
         e, log_prob = actor.act_and_log_prob(x, noise)
         return _lower(self(x, e)), -log_prob
 
@@ -94,12 +105,14 @@ class IndexCritic(TwinCritic[CategoricalActor]):
         return jnp.where(chosen, values, 0.0).sum(-1)
 
     def expected(
-        self, actor: CategoricalActor, x: Array, noise: Array
+        self, actor: CategoricalActor, x: Array, noise: Array, mask: Array | None = None
     ) -> tuple[Float[Array, "*batch"], Float[Array, "*batch"]]:
         """Return the exact expectations over all actions (Christodoulou 2019)."""
         del noise
-        log_p = actor.log_probs(x)
+        log_p = actor.log_probs(x, mask)
         p = jnp.exp(log_p)
+        if mask is not None:
+            log_p = jnp.where(mask, log_p, 0.0)  # 0 * -inf is NaN
         return (p * _lower(self._all(x))).sum(-1), -(p * log_p).sum(-1)
 
     def scorer(self, x: Array) -> None:

@@ -48,10 +48,10 @@ class StochasticPolicy(NamedTuple):
         x: Array,
         u: Array,
         action: Array,
-        allowed: Bool[Array, " n"] | None = None,
+        allowed: Bool[Array, "*#batch n"] | None = None,
     ) -> Float[Array, "*batch"]:
         """Return log pi_i(u | x) + log P(a | u), among allowed actions."""
-        return self.actor.log_prob(x, u) + self.f.log_prob(table, u, action, allowed)
+        return self.actor.log_prob(x, u, allowed) + self.f.log_prob(table, u, action, allowed)
 
 
 class Minibatch(NamedTuple):
@@ -63,6 +63,12 @@ class Minibatch(NamedTuple):
     advantage: Float[Array, "*batch"]
     before: Float[Array, "*batch"]
     """Log probability under the policy that took them."""
+    mask: Bool[Array, "*batch n"] | None = None
+    """Actions that could be chosen; None: the same in all steps."""
+
+    def allowed(self, always: Bool[Array, " n"] | None) -> Array | None:
+        """Return the actions that could be chosen, where `always` holds of steps without masks."""
+        return always if self.mask is None else self.mask
 
 
 class OnPolicyLearner(NamedTuple):
@@ -197,13 +203,15 @@ class ActorCritic(Section, abc.ABC):
         """
         steps, table, allowed = experience.fresh, experience.table, experience.allowed
         policy, critic, policy_optimiser, critic_optimiser = learner
+        chosen_from = allowed if steps.mask is None else steps.mask
         advantage, target = self.advantages(critic, steps)
         minibatch = Minibatch(
             steps.x,
             steps.u,
             steps.action,
             (advantage - advantage.mean()) / (advantage.std() + 1e-8),
-            policy.log_prob(table, steps.x, steps.u, steps.action, allowed),
+            policy.log_prob(table, steps.x, steps.u, steps.action, chosen_from),
+            steps.mask,
         )
         # Once a rollout: all gradient steps are as long as the first.
         actor_lr = self.actor_lr * (policy.actor.width() if self.scale_by_std else 1.0)
@@ -261,7 +269,9 @@ class ActorCritic(Section, abc.ABC):
             **{name: values[-1] for name, values in metrics.items()},
             "actor_loss": metrics["actor_loss"][0],
             "critic_loss": critic_metrics["critic_loss"][0],
-            "entropy": policy.actor.entropy(steps.x[-1]),
+            "entropy": policy.actor.entropy(
+                steps.x[-1], allowed if steps.mask is None else steps.mask[-1]
+            ),
         }
 
     def advantages(
@@ -288,11 +298,12 @@ class ActorCritic(Section, abc.ABC):
         allowed: Bool[Array, " n"] | None = None,
     ) -> tuple[Float[Array, ""], Metrics]:
         """Return the surrogate loss less the entropy bonus, and metrics."""
+        allowed = minibatch.allowed(allowed)
         log_prob = policy.log_prob(table, minibatch.x, minibatch.u, minibatch.action, allowed)
         loss, metrics = self.surrogate(log_prob, minibatch.before, minibatch.advantage)
         if isinstance(self.ent_coef, float) and self.ent_coef == 0.0:
             return loss, metrics  # XLA keeps 0 * entropy, a quarter of the time of many actions
-        return loss - self.ent_coef * policy.actor.entropy(minibatch.x), metrics
+        return loss - self.ent_coef * policy.actor.entropy(minibatch.x, allowed), metrics
 
     def _epochs(
         self,

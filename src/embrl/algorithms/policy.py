@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import equinox as eqx
 import gymnasium
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Bool
 
 from embrl.algorithms.actors import Actor
@@ -84,21 +85,25 @@ class OverallPolicy(eqx.Module):
         Returns:
             The action, int32 `[*batch]` or float32 `[*batch, p]`, and the internal one behind it.
         """
-        x, mask = self.phi(observation), self._allowed_by(mask)
+        x, mask = self.phi(observation), self.allowed_by(mask)
         u = self.actor.act(x, noise[0], mask)
         return self.f(self.table, u, noise[1], mask, self._scores(x, observation)), u
 
     def mode(self, observation: Observation, mask: Bool[Array, "*#batch n"] | None = None) -> Array:
         """Return the action of the most likely internal action."""
-        x, mask = self.phi(observation), self._allowed_by(mask)
+        x, mask = self.phi(observation), self.allowed_by(mask)
         u = self.actor.mode(x, mask)
         return self.f(self.table, u, None, mask, self._scores(x, observation))
 
-    def _allowed_by(self, mask: Array | None) -> Array | None:
-        """Return the actions that are allowed both at all and by a mask."""
-        if self.allowed is None:
-            return mask
-        return self.allowed if mask is None else mask & self.allowed
+    def allowed_by(self, mask: Array | None) -> Array | None:
+        """Return the actions that are allowed both at all and by a mask.
+
+        Where a mask leaves none but excluded actions, all others count as allowed.
+        """
+        if self.allowed is None or mask is None:
+            return self.allowed if mask is None else mask
+        left = mask & self.allowed
+        return jnp.where(left.any(-1, keepdims=True), left, self.allowed)
 
     def _scores(self, x: Array, observation: Observation) -> Scorer | None:
         return None if self.critic is None else self.critic.scorer(x, observation)

@@ -8,7 +8,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from embrl.algorithms.actors import Actor, CategoricalActor, SquashedGaussianActor
 from embrl.algorithms.base import Batch, Experience, IndexedActions, InternalSpace, PolicyConfig
@@ -141,29 +141,45 @@ class SAC(Section):
 
         def one(learner: SACLearner, key: Key) -> tuple[SACLearner, Metrics]:
             key_draw, key_noise = jax.random.split(key)
-            return self.improve(learner, experience.draw(key_draw, self.batch_size), key_noise)
+            steps = experience.draw(key_draw, self.batch_size)
+            return self.improve(learner, steps, key_noise, experience.allowed)
 
         count = round(self.updates_per_step * experience.fresh.reward.size)
         learner, metrics = jax.lax.scan(one, learner, jax.random.split(key, count))
         return learner, {name: values.mean() for name, values in metrics.items()}
 
-    def improve(self, learner: SACLearner, steps: Batch, key: Key) -> tuple[SACLearner, Metrics]:
-        """Update the critics, then actor and alpha, then the target networks."""
+    def improve(
+        self,
+        learner: SACLearner,
+        steps: Batch,
+        key: Key,
+        allowed: Bool[Array, " n"] | None = None,
+    ) -> tuple[SACLearner, Metrics]:
+        """Update the critics, then actor and alpha, then the target networks.
+
+        Args:
+            learner: before the update.
+            steps: from the replay buffer.
+            key: random key.
+            allowed: original actions that may be chosen in steps without masks; None: all.
+        """
         alpha = jnp.exp(learner.log_alpha)
         noise = learner.actor.noise(key, (2, *steps.reward.shape))
+        mask = allowed if steps.mask is None else steps.mask
 
-        target = self.targets(learner, steps, noise[0])
+        target = self.targets(learner, steps, noise[0], allowed)
         loss, gradient = eqx.filter_value_and_grad(critic_loss)(learner.critic, steps, target)
         critic, critic_optimiser = _step(
             learner.critic, gradient, learner.critic_optimiser, self.critic_lr
         )
         (by_actor, entropy), gradient = eqx.filter_value_and_grad(actor_loss, has_aux=True)(
-            learner.actor, critic, steps.x, noise[1], alpha
+            learner.actor, critic, steps.x, noise[1], alpha, mask
         )
         actor, actor_optimiser = _step(
             learner.actor, gradient, learner.actor_optimiser, self.actor_lr
         )
-        gradient = jax.grad(alpha_loss)(learner.log_alpha, entropy, learner.target_entropy)
+        goal = self._entropy_goal(learner, mask)
+        gradient = jax.grad(alpha_loss)(learner.log_alpha, entropy, goal)
         log_alpha, alpha_optimiser = _step(
             learner.log_alpha, gradient, learner.alpha_optimiser, self.alpha_lr
         )
@@ -187,13 +203,34 @@ class SAC(Section):
             alpha_optimiser=alpha_optimiser,
         ), metrics
 
-    def targets(self, learner: SACLearner, steps: Batch, noise: Array) -> Float[Array, "*batch"]:
+    def _entropy_goal(self, learner: SACLearner, mask: Array | None) -> Float[Array, ""]:
+        """Return the target entropy; the usual one is a fraction of what masks leave possible."""
+        actor = learner.actor
+        if mask is None or self.target_entropy is not None:
+            return learner.target_entropy
+        if not isinstance(actor, CategoricalActor) or actor.actions < 2:
+            return learner.target_entropy
+        possible = jnp.log(mask.sum(-1, dtype=jnp.float32)).mean()
+        return learner.target_entropy * possible / math.log(actor.actions)
+
+    def targets(
+        self,
+        learner: SACLearner,
+        steps: Batch,
+        noise: Array,
+        allowed: Bool[Array, " n"] | None = None,
+    ) -> Float[Array, "*batch"]:
         """Return the targets of Q: r + gamma (1 - terminated) V(x'), with V of the target networks.
 
         Truncated steps bootstrap as all others do.
         """
         following, _ = soft_value(
-            learner.actor, learner.target, steps.next_x, noise, jnp.exp(learner.log_alpha)
+            learner.actor,
+            learner.target,
+            steps.next_x,
+            noise,
+            jnp.exp(learner.log_alpha),
+            allowed if steps.next_mask is None else steps.next_mask,
         )
         return steps.reward + self.gamma * jnp.where(steps.terminated, 0.0, following)
 
@@ -206,10 +243,15 @@ def critic_loss(
 
 
 def actor_loss(
-    actor: Actor, critic: TwinCritic[Any], x: Array, noise: Array, alpha: Float[Array, ""]
+    actor: Actor,
+    critic: TwinCritic[Any],
+    x: Array,
+    noise: Array,
+    alpha: Float[Array, ""],
+    mask: Array | None = None,
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
     """Return - mean of V(x), by the current critics, and the mean entropy."""
-    value, entropy = soft_value(actor, critic, x, noise, alpha)
+    value, entropy = soft_value(actor, critic, x, noise, alpha, mask)
     return -value.mean(), entropy.mean()
 
 

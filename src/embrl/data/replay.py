@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from embrl.core.types import Key, Transition
 
@@ -23,6 +23,11 @@ class Replay(NamedTuple):
     offset: Float[Array, "R B d"] | None
     """u - g(a) at the time of the step: the internal action u relative to the embedding of the
     action (docs/decisions/0010). None where actions are not embedded."""
+    mask: UInt8[Array, "R B bytes"] | None = None
+    """Actions that could be chosen, packed (`embrl.core.masks.pack`); None where none is masked, or
+    nothing that is learned depends on it."""
+    next_mask: UInt8[Array, "R B bytes"] | None = None
+    """The same in the next observation; None, too, where points of E are chosen."""
 
 
 def ring_rows(capacity: int, num_envs: int, block: int) -> int:
@@ -36,21 +41,29 @@ def ring_rows(capacity: int, num_envs: int, block: int) -> int:
     return math.ceil(capacity / (num_envs * block)) * block
 
 
-def new_replay(like: Transition, rows: int, d: int | None) -> Replay:
+def new_replay(
+    like: Transition, rows: int, d: int | None, mask_bytes: tuple[int, int] = (0, 0)
+) -> Replay:
     """Return an empty buffer.
 
     Args:
         like: transitions `[T, B, ...]` with the shapes and dtypes to store; T does not matter.
         rows: rows of the buffer, R.
         d: dimensions of the action embedding; None: no offsets are stored.
+        mask_bytes: length of a packed mask, and of one of the next observation; 0: none is stored.
     """
     num_envs = like.reward.shape[1]
     steps = jax.tree.map(lambda column: jnp.zeros((rows, *column.shape[1:]), column.dtype), like)
-    return Replay(steps, None if d is None else jnp.zeros((rows, num_envs, d)))
+    masks = (jnp.zeros((rows, num_envs, n), jnp.uint8) if n else None for n in mask_bytes)
+    return Replay(steps, None if d is None else jnp.zeros((rows, num_envs, d)), *masks)
 
 
 def write(
-    replay: Replay, block: Transition, offset: Array | None, written: Int[Array, ""] | int
+    replay: Replay,
+    block: Transition,
+    offset: Array | None,
+    written: Int[Array, ""] | int,
+    masks: tuple[Array, Array] | None = None,
 ) -> Replay:
     """Return the buffer with a block in place of the oldest one.
 
@@ -59,6 +72,8 @@ def write(
         block: transitions `[T, B, ...]`; T must divide R.
         offset: `[T, B, d]`; None: 0, as for actions that were not chosen by way of E.
         written: number of blocks of this size written before.
+        masks: packed masks now and in the next observations, `[T, B, bytes]`, as far as the buffer
+            has a place for them; None: every action could be chosen.
     """
     rows = block.reward.shape[0]
     start = (jnp.int32(written) * rows) % replay.steps.reward.shape[0]
@@ -66,12 +81,18 @@ def write(
     def put(ring: Array, new: Array) -> Array:
         return jax.lax.dynamic_update_slice_in_dim(ring, new.astype(ring.dtype), start, axis=0)
 
-    steps = jax.tree.map(put, replay.steps, block)
-    if replay.offset is None:
-        return Replay(steps, None)
-    if offset is None:
-        offset = jnp.zeros((rows, *replay.offset.shape[1:]), replay.offset.dtype)
-    return Replay(steps, put(replay.offset, offset))
+    def put_or(ring: Array | None, new: Array | None, otherwise: int) -> Array | None:
+        if ring is None:
+            return None
+        return put(ring, jnp.full((rows, *ring.shape[1:]), otherwise) if new is None else new)
+
+    now, following = masks or (None, None)
+    return Replay(
+        jax.tree.map(put, replay.steps, block),
+        put_or(replay.offset, offset, 0),
+        put_or(replay.mask, now, 255),
+        put_or(replay.next_mask, following, 255),
+    )
 
 
 def filled(replay: Replay, block: int, written: Int[Array, ""] | int) -> Int[Array, ""]:
@@ -79,9 +100,7 @@ def filled(replay: Replay, block: int, written: Int[Array, ""] | int) -> Int[Arr
     return jnp.minimum(jnp.int32(written) * block, replay.steps.reward.shape[0])
 
 
-def draw(
-    replay: Replay, key: Key, count: int, rows: Array | int
-) -> tuple[Transition, Float[Array, "count d"] | None]:
+def draw(replay: Replay, key: Key, count: int, rows: Array | int) -> Replay:
     """Draw transitions uniformly, with replacement.
 
     Args:
@@ -91,14 +110,11 @@ def draw(
         rows: number of rows that hold transitions (`filled`); may be traced.
 
     Returns:
-        Transitions `[count, ...]` and their offsets.
+        The transitions, `[count, ...]`, with all that the buffer holds of them.
     """
     num_envs = replay.steps.reward.shape[1]
     chosen = jax.random.randint(key, (count,), 0, rows * num_envs, jnp.int32)
-    return jax.tree.map(
-        lambda column: column[chosen // num_envs, chosen % num_envs],
-        (replay.steps, replay.offset),
-    )
+    return jax.tree.map(lambda column: column[chosen // num_envs, chosen % num_envs], replay)
 
 
 class Segments(NamedTuple):

@@ -1,21 +1,19 @@
-"""Rollouts: transitions of any policy in parallel environments, compiled or on the host."""
+"""Rollouts: transitions of any policy in parallel compiled environments."""
 
 import itertools
-from collections.abc import Callable, Generator, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from collections.abc import Callable, Generator
+from typing import Any, NamedTuple, TypeVar
 
 import gymnasium
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
+from jaxtyping import Array, Bool
 
+from embrl.core.masks import instead_of_masked, open_if_empty, pack
 from embrl.core.spaces import action_count, bounds, is_continuous
 from embrl.core.types import EnvState, Key, Observation, Transition
-from embrl.envs.environment import Environment
-
-if TYPE_CHECKING:
-    from embrl.envs.gym import HostVectorEnv  # Gymnasium is not needed for compiled rollouts
+from embrl.envs.environment import Environment, has_masks
 
 Extra = TypeVar("Extra")
 
@@ -27,18 +25,42 @@ class OpenEnvs(NamedTuple):
     observation: Observation
 
 
+class Masks(NamedTuple):
+    """Masks of the steps of a rollout, packed (`embrl.core.masks.pack`), with any leading axes."""
+
+    now: Array
+    """Of the actions that could be chosen, uint8 `[*batch, bytes]`."""
+    following: Array
+    """The same in the true next observations."""
+    empty: Bool[Array, "*batch"]
+    """True where no action was allowed in the middle of an episode: then all counted as allowed."""
+
+
 def open_envs(env: Environment, key: Key, num_envs: int) -> OpenEnvs:
     """Reset `num_envs` parallel environments."""
     return OpenEnvs(*jax.vmap(env.reset)(jax.random.split(key, num_envs)))
 
 
+def open_masks(env: Environment, state: EnvState) -> Bool[Array, "B n"] | None:
+    """Return the masks of `B` states; None where the environment has none.
+
+    Every action is allowed where none is, as at the end of an episode.
+    """
+    masks = _masks(env, state)
+    return None if masks is None else open_if_empty(masks)
+
+
+def _masks(env: Environment, state: EnvState) -> Bool[Array, "B n"] | None:
+    return jax.vmap(env.action_mask)(state) if has_masks(env) else None
+
+
 def rollout(
     env: Environment,
-    act: Callable[[Observation, Any], tuple[Array, Extra]],
+    act: Callable[[Observation, Any, Bool[Array, "B n"] | None], tuple[Array, Extra]],
     envs: OpenEnvs,
     key: Key,
     noise: Any,
-) -> tuple[OpenEnvs, Transition, Extra]:
+) -> tuple[OpenEnvs, Transition, Extra, Masks | None]:
     """Take `T` steps in every environment.
 
     Where an episode ends, the environment is reset, but the transition keeps the true last
@@ -46,26 +68,32 @@ def rollout(
 
     Args:
         env: the environment.
-        act: returns the actions `[B]` for observations `[B, ...]` and one step's noise, and
-            anything else to keep of the choice.
+        act: returns the actions `[B]` for observations `[B, ...]`, one step's noise and the masks
+            `[B, n]` (None where the environment has none), and anything else to keep of the choice.
         envs: the parallel environments.
         key: random key.
         noise: a pytree with leading axes `[T, B]`.
 
     Returns:
-        The environments to continue with, transitions `[T, B, ...]` and act's extras
-        `[T, B, ...]`.
+        The environments to continue with, transitions `[T, B, ...]`, act's extras `[T, B, ...]`,
+        and the masks, if there are any.
     """
     num_envs = envs.observation.shape[0]
     steps = jax.tree.leaves(noise)[0].shape[0]
 
-    def step(envs: OpenEnvs, now: tuple[Key, Any]) -> tuple[OpenEnvs, tuple[Transition, Extra]]:
+    def step(envs: OpenEnvs, now: tuple[Key, Any]) -> tuple[OpenEnvs, Any]:
         key, noise = now
         key_step, key_reset = jax.random.split(key)
-        action, extra = act(envs.observation, noise)
+        given = _masks(env, envs.state)
+        mask = None if given is None else open_if_empty(given)
+        action, extra = act(envs.observation, noise, mask)
         keys = jax.random.split(key_step, num_envs)
         state, after = jax.vmap(env.step)(keys, envs.state, action)
         transition = Transition(envs.observation, action, *after[1:2], *after[:1], *after[2:])
+        masks = None
+        if given is not None and mask is not None:
+            ahead: Any = open_masks(env, state)
+            masks = Masks(pack(mask), pack(ahead), ~given.any(-1))
         fresh = open_envs(env, key_reset, num_envs)
         done = after.terminated | after.truncated
         following = jax.tree.map(
@@ -73,67 +101,14 @@ def rollout(
             fresh,
             OpenEnvs(state, after.observation),
         )
-        return following, (transition, extra)
+        return following, (transition, extra, masks)
 
-    envs, (transitions, extras) = jax.lax.scan(step, envs, (jax.random.split(key, steps), noise))
-    return envs, transitions, extras
-
-
-Choose = Callable[[np.ndarray, int], tuple[Any, Any]]
-"""Returns actions `[replicas, B, ...]`, and anything else to keep of the choice, for observations
-like them and the number of the step."""
-
-
-def host_steps(
-    envs: "HostVectorEnv", choose: Choose, replicas: int = 1
-) -> Iterator[tuple[Transition, Any]]:
-    """Step environments on the host that belong to several replicas, without end.
-
-    Args:
-        envs: the environments of the first replica, of the second, ...
-        choose: chooses the actions.
-        replicas: how many.
-
-    Yields:
-        The transitions of a step, `[replicas, B, ...]`, and what `choose` wanted to keep.
-    """
-
-    def by_replica(values: np.ndarray) -> np.ndarray:
-        return values.reshape(replicas, -1, *values.shape[1:])
-
-    for t in itertools.count():
-        seen = by_replica(envs.observations)
-        action, extra = choose(seen, t)
-        action = np.asarray(action)
-        after = envs.step(action.reshape(-1, *action.shape[2:]))
-        flat = (after.reward, after.observation, after.terminated, after.truncated)
-        columns: Any = (seen, action, *map(by_replica, flat))
-        yield Transition(*columns), extra
-
-
-def host_rollout(
-    envs: "HostVectorEnv", steps: int, choose: Choose, replicas: int
-) -> tuple[Transition, Any]:
-    """Take steps in environments on the host, as `host_steps` does.
-
-    Args:
-        envs: the environments of the first replica, of the second, ...
-        steps: of each environment.
-        choose: chooses the actions.
-        replicas: how many.
-
-    Returns:
-        Transitions, and what `choose` wanted to keep, `[replicas, T, B, ...]`.
-    """
-    taken = itertools.islice(host_steps(envs, choose, replicas), steps)
-    transitions, kept = zip(*taken, strict=True)
-    stacked: Any = [np.stack(column, axis=1) for column in zip(*transitions, strict=True)]
-    extras = None if kept[0] is None else np.stack(kept, axis=1)
-    return Transition(*stacked), extras
+    envs, found = jax.lax.scan(step, envs, (jax.random.split(key, steps), noise))
+    return envs, *found
 
 
 def single_steps(
-    env: Environment, act: Callable[[np.ndarray, Key], Any], key: Key
+    env: Environment, act: Callable[[np.ndarray, Key, Any], Any], key: Key
 ) -> Generator[Transition]:
     """Step one compiled environment from Python, episode after episode, without end.
 
@@ -141,7 +116,8 @@ def single_steps(
 
     Args:
         env: the environment.
-        act: returns the action for an observation and a random key.
+        act: returns the action for an observation, a random key and a mask `[n]`; None where the
+            environment has no masks.
         key: random key.
 
     Yields:
@@ -149,13 +125,16 @@ def single_steps(
     """
     reset = jax.jit(lambda env, key: env.reset(key))
     take = jax.jit(lambda env, key, state, action: env.step(key, state, action))
+    mask_of = jax.jit(lambda env, state: open_if_empty(env.action_mask(state)))
+    masked = has_masks(env)
     for episode in itertools.count():
         key_reset, key_steps = jax.random.split(jax.random.fold_in(key, episode))
         state, seen = reset(env, key_reset)
         seen = np.asarray(seen)
         for t in itertools.count():
             key_act, key_step = jax.random.split(jax.random.fold_in(key_steps, t))
-            action = np.asarray(act(seen, key_act))
+            mask = np.asarray(mask_of(env, state)) if masked else None
+            action = np.asarray(act(seen, key_act, mask))
             state, after = take(env, key_step, state, action)
             after = jax.device_get(after)
             columns: Any = (seen, action, *after[1:2], *after[:1], *after[2:])
@@ -189,8 +168,26 @@ def random_transitions(
     keep = jax.random.uniform(key_keep, (steps, num_envs)) < sticky_action_prob
     actions = hold(actions, keep)
     envs = open_envs(env, key_open, num_envs)
-    _, transitions, _ = rollout(env, lambda _, action: (action, None), envs, key_step, actions)
-    return transitions
+    if not has_masks(env):
+        return rollout(env, lambda _, action, __: (action, None), envs, key_step, actions)[1]
+
+    def act(_: Observation, noise: Any, mask: Any) -> tuple[Array, None]:
+        action, uniform = noise
+        left = mask if allowed is None else open_if_empty(mask & allowed)
+        return instead_of_masked(action, uniform, left), None
+
+    noise = actions, hold(alternatives(key_act, keep.shape), keep)
+    return rollout(env, act, envs, key_step, noise)[1]
+
+
+def alternatives(key: Key, batch: tuple[int, ...]) -> Array:
+    """Return the uniform random numbers by which random actions that are masked are replaced.
+
+    Args:
+        key: the key of the actions.
+        batch: leading axes.
+    """
+    return jax.random.uniform(jax.random.fold_in(key, 1), batch)
 
 
 def random_actions(

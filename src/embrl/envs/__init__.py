@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from embrl.core.errors import EmbrlError, UnknownNameError
 from embrl.core.registry import Registry
+from embrl.envs import environment
 from embrl.envs.environment import EnvConfig, Environment, is_host, unavailable
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ __all__ = [
     "EnvConfig",
     "Environment",
     "configure",
+    "has_masks",
     "is_host",
     "kind",
     "recorded_kind",
@@ -103,3 +105,12 @@ def configure(name: str, **options: Any) -> EnvConfig:
         return config_class(**options)
     except TypeError as error:  # a field without a default was left out
         raise EmbrlError(f"{name}: {error}") from error
+
+
+def has_masks(env: AnyEnvironment) -> bool:
+    """Return True if an environment says which actions may be chosen.
+
+    Raises:
+        EmbrlError: If a compiled environment's mask has another form than bool `[n]`.
+    """
+    return environment.has_masks(env) if isinstance(env, Environment) else env.masked

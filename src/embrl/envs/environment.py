@@ -8,10 +8,12 @@ from typing import Any, ClassVar, NoReturn, Protocol
 
 import equinox as eqx
 import gymnasium
+import jax
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
-from embrl.core.errors import EmbrlError
+from embrl.core.errors import EmbrlError, SettingError
+from embrl.core.spaces import action_count, is_continuous
 from embrl.core.types import Action, EnvState, Key, Observation, TimeStep
 
 
@@ -47,6 +49,15 @@ class Environment(eqx.Module):
         `terminated` and `truncated` are kept apart: the first is an end of the task; the second is
         a step limit, after which the value still counts.
         """
+
+    def action_mask(self, state: EnvState) -> Bool[Array, " n"] | None:
+        """Return which discrete actions may be chosen in a state, bool `[n]`; None: always all.
+
+        Whether it is None must not depend on the state. At least one action must be allowed, except
+        where an episode has ended.
+        """
+        del state
+        return None
 
     def action_effects(self) -> Float[Array, "n p"] | None:
         """Return the effect of each action as a vector, `[n, p]`, or None if it is not known.
@@ -121,6 +132,27 @@ class EnvConfig(Protocol):
             EmbrlError: If a setting is out of range; the message names it.
         """
         ...
+
+
+def has_masks(env: Environment) -> bool:
+    """Return True if a compiled environment says which actions may be chosen (`action_mask`).
+
+    Raises:
+        EmbrlError: its mask is not bool `[n]`, or its actions are continuous.
+    """
+    if type(env).action_mask is Environment.action_mask:
+        return False
+    shape = jax.eval_shape(lambda key: env.action_mask(env.reset(key)[0]), jax.random.key(0))
+    if shape is None:
+        return False
+    name, space = type(env).__name__, env.action_space
+    wanted = None if is_continuous(space) else (action_count(space),)
+    if wanted is None or shape.shape != wanted or shape.dtype != bool:
+        needed = "None where actions are continuous" if wanted is None else f"bool {list(wanted)}"
+        raise SettingError(
+            f"action_mask of {name}", needed, f"{shape.dtype.name} {list(shape.shape)}"
+        )
+    return True
 
 
 def named_factor(env: EnvConfig) -> int | None:

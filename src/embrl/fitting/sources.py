@@ -17,7 +17,8 @@ from embrl.config.run import RunConfig, load_config
 from embrl.core.errors import EmbrlError
 from embrl.core.spaces import difference, is_continuous
 from embrl.core.types import Key, Transition
-from embrl.data.rollout import host_rollout, open_envs, rollout
+from embrl.data.host_rollout import host_rollout
+from embrl.data.rollout import open_envs, rollout
 from embrl.data.sources import UNSAID, Given, Recorded, from_transition, looks_recorded, read
 from embrl.data.sources.behaviour import Behaviour, play_compiled, play_host
 from embrl.envs import ENVIRONMENTS, AnyEnvironment, EnvConfig, Environment
@@ -359,14 +360,15 @@ class RunPolicy:
                 return rollout(env, policy.act, start, key_step, noise)[1]
 
             return roll(env, self.policy, noise)
-        act = jax.jit(lambda policy, seen, noise: policy.act(seen, noise)[0])
+        act = jax.jit(lambda policy, seen, noise, mask: policy.act(seen, noise, mask)[0])
 
-        def choose(seen: np.ndarray, t: int) -> tuple[Any, None]:
+        def choose(seen: np.ndarray, t: int, masks: np.ndarray | None) -> tuple[Any, None]:
             now = jax.tree.map(lambda whole: whole[t], noise)
-            return np.asarray(act(self.policy, seen[0], now))[None], None
+            mask = None if masks is None else masks[0]
+            return np.asarray(act(self.policy, seen[0], now, mask))[None], None
 
         with env.open(num_envs, seed) as opened:
-            found, _ = host_rollout(opened, steps, choose, 1)
+            found, *_ = host_rollout(opened, steps, choose, 1, self.policy.allowed)
         return jax.tree.map(lambda column: column[0], found)
 
 

@@ -6,13 +6,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from embrl.core.errors import EmbrlError
 from embrl.core.registry import Registry
 from embrl.core.types import Transition
 from embrl.envs import AnyEnvironment, Environment
 from embrl.training.evaluation import random_return
 from embrl.training.replicas import Replicas
 from embrl.training.state import Agent, PretrainingData, TrainState
-from embrl.training.trainer import Trainer
+from embrl.training.trainer import EMPTY_MASKS, Trainer
 
 Metrics = dict[str, Any]
 """An array of all replicas, `[replicas]`, for each name."""
@@ -100,7 +101,18 @@ class CompiledBackend:
         return jax.eval_shape(start, self.env, self.keys, agent, data)
 
     def improve(self, state: TrainState, first: int, count: int) -> tuple[TrainState, Metrics]:
-        return self._iterate(self.env, state, self.keys, jnp.int32(first), jnp.int32(count))
+        state, metrics = self._iterate(
+            self.env, state, self.keys, jnp.int32(first), jnp.int32(count)
+        )
+        empty = np.max(metrics.pop(EMPTY_MASKS, 0.0))
+        if empty > 0:
+            begin, end = map(self.trainer.schedule.timesteps, (first, first + count))
+            raise EmbrlError(
+                f"action_mask of {type(self.env).__name__} must allow an action in every state but "
+                f"the end of an episode, got none in {empty:.2%} of the steps between timesteps "
+                f"{begin:,} and {end:,}"
+            )
+        return state, metrics
 
     def evaluate(self, state: TrainState, index: int, rounds: int) -> Metrics:
         return self._evaluate(self.env, state, self.keys, jnp.int32(index), jnp.int32(rounds))

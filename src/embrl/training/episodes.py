@@ -10,7 +10,8 @@ import numpy as np
 from embrl.algorithms.policy import OverallPolicy
 from embrl.core.errors import check_positive
 from embrl.core.types import Key, Transition
-from embrl.data.rollout import host_steps, single_steps
+from embrl.data.host_rollout import host_steps
+from embrl.data.rollout import single_steps
 from embrl.envs import AnyEnvironment, Environment
 from embrl.training.evaluation import play
 
@@ -130,7 +131,7 @@ def evaluate_policy(
 
         @jax.jit
         def run(env: Environment, policy: OverallPolicy, key: Key) -> Any:
-            return play(env, lambda key, seen: choose(policy, seen, key), key, episodes)
+            return play(env, lambda key, seen, mask: choose(policy, seen, key, mask), key, episodes)
 
         found = jax.device_get(run(env, policy, key))
         return Evaluation(np.asarray(found.returns, float), np.asarray(found.lengths, int))
@@ -144,10 +145,14 @@ def evaluate_policy(
         keys = jax.random.fold_in(key, 1)
         steps = host_steps(
             envs,
-            lambda seen, t: (act(policy, seen[0], jax.random.fold_in(keys, t))[None], None),
+            lambda seen, t, masks: (
+                act(policy, seen[0], jax.random.fold_in(keys, t), _first(masks))[None],
+                None,
+            ),
+            allowed=policy.allowed,
         )
         while quota.any():
-            step = jax.tree.map(lambda column: column[0], next(steps)[0])
+            step = jax.tree.map(lambda column: column[0], next(steps).transition)
             total, length = total + step.reward, length + 1
             for at in np.flatnonzero(step.terminated | step.truncated):
                 # As many of each environment: more of those that end first would be short.
@@ -183,12 +188,13 @@ def _hosted(
     opened = env.open(1, seed) if on_state is None else env.open_rendered(1, seed)
     with opened as envs:
 
-        def choose(seen: np.ndarray, t: int) -> tuple[Any, None]:
+        def choose(seen: np.ndarray, t: int, masks: np.ndarray | None) -> tuple[Any, None]:
             if on_state is not None:
                 on_state(lambda: envs.render()[0])
-            return act(policy, seen[0], jax.random.fold_in(key, t + 1))[None], None
+            now = jax.random.fold_in(key, t + 1)
+            return act(policy, seen[0], now, _first(masks))[None], None
 
-        for step, _ in host_steps(envs, choose):
+        for step, *_ in host_steps(envs, choose, allowed=policy.allowed):
             yield jax.tree.map(lambda column: column[0, 0], step)
 
 
@@ -196,14 +202,24 @@ def _compiled(
     env: Environment, policy: OverallPolicy, key: Key, greedy: bool
 ) -> Generator[Transition]:
     act = jax.jit(_most_likely if greedy else _sampled)
-    return single_steps(env, lambda seen, key: act(policy, seen[None], key)[0], key)
+    return single_steps(
+        env,
+        lambda seen, key, mask: act(policy, seen[None], key, None if mask is None else mask[None])[
+            0
+        ],
+        key,
+    )
 
 
-def _sampled(policy: OverallPolicy, seen: Any, key: Key) -> Any:
+def _first(masks: np.ndarray | None) -> np.ndarray | None:
+    return None if masks is None else masks[0]
+
+
+def _sampled(policy: OverallPolicy, seen: Any, key: Key, masks: Any) -> Any:
     seen = jnp.asarray(seen)
-    return policy.act(seen, policy.noise(key, seen.shape[:1]))[0]
+    return policy.act(seen, policy.noise(key, seen.shape[:1]), masks)[0]
 
 
-def _most_likely(policy: OverallPolicy, seen: Any, key: Key) -> Any:
+def _most_likely(policy: OverallPolicy, seen: Any, key: Key, masks: Any) -> Any:
     del key
-    return policy.mode(jnp.asarray(seen))
+    return policy.mode(jnp.asarray(seen), masks)

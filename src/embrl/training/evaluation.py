@@ -8,8 +8,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from embrl.algorithms.policy import OverallPolicy
+from embrl.core.masks import instead_of_masked
 from embrl.core.types import Key, Observation
-from embrl.data.rollout import OpenEnvs, open_envs, random_actions
+from embrl.data.rollout import OpenEnvs, alternatives, open_envs, open_masks, random_actions
 from embrl.envs.environment import Environment
 
 
@@ -22,7 +23,7 @@ class Episodes(NamedTuple):
 
 def play(
     env: Environment,
-    act: Callable[[Key, Observation], Array],
+    act: Callable[[Key, Observation, Bool[Array, "episodes n"] | None], Array],
     key: Key,
     episodes: int,
 ) -> Episodes:
@@ -30,7 +31,8 @@ def play(
 
     Args:
         env: the environment.
-        act: returns actions `[episodes]` for observations `[episodes, ...]`.
+        act: returns actions `[episodes]` for observations `[episodes, ...]` and masks; None where
+            the environment has none.
         key: random key.
         episodes: how many.
     """
@@ -45,7 +47,7 @@ def play(
 
     def step(now: Running) -> Running:
         key_act, key_step = jax.random.split(jax.random.fold_in(key_play, now.steps))
-        action = act(key_act, now.envs.observation)
+        action = act(key_act, now.envs.observation, open_masks(env, now.envs.state))
         keys = jax.random.split(key_step, episodes)
         state, after = jax.vmap(env.step)(keys, now.envs.state, action)
         return Running(
@@ -83,12 +85,12 @@ def evaluate(
         rounds: number of rounds; an argument, so that longer evaluations need no new compilation.
     """
 
-    def act(key: Key, observation: Observation) -> Array:
-        return policy.act(observation, policy.noise(key, (episodes,)))[0]
+    def act(key: Key, observation: Observation, mask: Array | None) -> Array:
+        return policy.act(observation, policy.noise(key, (episodes,)), mask)[0]
 
-    def greedy(key: Key, observation: Observation) -> Array:
+    def greedy(key: Key, observation: Observation, mask: Array | None) -> Array:
         del key
-        return policy.mode(observation)
+        return policy.mode(observation, mask)
 
     def one(number: Array, sums: dict[str, Array]) -> dict[str, Array]:
         key_act, key_greedy = jax.random.split(jax.random.fold_in(key, number))
@@ -111,7 +113,11 @@ def evaluate(
 def random_return(env: Environment, key: Key, episodes: int = 10_000) -> float:
     """Return the mean return of uniformly random actions."""
 
-    def act(key: Key, observation: Observation) -> Array:
-        return random_actions(env.action_space, key, (observation.shape[0],))
+    def act(key: Key, observation: Observation, mask: Array | None) -> Array:
+        batch = observation.shape[:1]
+        actions = random_actions(env.action_space, key, batch)
+        if mask is None:
+            return actions
+        return instead_of_masked(actions, alternatives(key, batch), mask)
 
     return float(jax.jit(lambda env, key: play(env, act, key, episodes))(env, key).returns.mean())

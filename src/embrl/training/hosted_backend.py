@@ -14,14 +14,16 @@ import numpy as np
 
 from embrl.algorithms.policy import OverallPolicy
 from embrl.core.errors import EmbrlError
+from embrl.core.masks import instead_of_masked
 from embrl.core.types import Key, Transition
-from embrl.data.rollout import host_rollout, host_steps, random_actions
+from embrl.data.host_rollout import host_rollout, host_steps
+from embrl.data.rollout import random_actions
 from embrl.envs.gym import HostEnvironment, HostVectorEnv
 from embrl.training.backend import GroundTruth, Metrics
 from embrl.training.replicas import Replicas
 from embrl.training.rng_streams import RngStream, host_seed
 from embrl.training.state import Agent, PretrainingData, Rollout, TrainState
-from embrl.training.trainer import Trainer
+from embrl.training.trainer import EMPTY_MASKS, Trainer
 
 RANDOM_EPISODES = 100
 """Episodes that the return of random actions is averaged over."""
@@ -46,17 +48,26 @@ class HostedBackend:
         self._begin = replicas.over(_begin, once=True)
         self._policy = replicas.over(Trainer.policy)
         self._keys = replicas.over(Trainer.evaluation_key, shared=(1,), once=True)
-        self._sample = compiled_step(jax.vmap(_sample, (0, 0, None)))
+        self._alternatives = replicas.over(Trainer.random_alternatives, once=True)
+        self._sample = compiled_step(jax.vmap(_sample, (0, 0, None, 0)))
         self._mode = compiled_step(jax.vmap(OverallPolicy.mode))
 
     def collect(self) -> Transition:
         """Return random transitions, from environments of their own."""
         actions = np.asarray(self._random(self.keys))
+        # Drawn only where there are masks.
+        others = functools.cache(lambda: np.asarray(self._alternatives(self.keys)))
+        allowed = self.trainer.action_inputs.allowed
+
+        def choose(seen: np.ndarray, t: int, masks: np.ndarray | None) -> tuple[np.ndarray, None]:
+            del seen
+            if masks is None:
+                return actions[:, t], None
+            left = masks if allowed is None else masks & allowed
+            return instead_of_masked(actions[:, t], others()[:, t], left), None
+
         with self._open(self.config.rollout.num_envs, RngStream.COLLECT, 0) as envs:
-            found, _ = host_rollout(
-                envs, actions.shape[1], lambda _, t: (actions[:, t], None), self.count
-            )
-        return found
+            return host_rollout(envs, actions.shape[1], choose, self.count, allowed)[0]
 
     def begin(self, agent: Agent, data: PretrainingData | None) -> TrainState:
         return self._begin(agent, data)
@@ -74,12 +85,12 @@ class HostedBackend:
         mode = self._mode(policy)
         episodes = self.config.evaluation.episodes
 
-        def act(seen: np.ndarray, t: int) -> Any:
-            return sample(seen, np.int32(t))
+        def act(seen: np.ndarray, t: int, masks: np.ndarray | None) -> Any:
+            return sample(seen, np.int32(t), masks)
 
-        def greedy(seen: np.ndarray, t: int) -> Any:
+        def greedy(seen: np.ndarray, t: int, masks: np.ndarray | None) -> Any:
             del t
-            return mode(seen)
+            return mode(seen, masks)
 
         sampled, lengths = self._play(act, episodes, rounds, RngStream.EVALUATE, index)
         most_likely, _ = self._play(greedy, episodes, rounds, RngStream.EVALUATE, index)
@@ -97,9 +108,13 @@ class HostedBackend:
     def references(self) -> dict[str, float | None]:
         space, key = self.trainer.action_space, jax.random.key(0)
         draw = jax.jit(functools.partial(random_actions, space), static_argnums=1)
+        others = np.random.default_rng(0)
 
-        def act(seen: np.ndarray, t: int) -> Any:
-            return draw(jax.random.fold_in(key, t), seen.shape[:2])
+        def act(seen: np.ndarray, t: int, masks: np.ndarray | None) -> Any:
+            actions = draw(jax.random.fold_in(key, t), seen.shape[:2])
+            if masks is None:
+                return actions
+            return instead_of_masked(np.asarray(actions), others.random(actions.shape), masks)
 
         episodes = -(-RANDOM_EPISODES // self.count)
         returns, _ = self._play(act, min(episodes, 10), -(-episodes // 10), RngStream.COLLECT, 1)
@@ -124,7 +139,7 @@ class HostedBackend:
 
     def _play(
         self,
-        act: Callable[[np.ndarray, int], Any],
+        act: Callable[[np.ndarray, int, np.ndarray | None], Any],
         num_envs: int,
         rounds: int,
         stream: RngStream,
@@ -143,7 +158,8 @@ class HostedBackend:
         lengths: list[list[int]] = [[] for _ in range(total_envs)]
         total, length = np.zeros(total_envs), np.zeros(total_envs, int)
         stage = self._stage(num_envs, host_seed(self.config.seed, stream, index))
-        for step, _ in host_steps(stage, lambda seen, t: (act(seen, t), None), self.count):
+        steps = host_steps(stage, lambda *given: (act(*given), None), self.count)
+        for step, *_ in steps:
             total += step.reward.reshape(-1)
             length += 1
             for at in np.flatnonzero((step.terminated | step.truncated).reshape(-1)):
@@ -241,15 +257,16 @@ class _ReplicaGroup:
         if self._envs is None:
             raise EmbrlError("begin comes before iterate")
 
-        def act(seen: np.ndarray, t: int) -> Any:
-            return choose(seen, np.int32(t))
+        def act(seen: np.ndarray, t: int, masks: np.ndarray | None) -> Any:
+            return choose(seen, np.int32(t), masks)
 
-        fresh, u = host_rollout(
-            self._envs, self._trainer.schedule.rollout_length, act, self._replicas.count
-        )
+        trainer, count = self._trainer, self._replicas.count
+        length, allowed = trainer.schedule.rollout_length, trainer.action_inputs.allowed
+        fresh, u, masks = host_rollout(self._envs, length, act, count, allowed)
         self._state, metrics = self._learn(
-            self._state, Rollout(fresh, u), self._replicas.keys, jnp.int32(index)
+            self._state, Rollout(fresh, u, masks), self._replicas.keys, jnp.int32(index)
         )
+        metrics.pop(EMPTY_MASKS, None)  # a mask that allows nothing has ended the run
         self._metrics.append(metrics)
         self._fresh = fresh
         if more:
@@ -294,18 +311,22 @@ def compiled_step(function: Callable[..., Any]) -> Callable[[Any], Callable[...,
 
 
 @compiled_step
-@functools.partial(jax.vmap, in_axes=(0, 0, None))
-def _act(ready: tuple[OverallPolicy, Any], seen: jax.Array, t: jax.Array) -> Any:
+@functools.partial(jax.vmap, in_axes=(0, 0, None, 0))
+def _act(
+    ready: tuple[OverallPolicy, Any], seen: jax.Array, t: jax.Array, masks: jax.Array | None
+) -> Any:
     """Choose actions with the noise of step t of a rollout."""
     policy, noise = ready
-    return policy.act(seen, jax.tree.map(lambda whole: whole[t], noise))
+    return policy.act(seen, jax.tree.map(lambda whole: whole[t], noise), masks)
 
 
-def _sample(ready: tuple[OverallPolicy, Key], seen: jax.Array, t: jax.Array) -> jax.Array:
+def _sample(
+    ready: tuple[OverallPolicy, Key], seen: jax.Array, t: jax.Array, masks: jax.Array | None
+) -> jax.Array:
     """Choose actions with noise of their own."""
     policy, key = ready
     noise = policy.noise(jax.random.fold_in(key, t), seen.shape[:1])
-    return policy.act(seen, noise)[0]
+    return policy.act(seen, noise, masks)[0]
 
 
 def _begin(trainer: Trainer, agent: Agent, data: PretrainingData | None) -> TrainState:

@@ -24,7 +24,7 @@ from embrl.embedding.model import JointEmbedding
 from embrl.embedding.monitor import embedding_warnings
 from embrl.embedding.objectives import OwnObjective
 from embrl.embedding.pretraining import FitState
-from embrl.envs import AnyEnvironment
+from embrl.envs import AnyEnvironment, has_masks
 from embrl.storage import checkpoint
 from embrl.storage.lock import locked
 from embrl.storage.run_folder import COUNTS, RunFolder
@@ -142,6 +142,7 @@ def train(
         env.action_space,
         custom_objectives or {},
         ActionInputs.gather(config, env, RunFolder(out) if resume else None),
+        masked=config.hyperparameters.off_policy and has_masks(env),
     )
     trainer.validate()
     folder = open_folder(config, RunFolder(out).path, resume)

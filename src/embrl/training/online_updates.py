@@ -41,7 +41,7 @@ def offsets(
     embedding: JointEmbedding,
     action: Array,
     e: Float[Array, "*batch d"],
-    allowed: Bool[Array, " n"] | None = None,
+    allowed: Bool[Array, "*#batch n"] | None = None,
 ) -> Array:
     """Return e - g(a), which the replay buffer keeps of an internal action (docs/decisions/0010).
 
@@ -52,7 +52,7 @@ def offsets(
         embedding: the current embedding.
         action: original actions, `[*batch, ...]`.
         e: the internal actions behind them.
-        allowed: actions that f may return; None: all.
+        allowed: actions that f could return, `[n]` or with the leading axes; None: all.
     """
     offset = e - embedding.g(action)
     table = embedding.g.table
@@ -65,7 +65,7 @@ def re_embedded(
     embedding: JointEmbedding,
     action: Array,
     offset: Float[Array, "*batch d"],
-    allowed: Bool[Array, " n"] | None = None,
+    allowed: Bool[Array, "*#batch n"] | None = None,
     *,
     updated: bool,
 ) -> Float[Array, "*batch d"]:
@@ -78,7 +78,7 @@ def re_embedded(
         embedding: the current embedding.
         action: original actions.
         offset: as `offsets` returned it.
-        allowed: actions that f may return; None: all.
+        allowed: actions that f could return, `[n]` or with the leading axes; None: all.
         updated: whether the embedding is updated online.
     """
     place, table = embedding.g(action), embedding.g.table

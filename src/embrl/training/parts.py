@@ -16,9 +16,12 @@ from jaxtyping import Array, Int
 
 from embrl.algorithms.policy import OverallPolicy
 from embrl.config.schedule import Schedule
-from embrl.core.errors import EmbrlError
+from embrl.core.errors import EmbrlError, SettingError
+from embrl.core.masks import packed_length, unpack
+from embrl.core.spaces import action_count
 from embrl.core.types import Key, Transition
 from embrl.data import replay as ring
+from embrl.data.rollout import Masks
 from embrl.decoding.continuous import Rescaled
 from embrl.embedding import pretraining
 from embrl.embedding.memory import Memory, remember
@@ -42,6 +45,8 @@ class UpdateStep(NamedTuple):
     key: Key
     number: Int[Array, ""]
     """Number of the update, from 0 on."""
+    masks: Masks | None = None
+    """Actions that could be chosen in the rollout."""
 
 
 class Part:
@@ -86,6 +91,31 @@ class ReplayBuffer(Part):
     schedule: Schedule
     observation_space: gymnasium.Space
     action_space: gymnasium.Space
+    masked: bool = False
+    """True if the environment has action masks."""
+
+    @property
+    def mask_bytes(self) -> tuple[int, int]:
+        """Lengths of the packed masks that are kept, as `new_replay` takes them.
+
+        The update of a point of E needs the mask to move it along with an embedding that is updated
+        online; a distribution over original actions needs those of both states.
+        """
+        schedule = self.schedule
+        if not (self.masked and schedule.config.hyperparameters.off_policy):
+            return 0, 0
+        length = packed_length(action_count(self.action_space))
+        if not schedule.acts_in_embedding:
+            return length, length
+        return (length if schedule.updates_online else 0), 0
+
+    @property
+    def blocks_before(self) -> int:
+        """Blocks of pre-training's transitions that are kept.
+
+        None where original actions are chosen among masks: nobody keeps those of pre-training.
+        """
+        return 0 if self.mask_bytes[1] else self.schedule.pretraining_blocks
 
     @property
     def offset_dim(self) -> int | None:
@@ -96,16 +126,15 @@ class ReplayBuffer(Part):
 
     def filled(self, replay: ring.Replay, index: Int[Array, ""] | int) -> Int[Array, ""]:
         """Return the number of rows that hold transitions after `index` updates."""
-        return ring.filled(
-            replay, self.schedule.rollout_length, self.schedule.pretraining_blocks + index
-        )
+        return ring.filled(replay, self.schedule.rollout_length, self.blocks_before + index)
 
     def begin(self, state: TrainState, data: PretrainingData | None) -> TrainState:
         rows = self.schedule.replay_rows
         if not isinstance(data, Transition):
             batch = (1, self.schedule.config.rollout.num_envs)
             like = transitions_like(self.observation_space, self.action_space, batch)
-            return with_part(state, self.name, ring.new_replay(like, rows, self.offset_dim))
+            empty = ring.new_replay(like, rows, self.offset_dim, self.mask_bytes)
+            return with_part(state, self.name, empty)
         transitions, length = data, self.schedule.rollout_length
 
         def put(number: Int[Array, ""], replay: ring.Replay) -> ring.Replay:
@@ -116,36 +145,58 @@ class ReplayBuffer(Part):
             # The offset of a random action is 0: it was chosen as itself.
             return ring.write(replay, block, None, number)
 
-        replay = ring.new_replay(transitions, rows, self.offset_dim)
-        replay = jax.lax.fori_loop(0, self.schedule.pretraining_blocks, put, replay)
+        replay = ring.new_replay(transitions, rows, self.offset_dim, self.mask_bytes)
+        replay = jax.lax.fori_loop(0, self.blocks_before, put, replay)
         return with_part(state, self.name, replay)
 
     def collect(self, state: TrainState, step: UpdateStep) -> TrainState:
         replay, embedding = state.parts[self.name], state.agent.embedding
         offset = None
+        masks = None if step.masks is None else (step.masks.now, step.masks.following)
+        off_policy = self.schedule.config.hyperparameters.off_policy
+        if masks is not None and off_policy and not self.masked:
+            raise SettingError(
+                "masked",
+                "True for an off-policy algorithm in an environment with action masks",
+                False,
+                "give the mask with the first reset, or name its key by env.action_mask",
+            )
         if embedding is not None and replay.offset is not None:
             offset = online_updates.offsets(
-                embedding, step.transitions.action, step.u, step.policy.allowed
+                embedding,
+                step.transitions.action,
+                step.u,
+                step.policy.allowed_by(self._unpacked(masks and masks[0])),
             )
-        block = self.schedule.pretraining_blocks + step.number
-        return with_part(state, self.name, ring.write(replay, step.transitions, offset, block))
+        block = self.blocks_before + step.number
+        replay = ring.write(replay, step.transitions, offset, block, masks)
+        return with_part(state, self.name, replay)
 
     def draw(
         self, state: TrainState, step: UpdateStep, key: Key, count: int
-    ) -> tuple[Transition, Array]:
-        """Return random transitions `[count, ...]`, and the internal actions behind them."""
+    ) -> tuple[Transition, Array, tuple[Array | None, Array | None]]:
+        """Return random transitions `[count, ...]`, the internal actions behind them, and masks.
+
+        The masks are those of the actions now and next, packed, as far as they are kept.
+        """
         replay, embedding = state.parts[self.name], state.agent.embedding
         rows = self.filled(replay, step.number + 1)
-        transitions, offset = ring.draw(replay, key, count, rows)
-        u = transitions.action
-        if embedding is not None and offset is not None:
-            updated = self.schedule.updates_online
+        drawn = ring.draw(replay, key, count, rows)
+        transitions, u = drawn.steps, drawn.steps.action
+        if embedding is not None and drawn.offset is not None:
             u = online_updates.re_embedded(
-                embedding, transitions.action, offset, step.policy.allowed, updated=updated
+                embedding,
+                transitions.action,
+                drawn.offset,
+                step.policy.allowed_by(self._unpacked(drawn.mask)),
+                updated=self.schedule.updates_online,
             )
         elif isinstance(step.policy.f, Rescaled):
             u = step.policy.f.raw(transitions.action)
-        return transitions, u
+        return transitions, u, (drawn.mask, drawn.next_mask)
+
+    def _unpacked(self, bits: Array | None) -> Array | None:
+        return None if bits is None else unpack(bits, action_count(self.action_space))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -270,11 +321,14 @@ class OnlineUpdates(Part):
 
 
 def make_parts(
-    schedule: Schedule, observation_space: gymnasium.Space, action_space: gymnasium.Space
+    schedule: Schedule,
+    observation_space: gymnasium.Space,
+    action_space: gymnasium.Space,
+    masked: bool = False,
 ) -> tuple[Part, ...]:
     """Return the optional parts of a training, in the order of their hooks."""
     config, parts, remember = schedule.config, [], _remember_nothing
-    replay = ReplayBuffer(schedule, observation_space, action_space)
+    replay = ReplayBuffer(schedule, observation_space, action_space, masked)
     if schedule.uses_replay:
         parts.append(replay)
     if schedule.memory_size:

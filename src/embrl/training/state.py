@@ -11,7 +11,7 @@ from embrl.core.errors import EmbrlError
 from embrl.core.scaling import RunningStats
 from embrl.core.spaces import is_continuous
 from embrl.core.types import Transition
-from embrl.data.rollout import OpenEnvs
+from embrl.data.rollout import Masks, OpenEnvs
 from embrl.embedding.encoders import Norm
 from embrl.embedding.memory import Memory
 from embrl.embedding.model import JointEmbedding
@@ -65,6 +65,8 @@ class Rollout(NamedTuple):
     """`[T, B, ...]`."""
     u: Any
     """Internal actions behind them, `[T, B, ...]`."""
+    masks: Masks | None = None
+    """Actions that could be chosen, `[T, B, ...]`; None where the environment has no masks."""
 
 
 def transitions_like(

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Self
 import gymnasium
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from embrl.algorithms.base import (
     Batch,
@@ -35,11 +35,13 @@ from embrl.config.schedule import Schedule
 from embrl.config.settings_by_name import replaced
 from embrl.config.validation import validate_embedding, validate_run
 from embrl.core.errors import EmbrlError
+from embrl.core.masks import unpack
 from embrl.core.spaces import action_count, state_count
 from embrl.core.types import Key, Transition
 from embrl.data.replay import draw_segments
 from embrl.data.rollout import (
     OpenEnvs,
+    alternatives,
     hold,
     open_envs,
     random_actions,
@@ -55,12 +57,15 @@ from embrl.embedding.monitor import Reference
 from embrl.embedding.objectives import OwnObjective
 from embrl.embedding.pretraining import FitState
 from embrl.envs import Environment
-from embrl.envs.environment import named_factor
+from embrl.envs.environment import has_masks, named_factor
 from embrl.training.action_inputs import NONE, ActionInputs
 from embrl.training.evaluation import evaluate
 from embrl.training.parts import Part, UpdateStep, make_parts, replay_of
 from embrl.training.rng_streams import RngStream, stream_key
 from embrl.training.state import Agent, PretrainingData, Rollout, TrainState
+
+EMPTY_MASKS = "empty_masks"
+"""Metric of masked environments: the fraction of steps in which their mask allowed no action."""
 
 NORM_SAMPLE = 2**16
 """Observations that X is centred and scaled by."""
@@ -85,6 +90,9 @@ class Trainer:
     """Features of discrete actions, and those that are excluded."""
     env: Environment | None = None
     """The environment of `train`."""
+    masked: bool = False
+    """True if the environment has action masks: off-policy algorithms must know beforehand, as
+    the replay buffer has a place for them."""
 
     @classmethod
     def of(
@@ -105,6 +113,7 @@ class Trainer:
             custom_objectives or {},
             ActionInputs.gather(config, env),
             env,
+            has_masks(env),
         )
         trainer.validate()
         return trainer
@@ -172,12 +181,21 @@ class Trainer:
 
     def random_actions(self, key: Key) -> Array:
         """Return the actions of pre-training, `[T, B, ...]`, for an environment on the host."""
+        key_act, keep = self._random_keep(key)
+        allowed = self.action_inputs.allowed
+        return hold(random_actions(self.action_space, key_act, keep.shape, allowed), keep)
+
+    def random_alternatives(self, key: Key) -> Array:
+        """Return the numbers by which those of these actions that are masked are replaced."""
+        key_act, keep = self._random_keep(key)
+        return hold(alternatives(key_act, keep.shape), keep)
+
+    def _random_keep(self, key: Key) -> tuple[Key, Bool[Array, "T B"]]:
+        """Return the key of random actions, and where they repeat the previous ones."""
         rollout = self.config.rollout
         shape = (self.schedule.pretraining_timesteps // rollout.num_envs, rollout.num_envs)
         key_act, key_keep = jax.random.split(stream_key(key, RngStream.COLLECT))
-        actions = random_actions(self.action_space, key_act, shape, self.action_inputs.allowed)
-        keep = jax.random.uniform(key_keep, shape) < rollout.sticky_action_prob
-        return hold(actions, keep)
+        return key_act, jax.random.uniform(key_keep, shape) < rollout.sticky_action_prob
 
     def collect(self, env: Environment, key: Key) -> Transition:
         """Return the random transitions of pre-training, `[T, B, ...]`."""
@@ -424,8 +442,8 @@ class Trainer:
         noise = self.rollout_noise(state.agent, key, index)
         _, key_steps = jax.random.split(stream_key(key, RngStream.ITERATE, index))
         act = self.policy(state.agent).act
-        envs, transitions, u = rollout(env, act, state.envs, key_steps, noise)
-        return state._replace(envs=envs), Rollout(transitions, u)
+        envs, transitions, u, masks = rollout(env, act, state.envs, key_steps, noise)
+        return state._replace(envs=envs), Rollout(transitions, u, masks)
 
     def rollout_noise(self, agent: Agent, key: Key, index: Int[Array, ""]) -> Any:
         """Return the policy's noise for the rollout of update `index`, `[T, B, ...]`."""
@@ -446,30 +464,61 @@ class Trainer:
         """
         key = stream_key(key, RngStream.ITERATE, index)
         policy = self.policy(state.agent)
-        step = UpdateStep(taken.transitions, taken.u, policy, key, index)
+        step = UpdateStep(taken.transitions, taken.u, policy, key, index, taken.masks)
         for part in self.parts:
             state = part.collect(state, step)
 
         before = state
 
         def draw(key: Key, count: int) -> Batch:
-            transitions, u = replay_of(self.parts).draw(before, step, key, count)
-            return _batch(policy, self._rewarded(before, transitions, index), u)
+            transitions, u, masks = replay_of(self.parts).draw(before, step, key, count)
+            return self._batch(policy, self._rewarded(before, transitions, index), u, *masks)
 
         transitions, u = self._rewarded(state, taken.transitions, index), taken.u
         if self.schedule.acts_in_embedding and self.config.policy.credit == "g(a)":
             u = state.agent.embedded.g(taken.transitions.action)
-        experience = Experience(_batch(policy, transitions, u), draw, policy.table, policy.allowed)
+        masks = taken.masks
+        fresh = self._batch(policy, transitions, u, None if masks is None else masks.now)
+        experience = Experience(fresh, draw, policy.table, policy.allowed)
         key_update = jax.random.fold_in(key, RngStream.UPDATE)
         learner, metrics = self.config.hyperparameters.update(
             state.agent.learner, experience, key_update
         )
         if transitions is not taken.transitions:
             metrics["bonus"] = (transitions.reward - taken.transitions.reward).mean()
+        if masks is not None:
+            metrics[EMPTY_MASKS] = masks.empty.mean(dtype=jnp.float32)
         state = state._replace(agent=state.agent._replace(learner=learner))
         for part in self.parts:
             state = part.finish(state, step)
         return state, metrics
+
+    def _batch(
+        self,
+        policy: OverallPolicy,
+        transitions: Transition,
+        u: Array,
+        mask: Array | None = None,
+        next_mask: Array | None = None,
+    ) -> Batch:
+        """Return transitions as algorithms see them; masks come packed."""
+
+        def unpacked(bits: Array | None) -> Array | None:
+            if bits is None:
+                return None
+            return policy.allowed_by(unpack(bits, action_count(self.action_space)))
+
+        return Batch(
+            x=policy.phi(transitions.observation),
+            u=u,
+            action=transitions.action,
+            reward=transitions.reward,
+            next_x=policy.phi(transitions.next_observation),
+            terminated=transitions.terminated,
+            truncated=transitions.truncated,
+            mask=unpacked(mask),
+            next_mask=unpacked(next_mask),
+        )
 
     def _rewarded(
         self, state: TrainState, transitions: Transition, index: Int[Array, ""]
@@ -526,7 +575,7 @@ class Trainer:
     @functools.cached_property
     def parts(self) -> tuple[Part, ...]:
         """The optional parts of this training, in the order of their hooks."""
-        return make_parts(self.schedule, self.observation_space, self.action_space)
+        return make_parts(self.schedule, self.observation_space, self.action_space, self.masked)
 
     @property
     def policy_input(self) -> PolicyInput:
@@ -540,18 +589,6 @@ def frozen_parts(transfer: TransferConfig) -> tuple[str, ...]:
         return ()
     kept = {"states": ("phi",), "actions": ("g", "f")}[transfer.keep]
     return (*kept, "parts") if transfer.policy else kept
-
-
-def _batch(policy: OverallPolicy, transitions: Transition, u: Array) -> Batch:
-    return Batch(
-        x=policy.phi(transitions.observation),
-        u=u,
-        action=transitions.action,
-        reward=transitions.reward,
-        next_x=policy.phi(transitions.next_observation),
-        terminated=transitions.terminated,
-        truncated=transitions.truncated,
-    )
 
 
 def _sample(column: Array) -> Array:

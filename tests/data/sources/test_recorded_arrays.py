@@ -117,6 +117,28 @@ NAN = np.array([[0.0, 1.0], [2.0, np.nan], [3.0, 4.0], [5.0, 6.0]])
             Given(action_space=spaces.Discrete(3)),
             "action 0.5 in row 1 is not an integer",
         ),
+        (
+            {"actions": np.array([0, 10_000_019, 0, 3])},
+            Given(),
+            "action must be an index .* got 10000019 in row 1, as one of 3 different ones; number",
+        ),
+        (
+            {"observations": np.array([0, 1, 2, 3]), "next_observations": np.array([1, 2, 3, 10**12])},
+            Given(),
+            "observation must be an index .* got 1000000000000 in row 7",
+        ),
+        ({"actions": np.array(list("abca"))}, Given(), "numbers, got <U1, as .*'a'.* in row 0"),
+        (
+            {"actions": np.array([0.0, 2.0, 1.0, 2.0])},
+            Given(),
+            r"action must be integers, or \[N, 1\] .* got whole numbers as float64",
+        ),
+        ({"actions": np.eye(3)[[0, 2, 1, 2]]}, Given(), "must be indices, got one-hot rows of 3"),
+        (
+            {"actions": np.eye(3, dtype=bool)[[0, 2, 1, 2]]},
+            Given(),
+            r"save argmax\(-1\) of them, or give action_space",
+        ),
         ({"actions": np.array([0, -1, 0, 1])}, Given(), "action -1 in row 1 is below 0"),
         ({"actions": None}, Given(), "has no column action or actions; its columns: observations"),
         ({"obs": np.arange(4)}, Given(), "has both observations and obs"),
@@ -127,7 +149,7 @@ NAN = np.array([[0.0, 1.0], [2.0, np.nan], [3.0, 4.0], [5.0, 6.0]])
         (
             {"next_observations": None, "terminals": None, "timeouts": None},
             Given(),
-            "neither terminated nor truncated",
+            "none of terminated, truncated and done",
         ),
         (
             {},
@@ -183,3 +205,25 @@ def test_the_first_value_outside_is_found_wherever_it_stands(values, at, beyond)
     log = {"observation": np.arange(len(values)), "action": numbers, "truncated": numbers * 0}
     with pytest.raises(EmbrlError, match=f"action {50 + beyond} in row {at} is not in"):
         from_columns(log, Given(gymnasium.spaces.Discrete(100), space))
+
+
+def test_other_libraries_names_and_shapes_of_columns():
+    found = read(
+        observations=None,
+        next_observations=None,
+        states=np.array([0, 1, 3, 4]),
+        next_states=np.array([1, 2, 4, 5]),
+        actions=np.array([[1], [0], [2], [1]]),
+        terminals=None,
+        timeouts=None,
+        dones=np.array([0, 1, 0, 0]),
+    )
+    assert found.action_space == spaces.Discrete(3)
+    assert found.observation_space == spaces.Discrete(6)
+    assert found.lacks == ("terminated",)
+    assert found.transitions.truncated[:, 0].tolist() == [False, True, False, False]
+
+
+def test_an_end_that_terminated_is_not_truncated_as_well():
+    found = read(timeouts=None, dones=np.array([0, 1, 1, 0]), next_observations=None)
+    assert found.transitions.terminated[:, 0].tolist() == []  # no episode of two rows goes on

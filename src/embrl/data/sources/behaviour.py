@@ -77,8 +77,8 @@ def play_compiled(env: Environment, policy: Behaviour, timesteps: int, key: Key)
     """
     count = itertools.count()
 
-    def act(seen: np.ndarray, key: Key) -> Any:
-        del key
+    def act(seen: np.ndarray, key: Key, mask: np.ndarray | None) -> Any:
+        del key, mask
         step = next(count)
         action = _guarded(
             "", f"the policy at step {step}", policy, seen if seen.ndim else int(seen)

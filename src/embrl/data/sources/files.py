@@ -25,7 +25,7 @@ def read_npz(path: Path, given: Given = UNSAID) -> Recorded:
             arrays = np.load(file, allow_pickle=False)
             if not isinstance(arrays, np.lib.npyio.NpzFile):
                 raise EmbrlError(f"{path} holds a single array; write columns with numpy.savez")
-            columns = {name: arrays[name] for name in arrays.files}
+            columns = {name: _read(path, arrays, name) for name in arrays.files}
     except EmbrlError:
         raise
     except FileNotFoundError as error:
@@ -33,6 +33,17 @@ def read_npz(path: Path, given: Given = UNSAID) -> Recorded:
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
         raise EmbrlError(f"{path} cannot be read as .npz without pickle: {error}") from error
     return from_columns(columns, given, path.name)
+
+
+def _read(path: Path, arrays: Any, name: str) -> np.ndarray:
+    try:
+        return arrays[name]
+    except ValueError as error:
+        if "allow_pickle" not in str(error):  # NumPy's advice is to execute what is in the file
+            raise
+        raise SettingError(
+            f"{path.name}: {name}", "numbers", "Python objects", "save it with a dtype of numbers"
+        ) from error
 
 
 def read_parquet(path: Path, given: Given = UNSAID) -> Recorded:
@@ -101,5 +112,10 @@ def _array(path: Path, polars: Any, column: Any) -> np.ndarray:
 def _plain(path: Path, column: Any, name: str) -> np.ndarray:
     """Return a column of plain numbers as an array."""
     if not (column.dtype.is_numeric() or str(column.dtype) == "Boolean"):
-        raise SettingError(f"{path.name}: {name}", "numbers", column.dtype)
+        raise SettingError(
+            f"{path.name}: {name}",
+            "numbers",
+            f"{column.dtype}, as {column[0]!r} in row 0" if len(column) else column.dtype,
+            "number them from 0, as by numpy.unique(values, return_inverse=True)",
+        )
     return column.to_numpy()

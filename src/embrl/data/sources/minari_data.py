@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from embrl.core.errors import EmbrlError, require
-from embrl.data.sources.recorded import UNSAID, Given, Recorded, Where, converted
+from embrl.data.sources.recorded import UNSAID, Given, Recorded, converted
+from embrl.data.sources.recorded_values import Where
 from embrl.envs.gym.flatten import assembled, leaves
 
 PREFIX = "minari:"

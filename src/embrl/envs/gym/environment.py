@@ -13,6 +13,7 @@ from embrl.core.errors import EmbrlError
 from embrl.envs.gym.contract import not_an_environment, spaces_of
 from embrl.envs.gym.envpool import EnvpoolHostVectorEnv, pool_spaces
 from embrl.envs.gym.flatten import Actions, Observations
+from embrl.envs.gym.masks import AUTO, MaskReader
 from embrl.envs.gym.stepping import AsyncHostVectorEnv, SyncHostVectorEnv, ThreadHostVectorEnv
 from embrl.envs.gym.vector_env import HostVectorEnv, env_seeds
 
@@ -43,6 +44,7 @@ class HostEnvironment:
         maker: Maker,
         vector: Vector = "sync",
         pool: dict[str, Any] | None = None,
+        action_mask: str = AUTO,
     ) -> None:
         """Make the environment once, to learn its spaces.
 
@@ -51,6 +53,8 @@ class HostEnvironment:
             maker: Makes a new environment, given a render mode or None.
             vector: How parallel environments are stepped.
             pool: envpool's options, where `vector` is `envpool`.
+            action_mask: Key of the actions' mask, `auto` for the usual ones, or `off`
+                (`embrl.envs.gym.masks.MaskReader`).
 
         Raises:
             EmbrlError: If the environment cannot be made or its spaces are not supported.
@@ -78,8 +82,11 @@ class HostEnvironment:
                 env.close()
             self.metadata = dict(env.metadata)
         try:
-            self.observations = Observations(observations)
+            whole = Observations(observations)
             self.actions = Actions(actions)
+            self.masks = MaskReader(observations, self.actions, action_mask, name)
+            path = self.masks.path
+            self.observations = whole if path is None else Observations(observations, path)
         except EmbrlError as error:
             raise EmbrlError(f"{name}: {error}") from error
 
@@ -89,6 +96,7 @@ class HostEnvironment:
         source: gymnasium.Env | Callable[..., gymnasium.Env],
         name: str | None = None,
         vector: Vector = "sync",
+        action_mask: str = AUTO,
     ) -> "HostEnvironment":
         """Wrap an environment object, or a function that makes a new environment at each call.
 
@@ -99,6 +107,7 @@ class HostEnvironment:
             source: The environment, or the function that makes one.
             name: Name for messages; None: the id, or the name of the class or function.
             vector: How parallel environments are stepped.
+            action_mask: Key of the actions' mask, as in the constructor.
 
         Raises:
             EmbrlError: If the environment can be neither made again nor copied, or the function
@@ -116,7 +125,7 @@ class HostEnvironment:
                 "environment must be a gymnasium.Env or a function that makes one, got "
                 f"{source!r}; {advice}"
             )
-        return cls(name, maker, vector)
+        return cls(name, maker, vector, action_mask=action_mask)
 
     @property
     def observation_space(self) -> gymnasium.Space:
@@ -137,6 +146,30 @@ class HostEnvironment:
         """Make a new Gymnasium environment, in its own spaces."""
         env = self._maker(render_mode)
         return env if render_mode is None else _with_tracking_camera(env)
+
+    @functools.cached_property
+    def masked(self) -> bool:
+        """True if the environment says which actions it accepts, as far as its first step tells.
+
+        Makes an environment to find out, unless its observations say so.
+        """
+        if self._pool is not None or self.masks.flags is None:
+            return False
+        if self.masks.path is not None or self.masks.named:
+            return True
+        env = self._maker(None)
+        try:
+            if self.masks.method_of(env) is not None:
+                return True
+            observation, info = env.reset(seed=0)
+            if self.masks.read(observation, info) is not None:
+                return True
+            observation, *_, info = env.step(env.action_space.sample())
+            return self.masks.read(observation, info) is not None
+        except Exception:  # whatever it is, training meets it again and says where
+            return False
+        finally:
+            env.close()
 
     def action_features(self) -> Any:
         """Return the `action_features` attribute of the unwrapped environment, or None.
@@ -212,7 +245,7 @@ class HostEnvironment:
             "threads": ThreadHostVectorEnv,
             "async": AsyncHostVectorEnv,
         }
-        return classes[vector](self.name, self.observations, self.actions, seeds, make)
+        return classes[vector](self.name, self.observations, self.actions, seeds, make, self.masks)
 
     def open_rendered(self, num_envs: int, seed: int) -> HostVectorEnv:
         """Open environments whose `render` returns RGB arrays, uint8 `[H, W, 3]` each."""

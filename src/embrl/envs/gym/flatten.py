@@ -43,7 +43,7 @@ class Leaf(NamedTuple):
 
 def leaves(space: spaces.Space, path: tuple[Any, ...] = ()) -> list[Leaf]:
     """Return all leaves of a space, nested or not, in the order of its parts."""
-    parts = _parts(space)
+    parts = children(space)
     if parts is None:
         return [Leaf(path, space)]
     return [leaf for key, part in parts for leaf in leaves(part, (*path, key))]
@@ -51,7 +51,7 @@ def leaves(space: spaces.Space, path: tuple[Any, ...] = ()) -> list[Leaf]:
 
 def assembled(space: spaces.Space, values: Iterator[Any]) -> Any:
     """Assemble a value of `space` from the values of its leaves, in their order."""
-    parts = _parts(space)
+    parts = children(space)
     if parts is None:
         return next(values)
     if isinstance(space, spaces.Dict):
@@ -61,7 +61,7 @@ def assembled(space: spaces.Space, values: Iterator[Any]) -> Any:
 
 def unstacked(space: spaces.Space, values: Any, count: int) -> list[Any]:
     """Split batched values, `[count, ...]` in each leaf, into a list of `count` values."""
-    parts = _parts(space)
+    parts = children(space)
     if parts is None:
         # Rows of one number each come out as scalars, which a Box without axes does not take.
         scalars = isinstance(space, spaces.Box) and not space.shape
@@ -86,11 +86,13 @@ class Observations:
     | `Dict`, `Tuple` of both | a `Box` with one-hots, at most 1,024 long |
     """
 
-    def __init__(self, original: spaces.Space) -> None:
+    def __init__(self, original: spaces.Space, without: tuple[Any, ...] | None = None) -> None:
         """Build the converter.
 
         Args:
             original: The environment's observation space.
+            without: Keys that lead to a part that is left out, such as a mask of actions; None:
+                nothing is. A part that is all there is stays.
 
         Raises:
             EmbrlError: If embrl has no encoder for such observations; the message says which part
@@ -100,6 +102,8 @@ class Observations:
         self.warn = WarnOnce()
         """Warnings about what the environment returns."""
         found = leaves(original)
+        if without is not None:
+            found = [leaf for leaf in found if leaf.path[: len(without)] != without] or found
         if not found:
             raise EmbrlError(f"observation space must not be empty, got {original}")
         self._parts = [(leaf, _form(leaf)) for leaf in found]
@@ -111,7 +115,8 @@ class Observations:
                 f"observations that mix numbers and indices must have a length of at most "
                 f"{MAX_MIXED:,}, got a vector of {length:,} for {original}"
             )
-        self._single = isinstance(original, spaces.Discrete)
+        alone = found[0].space if without is not None and len(found) == 1 else original
+        self._single = isinstance(alone, spaces.Discrete)
         self.space = _space(forms, sizes, self._mixed, self._single)
         self.dtype = np.dtype(np.float32 if isinstance(self.space, spaces.Box) else np.int32)
         self.shape: tuple[int, ...] = self.space.shape or ()
@@ -299,6 +304,11 @@ class Actions:
         self._form = form(original, found)
         self.space: spaces.Box | spaces.Discrete = self._form.space
 
+    @property
+    def parts(self) -> list[tuple[Leaf, tuple[int, ...]]]:
+        """Leaves of discrete actions, with the numbers of values of their parts; else empty."""
+        return self._form.parts if isinstance(self._form, _IndexActions) else []
+
     def to_original(self, actions: ArrayLike) -> Any:
         """Convert embrl's actions to the environment's.
 
@@ -327,6 +337,10 @@ class _IndexActions:
     def __init__(self, original: spaces.Space, found: list[Leaf]) -> None:
         self._leaves = found
         shapes_and_starts = [_digits(leaf) for leaf in found]
+        self.parts = [
+            (leaf, tuple(int(n) for n in nvec.ravel()))
+            for leaf, (nvec, _) in zip(found, shapes_and_starts, strict=True)
+        ]
         self._parts = [(nvec.shape, start) for nvec, start in shapes_and_starts]
         self._sizes = [int(n) for nvec, _ in shapes_and_starts for n in nvec.ravel()]
         self._ends = list(itertools.accumulate(nvec.size for nvec, _ in shapes_and_starts))
@@ -431,7 +445,8 @@ def _checked_box(leaf: Leaf) -> spaces.Box:
     return box
 
 
-def _parts(space: spaces.Space) -> list[tuple[Any, spaces.Space]] | None:
+def children(space: spaces.Space) -> list[tuple[Any, spaces.Space]] | None:
+    """Return the parts of a composite space with their keys; None for a space without parts."""
     match space:
         case spaces.Dict():
             return list(space.spaces.items())

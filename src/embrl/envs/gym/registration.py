@@ -54,6 +54,10 @@ class GymnasiumConfig:
     kwargs: tuple[tuple[str, str], ...] = ()
     """Arguments of the environment, names and values, as in healthy_reward 2.0 frame_skip 4.
     Values are read as Python literals; anything else is text."""
+    action_mask: str = "auto"
+    """Where the environment says which actions it accepts. auto: in the part action_mask of its
+    observations, by its method action_masks, or in its info as action_mask. A key: under that name
+    instead. off: nowhere; such a part of the observations is seen as any other."""
 
     def __post_init__(self) -> None:
         """Normalise `kwargs`, which may be a dictionary, to pairs of text.
@@ -231,7 +235,7 @@ def _built(config: GymnasiumConfig) -> HostEnvironment:
     pool = None
     if config.vector == "envpool":
         pool = config.arguments | ({} if limit is None else {"max_episode_steps": limit})
-    return HostEnvironment(config.id, maker, config.vector, pool)
+    return HostEnvironment(config.id, maker, config.vector, pool, config.action_mask)
 
 
 def _make_configured(

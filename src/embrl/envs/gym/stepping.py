@@ -19,6 +19,7 @@ from embrl.core.runtime import available_cores
 from embrl.envs.gym import contract
 from embrl.envs.gym.contract import reset_of, step_of
 from embrl.envs.gym.flatten import Actions, Observations, unstacked
+from embrl.envs.gym.masks import MASK, LaneMasks, MaskReader
 from embrl.envs.gym.vector_env import Advance, HostStep, HostVectorEnv
 
 StepResult: TypeAlias = tuple[Any, Any, Any]
@@ -45,10 +46,11 @@ class SyncHostVectorEnv(HostVectorEnv):
         actions: Actions,
         seeds: Sequence[int],
         make: Callable[[], gymnasium.Env],
+        reader: MaskReader | None = None,
     ) -> None:
         self._make = make
         self._envs: list[gymnasium.Env] = []
-        super().__init__(name, observations, actions, seeds)
+        super().__init__(name, observations, actions, seeds, reader)
 
     def render(self) -> list[Any]:
         if any(env.render_mode is None for env in self._envs):
@@ -60,16 +62,19 @@ class SyncHostVectorEnv(HostVectorEnv):
             self._envs.pop().close()
 
     def _open(self, seeds: Sequence[int]) -> np.ndarray:
-        first = self._empty()
+        first, when = self._empty(), "when it was first reset"
         for index, seed in enumerate(seeds):
             self._envs.append(self._make())
-            self._reset(index, first, "when it was first reset", seed)
+            self._lanes.attach(index, self._envs[index])
+            self._reset(index, first, when, seed)
+        self._lanes.now = self._masks_read(when)
         return first
 
     def _restart(self, seeds: Sequence[int]) -> np.ndarray:
         first = self._empty()
         for index, seed in enumerate(seeds):
             self._reset(index, first, "when it was reset", seed)
+        self._lanes.now = self._masks_read("when it was reset")
         return first
 
     def _advance(self, actions: Any) -> Advance:
@@ -77,12 +82,25 @@ class SyncHostVectorEnv(HostVectorEnv):
         each = unstacked(self._actions.original, actions, self.num_envs)
         results = self._step_all(after, each)
         step = self._step_from(after, *zip(*results, strict=True))
+        step = self._with_masks(step)
+        self._lanes.now = step.masks
         first, ended = after, np.flatnonzero(step.terminated | step.truncated)
         if len(ended):
-            first = after.copy()
+            first, when = after.copy(), f"when it was reset after step {self.steps + 1}"
             for index in ended.tolist():
-                self._reset(index, first, f"when it was reset after step {self.steps + 1}")
+                self._reset(index, first, when)
+            self._lanes.now = self._masks_read(when)
         return Advance(step, first)
+
+    def _with_masks(self, step: HostStep) -> HostStep:
+        """Return a step with the masks of its next observations."""
+        when, index = f"at step {self.steps + 1}", 0
+        try:
+            for index in range(self.num_envs):
+                self._lanes.ask(index, bool(step.terminated[index]))
+        except Exception as error:
+            raise self._raised(index, error, when) from error
+        return step._replace(masks=self._masks_read(when, step.terminated | step.truncated))
 
     def _step_all(self, into: np.ndarray, actions: Sequence[Any]) -> list[StepResult]:
         """Step every environment; observations are written to their rows of `into`."""
@@ -98,12 +116,15 @@ class SyncHostVectorEnv(HostVectorEnv):
         index = 0
         try:
             for index in indices:
-                observation, reward, terminal, limit, _ = step_of(self._envs[index], actions[index])
+                observation, reward, terminal, limit, info = step_of(
+                    self._envs[index], actions[index]
+                )
                 # At once, as an environment may write its next one into the same array.
                 if plain is not None and getattr(observation, "shape", None) == plain:
                     rows[index] = observation
                 else:
                     into[index] = self._converted(observation)
+                self._lanes.read(index, observation, info)
                 results.append((reward, terminal, limit))
         except Exception as error:
             raise self._raised(index, error, f"at step {self.steps + 1}") from error
@@ -112,8 +133,10 @@ class SyncHostVectorEnv(HostVectorEnv):
     def _reset(self, index: int, into: np.ndarray, when: str, seed: int | None = None) -> None:
         env = self._envs[index]
         try:
-            observation, _ = reset_of(env) if seed is None else reset_of(env, seed=seed)
+            observation, info = reset_of(env) if seed is None else reset_of(env, seed=seed)
             into[index] = self._converted(observation)
+            self._lanes.read(index, observation, info)
+            self._lanes.ask(index)
         except Exception as error:
             raise self._raised(index, error, when) from error
 
@@ -162,10 +185,11 @@ class AsyncHostVectorEnv(HostVectorEnv):
         actions: Actions,
         seeds: Sequence[int],
         make: Callable[[], gymnasium.Env],
+        reader: MaskReader | None = None,
     ) -> None:
         self._make = make
         self._vector: AsyncVectorEnv | None = None
-        super().__init__(name, observations, actions, seeds)
+        super().__init__(name, observations, actions, seeds, reader)
 
     def close(self) -> None:
         vector, self._vector = self._vector, None
@@ -184,7 +208,7 @@ class AsyncHostVectorEnv(HostVectorEnv):
                 cloudpickle.register_pickle_by_value(module)
         try:
             self._vector = AsyncVectorEnv(
-                [functools.partial(_without_info, self._make)] * self.num_envs,
+                [functools.partial(_without_info, self._make, self._lanes.reader)] * self.num_envs,
                 context=context,
                 autoreset_mode=AutoresetMode.SAME_STEP,
             )
@@ -195,12 +219,22 @@ class AsyncHostVectorEnv(HostVectorEnv):
                 f"{self.name} cannot be made in a process of its own "
                 f"({type(error).__name__}: {error}); choose --env.vector sync"
             ) from error
-        first, _ = self._request("when it was first reset", lambda v: v.reset(seed=list(seeds)))
-        return self._read(first)
+        return self._begun(seeds, "when it was first reset")
 
     def _restart(self, seeds: Sequence[int]) -> np.ndarray:
-        first, _ = self._request("when it was reset", lambda v: v.reset(seed=list(seeds)))
+        return self._begun(seeds, "when it was reset")
+
+    def _begun(self, seeds: Sequence[int], when: str) -> np.ndarray:
+        first, info = self._request(when, lambda vector: vector.reset(seed=list(seeds)))
+        self._take_masks(info)
+        self._lanes.now = self._masks_read(when)
         return self._read(first)
+
+    def _take_masks(self, info: Any, indices: Sequence[int] | None = None) -> None:
+        """Take in the masks that processes have sent, of all environments or of some."""
+        given, masks = info.get("_" + MASK), info.get(MASK)
+        for index in range(self.num_envs) if indices is None else indices:
+            self._lanes.put(index, masks[index] if given is not None and given[index] else None)
 
     def _advance(self, actions: Any) -> Advance:
         when = f"at step {self.steps + 1}"
@@ -209,15 +243,22 @@ class AsyncHostVectorEnv(HostVectorEnv):
         )
         first = after = self._read(observations)
         ended = np.flatnonzero(terminated | truncated)
+        self._take_masks(info)
+        self._take_masks(info.get("final_info", {}), ended.tolist())
+        masks = self._masks_read(when, terminated | truncated)
+        self._lanes.now = masks
         if len(ended):
             after = first.copy()
             for index in ended:
                 after[index] = self._converted(info["final_obs"][index])
+            self._take_masks(info, ended.tolist())
+            reset = f"when it was reset after step {self.steps + 1}"
+            self._lanes.now = self._masks_read(reset)
         if ARRAYS in info or ARRAYS in info.get("final_info", {}):
             self._warn_of_arrays()
         with np.errstate(over="ignore"):
             rewards = rewards.astype(np.float32)
-        return Advance(HostStep(after, rewards, terminated, truncated), first)
+        return Advance(HostStep(after, rewards, terminated, truncated, masks), first)
 
     def _request(self, when: str, call: Callable[[AsyncVectorEnv], Any]) -> Any:
         vector = self._vector
@@ -240,24 +281,38 @@ class AsyncHostVectorEnv(HostVectorEnv):
 
 
 class _WithoutInfo(gymnasium.Wrapper):
-    """An environment without info, which is not read here and takes time to send.
+    """An environment with no info but its masks: the rest is not read and takes time to send.
 
     Observations are copied, so that they stay as they are when the environment goes on. Rewards
     and flags are checked here, as Gymnasium's vector would fail on them without a word of why.
     """
 
+    def __init__(self, env: gymnasium.Env, reader: MaskReader | None) -> None:
+        super().__init__(env)
+        self._lane = LaneMasks(reader, 1)
+        self._lane.attach(0, env)
+
     def step(self, action: Any) -> Any:
-        observation, *rest, _ = step_of(self.env, action)
+        observation, *rest, info = step_of(self.env, action)
         try:
             results, arrays = contract.results(*([value] for value in rest))
         except contract.NotOneValue as error:
             raise EmbrlError(str(error)) from error  # which can be sent from process to process
-        info = {ARRAYS: True} if arrays else {}
-        return copy.deepcopy(observation), *(value.item() for value in results), info
+        kept = self._masks(observation, info, over=bool(results[1][0]))
+        kept |= {ARRAYS: True} if arrays else {}
+        return copy.deepcopy(observation), *(value.item() for value in results), kept
 
     def reset(self, **options: Any) -> Any:
-        return reset_of(self.env, **options)[0], {}
+        observation, info = reset_of(self.env, **options)
+        return observation, self._masks(observation, info)
+
+    def _masks(self, observation: Any, info: Any, over: bool = False) -> dict[str, Any]:
+        try:
+            mask = self._lane.of(0, observation, info, over)
+        except EmbrlError as error:
+            raise EmbrlError(str(error)) from error  # as above
+        return {} if mask is None else {MASK: mask}
 
 
-def _without_info(make: Callable[[], gymnasium.Env]) -> gymnasium.Env:
-    return _WithoutInfo(make())
+def _without_info(make: Callable[[], gymnasium.Env], reader: MaskReader | None) -> gymnasium.Env:
+    return _WithoutInfo(make(), reader)

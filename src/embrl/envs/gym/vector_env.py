@@ -9,6 +9,7 @@ import numpy as np
 from embrl.core.errors import EmbrlError
 from embrl.envs.gym.contract import NotOneValue, results
 from embrl.envs.gym.flatten import Actions, Observations
+from embrl.envs.gym.masks import EmptyMask, LaneMasks, MaskReader
 
 
 class HostStep(NamedTuple):
@@ -23,6 +24,9 @@ class HostStep(NamedTuple):
     """True where the episode terminated, not truncated; bool `[B]`."""
     truncated: np.ndarray
     """True where a step limit ended the episode, after which the value still counts; bool `[B]`."""
+    masks: np.ndarray | None = None
+    """Actions that may be chosen in the next observations, bool `[B, n]`; None where every action
+    may be."""
 
 
 class Advance(NamedTuple):
@@ -41,7 +45,12 @@ class HostVectorEnv(abc.ABC):
     """
 
     def __init__(
-        self, name: str, observations: Observations, actions: Actions, seeds: Sequence[int]
+        self,
+        name: str,
+        observations: Observations,
+        actions: Actions,
+        seeds: Sequence[int],
+        reader: MaskReader | None = None,
     ) -> None:
         """Make and reset the environments.
 
@@ -50,6 +59,7 @@ class HostVectorEnv(abc.ABC):
             observations: Converter of the environment's observations.
             actions: Converter of the environment's actions.
             seeds: One seed for each environment.
+            reader: Reader of action masks; None: every action may be chosen.
 
         Raises:
             EmbrlError: If an environment cannot be made or reset.
@@ -59,6 +69,7 @@ class HostVectorEnv(abc.ABC):
         self.steps = 0
         """Steps of each environment since it was opened."""
         self._read, self._actions = observations, actions
+        self._lanes = LaneMasks(reader, self.num_envs)
         try:
             first = self._open(seeds)
             self._check_observations(first, "when it was first reset")
@@ -109,6 +120,14 @@ class HostVectorEnv(abc.ABC):
         self._check_observations(first, "when it was reset")
         self.observations = first
 
+    @property
+    def masks(self) -> np.ndarray | None:
+        """Actions that the environments accept next, bool `[B, n]`; None: all, as far as is known.
+
+        An environment that gives no mask accepts every action.
+        """
+        return self._lanes.now
+
     def render(self) -> list[Any]:
         """Return a picture of each environment in its current state.
 
@@ -152,6 +171,17 @@ class HostVectorEnv(abc.ABC):
                 f"an observation has axes that its space does not have: {self._read.original}"
             )
         return value
+
+    def _masks_read(self, when: str, ended: np.ndarray | None = None) -> np.ndarray | None:
+        """Return the masks that were taken in (`LaneMasks.stacked`).
+
+        Raises:
+            EmbrlError: If one allows no action; the message says whose and when.
+        """
+        try:
+            return self._lanes.stacked(ended)
+        except EmptyMask as error:
+            raise self._raised(error.index, error, when) from error
 
     def _step_from(
         self,
