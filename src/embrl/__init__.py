@@ -52,9 +52,10 @@ if TYPE_CHECKING:
         register_method,
         register_objective,
     )
-    from embrl.trained import Policy, Run
+    from embrl.trained import Run
     from embrl.training.callbacks import TrainingEvent
     from embrl.training.episodes import Episode, Evaluation
+    from embrl.training.trained_policy import Policy
     from embrl.training.trainer import Trainer
 
 _HOMES = {
@@ -74,7 +75,7 @@ _HOMES = {
     "LatentPrediction": "config.method_settings",
     "OnlineConfig": "config.run",
     "PPO": "algorithms.ppo",
-    "Policy": "trained",
+    "Policy": "training.trained_policy",
     "PolicyConfig": "algorithms.base",
     "PretrainConfig": "embedding.config",
     "RA": "config.method_settings",

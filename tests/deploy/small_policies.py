@@ -20,8 +20,8 @@ from embrl.deploy.convert import portable_policy
 from embrl.deploy.exported import ExportedPolicy
 from embrl.embedding.encoders import Norm
 from embrl.envs.gym.flatten import Actions, Observations
-from embrl.trained import Policy
 from embrl.training.state import Agent
+from embrl.training.trained_policy import Policy
 from embrl.training.trainer import Trainer
 
 inf = np.float32(np.inf)

@@ -23,7 +23,7 @@ from embrl.deploy.export import onnx_model
 from embrl.deploy.exported import ExportedPolicy
 from embrl.embedding.encoders import Norm, RawStates
 from embrl.portable.steps import Chain, Nearest
-from embrl.trained import Policy
+from embrl.training.trained_policy import Policy
 
 ROWS = 10_000
 

@@ -47,10 +47,10 @@ def watched(tiny, tmp_path_factory):
     seen, recorder = [], Recorder()
 
     def look(event):
-        restored = event.policy(1)
+        policy = event.policy(1)
         observation = np.zeros((3,), np.int32)
         event.save()
-        seen.append((event, restored, np.asarray(restored.policy.mode(observation))))
+        seen.append((event, policy, policy.act(observation, deterministic=True)))
 
     folder = train(tiny(), tmp_path_factory.mktemp("watched") / "run", callback=[recorder, look])
     return folder, recorder, seen
@@ -90,15 +90,15 @@ def test_events_hold_the_metrics_of_each_seed_and_their_means(watched):
 
 def test_an_event_has_the_policy_of_that_moment_as_a_checkpoint_has_it(watched, tiny):
     folder, _, seen = watched
-    event, restored, _ = seen[-1]  # the final checkpoint is of this evaluation
+    event, policy, _ = seen[-1]  # the final checkpoint is of this evaluation
     expected = restore_policy(folder, event.config, 1)
     for one, other in zip(
-        jax.tree.leaves(restored.policy), jax.tree.leaves(expected.policy), strict=True
+        jax.tree.leaves(policy.overall), jax.tree.leaves(expected.policy), strict=True
     ):
         np.testing.assert_array_equal(one, other)
-    actors = [jax.tree.leaves(restored.policy) for _, restored, _ in seen]
+    actors = [jax.tree.leaves(policy.overall) for _, policy, _ in seen]
     assert any(not np.array_equal(a, b) for a, b in zip(actors[0], actors[-1], strict=True))
-    assert restored.action_space == event.env.action_space
+    assert policy.action_space == event.env.action_space
     assert all(0 <= action < event.env.action_space.n for action in seen[0][2])
 
 

@@ -12,6 +12,7 @@ from embrl.core.errors import SettingError
 from embrl.envs import AnyEnvironment
 from embrl.storage.run_folder import RunFolder
 from embrl.training.restore import RestoredPolicy
+from embrl.training.trained_policy import Policy
 
 Status = Literal["running", "complete", "stopped", "failed"]
 
@@ -46,8 +47,8 @@ class TrainingEvent:
     _policy: Callable[[int], RestoredPolicy] = dataclasses.field(repr=False)
     _save: Callable[[], None] = dataclasses.field(repr=False)
 
-    def policy(self, seed: int = 0) -> RestoredPolicy:
-        """Return the policy of one seed as it is now, with its embedding and spaces.
+    def policy(self, seed: int = 0) -> Policy:
+        """Return the policy of one seed as it is now, as `Run.policy` does.
 
         It is copied from memory, without the disk.
 
@@ -55,7 +56,7 @@ class TrainingEvent:
             EmbrlError: there is no such seed, there is no policy yet, or the callback has returned
                 already: training reuses the memory of a policy.
         """
-        return self._policy(seed)
+        return Policy.of(self._policy(seed))
 
     def save(self) -> None:
         """Save a checkpoint now, so that `embrl.load(event.folder.path)` returns this policy.
