@@ -123,9 +123,12 @@ NAN = np.array([[0.0, 1.0], [2.0, np.nan], [3.0, 4.0], [5.0, 6.0]])
             "action must be an index .* got 10000019 in row 1, as one of 3 different ones; number",
         ),
         (
-            {"observations": np.array([0, 1, 2, 3]), "next_observations": np.array([1, 2, 3, 10**12])},
+            {
+                "observations": np.array([0, 1, 2, 3]),
+                "next_observations": np.array([1, 2, 3, 10**12]),
+            },
             Given(),
-            "observation must be an index .* got 1000000000000 in row 7",
+            "observation must be an index .* got 1000000000000 in row 3 of next_observation",
         ),
         ({"actions": np.array(list("abca"))}, Given(), "numbers, got <U1, as .*'a'.* in row 0"),
         (
@@ -225,5 +228,6 @@ def test_other_libraries_names_and_shapes_of_columns():
 
 
 def test_an_end_that_terminated_is_not_truncated_as_well():
-    found = read(timeouts=None, dones=np.array([0, 1, 1, 0]), next_observations=None)
-    assert found.transitions.terminated[:, 0].tolist() == []  # no episode of two rows goes on
+    found = read(timeouts=None, dones=np.array([0, 1, 1, 0]))
+    assert found.transitions.terminated[:, 0].tolist() == [False, True, False, False]
+    assert found.transitions.truncated[:, 0].tolist() == [False, False, True, False]

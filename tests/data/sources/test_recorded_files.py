@@ -33,7 +33,9 @@ def test_npz(tmp_path):
 
 def test_pickles_and_damage_are_refused(tmp_path):
     np.savez(tmp_path / "pickled.npz", **{**COLUMNS, "action": np.array([{}, {}, {}])})
-    with pytest.raises(EmbrlError, match=r"pickled.npz: action must be numbers, got Python objects"):
+    with pytest.raises(
+        EmbrlError, match=r"pickled.npz: action must be numbers, got Python objects"
+    ):
         read(tmp_path / "pickled.npz")
     np.savez(tmp_path / "log.npz", **COLUMNS)
     whole = (tmp_path / "log.npz").read_bytes()

@@ -203,7 +203,12 @@ def converted(
     space = given.observation_space
     if space is None:
         both = np.concatenate([np.asarray(value) for value in observed.values()])
-        space = inferred(where, "observation", both)
+        rows = len(reward)
+
+        def place(row: int) -> str:
+            return where.row(row % rows) + " of next_observation" * (row >= rows)
+
+        space = inferred(Where(where.name, place), "observation", both)
     acts = given.action_space or inferred(where, "action", np.asarray(columns["action"]))
     try:
         observations, actions = Observations(space), Actions(acts)
