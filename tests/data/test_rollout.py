@@ -1,6 +1,6 @@
 """Rollouts in an environment that counts, so that every number in them is predictable."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -60,7 +60,7 @@ def follow(actions: np.ndarray, key: Key = KEY) -> tuple[OpenEnvs, Transition, A
     """Plays actions `[T, B]`."""
     envs = open_envs(Counter(), key, actions.shape[1])
 
-    def act(observation: Array, noise: Array, mask: None) -> tuple[Array, Array]:
+    def act(observation: Array, noise: Array, mask: Any) -> tuple[Array, Array]:
         assert mask is None
         return noise, observation[..., 0] + noise
 

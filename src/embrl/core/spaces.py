@@ -13,6 +13,7 @@ from gymnasium import spaces
 from numpy.typing import ArrayLike
 
 from embrl.core.errors import EmbrlError, SettingError
+from embrl.core.masks import MaskForms, check_allowed
 
 LARGEST = float(np.finfo(np.float32).max)
 """The largest float32."""
@@ -155,24 +156,19 @@ def check_mask(
 
     Args:
         space: the action space.
-        mask: bool `[..., n]`.
+        mask: flags `[..., n]` of any kind of number.
         allowed: bool `[n]`, the actions that are not excluded; None: all of them.
 
     Returns:
-        The mask, unchanged.
+        The mask, bool `[..., n]`.
 
     Raises:
         EmbrlError: actions are continuous, or the mask has another form or allows no action.
     """
     if is_continuous(space):
         raise SettingError("mask", "None where actions are continuous", "one", "leave it out")
-    choices, count = np.asarray(mask), action_count(space)
-    if choices.dtype != bool or choices.shape[-1:] != (count,):
-        raise SettingError("mask", f"bool[..., {count}]", f"{choices.dtype}{list(choices.shape)}")
-    left = choices if allowed is None else choices & np.asarray(allowed)
-    if not left.any(-1).all():
-        raise EmbrlError("mask allows no action; allow at least one")
-    return choices
+    flags = MaskForms((action_count(space),))(mask, np.shape(mask)[:-1])
+    return check_allowed(flags, allowed)
 
 
 def difference(has: spaces.Space, needs: spaces.Space) -> str | None:

@@ -31,7 +31,14 @@ Vectors = tuple[np.ndarray, np.ndarray]
 class StateAdapter:
     """The state encoder phi, applied to an environment's own observations."""
 
-    def __init__(self, original: spaces.Space, embedding: Any, name: str, norm: bool) -> None:
+    def __init__(
+        self,
+        original: spaces.Space,
+        embedding: Any,
+        name: str,
+        norm: bool,
+        mask: tuple[Any, ...] | None = None,
+    ) -> None:
         """Build the adapter.
 
         Args:
@@ -39,14 +46,19 @@ class StateAdapter:
             embedding: An `embrl.Embedding`.
             name: Name of the environment, for messages.
             norm: True to centre X and scale it to a mean square of 1 on the data of pre-training.
+            mask: Keys that lead to an action mask in the observations; it is left out, unless the
+                embedding has seen it.
 
         Raises:
             EmbrlError: If embrl does not support such observations, or the embedding has others.
         """
         from embrl.embedding.portable import phi_chain  # imports JAX, which the model needs
 
-        self._convert = Observations(original)
-        check_fits(f"observations of {name}", self._convert.space, embedding.observation_space)
+        whole, needed = Observations(original), embedding.observation_space
+        self._convert = whole if mask is None else Observations(original, mask)
+        if not _fits(self._convert.space, needed) and _fits(whole.space, needed):
+            self._convert = whole
+        check_fits(f"observations of {name}", self._convert.space, needed)
         self._phi = phi_chain(embedding.model.phi, embedding.norm if norm else None)
         low, high = self._range(embedding.m)
         self.space = spaces.Box(low, high, dtype=np.float32)
@@ -171,8 +183,8 @@ def check_fits(what: str, has: spaces.Space, needs: spaces.Space) -> None:
     Raises:
         EmbrlError: If they differ; the message names the dimension and both values.
     """
-    if not _within(has, needs) and (differs := difference(has, needs)):
-        raise EmbrlError(f"{what} do not fit the embedding: {differs}")
+    if not _fits(has, needs):
+        raise EmbrlError(f"{what} do not fit the embedding: {difference(has, needs)}")
 
 
 def fast_to_original(actions: Actions) -> Callable[[Any], Any]:
@@ -205,6 +217,10 @@ def _reach(embedding: Any, space: spaces.Space) -> Vectors:
     low, high = found.min(0), found.max(0)
     # No action lies along an axis of width 0; -1 to 1 keeps it usable.
     return np.where(high > low, low, -one), np.where(high > low, high, one)
+
+
+def _fits(has: spaces.Space, needs: spaces.Space) -> bool:
+    return _within(has, needs) or difference(has, needs) is None
 
 
 def _within(has: spaces.Space, needs: spaces.Space) -> bool:

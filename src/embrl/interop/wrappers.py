@@ -15,10 +15,10 @@ from gymnasium.vector.utils import batch_space
 
 from embrl.core.errors import EmbrlError
 from embrl.envs.gym.environment import name_of
+from embrl.envs.gym.flatten import Actions
+from embrl.envs.gym.masks import AUTO, OFF, MaskReader
 from embrl.interop.space_adapters import ActionAdapter, StateAdapter, Vectors
-
-MASK = "action_mask"
-"""Key of an environment's `info` with the actions it accepts."""
+from embrl.interop.vector_masks import VectorMasks
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -32,8 +32,9 @@ class WrapOptions:
     norm: bool = True
     """True to centre X and scale it to a mean square of 1 on the data that phi was fitted on, as
     embrl's own policies see it."""
-    masks: bool = True
-    """True to apply the environment's action masks."""
+    masks: bool | str = True
+    """True to apply the environment's action masks; a key, to look for them under that name
+    (`embrl.envs.gym.masks.MaskReader`)."""
     reach: Vectors | None = None
     """Part of E that the `Box` of actions stands for, see `ActionAdapter`; None: where actions
     lie."""
@@ -65,21 +66,43 @@ class WrapOptions:
         if not with_states and not with_actions:
             raise EmbrlError("states or actions must be embedded, got neither states nor actions")
         name = name_of(env)
+        path = _reader(observations, actions, AUTO if self.masks is False else self._setting, name)
         return (
-            StateAdapter(observations, embedding, name, self.norm) if with_states else None,
+            StateAdapter(observations, embedding, name, self.norm, path and path.path)
+            if with_states
+            else None,
             ActionAdapter(actions, embedding, name, self.reach) if with_actions else None,
         )
 
-    def uses_masks(self, actions: ActionAdapter | None) -> bool:
-        """Return True if masks apply, for which there must be discrete actions to choose from."""
-        return self.masks and actions is not None and actions.count is not None
+    def reader(
+        self,
+        env: Any,
+        observations: gymnasium.Space,
+        actions: gymnasium.Space,
+        adapter: ActionAdapter | None,
+    ) -> MaskReader | None:
+        """Return the reader of masks; None unless there are discrete actions that f chooses from.
+
+        Args:
+            env: The environment, for its name in messages.
+            observations: The environment's observation space.
+            actions: The environment's action space.
+            adapter: The adapter of actions.
+        """
+        if not self.masks or adapter is None or adapter.count is None:
+            return None
+        return _reader(observations, actions, self._setting, name_of(env))
+
+    @property
+    def _setting(self) -> str:
+        return self.masks if isinstance(self.masks, str) else AUTO if self.masks else OFF
 
 
 class EmbeddedEnv(gymnasium.Wrapper, RecordConstructorArgs):
     """A Gymnasium environment whose observations are phi(s), and which takes e and does f(e).
 
-    Where the environment says which actions it accepts, by `info["action_mask"]` or a method
-    `action_masks()` (bool `[n]`), f chooses among these.
+    Where the environment says which actions it accepts (docs/action_masks.md), f chooses among
+    these.
     """
 
     def __init__(self, env: gymnasium.Env, embedding: Any, **options: Any) -> None:
@@ -96,36 +119,37 @@ class EmbeddedEnv(gymnasium.Wrapper, RecordConstructorArgs):
         """
         RecordConstructorArgs.__init__(self, embedding=embedding, **options)
         gymnasium.Wrapper.__init__(self, env)
-        chosen = WrapOptions(**options)
-        self.states, self.actions = chosen.adapters(
-            env, embedding, env.observation_space, env.action_space
-        )
+        chosen, spaces = WrapOptions(**options), (env.observation_space, env.action_space)
+        self.states, self.actions = chosen.adapters(env, embedding, *spaces)
         if self.states is not None:
             self.observation_space = self.states.space
         if self.actions is not None:
             self.action_space = self.actions.space
-        self._uses_masks = chosen.uses_masks(self.actions)
-        self._ask = _own_method(env, "action_masks") if self._uses_masks else None
-        self._mask: Any = None
+        self._reader = chosen.reader(env, *spaces, self.actions)
+        self._ask = None if self._reader is None else self._reader.method_of(env)
+        self._mask: np.ndarray | None = None
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
         """Reset the environment; return the embedded observation and the info."""
         observation, info = self.env.reset(seed=seed, options=options)
-        if self._uses_masks:
-            self._mask = info.get(MASK)
+        self._read(observation, info)
         return (observation if self.states is None else self.states(observation)), info
 
     def step(self, action: Any) -> Any:
         """Take a step by the action that f finds for a point of the `Box`."""
         if self.actions is not None:
-            mask = self._mask if self._ask is None else self._ask()
-            action = self.actions(action, mask)
+            if self._reader is not None and self._ask is not None:
+                self._mask = self._reader.ask(self._ask)
+            action = self.actions(action, self._mask)
         observation, reward, terminated, truncated, info = self.env.step(action)
-        if self._uses_masks:
-            self._mask = info.get(MASK)
+        self._read(observation, info)
         if self.states is not None:
             observation = self.states(observation)
         return observation, reward, terminated, truncated, info
+
+    def _read(self, observation: Any, info: Any) -> None:
+        if self._reader is not None and self._ask is None:
+            self._mask = self._reader.read(observation, info)
 
     def original_action(self, action: Any) -> Any:
         """Return the action the environment would be given, without regard to masks."""
@@ -133,10 +157,7 @@ class EmbeddedEnv(gymnasium.Wrapper, RecordConstructorArgs):
 
 
 class EmbeddedVectorEnv(VectorWrapper):
-    """A Gymnasium vector environment with an embedding in front, as `EmbeddedEnv` for one.
-
-    Of action masks, those in `infos["action_mask"]` apply.
-    """
+    """A Gymnasium vector environment with an embedding in front, as `EmbeddedEnv` for one."""
 
     def __init__(self, env: VectorEnv, embedding: Any, **options: Any) -> None:
         """Wrap a vector environment.
@@ -152,33 +173,34 @@ class EmbeddedVectorEnv(VectorWrapper):
         """
         super().__init__(env)
         chosen = WrapOptions(**options)
-        self.states, self.actions = chosen.adapters(
-            env, embedding, env.single_observation_space, env.single_action_space
-        )
+        spaces = (env.single_observation_space, env.single_action_space)
+        self.states, self.actions = chosen.adapters(env, embedding, *spaces)
         if self.states is not None:
             self.single_observation_space = self.states.space
             self.observation_space = batch_space(self.states.space, env.num_envs)
         if self.actions is not None:
             self.single_action_space = self.actions.space
             self.action_space = batch_space(self.actions.space, env.num_envs)
-        self._uses_masks = chosen.uses_masks(self.actions)
-        self._mask: np.ndarray | None = None
+        reader = chosen.reader(env, *spaces, self.actions)
+        self._masks = None if reader is None else VectorMasks(env, reader)
 
     def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> Any:
         """Reset the environments; return the embedded observations and the infos."""
         observations, infos = self.env.reset(seed=seed, options=options)
+        if self._masks is not None:
+            self._masks.begin(observations, infos, (options or {}).get("reset_mask"))
         return self._embedded(observations, infos), infos
 
     def step(self, actions: Any) -> Any:
         """Take a step of each, by the actions that f finds for points of the `Box`."""
         if self.actions is not None:
-            actions = self.actions(actions, self._mask)
+            actions = self.actions(actions, None if self._masks is None else self._masks.now())
         observations, rewards, terminated, truncated, infos = self.env.step(actions)
+        if self._masks is not None:
+            self._masks.follow(observations, infos, terminated | truncated)
         return self._embedded(observations, infos), rewards, terminated, truncated, infos
 
     def _embedded(self, observations: Any, infos: dict[str, Any]) -> Any:
-        if self._uses_masks:
-            self._mask = _masks(infos)
         if self.states is None:
             return observations
         if "final_obs" in infos:
@@ -222,21 +244,12 @@ def wrap(env: Any, embedding: Any, **options: Any) -> Any:
     return EmbeddedEnv(env, embedding, **options)
 
 
-def _masks(infos: dict[str, Any]) -> np.ndarray | None:
-    """Return the masks of all environments, bool `[B, n]`, or None if there are none.
-
-    An environment that gives no mask accepts every action.
-    """
-    if MASK not in infos:
+def _reader(
+    observations: gymnasium.Space, actions: gymnasium.Space, setting: str, name: str
+) -> MaskReader | None:
+    """Return a reader of masks, or None if embrl does not support such actions."""
+    try:
+        converter = Actions(actions)
+    except EmbrlError:
         return None
-    given = np.asarray(infos["_" + MASK])
-    # Environments that give none may have None in their place.
-    first = np.asarray(infos[MASK][int(np.argmax(given))])
-    masks = np.ones((len(given), *first.shape), bool)
-    for index in np.flatnonzero(given):
-        masks[index] = infos[MASK][index]
-    return masks
-
-
-def _own_method(env: gymnasium.Env, name: str) -> Any:
-    return env.get_wrapper_attr(name) if env.has_wrapper_attr(name) else None
+    return MaskReader(observations, converter, setting, name)

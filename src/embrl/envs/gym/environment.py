@@ -13,7 +13,7 @@ from embrl.core.errors import EmbrlError
 from embrl.envs.gym.contract import not_an_environment, spaces_of
 from embrl.envs.gym.envpool import EnvpoolHostVectorEnv, pool_spaces
 from embrl.envs.gym.flatten import Actions, Observations
-from embrl.envs.gym.masks import AUTO, MaskReader
+from embrl.envs.gym.masks import AUTO, MaskReader, SpaceMasks
 from embrl.envs.gym.stepping import AsyncHostVectorEnv, SyncHostVectorEnv, ThreadHostVectorEnv
 from embrl.envs.gym.vector_env import HostVectorEnv, env_seeds
 
@@ -146,6 +146,11 @@ class HostEnvironment:
         """Make a new Gymnasium environment, in its own spaces."""
         env = self._maker(render_mode)
         return env if render_mode is None else _with_tracking_camera(env)
+
+    @functools.cached_property
+    def mask_forms(self) -> SpaceMasks:
+        """Converter of masks of the environment's own, discrete actions to flags of embrl's."""
+        return SpaceMasks(self.actions)
 
     @functools.cached_property
     def masked(self) -> bool:

@@ -103,6 +103,8 @@ class MaskReader:
         self.named = setting not in (AUTO, OFF)
         """True if a mask must be there, as its key was given."""
         self.key = setting if self.named else MASK
+        self.method = setting if self.named else METHOD
+        """Name of the method, where that is the source."""
         self.name = name
         if self.named and not discrete:
             raise SettingError("action_mask", "auto or off where actions are continuous", setting)
@@ -122,10 +124,9 @@ class MaskReader:
 
     def method_of(self, env: gymnasium.Env) -> Method | None:
         """Return the environment's method that returns the mask, if that is the source."""
-        name = self.key if self.named else METHOD
-        if self.flags is None or self.path is not None or not env.has_wrapper_attr(name):
+        if self.flags is None or self.path is not None or not env.has_wrapper_attr(self.method):
             return None
-        found = env.get_wrapper_attr(name)
+        found = env.get_wrapper_attr(self.method)
         return found if callable(found) else None
 
     def of_observation(self, observation: Any, lead: tuple[int, ...] = ()) -> np.ndarray | None:
