@@ -244,7 +244,7 @@ def test_any_log_is_read_by_flags_or_a_mapping_file(tmp_path):
             {"events": ("bought",)},
             r"env.events must be values of kind .* among Sold, Quote, got bought",
         ),
-        ({"columns": {}, "events": ()}, r"must have columns for user, item, time, price, got who"),
+        ({"columns": {}, "events": ()}, r"must have columns for user, item, price, got who"),
         ({"time_format": "day"}, r"env.time-format must be s, ms, .* got 'day'"),
         ({"time_format": "%d.%m.%Y"}, r"line 2: when must be a time .* got '20200131'"),
         ({"returns": "refund"}, r"env.returns must be drop or cancel or keep, got 'refund'"),

@@ -305,11 +305,12 @@ class OnnxFunctions:
         depth = len(table).bit_length()
         filled = np.full(2**depth - 1, np.iinfo(table.dtype).max)
         filled[: len(table)] = table
+        name, example = values.graph.constant(filled), filled[values.example * 0]
         found = values * 0
         for step in (1 << at for at in reversed(range(depth))):
             ahead = found + (step - 1)
-            below = values > self.take(filled, ahead, 0)
-            found = self.where(below, found + step, found)
+            there = values.graph.symbol(example, "Gather", name, ahead.name, axis=0)
+            found = self.where(values > there, found + step, found)
         return found
 
     def add_at(self, values: Symbol, index: Symbol, amounts: Symbol) -> Symbol:

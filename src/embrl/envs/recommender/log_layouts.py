@@ -33,7 +33,8 @@ NAMES: dict[str, tuple[str, ...]] = {
     "time": (
         "ts time timestamp datetime date eventtime eventdate eventtimestamp tdat invoicedate "
         "orderdate purchasedate transactiondate transactiondt transactiontime unixreviewtime "
-        "unixtime createdat orderedat purchasedat orderpurchasetimestamp purchasetime ordertime",
+        "unixtime createdat orderedat purchasedat orderpurchasetimestamp purchasetime ordertime "
+        "saledate salesdate orderedon purchasedon boughtat orderdatetime transdate when",
         "reviewtime day timeframe ordernumber",
     ),
     "price": (
@@ -247,7 +248,8 @@ def columns_of(
                 )
             if alike:
                 chosen[role] = alike[0]
-    return Columns("columns by their names" if not given else "columns as given", chosen)
+    how = "columns by their names" + (", and as given" if given else "")
+    return Columns(how, chosen)
 
 
 def _named(log: str, names: Sequence[str], role: str, name: str) -> str:

@@ -31,6 +31,9 @@ _DATES = (
 FORMATS = tuple(date + clock for date in _DATES for clock in _CLOCKS)
 """Formats of which one must fit all times of a log."""
 
+SAMPLE = 10
+"""Times that show whether a format may fit all of them."""
+
 _ZONE = r"\s*(?:UTC|GMT|Z)$"
 _OFFSET = r"(\d\d:\d\d(?::\d\d(?:\.\d+)?)?)\s*([+-])(\d\d):?(\d\d)$"
 
@@ -59,7 +62,8 @@ def identifiers(name: str, column: "pl.Series") -> "pl.Series":
         raise EmbrlError(f"{name} must be text or numbers, got {dtype}")
     text = column.cast(pl.String, strict=False).str.strip_chars()
     text = text.set(text.str.to_lowercase().is_in(MISSING).fill_null(value=False), None)
-    if text.str.contains(r"^\d+\.0+$").all() and text.count():
+    whole = r"^\d+\.0+$"
+    if text.head(100).str.contains(whole).all() and text.str.contains(whole).all():
         text = text.str.replace(r"\.0+$", "")
     return text
 
@@ -71,14 +75,15 @@ def prices(column: "pl.Series") -> "pl.Series":
     written like that.
     """
     pl = require("polars", "data")
-    if column.dtype == pl.String:
+    found = column.cast(pl.Float64, strict=False)
+    if column.dtype == pl.String and found.null_count() > column.null_count():
         text = column.str.strip_chars().str.replace(r"^([-+]?)\s*[$€£¥]\s*", "$1")
         text = text.str.replace(r"\s*(?:[$€£¥]|EUR|USD|GBP)$", "")
         if text.str.contains(",").any() and text.str.contains(r"^[-+]?\d+(?:,\d{1,2})?$").all():
             text = text.str.replace(",", ".", literal=True)
         # 1,234.50 is a number, too.
-        column = text.str.replace_all(r"(\d),(\d{3})\b", "$1$2")
-    found = column.cast(pl.Float64, strict=False)
+        text = text.str.replace_all(r"(\d),(\d{3})\b", "$1$2")
+        found = text.cast(pl.Float64, strict=False)
     return found.set(~found.is_finite().fill_null(value=True), None)
 
 
@@ -134,16 +139,17 @@ def _numbers(text: "pl.Series") -> "pl.DataFrame":
 
 
 def _iso_or_one_format(name: str, text: "pl.Series") -> "pl.DataFrame":
-    found = _iso(text)
-    if found["ts"].null_count() == text.null_count():
-        return found
     known = text.drop_nulls()
+    if len(known) == 0 or _iso(known.head(SAMPLE))["ts"].count():
+        found = _iso(text)
+        if found["ts"].null_count() == text.null_count():
+            return found
     fitting = [written for written in FORMATS if _fits(known, written)]
     if not fitting:  # then the first row that does not fit what most are written in is named
         some = known.head(1000)
         best = min(FORMATS, key=lambda written: _parsed(some, written)["ts"].null_count())
         most = _parsed(some, best)["ts"].null_count() < _iso(some)["ts"].null_count()
-        return _parsed(text, best) if most else found
+        return _parsed(text, best) if most else _iso(text)
     first = _parsed(text, fitting[0])
     for other in fitting[1:]:
         if not _parsed(text, other).equals(first):
@@ -158,7 +164,7 @@ def _iso_or_one_format(name: str, text: "pl.Series") -> "pl.DataFrame":
 
 def _fits(known: "pl.Series", written: str) -> bool:
     """Return whether all times fit a format; most formats do not fit the first ones."""
-    for part in (known.head(10), known):
+    for part in (known.head(SAMPLE), known):
         if _parsed(part, written)["ts"].null_count():
             return False
     return bool(len(known))
@@ -183,6 +189,10 @@ def _parsed(text: "pl.Series", written: str) -> "pl.DataFrame":
 def _iso(text: "pl.Series") -> "pl.DataFrame":
     """Return times such as 2019-10-01 09:30:00, with zones, without seconds or without a clock."""
     pl = require("polars", "data")
+    written = [pl.col("text").str.to_datetime(f, strict=False, time_unit="us") for f in ISO]
+    ts = pl.DataFrame({"text": text}).select(pl.coalesce(written).to_physical()).to_series()
+    if ts.null_count() == text.null_count():
+        return _two(ts, _nanoseconds(text))
     plain = text.str.replace(_ZONE, "").str.replace(r"^(\d{4}-\d\d-\d\d)[Tt_]", "$1 ")
     plain = plain.str.replace(r"(:\d\d),(\d+)", "$1.$2")
     parts = plain.str.extract_groups(_OFFSET)
@@ -191,7 +201,6 @@ def _iso(text: "pl.Series") -> "pl.DataFrame":
     offset = (offset * (1 - 2 * (sign == "-").cast(pl.Int64))).fill_null(0)
     plain = plain.str.replace(_OFFSET, "$1")
     frame = pl.DataFrame({"text": plain, "offset": offset})
-    written = [pl.col("text").str.to_datetime(f, strict=False, time_unit="us") for f in ISO]
     ts = frame.select(pl.coalesce(written).to_physical() - pl.col("offset")).to_series()
     return _two(ts, _nanoseconds(plain))
 
@@ -199,6 +208,9 @@ def _iso(text: "pl.Series") -> "pl.DataFrame":
 def _nanoseconds(text: "pl.Series") -> "pl.Series":
     """Return what a microsecond cannot hold."""
     pl = require("polars", "data")
+    longest: Any = text.str.len_bytes().max()
+    if longest is None or longest <= len("2019-10-01 09:30:00.000000"):
+        return pl.repeat(0, len(text), dtype=pl.Int64, eager=True)
     digits = text.str.extract(r"\.\d{6}(\d{1,3})")
     return digits.fill_null("0").str.pad_end(3, "0").cast(pl.Int64)
 
