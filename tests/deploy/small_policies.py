@@ -20,6 +20,7 @@ from embrl.deploy.convert import portable_policy
 from embrl.deploy.exported import ExportedPolicy
 from embrl.embedding.encoders import Norm
 from embrl.envs.gym.flatten import Actions, Observations
+from embrl.envs.gym.masks import MaskReader, SpaceMasks
 from embrl.training.state import Agent
 from embrl.training.trained_policy import Policy
 from embrl.training.trainer import Trainer
@@ -35,6 +36,9 @@ class Host:
     def __init__(self, observations: gymnasium.Space, actions: gymnasium.Space) -> None:
         self.observations, self.actions = Observations(observations), Actions(actions)
         self.observation_space, self.action_space = self.observations.space, self.actions.space
+        self.masks = MaskReader(observations, self.actions)
+        if not isinstance(self.action_space, spaces.Box):
+            self.mask_forms = SpaceMasks(self.actions)
 
 
 def policy(

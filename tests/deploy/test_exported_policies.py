@@ -133,12 +133,12 @@ def same(found: np.ndarray, truth: np.ndarray, form: Any) -> None:
         np.testing.assert_allclose(found, truth, atol=1e-5 * np.ptp(truth), rtol=0)
 
 
-def noises(policy: Policy, seen: np.ndarray) -> tuple[np.ndarray, Any]:
+def noises(policy: Policy, seen: np.ndarray, mask: Any = None) -> tuple[np.ndarray, Any]:
     """Noise of as many actions, in one array, and the actions that it makes."""
     host: Any = policy.host
     noise = policy.overall.noise(jax.random.key(5), (ROWS,))
-    act = jax.jit(lambda policy, seen, noise: policy.act(seen, noise)[0])
-    action = np.asarray(act(policy.overall, host.observations(seen), noise))
+    act = jax.jit(lambda policy, seen, noise, mask: policy.act(seen, noise, mask)[0])
+    action = np.asarray(act(policy.overall, host.observations(seen), noise, mask))
     columns = [np.asarray(part).reshape(ROWS, -1) for part in noise if part is not None]
     return np.concatenate(columns, -1), host.actions.to_original(action)
 
@@ -175,6 +175,32 @@ def test_the_onnx_file_acts_as_the_policy_does(case) -> None:
     same(run(False, observation=seen), jaxs.act(seen, deterministic=True), plain.action)
     noise, truth = noises(jaxs, seen)
     same(run(True, observation=seen, noise=noise), truth, plain.action)
+
+
+def test_masks_are_kept_to_in_every_form(case, tmp_path: Path) -> None:
+    pytest.importorskip("onnx", reason="pip install 'embrl[export]'")
+    runtime = pytest.importorskip("onnxruntime", reason="pip install 'embrl[dev]'")
+    jaxs, plain, seen = case
+    if not plain.action.whole:
+        with pytest.raises(EmbrlError, match="mask must be None"):
+            onnx_model(plain, mask=True)
+        return
+    rng, n = np.random.default_rng(1), plain.action.count
+    mask = rng.random((ROWS, n)) < 0.2
+    mask[np.arange(ROWS), rng.integers(n, size=ROWS)] = True
+    plain.write(tmp_path / "policy")
+    program: Any = runpy.run_path(str(tmp_path / "policy" / "policy.py"))["act"]
+    noise, drawn = noises(jaxs, seen, mask)
+    for given, truth in ((None, jaxs.act(seen, mask=mask, deterministic=True)), (noise, drawn)):
+        host: Any = jaxs.host
+        assert mask[np.arange(ROWS), host.actions.from_original(truth)].all()
+        for act in (plain.act, program):
+            same(act(seen, given, mask), truth, plain.action)
+        model = onnx_model(plain, stochastic=given is not None, mask=True)
+        session = runtime.InferenceSession(model, providers=["CPUExecutionProvider"])
+        inputs = {"observation": seen.astype(plain.observation.dtype), "mask": mask}
+        inputs |= {} if given is None else {"noise": given}
+        same(session.run(["action"], inputs)[0], truth, plain.action)
 
 
 def test_the_nearest_of_allowed_actions_in_onnx_and_in_a_program(

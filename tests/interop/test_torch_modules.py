@@ -188,6 +188,11 @@ def test_a_policy_is_the_same_in_pytorch(name: str, random_f: bool) -> None:
     noise = RNG.random((500, len(policy.noise))).astype(np.float32)
     same(made(torch.from_numpy(seen)), policy(seen))
     same(made(torch.from_numpy(seen), torch.from_numpy(noise)), policy(seen, noise))
+    mask = RNG.random((500, 12 if points else outputs)) < 0.3
+    mask[:, 5] = True
+    given = torch.from_numpy(seen), torch.from_numpy(noise), torch.from_numpy(mask)
+    same(made(*given), policy(seen, noise, mask))
+    same(made(given[0], mask=given[2]), policy(seen, mask=mask))
 
 
 @pytest.mark.parametrize("k", [1, 4, 99, None])
@@ -205,6 +210,11 @@ def test_a_critic_is_asked_in_pytorch_as_in_numpy(k: int | None) -> None:
     found = policy(seen, noise)
     same(module(policy)(torch.from_numpy(seen), torch.from_numpy(noise)), found)
     same(module(policy)(torch.from_numpy(seen)), policy(seen))
+    mask = RNG.random((200, 12)) < 0.3
+    mask[:, 5] = True
+    same(
+        module(policy)(torch.from_numpy(seen), mask=torch.from_numpy(mask)), policy(seen, mask=mask)
+    )
     u = policy.draw(head(seen), noise)
     for x, point, action in zip(seen, u, found, strict=True):  # said again, action by action
         near = np.argsort(((table - point) ** 2).sum(-1))[: k or 12]

@@ -30,6 +30,9 @@ class _Export:
     stochastic: Switch = False
     """The ONNX file takes noise, too, and draws actions. Otherwise it returns the action of the
     most likely internal action."""
+    mask: Switch = False
+    """The ONNX file takes a mask, too: which discrete actions may be chosen. (policy.py takes one
+    in any case.)"""
     onnx: bool = True
     """Whether to write an ONNX file, which needs the package onnx."""
 
@@ -42,7 +45,12 @@ def export(arguments: Sequence[str]) -> None:
 
     prepare_jax()
     path, ported = export_with_notes(
-        given.run, given.out, seed=given.seed, onnx=given.onnx, stochastic=given.stochastic
+        given.run,
+        given.out,
+        seed=given.seed,
+        onnx=given.onnx,
+        stochastic=given.stochastic,
+        mask=given.mask,
     )
     policy = ported.policy
     for note in ported.notes:
@@ -50,6 +58,8 @@ def export(arguments: Sequence[str]) -> None:
     print(f"observation  {policy.observation}, {policy.observation.dtype}")
     if given.stochastic:
         print(f"noise        {policy.noise}")
+    if given.mask:
+        print(f"mask         bool [..., {policy.mask_forms.count}]")
     print(f"action       {policy.action}, {policy.action.dtype}")
     if names := policy.action_names:
         more = f", ... ({len(names):,} in policy.json)" if len(names) > SHOWN else ""

@@ -47,6 +47,16 @@ class Form:
         return self.kind != "Box"
 
     @property
+    def sizes(self) -> tuple[int, ...]:
+        """Numbers of values of all entries of an index."""
+        return tuple(int(n) for n in (self.high - self.low + 1).ravel())
+
+    @property
+    def count(self) -> int:
+        """Number of values of an index, all combinations counted."""
+        return math.prod(self.sizes)
+
+    @property
     def size(self) -> int:
         """Number of entries."""
         return math.prod(self.shape)

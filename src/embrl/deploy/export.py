@@ -23,6 +23,12 @@ AnObject: TypeAlias = gymnasium.Env | Callable[..., gymnasium.Env] | HostEnviron
 """Environment of Gymnasium, as `embrl.train` takes it."""
 
 
+MASKED = (
+    "The environment says which actions it accepts: give that to the policy as its argument mask, "
+    "and to an ONNX file, exported with --mask, as its input mask."
+)
+
+
 class Ported(NamedTuple):
     """Policy of a run in plain steps."""
 
@@ -70,6 +76,7 @@ def export(
     seed: int = 0,
     onnx: bool = True,
     stochastic: bool = False,
+    mask: bool = False,
     environment: AnObject | None = None,
 ) -> Path:
     """Write a folder with the policy of one seed; return its path.
@@ -83,15 +90,16 @@ def export(
         seed: Index of the seed.
         onnx: True to write an ONNX file.
         stochastic: True if the ONNX file takes noise, by which it draws actions.
+        mask: True if the ONNX file takes a mask of the actions that may be chosen.
         environment: The environment, where the run's was an object; the policy takes its own
             observations and returns its own actions.
 
     Raises:
         EmbrlError: If there is no such run, seed or policy, the policy has no form outside of JAX,
-            onnx is not installed, or `out` exists and is not an export.
+            or none with a mask, onnx is not installed, or `out` exists and is not an export.
     """
     return export_with_notes(
-        run, out, seed=seed, onnx=onnx, stochastic=stochastic, environment=environment
+        run, out, seed=seed, onnx=onnx, stochastic=stochastic, mask=mask, environment=environment
     )[0]
 
 
@@ -102,23 +110,28 @@ def export_with_notes(
     seed: int,
     onnx: bool,
     stochastic: bool,
+    mask: bool = False,
     environment: AnObject | None = None,
 ) -> tuple[Path, Ported]:
     """Export as `export` does; also return what its user has to know."""
     path = Path(run) / f"policy-{seed}" if out is None else Path(out)
-    if stochastic and not onnx:
-        raise EmbrlError(
-            "stochastic must be False without an ONNX file, got True; leave --no-onnx or "
-            "--stochastic out"
-        )
+    for name, given in (("stochastic", stochastic), ("mask", mask)):
+        if given and not onnx:
+            raise EmbrlError(
+                f"{name} must be False without an ONNX file, got True; leave --no-onnx or --{name} "
+                "out"
+            )
     check_free(path)
     found = ported(run, seed, environment)
-    found.policy.write(path, onnx_model(found.policy, stochastic=stochastic) if onnx else None)
+    graph = onnx_model(found.policy, stochastic=stochastic, mask=mask) if onnx else None
+    found.policy.write(path, graph)
     return path, found
 
 
-def onnx_model(policy: ExportedPolicy, *, stochastic: bool = False) -> bytes:
-    """Return an ONNX file from `observation` (and `noise`) to `action`, a free batch axis first.
+def onnx_model(policy: ExportedPolicy, *, stochastic: bool = False, mask: bool = False) -> bytes:
+    """Return an ONNX file from `observation` (and `noise`, `mask`) to `action`.
+
+    A free batch axis comes first in each of them.
 
     Raises:
         EmbrlError: If onnx is not installed, or the policy is too large for one file.
@@ -134,12 +147,19 @@ def onnx_model(policy: ExportedPolicy, *, stochastic: bool = False) -> bytes:
     }
     if stochastic:
         notes["noise"] = policy.noise
+    if mask:
+        notes["mask"] = f"bool [..., {policy.mask_forms.count}]: True where an action may be chosen"
     text = {
         name: value if isinstance(value, str) else json.dumps(value)
         for name, value in notes.items()
     }
     return onnx.policy_model(
-        policy.policy, policy.observation, policy.action, stochastic=stochastic, notes=text
+        policy.policy,
+        policy.observation,
+        policy.action,
+        stochastic=stochastic,
+        masked=mask,
+        notes=text,
     )
 
 
@@ -168,6 +188,8 @@ def _forms(
         for what, form, space in zip(("Observations", "Actions"), ours, own, strict=True)
         if not is_plain(space)
     )
+    if built.masked:
+        notes = (*notes, MASKED)
     return Forms.of(*ours, *own), notes
 
 

@@ -7,6 +7,7 @@ policy.onnx      the same for ONNX's runtimes, if asked for
 """
 
 import dataclasses
+import functools
 import hashlib
 import io
 import zipfile
@@ -17,7 +18,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from embrl.core.errors import EmbrlError
+from embrl.core.errors import EmbrlError, SettingError
+from embrl.core.masks import MaskForms, check_allowed
 from embrl.deploy.array_forms import Form
 from embrl.portable import steps
 from embrl.portable.steps import PortablePolicy
@@ -52,16 +54,42 @@ class ExportedPolicy:
         parts = [f"{kinds.count(kind)} {words[kind]}" for kind in dict.fromkeys(kinds)]
         return f"float32 [..., {len(kinds)}]: {', then '.join(parts)}"
 
-    def act(self, observation: ArrayLike, noise: ArrayLike | None = None) -> Any:
+    @functools.cached_property
+    def mask_forms(self) -> MaskForms:
+        """Converter of masks of the actions.
+
+        Raises:
+            EmbrlError: If actions are continuous, or the policy cannot be told which to choose.
+        """
+        if not self.action.whole:
+            raise SettingError("mask", "None where actions are continuous", "one", "leave it out")
+        if not self.policy.takes_mask:
+            raise SettingError(
+                "mask",
+                "None for a policy whose decoder chooses without one outside of JAX",
+                "one",
+                "act with embrl.load(RUN).policy(), or train with decoder.kind nearest",
+            )
+        return MaskForms(self.action.sizes)
+
+    def act(
+        self,
+        observation: ArrayLike,
+        noise: ArrayLike | None = None,
+        mask: Any = None,
+    ) -> Any:
         """Return an action for one observation, or an action each for a batch of them.
 
         Args:
             observation: One observation, with any number of leading axes.
             noise: Noise that draws the action, the same one for the same noise (`self.noise` says
                 what it is); None for the action of the most likely internal action.
+            mask: True for the discrete actions that may be chosen, for all observations or for each
+                of them, in any form of `embrl.core.masks.MaskForms`; None for all.
 
         Raises:
-            EmbrlError: If an observation is not in the space, or noise has another shape.
+            EmbrlError: If an observation is not in the space, noise has another shape, or a mask
+                has none of its forms or allows no action.
         """
         values = np.asarray(observation)
         axes = len(self.observation.shape)
@@ -82,7 +110,11 @@ class ExportedPolicy:
                     f"{self.noise}"
                 )
             drawn = drawn.reshape(-1, width)
-        actions = self.policy(rows, drawn).astype(self.action.dtype)
+        only = None
+        if mask is not None:
+            flags = check_allowed(self.mask_forms(mask, lead))
+            only = flags.reshape(-1, flags.shape[-1])
+        actions = self.policy(rows, drawn, only).astype(self.action.dtype)
         return actions.reshape((*lead, *self.action.shape))[()]
 
     @property

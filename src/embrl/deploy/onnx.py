@@ -30,12 +30,14 @@ def policy_model(
     action: Form,
     *,
     stochastic: bool,
+    masked: bool,
     notes: dict[str, str],
 ) -> bytes:
-    """Return the file of a graph from `observation` (and `noise`) to `action`.
+    """Return the file of a graph from `observation` (and `noise`, `mask`) to `action`.
 
     Args:
-        stochastic: True for a second input, `noise`, by which actions are drawn.
+        stochastic: True for an input `noise`, by which actions are drawn.
+        masked: True for an input `mask`, with the flags of the actions that may be chosen.
         notes: The file's metadata.
 
     Raises:
@@ -44,10 +46,10 @@ def policy_model(
     graph = Graph()
     # Quiet: the examples are nothing but ones, and may divide by zero.
     with np.errstate(all="ignore"):
-        inputs = [graph.input("observation", observation.dtype, observation.shape)]
-        if stochastic:
-            inputs.append(graph.input("noise", "float32", (len(policy.noise),)))
-        result = policy(*inputs)
+        seen = graph.input("observation", observation.dtype, observation.shape)
+        noise = graph.input("noise", "float32", (len(policy.noise),)) if stochastic else None
+        mask = graph.input("mask", "bool", (action.count,)) if masked else None
+        result = policy(seen, noise, mask)
     return graph.finished(result, "action", action.dtype, action.shape, notes)
 
 
@@ -273,7 +275,10 @@ class OnnxFunctions:
     def arange(self, count: int, device: None) -> np.ndarray:
         return np.arange(count, device=device)
 
-    def take(self, table: np.ndarray, index: Symbol, axis: int) -> Symbol:
+    def take(self, table: Any, index: Any, axis: int) -> Symbol:
+        if isinstance(table, Symbol):
+            example, graph = np.take(table.example, index, axis=axis), table.graph
+            return graph.symbol(example, "Gather", table.name, graph.constant(index), axis=axis)
         example = np.take(table, np.zeros_like(index.example), axis=axis)
         graph = index.graph
         return graph.symbol(example, "Gather", graph.constant(table), index.name, axis=axis)

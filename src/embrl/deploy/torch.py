@@ -29,8 +29,7 @@ class TorchFunctions:
         return values.to(dtype)
 
     def take(self, table: Any, index: Any, axis: int) -> Any:
-        assert axis == 0
-        return table[index.long()]
+        return table[index.long()] if axis == 0 else torch.index_select(table, axis, index.long())
 
     def add_at(self, values: Any, index: Any, amounts: Any) -> Any:
         return values.scatter_add(-1, index.long(), amounts)
@@ -102,15 +101,16 @@ class PolicyModule(StepModule):
         self.noise = policy.noise
 
     def forward(  # type: ignore[override]
-        self, observation: Any, noise: Any = None
+        self, observation: Any, noise: Any = None, mask: Any = None
     ) -> Any:
         """Return actions of observations, with any leading axes.
 
         Args:
             noise: float32 `[..., len(self.noise)]`, standard normal or uniform in [0, 1) as
                 `self.noise` says, number by number; None for the most likely internal action.
+            mask: True for discrete actions that may be chosen, bool `[..., n]`; None for all.
         """
-        return self.step(observation, noise)
+        return self.step(observation, noise, mask)
 
 
 class EmbeddingModule(torch.nn.Module):

@@ -7,6 +7,7 @@ An export ships this very file as `policy.py`, beside `policy.json` (the steps) 
 
     action = act(observation)         # of the most likely internal action
     action = act(observation, noise)  # drawn; "noise" in policy.json says what that takes
+    action = act(observation, mask=mask)  # among the actions where mask, bool [n], is True
 
 `policy.json` describes observations, actions and noise. Any number of leading axes is allowed, and
 nothing is checked: `embrl.load_policy` does that.
@@ -35,6 +36,9 @@ NAMESPACES: dict[type, Any] = {}
 
 AT_ONCE = 2**22
 """Intermediate numbers in memory at once, where many points are compared."""
+
+FAR = 1e38
+"""Squared distance beyond which points are equally far, but not as far as a masked one."""
 
 FEW = 4096
 """Points up to which comparing all of them is faster than a tree (one query, 2 to 8 dimensions)."""
@@ -415,8 +419,9 @@ class ByDistance:
     normal = 0
     uniform = 1
 
-    def __call__(self, values: Values, noise: Values) -> Values:
-        distance = squared_distances(self.columns, values)
+    def __call__(self, values: Values, noise: Values, mask: Values | None = None) -> Values:
+        """Return the choice among all actions, or where a mask, bool `[..., n]`, is True."""
+        distance = masked(squared_distances(self.columns, values), mask)
         beyond = distance - namespace(values).amin(distance, axis=-1, keepdims=True)
         with np.errstate(over="ignore"):  # then the action is impossible, as it should be
             logits = beyond * -self.inverse_temperature
@@ -446,28 +451,34 @@ class Nearest:
         names = np.arange(len(table)) if allowed is None else np.flatnonzero(allowed)
         return cls(np.ascontiguousarray(table[names].T), names.astype(np.int32))
 
-    def __call__(self, values: Values, mask: np.ndarray | None = None) -> Values:
+    def __call__(self, values: Values, mask: Values | None = None) -> Values:
         """Return names, int32 `[...]`.
 
         Args:
             values: float32 `[..., d]`.
-            mask: True for the names that may be found this time, bool `[..., highest name + 1]`;
-                NumPy only.
+            mask: True for the names that may be found this time, bool `[..., highest name + 1]`.
         """
         if mask is not None:
-            return self._masked(np.asarray(values, np.float32), mask)
+            if isinstance(mask, NUMPY):
+                return self._masked(np.asarray(values, np.float32), mask)
+            if len(self.names) < mask.shape[-1]:
+                mask = namespace(mask).take(mask, self.names, axis=-1)
+            return take_rows(self.names, in_parts(self._compared, self._numbers, values, mask))
         if isinstance(values, NUMPY):
             if len(self.names) > FEW and self._tree is not None:
                 return self._looked_up(values)
             if values.ndim == 1:  # the fast way for one point
                 return self.names[self._compared(values)]
-        found = in_parts(self._compared, math.prod(self.columns.shape), values)
-        return take_rows(self.names, found)
+        return take_rows(self.names, in_parts(self._compared, self._numbers, values))
 
-    def _compared(self, points: Values) -> Values:
-        return squared_distances(self.columns, points).argmin(-1)
+    @property
+    def _numbers(self) -> int:
+        return math.prod(self.columns.shape)
 
-    def _masked(self, points: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    def _compared(self, points: Values, mask: Values | None = None) -> Values:
+        return masked(squared_distances(self.columns, points), mask).argmin(-1)
+
+    def _masked(self, points: np.ndarray, mask: Any) -> np.ndarray:
         lead = np.broadcast_shapes(points.shape[:-1], mask.shape[:-1])
         points = np.broadcast_to(points, (*lead, points.shape[-1])).reshape(-1, points.shape[-1])
         masks = np.broadcast_to(mask, (*lead, mask.shape[-1]))[..., self.names]
@@ -513,19 +524,27 @@ class Scored:
     above: tuple[Chain, Chain]
     """Both critics from the first layer on, to values `[..., 1]`."""
 
-    def __call__(self, x: Values, u: Values, observation: Values | None = None) -> Values:
-        """Return indices of points, `[...]`, for features x `[..., m]` and points u `[..., d]`."""
+    def __call__(
+        self,
+        x: Values,
+        u: Values,
+        observation: Values | None = None,
+        mask: Values | None = None,
+    ) -> Values:
+        """Return indices of points, `[...]`, for features x `[..., m]` and points u `[..., d]`.
+
+        A mask, bool `[..., n]`, is True for the points that may be chosen.
+        """
         del observation
         n, width = self.table.shape[0], self.beside.shape[-1]
-        return in_parts(self._chosen, max(n, min(self.k or n, n) * width), x, u)
+        given = () if mask is None else (mask,)
+        return in_parts(self._chosen, max(n, min(self.k or n, n) * width), x, u, *given)
 
-    def _chosen(self, x: Values, u: Values) -> Values:
-        xp = namespace(x)
+    def _chosen(self, x: Values, u: Values, mask: Values | None = None) -> Values:
         if self.k is None:
-            return self._values(x, self.table).argmax(-1)
-        near = k_nearest(self.table, u, self.k)
-        best = self._values(x, take_rows(self.table, near)).argmax(-1)
-        return xp.take_along_axis(near, best[..., None], -1)[..., 0]
+            return allowed(self._values(x, self.table), mask).argmax(-1)
+        near = k_nearest(self.table, u, self.k, mask)
+        return best_of(near, self._values(x, take_rows(self.table, near)), mask)
 
     def _values(self, x: Values, e: Values) -> Values:
         one, other = (
@@ -594,12 +613,17 @@ class Echoed:
     recall: Recall | None
     """Remembered visits; None: the prediction alone counts."""
 
-    def __call__(self, x: Values, u: Values, observation: Values) -> Values:
+    def __call__(
+        self, x: Values, u: Values, observation: Values, mask: Values | None = None
+    ) -> Values:
         """Return indices of points, `[...]`, as `Scored`; observations are in embrl's form."""
         seen = () if self.recall is None else (self.recall.factors(observation),)
-        return in_parts(self._chosen, 4 * self.table.shape[0], x, u, *seen)
+        given = () if mask is None else (mask,)
+        return in_parts(self._chosen, 4 * self.table.shape[0], x, u, *seen, *given)
 
-    def _chosen(self, x: Values, u: Values, factors: Values | None = None) -> Values:
+    def _chosen(self, x: Values, u: Values, *given: Values) -> Values:
+        factors = None if self.recall is None else given[0]
+        mask = given[-1] if len(given) > (self.recall is not None) else None
         xp, logits = namespace(x), self.logits(x)
         p = xp.exp(logits - xp.amax(logits, axis=-1, keepdims=True))
         p = p / p.sum(-1)[..., None]
@@ -609,10 +633,9 @@ class Echoed:
         boost = self.factor * p + self.delta
         gain = boost * (self.outcome - mean) / (1.0 + boost)
         if self.k is None:
-            return gain.argmax(-1)
-        near = k_nearest(self.table, u, self.k)
-        best = xp.take_along_axis(gain, near, -1).argmax(-1)
-        return xp.take_along_axis(near, best[..., None], -1)[..., 0]
+            return allowed(gain, mask).argmax(-1)
+        near = k_nearest(self.table, u, self.k, mask)
+        return best_of(near, xp.take_along_axis(gain, near, -1), mask)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -646,23 +669,40 @@ class PortablePolicy:
             for kind in ("normal",) * draw.normal + ("uniform",) * draw.uniform
         )
 
-    def __call__(self, observation: Values, noise: Values | None = None) -> Values:
+    @property
+    def takes_mask(self) -> bool:
+        """True if it can be told which actions it may choose."""
+        if isinstance(self.draw, Categorical) or self.scored is not None:
+            return True
+        finds = any(isinstance(step, Nearest) for step in self.f.steps)
+        return finds and (self.f_draw is None or isinstance(self.f_draw, ByDistance))
+
+    def __call__(
+        self, observation: Values, noise: Values | None = None, mask: Values | None = None
+    ) -> Values:
         """Return actions of observations that are in the space.
 
         Args:
             observation: Any leading axes.
             noise: float32 `[..., len(self.noise)]`; None for the most likely internal action.
+            mask: True for discrete actions that may be chosen, bool `[..., n]`, a flag for each
+                combination; at least one must be. None for all. See `takes_mask`.
         """
         x = self.features(observation)
         values = self.actor(x)
+        if isinstance(self.draw, Categorical):
+            values = allowed(values, mask)
         first = self.draw.normal + self.draw.uniform
         u = self.most_likely(values) if noise is None else self.draw(values, noise[..., :first])
+        given = () if mask is None else (mask,)
         if self.scored is not None:
-            action = self.scored(x, u, observation)
+            action = self.scored(x, u, observation, *given)
         elif self.f_draw is None or noise is None:
-            action = self.f(u)
+            action = u
+            for step in self.f.steps:
+                action = step(action, *given) if isinstance(step, Nearest) else step(action)
         else:
-            action = self.f_draw(u, noise[..., first:])
+            action = self.f_draw(u, noise[..., first:], *given)
         return self.leave(action)
 
 
@@ -682,9 +722,30 @@ def squared_distances(columns: Values, points: Values) -> Values:
     return total
 
 
-def k_nearest(table: Values, points: Values, k: int) -> Values:
+def allowed(scores: Values, mask: Values | None) -> Values:
+    """Return scores `[..., n]`, -inf where a mask is False; None masks nothing."""
+    return scores if mask is None else namespace(scores).where(mask, scores, -np.inf)
+
+
+def masked(distance: Values, mask: Values | None) -> Values:
+    """Return distances `[..., n]`, inf where a mask is False, and only there; None: nowhere."""
+    if mask is None:
+        return distance
+    xp = namespace(distance)
+    return xp.where(mask, xp.minimum(distance, FAR), np.inf)
+
+
+def best_of(near: Values, scores: Values, mask: Values | None) -> Values:
+    """Return which of the points `near` has the highest of the scores, both `[..., k]`."""
+    xp = namespace(scores)
+    valid = None if mask is None else xp.take_along_axis(mask, near, -1)
+    best = allowed(scores, valid).argmax(-1)
+    return xp.take_along_axis(near, best[..., None], -1)[..., 0]
+
+
+def k_nearest(table: Values, points: Values, k: int, mask: Values | None = None) -> Values:
     """Return the indices of the k rows nearest to points, nearest first, `[..., k]`."""
-    distance = squared_distances(table.T, points)
+    distance = masked(squared_distances(table.T, points), mask)
     return namespace(points).argsort(distance, axis=-1, stable=True)[..., :k]
 
 
@@ -761,9 +822,10 @@ def _beside() -> tuple[PortablePolicy, str]:
     return policy, manifest["observation"]["dtype"]
 
 
-def act(observation: Any, noise: Any = None) -> np.ndarray:
+def act(observation: Any, noise: Any = None, mask: Any = None) -> np.ndarray:
     """Return the actions of the policy that was exported into this file's folder."""
     policy, dtype = _beside()
     with np.errstate(over="ignore", invalid="ignore"):
         drawn = None if noise is None else np.asarray(noise, np.float32)
-        return np.asarray(policy(np.asarray(observation, dtype), drawn))
+        only = None if mask is None else np.asarray(mask, bool)
+        return np.asarray(policy(np.asarray(observation, dtype), drawn, only))
