@@ -15,6 +15,12 @@ from numpy.typing import ArrayLike
 from embrl.core.errors import EmbrlError, SettingError
 from embrl.core.masks import MaskForms, check_allowed
 
+MAX_VALUES = 2**16
+"""Largest number of values of an index that has a row for each; larger ones become digits."""
+
+DIGIT = 2**12
+"""Largest number of values of a digit."""
+
 LARGEST = float(np.finfo(np.float32).max)
 """The largest float32."""
 
@@ -103,6 +109,18 @@ def state_count(space: spaces.Space) -> int | None:
     None for a `Box`.
     """
     return None if is_continuous(space) else math.prod(factors(space))
+
+
+def digits_of(count: int) -> list[int]:
+    """Return the sizes of the digits of an index below `count`; one where it has no digits.
+
+    They are as few as `DIGIT` allows, and alike: 10^7 values have two of 3,163.
+    """
+    if count <= MAX_VALUES:
+        return [count]
+    number = next(n for n in range(2, 64) if DIGIT**n >= count)
+    base = next(b for b in range(round(count ** (1 / number)) - 2, DIGIT + 1) if b**number >= count)
+    return [base] * number
 
 
 def check_observation(space: spaces.Space, observation: ArrayLike) -> np.ndarray:

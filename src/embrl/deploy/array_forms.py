@@ -12,8 +12,10 @@ import numpy as np
 from gymnasium import spaces
 
 from embrl.core.errors import EmbrlError
-from embrl.core.spaces import names_of
+from embrl.core.spaces import digits_of, names_of
 from embrl.portable.steps import (
+    Affine,
+    Beside,
     Cast,
     Chain,
     Clipped,
@@ -22,6 +24,7 @@ from embrl.portable.steps import (
     Reshaped,
     Rounded,
     Shifted,
+    Slice,
 )
 
 
@@ -224,9 +227,23 @@ def _enter(space: spaces.Space) -> tuple[PortableStep, ...]:
         return (*_cast(space.dtype, "float32"), *_reshaped(space.shape, (math.prod(space.shape),)))
     sizes, start = _counted(space)
     shifted = (*_cast(space.dtype, "int64"), Shifted(-start)) if start.any() else ()
-    factors = () if isinstance(space, spaces.Discrete) else (sizes.size,)
     before = "int64" if shifted else space.dtype
-    return (*shifted, *_cast(before, "int32"), *_reshaped(sizes.shape, factors))
+    digits = [digits_of(int(count)) for count in sizes.ravel()]
+    if isinstance(space, spaces.Discrete):
+        parts = () if len(digits[0]) == 1 else (*_cast(before, "int64"), Digits.of(digits[0]))
+        return (*shifted, *parts, *_cast("int64" if parts else before, "int32"))
+    reshaped = _reshaped(sizes.shape, (sizes.size,))
+    if all(len(each) == 1 for each in digits):
+        return (*shifted, *_cast(before, "int32"), *reshaped)
+    parts = Beside(tuple(_digits_at(at, each) for at, each in enumerate(digits)))
+    return (*shifted, *_cast(before, "int64"), *reshaped, parts, Cast("int32"))
+
+
+def _digits_at(at: int, sizes: list[int]) -> Chain:
+    """Return the steps from a vector of indices to the digits of one of them."""
+    if len(sizes) == 1:
+        return Chain((Slice(at, at + 1),))
+    return Chain((Slice(at, at + 1), Digits.of(sizes), Reshaped((1, len(sizes)), (len(sizes),))))
 
 
 def leaving(space: spaces.Space) -> Chain:
@@ -244,13 +261,23 @@ def _leave_indices(space: spaces.Space) -> tuple[PortableStep, ...]:
 
 
 def _leave_box(space: spaces.Box) -> tuple[PortableStep, ...]:
-    reshaped = _reshaped((math.prod(space.shape),), space.shape)
+    placed = _placed(space)
+    reshaped = (*placed, *_reshaped((math.prod(space.shape),), space.shape))
     if space.dtype == np.float32:
         return reshaped  # f keeps to these very bounds
     rounded = (Rounded(),) if space.dtype.kind in "iu" else ()
     low, high = space.low.astype(np.float64), space.high.astype(np.float64)
     clipped = (Cast("float64"), Clipped(low, high), *_cast("float64", space.dtype))
     return (*reshaped, *rounded, *clipped)
+
+
+def _placed(space: spaces.Box) -> tuple[PortableStep, ...]:
+    """Return the step that adds the numbers that cannot vary, if there are any."""
+    low, high = (side.astype(np.float32).ravel() for side in (space.low, space.high))
+    varies = low < high
+    if varies.all():
+        return ()
+    return (Affine(np.eye(len(low), dtype=np.float32)[varies], np.where(varies, 0.0, low)),)
 
 
 def _cast(before: object, after: object) -> tuple[PortableStep, ...]:

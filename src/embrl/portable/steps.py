@@ -324,10 +324,10 @@ class Digits:
     """Number of values of each digit, int64 `[k]`."""
 
     @classmethod
-    def of(cls, sizes: np.ndarray) -> "Digits":
+    def of(cls, sizes: Any) -> "Digits":
         """Return the digits that have `sizes` values each."""
-        sizes = np.asarray(sizes, np.int64)
-        return cls(np.append(np.cumprod(sizes[:0:-1])[::-1], 1).astype(np.int64), sizes)
+        found = np.asarray(sizes, np.int64)
+        return cls(np.append(np.cumprod(found[:0:-1])[::-1], 1).astype(np.int64), found)
 
     def __call__(self, values: Values) -> Values:
         return values[..., None] // self.strides % self.sizes

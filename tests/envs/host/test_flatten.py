@@ -1,14 +1,19 @@
 """Gymnasium's spaces as embrl's, and back: by hand, and against Gymnasium's own samples."""
 
+import functools
+import math
+from typing import Any
+
 import numpy as np
 import pytest
 from gymnasium import spaces
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from embrl.core.errors import EmbrlError
-from embrl.core.spaces import bounds, factors
-from embrl.envs.gym.flatten import MAX_ACTIONS, Actions, Observations, unstacked
+from embrl.core.spaces import DIGIT, MAX_VALUES, bounds, factors
+from embrl.deploy.array_forms import Forms
+from embrl.envs.gym.flatten import MAX_ACTIONS, Actions, Observations, leaves, unstacked
 
 SIZES = st.integers(1, 5)
 SHAPES = st.lists(st.integers(1, 3), max_size=2).map(tuple)
@@ -97,6 +102,8 @@ def test_discrete_actions_go_there_and_back(space, seed):
 @settings(deadline=None, max_examples=60)
 @given(composite(boxes()), st.integers(0, 99))
 def test_vectors_of_actions_go_there_and_back(space, seed):
+    boxes: list[Any] = [leaf.space for leaf in leaves(space)]
+    assume(any((box.low < box.high).any() for box in boxes))
     space.seed(seed)
     actions = Actions(space)
     sample = space.sample()
@@ -187,16 +194,16 @@ def test_bounds_that_say_nothing_are_none():
 @pytest.mark.parametrize(
     ("space", "said"),
     [
-        (spaces.Box(0, 255, (8, 8, 3), np.uint8), "no image encoder"),
-        (spaces.Box(0, 255, (8, 8), np.uint8), "no image encoder"),
-        (spaces.Box(0, 1, (2, 2, 2)), "0 to 2 axes"),
-        (spaces.Box(0, 1, (0,)), "0 to 2 axes"),
+        (spaces.Box(0, 255, (84, 84, 3), np.uint8), "no image encoder"),
+        (spaces.Box(0, 255, (4, 16, 16), np.uint8), "no image encoder"),
+        (spaces.Box(0, 1, (0,)), "empty axis"),
         (spaces.Text(3), "observation space.*Text"),
         (spaces.Sequence(spaces.Discrete(2)), "observation space.*Sequence"),
         (spaces.Dict(a=spaces.Dict(b=spaces.Text(3))), r"Text.* at \['a'\]\['b'\]"),
         (spaces.Dict(), "observation space.*Dict"),
         (spaces.Tuple([spaces.Box(0, 1, (2,)), spaces.Discrete(2000)]), "a vector of 2,002"),
-        (spaces.Discrete(2**40), "int32"),
+        (spaces.Tuple([spaces.Box(0, 1, (2,)), spaces.Discrete(10**7)]), "a vector of 6,328"),
+        (spaces.MultiDiscrete([60_000] * 20), "at most 1,048,576, got 1,200,000"),
     ],
 )
 def test_observations_that_are_refused(space, said):
@@ -213,6 +220,8 @@ def test_observations_that_are_refused(space, said):
         (spaces.Text(3), "action space.*Text"),
         (spaces.Box(0, 2**40, (1,), np.int64), "16,777,216.*1.1e"),
         (spaces.Box(0, 1, (0,)), "action space.*Box"),
+        (spaces.Box(f32([1, 2]), f32([1, 2])), "something to choose"),
+        (spaces.MultiDiscrete([2**31] * 9), r"got about 10\^84"),
     ],
 )
 def test_actions_that_are_refused(space, said):
@@ -257,3 +266,70 @@ def test_the_first_fault_is_named():
     assert words.startswith("nan in coordinate 1 of its observation")
     said = Observations(spaces.Discrete(3)).fault(np.array([0, 2, 3], np.int32))
     assert said == (2, "3 of its observation (Discrete(3))")
+
+
+def test_a_board_of_flags_is_no_image():
+    for kind, shape in ((np.uint8, (8, 8, 12)), (np.int8, (8, 8)), (np.float32, (3, 2, 2, 2))):
+        board = spaces.Box(0, 1, shape, kind)
+        flat = Observations(board)
+        assert flat.space.shape == (np.prod(shape),)
+        value = board.sample()
+        assert (flat(value) == value.ravel()).all()
+    assert Observations(spaces.Box(0, 255, (7, 7, 3), np.uint8)).space.shape == (147,)
+
+
+BIG = st.one_of(st.integers(MAX_VALUES + 1, 2**63 - 1), st.just(10**7), st.just(MAX_VALUES + 1))
+
+
+@settings(deadline=None, max_examples=60)
+@given(BIG, st.integers(-5, 5), st.data())
+def test_an_index_of_many_values_becomes_its_digits(count, start, data):
+    count = min(count, 2**63 - 10)
+    space = spaces.Discrete(count, start=start)
+    flat = Observations(space)
+    sizes: Any = np.array(factors(flat.space))
+    assert (sizes <= DIGIT).all()
+    assert math.prod(map(int, sizes)) >= count
+    indices = [count - 1, *data.draw(st.lists(st.integers(0, count - 1), max_size=5))]
+    digits = flat(np.array(indices, np.int64) + start)
+    assert flat.fault(digits) is None
+    again = [functools.reduce(lambda n, d: n * int(sizes[0]) + int(d), row, 0) for row in digits]
+    assert again == indices
+    assert flat.fault(flat(np.array([count]) + start)) is not None
+    assert flat.fault(flat(np.array([start - 1]))) is not None
+    # And in an export, where plain steps do it.
+    forms = Forms.of(flat.space, spaces.Discrete(2), space)
+    assert (forms.enter(np.array(indices) + start) == digits).all()
+
+
+def test_indices_of_few_and_of_many_values_side_by_side():
+    space = spaces.MultiDiscrete([3, 10**8, 5])
+    flat = Observations(space)
+    assert flat.space == spaces.MultiDiscrete([3, 465, 465, 465, 5])
+    digits = flat(np.array([2, 10**8 - 1, 4]))
+    assert digits.tolist() == [2, 462, 223, 354, 4]
+    assert (
+        Forms.of(flat.space, spaces.Discrete(2), space).enter(space.nvec[None] - 1) == digits
+    ).all()
+
+
+def test_numbers_of_an_action_that_cannot_vary_are_left_out_and_put_back():
+    space = spaces.Tuple(
+        [
+            spaces.Box(f32([-1.0, 2.0]), f32([1.0, 2.0])),
+            spaces.Box(np.array([[7, 0]]), np.array([[7, 9]]), dtype=np.int64),
+        ]
+    )
+    actions = Actions(space)
+    assert actions.space.shape == (2,)
+    first, second = actions.to_original(f32([0.5, 3.2]))
+    assert (first.tolist(), second.tolist()) == ([0.5, 2.0], [[7, 3]])
+    assert actions.from_original((first, second)).tolist() == [0.5, 3.0]
+    batch = actions.to_original(np.zeros((4, 3, 2), np.float32))
+    assert batch[1].shape == (4, 3, 1, 2)
+    # And in an export, where plain steps do it.
+    for part in space.spaces:
+        alone = Actions(part)
+        chosen = f32([[0.25], [0.75]])
+        leave = Forms.of(spaces.Discrete(2), alone.space, None, part).leave
+        assert (leave(chosen) == alone.to_original(chosen)).all()

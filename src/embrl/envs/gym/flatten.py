@@ -10,6 +10,7 @@ from gymnasium import spaces
 from numpy.typing import ArrayLike
 
 from embrl.core.errors import EmbrlError, WarnOnce
+from embrl.core.spaces import digits_of
 
 MAX_ACTIONS = 2**20
 """Largest number of actions that combinations of discrete parts may make."""
@@ -20,8 +21,14 @@ EXACT = 2**24
 MAX_MIXED = 1024
 """Largest length of a vector of numbers and one-hot indices together."""
 
+MAX_ROWS = 2**20
+"""Largest number of values of all indices of an observation, digits counted."""
+
 NO_BOUND = 1e30
 """Bounds beyond this count as none: some environments write the largest float32."""
+
+IMAGE_SIDE = 16
+"""Length of two axes from which an array of bytes from 0 to 255 is an image, not a board."""
 
 
 class Leaf(NamedTuple):
@@ -78,8 +85,9 @@ class Observations:
 
     | original | becomes |
     |---|---|
-    | `Box` of 0 to 2 axes, of any numbers | float32 `Box [p]` |
+    | `Box` of any axes and numbers, no image | float32 `Box [p]` |
     | `Discrete`, also with a start | `Discrete` from 0 |
+    | `Discrete` of more than 2^16 values | `MultiDiscrete` of its digits, the first one greatest |
     | `MultiDiscrete`, `MultiBinary`, of any axes | `MultiDiscrete`, one axis, from 0 |
     | `Dict`, `Tuple` of `Box` | one `Box`, part after part |
     | `Dict`, `Tuple` of the discrete ones | one `MultiDiscrete` |
@@ -115,8 +123,13 @@ class Observations:
                 f"observations that mix numbers and indices must have a length of at most "
                 f"{MAX_MIXED:,}, got a vector of {length:,} for {original}"
             )
+        if (rows := sum(sizes)) > MAX_ROWS:
+            raise EmbrlError(
+                f"the values of all indices of an observation must be at most {MAX_ROWS:,}, got "
+                f"{rows:,} for {original}; describe it by fewer indices, or by numbers in a Box"
+            )
         alone = found[0].space if without is not None and len(found) == 1 else original
-        self._single = isinstance(alone, spaces.Discrete)
+        self._single = isinstance(alone, spaces.Discrete) and len(sizes) == 1
         self.space = _space(forms, sizes, self._mixed, self._single)
         self.dtype = np.dtype(np.float32 if isinstance(self.space, spaces.Box) else np.int32)
         self.shape: tuple[int, ...] = self.space.shape or ()
@@ -187,21 +200,31 @@ class _NumberPart:
 
 
 class _IndexPart:
-    def __init__(self, leaf: Leaf, nvec: Any, start: Any) -> None:
-        sizes = np.asarray(nvec)
-        self.shape = sizes.shape
-        self.sizes = [int(size) for size in sizes.ravel()]
+    def __init__(self, nvec: Any, start: Any) -> None:
+        self.shape = np.shape(nvec)
         self.start = np.asarray(start).ravel()
+        counts = [int(count) for count in np.ravel(nvec)]
+        found = [digits_of(count) for count in counts]
+        self.sizes = [size for sizes in found for size in sizes]
         self.length = sum(self.sizes)
-        if max(self.sizes) > np.iinfo(np.int32).max:
-            raise EmbrlError(f"the number of values must fit into int32, got {leaf}")
+        self._counts = np.array(counts, np.int64)
+        self._digits = found if len(self.sizes) > len(counts) else None
 
     def __call__(self, leaf: Leaf, value: Any) -> np.ndarray:
         values = np.asarray(value)
         lead = _lead(leaf, values, self.shape)
         if values.dtype.kind not in "iub":
             raise EmbrlError(f"an observation of {leaf} must be integers, got {values.dtype}")
-        return (values.reshape(*lead, len(self.sizes)) - self.start).astype(np.int32)
+        index = values.reshape(*lead, len(self._counts)) - self.start
+        if self._digits is None:
+            return index.astype(np.int32)
+        # What is out of range keeps a digit out of range, by which `fault` finds it.
+        wrong = (index < 0) | (index >= self._counts)
+        columns = []
+        for at, sizes in enumerate(self._digits):
+            digits = np.stack(np.unravel_index(np.where(wrong, 0, index)[..., at], sizes), -1)
+            columns.append(np.where(wrong[..., at, None], -1, digits))
+        return np.concatenate(columns, -1).astype(np.int32)
 
     def one_hot(self, leaf: Leaf, values: np.ndarray) -> np.ndarray:
         if ((values < 0) | (values >= self.sizes)).any():
@@ -216,11 +239,11 @@ def _form(leaf: Leaf) -> _NumberPart | _IndexPart:
             _check_box(leaf, box)
             return _NumberPart(box)
         case spaces.Discrete() as space:
-            return _IndexPart(leaf, space.n, space.start)
+            return _IndexPart(space.n, space.start)
         case spaces.MultiDiscrete() as space if space.nvec.size:
-            return _IndexPart(leaf, space.nvec, space.start)
+            return _IndexPart(space.nvec, space.start)
         case spaces.MultiBinary() as space if math.prod(space.shape):
-            return _IndexPart(leaf, np.full(space.shape, 2), np.zeros(space.shape, np.int64))
+            return _IndexPart(np.full(space.shape, 2), np.zeros(space.shape, np.int64))
         case _:
             raise EmbrlError(
                 "observation space must consist of Box, Discrete, MultiDiscrete and MultiBinary, "
@@ -229,12 +252,21 @@ def _form(leaf: Leaf) -> _NumberPart | _IndexPart:
 
 
 def _check_box(leaf: Leaf, box: spaces.Box) -> None:
-    if box.dtype == np.uint8 and len(box.shape) in (2, 3):
-        raise EmbrlError(f"observations must not be images, got {leaf}; embrl has no image encoder")
-    if len(box.shape) > 2 or not math.prod(box.shape):
-        raise EmbrlError(f"a Box of observations must have 0 to 2 axes, none empty, got {leaf}")
+    if _is_image(box):
+        raise EmbrlError(
+            f"observations must not be images, got {leaf}; embrl has no image encoder: give it "
+            "features, or a small image as one vector (gymnasium.wrappers.FlattenObservation)"
+        )
+    if not math.prod(box.shape):
+        raise EmbrlError(f"a Box of observations must have no empty axis, got {leaf}")
     if box.dtype.kind not in "iufb":
         raise EmbrlError(f"observations must be numeric, got {leaf}")
+
+
+def _is_image(box: spaces.Box) -> bool:
+    """Return whether a box holds bytes that use their range, over an area: no board of flags."""
+    sides = sum(length >= IMAGE_SIDE for length in box.shape)
+    return box.dtype == np.uint8 and sides >= 2 and bool((box.high == 255).any())
 
 
 def _space(
@@ -275,7 +307,7 @@ class Actions:
     |---|---|
     | `Discrete`, also with a start | `Discrete` from 0 |
     | `MultiDiscrete`, `MultiBinary` | `Discrete` of all combinations, at most 2^20 |
-    | `Box` of any axes, of floats or whole numbers | float32 `Box [n]` |
+    | `Box` of any axes, of floats or whole numbers | float32 `Box [n]` of what can vary |
     | `Dict`, `Tuple` of one of these kinds | the same of all parts |
 
     Combinations are numbered like digits: the first part is the most significant.
@@ -349,7 +381,8 @@ class _IndexActions:
             shown = f"{count:,}" if count < 10**15 else f"about 10^{math.log10(count):.0f}"
             raise EmbrlError(
                 f"the number of actions, all combinations counted, must be at most "
-                f"{MAX_ACTIONS:,}, got {shown} for {original}"
+                f"{MAX_ACTIONS:,}, got {shown} for {original}; describe them by fewer values, or "
+                "by a Box of numbers, which are rounded"
             )
         self.space = spaces.Discrete(count)
 
@@ -388,7 +421,14 @@ class _VectorActions:
         if not low.size:
             raise EmbrlError(f"action space must not be empty, got {original}")
         with np.errstate(over="ignore"):  # beyond float32 is infinite
-            self.space = spaces.Box(low.astype(np.float32), high.astype(np.float32))
+            self._low, high = low.astype(np.float32), high.astype(np.float32)
+        self._varies = self._low < high
+        if not self._varies.any():
+            raise EmbrlError(
+                f"action space must leave something to choose, got {original}, in which every "
+                "lower bound is an upper bound; widen one"
+            )
+        self.space = spaces.Box(self._low[self._varies], high[self._varies])
 
     def taken_apart(self, actions: np.ndarray) -> list[Any]:
         if actions.shape[-1:] != self.space.shape:
@@ -396,6 +436,10 @@ class _VectorActions:
                 f"actions of {self.space} must end in an axis of {self.space.shape[0]}, got shape "
                 f"{list(actions.shape)}"
             )
+        if not self._varies.all():
+            chosen = actions
+            actions = np.tile(self._low, (*chosen.shape[:-1], 1))
+            actions[..., self._varies] = chosen
         values, begin = [], 0
         for box, end in zip(self._boxes, self._ends, strict=True):
             value = actions[..., begin:end].reshape((*actions.shape[:-1], *box.shape))
@@ -410,7 +454,7 @@ class _VectorActions:
             value = np.asarray(leaf.of(actions))
             lead = value.shape[: value.ndim - len(box.shape)]
             values.append(value.reshape((*lead, math.prod(box.shape))).astype(np.float32))
-        return np.concatenate(values, -1)
+        return np.concatenate(values, -1)[..., self._varies]
 
 
 def _digits(leaf: Leaf) -> tuple[np.ndarray, Any]:
