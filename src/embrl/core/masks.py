@@ -4,18 +4,20 @@ A mask says which discrete actions may be chosen in one step: bool `[n]`, a flag
 the flat space (`Discrete(n)`). It is packed into bits wherever many are kept.
 """
 
+import importlib
 import math
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, UInt8
 
 from embrl.core.errors import EmbrlError, SettingError
 
-Values = TypeVar("Values", np.ndarray, jax.Array)
+if TYPE_CHECKING:  # exported policies check masks without JAX
+    import jax
+    from jaxtyping import Array, Bool, UInt8
+
+Values = TypeVar("Values", np.ndarray, "jax.Array")
 
 
 class MaskForms:
@@ -53,7 +55,7 @@ class MaskForms:
 
     def __call__(
         self, mask: Any, lead: tuple[int, ...] = (), what: str = "mask"
-    ) -> Bool[np.ndarray, "*lead n"]:
+    ) -> "Bool[np.ndarray, '*lead n']":
         """Return flags of the flat actions, in an array of their own.
 
         Args:
@@ -154,7 +156,7 @@ def check_allowed(masks: np.ndarray, allowed: Any = None, what: str = "mask") ->
     return masks
 
 
-def open_if_empty(mask: Bool[Array, "*batch n"]) -> Bool[Array, "*batch n"]:
+def open_if_empty(mask: "Bool[Array, '*batch n']") -> "Bool[Array, '*batch n']":
     """Return a mask in which every action is allowed where none is, as at the end of an episode."""
     return mask | ~mask.any(-1, keepdims=True)
 
@@ -172,7 +174,7 @@ def instead_of_masked(action: Values, uniform: Values, mask: Values) -> Values:
     Returns:
         int32 `[*batch]`.
     """
-    xp: Any = np if isinstance(mask, np.ndarray) else jnp
+    xp = _library(mask)
     running = mask.cumsum(-1, dtype=np.int32)
     count = running[..., -1]
     # Rounding may lead to the count itself.
@@ -184,13 +186,13 @@ def instead_of_masked(action: Values, uniform: Values, mask: Values) -> Values:
 
 def pack(mask: Values) -> Values:
     """Return a mask bool `[..., n]` as bits, uint8 `[..., ceil(n / 8)]`."""
-    xp: Any = np if isinstance(mask, np.ndarray) else jnp
+    xp = _library(mask)
     return xp.packbits(mask, axis=-1)
 
 
-def unpack(bits: UInt8[Array, "*batch bytes"], count: int) -> Bool[Array, "*batch n"]:
+def unpack(bits: "UInt8[Array, '*batch bytes']", count: int) -> "Bool[Array, '*batch n']":
     """Return the mask of `count` actions that `pack` has packed."""
-    return jnp.unpackbits(bits, axis=-1, count=count).astype(bool)
+    return _library(bits).unpackbits(bits, axis=-1, count=count).astype(bool)
 
 
 def packed_length(count: int) -> int:
@@ -208,3 +210,8 @@ def _shape_of(mask: Any) -> str:
         shown = [list(each) if isinstance(each, tuple) else [each] for each in lengths[:4]]
         return f"a list of {len(mask)} parts {', '.join(map(str, shown))}"
     return f"{type(mask).__name__} {mask!r:.40}"
+
+
+def _library(values: Any) -> Any:
+    """Return the library of functions for such an array: NumPy or `jax.numpy`."""
+    return np if isinstance(values, np.ndarray) else importlib.import_module("jax.numpy")
