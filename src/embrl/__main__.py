@@ -4,4 +4,5 @@ import sys
 
 from embrl.cli import main
 
-sys.exit(main())
+if __name__ == "__main__":  # processes of environments run this file again
+    sys.exit(main())

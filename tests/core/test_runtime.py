@@ -4,6 +4,8 @@ import sys
 
 import pytest
 
+from embrl.core import runtime
+from embrl.core.errors import EmbrlError
 from embrl.core.runtime import available_cores
 
 
@@ -22,3 +24,11 @@ def test_elsewhere_the_machines(monkeypatch):
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: None)
     assert available_cores() == 1
+
+
+def test_a_forked_process_is_told_what_works_in_it(monkeypatch):
+    monkeypatch.setattr(runtime, "_forked", True)
+    with pytest.raises(EmbrlError, match=r"policy\.act must run in a process .* spawn"):
+        runtime.check_not_forked("policy.act")
+    with pytest.raises(EmbrlError, match="got a forked one"):
+        runtime.prepare_jax()

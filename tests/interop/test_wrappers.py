@@ -2,12 +2,17 @@
 
 import copy
 import dataclasses
+import json
+import multiprocessing
+import pickle
 from typing import Any
 
+import cloudpickle
 import gymnasium
 import numpy as np
 import pytest
 from gymnasium import spaces
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from untrained import embedding_of
 
@@ -315,3 +320,62 @@ def test_wrap_takes_an_id_and_a_folder(tmp_path):
     )
     with pytest.raises(EmbrlError, match="is not an embedding"):
         wrap("FrozenLake-v1", tmp_path)
+
+
+def test_a_wrapped_environment_is_copied_pickled_and_made_again_from_its_spec():
+    bare = gymnasium.make("CartPole-v1")
+    reach = (np.zeros(2), np.ones(2))
+    env = wrap(bare, embedding_of(bare), norm=False, reach=reach)
+    text = json.loads(json.dumps(env.spec.to_json()))
+    others = [
+        pickle.loads(pickle.dumps(env)),
+        cloudpickle.loads(cloudpickle.dumps(env)),
+        copy.deepcopy(env),
+        gymnasium.make(env.spec),
+        gymnasium.make(EnvSpec.from_json(text)),
+    ]
+    seen = env.reset(seed=3)[0]
+    points = np.random.default_rng(0).uniform(-1, 1, (8, 2))
+    rollout = [env.step(point)[0] for point in points]
+    for other in others:
+        np.testing.assert_array_equal(other.reset(seed=3)[0], seen)
+        for point, found in zip(points, rollout, strict=True):
+            np.testing.assert_array_equal(other.step(point)[0], found)
+
+
+def test_an_embedding_is_pickled_whole():
+    embedding = embedding_of(gymnasium.make("Taxi-v4"))
+    again = pickle.loads(pickle.dumps(embedding))
+    np.testing.assert_array_equal(again.phi(np.arange(500)), embedding.phi(np.arange(500)))
+    np.testing.assert_array_equal(again.f(again.table), np.arange(6))
+    assert again.settings == embedding.settings
+
+
+def test_what_is_no_embedding_is_refused():
+    env = Echo(spaces.Discrete(4), spaces.Discrete(5))
+    for wrong in (None, 3, {"embedding": {}}, {"arrays": "AAAA"}):
+        with pytest.raises(EmbrlError, match="embedding must be"):
+            EmbeddedEnv(env, wrong)
+
+
+def child(embedding: Any, pipe: Any) -> None:
+    env = wrap("CartPole-v1", embedding)
+    env.reset(seed=3)
+    pipe.send(env.step(np.zeros(2))[0].tolist())
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:.*fork")  # of JAX and Python, where there are threads
+def test_a_forked_process_wraps_and_steps_though_jax_runs():
+    embedding = embedding_of(gymnasium.make("CartPole-v1"))
+    env = wrap("CartPole-v1", embedding)
+    env.reset(seed=3)
+    ours, theirs = multiprocessing.Pipe()
+    process = multiprocessing.get_context("fork").Process(target=child, args=(embedding, theirs))
+    process.start()
+    try:
+        assert ours.poll(30)
+        assert ours.recv() == env.step(np.zeros(2))[0].tolist()
+    finally:
+        process.kill()
+        process.join()

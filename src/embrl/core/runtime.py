@@ -1,10 +1,13 @@
 """The JAX runtime: processor cores as devices, the compilation cache, versions and machine."""
 
 import contextlib
+import functools
 import hashlib
 import os
 import platform
 from pathlib import Path
+
+from embrl.core.errors import EmbrlError
 
 CACHE_BYTES = 500_000_000
 """Maximum size of the compilation cache; the least recently used programs are evicted."""
@@ -20,6 +23,39 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
+_forked = False
+"""True in a process that was forked from one in which JAX was prepared."""
+
+
+def _mark_forked() -> None:
+    global _forked
+    _forked = True
+
+
+def check_not_forked(what: str) -> None:
+    """Check that JAX can be used, which hangs in a forked process if it has run before the fork.
+
+    Args:
+        what: what uses it, for the message.
+
+    Raises:
+        EmbrlError: this is such a process.
+    """
+    if _forked:
+        raise EmbrlError(
+            f"{what} must run in a process that was not forked from one in which JAX runs, got a "
+            "forked one, where it would hang; start it by multiprocessing's spawn or forkserver "
+            "(embrl.wrap and exported policies work in forked ones, too)"
+        )
+
+
+@functools.cache
+def watch_forks() -> None:
+    """Notice in forked processes, from now on, that they are; before JAX runs."""
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=_mark_forked)
+
+
 def prepare_jax() -> None:
     """Configure JAX for seeds that train side by side, if it has not started yet.
 
@@ -27,9 +63,14 @@ def prepare_jax() -> None:
     another, which XLA does not spread over threads: half of the seeds on each of two cores is
     nearly twice as fast as all seeds on both. Compiled programs are kept for the next run, unless
     the caller has set `JAX_COMPILATION_CACHE_DIR`.
+
+    Raises:
+        EmbrlError: this process was forked from one in which JAX was prepared.
     """
     import jax
 
+    check_not_forked("embrl")
+    watch_forks()
     with contextlib.suppress(RuntimeError):  # JAX is already running with its own settings
         jax.config.update("jax_num_cpu_devices", available_cores())
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:

@@ -25,14 +25,29 @@ def phi_chain(phi: StateEncoder | RawStates, norm: Norm | None = None) -> Chain:
         phi: The encoder of states.
         norm: The units in which a policy sees X; None for X itself.
     """
-    after: tuple[PortableStep, ...] = () if norm is None else (Standardised(*map(plain, norm)),)
+    after: tuple[PortableStep, ...] = () if norm is None else (normed(norm),)
+    chain = Chain((*phi_steps(phi), *after))
+    count = tabled_states(phi)
+    return chain if count is None else Chain((Rows(chain(np.arange(count, dtype=np.int32))),))
+
+
+def phi_steps(phi: StateEncoder | RawStates) -> tuple[PortableStep, ...]:
+    """Return the steps of an encoder of states, with a network computed."""
     if isinstance(phi, RawStates):
-        return Chain((*raw_steps(phi), *after))
-    chain = Chain((*raw_steps(phi.raw), *mlp_steps(phi.network), Tanh(), *after))
-    sizes = phi.raw.sizes
-    if phi.raw.scalar and sizes[0] <= TABLED:
-        return Chain((Rows(chain(np.arange(sizes[0], dtype=np.int32))),))
-    return chain
+        return raw_steps(phi)
+    return (*raw_steps(phi.raw), *mlp_steps(phi.network), Tanh())
+
+
+def tabled_states(phi: StateEncoder | RawStates) -> int | None:
+    """Return the number of states, if phi is better looked up for all of them; else None."""
+    if isinstance(phi, StateEncoder) and phi.raw.scalar and phi.raw.sizes[0] <= TABLED:
+        return phi.raw.sizes[0]
+    return None
+
+
+def normed(norm: Norm) -> Standardised:
+    """Return the step to the units in which policies see X."""
+    return Standardised(*map(plain, norm))
 
 
 def g_chain(g: ActionEncoder | FeatureActions | ContinuousActions) -> Chain:

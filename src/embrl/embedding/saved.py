@@ -14,6 +14,7 @@ import gymnasium
 import jax
 import jax.numpy as jnp
 import numpy as np
+import safetensors.numpy
 from jaxtyping import Bool
 
 from embrl.core import spaces
@@ -127,14 +128,8 @@ def check_free(path: str | Path) -> None:
         raise EmbrlError(f"{path} exists and is not an embedding; choose an empty or new folder")
 
 
-def write(path: str | Path, fitted: SavedEmbedding) -> None:
-    """Write an embedding to a new folder, atomically.
-
-    Raises:
-        EmbrlError: the path exists and is not an empty folder, or it cannot be written.
-    """
-    path = files.as_path(path)
-    check_free(path)
+def as_bytes(fitted: SavedEmbedding) -> tuple[dict[str, Any], bytes]:
+    """Return the content of `embedding.json` and of `embedding.safetensors`."""
     tensors = checkpoint.packed(
         {
             "model": fitted.model,
@@ -157,6 +152,18 @@ def write(path: str | Path, fitted: SavedEmbedding) -> None:
         "quality": fitted.quality,
         "source": fitted.source,
     }
+    return manifest, tensors
+
+
+def write(path: str | Path, fitted: SavedEmbedding) -> None:
+    """Write an embedding to a new folder, atomically.
+
+    Raises:
+        EmbrlError: the path exists and is not an empty folder, or it cannot be written.
+    """
+    path = files.as_path(path)
+    check_free(path)
+    manifest, tensors = as_bytes(fitted)
     with locked(path):
         check_free(path)
         try:
@@ -178,12 +185,21 @@ def read(path: str | Path) -> SavedEmbedding:
         raise EmbrlError(
             f"{path} is not an embedding, as it has no {MANIFEST}; choose a folder of embrl fit"
         )
-    where = path / MANIFEST
     manifest = read_manifest(path)
+    arrays = checkpoint.unpacked(path / TENSORS, lambda: manifest["sha256"])
+    return _of_arrays(path, manifest, arrays)
+
+
+def from_bytes(manifest: dict[str, Any], tensors: bytes) -> SavedEmbedding:
+    """Return the embedding that `as_bytes` gave."""
+    return _of_arrays(Path(), manifest, safetensors.numpy.load(tensors))
+
+
+def _of_arrays(path: Path, manifest: dict[str, Any], arrays: "Arrays") -> SavedEmbedding:
+    where = path / MANIFEST
     observations = spaces.from_json(manifest["observation_space"], where)
     actions = spaces.from_json(manifest["action_space"], where)
     settings = from_plain(manifest["settings"], EmbeddingSettings, f"{where}: settings")
-    arrays = checkpoint.unpacked(path / TENSORS, lambda: manifest["sha256"])
     features = arrays.get(FEATURES)
     like = jax.eval_shape(lambda: _new_model(manifest, settings, observations, actions, features))
     model = checkpoint.shaped(path / TENSORS, arrays, like, "['model']", "embedding")

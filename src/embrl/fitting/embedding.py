@@ -20,6 +20,7 @@ from embrl.core.spaces import (
     check_observation,
     is_continuous,
 )
+from embrl.deploy.plain_embedding import PlainEmbedding
 from embrl.embedding import saved
 from embrl.embedding.feature_actions import (
     FeatureActions,
@@ -29,10 +30,10 @@ from embrl.embedding.feature_actions import (
     extended,
     without,
 )
-from embrl.embedding.portable import f_chain, g_chain, phi_chain
+from embrl.embedding.portable import f_chain, g_chain, normed, phi_steps, tabled_states
 from embrl.embedding.saved import SavedEmbedding
 from embrl.portable import Chain
-from embrl.portable.steps import Nearest
+from embrl.portable.steps import Nearest, Rows
 
 FIXED_ACTIONS_OBJECTIVE = "action"
 """Objective whose network has an output for each action, so that no actions can be added to it."""
@@ -67,10 +68,35 @@ class Embedding(SavedEmbedding):
         """Number n of discrete actions; None if actions are continuous."""
         return None if self.continuous else action_count(self.action_space)
 
-    @functools.cached_property
+    @property
     def table(self) -> Float[np.ndarray, "n d"] | None:
         """Embeddings g(a) of all discrete actions; None if actions are continuous."""
-        return None if self.continuous else np.asarray(self.model.g.table, np.float32)
+        return self.plain.table
+
+    def __post_init__(self) -> None:
+        """Leave JAX at once: in a forked process it would hang."""
+        _ = self.plain
+
+    @functools.cached_property
+    def plain(self) -> PlainEmbedding:
+        """phi, g and f in NumPy, for use in any process."""
+        model = self.model
+        table = None if self.continuous else np.asarray(model.g.table, np.float32)
+        return PlainEmbedding(
+            method=self.method,
+            states=self.states,
+            m=self.m,
+            d=self.d,
+            observation_space=self.observation_space,
+            action_space=self.action_space,
+            phi=Chain(phi_steps(model.phi)),
+            tabled=tabled_states(model.phi),
+            norm=None if self.norm is None else normed(self.norm),
+            g=g_chain(model.g) if table is None else Chain((Rows(table),)),
+            table=table,
+            allowed=self.allowed,
+            f=f_chain(model.g, model.f) if table is None else None,
+        )
 
     def phi(self, observation: ArrayLike) -> Float[np.ndarray, "... m"]:
         """Embed states.
@@ -153,17 +179,22 @@ class Embedding(SavedEmbedding):
         del memo
         return self
 
-    @functools.cached_property
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the embedding as its folder has it."""
+        return _unpickled, saved.as_bytes(self)
+
+    @property
     def _phi(self) -> Chain:
-        return phi_chain(self.model.phi)
+        return self.plain.phi_chain(norm=False)
 
-    @functools.cached_property
+    @property
     def _g(self) -> Chain:
-        return g_chain(self.model.g)
+        return self.plain.g
 
-    @functools.cached_property
+    @property
     def _f(self) -> Chain:
-        return f_chain(self.model.g, self.model.f, self.allowed)
+        assert self.plain.f is not None
+        return self.plain.f
 
     @functools.cached_property
     def _nearest(self) -> Nearest:
@@ -257,3 +288,7 @@ def load_embedding(path: str | Path) -> Embedding:
         EmbrlError: there is none, it has another format, or a file is damaged.
     """
     return Embedding.load(path)
+
+
+def _unpickled(manifest: dict[str, Any], tensors: bytes) -> Embedding:
+    return Embedding.of(saved.from_bytes(manifest, tensors))

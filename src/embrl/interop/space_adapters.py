@@ -14,6 +14,7 @@ from gymnasium import spaces
 from embrl.core.errors import EmbrlError
 from embrl.core.spaces import difference
 from embrl.deploy.array_forms import is_plain, leaving
+from embrl.deploy.plain_embedding import PlainEmbedding
 from embrl.envs.gym.flatten import Actions, Observations
 from embrl.portable.steps import Nearest, Rows, Tanh
 
@@ -34,7 +35,7 @@ class StateAdapter:
     def __init__(
         self,
         original: spaces.Space,
-        embedding: Any,
+        embedding: PlainEmbedding,
         name: str,
         norm: bool,
         mask: tuple[Any, ...] | None = None,
@@ -43,7 +44,7 @@ class StateAdapter:
 
         Args:
             original: The environment's observation space.
-            embedding: An `embrl.Embedding`.
+            embedding: The embedding.
             name: Name of the environment, for messages.
             norm: True to centre X and scale it to a mean square of 1 on the data of pre-training.
             mask: Keys that lead to an action mask in the observations; it is left out, unless the
@@ -52,14 +53,12 @@ class StateAdapter:
         Raises:
             EmbrlError: If embrl does not support such observations, or the embedding has others.
         """
-        from embrl.embedding.portable import phi_chain  # imports JAX, which the model needs
-
         whole, needed = Observations(original), embedding.observation_space
         self._convert = whole if mask is None else Observations(original, mask)
         if not _fits(self._convert.space, needed) and _fits(whole.space, needed):
             self._convert = whole
         check_fits(f"observations of {name}", self._convert.space, needed)
-        self._phi = phi_chain(embedding.model.phi, embedding.norm if norm else None)
+        self._phi = embedding.phi_chain(norm)
         low, high = self._range(embedding.m)
         self.space = spaces.Box(low, high, dtype=np.float32)
         plain = isinstance(original, spaces.Discrete)
@@ -101,13 +100,17 @@ class ActionAdapter:
     """
 
     def __init__(
-        self, original: spaces.Space, embedding: Any, name: str, reach: Vectors | None = None
+        self,
+        original: spaces.Space,
+        embedding: PlainEmbedding,
+        name: str,
+        reach: Vectors | None = None,
     ) -> None:
         """Build the adapter.
 
         Args:
             original: The environment's action space.
-            embedding: An `embrl.Embedding`.
+            embedding: The embedding.
             name: Name of the environment, for messages.
             reach: The part of E that the `Box` stands for; None: where actions lie. For a policy
                 trained with other actions, pass the value of `reach` at that time.
@@ -115,20 +118,18 @@ class ActionAdapter:
         Raises:
             EmbrlError: If embrl does not support such actions, or the embedding has others.
         """
-        from embrl.embedding.portable import f_chain
-
         self._convert = Actions(original)
         check_fits(f"actions of {name}", self._convert.space, embedding.action_space)
-        model, table = embedding.model, embedding.table
+        table = embedding.table
         if table is None:
-            self._f: Any = f_chain(model.g, model.f)
+            self._f: Any = embedding.f
             self._finish = self._convert.to_original
         else:
-            self._f = Nearest.of(np.asarray(table), embedding.allowed)
+            self._f = Nearest.of(table, embedding.allowed)
             self._finish = fast_to_original(self._convert)
         self.count = None if table is None else len(table)
         """Number of actions; None if they are continuous."""
-        self.reach = reach or _reach(embedding, self._convert.space)
+        self.reach = _reach(embedding, self._convert.space) if reach is None else _box(reach)
         low, high = self.reach
         self._centre, self._half = (low + high) / 2, (high - low) / 2
         self.space = spaces.Box(-1.0, 1.0, (embedding.d,), np.float32)
@@ -198,22 +199,34 @@ def fast_to_original(actions: Actions) -> Callable[[Any], Any]:
     leave, size = leaving(actions.original), math.prod(actions.original.shape or ())
     if actions.space.n * size > MAX_TABLE:
         return leave
-    table = leave(np.arange(actions.space.n))
-    return lambda index: table[index].copy()
+    return _LookedUp(leave(np.arange(actions.space.n)))
 
 
-def _reach(embedding: Any, space: spaces.Space) -> Vectors:
+class _LookedUp:
+    """Copies of rows of a table; a class, as a function in a function cannot be pickled."""
+
+    def __init__(self, table: np.ndarray) -> None:
+        self._table = table
+
+    def __call__(self, index: Any) -> Any:
+        return self._table[index].copy()
+
+
+def _box(reach: Any) -> Vectors:
+    low, high = (np.asarray(end, np.float32) for end in reach)
+    return low, high
+
+
+def _reach(embedding: PlainEmbedding, space: spaces.Space) -> Vectors:
     """Return the bounds of the part of E in which actions lie."""
     one = np.ones(embedding.d, np.float32)
     if embedding.table is None:
-        from embrl.embedding.portable import g_chain
-
         if not (isinstance(space, spaces.Box) and space.is_bounded()):
             return -one, one
         draws = np.random.default_rng(0).uniform(space.low, space.high, (SAMPLES, *space.shape))
-        found = g_chain(embedding.model.g)(draws.astype(np.float32))
+        found = embedding.g(draws.astype(np.float32))
     else:
-        found = np.asarray(embedding.table)
+        found = embedding.table
     low, high = found.min(0), found.max(0)
     # No action lies along an axis of width 0; -1 to 1 keeps it usable.
     return np.where(high > low, low, -one), np.where(high > low, high, one)

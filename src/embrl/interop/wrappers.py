@@ -1,9 +1,11 @@
 """Gymnasium wrappers with an embedding in front: observations are points of X, actions points of E.
 
-For any library that supports `Box` spaces. A step is plain NumPy.
+For any library that supports `Box` spaces. A wrapped environment is plain NumPy: it can be pickled
+and copied, its `spec` makes it again, and it may be made and stepped in a forked process.
 """
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from gymnasium.vector import VectorEnv, VectorWrapper
 from gymnasium.vector.utils import batch_space
 
 from embrl.core.errors import EmbrlError
+from embrl.deploy.plain_embedding import JSON_BYTES, PlainEmbedding
 from embrl.envs.gym.environment import name_of
 from embrl.envs.gym.flatten import Actions
 from embrl.envs.gym.masks import AUTO, OFF, MaskReader
@@ -40,7 +43,11 @@ class WrapOptions:
     lie."""
 
     def adapters(
-        self, env: Any, embedding: Any, observations: gymnasium.Space, actions: gymnasium.Space
+        self,
+        env: Any,
+        embedding: PlainEmbedding,
+        observations: gymnasium.Space,
+        actions: gymnasium.Space,
     ) -> tuple[StateAdapter | None, ActionAdapter | None]:
         """Return adapters of a single environment's observations and actions.
 
@@ -48,7 +55,7 @@ class WrapOptions:
 
         Args:
             env: The environment, for its name in messages.
-            embedding: An `embrl.Embedding`.
+            embedding: The embedding.
             observations: The environment's observation space.
             actions: The environment's action space.
 
@@ -110,17 +117,17 @@ class EmbeddedEnv(gymnasium.Wrapper, RecordConstructorArgs):
 
         Args:
             env: The environment.
-            embedding: An `embrl.Embedding`.
+            embedding: An `embrl.Embedding`, the folder of one, or what a wrapper's `spec` has.
             options: Those of `WrapOptions`.
 
         Raises:
             EmbrlError: If the embedding does not fit the environment; the message names the
                 dimension and both values.
         """
-        RecordConstructorArgs.__init__(self, embedding=embedding, **options)
         gymnasium.Wrapper.__init__(self, env)
         chosen, spaces = WrapOptions(**options), (env.observation_space, env.action_space)
-        self.states, self.actions = chosen.adapters(env, embedding, *spaces)
+        self._embedding, self._options = plain_embedding(embedding), options
+        self.states, self.actions = chosen.adapters(env, self._embedding, *spaces)
         if self.states is not None:
             self.observation_space = self.states.space
         if self.actions is not None:
@@ -128,6 +135,11 @@ class EmbeddedEnv(gymnasium.Wrapper, RecordConstructorArgs):
         self._reader = chosen.reader(env, *spaces, self.actions)
         self._ask = None if self._reader is None else self._reader.method_of(env)
         self._mask: np.ndarray | None = None
+
+    @property
+    def _saved_kwargs(self) -> dict[str, Any]:  # type: ignore[override]
+        """The arguments that `spec` has, which Gymnasium writes as JSON."""
+        return {"embedding": _as_argument(self._embedding), **_plain_values(self._options)}
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
         """Reset the environment; return the embedded observation and the info."""
@@ -164,7 +176,7 @@ class EmbeddedVectorEnv(VectorWrapper):
 
         Args:
             env: The vector environment.
-            embedding: An `embrl.Embedding`.
+            embedding: An `embrl.Embedding`, the folder of one, or what a wrapper's `spec` has.
             options: Those of `WrapOptions`.
 
         Raises:
@@ -174,7 +186,7 @@ class EmbeddedVectorEnv(VectorWrapper):
         super().__init__(env)
         chosen = WrapOptions(**options)
         spaces = (env.single_observation_space, env.single_action_space)
-        self.states, self.actions = chosen.adapters(env, embedding, *spaces)
+        self.states, self.actions = chosen.adapters(env, plain_embedding(embedding), *spaces)
         if self.states is not None:
             self.single_observation_space = self.states.space
             self.observation_space = batch_space(self.states.space, env.num_envs)
@@ -225,14 +237,10 @@ def wrap(env: Any, embedding: Any, **options: Any) -> Any:
     Raises:
         EmbrlError: If there is no such environment or embedding, or the two do not fit.
     """
-    if isinstance(embedding, str | Path):
-        from embrl.fitting.embedding import load_embedding  # imports JAX
-
-        embedding = load_embedding(embedding)
     if isinstance(env, str):
         try:
             env = gymnasium.make(env)
-        except gymnasium.error.Error as error:
+        except (gymnasium.error.Error, ImportError) as error:
             raise EmbrlError(f"{env}: {error}") from error
     if isinstance(env, VectorEnv):
         return EmbeddedVectorEnv(env, embedding, **options)
@@ -242,6 +250,39 @@ def wrap(env: Any, embedding: Any, **options: Any) -> Any:
             "environment"
         )
     return EmbeddedEnv(env, embedding, **options)
+
+
+def plain_embedding(embedding: Any) -> PlainEmbedding:
+    """Return an embedding in plain steps.
+
+    Args:
+        embedding: An `embrl.Embedding`, the folder of one, or the plain values of one.
+
+    Raises:
+        EmbrlError: If it is none of these, or damaged.
+    """
+    if isinstance(embedding, Mapping):
+        return PlainEmbedding.from_json(embedding)
+    if isinstance(embedding, str | Path):
+        from embrl.fitting.embedding import load_embedding  # imports JAX
+
+        embedding = load_embedding(embedding)
+    found = getattr(embedding, "plain", embedding)
+    if not isinstance(found, PlainEmbedding):
+        raise EmbrlError(f"embedding must be an embrl.Embedding or its folder, got {embedding!r}")
+    return found
+
+
+def _as_argument(embedding: PlainEmbedding) -> Any:
+    """Return an embedding as plain values, unless it is large."""
+    return embedding.to_json() if embedding.nbytes <= JSON_BYTES else embedding
+
+
+def _plain_values(options: dict[str, Any]) -> dict[str, Any]:
+    reach = options.get("reach")
+    if reach is None:
+        return options
+    return {**options, "reach": [np.asarray(end).tolist() for end in reach]}
 
 
 def _reader(

@@ -251,9 +251,7 @@ class _Run:
             self._check_finite("the loss of pre-training", np.asarray(losses))
             done = min(steps, embeddings.steps)
             self.on_progress(
-                Progress(
-                    "pre-training", done, embeddings.steps, self._mean(losses), self._notes()
-                )
+                Progress("pre-training", done, embeddings.steps, self._mean(losses), self._notes())
             )
             self._save(state)
         model = embeddings.finished(state.model, train)

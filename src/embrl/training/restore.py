@@ -14,6 +14,7 @@ from embrl.algorithms.policy import OverallPolicy
 from embrl.config.run import RunConfig, check_same, load_config
 from embrl.core import spaces
 from embrl.core.errors import EmbrlError, SettingError
+from embrl.core.runtime import check_not_forked
 from embrl.embedding.feature_actions import with_features, without_features
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.monitor import Reference
@@ -101,6 +102,7 @@ def restore_policy(folder: RunFolder, config: RunConfig, seed: int) -> RestoredP
     Raises:
         EmbrlError: there is no such seed, no checkpoint yet, none with a policy, or it is damaged.
     """
+    check_not_forked("the policy of a run")
     check_seed(folder, config, seed)
     found, trainer = _newest(folder, config, {})
     keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), config.replicas))

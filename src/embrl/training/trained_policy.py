@@ -13,6 +13,7 @@ import numpy as np
 from embrl.algorithms.policy import OverallPolicy
 from embrl.core.errors import EmbrlError, SettingError
 from embrl.core.masks import check_allowed
+from embrl.core.runtime import check_not_forked, watch_forks
 from embrl.core.spaces import (
     action_count,
     check_mask,
@@ -56,6 +57,7 @@ class Policy:
             g: the embedding of actions; None where there is none.
             names: names of the actions; None where they have none.
         """
+        watch_forks()
         self.overall = policy
         self.host = host
         self.g = g
@@ -107,6 +109,7 @@ class Policy:
             EmbrlError: an observation is not in the space, or a mask has another shape, allows no
                 action, or is given for continuous actions.
         """
+        check_not_forked("policy.act")
         values = observation if self.host is None else self.host.observations(observation)
         values = check_observation(self.observation_space, values)
         mask = self._mask(mask, observation, values)

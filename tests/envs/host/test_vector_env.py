@@ -2,6 +2,7 @@
 
 import functools
 import sys
+import types
 
 import gymnasium
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from counting import Counting, configured, failing
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
-from embrl.core.errors import EmbrlError
+from embrl.core.errors import EmbrlError, EmbrlWarning
 from embrl.core.registry import load_plugin
 from embrl.envs.gym import HostEnvironment
 from embrl.envs.gym.environment import Vector
@@ -229,3 +230,29 @@ def test_restarted_environments_are_as_just_opened(vector):
         assert parallel.steps == 0
         parallel.restart(4)
         assert not np.array_equal(parallel.observations, fresh)
+
+
+@pytest.mark.parametrize("vector", ["sync", "threads"])
+def test_a_close_that_raises_is_a_warning(vector):
+    class Stuck(Counting):
+        def close(self):
+            raise RuntimeError("window\nalready gone")
+
+    with pytest.warns(EmbrlWarning, match=r"Stuck: close\(\) raised RuntimeError: window already"):
+        environment = HostEnvironment.of(Stuck, vector=vector)
+    parallel = environment.open(2, 0)
+    with pytest.warns(EmbrlWarning, match="Stuck") as warned:
+        parallel.close()
+    assert len(warned) == 2
+
+
+def test_a_script_without_a_guard_is_told_of_it(tmp_path, monkeypatch):
+    script = tmp_path / "script.py"
+    main = types.ModuleType("__main__")
+    main.__file__ = str(script)
+    monkeypatch.setitem(sys.modules, "__main__", main)
+    script.write_text("import embrl\nif 1:\n    embrl.train('CartPole-v1', vector='async')\n")
+    with pytest.raises(EmbrlError, match=rf"^vector must be sync.*{script}; put .*__main__"):
+        HostEnvironment.of(Counting, vector="async")
+    script.write_text("def main(): ...\nif __name__ == '__main__':\n    main()\n")
+    HostEnvironment.of(Counting, vector="async")

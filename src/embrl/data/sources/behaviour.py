@@ -12,7 +12,7 @@ from embrl.core.types import Key, Transition
 from embrl.data.rollout import single_steps
 from embrl.envs import Environment
 from embrl.envs.gym import HostEnvironment
-from embrl.envs.gym.contract import reset_of, results, step_of
+from embrl.envs.gym.contract import close_of, reset_of, results, step_of
 
 Behaviour = Callable[[Any], Any]
 """Returns an action for an observation; for Gymnasium's environments, both in their own form."""
@@ -59,7 +59,7 @@ def play_host(env: HostEnvironment, policy: Behaviour, timesteps: int, seed: int
             if any(end for (end,) in ends):
                 observation = _guarded(env.name, "reset()", reset_of, bare)[0]
     finally:
-        bare.close()
+        close_of(bare, env.name)
     return _stacked(rows)
 
 

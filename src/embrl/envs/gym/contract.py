@@ -2,13 +2,14 @@
 
 import decimal
 import numbers
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gymnasium
 import numpy as np
 
-from embrl.core.errors import EmbrlError
+from embrl.core.errors import EmbrlError, EmbrlWarning
 
 OLD_API = (
     "this is the interface of gym before 0.26; return (observation, reward, terminated, truncated, "
@@ -37,6 +38,15 @@ def _space(env: gymnasium.Env, name: str) -> gymnasium.Space:
     if _is_from_gym(space):
         advice = f"{type(space).__name__} is from the old package gym; use gymnasium.spaces"
     raise EmbrlError(f"{name} must be a gymnasium.Space, got {space}; {advice}")
+
+
+def close_of(env: gymnasium.Env, name: str) -> None:
+    """Close an environment; what it raises is a warning, as nothing depends on it any more."""
+    try:
+        env.close()
+    except Exception as error:
+        said = " ".join(f"{type(error).__name__}: {error}".split())
+        warnings.warn(EmbrlWarning(f"{name}: close() raised {said}"), stacklevel=1)
 
 
 def not_an_environment(value: Any) -> str:

@@ -10,9 +10,10 @@ from typing import Any, ClassVar, Literal
 import gymnasium
 
 from embrl.core.errors import EmbrlError
-from embrl.envs.gym.contract import not_an_environment, spaces_of
+from embrl.envs.gym.contract import close_of, not_an_environment, spaces_of
 from embrl.envs.gym.envpool import EnvpoolHostVectorEnv, pool_spaces
 from embrl.envs.gym.flatten import Actions, Observations
+from embrl.envs.gym.main_script import check_guarded, leave_if_run_again
 from embrl.envs.gym.masks import AUTO, MaskReader, SpaceMasks
 from embrl.envs.gym.stepping import AsyncHostVectorEnv, SyncHostVectorEnv, ThreadHostVectorEnv
 from embrl.envs.gym.vector_env import HostVectorEnv, env_seeds
@@ -63,6 +64,9 @@ class HostEnvironment:
         self.vector: Vector = vector
         self._maker = maker
         self._pool = pool
+        if vector == "async":
+            leave_if_run_again()
+            check_guarded()
         self.metadata: dict[str, Any] = {}
         """The environment's `render_modes` and `render_fps`; empty with envpool."""
         if pool is not None:
@@ -79,7 +83,7 @@ class HostEnvironment:
             except EmbrlError as error:
                 raise EmbrlError(f"{name}: {error}") from error
             finally:
-                env.close()
+                close_of(env, name)
             self.metadata = dict(env.metadata)
         try:
             whole = Observations(observations)
@@ -174,7 +178,7 @@ class HostEnvironment:
         except Exception:  # whatever it is, training meets it again and says where
             return False
         finally:
-            env.close()
+            close_of(env, self.name)
 
     def action_features(self) -> Any:
         """Return the `action_features` attribute of the unwrapped environment, or None.
@@ -189,7 +193,7 @@ class HostEnvironment:
             found = getattr(env.unwrapped, "action_features", None)
             return found() if callable(found) else found
         finally:
-            env.close()
+            close_of(env, self.name)
 
     @functools.cached_property
     def action_names(self) -> tuple[str, ...] | None:
@@ -213,7 +217,7 @@ class HostEnvironment:
         except Exception:  # not made for this
             return None
         finally:
-            env.close()
+            close_of(env, self.name)
         return names if names and len(names) == self.actions.original.n else None
 
     @property
@@ -284,7 +288,7 @@ def _copies(env: gymnasium.Env) -> Maker:
     try:
         spec = env.spec
         if spec is not None:
-            gymnasium.make(spec, disable_env_checker=True).close()
+            close_of(gymnasium.make(spec, disable_env_checker=True), spec.id)
             return functools.partial(_from_spec, spec)
     except Exception:
         pass

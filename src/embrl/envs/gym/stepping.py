@@ -1,5 +1,6 @@
 """Ways of stepping parallel environments: one after another, in threads, or in processes."""
 
+import contextlib
 import copy
 import functools
 import multiprocessing
@@ -17,8 +18,9 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode
 from embrl.core.errors import EmbrlError
 from embrl.core.runtime import available_cores
 from embrl.envs.gym import contract
-from embrl.envs.gym.contract import reset_of, step_of
+from embrl.envs.gym.contract import close_of, reset_of, step_of
 from embrl.envs.gym.flatten import Actions, Observations, unstacked
+from embrl.envs.gym.main_script import ADVICE
 from embrl.envs.gym.masks import MASK, LaneMasks, MaskReader
 from embrl.envs.gym.vector_env import Advance, HostStep, HostVectorEnv
 
@@ -59,7 +61,7 @@ class SyncHostVectorEnv(HostVectorEnv):
 
     def close(self) -> None:
         while self._envs:
-            self._envs.pop().close()
+            close_of(self._envs.pop(), self.name)
 
     def _open(self, seeds: Sequence[int]) -> np.ndarray:
         first, when = self._empty(), "when it was first reset"
@@ -215,9 +217,10 @@ class AsyncHostVectorEnv(HostVectorEnv):
         except EmbrlError:
             raise
         except Exception as error:
+            said = f": {error}" if str(error) else ""
             raise EmbrlError(
-                f"{self.name} cannot be made in a process of its own "
-                f"({type(error).__name__}: {error}); choose --env.vector sync"
+                f"{self.name} cannot be made in a process of its own ({type(error).__name__}{said})"
+                f"; {ADVICE}"
             ) from error
         return self._begun(seeds, "when it was first reset")
 
@@ -312,6 +315,10 @@ class _WithoutInfo(gymnasium.Wrapper):
         except EmbrlError as error:
             raise EmbrlError(str(error)) from error  # as above
         return {} if mask is None else {MASK: mask}
+
+    def close(self) -> None:
+        with contextlib.suppress(Exception):  # it could only end the process, with a traceback
+            self.env.close()
 
 
 def _without_info(make: Callable[[], gymnasium.Env], reader: MaskReader | None) -> gymnasium.Env:
