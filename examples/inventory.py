@@ -1,6 +1,6 @@
 """A custom Gymnasium environment: a shop that orders today what arrives tomorrow.
 
-The tutorial, docs/tutorial.md, begins with it.
+The tutorial docs/tutorials/inventory.md begins with it.
 """
 
 import gymnasium

@@ -1,4 +1,4 @@
-"""Run the tutorial (docs/tutorial.md) block by block and save its figure and its table.
+"""Run the tutorial docs/tutorials/inventory.md block by block and save its figure and its table.
 
     python examples/inventory_study.py [FOLDER]
 
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGE = ROOT / "docs" / "tutorial.md"
+PAGE = ROOT / "docs" / "tutorials" / "inventory.md"
 
 
 def blocks(sizes: str | None = None) -> list[str]:

@@ -1,4 +1,4 @@
-"""The Python of docs/tutorial.md, in order, at a fraction of its size."""
+"""The Python of docs/tutorials/inventory.md, in order, at a fraction of its size."""
 
 from pathlib import Path
 
