@@ -17,7 +17,7 @@ from embrl.agents.architecture import ACTIVATIONS, Architecture
 from embrl.core.errors import EmbrlError
 from embrl.core.spaces import action_count, dimensions
 from embrl.core.types import Key, TimeStep
-from embrl.envs.environment import Environment
+from embrl.envs.environment import Environment, has_masks
 from embrl.training.evaluation import Episodes
 
 CHUNK = 512
@@ -141,10 +141,15 @@ def _play(
     layers = architecture.layers(w)
     activation = ACTIVATIONS[architecture.activation]
 
-    def act(x: Float[Array, "inputs episodes"]) -> Int[Array, " episodes"]:
+    masked = has_masks(env)
+
+    def act(state: Any, x: Float[Array, "inputs episodes"]) -> Int[Array, " episodes"]:
         for layer in layers[:-1]:
             x = activation(layer.weight.T @ x + layer.bias[:, None])
         logits = layers[-1].weight.T @ x + layers[-1].bias[:, None]
+        if masked:
+            masks: Any = jax.vmap(env.action_mask, in_axes=-1, out_axes=-1)(state)
+            logits = jnp.where(masks, logits, -jnp.inf)
         return jnp.argmax(logits, axis=0).astype(jnp.int32)
 
     # XLA drops the keys, which are slow to make, if the environment does not use them.
@@ -152,7 +157,7 @@ def _play(
         number, (state, seen), done, returns, lengths = now
         keys_step = jax.vmap(jax.random.fold_in, (0, None))(keys, number)
         state, after = jax.vmap(env.step, in_axes=(0, -1, 0), out_axes=(-1, -1))(
-            keys_step, state, act(seen)
+            keys_step, state, act(state, seen)
         )
         return (
             number + 1,
@@ -185,7 +190,8 @@ def _greedy_step(
     observation: Float[Array, " inputs"],
 ) -> tuple[Any, TimeStep]:
     """Step an environment with one agent's most likely action."""
-    action = jnp.argmax(architecture.logits(w, observation[None])[0])
+    logits, mask = architecture.logits(w, observation[None])[0], env.action_mask(state)
+    action = jnp.argmax(logits if mask is None else jnp.where(mask, logits, -jnp.inf))
     return env.step(key, state, action)
 
 
