@@ -113,8 +113,8 @@ def test_dots_lie_where_the_embedding_puts_them(
     np.testing.assert_array_equal(dots(states).get_offsets(), arrays["phi"][reachable])
     np.testing.assert_array_equal(dots(effects).get_offsets(), np.asarray(gridworld.motions))
     np.testing.assert_array_equal(dots(actions).get_offsets(), arrays["g"])
-    assert states.get_xlabel() == "$x_1$"
-    assert actions.get_ylabel() == "$e_2$"
+    assert states.get_xlabel() == "x₁"
+    assert actions.get_ylabel() == "e₂"
 
 
 def test_colours_say_place_and_displacement(
@@ -175,9 +175,9 @@ def test_more_dimensions_are_projected(
 ) -> None:
     plot_embedding(tmp_path / "a.png", environment=gridworld, **embedding(m=8, d=3))
     states, actions = drawn[0].axes[1], drawn[0].axes[3]
-    assert "principal component 1 of $x$ (1" in states.get_xlabel()  # of 8 equal shares: 13 %
+    assert "principal component 1 of x (1" in states.get_xlabel()  # of 8 equal shares: 13 %
     assert "% of variance" in states.get_ylabel()
-    assert "principal component 2 of $e$" in actions.get_ylabel()
+    assert "principal component 2 of e" in actions.get_ylabel()
 
 
 def test_environment_is_drawn(tmp_path: Path, drawn: list[Any], gridworld: Gridworld) -> None:

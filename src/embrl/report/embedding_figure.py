@@ -138,13 +138,13 @@ def plane(values: Float[np.ndarray, "N p"], symbol: str, among: np.ndarray | Non
 
     Args:
         values: The points.
-        symbol: Name of a coordinate in mathematical notation: `x` gives x_1 and x_2.
+        symbol: Name of the point: `x` has the coordinates x₁ and x₂.
         among: True for points that the components are computed from, bool `[N]`. By default all.
     """
     if values.shape[1] == 1:
-        return Plane(np.pad(values, ((0, 0), (0, 1))), (f"${symbol}_1$", ""))
+        return Plane(np.pad(values, ((0, 0), (0, 1))), (f"{symbol}₁", ""))
     if values.shape[1] == 2:
-        return Plane(values, (f"${symbol}_1$", f"${symbol}_2$"))
+        return Plane(values, (f"{symbol}₁", f"{symbol}₂"))
     chosen = values if among is None or not among.any() else values[among]
     centre = chosen.mean(axis=0)
     _, sizes, axes = np.linalg.svd(chosen - centre, full_matrices=False)
@@ -157,7 +157,7 @@ def plane(values: Float[np.ndarray, "N p"], symbol: str, among: np.ndarray | Non
     if len(axes) < 2:  # a single point has a single component
         points, fractions = np.pad(points, ((0, 0), (0, 1))), np.append(fractions, 0.0)
     first, second = (
-        f"principal component {at} of ${symbol}$ ({100 * fraction:.0f} % of variance)"
+        f"principal component {at} of {symbol} ({100 * fraction:.0f} % of variance)"
         for at, fraction in enumerate(fractions, start=1)
     )
     return Plane(points, (first, second))
@@ -252,7 +252,7 @@ def _draw_states(
 
 def _draw_effects(axes: "Axes", *, effects: np.ndarray, unit: str) -> None:
     axes.set_title("displacement by each action" if unit else "effect of each action")
-    points, (across, up) = plane(effects, r"\Delta c")
+    points, (across, up) = plane(effects, "Δc")
     axes.scatter(*points.T, s=_size(len(points)), c=colours(points), linewidth=0)
     _frame(axes, (f"{across} ({unit})" if unit else across, up))
 
