@@ -103,6 +103,7 @@ def host(observations: gymnasium.Space, actions: gymnasium.Space) -> Any:
         actions=done,
         observation_space=seen.space,
         action_space=done.space,
+        masked=False,
     )
 
 

@@ -14,7 +14,7 @@ from embrl.core.errors import EmbrlError
 from embrl.core.registry import Registry
 from embrl.core.section import Section
 from embrl.core.types import Key
-from embrl.portable.steps import Chain, Draw, Echoed, Recall, Scored
+from embrl.portable.steps import Chain, Draw, Echoed, Scored, VisitRecall
 
 Scorer: TypeAlias = Callable[
     [Float[Array, "*#batch k d"], Int[Array, "*#batch k"]], Float[Array, "*batch k"]
@@ -67,7 +67,7 @@ class PortableModel(NamedTuple):
     outcome: Any
     factor: float
     delta: float
-    recall: Recall | None
+    recall: VisitRecall | None
 
     def scored(self, table: Any, k: int | None) -> Echoed:
         """Return the choice among the k nearest rows of a table, or among all."""

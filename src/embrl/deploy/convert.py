@@ -31,11 +31,11 @@ from embrl.portable.steps import (
     MeanOne,
     MostLikely,
     PortablePolicy,
-    Recall,
     Slice,
     SquashedGaussian,
     Tanh,
     Unstandardised,
+    VisitRecall,
 )
 
 
@@ -159,7 +159,7 @@ def _model(owner: ModelScorer, enter: Chain) -> PortableModel:
         states = np.asarray(memory.visits.state)
         used = slice(int(np.searchsorted(states, NO_STATE)) + 1)
         column = (Column(),) if raw.scalar else ()
-        recall = Recall(
+        recall = VisitRecall(
             enter.then(Chain((*column, Cast("int64")))),
             Digits.of(np.asarray(raw.sizes)).strides,
             model.named,

@@ -92,7 +92,7 @@ class Environment(eqx.Module):
         return None
 
     @property
-    def data_source(self) -> "DataSource | None":
+    def data_source(self) -> "EnvironmentData | None":
         """Files that the environment was made of; None where there are none."""
         return None
 
@@ -105,7 +105,7 @@ class Environment(eqx.Module):
         return {}
 
 
-class DataSource(Protocol):
+class EnvironmentData(Protocol):
     """Files that an environment was made of, as logs of purchases."""
 
     def notes(self) -> tuple[str, ...]:

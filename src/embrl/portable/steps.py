@@ -555,7 +555,7 @@ class Scored:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Recall:
+class VisitRecall:
     """What followed a state in remembered visits (`embrl.embedding.memory`)."""
 
     factors: Chain
@@ -610,7 +610,7 @@ class Echoed:
     """Outcome of each value, and of the steps after it, float32 `[n]`."""
     factor: float
     delta: float
-    recall: Recall | None
+    recall: VisitRecall | None
     """Remembered visits; None: the prediction alone counts."""
 
     def __call__(
@@ -753,11 +753,11 @@ def add_at(values: Values, index: Values, amounts: Values) -> Values:
     """Return values `[..., n]`, with amounts `[..., k]` added at indices `[..., k]`."""
     if not isinstance(values, NUMPY):
         return namespace(values).add_at(values, index, amounts)
-    count: Any = values.shape[-1]
-    rows = np.array(values).reshape(-1, count)
+    sums: Any = values
+    rows = np.array(sums).reshape(-1, sums.shape[-1])
     which = np.arange(len(rows))[:, None]
     np.add.at(rows, (which, index.reshape(len(rows), -1)), amounts.reshape(len(rows), -1))
-    return rows.reshape(values.shape)
+    return rows.reshape(sums.shape)
 
 
 def in_parts(function: Callable[..., Values], numbers: int, *arrays: Values) -> Values:

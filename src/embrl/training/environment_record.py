@@ -28,7 +28,7 @@ class EnvironmentRecord:
     action_names: tuple[str, ...] | None = None
     """Names of the actions; None where they have none."""
     data: Mapping[str, Any] | None = None
-    """What was read, as `DataSource.to_json` has it; None where there is nothing to read."""
+    """What was read, as `EnvironmentData.to_json` has it; None where there is nothing to read."""
 
     @classmethod
     def of(cls, env: AnyEnvironment) -> "EnvironmentRecord":
