@@ -11,7 +11,7 @@ RESUME := --resume
 PAGES := build/docs
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test testall interop lint format bench docs dist clean
+.PHONY: help setup demo test testall lean interop lint format bench docs dist clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -34,6 +34,9 @@ test: $(READY) ## Run the tests
 
 testall: $(READY) ## Run the slow tests, too
 	$(BIN)/pytest -n 2 -m "slow or not slow"
+
+lean: $(READY) ## Test the wheel where nothing but its dependencies is installed
+	$(BIN)/pytest -n 0 -m slow tests/test_packaging.py
 
 interop: $(READY) ## Install Stable-Baselines3 and TorchRL, and run what needs them
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,interop]'

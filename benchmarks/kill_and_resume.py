@@ -78,7 +78,7 @@ def commands(work: Path) -> dict[str, Command]:
         *("--hidden", "8", "--checkpoints", "0", "1", "2"),
     )
     Command(collect).finish(population)
-    sweep = ("sweep", "gridworld", "--over", "ppo.actor_lr", "1e-3,3e-3", "--replicas", "2")
+    sweep = ("sweep", "gridworld", "--over", "ppo.actor_lr", "1e-3", "3e-3", "--replicas", "2")
     return {
         "train": Command(("train", "gridworld", *SMALL, "--total-timesteps", "20000")),
         "sweep": Command((*sweep, *SMALL, "--total-timesteps", "8000")),
@@ -202,7 +202,7 @@ def campaign(name: str, command: Command, times: int, draw: random.Random, work:
 
 def main() -> int:
     """Run all campaigns; return 1 if one found something."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description="kill -9 at random moments, and what is left.")
     parser.add_argument("--times", type=int, default=25)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", default="train,sweep,collect,fit,agents fit")

@@ -41,7 +41,6 @@ ROOMS = [
 
 COME_ALONG = {
     "PIL": "matplotlib and imageio",
-    "cloudpickle": "gymnasium",
     "mujoco": "gymnasium[mujoco]",
 }
 """Packages that others bring along."""
@@ -115,6 +114,37 @@ def test_only_declared_packages_are_imported():
     for path in FILES:
         tops = {name.partition(".")[0] for name in imports(path)}
         assert tops <= allowed, f"{path.name} imports {sorted(tops - allowed)}"
+
+
+def test_what_every_import_needs_is_a_dependency_and_the_rest_is_asked_for():
+    """A core dependency, or one that `require` asks for by the extra that has it."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    core, extras = distributions(project["dependencies"]), {}
+    for extra, lines in project["optional-dependencies"].items():
+        extras[extra] = distributions(lines)
+    brought = {"PIL": "matplotlib"}
+    for path in FILES:
+        tree = ast.parse(path.read_text())
+        for node in tree.body:
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                names = (
+                    [a.name for a in node.names] if isinstance(node, ast.Import) else [node.module]
+                )
+                tops = {str(name).partition(".")[0] for name in names}
+                assert tops <= core | {"embrl"} | sys.stdlib_module_names, f"{path.name}: {tops}"
+        for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
+            if (
+                isinstance(call.func, ast.Name)
+                and call.func.id == "require"
+                and path.name != "errors.py"
+            ):
+                module, extra = (ast.literal_eval(each) for each in call.args)
+                top = module.partition(".")[0]
+                assert brought.get(top, top).lower() in extras[extra], f"{path.name}: {module}"
+
+
+def distributions(lines: list[str]) -> set[str]:
+    return {re.split(r"[^\w-]", line)[0].lower().replace("-", "_") for line in lines}
 
 
 def test_environments_on_the_host_know_no_jax():

@@ -17,7 +17,7 @@ from embrl.cli.parsing import Flag, Switch, parse, parse_flags
 from embrl.config.run import RunConfig
 from embrl.config.settings_by_name import replaced, settings, validate_name
 from embrl.config.used_settings import unused
-from embrl.core.errors import EmbrlError, SettingError
+from embrl.core.errors import EmbrlError, SettingError, require
 from embrl.core.runtime import prepare_jax
 from embrl.report.console import plain_console
 from embrl.report.progress_bar import ProgressBar
@@ -55,6 +55,7 @@ def sweep(arguments: Sequence[str]) -> None:
         _refuse_unused(config, grid, mine)
         plan = sweeps.Sweep(config, grid, given.by, given.replicas)
         out, resume, rest = given.out, given.resume, [environment, *_without(OWN, rest)]
+    require("matplotlib", "plot")  # before the work, not after it
     console = plain_console()
     with ProgressBar(console, plan.config) as bar:
         result = sweeps.run(

@@ -9,6 +9,7 @@ import tyro
 from rich.console import Console
 
 from embrl.cli.parsing import Switch, parse
+from embrl.core.errors import require
 from embrl.core.runtime import prepare_jax
 from embrl.papers.panel import GROUPS, SEEDS, Group, PanelLine, ReproductionOptions, chosen
 from embrl.papers.panels import FIGURES, make_panel
@@ -51,6 +52,7 @@ class _Reproduce:
 def reproduce(arguments: Sequence[str]) -> None:
     """Run the lines that are missing, write the report and print which claims hold."""
     given = parse(_Reproduce, arguments, "embrl reproduce", names=", ".join(FIGURES))
+    require("matplotlib", "plot")  # before the work, not after it
     prepare_jax()
     options = ReproductionOptions(
         seeds=given.seeds,
