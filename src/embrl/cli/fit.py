@@ -84,6 +84,8 @@ def fit(arguments: Sequence[str]) -> None:
     where, config, out = _configured(arguments[0], arguments[1:])
     with locked(out):
         check_free(out)
+        for note in where.notes:
+            console.print(note, soft_wrap=True)
         with ProgressBar(console, f"{config.method} on {where.name}") as bar:
             found = learn(config, where, on_progress=bar.show)
         _keep(found, out, console)

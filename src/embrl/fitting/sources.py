@@ -84,6 +84,11 @@ class DataSource(abc.ABC):
         return None
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What a user has to know of the data, in a line each."""
+        return ()
+
+    @property
     @abc.abstractmethod
     def about(self) -> dict[str, Any]:
         """Description of the source in plain values, which is saved with the embedding."""
@@ -247,6 +252,11 @@ class PlayedEnvironment(DataSource):
     @property
     def named(self) -> int | None:
         return named_factor(self.env_config)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        source = self.env.data_source
+        return () if source is None else source.notes()
 
     def action_features(self) -> Any:
         return self.env.action_features()
