@@ -8,7 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from embrl import envs
 from embrl.algorithms.vpg import VPG
+from embrl.config import defaults
 from embrl.core.errors import EmbrlError
 from embrl.training import fit_embedding, loop, replicas
 from embrl.training.evaluation import play
@@ -75,6 +77,29 @@ def test_nothing_is_compiled_twice_in_a_run(tiny, tmp_path, monkeypatch, method)
     loop.train(tiny(method, total_timesteps=1_300 if method == "jsae" else 700), tmp_path / "run")
     assert len(made) == 10
     assert all(function._cache_size() <= 1 for function in made)
+
+
+@pytest.mark.skipif(jax.device_count() < 2, reason="one device")
+def test_devices_that_work_side_by_side_do_not_split_operations():
+    """Split ones were read before they were complete; docs/performance.md has the story."""
+
+    def large(x):
+        return jax.lax.fori_loop(0, 5, lambda _, x: jnp.exp(x) * jnp.tanh(x) - x, x)
+
+    compiled = over_replicas(large, 2).lower(jnp.ones((2, 512, 1600))).compile()
+    assert 'partitions":["' not in compiled.as_text()
+
+
+@pytest.mark.slow
+def test_online_updates_give_the_same_run_each_time(tmp_path):
+    """Large operations on two devices; a small run would not split any."""
+    env = envs.configure("gridworld", actuators=9, walls="released")
+    config = dataclasses.replace(
+        defaults.default_config("gridworld", env, "jsae", "ppo", total_timesteps=30_000), seeds=2
+    )
+    runs = [loop.train(config, tmp_path / str(number)) for number in range(3)]
+    first, *others = [(run.path / "metrics.csv").read_bytes() for run in runs]
+    assert all(other == first for other in others)
 
 
 def test_evaluating_does_not_change_training(tiny, tmp_path):

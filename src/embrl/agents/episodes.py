@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, Int
 
 from embrl.agents.architecture import ACTIVATIONS, Architecture
 from embrl.core.errors import EmbrlError
+from embrl.core.runtime import WHOLE_OPERATIONS
 from embrl.core.spaces import action_count, dimensions
 from embrl.core.types import Key, TimeStep
 from embrl.envs.environment import Environment, has_masks
@@ -100,7 +101,9 @@ def _check(
         raise EmbrlError(f"episodes must be 1 or more, got {episodes}")
 
 
-@functools.partial(jax.jit, static_argnames=("architecture", "episodes"))
+@functools.partial(
+    jax.jit, static_argnames=("architecture", "episodes"), compiler_options=WHOLE_OPERATIONS
+)
 def _everywhere(
     env: Environment,
     architecture: Architecture,

@@ -13,6 +13,15 @@ CACHE_BYTES = 500_000_000
 """Maximum size of the compilation cache; the least recently used programs are evicted."""
 
 
+WHOLE_OPERATIONS = {"xla_disable_hlo_passes": "cpu-parallel-task-assigner"}
+"""Compiler options for devices that are cores of one processor and work at the same time.
+
+XLA would split large operations between threads that these devices share, though each has a core
+to itself. While another device kept the threads busy, what follows such an operation was seen to
+read half of it from the step before: wrong gradients, other ones each time (docs/performance.md).
+"""
+
+
 def available_cores() -> int:
     """Return the number of processor cores that this process may use.
 

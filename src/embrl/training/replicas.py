@@ -11,6 +11,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Int
 
+from embrl.core.runtime import WHOLE_OPERATIONS
 from embrl.core.types import Key
 from embrl.training.trainer import Trainer
 
@@ -133,7 +134,9 @@ def over_replicas(
             check_vma=False,
         )(*arguments)
 
-    options = {"xla_backend_optimization_level": 0} if once else {}
+    options: dict[str, Any] = {"xla_backend_optimization_level": 0} if once else {}
+    if mesh.size > 1 and mesh.devices.flat[0].platform == "cpu":
+        options |= WHOLE_OPERATIONS
     return jax.jit(everywhere, donate_argnums=donate, compiler_options=options)
 
 
