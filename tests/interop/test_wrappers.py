@@ -44,7 +44,7 @@ class Echo(gymnasium.Env):
         self.shown = self.observation_space.sample()
         return self.shown, self.info()
 
-    def step(self, action):
+    def step(self, action) -> Any:
         assert self.action_space.contains(action), action
         self.done.append(action)
         self.shown = self.observation_space.sample()
@@ -379,3 +379,103 @@ def test_a_forked_process_wraps_and_steps_though_jax_runs():
     finally:
         process.kill()
         process.join()
+
+
+class Guarded(Echo):
+    """In state s, only action s is accepted, by the source that `told` names."""
+
+    told = "info"
+
+    def __init__(self, observations=None, actions=None):
+        super().__init__(observations or spaces.Discrete(5), actions or spaces.Discrete(5))
+
+    def flags(self):
+        return (np.arange(5) == self.state) & (self.left > 0)
+
+    def seen(self) -> Any:
+        return self.state
+
+    def info(self):
+        return {"action_mask": self.flags()} if self.told == "info" else {}
+
+    def reset(self, *, seed=None, options=None):
+        gymnasium.Env.reset(self, seed=seed)
+        self.state, self.left = int(self.np_random.integers(5)), 3
+        return self.seen(), self.info()
+
+    def step(self, action) -> Any:
+        assert self.left, "the episode is over"
+        assert self.flags()[np.ravel(action)[0]], f"{action} in {self.state}"
+        self.state, self.left = int(self.np_random.integers(5)), self.left - 1
+        return self.seen(), 0.0, self.left == 0, False, self.info()
+
+
+class Asked(Guarded):
+    told = "method"
+
+    def action_masks(self):
+        return self.flags()
+
+
+class Shown(Guarded):
+    told = "observation"
+
+    def __init__(self):
+        parts = {"at": spaces.Discrete(5), "action_mask": spaces.MultiBinary(5)}
+        super().__init__(spaces.Dict(parts))
+
+    def seen(self):
+        return {"at": self.state, "action_mask": self.flags().astype(np.int8)}
+
+
+@pytest.mark.parametrize("kind", [Guarded, Asked, Shown])
+@pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP])
+def test_lanes_of_a_vector_have_masks_of_their_own_from_every_source(kind, mode):
+    embedding = embedding_of(Guarded())
+    vector = wrap(SyncVectorEnv([kind] * 3, autoreset_mode=mode), embedding)
+    vector.reset(seed=0)
+    vector.action_space.seed(0)
+    for _ in range(12):  # Guarded refuses whatever it does not accept
+        vector.step(vector.action_space.sample())
+
+
+@pytest.mark.parametrize("kind", [Guarded, Asked, Shown])
+def test_lanes_keep_their_masks_when_others_are_reset(kind):
+    embedding = embedding_of(Guarded())
+    env = SyncVectorEnv([kind] * 3, autoreset_mode=AutoresetMode.DISABLED)
+    vector = wrap(env, embedding)
+    vector.reset(seed=0)
+    vector.action_space.seed(0)
+    for at in range(9):
+        vector.step(vector.action_space.sample())
+        which = np.arange(3) == at % 3
+        vector.reset(options={"reset_mask": which})
+
+
+def test_the_mask_in_an_observation_is_not_embedded_unless_the_embedding_has_seen_it():
+    env = Shown()
+    wrapped = wrap(env, embedding_of(Guarded()))
+    wrapped.reset(seed=0)
+    wrapped.step(np.zeros(2))
+    whole = wrap(env, embedding_of(env))  # fitted on data with the mask in it
+    whole.reset(seed=0)
+    whole.step(np.zeros(2))
+    heedless = wrap(env, embedding_of(Guarded()), masks=False)
+    env.reset(seed=0)
+    action = heedless.original_action(np.zeros(2))
+    env.state = (int(action) + 1) % 5
+    with pytest.raises(AssertionError):
+        heedless.step(np.zeros(2))
+
+
+def test_a_mask_may_have_another_key():
+    class Legal(Guarded):
+        def info(self):
+            return {"legal": self.flags()}
+
+    wrapped = wrap(Legal(), embedding_of(Guarded()), masks="legal")
+    wrapped.reset(seed=0)
+    for _ in range(3):
+        wrapped.step(np.zeros(2))
+    with pytest.raises(EmbrlError, match=r"action_mask must be .*got moves"):
+        wrap(Legal(), embedding_of(Guarded()), masks="moves").reset()

@@ -198,9 +198,10 @@ class EmbeddedVectorEnv(VectorWrapper):
 
     def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> Any:
         """Reset the environments; return the embedded observations and the infos."""
+        which = (options or {}).get("reset_mask")  # which Gymnasium takes out of it
         observations, infos = self.env.reset(seed=seed, options=options)
         if self._masks is not None:
-            self._masks.begin(observations, infos, (options or {}).get("reset_mask"))
+            self._masks.begin(observations, infos, which)
         return self._embedded(observations, infos), infos
 
     def step(self, actions: Any) -> Any:
