@@ -11,6 +11,7 @@ import json
 import shutil
 import sys
 import tempfile
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -32,7 +33,10 @@ STDIN = "-"
 NAME = "name"
 """Column of the names of actions."""
 
-FAULTY = (OSError, ValueError, EOFError, csv.Error, zipfile.BadZipFile, zlib.error)
+FAULTY = (
+    *(OSError, ValueError, EOFError, csv.Error, zipfile.BadZipFile, zlib.error),
+    *(tokenize.TokenError, KeyError, NotImplementedError),  # of NumPy's headers and of archives
+)
 """Errors that a damaged file may lead to."""
 
 Part = tuple[int, np.ndarray]
@@ -71,6 +75,8 @@ def observations(source: str | Path, form: Form, header: Header = "auto") -> Ite
         if none and str(source) != STDIN:
             raise EmbrlError(f"it must have at least one observation, got none ({form})")
     except UnicodeDecodeError as error:
+        if suffix not in (".csv", ".jsonl"):
+            raise EmbrlError(f"{source} is damaged: {error}") from error
         raise EmbrlError(f"{source} must be UTF-8, got other bytes; save it as UTF-8") from error
     except EmbrlError as error:
         where = "standard input" if str(source) == STDIN else source
@@ -156,6 +162,8 @@ def _read_parquet(path: Path, form: Form) -> Iterator[Part]:
                 yield first, rows.to_numpy()
     except polars.exceptions.PolarsError as error:
         raise EmbrlError(f"it is damaged: {error}") from error
+    except polars.exceptions.PanicException as error:  # from damage that polars did not foresee
+        raise EmbrlError("it is damaged") from error
 
 
 def _parts(rows: Iterable[Any], form: Form, count: int) -> Iterator[Part]:

@@ -130,6 +130,8 @@ NAN = np.array([[0.0, 1.0], [2.0, np.nan], [3.0, 4.0], [5.0, 6.0]])
             Given(),
             "observation must be an index .* got 1000000000000 in row 3 of next_observation",
         ),
+        ({"terminals": np.zeros((4, 2), bool)}, Given(), r"shape of terminated must be \[N\]"),
+        ({"rewards": np.zeros((4, 2))}, Given(), r"shape of reward must be \[N\] .* got \[4, 2\]"),
         ({"actions": np.array(list("abca"))}, Given(), "numbers, got <U1, as .*'a'.* in row 0"),
         (
             {"actions": np.array([0.0, 2.0, 1.0, 2.0])},
@@ -219,7 +221,8 @@ def test_other_libraries_names_and_shapes_of_columns():
         actions=np.array([[1], [0], [2], [1]]),
         terminals=None,
         timeouts=None,
-        dones=np.array([0, 1, 0, 0]),
+        dones=np.array([[0], [1], [0], [0]]),
+        rewards=np.array([[0.0], [1.0], [0.5], [0.0]]),
     )
     assert found.action_space == spaces.Discrete(3)
     assert found.observation_space == spaces.Discrete(6)

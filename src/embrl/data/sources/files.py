@@ -1,7 +1,9 @@
 """Transitions from NumPy's `.npz` files and from Parquet files."""
 
 import re
+import tokenize
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,12 @@ import numpy as np
 
 from embrl.core.errors import EmbrlError, SettingError, require
 from embrl.data.sources.recorded import ALIASES, UNSAID, Given, Recorded, from_columns
+
+FAULTY = (
+    *(OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error),
+    *(tokenize.TokenError, NotImplementedError),
+)
+"""Errors that a damaged file of NumPy's may lead to."""
 
 SPREAD = re.compile(r"(.+)_(\d+)")
 """Name of a column with one coordinate of a vector, as observation_0, observation_1, ..."""
@@ -30,7 +38,7 @@ def read_npz(path: Path, given: Given = UNSAID) -> Recorded:
         raise
     except FileNotFoundError as error:
         raise EmbrlError(f"{path} does not exist") from error
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+    except FAULTY as error:
         raise EmbrlError(f"{path} cannot be read as .npz without pickle: {error}") from error
     return from_columns(columns, given, path.name)
 

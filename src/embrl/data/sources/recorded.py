@@ -202,7 +202,14 @@ def converted(
         )
     space = given.observation_space
     if space is None:
-        both = np.concatenate([np.asarray(value) for value in observed.values()])
+        columns_seen = [np.asarray(value) for value in observed.values()]
+        try:
+            both = np.concatenate(columns_seen)
+        except TypeError as error:
+            kinds_seen = " and ".join(str(column.dtype) for column in columns_seen)
+            raise SettingError(
+                f"{where.name}: observation and next_observation", "of one dtype", kinds_seen
+            ) from error
         rows = len(reward)
 
         def place(row: int) -> str:

@@ -151,7 +151,7 @@ def finite(where: Where, what: str, values: Any) -> np.ndarray:
     Raises:
         EmbrlError: one is not finite, or they are not numbers.
     """
-    numbers = np.asarray(values)
+    numbers = _column(where, what, values)
     if numbers.dtype.kind not in "biuf":
         raise SettingError(f"{where.name}: {what}", "numbers", numbers.dtype)
     _refuse_infinite(where, what, numbers)
@@ -164,13 +164,23 @@ def flags(where: Where, what: str, values: Any) -> np.ndarray:
     Raises:
         EmbrlError: one is neither true nor false, nor 1 or 0.
     """
-    given = np.asarray(values)
+    given = _column(where, what, values)
     if given.dtype.kind not in "biuf":
         raise SettingError(f"{where.name}: {what}", "true or false", given.dtype)
     odd = (given != 0) & (given != 1)
     if odd.any():
         raise where.wrong(what, given, odd, "is neither 0 nor 1")
     return given.astype(bool)
+
+
+def _column(where: Where, what: str, values: Any) -> np.ndarray:
+    """Return values with one number a row, `[N]` or `[N, 1]`, as `[N]`."""
+    column = np.asarray(values)
+    if column.ndim == 2 and column.shape[1] == 1:
+        column = column[:, 0]
+    if column.ndim != 1:
+        raise SettingError(f"{where.name}: shape of {what}", "[N] or [N, 1]", list(column.shape))
+    return column
 
 
 def _checked(where: Where, what: str, space: spaces.Space, values: np.ndarray) -> np.ndarray:

@@ -320,6 +320,8 @@ def explain(path: Path, message: str, table: Table | None) -> str:
 
 def _long_line(path: Path, table: Table) -> int | str:
     """Return the first line of a CSV with more fields than its first one, or ? if not found."""
+    if len(table.separator) > 1:
+        return "?"
     with path.open("rb") as file:
         opened: Any = gzip.open if file.read(2) == b"\x1f\x8b" else open
     quoting = csv.QUOTE_MINIMAL if table.quoted else csv.QUOTE_NONE
