@@ -154,6 +154,7 @@ def test_environments_on_the_host_know_no_jax():
         "numpy",
         "embrl.core.runtime",
         "embrl.core.errors",
+        "embrl.core.masks",
         "embrl.core.spaces",
         "embrl.envs.checks",
     }
