@@ -156,7 +156,6 @@ def test_standard_input_is_answered_line_by_line(
 
 BAD: dict[str, tuple[str, str]] = {
     "nan.csv": ("a,b\n1,2\n3,nan\n", "row 1 must be -9.0 to 9.0 at [1], got nan"),
-    "outside.csv": ("1,2\n3,10\n", "row 1 must be -9.0 to 9.0 at [1], got 10.0"),
     "long.csv": ("1,2\n3,1,2\n", "row 1 must have shape [2], got [3]"),
     "word.csv": ("a,b\n1,2\n\n3,x\n", "row 1 (line 4), column 1 must be a number, got 'x'"),
     "odd first.csv": ("1,x\n1,2\n", "row 0 (line 1), column 1 must be a number, got 'x'"),
@@ -205,6 +204,21 @@ def test_a_first_line_is_what_a_flag_says(summing: Path, tmp_path: Path, capsys)
     for flag, lines in (("yes", "2\n"), ("no", "1\n2\n")):
         assert main(["predict", str(summing), str(tmp_path / "o.csv"), "--header", flag]) == 0
         assert capsys.readouterr().out == lines
+
+
+def test_a_number_outside_its_bounds_is_taken_with_a_warning_or_refused(
+    summing: Path, tmp_path: Path, capsys
+) -> None:
+    (tmp_path / "o.csv").write_text("1,2\n3,10\n4,11\n")
+    assert main(["predict", str(summing), str(tmp_path / "o.csv")]) == 0
+    out, err = capsys.readouterr()
+    assert len(out.splitlines()) == 3
+    assert err.startswith("embrl: warning: row 1: 10 in coordinate 1 is outside -9 to 9")
+    assert err.count("\n") == 1
+    assert main(["predict", str(summing), str(tmp_path / "o.csv"), "--strict"]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert "row 1 must be -9.0 to 9.0 at [1], got 10.0" in err
 
 
 @pytest.mark.parametrize("kind", KINDS)

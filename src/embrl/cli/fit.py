@@ -19,7 +19,7 @@ from embrl.cli.flags import (
     parse_settings,
     setting_flags,
 )
-from embrl.cli.parsing import Flag, asks_for_help, given, parse, value_of
+from embrl.cli.parsing import Flag, Switch, asks_for_help, given, parse, value_of
 from embrl.config.defaults import METHOD, SETTINGS
 from embrl.config.run import RunConfig
 from embrl.core.errors import EmbrlError, SettingError
@@ -136,6 +136,7 @@ OF_DATA = (
         None,
     ),
     Flag("spaces", str | None, "Environment whose spaces the data are of.", None),
+    Flag("strict", Switch, "Refuse observations outside the bounds of these spaces.", False),
 )
 OF_ENVIRONMENTS = (
     Flag("policy", str | None, "Run folder whose policy acts. Default: random actions.", None),
@@ -147,17 +148,18 @@ def _data(source: str, arguments: Sequence[str]) -> DataSource:
         nothing = np.zeros(2, np.int32)  # no need to read it
         columns: Any = [nothing] * 6
         return open_source(from_transition(Transition(*columns), name=Path(source).name))
-    like = value_of("--spaces", arguments, "")
+    like, strict = value_of("--spaces", arguments, ""), "--strict" in given(arguments)
     counts = {flag: value_of(flag, arguments, "") for flag in ("--states", "--actions")}
     if like and any(counts.values()):
         raise EmbrlError("--spaces excludes --states and --actions; leave them out")
     if like:
         env: Any = envs.configure(like).build()
         if isinstance(env, envs.Environment):
-            return open_source(source, Given(env.observation_space, env.action_space))
-        return open_source(source, Given(env.observations.original, env.actions.original))
+            return open_source(source, Given(env.observation_space, env.action_space, strict))
+        found = env.observations.original, env.actions.original
+        return open_source(source, Given(*found, strict))
     states, actions = (_discrete(flag, text) for flag, text in counts.items())
-    return open_source(source, Given(states, actions))
+    return open_source(source, Given(states, actions, strict))
 
 
 def _discrete(flag: str, text: str) -> gymnasium.spaces.Discrete | None:

@@ -125,6 +125,7 @@ def _expanded(argument: str) -> str:
 def _show_warnings_in_one_line() -> None:
     """Show embrl's warnings as its errors are shown, without the line of code that gave them."""
     before = warnings.showwarning
+    warnings.simplefilter("always", EmbrlWarning)  # each is given once
 
     def show(message: Any, category: type[Warning], *place: Any, **more: Any) -> None:
         if issubclass(category, EmbrlWarning):

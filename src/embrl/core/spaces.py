@@ -12,7 +12,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import ArrayLike
 
-from embrl.core.errors import EmbrlError, SettingError
+from embrl.core.errors import EmbrlError, SettingError, WarnOnce
 from embrl.core.masks import MaskForms, check_allowed
 
 MAX_VALUES = 2**16
@@ -20,6 +20,12 @@ MAX_VALUES = 2**16
 
 DIGIT = 2**12
 """Largest number of values of a digit."""
+
+COARSE = 2.0**13
+"""Magnitude from which precision may matter: float32 keeps such numbers to the nearest 0.001."""
+
+FINER = 16
+"""Number of times as many values that an offset makes float32 tell apart, at least."""
 
 LARGEST = float(np.finfo(np.float32).max)
 """The largest float32."""
@@ -123,12 +129,36 @@ def digits_of(count: int) -> list[int]:
     return [base] * number
 
 
-def check_observation(space: spaces.Space, observation: ArrayLike) -> np.ndarray:
+def offset_of(box: spaces.Box) -> np.ndarray | None:
+    """Return what is subtracted from numbers before they become float32, which would round it away.
+
+    These are the lower bounds of coordinates whose bounds lie beyond `COARSE`, and so near each
+    other that float32 tells `FINER` times as many values apart once they begin at 0.
+
+    Returns:
+        float64 `[*shape]`, 0 for other coordinates; None where all are 0.
+    """
+    if box.dtype.itemsize < 4 or box.dtype == np.float32:
+        return None
+    low, high = box.low.astype(np.float64), box.high.astype(np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        far, width = np.maximum(np.abs(low), np.abs(high)), high - low
+        finer = np.spacing(far.astype(np.float32)) > FINER * np.spacing(width.astype(np.float32))
+        lost = (far >= COARSE) & np.isfinite(width) & (width > 0.0) & finer
+        offset = np.where(lost, low, 0.0)
+    return offset if offset.any() else None
+
+
+def check_observation(
+    space: spaces.Space, observation: ArrayLike, warn: WarnOnce | None = None
+) -> np.ndarray:
     """Check observations.
 
     Args:
         space: the observation space.
         observation: observations with any number of leading axes.
+        warn: warns of numbers outside the bounds of a `Box`, which are then taken as they are, as
+            in training; None: they are refused.
 
     Returns:
         The observations as int32 for a discrete space, float32 for a `Box`.
@@ -137,7 +167,9 @@ def check_observation(space: spaces.Space, observation: ArrayLike) -> np.ndarray
         EmbrlError: the shape does not fit or a value is out of range; the message says which.
     """
     values = np.asarray(observation)
-    return _check_numbers(space, values) if is_continuous(space) else _check_indices(space, values)
+    if is_continuous(space):
+        return _check_numbers(space, values, warn)
+    return _check_indices(space, values)
 
 
 def check_action(space: spaces.Space, action: ArrayLike) -> np.ndarray:
@@ -288,7 +320,7 @@ def _check_indices(space: spaces.Space, values: np.ndarray) -> np.ndarray:
     return values.astype(np.int32)
 
 
-def _check_numbers(space: spaces.Space, values: np.ndarray) -> np.ndarray:
+def _check_numbers(space: spaces.Space, values: np.ndarray, warn: WarnOnce | None) -> np.ndarray:
     """Check values of a `Box`, and return them as float32."""
     low, high = bounds(space)
     if values.dtype.kind not in "iuf":
@@ -297,9 +329,29 @@ def _check_numbers(space: spaces.Space, values: np.ndarray) -> np.ndarray:
     # Compared in float32: rounding may move a value across a bound that is not rounded, too.
     with np.errstate(over="ignore"):
         rounded = values.astype(np.float32)
-    fits = (low <= rounded) & (rounded <= high) & np.isfinite(rounded)
-    _refuse(space, values, ~fits)  # NaN fits nowhere
+    fits = (low <= rounded) & (rounded <= high)  # NaN fits nowhere
+    if warn is None or not np.isfinite(rounded).all():
+        _refuse(space, values, ~(fits & np.isfinite(rounded)))
+    elif not fits.all():
+        *where, at = np.argwhere(~fits)[0].tolist()
+        warn("outside", outside_bounds("observation", values[(*where, at)], at, low[at], high[at]))
     return rounded
+
+
+def outside_bounds(what: str, value: Any, at: Any, low: Any, high: Any) -> str:
+    """Return the warning that a number outside its bounds is taken as it is.
+
+    Args:
+        what: what it is, as `observation`.
+        value: the number.
+        at: its coordinate.
+        low: the lower bound.
+        high: the upper bound.
+    """
+    return (
+        f"{what} {value:g} in coordinate {at} is outside {low:g} to {high:g}; it is taken as it "
+        "is, and so are others"
+    )
 
 
 def _check_last_axis(space: spaces.Space, values: np.ndarray, length: int) -> None:

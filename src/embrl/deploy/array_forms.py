@@ -11,8 +11,8 @@ from typing import Any, Self
 import numpy as np
 from gymnasium import spaces
 
-from embrl.core.errors import EmbrlError
-from embrl.core.spaces import digits_of, names_of
+from embrl.core.errors import EmbrlError, WarnOnce
+from embrl.core.spaces import digits_of, names_of, offset_of, outside_bounds
 from embrl.portable.steps import (
     Affine,
     Beside,
@@ -70,12 +70,16 @@ class Form:
         numbers = "integers" if self.whole else "numbers"
         return f"{self.kind}: {numbers} of shape {list(self.shape)}"
 
-    def checked(self, values: np.ndarray, first: int = 0) -> np.ndarray:
+    def checked(
+        self, values: np.ndarray, first: int = 0, warn: WarnOnce | None = None
+    ) -> np.ndarray:
         """Return rows `[B, *shape]` as this form's kind of number.
 
         Args:
             values: Rows, `[B, ...]`.
             first: Number of the first row, for messages.
+            warn: Warns of numbers outside their bounds, which are then taken as they are, as in
+                training; None: they are refused.
 
         Raises:
             EmbrlError: If a row is not in the space; the message says which and why.
@@ -96,6 +100,13 @@ class Form:
                 bound if self.whole else bound.astype(np.float32) for bound in (self.low, self.high)
             )
         fits = (low <= seen) & (seen <= high) & np.isfinite(seen)
+        if warn is not None and not self.whole and np.isfinite(seen).all() and not fits.all():
+            row, *at = np.argwhere(~fits)[0].tolist()
+            where = at[0] if len(at) == 1 else at
+            bounds = (self.low[tuple(at)], self.high[tuple(at)])
+            said = outside_bounds("", values[(row, *at)], where, *bounds)
+            warn("outside", f"row {first + row}:{said}")
+            fits[:] = True
         if self.whole and values.dtype.kind == "f":
             fits &= values == np.floor(values)
         if not fits.all():
@@ -205,6 +216,9 @@ def _form(space: spaces.Space, bounds: spaces.Space) -> Form:
     if isinstance(space, spaces.Box):
         assert isinstance(bounds, spaces.Box)
         low, high = (side.astype(np.float64).reshape(shape) for side in (bounds.low, bounds.high))
+        offset = offset_of(space)
+        if offset is not None and bounds is not space:
+            low, high = low + offset, high + offset
         return Form(kind, shape, dtype, low, high)
     sizes, start = _counted(space)
     return Form(kind, shape, dtype, start, start + sizes - 1)
@@ -224,7 +238,10 @@ def _counted(space: spaces.Space) -> tuple[np.ndarray, np.ndarray]:
 
 def _enter(space: spaces.Space) -> tuple[PortableStep, ...]:
     if isinstance(space, spaces.Box):
-        return (*_cast(space.dtype, "float32"), *_reshaped(space.shape, (math.prod(space.shape),)))
+        offset, reshaped = offset_of(space), _reshaped(space.shape, (math.prod(space.shape),))
+        if offset is not None:
+            return (*_cast(space.dtype, "float64"), Shifted(-offset), Cast("float32"), *reshaped)
+        return (*_cast(space.dtype, "float32"), *reshaped)
     sizes, start = _counted(space)
     shifted = (*_cast(space.dtype, "int64"), Shifted(-start)) if start.any() else ()
     before = "int64" if shifted else space.dtype

@@ -18,7 +18,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from embrl.core.errors import EmbrlError, SettingError
+from embrl.core.errors import EmbrlError, SettingError, WarnOnce
 from embrl.core.masks import MaskForms, check_allowed
 from embrl.deploy.array_forms import Form
 from embrl.portable import steps
@@ -45,6 +45,8 @@ class ExportedPolicy:
     action: Form
     about: dict[str, Any]
     """Origin of the policy: run, seed, environment, versions."""
+    warn: WarnOnce = dataclasses.field(default_factory=WarnOnce, repr=False)
+    """Warnings about observations outside their bounds."""
 
     @property
     def noise(self) -> str:
@@ -77,11 +79,13 @@ class ExportedPolicy:
         observation: ArrayLike,
         noise: ArrayLike | None = None,
         mask: Any = None,
+        strict: bool = False,
     ) -> Any:
         """Return an action for one observation, or an action each for a batch of them.
 
         Args:
-            observation: One observation, with any number of leading axes.
+            observation: One observation, with any number of leading axes. Numbers outside their
+                bounds are taken as they are, as in training, with one warning.
             noise: Noise that draws the action, the same one for the same noise (`self.noise` says
                 what it is); None for the action of the most likely internal action.
             mask: True for the discrete actions that may be chosen, for all observations or for each
@@ -99,7 +103,8 @@ class ExportedPolicy:
                 f"observation must have shape [..., {str(list(self.observation.shape))[1:-1]}], "
                 f"got {list(values.shape)} ({self.observation})"
             )
-        rows = self.observation.checked(values.reshape((-1, *self.observation.shape)))
+        rows = values.reshape((-1, *self.observation.shape))
+        rows = self.observation.checked(rows, warn=None if strict else self.warn)
         drawn = None
         if noise is not None:
             width = len(self.policy.noise)

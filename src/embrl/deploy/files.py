@@ -20,7 +20,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from embrl.core.errors import EmbrlError, UnknownNameError, require
+from embrl.core.errors import EmbrlError, UnknownNameError, WarnOnce, require
 from embrl.deploy.array_forms import Form
 from embrl.deploy.csv_rows import Header, rows_of
 from embrl.storage import files
@@ -43,7 +43,9 @@ Part = tuple[int, np.ndarray]
 """Number of the first row, and rows `[B, ...]`."""
 
 
-def observations(source: str | Path, form: Form, header: Header = "auto") -> Iterator[np.ndarray]:
+def observations(
+    source: str | Path, form: Form, header: Header = "auto", warn: WarnOnce | None = None
+) -> Iterator[np.ndarray]:
     """Yield checked observations `[B, *form.shape]`, part by part, in order.
 
     Args:
@@ -51,6 +53,7 @@ def observations(source: str | Path, form: Form, header: Header = "auto") -> Ite
             in JSON, each of which is a part.
         form: Form of an observation.
         header: Whether the first line of a CSV is a header.
+        warn: Warns of numbers outside their bounds; None: they are refused.
 
     Raises:
         EmbrlError: If there is no such file, it is damaged or has no rows, or a row is not in the
@@ -71,7 +74,7 @@ def observations(source: str | Path, form: Form, header: Header = "auto") -> Ite
     try:
         for first, values in parts:
             none = none and not len(values)
-            yield form.checked(values, first)
+            yield form.checked(values, first, warn)
         if none and str(source) != STDIN:
             raise EmbrlError(f"it must have at least one observation, got none ({form})")
     except UnicodeDecodeError as error:

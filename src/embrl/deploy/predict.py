@@ -41,6 +41,7 @@ def predict(
     out: Path | None = None,
     draw: int | None = None,
     header: Header = "auto",
+    strict: bool = False,
 ) -> int:
     """Write the actions of all observations of a file; return how many there were.
 
@@ -53,11 +54,12 @@ def predict(
         draw: Seed of the noise by which actions are drawn; None for those of the most likely
             internal actions.
         header: Whether the first line of a CSV is a header.
+        strict: Refuse numbers outside their bounds, of which there is else one warning.
 
     Raises:
         EmbrlError: If a file is missing or damaged, or a row is not in the space.
     """
-    found = actions(policy, source, draw, header)
+    found = actions(policy, source, draw, header, strict)
     count = 0
     if out is not None:
         with actions_into(out, policy.action) as put:
@@ -80,13 +82,18 @@ def predict(
 
 
 def actions(
-    policy: ExportedPolicy, source: str | Path, draw: int | None = None, header: Header = "auto"
+    policy: ExportedPolicy,
+    source: str | Path,
+    draw: int | None = None,
+    header: Header = "auto",
+    strict: bool = False,
 ) -> Iterator[np.ndarray]:
     """Yield the actions of all observations of a file, part by part."""
     kinds = policy.policy.noise
     # A generator for each kind, so that actions do not depend on the size of the parts.
     normal, uniform = (np.random.default_rng((draw or 0, stream)) for stream in range(2))
-    for seen in observations(source, policy.observation, header):
+    warn = None if strict else policy.warn
+    for seen in observations(source, policy.observation, header, warn):
         noise = None
         if draw is not None:
             sizes = [(len(seen), kinds.count(kind)) for kind in ("normal", "uniform")]

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 
-from embrl.core.errors import EmbrlError
+from embrl.core.errors import EmbrlError, WarnOnce
 from embrl.core.spaces import (
     action_count,
     check_action,
@@ -98,11 +98,13 @@ class Embedding(SavedEmbedding):
             f=f_chain(model.g, model.f) if table is None else None,
         )
 
-    def phi(self, observation: ArrayLike) -> Float[np.ndarray, "... m"]:
+    def phi(self, observation: ArrayLike, *, strict: bool = False) -> Float[np.ndarray, "... m"]:
         """Embed states.
 
         Args:
-            observation: observations of `observation_space`, with any leading axes.
+            observation: observations of `observation_space`, with any leading axes. Numbers outside
+                their bounds are taken as they are, as in training, with one warning.
+            strict: refuse numbers outside their bounds.
 
         Returns:
             Points in X, or raw features of the observations if states are not embedded.
@@ -110,7 +112,8 @@ class Embedding(SavedEmbedding):
         Raises:
             EmbrlError: an observation is not in the space.
         """
-        values = check_observation(self.observation_space, observation)
+        warn = None if strict else self._warn
+        values = check_observation(self.observation_space, observation, warn)
         return self._phi(values).astype(np.float32, copy=False)
 
     def g(self, action: ArrayLike) -> Float[np.ndarray, "... d"]:
@@ -182,6 +185,10 @@ class Embedding(SavedEmbedding):
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the embedding as its folder has it."""
         return _unpickled, saved.as_bytes(self)
+
+    @functools.cached_property
+    def _warn(self) -> WarnOnce:
+        return WarnOnce()
 
     @property
     def _phi(self) -> Chain:

@@ -57,6 +57,7 @@ def fit(
     action_space: gymnasium.Space | None = None,
     policy: Behaviour | str | Path | None = None,
     tried_only: bool = False,
+    strict: bool = False,
     on_progress: ProgressCallback = ignore_progress,
     **options: Any,
 ) -> Embedding:
@@ -88,6 +89,8 @@ def fit(
         tried_only: whether f never chooses a discrete action that no transition contains
             (`Embedding.allowed`), as where there are too many actions to try them all: g has
             learned no place for it.
+        strict: whether observations outside the bounds of their space are refused; else they are
+            taken as they are, with one warning.
         on_progress: called between chunks of gradient steps.
         **options: settings of an environment given by name.
 
@@ -98,7 +101,7 @@ def fit(
         EmbrlError: the source or a setting is wrong, or the loss is not finite.
     """
     prepare_jax()
-    data = open_source(source, Given(observation_space, action_space), policy, options)
+    data = open_source(source, Given(observation_space, action_space, strict), policy, options)
     name, sections = chosen(
         method,
         embedding=embedding,

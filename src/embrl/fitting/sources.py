@@ -128,9 +128,11 @@ def open_source(
         if isinstance(source, Transition):
             return RecordedData(from_transition(source, given))
         return RecordedData(read(source, given))
-    if given != UNSAID:
+    if given.observation_space is not None or given.action_space is not None:
         raise EmbrlError("spaces must be left out, as the environment has its own")
     found = _environment(source, options or {})
+    if given.strict and isinstance(found.env, HostEnvironment):
+        found = dataclasses.replace(found, env=found.env.made_strict())
     if policy is None:
         return found
     behaviour = policy if callable(policy) else RunPolicy.of(policy)

@@ -53,6 +53,7 @@ class StateAdapter:
         Raises:
             EmbrlError: If embrl does not support such observations, or the embedding has others.
         """
+        self._name = name
         whole, needed = Observations(original), embedding.observation_space
         self._convert = whole if mask is None else Observations(original, mask)
         if not _fits(self._convert.space, needed) and _fits(whole.space, needed):
@@ -68,14 +69,16 @@ class StateAdapter:
     def __call__(self, observation: Any) -> np.ndarray:
         """Embed observations, with any leading axes in each part; float32 `[..., m]`."""
         if self._table is None:
-            return self._phi(self._convert(observation))
+            values = self._convert(observation)
+            rows = values.reshape(-1, *self._convert.shape)
+            self._convert.check(rows, lambda _: self._name, "")
+            return self._phi(values)
         if isinstance(observation, int | np.integer):
             index = observation - self._start
             if 0 <= index < self._states:
                 return self._table[index].copy()
         values = self._convert(np.asarray(observation))
-        if fault := self._convert.fault(values.reshape(-1)):
-            raise EmbrlError(f"the environment gave {fault[1]}, which is outside its space")
+        self._convert.check(values.reshape(-1), lambda _: self._name, "outside its space")
         return self._table[values]
 
     @property

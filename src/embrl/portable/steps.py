@@ -293,10 +293,10 @@ class Cast:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Shifted:
-    """Integers counted from another start."""
+    """Numbers counted from another start."""
 
     by: Values
-    """int64, of the values' own axes."""
+    """int64 or float64, of the values' own axes."""
 
     def __call__(self, values: Values) -> Values:
         return values + self.by

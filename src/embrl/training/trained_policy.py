@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from embrl.algorithms.policy import OverallPolicy
-from embrl.core.errors import EmbrlError, SettingError
+from embrl.core.errors import EmbrlError, SettingError, WarnOnce
 from embrl.core.masks import check_allowed
 from embrl.core.runtime import check_not_forked, watch_forks
 from embrl.core.spaces import (
@@ -64,6 +64,7 @@ class Policy:
         self.action_names = names
         self.observation_space = observation_space
         self.action_space = action_space
+        self._warn = WarnOnce()
 
     @classmethod
     def of(cls, restored: RestoredPolicy, host: "HostEnvironment | None" = None) -> "Policy":
@@ -89,17 +90,20 @@ class Policy:
         mask: Any = None,
         deterministic: bool = False,
         seed: int | None = None,
+        strict: bool = False,
     ) -> Any:
         """Choose an action for one observation, or one for each of a batch.
 
         Args:
-            observation: in the observation space, with any leading axes.
+            observation: in the observation space, with any leading axes. Numbers outside their
+                bounds are taken as they are, as in training, with one warning.
             mask: True where an action may be chosen, `[n]` or with the leading axes; for discrete
                 actions only. With an environment, in any form of its masks (docs/action_masks.md);
                 None: the mask in its observations, if they have one.
             deterministic: take the most likely internal action instead of drawing one. (On the
                 gridworld it can walk in a circle that the noise of a draw would leave.)
             seed: random seed of the draw; None draws anew each time.
+            strict: refuse numbers outside their bounds.
 
         Returns:
             An int for one observation, otherwise int32 `[...]`; for continuous actions float32
@@ -111,7 +115,7 @@ class Policy:
         """
         check_not_forked("policy.act")
         values = observation if self.host is None else self.host.observations(observation)
-        values = check_observation(self.observation_space, values)
+        values = check_observation(self.observation_space, values, None if strict else self._warn)
         mask = self._mask(mask, observation, values)
         if deterministic:
             action = _mode(self.overall, values, mask)

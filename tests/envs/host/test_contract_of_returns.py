@@ -1,6 +1,7 @@
 """What environments return beside observations: spaces, tuples, rewards, flags."""
 
 import decimal
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -12,7 +13,7 @@ from embrl.envs.gym import HostEnvironment
 from embrl.envs.gym.contract import NotOneValue, results
 
 
-def returning(reward=1.0, terminated=False):
+def returning(reward: Any = 1.0, terminated: Any = False) -> Any:
     class Returning(gymnasium.Env):
         observation_space = spaces.Box(-1, 1, (2,))
         action_space = spaces.Discrete(3)
@@ -110,11 +111,11 @@ def test_a_space_that_is_none_is_named_with_its_value(space):
 
 
 def test_an_environment_of_the_old_package_is_told_from_other_objects():
-    old = type("CartPoleEnv", (), {"__module__": "gym.envs.classic_control"})()
+    old: Any = type("CartPoleEnv", (), {"__module__": "gym.envs.classic_control"})()
     with pytest.raises(EmbrlError, match="old package gym"):
         HostEnvironment.of(old)
     with pytest.raises(EmbrlError, match="old package gym"):
         HostEnvironment.of(lambda: old)
-    alike = type("Alike", (), {"reset": None, "step": None})
+    alike: Any = type("Alike", (), {"reset": None, "step": None})
     with pytest.raises(EmbrlError, match=r"derive its class from gymnasium\.Env"):
         HostEnvironment.of(alike)

@@ -189,7 +189,7 @@ def test_what_is_no_environment():
     class Watching(Counting):
         def __init__(self):
             super().__init__()
-            self.observation_space = spaces.Box(0, 255, (8, 8, 3), np.uint8)
+            self.observation_space = spaces.Box(0, 255, (84, 84), np.uint8)
 
     with pytest.raises(EmbrlError, match=r"^Watching: observations .*got Box.* no image encoder"):
         HostEnvironment.of(Watching)

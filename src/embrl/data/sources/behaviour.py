@@ -13,6 +13,7 @@ from embrl.data.rollout import single_steps
 from embrl.envs import Environment
 from embrl.envs.gym import HostEnvironment
 from embrl.envs.gym.contract import close_of, reset_of, results, step_of
+from embrl.envs.gym.precision import PrecisionWatch
 
 Behaviour = Callable[[Any], Any]
 """Returns an action for an observation; for Gymnasium's environments, both in their own form."""
@@ -37,7 +38,7 @@ def play_host(env: HostEnvironment, policy: Behaviour, timesteps: int, seed: int
     bare = env.make()
     try:
         observation = _guarded(env.name, "reset()", lambda: reset_of(bare, seed=seed))[0]
-        rows = []
+        rows, watch = [], PrecisionWatch(env.name, env.observations)
         for step in range(timesteps):
             action = _guarded(env.name, f"the policy at step {step}", policy, observation)
             if not bare.action_space.contains(action):
@@ -46,13 +47,14 @@ def play_host(env: HostEnvironment, policy: Behaviour, timesteps: int, seed: int
                     f"{bare.action_space}"
                 )
             after, *rest, _ = _guarded(env.name, f"step {step}", step_of, bare, action)
+            watch(observation)
             now, following = env.observations(observation), env.observations(after)
             ((reward,), *ends), _ = _guarded(
                 env.name, f"step {step}", results, *([value] for value in rest)
             )
-            if (fault := env.observations.fault(following[None])) or not np.isfinite(reward):
-                words = fault[1] if fault else f"the reward {reward}"
-                raise EmbrlError(f"{env.name} gave {words} at step {step}")
+            env.observations.check(following[None], lambda _: env.name, f"at step {step}")
+            if not np.isfinite(reward):
+                raise EmbrlError(f"{env.name} gave the reward {reward} at step {step}")
             chosen = env.actions.from_original(action)
             rows.append((now, chosen, reward, following, *(end for (end,) in ends)))
             observation = after

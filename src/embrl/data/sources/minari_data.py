@@ -90,7 +90,7 @@ def _read(dataset: Any, name: str, given: Given) -> Recorded:
         "terminated": np.concatenate([e.terminations for e in episodes]),
         "truncated": np.concatenate([e.truncations for e in episodes]),
     }
-    found = Given(observed, acted)
+    found = Given(observed, acted, given.strict)
     return converted(Where(name, row), columns, found)
 
 

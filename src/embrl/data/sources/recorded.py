@@ -11,6 +11,7 @@ from embrl.core.errors import EmbrlError, SettingError
 from embrl.core.types import Transition
 from embrl.data.sources.recorded_values import Where, checked, finite, flags, inferred
 from embrl.envs.gym.flatten import Actions, Observations
+from embrl.envs.gym.precision import warning_of
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -76,6 +77,8 @@ class Given:
 
     observation_space: gymnasium.Space | None = None
     action_space: gymnasium.Space | None = None
+    strict: bool = False
+    """Whether observations outside their bounds are refused; else there is one warning."""
 
 
 UNSAID = Given()
@@ -221,7 +224,13 @@ def converted(
         observations, actions = Observations(space), Actions(acts)
     except EmbrlError as error:
         raise EmbrlError(f"{where.name}: {error}") from error
-    out = {key: observations(checked(where, key, space, value)) for key, value in observed.items()}
+    warn = None if given.strict else observations.warn
+    out = {
+        key: observations(checked(where, key, space, value, warn))
+        for key, value in observed.items()
+    }
+    if found := warning_of(observations, observed["observation"]):
+        observations.warn("precision", f"{where.name}: {found}")
     out["action"] = actions.from_original(checked(where, "action", acts, columns["action"]))
     out["reward"] = reward
     for key in ("terminated", "truncated"):

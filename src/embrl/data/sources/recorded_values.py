@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
-from embrl.core.errors import EmbrlError, SettingError
+from embrl.core.errors import EmbrlError, SettingError, WarnOnce
 from embrl.envs.gym.flatten import assembled, leaves
 
 
@@ -121,7 +121,9 @@ def _is_whole(values: np.ndarray) -> bool:
         return bool(len(values) and (values >= 0).all() and (values == np.floor(values)).all())
 
 
-def checked(where: Where, what: str, space: spaces.Space, values: Any) -> Any:
+def checked(
+    where: Where, what: str, space: spaces.Space, values: Any, warn: WarnOnce | None = None
+) -> Any:
     """Check that values are in a space.
 
     Args:
@@ -129,6 +131,7 @@ def checked(where: Where, what: str, space: spaces.Space, values: Any) -> Any:
         what: their name.
         space: of one value.
         values: structured as the space, with a leading axis `[N]` in each leaf.
+        warn: warns of numbers outside their bounds, which are then taken; None: they are refused.
 
     Returns:
         The values, in the dtypes that embrl's conversions expect.
@@ -138,7 +141,8 @@ def checked(where: Where, what: str, space: spaces.Space, values: Any) -> Any:
     """
     try:
         found = [
-            _checked(where, what, leaf.space, np.asarray(leaf.of(values))) for leaf in leaves(space)
+            _checked(where, what, leaf.space, np.asarray(leaf.of(values)), warn)
+            for leaf in leaves(space)
         ]
     except (KeyError, IndexError, TypeError) as error:
         raise EmbrlError(f"{where.name}: {what} does not fit {space}: {error}") from error
@@ -183,7 +187,9 @@ def _column(where: Where, what: str, values: Any) -> np.ndarray:
     return column
 
 
-def _checked(where: Where, what: str, space: spaces.Space, values: np.ndarray) -> np.ndarray:
+def _checked(
+    where: Where, what: str, space: spaces.Space, values: np.ndarray, warn: WarnOnce | None
+) -> np.ndarray:
     """Check the values of one leaf."""
     if values.dtype.kind not in "biuf":
         raise SettingError(f"{where.name}: {what}", "numbers", values.dtype)
@@ -204,6 +210,10 @@ def _checked(where: Where, what: str, space: spaces.Space, values: np.ndarray) -
             low, high = space.low.astype(np.float32), space.high.astype(np.float32)
             rounded = values.astype(np.float32)
             outside = (rounded < low) | (rounded > high)
+            if outside.any() and warn is not None:
+                why = f"is outside the bounds of {space}; it is taken as it is, and so are others"
+                warn("outside", str(where.wrong(what, values, outside, why)))
+                return values
         case spaces.Discrete():
             outside = (values < space.start) | (values >= space.start + space.n)
         case spaces.MultiDiscrete():

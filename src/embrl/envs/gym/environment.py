@@ -46,6 +46,7 @@ class HostEnvironment:
         vector: Vector = "sync",
         pool: dict[str, Any] | None = None,
         action_mask: str = AUTO,
+        strict: bool = False,
     ) -> None:
         """Make the environment once, to learn its spaces.
 
@@ -56,6 +57,7 @@ class HostEnvironment:
             pool: envpool's options, where `vector` is `envpool`.
             action_mask: Key of the actions' mask, `auto` for the usual ones, or `off`
                 (`embrl.envs.gym.masks.MaskReader`).
+            strict: Refuse observations outside their bounds, of which there is else one warning.
 
         Raises:
             EmbrlError: If the environment cannot be made or its spaces are not supported.
@@ -91,6 +93,7 @@ class HostEnvironment:
             self.masks = MaskReader(observations, self.actions, action_mask, name)
             path = self.masks.path
             self.observations = whole if path is None else Observations(observations, path)
+            self.observations.strict = strict
         except EmbrlError as error:
             raise EmbrlError(f"{name}: {error}") from error
 
@@ -101,6 +104,7 @@ class HostEnvironment:
         name: str | None = None,
         vector: Vector = "sync",
         action_mask: str = AUTO,
+        strict: bool = False,
     ) -> "HostEnvironment":
         """Wrap an environment object, or a function that makes a new environment at each call.
 
@@ -112,6 +116,7 @@ class HostEnvironment:
             name: Name for messages; None: the id, or the name of the class or function.
             vector: How parallel environments are stepped.
             action_mask: Key of the actions' mask, as in the constructor.
+            strict: Refuse observations outside their bounds, of which there is else one warning.
 
         Raises:
             EmbrlError: If the environment can be neither made again nor copied, or the function
@@ -129,7 +134,14 @@ class HostEnvironment:
                 "environment must be a gymnasium.Env or a function that makes one, got "
                 f"{source!r}; {advice}"
             )
-        return cls(name, maker, vector, action_mask=action_mask)
+        return cls(name, maker, vector, action_mask=action_mask, strict=strict)
+
+    def made_strict(self) -> "HostEnvironment":
+        """Return this environment, with observations outside their bounds refused."""
+        strict = copy.copy(self)
+        strict.observations = copy.copy(self.observations)
+        strict.observations.strict = True
+        return strict
 
     @property
     def observation_space(self) -> gymnasium.Space:
@@ -212,7 +224,7 @@ class HostEnvironment:
             found: Any = getattr(env.unwrapped, "action_names", None)
             if found is None:
                 found = getattr(env.unwrapped, "get_action_meanings", None)
-            names = found() if callable(found) else found
+            names: Any = found() if callable(found) else found
             names = None if names is None else tuple(map(str, names))
         except Exception:  # not made for this
             return None

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,7 +10,7 @@ from gymnasium import spaces
 from numpy.typing import ArrayLike
 
 from embrl.core.errors import EmbrlError, WarnOnce
-from embrl.core.spaces import digits_of
+from embrl.core.spaces import digits_of, factors, offset_of
 
 MAX_ACTIONS = 2**20
 """Largest number of actions that combinations of discrete parts may make."""
@@ -43,9 +43,23 @@ class Leaf(NamedTuple):
             value = value[key]
         return value
 
+    @property
+    def keys(self) -> str:
+        """The keys as they are written in Python."""
+        return "".join(f"[{key!r}]" for key in self.path)
+
     def __str__(self) -> str:
-        keys = "".join(f"[{key!r}]" for key in self.path)
-        return f"{self.space} at {keys}" if keys else str(self.space)
+        return f"{self.space} at {self.keys}" if self.path else str(self.space)
+
+
+class Numbers(NamedTuple):
+    """A part of observations that is numbers, not indices."""
+
+    leaf: Leaf
+    names: list[str]
+    """Names of its coordinates."""
+    offset: np.ndarray | None
+    """What is subtracted from them before they become float32, float64 `[p]` (`offset_of`)."""
 
 
 def leaves(space: spaces.Space, path: tuple[Any, ...] = ()) -> list[Leaf]:
@@ -85,7 +99,7 @@ class Observations:
 
     | original | becomes |
     |---|---|
-    | `Box` of any axes and numbers, no image | float32 `Box [p]` |
+    | `Box` of any axes and numbers, no image | float32 `Box [p]`, from 0 if bounds lie far off |
     | `Discrete`, also with a start | `Discrete` from 0 |
     | `Discrete` of more than 2^16 values | `MultiDiscrete` of its digits, the first one greatest |
     | `MultiDiscrete`, `MultiBinary`, of any axes | `MultiDiscrete`, one axis, from 0 |
@@ -109,6 +123,8 @@ class Observations:
         self.original = original
         self.warn = WarnOnce()
         """Warnings about what the environment returns."""
+        self.strict = False
+        """True to refuse observations outside their bounds, instead of a warning."""
         found = leaves(original)
         if without is not None:
             found = [leaf for leaf in found if leaf.path[: len(without)] != without] or found
@@ -133,11 +149,11 @@ class Observations:
         self.space = _space(forms, sizes, self._mixed, self._single)
         self.dtype = np.dtype(np.float32 if isinstance(self.space, spaces.Box) else np.int32)
         self.shape: tuple[int, ...] = self.space.shape or ()
-        plain = len(found) == 1 and not found[0].path and isinstance(original, spaces.Box)
+        plain = isinstance(original, spaces.Box) and offset_of(original) is None
         self.plain: tuple[int, ...] | None = (original.shape or ()) if plain else None
         """Shape of an original observation that is a single array of numbers, else None. Such
         observations may be collected as float32 rows without a call of this converter."""
-        self._top = np.array(sizes[0] if self._single else sizes, np.int64)
+        self._low, self._high = _finite_bounds(self.space)
 
     def __call__(self, observation: Any) -> np.ndarray:
         """Convert one observation, or many with leading axes in each part.
@@ -160,6 +176,32 @@ class Observations:
         ]
         return np.concatenate(values, -1)
 
+    def check(self, values: np.ndarray, who: Callable[[int], str], when: str) -> None:
+        """Check converted observations; warn once of finite numbers outside their bounds.
+
+        Args:
+            values: `[B, *shape]`.
+            who: Returns the name of the environment of a row.
+            when: End of the message, as `at step 3`.
+
+        Raises:
+            EmbrlError: If a number is not finite or an index out of range, or, where `strict`, a
+                number is outside its bounds.
+        """
+        if self._inside(values).all():
+            return
+        if fault := self.fault(values):
+            row, words = fault
+            raise EmbrlError(f"{who(row)} gave {words} {when}")
+        row, at = np.argwhere(~self._inside(values))[0].tolist()
+        said = (
+            f"{who(row)} gave {values[row, at]:g} in {self.coordinates[at]} of its observation"
+            f"{when and ' '}{when}, outside {self._low[at]:g} to {self._high[at]:g}"
+        )
+        if self.strict:
+            raise EmbrlError(f"{said}; widen its observation_space, or leave out strict")
+        self.warn("outside", f"{said}; it is taken as it is, and so are others")
+
     def fault(self, values: np.ndarray) -> tuple[int, str] | None:
         """Find the first number that is not finite, or index out of range.
 
@@ -169,15 +211,49 @@ class Observations:
         Returns:
             The row and a description of the fault; None if there is none.
         """
-        if self.dtype.kind == "f":
-            wrong = ~np.isfinite(values)
-        else:
-            wrong = (values < 0) | (values >= self._top)
+        wrong = ~np.isfinite(values) if self.dtype.kind == "f" else ~self._inside(values)
         if not wrong.any():
             return None
         row, *rest = np.argwhere(wrong)[0].tolist()
-        at = f" in coordinate {rest[0]}" if rest else ""
+        at = f" in {self.coordinates[rest[0]]}" if rest else ""
         return row, f"{values[(row, *rest)]}{at} of its observation ({self.original})"
+
+    def _inside(self, values: np.ndarray) -> np.ndarray:
+        return (values >= self._low) & (values <= self._high)
+
+    @property
+    def numbers(self) -> list["Numbers"]:
+        """Parts that are numbers, not indices."""
+        return [
+            Numbers(leaf, names, form.offset)
+            for (leaf, form), names in zip(self._parts, self._names(), strict=True)
+            if isinstance(form, _NumberPart)
+        ]
+
+    @property
+    def coordinates(self) -> list[str]:
+        """Names of the coordinates, or of the indices, of a converted observation."""
+        return [name for names in self._names() for name in names]
+
+    def _names(self) -> list[list[str]]:
+        names: list[list[str]] = []
+        for leaf, form in self._parts:
+            index = isinstance(form, _IndexPart) and not self._mixed
+            length = len(form.sizes) if isinstance(form, _IndexPart) and index else form.length
+            where = f" of {leaf.keys}" if leaf.path else ""
+            several = [f"coordinate {at}{where}" for at in range(length)]
+            names.append([leaf.keys] if leaf.path and length == 1 else several)
+        return names
+
+
+def _finite_bounds(space: spaces.Space) -> tuple[np.ndarray, np.ndarray]:
+    """Return the least and the greatest value of each coordinate; float32's own without bounds."""
+    if isinstance(space, spaces.Box):
+        largest = np.finfo(np.float32).max
+        return np.maximum(space.low, -largest), np.minimum(space.high, largest)
+    counts = np.array(factors(space), np.int64)
+    counts = counts[0] if isinstance(space, spaces.Discrete) else counts
+    return np.zeros_like(counts), counts - 1
 
 
 class _NumberPart:
@@ -185,6 +261,10 @@ class _NumberPart:
         self.shape = box.shape
         self.length = math.prod(box.shape)
         low, high = box.low.astype(np.float64).ravel(), box.high.astype(np.float64).ravel()
+        offset = offset_of(box)
+        self.offset = None if offset is None else offset.ravel()
+        if self.offset is not None:
+            low, high = low - self.offset, high - self.offset
         # A number that cannot vary has no range to be scaled by.
         free = (low >= high) | (np.abs(low) > NO_BOUND) & (np.abs(high) > NO_BOUND)
         self.low = np.where(free | (low < -NO_BOUND), -np.inf, low).astype(np.float32)
@@ -196,7 +276,10 @@ class _NumberPart:
         if values.dtype.kind not in "iufb":
             raise EmbrlError(f"an observation of {leaf} must be numeric, got {values.dtype}")
         with np.errstate(over="ignore"):  # beyond float32 is infinite, and found by `fault`
-            return values.reshape(*lead, self.length).astype(np.float32)
+            values = values.reshape(*lead, self.length)
+            if self.offset is not None:
+                values = values.astype(np.float64) - self.offset
+            return values.astype(np.float32)
 
 
 class _IndexPart:

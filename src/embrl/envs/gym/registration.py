@@ -58,6 +58,9 @@ class GymnasiumConfig:
     """Where the environment says which actions it accepts. auto: in the part action_mask of its
     observations, by its method action_masks, or in its info as action_mask. A key: under that name
     instead. off: nowhere; such a part of the observations is seen as any other."""
+    strict: bool = False
+    """Refuse observations outside the bounds of their space, which else are taken as they are, with
+    one warning."""
 
     def __post_init__(self) -> None:
         """Normalise `kwargs`, which may be a dictionary, to pairs of text.
@@ -235,7 +238,7 @@ def _built(config: GymnasiumConfig) -> HostEnvironment:
     pool = None
     if config.vector == "envpool":
         pool = config.arguments | ({} if limit is None else {"max_episode_steps": limit})
-    return HostEnvironment(config.id, maker, config.vector, pool, config.action_mask)
+    return HostEnvironment(config.id, maker, config.vector, pool, config.action_mask, config.strict)
 
 
 def _make_configured(

@@ -126,6 +126,8 @@ class SyncHostVectorEnv(HostVectorEnv):
                     rows[index] = observation
                 else:
                     into[index] = self._converted(observation)
+                if not index and not self._watch.over:
+                    self._watch(observation)
                 self._lanes.read(index, observation, info)
                 results.append((reward, terminal, limit))
         except Exception as error:
@@ -137,6 +139,8 @@ class SyncHostVectorEnv(HostVectorEnv):
         try:
             observation, info = reset_of(env) if seed is None else reset_of(env, seed=seed)
             into[index] = self._converted(observation)
+            if not index:
+                self._watch(observation)
             self._lanes.read(index, observation, info)
             self._lanes.ask(index)
         except Exception as error:
@@ -231,6 +235,7 @@ class AsyncHostVectorEnv(HostVectorEnv):
         first, info = self._request(when, lambda vector: vector.reset(seed=list(seeds)))
         self._take_masks(info)
         self._lanes.now = self._masks_read(when)
+        self._watch(first, row=0)
         return self._read(first)
 
     def _take_masks(self, info: Any, indices: Sequence[int] | None = None) -> None:
@@ -245,6 +250,7 @@ class AsyncHostVectorEnv(HostVectorEnv):
             when, lambda vector: vector.step(actions)
         )
         first = after = self._read(observations)
+        self._watch(observations, row=0)
         ended = np.flatnonzero(terminated | truncated)
         self._take_masks(info)
         self._take_masks(info.get("final_info", {}), ended.tolist())

@@ -10,6 +10,7 @@ from embrl.core.errors import EmbrlError
 from embrl.envs.gym.contract import NotOneValue, results
 from embrl.envs.gym.flatten import Actions, Observations
 from embrl.envs.gym.masks import EmptyMask, LaneMasks, MaskReader
+from embrl.envs.gym.precision import PrecisionWatch
 
 
 class HostStep(NamedTuple):
@@ -70,6 +71,7 @@ class HostVectorEnv(abc.ABC):
         """Steps of each environment since it was opened."""
         self._read, self._actions = observations, actions
         self._lanes = LaneMasks(reader, self.num_envs)
+        self._watch = PrecisionWatch(name, observations)
         try:
             first = self._open(seeds)
             self._check_observations(first, "when it was first reset")
@@ -86,8 +88,9 @@ class HostVectorEnv(abc.ABC):
             actions: `[B]` or `[B, n]`, in the environment's `action_space`.
 
         Raises:
-            EmbrlError: If an environment raises, or gives an observation outside its space or a
-                reward that is not finite; the message says which environment, which step and what.
+            EmbrlError: If an environment raises, or gives an observation that is no value of its
+                space or a reward that is not finite; the message says which environment, which step
+                and what. Numbers outside their bounds are taken, unless the environment is strict.
         """
         actions = np.asarray(actions)
         if actions.shape[:1] != (self.num_envs,):
@@ -221,9 +224,7 @@ class HostVectorEnv(abc.ABC):
         return f"{self.name}: environment {index} of {self.num_envs}"
 
     def _check_observations(self, values: np.ndarray, when: str) -> None:
-        if fault := self._read.fault(values):
-            index, words = fault
-            raise EmbrlError(f"{self._at(index)} gave {words} {when}")
+        self._read.check(values, self._at, when)
 
 
 def env_seeds(num_envs: int, seed: int, first: int = 0) -> list[int]:
