@@ -47,8 +47,7 @@ class RecommenderConfig:
     """Settings that are paths of data (`embrl.envs.environment`)."""
 
     data: str = ""
-    """Path of the purchase log: CSV, JSON or Parquet. Known layouts (MovieLens, RetailRocket, H&M,
-    UCI Online Retail, ...) and usual names of columns are found by themselves."""
+    """Path of the purchase log: CSV, JSON or Parquet, in a known layout or with usual columns."""
     columns: tuple[str, ...] = ()
     """What columns mean, as `user=customer_id item=sku time=when price=amount` (also event,
     quantity, order, invoice); names, or numbers from 1. In Python also a dictionary."""
