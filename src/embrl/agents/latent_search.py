@@ -45,7 +45,10 @@ class LatentCritic(eqx.Module):
         x = (z - self.centre) / self.width
         found = eqx.filter_vmap(lambda member: member(x)[..., 0])(self.members)
         found = self.mean + self.deviation * found
-        return found.mean(0), found.std(0)
+        variance = found.var(0)
+        # Where all members agree, as at a few agents, the root has no gradient.
+        differ = variance > 0.0
+        return found.mean(0), jnp.where(differ, jnp.sqrt(jnp.where(differ, variance, 1.0)), 0.0)
 
 
 class SearchResult(NamedTuple):

@@ -1,3 +1,5 @@
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -41,6 +43,16 @@ def test_generated_agents_are_a_population(fitted, tmp_path):
         generate(embedding, 0, tmp_path / "c")
     with pytest.raises(EmbrlError, match="spread must be above 0, got nan"):
         generate(embedding, 1, tmp_path / "c", spread=float("nan"))
+
+
+def test_a_search_goes_on_where_all_members_of_a_critic_agree():
+    z = np.random.default_rng(0).normal(size=(6, 2))
+    critic = fit_critic(z, z[:, 0], jax.random.key(0), steps=1)
+    alike = jax.tree.map(lambda leaf: jnp.repeat(leaf[:1], len(leaf), 0), critic.members)
+    critic = dataclasses.replace(critic, members=alike)
+    path, expected = latent_search(critic, jnp.asarray(z), steps=2)
+    assert np.isfinite(path).all()
+    assert (expected[-1] > expected[0]).all()
 
 
 def test_a_summary_says_what_is_kept(fitted, agents, tmp_path):
