@@ -1,0 +1,126 @@
+"""The environments that people try first, with nothing but the name: embrl and Stable-Baselines3.
+
+    python results/first_environments.py --sb3 PYTHON [ENVIRONMENT ...]
+
+trains both with their defaults, for the same number of timesteps and with the same seeds, and
+writes results/first_environments/table.md, which docs/results.md shows. PYTHON is the interpreter
+of an environment with Stable-Baselines3; without it only embrl's half is trained. What is finished
+is kept in runs/first and not trained again. All ten take some hours on 2 cores.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+RUNS = HERE.parent / "runs" / "first"
+EPISODES = 100
+
+TIMESTEPS = {
+    "CartPole-v1": 100_000,
+    "FrozenLake-v1": 100_000,
+    "FrozenLake8x8-v1": 200_000,
+    "Taxi-v4": 200_000,
+    "CliffWalking-v1": 100_000,
+    "Acrobot-v1": 100_000,
+    "MountainCar-v0": 200_000,
+    "Pendulum-v1": 100_000,
+    "LunarLander-v3": 200_000,
+    "BipedalWalker-v3": 200_000,
+}
+
+SB3 = f"""
+import sys, json
+import gymnasium, stable_baselines3
+from stable_baselines3 import PPO
+from stable_baselines3.common.evaluation import evaluate_policy
+name, timesteps, seed = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+env = gymnasium.make(name)
+if env.spec.max_episode_steps is None:  # as embrl cuts its evaluation's episodes
+    env = gymnasium.wrappers.TimeLimit(env, 10_000)
+model = PPO("MlpPolicy", env, seed=seed, device="cpu").learn(timesteps)
+found = {{
+    kind: evaluate_policy(model, env, {EPISODES}, deterministic=kind == "greedy")[0]
+    for kind in ("sampled", "greedy")
+}}
+print(json.dumps(found | {{"version": stable_baselines3.__version__}}))
+"""
+
+
+def train_ours(name: str, timesteps: int, seeds: int) -> None:
+    """Train all seeds with `embrl train NAME`."""
+    out = RUNS / name / "embrl"
+    command = [str(Path(sys.executable).parent / "embrl"), "train", name, "--seeds", str(seeds)]
+    command += ["--total-timesteps", str(timesteps), "--resume", "--out", str(out)]
+    subprocess.run(command, check=False)  # what fails is missing from the table
+
+
+def train_theirs(python: str, name: str, timesteps: int, seeds: int) -> None:
+    """Train Stable-Baselines3's PPO with its defaults, one seed after another."""
+    for seed in range(seeds):
+        out = RUNS / name / f"sb3-{seed}.json"
+        if not out.exists():
+            command = [python, "-c", SB3, name, str(timesteps), str(seed)]
+            done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+            if done.returncode:
+                return
+            out.parent.mkdir(parents=True, exist_ok=True)
+            out.write_text(done.stdout.splitlines()[-1])
+
+
+def cell(returns: list[float] | None) -> str:
+    """Return mean, interval and every seed's return, or that nothing was measured."""
+    if returns is None:
+        return "not measured"
+    import numpy as np
+
+    from embrl.core.statistics import bootstrap_mean
+
+    mean, low, high = (float(value) for value in bootstrap_mean(np.array(returns)))
+    each = ", ".join(f"{value:.3g}" for value in returns)
+    return f"{mean:.3g} [{low:.3g}, {high:.3g}] ({each})"
+
+
+def main() -> None:
+    """Train what is asked for and write the table."""
+    parser = argparse.ArgumentParser(description="Environments that people try first.")
+    parser.add_argument("environments", nargs="*", default=list(TIMESTEPS), metavar="ENVIRONMENT")
+    parser.add_argument("--sb3", metavar="PYTHON", help="interpreter with Stable-Baselines3")
+    parser.add_argument("--seeds", type=int, default=3)
+    arguments = parser.parse_args()
+    for name in arguments.environments:
+        timesteps = TIMESTEPS[name]
+        train_ours(name, timesteps, arguments.seeds)
+        if arguments.sb3:
+            train_theirs(arguments.sb3, name, timesteps, arguments.seeds)
+        write_table(arguments.seeds)
+
+
+def write_table(seeds: int) -> None:
+    """Write the table of whatever is finished."""
+    lines = [
+        f"Returns after training, sampled actions: mean over {seeds} seeds,",
+        "95 % interval (bootstrap over seeds), and every seed.",
+        "",
+        "| environment | timesteps | embrl | Stable-Baselines3 PPO |",
+        "|---|---|---|---|",
+    ]
+    for name, timesteps in TIMESTEPS.items():
+        folder = RUNS / name
+        mine = folder / "embrl" / "summary.json"
+        its = [folder / f"sb3-{seed}.json" for seed in range(seeds)]
+        found = json.loads(mine.read_text())["final_return_per_seed"] if mine.exists() else None
+        rival = None
+        if all(path.exists() for path in its):
+            rival = [json.loads(path.read_text())["sampled"] for path in its]
+        if found or rival:
+            lines.append(f"| {name} | {timesteps:,} | {cell(found)} | {cell(rival)} |")
+    table = HERE / "first_environments" / "table.md"
+    table.parent.mkdir(exist_ok=True)
+    table.write_text("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()
