@@ -56,6 +56,13 @@ def test_no_environment_says_which_there_are(capsys):
             ["embedding.state_dim", "method none"],
         ),
         (["--env.actuators", "0"], ["env.actuators", "0", "2", "12"]),
+        (
+            ["--policy.hidden", "8", "9" * 12],
+            ["policy.hidden must be at most 2,147,483,647", "999"],
+        ),
+        (["--ppo.actor-lr", "1e39"], ["ppo.actor_lr must be at most 3.4e+38, got 1e+39"]),
+        (["--pretrain.timesteps", "1"], ["pretrain.timesteps must be at least 60", "got 1"]),
+        (["--policy.hidden=--"], ["--policy.hidden=--: cannot be read"]),
         (["--env.actuators", "40"], ["env.actuators", "40", "2", "12"]),
         (["--env.start", "0.1", "0.38"], ["env.start", "(0.1, 0.38)", "obstacle"]),
         (["--total-timesteps", "10"], ["total_timesteps must be at least", "got 10"]),

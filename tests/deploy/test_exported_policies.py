@@ -1,6 +1,8 @@
 """Exported policies against the policies in JAX that they were made of."""
 
 import dataclasses
+import hashlib
+import json
 import runpy
 from pathlib import Path
 from typing import Any
@@ -278,6 +280,16 @@ def test_a_damaged_folder_is_named(folder: Path, tmp_path: Path, damage, said: s
     (tmp_path / "weights.npz").write_bytes((folder / "weights.npz").read_bytes())
     (tmp_path / "policy.json").write_text(damage((folder / "policy.json").read_text()))
     with pytest.raises(EmbrlError, match=said):
+        ExportedPolicy.read(tmp_path)
+
+
+def test_weights_that_do_not_fit_each_other_are_damaged(folder: Path, tmp_path: Path) -> None:
+    arrays = dict(np.load(folder / "weights.npz"))
+    np.savez(tmp_path / "weights.npz", **{name: part[:1] for name, part in arrays.items()})
+    said = json.loads((folder / "policy.json").read_text())
+    said["sha256"] = hashlib.sha256((tmp_path / "weights.npz").read_bytes()).hexdigest()
+    (tmp_path / "policy.json").write_text(json.dumps(said))
+    with pytest.raises(EmbrlError, match=r"policy\.json is damaged"):
         ExportedPolicy.read(tmp_path)
 
 

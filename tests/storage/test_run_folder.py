@@ -77,11 +77,12 @@ def test_points_of_a_sweep_are_no_seeds(folder):
         ("seed,timesteps\n", r"metrics\.csv has no rows"),
         ("seed,timesteps\n0\n", "line 2 has 1 columns, expected 2"),
         ("seed,timesteps\n0,many\n", "column timesteps: "),
+        ("seed,times\udcffteps\n0,1\n", r"metrics\.csv is damaged: "),
     ],
 )
 def test_damaged_metrics_are_named(folder, text, said):
     with pytest.raises(EmbrlError, match=r"metrics\.csv is missing"):
         folder.metrics()
-    (folder.path / "metrics.csv").write_text(text)
+    (folder.path / "metrics.csv").write_text(text, errors="surrogateescape")
     with pytest.raises(EmbrlError, match=said):
         folder.metrics()

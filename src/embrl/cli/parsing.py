@@ -299,7 +299,10 @@ def _mistake(flags: Sequence[Flag], arguments: Sequence[str], program: str) -> E
     keywords = [flag for flag in flags if not flag.positional]
     missing = [flag for flag in keywords if flag.required and flag.shown not in given(arguments)]
     present = [flag for flag in keywords if flag not in missing]
-    words = _values([*present, OTHERS], arguments)["others"]
+    try:
+        words = _values([*present, OTHERS], arguments)["others"]
+    except ValueError:  # as of `--name=--`, which is no value
+        return EmbrlError(f"{' '.join(arguments)}: cannot be read; {help_}")
     for place in (flag for flag in flags if flag.positional):
         mine, words = (words, ()) if _is_tuple(place) else (words[:1], words[1:])
         if not mine and place.required:

@@ -12,9 +12,9 @@ from embrl.core.errors import (
     SettingError,
     UnknownNameError,
     check_at_least,
-    check_finite,
     check_fraction,
     check_multiple,
+    check_numbers,
     check_positive,
 )
 from embrl.core.section import Section
@@ -218,8 +218,8 @@ class RunConfig:
         return self.points * self.seeds
 
     def validate_numbers(self) -> None:
-        """Check that all numbers are finite and the seed is in range."""
-        check_finite(as_json(self))
+        """Check that all numbers can be computed with and the seed is in range."""
+        check_numbers(as_json(self))
         if not 0 <= self.seed < 2**32:
             raise SettingError("seed", "in 0 to 4294967295", self.seed)
 
@@ -265,6 +265,9 @@ def from_json(value: dict[str, Any], where: str | Path) -> RunConfig:
     value = {name: part for name, part in value.items() if name not in ("format", "versions")}
     kinds: dict[str, Any] = {field.name: field.type for field in dataclasses.fields(RunConfig)}
     require_keys(value, ("environment", "algorithm"), where)
+    for name in ("environment", "algorithm"):
+        if not isinstance(value[name], str):
+            raise EmbrlError(f"{where} is damaged: {name} must be a name, got {value[name]!r}")
     algorithm = value["algorithm"]
     # These two depend on a name that stands beside them. A folder brings no code: what a plugin
     # registered must have been loaded by the reader, to train or to play.

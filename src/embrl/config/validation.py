@@ -15,6 +15,9 @@ from embrl.embedding.methods import METHODS
 from embrl.embedding.objectives import OBJECTIVES, OwnObjective
 from embrl.envs.environment import named_factor
 
+MIN_STEPS = 2
+"""Steps in time that pre-training needs: one to train on, one to measure quality on."""
+
 
 def validate_run(
     config: RunConfig,
@@ -43,6 +46,13 @@ def validate_run(
     validate_embedding(config, observation_space, action_space, custom_objectives)
     _validate_policy(config, observation_space, action_space)
     schedule = Schedule(config, custom_objectives)
+    least = MIN_STEPS * config.rollout.num_envs
+    if schedule.pretrains and schedule.pretraining_timesteps < least:
+        raise SettingError(
+            "pretrain.timesteps",
+            f"at least {least}, {MIN_STEPS} steps of each of rollout.num_envs",
+            config.pretrain.timesteps,
+        )
     if schedule.num_updates < 1:
         least = schedule.timesteps(1)
         raise SettingError(

@@ -4,7 +4,7 @@ import difflib
 import importlib
 import math
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from types import ModuleType
 from typing import Any
 
@@ -19,6 +19,15 @@ class EmbrlError(Exception):
         # Quoted text may contain line breaks; and Gymnasium, which brings errors from another
         # process, makes them again from the error itself.
         super().__init__(" ".join(str(message).split()))
+
+
+def told(error: BaseException) -> str:
+    """Return the type of an exception of somebody's code, and its words, which may fail."""
+    try:
+        said = str(error)
+    except Exception:
+        said = ""
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__
 
 
 class EmbrlWarning(UserWarning):
@@ -99,13 +108,36 @@ def check_multiple(setting: str, value: int, of: str, unit: int) -> None:
         raise SettingError(setting, f"a positive multiple of {of} ({unit})", value)
 
 
-def check_finite(settings: dict[str, Any], prefix: str = "") -> None:
-    """Raise `SettingError` if a number among nested settings is infinite or NaN."""
+LARGEST_WHOLE = 2**31 - 1
+"""Largest whole number that is counted with."""
+LARGEST = 3.4e38
+"""Largest number that float32 has."""
+
+
+def check_numbers(settings: Mapping[str, Any], prefix: str = "") -> None:
+    """Raise `SettingError` if a number among nested settings cannot be computed with.
+
+    Numbers must be finite in float32, and whole numbers in int32, but for `total_timesteps` and
+    `seed`, which have limits of their own.
+    """
     for name, value in settings.items():
         if isinstance(value, dict):
-            check_finite(value, f"{prefix}{name}.")
-        elif isinstance(value, float) and not math.isfinite(value):
-            raise SettingError(f"{prefix}{name}", "finite", value)
+            check_numbers(value, f"{prefix}{name}.")
+        elif f"{prefix}{name}" not in ("total_timesteps", "seed"):
+            for each in value if isinstance(value, list | tuple) else [value]:
+                _check_number(f"{prefix}{name}", each)
+
+
+def _check_number(setting: str, value: Any) -> None:
+    if isinstance(value, list | tuple):
+        for each in value:
+            _check_number(setting, each)
+    elif isinstance(value, int) and abs(value) > LARGEST_WHOLE:
+        raise SettingError(setting, f"at most {LARGEST_WHOLE:,}", f"{value:,}")
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise SettingError(setting, "finite", value)
+    elif isinstance(value, float) and abs(value) > LARGEST:
+        raise SettingError(setting, f"at most {LARGEST:g}", value)
 
 
 def require(module: str, extra: str) -> ModuleType:

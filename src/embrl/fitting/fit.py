@@ -13,6 +13,7 @@ import numpy as np
 from embrl.config.defaults import METHOD, SETTINGS, Settings, with_sections
 from embrl.config.method_settings import MethodSettings, chosen
 from embrl.config.run import RolloutConfig, RunConfig
+from embrl.config.validation import MIN_STEPS
 from embrl.core.errors import EmbrlError, SettingError
 from embrl.core.runtime import prepare_jax
 from embrl.core.types import Transition
@@ -34,9 +35,6 @@ from embrl.training.loop import Progress, ProgressCallback, ignore_progress
 from embrl.training.replicas import Replicas
 from embrl.training.restore import check_seed, restore_run
 from embrl.training.trainer import Trainer
-
-MIN_STEPS = 2
-"""Steps in time that a fit needs: one to train on, one to measure quality on."""
 
 
 def fit(

@@ -163,10 +163,10 @@ def read_json(path: Path) -> dict[str, Any]:
         EmbrlError: the file is missing or damaged.
     """
     try:
-        value = json.loads(path.read_text())
+        value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise EmbrlError(f"{path} is missing") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise EmbrlError(f"{path} is damaged: {error}") from error
     if not isinstance(value, dict):
         raise EmbrlError(f"{path} is damaged: expected a JSON object")

@@ -121,10 +121,12 @@ class RunFolder:
         """
         path = self.path / "metrics.csv"
         try:
-            with path.open(newline="") as file:
+            with path.open(newline="", encoding="utf-8") as file:
                 rows = list(csv.reader(file))
         except FileNotFoundError as error:
             raise EmbrlError(f"{path} is missing: the run has not been evaluated yet") from error
+        except (OSError, ValueError, csv.Error) as error:
+            raise EmbrlError(f"{path} is damaged: {error}") from error
         if len(rows) < 2:
             raise EmbrlError(f"{path} has no rows")
         header, *rows = rows

@@ -165,7 +165,7 @@ def _array(path: Path, what: str) -> np.ndarray:
         found = np.load(path, allow_pickle=False)
     except FileNotFoundError as error:
         raise EmbrlError(f"{what}: {path} does not exist") from error
-    except (OSError, ValueError, EOFError) as error:
+    except Exception as error:  # NumPy's reader raises many kinds
         # Not NumPy's own message: it says how to execute a pickle.
         raise EmbrlError(f"{what}: {path} is not a complete .npy file of numbers") from error
     if not isinstance(found, np.ndarray):

@@ -1,5 +1,6 @@
 """A tiny environment whose every number can be told beforehand."""
 
+import sys
 from typing import Any
 
 import gymnasium
@@ -7,6 +8,13 @@ import numpy as np
 from gymnasium import spaces
 
 from embrl import envs
+
+
+class SilentError(Exception):
+    """An exception whose words raise another one."""
+
+    def __str__(self):
+        raise ValueError("no words")
 
 
 class Counting(gymnasium.Env):
@@ -39,6 +47,10 @@ class Counting(gymnasium.Env):
         if steps == self.at:
             if self.trouble == "raise":
                 raise ZeroDivisionError("of all\nthings")
+            if self.trouble == "exit":
+                sys.exit("bye")
+            if self.trouble == "silent":
+                raise SilentError
             if self.trouble == "nan":
                 self._now[2] = np.nan
             if self.trouble == "inf reward":

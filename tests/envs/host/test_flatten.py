@@ -333,3 +333,9 @@ def test_numbers_of_an_action_that_cannot_vary_are_left_out_and_put_back():
         chosen = f32([[0.25], [0.75]])
         leave = Forms.of(spaces.Discrete(2), alone.space, None, part).leave
         assert (leave(chosen) == alone.to_original(chosen)).all()
+
+
+def test_parts_without_anything_in_them_stay():
+    space = spaces.Tuple([spaces.Dict(), spaces.Discrete(3), spaces.Tuple([])])
+    actions = Actions(space).to_original(np.array([2, 0]))
+    assert unstacked(space, actions, 2) == [({}, 2, ()), ({}, 0, ())]

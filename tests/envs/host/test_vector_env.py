@@ -117,6 +117,8 @@ def test_seeds_of_environments():
             "nan",
             r"environment 0 of 2 gave nan in coordinate 2 of its observation \(Box.* at step 2",
         ),
+        ("exit", "environment 0 of 2 failed at step 2: it ends the program"),
+        ("silent", "environment 0 of 2 raised SilentError at step 2$"),
         ("inf reward", "environment 0 of 2 gave the reward inf at step 2"),
         (
             "shape",

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from embrl.core.errors import EmbrlError
+from embrl.core.errors import EmbrlError, told
 from embrl.core.spaces import check_action
 from embrl.core.types import Key, Transition
 from embrl.data.rollout import single_steps
@@ -120,4 +120,4 @@ def _guarded(name: str, what: str, function: Callable[..., Any], *arguments: Any
         raise EmbrlError(f"{name}: {what} failed: {error}") from error
     except Exception as error:  # whatever the user's own code raises
         where = f"{name}: " if name else ""
-        raise EmbrlError(f"{where}{what} raised {type(error).__name__}: {error}") from error
+        raise EmbrlError(f"{where}{what} raised {told(error)}") from error

@@ -9,12 +9,13 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from embrl.core.errors import EmbrlError, EmbrlWarning
+from embrl.core.errors import EmbrlError, EmbrlWarning, told
 
 OLD_API = (
     "this is the interface of gym before 0.26; return (observation, reward, terminated, truncated, "
     "info) from step and (observation, info) from reset(*, seed=None, options=None)"
 )
+EXITED = "it ends the program, by sys.exit or the like; raise an error or end the episode instead"
 OLD_PACKAGE = (
     "it belongs to the old package gym; import gymnasium instead, or convert it with "
     "shimmy.GymV26CompatibilityV0"
@@ -44,8 +45,8 @@ def close_of(env: gymnasium.Env, name: str) -> None:
     """Close an environment; what it raises is a warning, as nothing depends on it any more."""
     try:
         env.close()
-    except Exception as error:
-        said = " ".join(f"{type(error).__name__}: {error}".split())
+    except (Exception, SystemExit) as error:
+        said = " ".join(told(error).split())
         warnings.warn(EmbrlWarning(f"{name}: close() raised {said}"), stacklevel=1)
 
 
@@ -71,6 +72,8 @@ def reset_of(env: gymnasium.Env, **options: Any) -> Any:
     """
     try:
         result = env.reset(**options)
+    except SystemExit as error:
+        raise EmbrlError(EXITED) from error
     except TypeError as error:
         if "unexpected keyword argument" in str(error) and "reset()" in str(error):
             raise EmbrlError(f"{error}; {OLD_API}") from error
@@ -89,7 +92,10 @@ def step_of(env: gymnasium.Env, action: Any) -> Any:
     Raises:
         EmbrlError: If there are not five of them.
     """
-    result = env.step(action)
+    try:
+        result = env.step(action)
+    except SystemExit as error:
+        raise EmbrlError(EXITED) from error
     if isinstance(result, tuple) and len(result) == 5:
         return result
     old = isinstance(result, tuple) and len(result) == 4

@@ -4,12 +4,12 @@ import copy
 import functools
 import inspect
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import gymnasium
 
-from embrl.core.errors import EmbrlError
+from embrl.core.errors import EmbrlError, told
 from embrl.envs.gym.contract import close_of, not_an_environment, spaces_of
 from embrl.envs.gym.envpool import EnvpoolHostVectorEnv, pool_spaces
 from embrl.envs.gym.flatten import Actions, Observations
@@ -86,7 +86,7 @@ class HostEnvironment:
                 raise EmbrlError(f"{name}: {error}") from error
             finally:
                 close_of(env, name)
-            self.metadata = dict(env.metadata)
+            self.metadata = dict(env.metadata) if isinstance(env.metadata, Mapping) else {}
         try:
             whole = Observations(observations)
             self.actions = Actions(actions)
@@ -309,7 +309,7 @@ def _copies(env: gymnasium.Env) -> Maker:
     except Exception as error:
         raise EmbrlError(
             f"{name_of(env)} can be neither made again from its spec nor copied "
-            f"({type(error).__name__}: {error}); pass a function that makes one"
+            f"({told(error)}); pass a function that makes one"
         ) from error
     return functools.partial(_from_copy, kept)
 
@@ -337,8 +337,8 @@ def _from_factory(factory: Callable[..., Any], render_mode: str | None) -> gymna
         env = factory(**options)
     except EmbrlError:
         raise
-    except Exception as error:
-        raise EmbrlError(f"{name}() raised {type(error).__name__}: {error}") from error
+    except (Exception, SystemExit) as error:
+        raise EmbrlError(f"{name}() raised {told(error)}") from error
     if not isinstance(env, gymnasium.Env):
         advice = not_an_environment(env)
         raise EmbrlError(

@@ -88,10 +88,11 @@ def unstacked(space: spaces.Space, values: Any, count: int) -> list[Any]:
         scalars = isinstance(space, spaces.Box) and not space.shape
         return [np.asarray(value) for value in values] if scalars else list(values)
     columns = [unstacked(part, values[key], count) for key, part in parts]
+    rows = list(zip(*columns, strict=True)) if columns else [()] * count
     if isinstance(space, spaces.Dict):
         keys = [key for key, _ in parts]
-        return [dict(zip(keys, row, strict=True)) for row in zip(*columns, strict=True)]
-    return list(zip(*columns, strict=True))
+        return [dict(zip(keys, row, strict=True)) for row in rows]
+    return rows
 
 
 class Observations:
@@ -527,7 +528,7 @@ class _VectorActions:
         for box, end in zip(self._boxes, self._ends, strict=True):
             value = actions[..., begin:end].reshape((*actions.shape[:-1], *box.shape))
             value = np.rint(value) if box.dtype.kind in "iu" else value.astype(np.float64)
-            values.append(np.clip(value, box.low, box.high).astype(box.dtype))
+            values.append(np.asarray(np.clip(value, box.low, box.high)).astype(box.dtype))
             begin = end
         return values
 

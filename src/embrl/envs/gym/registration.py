@@ -14,7 +14,7 @@ from typing import Any, ClassVar, NoReturn
 import gymnasium
 from gymnasium.envs.registration import EnvSpec
 
-from embrl.core.errors import EmbrlError, UnknownNameError
+from embrl.core.errors import EmbrlError, UnknownNameError, told
 from embrl.envs.checks import check_whole
 from embrl.envs.gym.environment import HostEnvironment, Vector
 
@@ -225,8 +225,8 @@ def make(
             )
     except (gymnasium.error.DependencyNotInstalled, ImportError) as error:
         raise EmbrlError(_missing_package(spec, error)) from error
-    except Exception as error:  # whatever the environment's own code raises
-        raise EmbrlError(f"{spec.id} cannot be made: {type(error).__name__}: {error}") from error
+    except (Exception, SystemExit) as error:  # whatever the environment's own code raises
+        raise EmbrlError(f"{spec.id} cannot be made: {told(error)}") from error
 
 
 @functools.lru_cache(maxsize=64)

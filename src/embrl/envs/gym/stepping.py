@@ -15,7 +15,7 @@ import gymnasium
 import numpy as np
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode
 
-from embrl.core.errors import EmbrlError
+from embrl.core.errors import EmbrlError, told
 from embrl.core.runtime import available_cores
 from embrl.envs.gym import contract
 from embrl.envs.gym.contract import close_of, reset_of, step_of
@@ -221,10 +221,8 @@ class AsyncHostVectorEnv(HostVectorEnv):
         except EmbrlError:
             raise
         except Exception as error:
-            said = f": {error}" if str(error) else ""
             raise EmbrlError(
-                f"{self.name} cannot be made in a process of its own ({type(error).__name__}{said})"
-                f"; {ADVICE}"
+                f"{self.name} cannot be made in a process of its own ({told(error)}); {ADVICE}"
             ) from error
         return self._begun(seeds, "when it was first reset")
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from embrl.core.errors import EmbrlError
+from embrl.core.errors import EmbrlError, told
 from embrl.envs.gym.contract import NotOneValue, results
 from embrl.envs.gym.flatten import Actions, Observations
 from embrl.envs.gym.masks import EmptyMask, LaneMasks, MaskReader
@@ -217,8 +217,8 @@ class HostVectorEnv(abc.ABC):
         """Return the error to raise in place of an environment's own exception."""
         if isinstance(error, EmbrlError):  # embrl's own, about the value it was given
             return EmbrlError(f"{self._at(index)} failed {when}: {error}")
-        said = f": {error}" if str(error) else ""
-        return EmbrlError(f"{self._at(index)} raised {type(error).__name__} {when}{said}")
+        kind, colon, said = told(error).partition(":")
+        return EmbrlError(f"{self._at(index)} raised {kind} {when}{colon}{said}")
 
     def _at(self, index: int) -> str:
         return f"{self.name}: environment {index} of {self.num_envs}"

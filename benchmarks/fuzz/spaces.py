@@ -1,0 +1,143 @@
+"""Spaces: all of Gymnasium's, nested, converted to embrl's forms and back."""
+
+import random
+from pathlib import Path
+from typing import Any
+
+import hypothesis
+import numpy as np
+from gymnasium import spaces
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from benchmarks.fuzz.tally import Tally
+from embrl.core import spaces as flat
+from embrl.core.errors import EmbrlError
+from embrl.deploy.array_forms import Forms, is_plain
+from embrl.envs.gym.flatten import Actions, Observations, unstacked
+from embrl.envs.gym.masks import MaskReader, SpaceMasks
+
+SHAPES = st.lists(st.integers(0, 4), max_size=3).map(tuple)
+INTEGERS = [np.int8, np.uint8, np.int16, np.int32, np.int64, np.uint32, np.uint64]
+NUMBERS = st.one_of(
+    st.sampled_from([0.0, -1.0, 1.0, 1e5, 2.0**31, 1e10, 1e30, 3.4e38, 1e39, 1.7e9]),
+    st.floats(allow_nan=False, allow_infinity=True),
+)
+
+
+@st.composite
+def boxes(draw: Any) -> spaces.Box:
+    """Boxes of all kinds of numbers, with bounds of all sizes, equal or none."""
+    shape = draw(SHAPES)
+    if draw(st.booleans()):
+        kind = draw(st.sampled_from(INTEGERS))
+        ends = st.integers(int(np.iinfo(kind).min), int(np.iinfo(kind).max))
+        low, high = sorted((draw(ends), draw(ends)))
+        return spaces.Box(low, high, shape, kind)
+    kind = draw(st.sampled_from([np.float16, np.float32, np.float64]))
+    low, high = sorted((draw(NUMBERS), draw(NUMBERS)))
+    with np.errstate(over="ignore"):
+        low, high = kind(low), kind(high)
+    return spaces.Box(low, high, shape, kind)
+
+
+def leaves() -> st.SearchStrategy[spaces.Space]:
+    """Spaces without parts."""
+    sizes = st.one_of(st.integers(1, 6), st.sampled_from([1000, 10**6, 10**7, 2**31, 2**40]))
+    return st.one_of(
+        boxes(),
+        st.builds(lambda n, first: spaces.Discrete(n, start=first), sizes, st.integers(-9, 9)),
+        st.lists(st.integers(1, 9), min_size=1, max_size=6).map(spaces.MultiDiscrete),
+        st.lists(st.integers(1, 3), min_size=1, max_size=12).map(
+            lambda n: spaces.MultiDiscrete(np.array([n, n]))
+        ),
+        st.one_of(st.integers(1, 24), st.sampled_from([(2, 2), (3, 1, 2)])).map(spaces.MultiBinary),
+        st.builds(spaces.Text, st.integers(1, 5)),
+        st.builds(spaces.Sequence, st.builds(spaces.Discrete, st.integers(1, 3))),
+        st.just(spaces.Graph(spaces.Discrete(2), None)),
+        st.just(spaces.OneOf([spaces.Discrete(2), spaces.Box(-1, 1, (2,))])),
+    )
+
+
+ALL = st.recursive(
+    leaves(),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3).map(spaces.Tuple),
+        st.dictionaries(st.sampled_from(["a", "b", "action_mask", "é"]), inner, max_size=3).map(
+            spaces.Dict
+        ),
+    ),
+    max_leaves=4,
+)
+
+
+def read_observations(space: spaces.Space, seed: int) -> Any:
+    """Convert observations, one by one and together, and the space to JSON and back."""
+    converter = Observations(space)
+    space.seed(seed)
+    try:
+        values = [space.sample() for _ in range(3)]
+    except ValueError:  # Gymnasium's own limit: a Box of more integers than int64 has
+        return converter
+    rows = [converter(value) for value in values]
+    for row in rows:
+        assert (row.shape, row.dtype) == (converter.shape, converter.dtype), row
+        fault = converter.fault(row[None])
+        assert fault is None or not np.isfinite(row).all(), fault
+    again = flat.from_json(flat.to_json(converter.space), "space")
+    assert again == converter.space, again
+    if is_plain(space):
+        forms = Forms.of(
+            converter.space, flat.from_json({"kind": "Discrete", "sizes": [2]}, ""), space
+        )
+        forms.observation.checked(np.asarray(values[0])[None])
+    return converter
+
+
+def read_actions(space: spaces.Space, seed: int) -> Actions:
+    """Convert actions there and back, one by one and together, and masks of them."""
+    converter = Actions(space)
+    converter.space.seed(seed)
+    actions = np.stack([np.asarray(converter.space.sample()) for _ in range(3)])
+    together = unstacked(space, converter.to_original(actions), 3)
+    for action, other in zip(actions, together, strict=True):
+        original = converter.to_original(action)
+        assert space.contains(original), (action, original)
+        assert space.contains(other), (action, other)
+        back = converter.from_original(original)
+        if isinstance(converter.space, spaces.Discrete):
+            assert back == action, (action, back)
+    if isinstance(space, spaces.Discrete) and space.n <= 4096:  # else a mask has several forms
+        flags = np.random.default_rng(seed).random(int(converter.space.n)) < 0.5
+        assert (SpaceMasks(converter)(flags) == flags).all()
+    return converter
+
+
+def run(tally: Tally, count: int, seed: int, work: Path) -> None:
+    """Try spaces."""
+    del work
+    draw = random.Random(seed)
+
+    def both(observations: spaces.Space, actions: spaces.Space, at: int) -> None:
+        errors = []
+        for function, space in ((read_observations, observations), (read_actions, actions)):
+            try:
+                found = function(space, at)
+            except EmbrlError as error:
+                errors.append(error)
+            else:
+                if function is read_actions:
+                    MaskReader(observations, found)
+        if errors:
+            raise errors[0]
+
+    @hypothesis.seed(seed)
+    @settings(
+        max_examples=count, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+    )
+    @given(ALL, ALL)
+    def every(observations: spaces.Space, actions: spaces.Space) -> None:
+        at = draw.randrange(10**6)
+        tally.try_one((observations, actions), lambda: both(observations, actions, at))
+
+    every()
