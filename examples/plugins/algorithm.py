@@ -98,7 +98,7 @@ class Reinforce:
         baseline = weight * learner.baseline + (1 - weight) * returns.mean()
 
         def loss(actor: Actor) -> Float[Array, ""]:
-            return -(actor.log_prob(steps.x, steps.u) * (returns - baseline)).mean()
+            return -(actor.log_prob(steps.x, steps.u, steps.mask) * (returns - baseline)).mean()
 
         value, gradient = eqx.filter_value_and_grad(loss)(learner.actor)
         direction, optimiser = ADAM.update(gradient, learner.optimiser)
