@@ -99,6 +99,8 @@ def test_without_the_object_there_is_still_a_policy(run):
     np.testing.assert_array_equal(
         again.policy(1).act(FLAT, seed=0), run.policy(1).act(FLAT, seed=0)
     )
+    pytest.importorskip("matplotlib")
+    assert main(["plot", str(run.folder.path)]) == 0
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from embrl.embedding.encoders import StateEncoder
 from embrl.embedding.methods import METHODS
 from embrl.embedding.saved import SavedEmbedding
 from embrl.envs import ENVIRONMENTS, Environment
+from embrl.fitting.fit import embedding_of_run
 from embrl.report.curve_figure import plot_curves
 from embrl.report.curves import read_curve
 from embrl.report.embedding_figure import plot_actions, plot_embedding
@@ -73,7 +74,14 @@ def draw_embedding(
     """Draw the embedding of one seed of a run, as `plot_embedding` does, and write a PNG."""
     embedding = restore_policy(folder, config, seed).embedding
     assert embedding is not None
-    env: AnyEnvironment = environment_of(folder, config)
+    try:
+        env: AnyEnvironment = environment_of(folder, config)
+    except EmbrlError:  # it is not here: draw what the checkpoint holds of it
+        found = embedding_of_run(folder.path, seed)
+        phi, met = _fitted_states(found, None)
+        g = _fitted_actions(found, None)
+        plot_embedding(path, environment=None, phi=phi, g=g, visited=met, title=title)
+        return
     known = env if isinstance(env, Environment) else None
     picture = None if known is None else picture_of(known)
     if is_continuous(env.observation_space):
