@@ -86,3 +86,11 @@ def test_files_that_pages_name_exist():
         for name in re.findall(r"`(\w+/[\w/-]+\.py)`", page.read_text()):
             found = any((root / name).exists() for root in roots)
             assert found or "NAME" in name, f"{page.name}: {name}"
+
+
+def test_every_extra_is_explained():
+    """Those for users; the others are for who works on embrl."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    listed = (ROOT / "docs/python.md").read_text().partition("## Extras")[2].partition("\n## ")[0]
+    named = {name for row in listed.splitlines() for name in re.findall(r"`(\w+)`", row[:30])}
+    assert extras["optional-dependencies"].keys() - {"dev", "docs"} == named
