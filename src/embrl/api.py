@@ -209,7 +209,8 @@ def play(
         seed: index of the seed whose policy plays.
         episodes: number of episodes.
         greedy: whether to take the most likely internal action instead of drawing one.
-        max_steps: steps after which an episode is cut; None: it is played to its end.
+        max_steps: steps after which an episode is cut; None: the run's
+            `evaluation.max_episode_steps`.
         gif: a file to write an animation to.
         fps: frames per second of the animation, at most.
         width: its width in pixels, at most.

@@ -89,7 +89,8 @@ class Run:
         key = stream_key(
             jax.random.fold_in(jax.random.key(self.config.seed), seed), RngStream.SCORE
         )
-        return evaluate_policy(env, restored.policy, key, episodes, deterministic)
+        longest = self.config.evaluation.max_episode_steps
+        return evaluate_policy(env, restored.policy, key, episodes, deterministic, longest)
 
     def _environment(self, given: "EnvironmentObject | None") -> AnyEnvironment:
         if given is not None:

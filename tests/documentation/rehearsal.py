@@ -175,7 +175,7 @@ def unmeasured() -> Iterator[None]:
         patch.setattr("embrl.embedding.quality.measure", lambda *_, **__: quality)
         patch.setattr("embrl.embedding.monitor.measure", lambda *_: {})
         for backend in (CompiledBackend, HostedBackend):
-            patch.setattr(backend, "references", lambda _: {"random_return": -1.0})
+            patch.setattr(backend, "references", lambda *_: {"random_return": -1.0})
         yield
 
 

@@ -1,23 +1,26 @@
 """Training on the host: the same trainer, beside an environment that Python steps."""
 
 import dataclasses
+import warnings
 
 import gymnasium
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from gymnasium.wrappers import TimeLimit
 
 import embrl
 from embrl import envs
 from embrl.config.defaults import default_config
 from embrl.config.run import RunConfig
 from embrl.config.settings_by_name import replaced
-from embrl.core.errors import EmbrlError
+from embrl.core.errors import EmbrlError, EmbrlWarning
 from embrl.envs.gym import HostEnvironment
 from embrl.storage import checkpoint
-from embrl.training import hosted_backend as hosted
 from embrl.training import hosted_backend as turns
+from embrl.training.episodes import evaluate_policy
+from embrl.training.evaluation import longest_episode
 from embrl.training.hosted_backend import HostedBackend
 from embrl.training.loop import train
 from embrl.training.replicas import Replicas
@@ -125,13 +128,14 @@ def test_episodes_are_played_whole_and_each_lane_counts_alike():
     def still(seen, t, masks):
         return np.zeros((*seen.shape[:2], 1), np.float32)
 
-    returns, lengths = here._play(still, 3, 2, RngStream.EVALUATE, 0)
+    returns, lengths, cut = here._play(still, 3, 2, RngStream.EVALUATE, 0)
     assert returns.shape == lengths.shape == (2, 6)
     assert (lengths == 10).all()
+    assert cut.tolist() == [0, 0]
     assert ((returns >= 0.0) & (returns <= 10.0)).all()
-    again, _ = here._play(still, 3, 2, RngStream.EVALUATE, 0)
+    again, *_ = here._play(still, 3, 2, RngStream.EVALUATE, 0)
     np.testing.assert_array_equal(returns, again)
-    other, _ = here._play(still, 3, 2, RngStream.EVALUATE, 1)
+    other, *_ = here._play(still, 3, 2, RngStream.EVALUATE, 1)
     assert not np.array_equal(returns, other)
 
 
@@ -249,12 +253,39 @@ def test_an_environment_that_fails_stops_the_run_with_the_reason(tmp_path):
         train(config, tmp_path / "run", env=HostEnvironment.of(Breaks))
 
 
-def test_an_episode_without_an_end_is_not_waited_for(tmp_path, monkeypatch):
-    monkeypatch.setattr(hosted, "MAX_EPISODE_STEPS", 30)
-    config = dataclasses.replace(small("none"), seeds=1)
+def test_an_episode_without_an_end_is_cut_and_counted_and_the_run_is_kept(tmp_path):
+    config = small("none", seeds=1, **{"evaluation.max_episode_steps": 30})
     endless = HostEnvironment.of(lambda: Nudge(end=10**9), "Endless")
-    with pytest.raises(EmbrlError, match=r"Endless: an episode has not ended after 30 steps"):
-        train(config, tmp_path / "run", env=endless)
+    seen = []
+    with pytest.warns(EmbrlWarning, match=r"4 episodes were cut after 30 steps") as warned:
+        folder = train(config, tmp_path / "run", env=endless, on_progress=seen.append)
+    assert len(warned) == 1
+    assert (folder.metrics()["length_mean"] == 30).all()
+    # Two evaluations of 2 episodes and the last one of 4, each also greedy; and the references.
+    assert folder.summary()["cut_episodes"] == 2 * (2 + 2 + 4) + 100
+    ends = {step.stage: (step.done, step.total) for step in seen}
+    assert (ends["final evaluation"], ends["references"]) == ((8, 8), (100, 100))
+    env = HostEnvironment.of(lambda: Nudge(end=40), "Long")
+    assert env.max_episode_steps is None
+    policy = restore_policy(folder, config, seed=0).policy
+    for cap, cut in ((30, 3), (None, 0)):
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            found = evaluate_policy(env, policy, jax.random.key(0), 3, True, cap)
+        assert (found.cut, len(said)) == (cut, cut > 0)
+        assert (found.lengths == (cap or 40)).all()
+
+
+def test_a_limit_of_the_environment_is_no_cut():
+    limited = HostEnvironment.of(lambda: TimeLimit(Nudge(end=10**9), 12))
+    assert limited.max_episode_steps == 12
+    assert longest_episode(limited, None) == 10_000
+    far = HostEnvironment.of(lambda: TimeLimit(Nudge(), 20_000))
+    assert longest_episode(far, None) == 20_000
+    assert longest_episode(far, 15) == 15
+    with far.open(2, 0, max_episode_steps=5) as parallel:
+        steps = [parallel.step(np.zeros((2, 1), np.float32)) for _ in range(5)]
+    assert [step.truncated.all() for step in steps] == [False] * 4 + [True]
 
 
 def test_a_policy_needs_no_environment_and_no_package_that_has_it(tmp_path, monkeypatch):

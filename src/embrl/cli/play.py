@@ -30,7 +30,7 @@ class _Play:
     greedy: Switch = False
     """Take the most likely internal action instead of sampling one."""
     max_steps: int | None = None
-    """Maximum number of steps of an episode. Default: they are played to their end."""
+    """Maximum number of steps of an episode. Default: evaluation.max_episode_steps of the run."""
     gif: Path | None = None
     """GIF file to film the episodes in, in real time and up to 300 frames: cart_pole, and
     environments of Gymnasium with render mode rgb_array."""

@@ -130,6 +130,9 @@ class EvaluationConfig(Section):
     """Episodes of an evaluation, of the stochastic policy and again of its most likely action."""
     final_episodes: int = 100
     """Episodes of the last evaluation, a multiple of evaluation.episodes."""
+    max_episode_steps: int | None = None
+    """Steps after which an episode that has not ended is cut, and counted as it is. Default: the
+    limit of the environment, or 10,000 if that is more."""
 
     def validate(self, steps_per_update: int) -> None:
         """Check all settings.
@@ -142,6 +145,8 @@ class EvaluationConfig(Section):
         check_multiple(
             "evaluation.final_episodes", self.final_episodes, "evaluation.episodes", self.episodes
         )
+        if self.max_episode_steps is not None:
+            check_positive("evaluation.max_episode_steps", self.max_episode_steps)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -96,6 +96,16 @@ class Environment(eqx.Module):
         """Files that the environment was made of; None where there are none."""
         return None
 
+    @property
+    def max_episode_steps(self) -> Any:
+        """Steps after which an episode is truncated, an integer or a scalar array; None: not known.
+
+        By default the attribute `step_limit` of the environment or of its `config`. Evaluations cut
+        episodes of more than 10,000 steps, and of more than these.
+        """
+        own = getattr(self, "step_limit", None)
+        return getattr(getattr(self, "config", None), "step_limit", None) if own is None else own
+
     def references(self, key: Key) -> dict[str, float]:
         """Return returns to compare a policy with, such as `best_known_return`, by name.
 

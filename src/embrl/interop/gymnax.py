@@ -57,6 +57,11 @@ class FromGymnax(Environment):
         self._flat_spaces = _FlatSpaces(env)
 
     @property
+    def max_episode_steps(self) -> Any:
+        """Steps after which an episode is truncated; None: not known."""
+        return getattr(self.params, "max_steps_in_episode", None)
+
+    @property
     def observation_space(self) -> gymnasium.Space:
         """`Discrete`, or a `Box` with one axis."""
         return self._flat_spaces.observations

@@ -41,7 +41,8 @@ def play(
         seed: Index of the seed.
         episodes: Number of episodes, 1 or more.
         greedy: Take the most likely internal action instead of sampling one.
-        max_steps: Maximum number of steps of an episode; None to play each to its end.
+        max_steps: Maximum number of steps of an episode; None for that of the run's evaluations,
+            `evaluation.max_episode_steps`.
         film: File, frame rate and size of a film, written after the last episode; None for no film.
         env: Environment to use in place of the one that the run's settings describe.
 
@@ -72,7 +73,7 @@ def play(
         key,
         episodes=episodes,
         greedy=greedy,
-        max_steps=max_steps,
+        max_steps=config.evaluation.max_episode_steps if max_steps is None else max_steps,
         on_state=None if pictures is None else pictures.look,
     )
     return _filmed(played, pictures, film, config)

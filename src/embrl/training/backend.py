@@ -1,5 +1,6 @@
 """Backends: where the environments of a run are stepped, compiled or on the host."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -17,6 +18,14 @@ from embrl.training.trainer import EMPTY_MASKS, Trainer
 
 Metrics = dict[str, Any]
 """An array of all replicas, `[replicas]`, for each name."""
+
+Report = Callable[[int, int], None]
+"""Takes how much of something long is done, and how much there is."""
+
+
+def ignore_count(done: int, total: int) -> None:
+    """Do nothing."""
+    del done, total
 
 
 class GroundTruth(NamedTuple):
@@ -49,16 +58,25 @@ class Backend(Protocol):
         """Run `count` updates from number `first` on (`Trainer.iterate`)."""
         ...
 
-    def evaluate(self, state: TrainState, index: int, rounds: int) -> Metrics:
-        """Evaluate the policies after `index` updates (`Trainer.evaluate`)."""
+    def evaluate(
+        self, state: TrainState, index: int, rounds: int, report: Report = ignore_count
+    ) -> Metrics:
+        """Evaluate the policies after `index` updates (`Trainer.evaluate`).
+
+        Args:
+            state: of all replicas.
+            index: number of updates.
+            rounds: repetitions of `evaluation.episodes` episodes.
+            report: called with the number of episodes that have been played, and of all.
+        """
         ...
 
     def ground_truth(self, observations: np.ndarray) -> GroundTruth:
         """Return what the environment knows of these observations, and of its actions."""
         ...
 
-    def references(self) -> dict[str, float | None]:
-        """Return returns to compare with, at least `random_return`."""
+    def references(self, report: Report = ignore_count) -> dict[str, float | None]:
+        """Return returns to compare with, at least `random_return`; `report` as in `evaluate`."""
         ...
 
     def close(self) -> None:
@@ -114,7 +132,10 @@ class CompiledBackend:
             )
         return state, metrics
 
-    def evaluate(self, state: TrainState, index: int, rounds: int) -> Metrics:
+    def evaluate(
+        self, state: TrainState, index: int, rounds: int, report: Report = ignore_count
+    ) -> Metrics:
+        del report  # one compiled program plays them all
         return self._evaluate(self.env, state, self.keys, jnp.int32(index), jnp.int32(rounds))
 
     def ground_truth(self, observations: np.ndarray) -> GroundTruth:
@@ -126,9 +147,12 @@ class CompiledBackend:
             None if effects is None else np.asarray(effects),
         )
 
-    def references(self) -> dict[str, float | None]:
+    def references(self, report: Report = ignore_count) -> dict[str, float | None]:
+        del report
         key = jax.random.key(0)  # the same for every run of an environment
-        return {"random_return": random_return(self.env, key), **self.env.references(key)}
+        longest = self.trainer.config.evaluation.max_episode_steps
+        random = random_return(self.env, key, max_episode_steps=longest)
+        return {"random_return": random, **self.env.references(key)}
 
     def close(self) -> None:
         pass

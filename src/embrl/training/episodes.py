@@ -1,5 +1,6 @@
 """Whole episodes of a trained policy, one after another, step by step, to be looked at."""
 
+import warnings
 from collections.abc import Callable, Generator, Iterator
 from typing import Any, NamedTuple
 
@@ -8,12 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from embrl.algorithms.policy import OverallPolicy
-from embrl.core.errors import check_positive
+from embrl.core.errors import EmbrlWarning, check_positive
 from embrl.core.types import Key, Transition
 from embrl.data.host_rollout import host_steps
 from embrl.data.rollout import single_steps
 from embrl.envs import AnyEnvironment, Environment
-from embrl.training.evaluation import play
+from embrl.training.evaluation import longest_episode, of_cut_episodes, play
 
 HOST_ENVS = 8
 """Environments on the host that an evaluation steps side by side, at most."""
@@ -65,13 +66,15 @@ def play_episodes(
         key: random key.
         episodes: how many.
         greedy: whether to take the most likely internal action instead of drawing one.
-        max_steps: steps after which an episode is cut; None: it is played to its end.
+        max_steps: steps after which an episode is cut; None: as in `longest_episode`, with a
+            warning.
         on_state: for environments on the host only.
 
     Raises:
         EmbrlError: the environment fails; the message says at which step.
     """
     stream: Generator[Transition] | None = None
+    longest = int(longest_episode(env, max_steps))
     try:
         for number in range(episodes):
             if stream is None:
@@ -80,10 +83,13 @@ def play_episodes(
                     stream = _compiled(env, policy, begin, greedy)
                 else:
                     stream = _hosted(env, policy, begin, greedy, on_state)
-            episode = _episode(stream, max_steps)
+            episode = _episode(stream, longest)
             if episode.cut:  # environments reset only where an episode ends
                 stream.close()
                 stream = None
+                if max_steps is None:
+                    warn_of_cut_episodes(env, 1, longest)
+                    max_steps = longest  # there is one warning
             yield episode
     finally:
         if stream is not None:
@@ -97,6 +103,8 @@ class Evaluation(NamedTuple):
     """float64 `[episodes]`."""
     lengths: np.ndarray
     """int64 `[episodes]`."""
+    cut: int = 0
+    """Number of them that were cut after a number of steps, and would have continued."""
 
     @property
     def mean(self) -> float:
@@ -110,7 +118,12 @@ class Evaluation(NamedTuple):
 
 
 def evaluate_policy(
-    env: AnyEnvironment, policy: OverallPolicy, key: Key, episodes: int, deterministic: bool
+    env: AnyEnvironment,
+    policy: OverallPolicy,
+    key: Key,
+    episodes: int,
+    deterministic: bool,
+    max_episode_steps: int | None = None,
 ) -> Evaluation:
     """Play episodes side by side, each to its end; the same ones for the same key.
 
@@ -120,6 +133,8 @@ def evaluate_policy(
         key: random key.
         episodes: how many.
         deterministic: whether to take the most likely internal action instead of drawing one.
+        max_episode_steps: steps after which an episode is cut, with a warning; None: as in
+            `longest_episode`.
 
     Raises:
         SettingError: `episodes` is below 1.
@@ -127,21 +142,29 @@ def evaluate_policy(
     """
     check_positive("episodes", episodes)
     choose = _most_likely if deterministic else _sampled
+    longest = int(longest_episode(env, max_episode_steps))
     if isinstance(env, Environment):
 
         @jax.jit
         def run(env: Environment, policy: OverallPolicy, key: Key) -> Any:
-            return play(env, lambda key, seen, mask: choose(policy, seen, key, mask), key, episodes)
+            def act(key: Key, seen: Any, mask: Any) -> Any:
+                return choose(policy, seen, key, mask)
+
+            return play(env, act, key, episodes, longest)
 
         found = jax.device_get(run(env, policy, key))
-        return Evaluation(np.asarray(found.returns, float), np.asarray(found.lengths, int))
+        cut = int((~found.ended).sum())
+        warn_of_cut_episodes(env, cut, longest)
+        return Evaluation(np.asarray(found.returns, float), np.asarray(found.lengths, int), cut)
     act = jax.jit(choose)
     num_envs = min(episodes, HOST_ENVS)
     quota = np.full(num_envs, episodes // num_envs) + (np.arange(num_envs) < episodes % num_envs)
     returns: list[float] = []
     lengths: list[int] = []
-    total, length = np.zeros(num_envs), np.zeros(num_envs, int)
-    with env.open(num_envs, int(jax.random.bits(jax.random.fold_in(key, 0)))) as envs:
+    total, length, cut = np.zeros(num_envs), np.zeros(num_envs, int), 0
+    cuts = env.max_episode_steps is None or env.max_episode_steps > longest
+    seed = int(jax.random.bits(jax.random.fold_in(key, 0)))
+    with env.open(num_envs, seed, max_episode_steps=longest) as envs:
         keys = jax.random.fold_in(key, 1)
         steps = host_steps(
             envs,
@@ -154,14 +177,24 @@ def evaluate_policy(
         while quota.any():
             step = jax.tree.map(lambda column: column[0], next(steps).transition)
             total, length = total + step.reward, length + 1
-            for at in np.flatnonzero(step.terminated | step.truncated):
+            over = (length >= longest) & ~step.terminated
+            for at in np.flatnonzero(step.terminated | step.truncated | over):
                 # As many of each environment: more of those that end first would be short.
                 if quota[at]:
+                    cut += bool(over[at]) and cuts
                     returns.append(total[at])
                     lengths.append(length[at])
                     quota[at] -= 1
                 total[at], length[at] = 0.0, 0
-    return Evaluation(np.array(returns), np.array(lengths))
+    warn_of_cut_episodes(env, cut, longest)
+    return Evaluation(np.array(returns), np.array(lengths), cut)
+
+
+def warn_of_cut_episodes(env: AnyEnvironment, cut: int, longest: int) -> None:
+    """Warn that episodes were cut, if any were."""
+    if cut:
+        name = type(env).__name__ if isinstance(env, Environment) else env.name
+        warnings.warn(EmbrlWarning(of_cut_episodes(name, cut, longest)), stacklevel=3)
 
 
 def _episode(stream: Iterator[Transition], max_steps: int | None) -> Episode:

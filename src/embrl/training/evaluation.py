@@ -1,7 +1,7 @@
 """Evaluation of a policy in whole episodes, apart from training."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,14 +11,54 @@ from embrl.algorithms.policy import OverallPolicy
 from embrl.core.masks import instead_of_masked
 from embrl.core.types import Key, Observation
 from embrl.data.rollout import OpenEnvs, alternatives, open_envs, open_masks, random_actions
-from embrl.envs.environment import Environment
+from embrl.envs import AnyEnvironment, Environment
+
+MAX_EPISODE_STEPS = 10_000
+"""Steps after which an episode of an evaluation is cut, where the environment's limit is less."""
+
+CUT = "cut_episodes"
+"""Metric of an evaluation that is no column: how many of its episodes were cut."""
+
+
+def longest_episode(env: AnyEnvironment, asked: int | None) -> Any:
+    """Return the number of steps after which an episode of an evaluation is cut.
+
+    Args:
+        env: the environment.
+        asked: the number that a user wants; None: the environment's limit, or `MAX_EPISODE_STEPS`
+            if that is more.
+    """
+    if asked is not None:
+        return asked
+    limit = env.max_episode_steps
+    if isinstance(limit, jax.Array):
+        return jnp.maximum(limit, MAX_EPISODE_STEPS)
+    return max(limit or 0, MAX_EPISODE_STEPS)
+
+
+def of_cut_episodes(name: str, cut: int, longest: int) -> str:
+    """Return the warning that episodes were cut.
+
+    Args:
+        name: name of the environment.
+        cut: how many were.
+        longest: after how many steps.
+    """
+    count = "1 episode was" if cut == 1 else f"{cut:,} episodes were"
+    return (
+        f"{name}: {count} cut after {longest:,} steps, as they had not ended, and count with the "
+        "rewards until then; set evaluation.max_episode_steps, or a limit of the environment "
+        "(env.max_episode_steps)"
+    )
 
 
 class Episodes(NamedTuple):
-    """Undiscounted returns and lengths of finished episodes."""
+    """Undiscounted returns and lengths of episodes."""
 
     returns: Float[Array, " episodes"]
     lengths: Int[Array, " episodes"]
+    ended: Bool[Array, " episodes"]
+    """False if an episode was cut, and would have continued."""
 
 
 def play(
@@ -26,6 +66,7 @@ def play(
     act: Callable[[Key, Observation, Bool[Array, "episodes n"] | None], Array],
     key: Key,
     episodes: int,
+    longest: Any = MAX_EPISODE_STEPS,
 ) -> Episodes:
     """Play episodes side by side, each to its end.
 
@@ -35,6 +76,7 @@ def play(
             the environment has none.
         key: random key.
         episodes: how many.
+        longest: steps after which an episode is cut.
     """
     key_open, key_play = jax.random.split(key)
 
@@ -59,7 +101,7 @@ def play(
         )
 
     end = jax.lax.while_loop(
-        lambda now: ~now.done.all(),
+        lambda now: ~now.done.all() & (now.steps < longest),
         step,
         Running(
             open_envs(env, key_open, episodes),
@@ -69,11 +111,16 @@ def play(
             jnp.int32(0),
         ),
     )
-    return Episodes(end.returns, end.lengths)
+    return Episodes(end.returns, end.lengths, end.done)
 
 
 def evaluate(
-    env: Environment, policy: OverallPolicy, key: Key, episodes: int, rounds: Int[Array, ""]
+    env: Environment,
+    policy: OverallPolicy,
+    key: Key,
+    episodes: int,
+    rounds: Int[Array, ""],
+    max_episode_steps: int | None = None,
 ) -> dict[str, Float[Array, ""]]:
     """Return mean returns of a stochastic policy and of its most likely action.
 
@@ -83,7 +130,12 @@ def evaluate(
         key: random key.
         episodes: episodes of a round.
         rounds: number of rounds; an argument, so that longer evaluations need no new compilation.
+        max_episode_steps: as in `longest_episode`.
+
+    Returns:
+        The means, and how many episodes were cut (`CUT`).
     """
+    longest = longest_episode(env, max_episode_steps)
 
     def act(key: Key, observation: Observation, mask: Array | None) -> Array:
         return policy.act(observation, policy.noise(key, (episodes,)), mask)[0]
@@ -94,24 +146,30 @@ def evaluate(
 
     def one(number: Array, sums: dict[str, Array]) -> dict[str, Array]:
         key_act, key_greedy = jax.random.split(jax.random.fold_in(key, number))
-        sampled = play(env, act, key_act, episodes)
-        most_likely = play(env, greedy, key_greedy, episodes)
+        sampled = play(env, act, key_act, episodes, longest)
+        most_likely = play(env, greedy, key_greedy, episodes, longest)
+        cut = (~sampled.ended).sum() + (~most_likely.ended).sum()
         return {
             "return_mean": sums["return_mean"] + sampled.returns.mean(),
             "square": sums["square"] + (sampled.returns**2).mean(),
             "greedy_return_mean": sums["greedy_return_mean"] + most_likely.returns.mean(),
             "length_mean": sums["length_mean"] + sampled.lengths.mean(),
+            CUT: sums[CUT] + cut,
         }
 
-    names = ("return_mean", "square", "greedy_return_mean", "length_mean")
+    names = ("return_mean", "square", "greedy_return_mean", "length_mean", CUT)
     sums = jax.lax.fori_loop(0, rounds, one, dict.fromkeys(names, jnp.float32(0.0)))
+    cut = sums.pop(CUT)
     means = {name: total / rounds for name, total in sums.items()}
     variance = means.pop("square") - means["return_mean"] ** 2
-    return {**means, "return_std": jnp.sqrt(jnp.maximum(variance, 0.0))}
+    return {**means, "return_std": jnp.sqrt(jnp.maximum(variance, 0.0)), CUT: cut}
 
 
-def random_return(env: Environment, key: Key, episodes: int = 10_000) -> float:
-    """Return the mean return of uniformly random actions."""
+def random_return(
+    env: Environment, key: Key, episodes: int = 10_000, max_episode_steps: int | None = None
+) -> float:
+    """Return the mean return of uniformly random actions, in episodes that may be cut."""
+    longest = longest_episode(env, max_episode_steps)
 
     def act(key: Key, observation: Observation, mask: Array | None) -> Array:
         batch = observation.shape[:1]
@@ -120,4 +178,5 @@ def random_return(env: Environment, key: Key, episodes: int = 10_000) -> float:
             return actions
         return instead_of_masked(actions, alternatives(key, batch), mask)
 
-    return float(jax.jit(lambda env, key: play(env, act, key, episodes))(env, key).returns.mean())
+    played = jax.jit(lambda env, key: play(env, act, key, episodes, longest))(env, key)
+    return float(played.returns.mean())

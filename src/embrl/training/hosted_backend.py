@@ -19,7 +19,8 @@ from embrl.core.types import Key, Transition
 from embrl.data.host_rollout import host_rollout, host_steps
 from embrl.data.rollout import random_actions
 from embrl.envs.gym import HostEnvironment, HostVectorEnv
-from embrl.training.backend import GroundTruth, Metrics
+from embrl.training.backend import GroundTruth, Metrics, Report, ignore_count
+from embrl.training.evaluation import CUT, longest_episode
 from embrl.training.replicas import Replicas
 from embrl.training.rng_streams import RngStream, host_seed
 from embrl.training.state import Agent, PretrainingData, Rollout, TrainState
@@ -27,9 +28,6 @@ from embrl.training.trainer import EMPTY_MASKS, Trainer
 
 RANDOM_EPISODES = 100
 """Episodes that the return of random actions is averaged over."""
-
-MAX_EPISODE_STEPS = 100_000
-"""Steps after which an episode of an evaluation counts as endless."""
 
 
 class HostedBackend:
@@ -44,6 +42,8 @@ class HostedBackend:
         self.count, self.config = replicas.count, replicas.trainer.config
         self._rollouts = OverlappedRollouts(replicas, env)
         self._stages: dict[int, HostVectorEnv] = {}
+        self._longest = int(longest_episode(env, self.config.evaluation.max_episode_steps))
+        self._cuts = env.max_episode_steps is None or env.max_episode_steps > self._longest
         self._random = replicas.over(Trainer.random_actions, once=True)
         self._begin = replicas.over(_begin, once=True)
         self._policy = replicas.over(Trainer.policy)
@@ -79,7 +79,9 @@ class HostedBackend:
     def improve(self, state: TrainState, first: int, count: int) -> tuple[TrainState, Metrics]:
         return self._rollouts.improve(state, first, count)
 
-    def evaluate(self, state: TrainState, index: int, rounds: int) -> Metrics:
+    def evaluate(
+        self, state: TrainState, index: int, rounds: int, report: Report = ignore_count
+    ) -> Metrics:
         policy = self._policy(state.agent)
         sample = self._sample((policy, self._keys(self.keys, jnp.int32(index))))
         mode = self._mode(policy)
@@ -92,20 +94,29 @@ class HostedBackend:
             del t
             return mode(seen, masks)
 
-        sampled, lengths = self._play(act, episodes, rounds, RngStream.EVALUATE, index)
-        most_likely, _ = self._play(greedy, episodes, rounds, RngStream.EVALUATE, index)
+        half, stream = self.count * episodes * rounds, RngStream.EVALUATE
+
+        def first(done: int) -> None:
+            report(done, 2 * half)
+
+        def second(done: int) -> None:
+            report(half + done, 2 * half)
+
+        sampled, lengths, cut = self._play(act, episodes, rounds, stream, index, first)
+        most_likely, _, more = self._play(greedy, episodes, rounds, stream, index, second)
         return {
             "return_mean": sampled.mean(1),
             "greedy_return_mean": most_likely.mean(1),
             "length_mean": lengths.mean(1),
             "return_std": sampled.std(1),
+            CUT: cut + more,
         }
 
     def ground_truth(self, observations: np.ndarray) -> GroundTruth:
         del observations
         return GroundTruth()
 
-    def references(self) -> dict[str, float | None]:
+    def references(self, report: Report = ignore_count) -> dict[str, float | None]:
         space, key = self.trainer.action_space, jax.random.key(0)
         draw = jax.jit(functools.partial(random_actions, space), static_argnums=1)
         others = np.random.default_rng(0)
@@ -117,8 +128,12 @@ class HostedBackend:
             return instead_of_masked(np.asarray(actions), others.random(actions.shape), masks)
 
         episodes = -(-RANDOM_EPISODES // self.count)
-        returns, _ = self._play(act, min(episodes, 10), -(-episodes // 10), RngStream.COLLECT, 1)
-        return {"random_return": float(returns.mean())}
+        num_envs, rounds = min(episodes, 10), -(-episodes // 10)
+        total, stream = self.count * num_envs * rounds, RngStream.COLLECT
+        returns, _, cut = self._play(
+            act, num_envs, rounds, stream, 1, lambda done: report(done, total)
+        )
+        return {"random_return": float(returns.mean()), CUT: float(cut.sum())}
 
     def close(self) -> None:
         self._rollouts.close()
@@ -132,7 +147,9 @@ class HostedBackend:
     def _stage(self, num_envs: int, seed: int) -> HostVectorEnv:
         """Return environments to play whole episodes in; kept, as making them takes time."""
         if num_envs not in self._stages:
-            self._stages[num_envs] = self.env.open(self.count * num_envs, seed)
+            self._stages[num_envs] = self.env.open(
+                self.count * num_envs, seed, max_episode_steps=self._longest
+            )
         else:
             self._stages[num_envs].restart(seed)
         return self._stages[num_envs]
@@ -144,37 +161,37 @@ class HostedBackend:
         rounds: int,
         stream: RngStream,
         index: int,
-    ) -> tuple[np.ndarray, np.ndarray]:
+        report: Callable[[int], None] | None = None,
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return returns and lengths of the first `rounds` episodes of every environment.
 
         Returns:
-            Both `[replicas, episodes]`.
-
-        Raises:
-            EmbrlError: an episode does not end.
+            Both `[replicas, episodes]`, and how many of them were cut, `[replicas]`.
         """
         total_envs = self.count * num_envs
         returns: list[list[float]] = [[] for _ in range(total_envs)]
         lengths: list[list[int]] = [[] for _ in range(total_envs)]
         total, length = np.zeros(total_envs), np.zeros(total_envs, int)
+        cut = np.zeros(total_envs, int)
         stage = self._stage(num_envs, host_seed(self.config.seed, stream, index))
         steps = host_steps(stage, lambda *given: (act(*given), None), self.count)
         for step, *_ in steps:
             total += step.reward.reshape(-1)
             length += 1
-            for at in np.flatnonzero((step.terminated | step.truncated).reshape(-1)):
+            over = (length >= self._longest) & ~step.terminated.reshape(-1)
+            ended = np.flatnonzero((step.terminated | step.truncated).reshape(-1) | over)
+            for at in ended:
+                cut[at] += over[at] and self._cuts and len(returns[at]) < rounds
                 returns[at].append(total[at])
                 lengths[at].append(length[at])
                 total[at], length[at] = 0.0, 0
+            if len(ended) and report is not None:
+                report(sum(min(len(mine), rounds) for mine in returns))
             if min(map(len, returns)) >= rounds:
                 break
-            if length.max() >= MAX_EPISODE_STEPS:
-                raise EmbrlError(
-                    f"{self.env.name}: an episode has not ended after {MAX_EPISODE_STEPS:,} steps; "
-                    "set a limit, --env.max-episode-steps"
-                )
         first = [np.array([mine[:rounds] for mine in of]) for of in (returns, lengths)]
-        return first[0].reshape(self.count, -1), first[1].reshape(self.count, -1)
+        returned, long = (part.reshape(self.count, -1) for part in first)
+        return returned, long, cut.reshape(self.count, -1).sum(1)
 
 
 class OverlappedRollouts:

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -15,7 +16,7 @@ import numpy as np
 
 from embrl.config.run import RunConfig, as_json
 from embrl.core import spaces
-from embrl.core.errors import EmbrlError
+from embrl.core.errors import EmbrlError, EmbrlWarning
 from embrl.core.runtime import machine, versions
 from embrl.core.statistics import area_under_curve, bootstrap_mean
 from embrl.core.types import Transition
@@ -30,7 +31,7 @@ from embrl.storage.lock import locked
 from embrl.storage.run_folder import COUNTS, RunFolder
 from embrl.training import transfer
 from embrl.training.action_inputs import ActionInputs
-from embrl.training.backend import make_backend
+from embrl.training.backend import Report, ignore_count, make_backend
 from embrl.training.callbacks import Callback, Callbacks, Status, TrainingEvent
 from embrl.training.environment_record import (
     EnvironmentRecord,
@@ -38,6 +39,7 @@ from embrl.training.environment_record import (
     check_unchanged,
     keep_paths,
 )
+from embrl.training.evaluation import CUT, longest_episode, of_cut_episodes
 from embrl.training.fit_embedding import EmbeddingReplicas
 from embrl.training.replicas import Replicas, over_replicas
 from embrl.training.restore import RestoredPolicy, check_seed, open_folder, state_shapes
@@ -55,10 +57,10 @@ class Progress:
     """Progress of a long computation."""
 
     stage: str
-    """`pre-training` or `training`."""
+    """`pre-training`, `training`, `final evaluation` or `references`."""
     done: int
     total: int
-    """Gradient steps or timesteps."""
+    """Gradient steps, timesteps or episodes."""
     value: float | None
     """Loss in pre-training, mean return over seeds in training."""
     messages: tuple[str, ...] = ()
@@ -89,6 +91,8 @@ class Record:
     evaluation."""
     diverged: list[int] = dataclasses.field(default_factory=list)
     """Replicas of a sweep whose numbers are no longer finite."""
+    cut_episodes: int = 0
+    """Episodes of evaluations that were cut, as they had not ended."""
 
 
 def train(
@@ -463,7 +467,9 @@ class _Run:
         evaluation = self.config.evaluation
         episodes = evaluation.final_episodes if final else evaluation.episodes
         rounds = episodes // evaluation.episodes
-        found = self.backend.evaluate(state, self.record.done, rounds)
+        report = self._report("final evaluation") if final else ignore_count
+        found = self.backend.evaluate(state, self.record.done, rounds, report)
+        self._count_cut(found)
         columns = {**{name: np.asarray(value) for name, value in found.items()}, **metrics}
         for name, values in columns.items():
             self._check_finite(f"{name} after {self._timesteps()} timesteps", values)
@@ -480,6 +486,19 @@ class _Run:
             row |= {n: float(values[index]) if finite else None for n, values in columns.items()}
             self.record.rows.append(row)
         self.folder.write_metrics(self.record.rows)
+
+    def _report(self, stage: str) -> Report:
+        """Return what shows how many episodes of a stage have been played."""
+        return lambda done, total: self.on_progress(Progress(stage, done, total, None))
+
+    def _count_cut(self, found: dict[str, Any]) -> None:
+        """Take the number of cut episodes out of what was measured, and warn of the first ones."""
+        cut = int(np.sum(np.asarray(found.pop(CUT, 0))))
+        if cut and not self.record.cut_episodes:
+            longest = int(longest_episode(self.env, self.config.evaluation.max_episode_steps))
+            said = of_cut_episodes(self.config.environment, cut, longest)
+            warnings.warn(EmbrlWarning(said), stacklevel=2)
+        self.record.cut_episodes += cut
 
     def _save(self, state: FitState | TrainState, now: bool = False) -> None:
         """Save the run, if it is due."""
@@ -520,8 +539,10 @@ class _Run:
 
     def _summarise(self) -> None:
         config = self.config
-        # The cost of training is known now; the references below are no part of it.
-        wall = self._wall()
+        training = self._wall()
+        references = self.backend.references(self._report("references"))
+        self._count_cut(references)
+        cut = self.record.cut_episodes
         timesteps = self._timesteps()
         source = self.env.data_source
         self.folder.write_summary(
@@ -532,13 +553,15 @@ class _Run:
                 **_action_counts(self.env.action_space),
                 "seeds": config.seeds,
                 "timesteps": timesteps,
-                "wall_s": wall,
-                "timesteps_per_s": config.replicas * timesteps / wall,
+                "wall_s": self._wall(),
+                # Of training: how long the references take says nothing about a method.
+                "timesteps_per_s": config.replicas * timesteps / training,
                 "machine": machine(),
                 **self._returns(),
                 "warnings": self.record.warnings,
                 **({} if source is None else {"data": source.to_json()}),
-                **self.backend.references(),
+                **references,
+                **({CUT: cut} if cut else {}),
             }
         )
 

@@ -59,7 +59,7 @@ from embrl.embedding.pretraining import FitState
 from embrl.envs import Environment
 from embrl.envs.environment import has_masks, named_factor
 from embrl.training.action_inputs import NONE, ActionInputs
-from embrl.training.evaluation import evaluate
+from embrl.training.evaluation import CUT, evaluate
 from embrl.training.parts import Part, UpdateStep, make_parts, replay_of
 from embrl.training.rng_streams import RngStream, stream_key
 from embrl.training.state import Agent, PretrainingData, Rollout, TrainState
@@ -170,6 +170,7 @@ class Trainer:
             # There are no metrics of learning before the first update.
             metrics = jax.tree.map(lambda mean: jnp.where(end > 0, mean, jnp.nan), metrics)
             metrics |= self.evaluate(env, state, key, end, rounds)
+            del metrics[CUT]  # which runs warn of
             return state, metrics | {"timesteps": self.schedule.timesteps(end)}
 
         ends = jnp.array(self.schedule.evaluations)
@@ -551,8 +552,9 @@ class Trainer:
             rounds: repetitions of `evaluation.episodes` episodes. Their number is an argument so
                 that longer evaluations need no new compilation.
         """
-        policy, episodes = self.policy(state.agent), self.config.evaluation.episodes
-        return evaluate(env, policy, self.evaluation_key(key, index), episodes, rounds)
+        policy, config = self.policy(state.agent), self.config.evaluation
+        key = self.evaluation_key(key, index)
+        return evaluate(env, policy, key, config.episodes, rounds, config.max_episode_steps)
 
     def evaluation_key(self, key: Key, index: Int[Array, ""]) -> Key:
         """Return the key for the evaluation after `index` updates."""

@@ -71,6 +71,8 @@ class HostEnvironment:
             check_guarded()
         self.metadata: dict[str, Any] = {}
         """The environment's `render_modes` and `render_fps`; empty with envpool."""
+        self.max_episode_steps: int | None = (pool or {}).get("max_episode_steps")
+        """Steps after which an episode is truncated, as far as the environment says; else None."""
         if pool is not None:
             observations, actions = pool_spaces(name, pool)
         elif vector == "envpool":
@@ -87,6 +89,7 @@ class HostEnvironment:
             finally:
                 close_of(env, name)
             self.metadata = dict(env.metadata) if isinstance(env.metadata, Mapping) else {}
+            self.max_episode_steps = _limit_of(env)
         try:
             whole = Observations(observations)
             self.actions = Actions(actions)
@@ -237,7 +240,12 @@ class HostEnvironment:
         """Files that the environment was made of: none that are known."""
 
     def open(
-        self, num_envs: int, seed: int, render_mode: str | None = None, first: int = 0
+        self,
+        num_envs: int,
+        seed: int,
+        render_mode: str | None = None,
+        first: int = 0,
+        max_episode_steps: int | None = None,
     ) -> HostVectorEnv:
         """Open parallel environments, each reset with its own seed derived from `seed`.
 
@@ -246,6 +254,8 @@ class HostEnvironment:
             seed: Seed from which those of the environments are derived, at least 0.
             render_mode: Enables `HostVectorEnv.render`, as `"rgb_array"`; always stepped `sync`.
             first: Index of the first environment, where earlier ones are opened separately.
+            max_episode_steps: Steps after which episodes are truncated, beside the environment's
+                own limit; None: that limit alone. Not with envpool, which has limits.
 
         Raises:
             EmbrlError: If an environment cannot be made or reset.
@@ -261,6 +271,9 @@ class HostEnvironment:
             make = functools.partial(self._maker, None)
         else:
             make = functools.partial(self.make, render_mode)
+        own = self.max_episode_steps
+        if max_episode_steps is not None and (own is None or own > max_episode_steps):
+            make = functools.partial(_limited, make, max_episode_steps)
         classes = {
             "sync": SyncHostVectorEnv,
             "threads": ThreadHostVectorEnv,
@@ -271,6 +284,43 @@ class HostEnvironment:
     def open_rendered(self, num_envs: int, seed: int) -> HostVectorEnv:
         """Open environments whose `render` returns RGB arrays, uint8 `[H, W, 3]` each."""
         return self.open(num_envs, seed, render_mode="rgb_array")
+
+
+class _Limited(gymnasium.Wrapper):
+    """An environment whose episodes are truncated after a number of steps.
+
+    Unlike Gymnasium's `TimeLimit`, it hands on whatever the environment returns, to be checked.
+    """
+
+    def __init__(self, env: gymnasium.Env, limit: int) -> None:
+        super().__init__(env)
+        self._limit, self._steps = limit, 0
+
+    def reset(self, **options: Any) -> Any:
+        self._steps = 0
+        return self.env.reset(**options)
+
+    def step(self, action: Any) -> Any:
+        self._steps += 1
+        result = self.env.step(action)
+        if self._steps < self._limit:
+            return result
+        observation, reward, terminated, _, info = result
+        return observation, reward, terminated, True, info
+
+
+def _limited(make: Callable[[], gymnasium.Env], limit: int) -> gymnasium.Env:
+    return _Limited(make(), limit)
+
+
+def _limit_of(env: gymnasium.Env) -> int | None:
+    """Return the least step limit among an environment's wrappers, if there is one."""
+    limits, inside = [], env
+    while isinstance(inside, gymnasium.Wrapper):
+        if isinstance(inside, gymnasium.wrappers.TimeLimit):
+            limits.append(int(inside._max_episode_steps))
+        inside = inside.env
+    return min(limits, default=None)
 
 
 def name_of(env: Any) -> str:
