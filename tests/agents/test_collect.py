@@ -108,11 +108,13 @@ def test_stopped_after_any_block_it_goes_on_to_the_same_population(whole, tmp_pa
     assert content(again.path) == content(whole.path)
 
 
-def test_stopped_before_anything_was_said_of_it_it_begins_anew(whole, tmp_path):
+@pytest.mark.parametrize("resume", [True, False])
+def test_stopped_before_anything_was_saved_it_begins_anew(whole, tmp_path, resume):
     with pytest.raises(KeyboardInterrupt):
         collect(TINY, tmp_path / "run", on_progress=_interrupt)
-    (tmp_path / "run" / collecting.FILE).unlink()
-    collect(TINY, tmp_path / "run", resume=True)
+    if resume:  # nor was anything said of it
+        (tmp_path / "run" / collecting.FILE).unlink()
+    collect(TINY, tmp_path / "run", resume=resume)
     assert content(tmp_path / "run") == content(whole.path)
 
 

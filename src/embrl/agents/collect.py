@@ -180,6 +180,9 @@ def _check(config: CollectConfig) -> None:
 def _open(config: CollectConfig, lineages: Lineages, out: Path, resume: bool) -> None:
     """Prepare the folder for this collection, or check that it belongs to it."""
     wanted = as_json(config)
+    if (out / RECORD).exists() and not resume and not Population(out).count:
+        for left in (*out.glob("agents-*.safetensors"), out / FILE, out / RECORD):
+            left.unlink(missing_ok=True)  # it ended before anything was saved
     if not (out / RECORD).exists():
         runs = config.runs
         create(out, lineages.architecture, runs.environment, runs.env, config.episodes)
