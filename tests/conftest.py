@@ -4,7 +4,12 @@ Tests run as `embrl` does, with seeds spread over the cores and compiled program
 but with little optimisation: most of them run for less time than compiling takes.
 """
 
+import gc
 import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
 
 os.environ.setdefault(
     "XLA_FLAGS",
@@ -15,3 +20,19 @@ os.environ.setdefault(
 from embrl.core.runtime import prepare_jax
 
 prepare_jax()
+
+MAPS = 40_000
+"""Memory maps of a process from which compiled programs are dropped; Linux allows 65,530, and XLA
+aborts beyond them."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_memory_maps() -> Iterator[None]:
+    """Drop compiled programs after a module, once there are very many: each takes some maps."""
+    yield
+    maps = Path("/proc/self/maps")
+    if maps.exists() and maps.read_text().count("\n") > MAPS:
+        import jax
+
+        jax.clear_caches()
+        gc.collect()

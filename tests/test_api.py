@@ -91,8 +91,8 @@ def test_an_observation_outside_the_space_is_named(run, observation, message):
 @pytest.mark.parametrize(
     ("mask", "message"),
     [
-        (np.ones(7, bool), r"mask must be bool\[..., 8\], got bool\[7\]"),
-        (np.ones(8), r"mask must be .*got float64\[8\]"),
+        (np.ones(7, bool), r"mask must be .*\[8\], got shape \[7\] of bool"),
+        (np.array(["yes"] * 8), r"mask must be .*\[8\], got shape \[8\] of <U3"),
         (np.zeros(8, bool), "allows no action"),
     ],
 )

@@ -183,7 +183,7 @@ def test_the_toys_learn(folder: Path, name: str) -> None:
     assert random == pytest.approx(-6.1, abs=0.5)
     assert -1 < best < 0
     for final in run.summary["final_return_per_seed"]:
-        assert random + 0.5 * (best - random) < final <= best
+        assert random + 0.5 * (best - random) < final <= best + 0.001  # sums of .05 round
 
 
 def test_the_objective_straightens_the_corridor(folder: Path) -> None:
@@ -243,12 +243,11 @@ def test_a_setting_out_of_range_is_named(folder: Path, capsys) -> None:
 
 def test_a_run_brings_no_code(folder: Path, capsys, monkeypatch) -> None:
     run = folder / "runs" / "translation"
-    policy = embrl.load(run).policy()
+    policy, cells = embrl.load(run).policy(), np.arange(40)
     for registry, name in ((OBJECTIVES, "translation"), (ENVIRONMENTS, "corridor")):
         entries = {key: value for key, value in registry._entries.items() if key != name}
         monkeypatch.setattr(registry, "_entries", entries)
         if registry is OBJECTIVES:  # neither a policy nor a figure needs objectives
-            cells = np.arange(40)
             again = embrl.load(run).policy()
             np.testing.assert_array_equal(again.act(cells, seed=1), policy.act(cells, seed=1))
             assert main(["plot", str(run)]) == 0
@@ -257,11 +256,12 @@ def test_a_run_brings_no_code(folder: Path, capsys, monkeypatch) -> None:
             message = capsys.readouterr().err
             assert message.startswith("embrl: unknown objective 'translation': ")
             assert "embrl --plugin FILE" in message
-    for command in (["plot", str(run)], ["train", "--resume", "--out", str(run)]):
-        assert main(command) == 2
-        message = capsys.readouterr().err
-        assert message.startswith(f"embrl: {run}/config.json: unknown environment 'corridor': ")
-        assert "embrl --plugin FILE COMMAND ..." in message
-        assert message.count("\n") == 1
-    with pytest.raises(embrl.EmbrlError, match="unknown environment 'corridor'"):
-        embrl.load(run)
+    again = embrl.load(run).policy()  # spaces stand in the run
+    np.testing.assert_array_equal(again.act(cells, seed=1), policy.act(cells, seed=1))
+    assert main(["plot", str(run)]) == 0
+    capsys.readouterr()
+    assert main(["train", "--resume", "--out", str(run)]) == 2
+    message = capsys.readouterr().err
+    assert message.startswith("embrl: unknown environment 'corridor': ")
+    assert "embrl --plugin FILE COMMAND ..." in message
+    assert message.count("\n") == 1

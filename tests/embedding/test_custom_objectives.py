@@ -162,7 +162,7 @@ def test_an_own_objective_goes_before_one_of_ours() -> None:
 def test_the_objectives_in_the_docs_work() -> None:
     page = Path(__file__).parents[2] / "docs" / "methods" / "README.md"
     code = page.read_text().split("```python")[2].split("```")[0]
-    code, call = code.split("embrl.train(")
+    code, call = code.split("embedding = embrl.fit(")
     names: dict[str, Any] = {}
     exec(code, names)
     own = {"small": names["small"], "effect": names["Effect"]}
