@@ -43,7 +43,7 @@ def ours(seeds: int) -> Callable[[], object]:
         replay = replays.Replay(stored, None)
 
         def draw(key: Any, count: int) -> Batch:
-            steps, _ = replays.draw(replay, key, count, STORED)
+            steps = replays.draw(replay, key, count, STORED).steps
             return Batch(
                 steps.observation, steps.action, steps.action, steps.reward,
                 steps.next_observation, steps.terminated, steps.truncated,

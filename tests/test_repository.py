@@ -140,7 +140,7 @@ def test_what_every_import_needs_is_a_dependency_and_the_rest_is_asked_for():
             ):
                 module, extra = (ast.literal_eval(each) for each in call.args)
                 top = module.partition(".")[0]
-                assert brought.get(top, top).lower() in extras[extra], f"{path.name}: {module}"
+                assert str(brought.get(top, top)).lower() in extras[extra], f"{path.name}: {module}"
 
 
 def distributions(lines: list[str]) -> set[str]:

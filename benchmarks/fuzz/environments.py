@@ -38,7 +38,10 @@ def values(draw: random.Random) -> Any:
             ),
             *(np.zeros(0), np.zeros((2, 3)), np.array(["a"]), np.array([None]), np.full(3, np.nan)),
             *(np.full(3, 1e300), np.full(3, np.inf), np.array([1, 2, 3], object), np.ones(3, bool)),
-            *(np.ma.masked_array([1.0, 2.0, 3.0], [0, 1, 0]), np.ones(3, np.complex64)),
+            *(
+                np.ma.masked_array([1.0, 2.0, 3.0], np.array([False, True, False])),
+                np.ones(3, np.complex64),
+            ),
         ]
     )
 

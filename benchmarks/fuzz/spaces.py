@@ -108,7 +108,8 @@ def read_actions(space: spaces.Space, seed: int) -> Actions:
         if isinstance(converter.space, spaces.Discrete):
             assert back == action, (action, back)
     if isinstance(space, spaces.Discrete) and space.n <= 4096:  # else a mask has several forms
-        flags = np.random.default_rng(seed).random(int(converter.space.n)) < 0.5
+        actions: Any = converter.space
+        flags = np.random.default_rng(seed).random(int(actions.n)) < 0.5
         assert (SpaceMasks(converter)(flags) == flags).all()
     return converter
 
@@ -133,7 +134,7 @@ def run(tally: Tally, count: int, seed: int, work: Path) -> None:
 
     @hypothesis.seed(seed)
     @settings(
-        max_examples=count, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+        max_examples=count, deadline=None, database=None, suppress_health_check=[*HealthCheck]
     )
     @given(ALL, ALL)
     def every(observations: spaces.Space, actions: spaces.Space) -> None:

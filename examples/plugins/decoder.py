@@ -16,7 +16,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 import embrl
 from embrl.decoding import Decoder, Scorer, nearest
-from embrl.decoding.base import PortableCritic, PortableDecoder
+from embrl.decoding.base import PortableDecoder, PortableScorer
 from embrl.portable.steps import Chain, Nearest
 
 
@@ -42,7 +42,7 @@ class ByDirection(Decoder):
         return nearest(unit_rows(table), u, mask)
 
     def portable(
-        self, table: Any, allowed: Any, critic: Callable[[], PortableCritic]
+        self, table: Any, allowed: Any, critic: Callable[[], PortableScorer]
     ) -> PortableDecoder:
         """Return the same as plain steps, for `embrl export`. It may be left out."""
         del critic

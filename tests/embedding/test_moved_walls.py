@@ -1,6 +1,7 @@
 """The planted case: walls that move after pre-training must be noticed at once."""
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -44,7 +45,7 @@ def first_epoch(env: Environment, model: JointEmbedding, key: jax.Array) -> Tran
     """What an agent meets that acts in E, and has learned nothing yet."""
     noise = 0.6 * jax.random.normal(key, (50, LANES, 2))
 
-    def act(observation: jax.Array, e: jax.Array, mask: None) -> tuple[jax.Array, None]:
+    def act(observation: jax.Array, e: jax.Array, mask: Any) -> tuple[jax.Array, None]:
         square = ((e[:, None] - model.g.table) ** 2).sum(-1)
         return square.argmin(-1).astype(jnp.int32), None
 

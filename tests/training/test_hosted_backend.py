@@ -2,6 +2,7 @@
 
 import dataclasses
 import warnings
+from typing import Any
 
 import gymnasium
 import jax
@@ -254,7 +255,8 @@ def test_an_environment_that_fails_stops_the_run_with_the_reason(tmp_path):
 
 
 def test_an_episode_without_an_end_is_cut_and_counted_and_the_run_is_kept(tmp_path):
-    config = small("none", seeds=1, **{"evaluation.max_episode_steps": 30})
+    longest: dict[str, Any] = {"evaluation.max_episode_steps": 30}
+    config = small("none", seeds=1, **longest)
     endless = HostEnvironment.of(lambda: Nudge(end=10**9), "Endless")
     seen = []
     with pytest.warns(EmbrlWarning, match=r"4 episodes were cut after 30 steps") as warned:

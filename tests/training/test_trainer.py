@@ -86,7 +86,8 @@ def test_devices_that_work_side_by_side_do_not_split_operations():
     def large(x):
         return jax.lax.fori_loop(0, 5, lambda _, x: jnp.exp(x) * jnp.tanh(x) - x, x)
 
-    compiled = over_replicas(large, 2).lower(jnp.ones((2, 512, 1600))).compile()
+    program: Any = over_replicas(large, 2)
+    compiled = program.lower(jnp.ones((2, 512, 1600))).compile()
     assert 'partitions":["' not in compiled.as_text()
 
 

@@ -122,7 +122,7 @@ def _everywhere(
             return jax.tree.map(lambda kept, new: kept.at[0, at].set(new), found, played)
 
         shape = (1, w.shape[1], episodes)
-        nothing = Episodes(jnp.zeros(shape), jnp.zeros(shape, jnp.int32))
+        nothing = Episodes(jnp.zeros(shape), jnp.zeros(shape, jnp.int32), jnp.zeros(shape, bool))
         return jax.lax.fori_loop(0, count[0], one, nothing)
 
     split, whole = PartitionSpec(AXIS), PartitionSpec()
@@ -170,7 +170,7 @@ def _play(
             lengths + ~done,
         )
 
-    *_, returns, lengths = jax.lax.while_loop(
+    *_, ended, returns, lengths = jax.lax.while_loop(
         lambda now: ~now[2].all(),
         step,
         (
@@ -181,7 +181,7 @@ def _play(
             jnp.zeros(episodes, jnp.int32),
         ),
     )
-    return Episodes(returns, lengths)
+    return Episodes(returns, lengths, ended)
 
 
 def _greedy_step(

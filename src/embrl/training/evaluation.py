@@ -57,8 +57,8 @@ class Episodes(NamedTuple):
 
     returns: Float[Array, " episodes"]
     lengths: Int[Array, " episodes"]
-    ended: Bool[Array, " episodes"]
-    """False if an episode was cut, and would have continued."""
+    ended: Bool[Array, " episodes"] | bool = True
+    """False if an episode was cut, and would have continued; True alone: none was."""
 
 
 def play(

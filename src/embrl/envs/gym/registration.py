@@ -135,8 +135,8 @@ class ObjectConfig:
         which = f" ({self.name})" if self.name else ""
         raise EmbrlError(
             f"the environment is an object in Python{which} and cannot be made from its name; pass "
-            "it, as in embrl.train(environment, out=RUN, resume=True), or as environment=environment "
-            "to evaluate and play"
+            "it, as in embrl.train(environment, out=RUN, resume=True), or as "
+            "environment=environment to evaluate and play"
         )
 
 
