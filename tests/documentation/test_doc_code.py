@@ -33,6 +33,7 @@ NOT_RUN = {
     "docs/other-libraries.md": 3,
     "docs/python.md": 1,
     "docs/shipping.md": 1,
+    "docs/tutorials/shipping.md": 1,
 }
 """Number of blocks of a page that are not run."""
 CONTINUES = {"docs/agents/walks.md": "docs/agents/embeddings.md"}

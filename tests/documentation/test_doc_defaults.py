@@ -34,6 +34,7 @@ IN_WORDS = {
     "RUN/policy-K",
     "the L",
     "the name after `train",
+    "the run's `evaluation.max_episode_steps",
     "to the end",
     "where actions lie",
 }

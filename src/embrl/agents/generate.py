@@ -184,7 +184,8 @@ def improve_and_evaluate(
         played.append(survival(env, embedding.architecture, part, playing, episodes))
         done = min(start + AT_ONCE, len(everyone))
         on_progress(Progress("agents evaluated", done, len(everyone), None))
-    returns, lengths = (np.concatenate(parts) for parts in zip(*played, strict=True))
+    returns = np.concatenate([part.returns for part in played])
+    lengths = np.concatenate([part.lengths for part in played])
     before, decoded, after = returns.mean(1, dtype=np.float64).reshape(3, -1)
     last = Episodes(returns[2 * len(w) :], lengths[2 * len(w) :])  # type: ignore[arg-type]
     return ImprovedAgents(agents, before, decoded, after, found.expected[-1], found.w, last)

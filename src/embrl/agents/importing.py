@@ -353,8 +353,9 @@ def import_agents(
         if there is not None:
             _check(there, architecture, environment, env)
         weights = np.stack([agent.weights for agent in agents])
+        played = evaluate(architecture, weights)
         returns, lengths = (
-            np.asarray(part, np.float64) for part in evaluate(architecture, weights)
+            np.asarray(part, np.float64) for part in (played.returns, played.lengths)
         )
         if there is None:
             there = create(out, architecture, environment, env, returns.shape[1])
