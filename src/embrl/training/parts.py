@@ -159,7 +159,7 @@ class ReplayBuffer(Part):
                 "masked",
                 "True for an off-policy algorithm in an environment with action masks",
                 False,
-                "give the mask with the first reset, or name its key by env.action_mask",
+                "give the mask with the first reset, or choose an on-policy algorithm",
             )
         if embedding is not None and replay.offset is not None:
             offset = online_updates.offsets(
