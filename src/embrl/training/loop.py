@@ -41,7 +41,7 @@ from embrl.training.environment_record import (
 )
 from embrl.training.evaluation import CUT, longest_episode, of_cut_episodes
 from embrl.training.fit_embedding import EmbeddingReplicas
-from embrl.training.replicas import Replicas, over_replicas
+from embrl.training.replicas import Replicas, on_one_device, over_replicas
 from embrl.training.restore import RestoredPolicy, check_seed, open_folder, state_shapes
 from embrl.training.state import TrainState
 from embrl.training.trainer import Trainer
@@ -359,7 +359,7 @@ class _Run:
         def policy(seed: int) -> RestoredPolicy:
             agents = newest().agent
             check_seed(self.folder, self.config, seed)
-            agent = jax.tree.map(lambda leaf: jnp.asarray(leaf[seed]), agents)
+            agent = jax.tree.map(lambda leaf: jnp.asarray(leaf[seed]), on_one_device(agents))
             trainer = self.trainer
             return RestoredPolicy(
                 agent.embedding,

@@ -55,7 +55,7 @@ class Replicas:
         """Select these replicas from arrays of all, on the devices that `over` computes on."""
         if self.count < self.trainer.config.replicas:
             which = slice(self.first, self.first + self.count)
-            tree = jax.tree.map(lambda leaf: leaf[which], tree)
+            tree = jax.tree.map(lambda leaf: leaf[which], on_one_device(tree))
         return self.spread(tree)
 
     def over(
@@ -86,6 +86,15 @@ class Replicas:
             devices=self._devices,
         )
         return functools.partial(compiled, self.values)
+
+
+def on_one_device(tree: Any) -> Any:
+    """Copy arrays of all replicas to one device, to take some of them.
+
+    Of arrays that are spread, devices would take them together, and XLA ends the process if one of
+    them is kept waiting for the others.
+    """
+    return jax.device_put(tree, jax.devices()[0])
 
 
 def seed_keys(seed: int, seeds: int, points: int = 1) -> Key:
