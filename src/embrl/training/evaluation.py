@@ -148,7 +148,7 @@ def evaluate(
         key_act, key_greedy = jax.random.split(jax.random.fold_in(key, number))
         sampled = play(env, act, key_act, episodes, longest)
         most_likely = play(env, greedy, key_greedy, episodes, longest)
-        cut = (~sampled.ended).sum() + (~most_likely.ended).sum()
+        cut = sum(jnp.logical_not(each.ended).sum() for each in (sampled, most_likely))
         return {
             "return_mean": sums["return_mean"] + sampled.returns.mean(),
             "square": sums["square"] + (sampled.returns**2).mean(),
