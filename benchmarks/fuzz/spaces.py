@@ -134,7 +134,10 @@ def run(tally: Tally, count: int, seed: int, work: Path) -> None:
 
     @hypothesis.seed(seed)
     @settings(
-        max_examples=count, deadline=None, database=None, suppress_health_check=[*HealthCheck]
+        max_examples=count,
+        deadline=None,
+        database=None,
+        suppress_health_check=[*HealthCheck],  # type: ignore[list-item]
     )
     @given(ALL, ALL)
     def every(observations: spaces.Space, actions: spaces.Space) -> None:

@@ -378,7 +378,7 @@ def test_filters_that_leave_nothing(tmp_path: Path) -> None:
         ),
     ]:
         with pytest.raises(EmbrlError, match=f"^{re.escape(message)}$"):
-            read_purchases(path, **options)
+            read_purchases(path, **options)  # type: ignore[arg-type]
 
 
 @pytest.mark.skipif(not REAL_LOG.exists(), reason="the real log is not part of the package")
