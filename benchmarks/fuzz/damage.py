@@ -131,9 +131,9 @@ def arrays_of(arrays: dict[str, np.ndarray], draw: random.Random) -> dict[str, n
     elif how == 4:
         found[name] = value.reshape(-1)[:0]
     elif how == 5:
-        found[name] = np.full_like(value, -1 if value.dtype.kind in "iu" else 1)
+        found[name] = np.full_like(value, -1 if value.dtype.kind == "i" else 1)
     else:
-        changed = value.astype(np.float32)
+        changed = np.array(value, np.float32)
         changed.reshape(-1)[:1] = draw.choice([np.nan, np.inf, 1e30])
         found[name] = changed.astype(value.dtype) if value.dtype.kind == "f" else value[None]
     return {key: np.ascontiguousarray(part) for key, part in found.items()}

@@ -69,7 +69,7 @@ def purchase_log(draw: random.Random, folder: Path) -> Path:
             "seconds": str(second),
             "milliseconds": str(1000 * second),
             "iso": str(np.datetime64(second, "s")).replace("T", draw.choice([" ", "T"])),
-            "day": str(np.datetime64(second, "D")),
+            "day": str(np.datetime64(second, "s").astype("datetime64[D]")),
             "rank": str(at),
         }[times]
         price = draw.choice(["9.99", "5", "0", "transaction", "view"])
@@ -111,7 +111,8 @@ def some_array(draw: random.Random, count: int) -> np.ndarray:
         return values.astype(object)
     found = values.astype(kind)
     if found.dtype.kind == "f" and found.size and draw.random() < 0.2:
-        found.reshape(-1)[0] = draw.choice([np.nan, np.inf, 1e300, -1e9])
+        with np.errstate(over="ignore"):
+            found.reshape(-1)[0] = draw.choice([np.nan, np.inf, 1e300, -1e9])
     return found
 
 
