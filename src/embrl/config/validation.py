@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import gymnasium
 
+from embrl.config.defaults import MIN_TIMESTEPS
 from embrl.config.run import RunConfig
 from embrl.config.schedule import Schedule
 from embrl.config.settings_by_name import point, replaced, validate_vary
@@ -55,10 +56,15 @@ def validate_run(
         )
     if schedule.num_updates < 1:
         least = schedule.timesteps(1)
+        smaller = f"lower rollout.steps_per_update ({config.rollout.steps_per_update})"
+        if schedule.pretrains:
+            smaller += f" and pretrain.timesteps ({config.pretrain.timesteps})"
+        scaled = f"defaults fit a budget from {MIN_TIMESTEPS:,} on; below it, "
         raise SettingError(
             "total_timesteps",
             f"at least {least} (pre-training and one update)",
             config.total_timesteps,
+            (scaled if config.total_timesteps < MIN_TIMESTEPS else "") + smaller,
         )
 
 
