@@ -14,7 +14,9 @@ from benchmarks.fuzz.tally import Tally
 from embrl.core import spaces as flat
 from embrl.core.errors import EmbrlError
 from embrl.deploy.array_forms import Forms, is_plain
-from embrl.envs.gym.flatten import Actions, Observations, unstacked
+from embrl.envs.gym.flat_actions import Actions
+from embrl.envs.gym.flat_observations import Observations
+from embrl.envs.gym.leaves import unstacked
 from embrl.envs.gym.masks import MaskReader, SpaceMasks
 
 SHAPES = st.lists(st.integers(0, 4), max_size=3).map(tuple)

@@ -19,7 +19,8 @@ from embrl.deploy.array_forms import Forms
 from embrl.deploy.convert import portable_policy
 from embrl.deploy.exported import ExportedPolicy
 from embrl.embedding.encoders import Norm
-from embrl.envs.gym.flatten import Actions, Observations
+from embrl.envs.gym.flat_actions import Actions
+from embrl.envs.gym.flat_observations import Observations
 from embrl.envs.gym.masks import MaskReader, SpaceMasks
 from embrl.training.state import Agent
 from embrl.training.trained_policy import Policy

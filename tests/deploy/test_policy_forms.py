@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from embrl.core.errors import EmbrlError
 from embrl.deploy import export as exporting
 from embrl.deploy.array_forms import Form, Forms
-from embrl.envs.gym.flatten import Actions, Observations
+from embrl.envs.gym.flat_actions import Actions
+from embrl.envs.gym.flat_observations import Observations
 from embrl.portable.steps import Digits
 
 shapes = st.lists(st.integers(1, 3), min_size=1, max_size=2).map(tuple)

@@ -18,7 +18,8 @@ from untrained import embedding_of
 
 from embrl.core.errors import EmbrlError
 from embrl.decoding.search import nearest
-from embrl.envs.gym.flatten import Actions, Observations
+from embrl.envs.gym.flat_actions import Actions
+from embrl.envs.gym.flat_observations import Observations
 from embrl.interop import wrappers
 from embrl.interop.space_adapters import fast_to_original
 from embrl.interop.wrappers import EmbeddedVectorEnv, wrap

@@ -13,7 +13,8 @@ from embrl.embedding.config import EchoConfig, EmbeddingConfig, PretrainConfig
 from embrl.embedding.encoders import Norm, StateEncoder
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.saved import EmbeddingSettings
-from embrl.envs.gym.flatten import Actions, Observations
+from embrl.envs.gym.flat_actions import Actions
+from embrl.envs.gym.flat_observations import Observations
 from embrl.fitting.embedding import Embedding
 
 

@@ -19,7 +19,8 @@ from embrl.core.errors import EmbrlError, require
 from embrl.core.spaces import dimensions, is_continuous
 from embrl.core.types import Action, EnvState, Key, Observation, TimeStep
 from embrl.envs import Environment
-from embrl.envs.gym.flatten import Actions, Observations
+from embrl.envs.gym.flat_actions import Actions
+from embrl.envs.gym.flat_observations import Observations
 
 _gymnax: Any = require("gymnax", "gymnax")
 _spaces: Any = require("gymnax.environments.spaces", "gymnax")

@@ -15,7 +15,8 @@ from embrl.core.errors import EmbrlError
 from embrl.core.spaces import difference
 from embrl.deploy.array_forms import is_plain, leaving
 from embrl.deploy.plain_embedding import PlainEmbedding
-from embrl.envs.gym.flatten import Actions, Observations
+from embrl.envs.gym.flat_actions import Actions
+from embrl.envs.gym.flat_observations import Observations
 from embrl.portable.steps import Nearest, Rows, Tanh
 
 MAX_TABLE = 2**22

@@ -18,7 +18,7 @@ from gymnasium.vector.utils import batch_space
 from embrl.core.errors import EmbrlError
 from embrl.deploy.plain_embedding import JSON_BYTES, PlainEmbedding
 from embrl.envs.gym.environment import name_of
-from embrl.envs.gym.flatten import Actions
+from embrl.envs.gym.flat_actions import Actions
 from embrl.envs.gym.masks import AUTO, OFF, MaskReader
 from embrl.interop.space_adapters import ActionAdapter, StateAdapter, Vectors
 from embrl.interop.vector_masks import VectorMasks

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from embrl.core.errors import EmbrlError
 from embrl.core.spaces import DIGIT, MAX_VALUES, bounds, factors
 from embrl.deploy.array_forms import Forms
-from embrl.envs.gym.flatten import MAX_ACTIONS, Actions, Observations, leaves, unstacked
+from embrl.envs.gym.flat_actions import MAX_ACTIONS, Actions
+from embrl.envs.gym.flat_observations import Observations
+from embrl.envs.gym.leaves import leaves, unstacked
 
 SIZES = st.integers(1, 5)
 SHAPES = st.lists(st.integers(1, 3), max_size=2).map(tuple)

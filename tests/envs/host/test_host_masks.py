@@ -10,7 +10,7 @@ from gymnasium import spaces
 from embrl.core.errors import EmbrlError
 from embrl.data.host_rollout import host_rollout
 from embrl.envs.gym import HostEnvironment
-from embrl.envs.gym.flatten import Actions
+from embrl.envs.gym.flat_actions import Actions
 from embrl.envs.gym.masks import MaskReader, SpaceMasks
 
 STATES, LIMIT = 5, 4

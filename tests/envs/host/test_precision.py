@@ -13,7 +13,7 @@ from embrl.core.spaces import check_observation
 from embrl.data.sources.recorded import Given, from_columns
 from embrl.deploy.array_forms import Forms
 from embrl.envs.gym import HostEnvironment
-from embrl.envs.gym.flatten import Observations
+from embrl.envs.gym.flat_observations import Observations
 
 FREE = spaces.Box(-np.inf, np.inf, (2,), np.float64)
 

@@ -9,7 +9,7 @@ import numpy as np
 from embrl.core.errors import EmbrlError, require
 from embrl.data.sources.recorded import UNSAID, Given, Recorded, converted
 from embrl.data.sources.recorded_values import Where
-from embrl.envs.gym.flatten import assembled, leaves
+from embrl.envs.gym.leaves import assembled, leaves
 
 PREFIX = "minari:"
 """Prefix of the ID of a data set."""

@@ -10,7 +10,8 @@ import numpy as np
 from embrl.core.errors import EmbrlError, SettingError
 from embrl.core.types import Transition
 from embrl.data.sources.recorded_values import Where, checked, finite, flags, inferred
-from embrl.envs.gym.flatten import Actions, Observations
+from embrl.envs.gym.flat_actions import Actions
+from embrl.envs.gym.flat_observations import Observations
 from embrl.envs.gym.precision import warning_of
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from gymnasium import spaces
 
 from embrl.core.errors import EmbrlError, SettingError, WarnOnce
-from embrl.envs.gym.flatten import assembled, leaves
+from embrl.envs.gym.leaves import assembled, leaves
 
 
 def row_of(row: int) -> str:

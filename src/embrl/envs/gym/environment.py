@@ -12,7 +12,8 @@ import gymnasium
 from embrl.core.errors import EmbrlError, told
 from embrl.envs.gym.contract import close_of, not_an_environment, spaces_of
 from embrl.envs.gym.envpool import EnvpoolHostVectorEnv, pool_spaces
-from embrl.envs.gym.flatten import Actions, Observations
+from embrl.envs.gym.flat_actions import Actions
+from embrl.envs.gym.flat_observations import Observations
 from embrl.envs.gym.main_script import check_guarded, leave_if_run_again
 from embrl.envs.gym.masks import AUTO, MaskReader, SpaceMasks
 from embrl.envs.gym.stepping import AsyncHostVectorEnv, SyncHostVectorEnv, ThreadHostVectorEnv

@@ -9,7 +9,8 @@ import numpy as np
 from gymnasium import spaces
 
 from embrl.core.errors import EmbrlError, UnknownNameError, require
-from embrl.envs.gym.flatten import Actions, Observations
+from embrl.envs.gym.flat_actions import Actions
+from embrl.envs.gym.flat_observations import Observations
 from embrl.envs.gym.vector_env import Advance, HostVectorEnv
 
 

@@ -9,7 +9,8 @@ from gymnasium import spaces
 
 from embrl.core.errors import EmbrlError, SettingError
 from embrl.core.masks import MaskForms
-from embrl.envs.gym.flatten import Actions, Leaf, children
+from embrl.envs.gym.flat_actions import Actions
+from embrl.envs.gym.leaves import Leaf, children
 
 MASK = "action_mask"
 """Key of an environment's `info`, or of a part of its observations, with the mask."""

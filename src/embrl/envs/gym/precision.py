@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from embrl.core.spaces import COARSE
-from embrl.envs.gym.flatten import Numbers, Observations
+from embrl.envs.gym.flat_observations import Numbers, Observations
 
 WATCHED = 256
 """Observations of the first environment that are looked at."""

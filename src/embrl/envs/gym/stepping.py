@@ -19,7 +19,9 @@ from embrl.core.errors import EmbrlError, told
 from embrl.core.runtime import available_cores
 from embrl.envs.gym import contract
 from embrl.envs.gym.contract import close_of, reset_of, step_of
-from embrl.envs.gym.flatten import Actions, Observations, unstacked
+from embrl.envs.gym.flat_actions import Actions
+from embrl.envs.gym.flat_observations import Observations
+from embrl.envs.gym.leaves import unstacked
 from embrl.envs.gym.main_script import ADVICE
 from embrl.envs.gym.masks import MASK, LaneMasks, MaskReader
 from embrl.envs.gym.vector_env import Advance, HostStep, HostVectorEnv

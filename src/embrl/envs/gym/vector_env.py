@@ -8,7 +8,8 @@ import numpy as np
 
 from embrl.core.errors import EmbrlError, told
 from embrl.envs.gym.contract import NotOneValue, results
-from embrl.envs.gym.flatten import Actions, Observations
+from embrl.envs.gym.flat_actions import Actions
+from embrl.envs.gym.flat_observations import Observations
 from embrl.envs.gym.masks import EmptyMask, LaneMasks, MaskReader
 from embrl.envs.gym.precision import PrecisionWatch
 
