@@ -281,7 +281,8 @@ def improve_agents(
         )
         told = summarize_by_group(found, population, groups)
         mine = {name: table[name][found.agents] for name in ("lineage", "step", "seed")}
-        returns, lengths = (np.asarray(values, np.float64) for values in found.played)
+        returns = np.asarray(found.played.returns, np.float64)
+        lengths = np.asarray(found.played.lengths, np.float64)
         mine |= {"return_mean": returns.mean(1), "return_std": returns.std(1)}
         create(out, population.architecture, population.environment, population.env, episodes)
         append(out, found.w, {**mine, "survival_mean": lengths.mean(1)})
