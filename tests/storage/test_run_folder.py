@@ -86,3 +86,14 @@ def test_damaged_metrics_are_named(folder, text, said):
     (folder.path / "metrics.csv").write_text(text, errors="surrogateescape")
     with pytest.raises(EmbrlError, match=said):
         folder.metrics()
+
+
+@pytest.mark.parametrize("text", ["{}", '{"seeds": 3}', '{"seeds": [null]}', "[]"])
+def test_damaged_quality_is_named(folder, text):
+    (folder.path / "quality.json").write_text(text)
+    with pytest.raises(EmbrlError, match=r"quality\.json is damaged") as caught:
+        folder.quality()
+    (folder.path / "config.json").write_text(f'{{"format": "{"x" * 9000}"}}')
+    with pytest.raises(EmbrlError, match=r"has format xx.* \.\.\. ") as caught:
+        folder.config()
+    assert len(str(caught.value)) < 2000

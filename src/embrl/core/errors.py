@@ -8,6 +8,9 @@ from collections.abc import Iterable, Mapping
 from types import ModuleType
 from typing import Any
 
+LONGEST = 1600
+"""Characters of a message, beyond which its middle is left out."""
+
 
 class EmbrlError(Exception):
     """Bad input, described in one line: what is wrong, where, and what to do.
@@ -18,7 +21,10 @@ class EmbrlError(Exception):
     def __init__(self, message: str) -> None:
         # Quoted text may contain line breaks; and Gymnasium, which brings errors from another
         # process, makes them again from the error itself.
-        super().__init__(" ".join(str(message).split()))
+        line = " ".join(str(message).split())
+        if len(line) > LONGEST:  # it quotes a value of any length
+            line = f"{line[: LONGEST - 400]} ... {line[-300:]}"
+        super().__init__(line)
 
 
 def told(error: BaseException) -> str:

@@ -107,7 +107,11 @@ class RunFolder:
 
     def quality(self) -> list[dict[str, Any]]:
         """Return the quality reports in `quality.json`, one for each seed."""
-        return files.read_json(self.path / "quality.json")["seeds"]
+        path = self.path / "quality.json"
+        found = files.read_json(path).get("seeds")
+        if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
+            raise EmbrlError(f"{path} is damaged: it must have a report for each of seeds")
+        return found
 
     def write_quality(self, reports: list[dict[str, Any]]) -> None:
         """Write `quality.json`, after pre-training."""
