@@ -496,7 +496,8 @@ class _Run:
         cut = int(np.sum(np.asarray(found.pop(CUT, 0))))
         if cut and not self.record.cut_episodes:
             longest = int(longest_episode(self.env, self.config.evaluation.max_episode_steps))
-            said = of_cut_episodes(self.config.environment, cut, longest)
+            name = getattr(self.env, "name", self.config.environment)
+            said = of_cut_episodes(name, cut, longest)
             warnings.warn(EmbrlWarning(said), stacklevel=2)
         self.record.cut_episodes += cut
 
