@@ -16,6 +16,9 @@ os.environ.setdefault(
     "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true "
     "--xla_cpu_use_fusion_emitters=false",  # the former ones compile in half the time
 )
+# A cache of their own: warnings are errors here, and JAX warns where another process was killed
+# while it wrote to the cache, or keeps it locked.
+os.environ["XDG_CACHE_HOME"] = str(Path(__file__).parent.parent / ".pytest_cache" / "home")
 
 from embrl.core.runtime import prepare_jax
 

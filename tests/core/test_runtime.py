@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -32,3 +33,12 @@ def test_a_forked_process_is_told_what_works_in_it(monkeypatch):
         runtime.check_not_forked("policy.act")
     with pytest.raises(EmbrlError, match="got a forked one"):
         runtime.prepare_jax()
+
+
+def test_a_half_written_program_does_not_stop_the_cache(tmp_path: Path) -> None:
+    for name in ("whole-cache", "whole-atime", "half-cache", "note.txt"):
+        (tmp_path / name).touch()
+    runtime._drop_half_written(tmp_path)
+    names = {path.name for path in tmp_path.iterdir()} - {".lockfile"}
+    assert names == {"whole-cache", "whole-atime", "note.txt"}
+    runtime._drop_half_written(tmp_path / "missing")

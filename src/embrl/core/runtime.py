@@ -83,9 +83,28 @@ def prepare_jax() -> None:
     with contextlib.suppress(RuntimeError):  # JAX is already running with its own settings
         jax.config.update("jax_num_cpu_devices", available_cores())
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-        jax.config.update("jax_compilation_cache_dir", str(_cache_folder()))
+        folder = _cache_folder()
+        _drop_half_written(folder)
+        jax.config.update("jax_compilation_cache_dir", str(folder))
         jax.config.update("jax_compilation_cache_max_size", CACHE_BYTES)
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+
+
+def _drop_half_written(folder: Path) -> None:
+    """Delete programs in a compilation cache that a killed process has left half-written.
+
+    JAX writes a program, then the time of its last use, and from then on fails to write any program
+    while such a time is missing.
+    """
+    from filelock import FileLock, Timeout
+
+    # A locked cache is in use, and one that cannot be written to has nothing half-written.
+    with contextlib.suppress(OSError, Timeout), FileLock(folder / ".lockfile", timeout=1):
+        names = {entry.name for entry in os.scandir(folder)}
+        for name in names:
+            program = name.removesuffix("-cache")
+            if program != name and f"{program}-atime" not in names:
+                (folder / name).unlink()
 
 
 def versions() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Exact search among all points: squared distances, minima, the nearest and the k nearest.
+"""Exact search for the nearest points: by a tree where there is one, else among all of them.
 
 XLA's `argmin` and `top_k` are slow on the CPU (docs/decoders.md). Here values stand in blocks:
 only the minima of the blocks are compared with one another, and positions are looked for inside one
@@ -13,6 +13,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
+from embrl.decoding import tree
+from embrl.decoding.tree import IndexedTable
+
 BLOCK = 32
 """Width of a block, the fastest from 512 to 4,096 values; as many as a uint32 has bits."""
 
@@ -24,21 +27,26 @@ Found = TypeVar("Found", bound=PyTree[Array])
 
 
 def nearest(
-    table: Float[Array, "n d"],
+    table: Float[Array, "n d"] | IndexedTable,
     e: Float[Array, "*batch d"],
     mask: Bool[Array, "*#batch n"] | None = None,
 ) -> Int[Array, "*batch"]:
     """Return the action a that minimises ||g(a) - e||, as int32; the lowest index among equals.
 
-    Exact to float32 rounding (see `squared_distances`). Where e is NaN, all actions are equally
-    far. Memory is bounded, whatever the number of points.
+    By a tree it is exact (`tree.search`); among all it is exact to float32 rounding (see
+    `squared_distances`), and where e is NaN, all actions are equally far. Memory is bounded,
+    whatever the number of points.
 
     Args:
-        table: g(a) of every action, `[n, d]`.
+        table: g(a) of every action, `[n, d]`, with a tree or without.
         e: Points, `[*batch, d]`.
         mask: True where an action may be chosen; at least one must be. A masked action is never
             returned while another is allowed.
     """
+
+    if isinstance(table, IndexedTable):
+        found = tree.search(table.tree, e, 1, mask, table.max_visits)[..., 0]
+        return jnp.where(found == tree.NONE, 0, found)
 
     def search(e: Array, mask: Array | None) -> Array:
         whole, allowed = filled_up(table, mask, BLOCK)
@@ -48,17 +56,24 @@ def nearest(
 
 
 def k_nearest(
-    table: Float[Array, "n d"],
+    table: Float[Array, "n d"] | IndexedTable,
     e: Float[Array, "*batch d"],
     k: int,
     mask: Bool[Array, "*#batch n"] | None = None,
 ) -> tuple[Int[Array, "*batch k"], Float[Array, "*batch k"]]:
     """Return the k nearest actions to e and their distances ||g(a) - e||, nearest first.
 
-    Among equals the lower index comes first. Masked actions come last, at distance inf. The last
-    axis is shorter than k where there are fewer actions. Exact to float32 rounding and
+    Among equals the lower index comes first. Masked actions come last, at distance inf (with a tree,
+    action 0 stands for each of them). The last axis is shorter than k where there are fewer actions. Exact to float32 rounding and
     bounded in memory, as `nearest` is.
     """
+    if isinstance(table, IndexedTable):
+        k = min(k, table.points.shape[0])
+        found = tree.search(table.tree, e, k, mask, table.max_visits)
+        known = found < tree.NONE
+        actions = jnp.where(known, found, 0)
+        distances = jnp.linalg.norm(table.points[actions] - e[..., None, :], axis=-1)
+        return actions, jnp.where(known, distances, jnp.inf)
     n = table.shape[0]
     # A finite square for masked actions, beyond that of any allowed one. Those that fill up the
     # table have it as well, and stand behind all others.

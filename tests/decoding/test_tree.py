@@ -1,0 +1,92 @@
+"""The tree of boxes: the same nearest actions as all distances in float64 give."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from embrl.decoding import tree
+from embrl.decoding.search import IndexedTable, k_nearest, nearest
+
+build = jax.jit(tree.build)
+search = jax.jit(tree.search, static_argnames=("k", "max_visits"))
+
+
+def in_float64(table: np.ndarray, e: np.ndarray, k: int, mask: np.ndarray | None) -> np.ndarray:
+    """Return the k nearest by all distances, the lower index first among equals."""
+    squares = ((e[:, None].astype(np.float64) - table) ** 2).sum(-1)
+    if mask is not None:
+        squares = np.where(mask, squares, np.inf)
+    found = np.argsort(squares, axis=1, kind="stable")[:, :k]
+    return np.where(np.take_along_axis(squares, found, 1) < np.inf, found, tree.NONE)
+
+
+@pytest.mark.parametrize(("n", "d"), [(40, 1), (700, 2), (5000, 2), (3000, 8)])
+def test_finds_the_nearest_of_scattered_actions(n: int, d: int) -> None:
+    random = np.random.default_rng(n)
+    table = random.uniform(-1, 1, (n, d)).astype(np.float32)
+    e = random.normal(size=(70, d)).astype(np.float32)
+    mask = random.random((70, n)) < 0.2
+    index = build(table)
+    np.testing.assert_array_equal(search(index, e), in_float64(table, e, 1, None))
+    np.testing.assert_array_equal(search(index, e, k=5), in_float64(table, e, 5, None))
+    np.testing.assert_array_equal(search(index, e, mask=mask), in_float64(table, e, 1, mask))
+    few = build(table, mask[0])
+    np.testing.assert_array_equal(search(few, e), in_float64(table, e, 1, mask[0]))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from([0.1, 0.25, 1e-4]), st.sampled_from([0, 1, 30]))
+def test_equal_and_nearly_equal_distances_are_told_apart_as_in_float64(
+    seed: int, step: float, beyond: float
+) -> None:
+    random = np.random.default_rng(seed)
+    table = (step * random.integers(-6, 7, (300, 2))).astype(np.float32)
+    e = (step * random.integers(-12, 13, (32, 2)) / 2 + beyond).astype(np.float32)
+    np.testing.assert_array_equal(search(build(table), e), in_float64(table, e, 1, None))
+
+
+def test_the_same_after_actions_have_moved_and_under_vmap() -> None:
+    random = np.random.default_rng(0)
+    tables = random.uniform(-1, 1, (2, 600, 2)).astype(np.float32)
+    e = random.uniform(-1, 1, (2, 9, 2)).astype(np.float32)
+    old = jax.vmap(tree.build)(tables)
+    moved = (tables + 0.1 * random.normal(size=tables.shape)).astype(np.float32)
+    found = jax.vmap(lambda t, a, e: tree.search(tree.refitted(t, a), e))(moved, old.actions, e)
+    for seed in range(2):
+        np.testing.assert_array_equal(found[seed], in_float64(moved[seed], e[seed], 1, None))
+
+
+def test_points_that_are_not_finite_have_a_nearest_action_too() -> None:
+    table = np.random.default_rng(0).uniform(-1, 1, (400, 2)).astype(np.float32)
+    e = np.array([[np.nan, np.nan], [np.inf, 0.0], [1e30, 0.0]], np.float32)
+    found = np.asarray(search(build(table), e))[:, 0]
+    assert (found < 400).all()
+    assert found[0] == in_float64(table, np.zeros((1, 2), np.float32), 1, None)[0, 0]
+    assert found[1] == found[2] == table[:, 0].argmax()
+
+
+def test_a_bounded_number_of_visits_finds_most_of_them() -> None:
+    random = np.random.default_rng(0)
+    table = random.uniform(-1, 1, (20_000, 8)).astype(np.float32)
+    e = random.uniform(-1, 1, (200, 8)).astype(np.float32)
+    index, exact = build(table), in_float64(table, e, 1, None)
+    recalls = [(search(index, e, max_visits=v) == exact).mean() for v in (8, 64)]
+    assert 0.1 < recalls[0] < recalls[1]
+
+
+def test_tables_with_a_tree_are_searched_as_those_without() -> None:
+    random = np.random.default_rng(0)
+    table = jnp.asarray(random.uniform(-1, 1, (900, 2)).astype(np.float32))
+    e = jnp.asarray(random.uniform(-1, 1, (3, 4, 2)).astype(np.float32))
+    mask = jnp.asarray(random.random((3, 4, 900)) < 0.004)
+    indexed = IndexedTable(table, build(table))
+    np.testing.assert_array_equal(nearest(indexed, e), nearest(table, e))
+    np.testing.assert_array_equal(nearest(indexed, e, mask), nearest(table, e, mask))
+    actions, distances = k_nearest(indexed, e, 9, mask)
+    others, theirs = k_nearest(table, e, 9, mask)
+    np.testing.assert_allclose(distances, theirs, rtol=1e-5)
+    known = np.isfinite(theirs)
+    np.testing.assert_array_equal(np.where(known, actions, 0), np.where(known, others, 0))
