@@ -12,6 +12,7 @@ from embrl.core.errors import check_positive
 from embrl.core.section import Section
 from embrl.core.types import Key, Observation
 from embrl.decoding.base import Decoder, Scorer
+from embrl.decoding.tree import IndexedTable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,8 +78,8 @@ class IndexedActions:
 InternalSpace: TypeAlias = EmbeddedActions | IndexedActions
 """The space that an internal policy chooses from."""
 
-ActionTable: TypeAlias = Float[Array, "n d"] | Callable[[Array], Array] | None
-"""What f decodes with: g(a) of every discrete action, or the network that inverts g for continuous
+ActionTable: TypeAlias = Float[Array, "n d"] | IndexedTable | Callable[[Array], Array] | None
+"""What f decodes with: g(a) of every discrete action, with a tree to search by if they are many, or the network that inverts g for continuous
 ones; None without an action embedding."""
 
 

@@ -2,12 +2,16 @@
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
+import gymnasium
 from jaxtyping import Array, Int
 
 from embrl.config.run import RunConfig
+from embrl.core.spaces import action_count, is_continuous
 from embrl.data.replay import ring_rows
-from embrl.decoding.base import DEFAULTS
+from embrl.decoding.base import DECODERS, DEFAULTS
+from embrl.decoding.tree import pays
 from embrl.embedding.methods import METHODS, Method
 from embrl.embedding.objectives import OBJECTIVES, OwnObjective
 
@@ -47,6 +51,13 @@ class Schedule:
         policy, decoder = self.config.policy, self.config.decoder
         asked = policy.actions == "embedded" or policy.credit != "e"
         return self.method.actions and (asked or decoder.kind not in DEFAULTS)
+
+    def by_tree(self, action_space: gymnasium.Space) -> bool:
+        """Return whether f finds the nearest of these actions by a tree."""
+        if not self.acts_in_embedding or is_continuous(action_space):
+            return False
+        kind: Any = DECODERS[self.config.decoder.kind]
+        return kind.by_tree and pays(action_count(action_space), self.config.embedding.action_dim)
 
     @property
     def pretraining_timesteps(self) -> int:

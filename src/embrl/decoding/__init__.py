@@ -6,6 +6,7 @@ from embrl.decoding.nearest import NearestAction
 from embrl.decoding.scored import BestAction, Wolpertinger
 from embrl.decoding.search import k_nearest, nearest
 from embrl.decoding.softmax import SoftmaxAction
+from embrl.decoding.tree import IndexedTable, points_of
 
 __all__ = [
     "DECODERS",
@@ -13,6 +14,7 @@ __all__ = [
     "Decoder",
     "DecoderConfig",
     "Identity",
+    "IndexedTable",
     "LearnedAction",
     "NearestAction",
     "Rescaled",
@@ -22,4 +24,5 @@ __all__ = [
     "build",
     "k_nearest",
     "nearest",
+    "points_of",
 ]

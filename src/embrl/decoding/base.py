@@ -42,6 +42,10 @@ class DecoderConfig(Section):
     temperature: float = 0.05
     """Initial temperature, in units of squared distance; it is learned with the policy (softmax
     only)."""
+    max_visits: int = 0
+    """Boxes of actions that a search for the nearest may look into, where actions are so many that
+    it uses a tree (nearest and wolpertinger only). It is then approximate, and metrics.csv has the
+    fraction of right answers. 0: as many as it takes to be exact."""
     gradient_steps: int = 1000
     """Gradient steps in which the network learns to invert g, once g is trained (learned only)."""
     learning_rate: float = 3e-3
@@ -107,6 +111,9 @@ class Decoder(eqx.Module):
     """True if it is for continuous actions, False for discrete ones."""
     on_policy_only: ClassVar[str | None] = None
     """Reason why off-policy algorithms are refused; None if they are not."""
+    by_tree: ClassVar[bool] = False
+    """True if it takes a table with a tree (`embrl.decoding.tree.IndexedTable`) where actions are
+    many. It is then passed one in `__call__`, but a plain table in `portable`."""
     portable_exclusions: ClassVar[bool] = False
     """True if `portable` can keep to allowed actions."""
 
@@ -200,6 +207,8 @@ def build(config: DecoderConfig) -> Decoder:
     traced = isinstance(config.temperature, jax.Array)
     if not traced and not low <= config.temperature <= high:
         raise EmbrlError(f"decoder.temperature must be {low} to {high}, got {config.temperature}")
+    if config.max_visits < 0:
+        raise EmbrlError(f"decoder.max_visits must be at least 0, got {config.max_visits}")
     if config.gradient_steps < 1:
         raise EmbrlError(f"decoder.gradient_steps must be at least 1, got {config.gradient_steps}")
     return DECODERS[config.kind].from_config(config)

@@ -8,6 +8,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from embrl.decoding.base import Decoder, PortableDecoder, PortableScorer, Scorer
 from embrl.decoding.search import nearest
+from embrl.decoding.tree import IndexedTable
 from embrl.portable.steps import Chain, Nearest
 
 
@@ -15,10 +16,11 @@ class NearestAction(Decoder):
     """The action whose embedding is nearest to e (Pritz et al. 2021, A.4.2)."""
 
     portable_exclusions: ClassVar[bool] = True
+    by_tree: ClassVar[bool] = True
 
     def __call__(
         self,
-        table: Float[Array, "n d"] | None,
+        table: Float[Array, "n d"] | IndexedTable | None,
         u: Float[Array, "*batch d"],
         noise: Array | None = None,
         mask: Bool[Array, "*#batch n"] | None = None,

@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, Float, Int
 from embrl.core.errors import EmbrlError
 from embrl.decoding.base import Decoder, DecoderConfig, PortableDecoder, PortableScorer, Scorer
 from embrl.decoding.search import argmin, k_nearest
+from embrl.decoding.tree import IndexedTable, points_of
 
 
 class Wolpertinger(Decoder):
@@ -24,6 +25,7 @@ class Wolpertinger(Decoder):
     """Number of nearest actions that are compared."""
 
     needs_scorer: ClassVar[bool] = True
+    by_tree: ClassVar[bool] = True
 
     @classmethod
     def from_config(cls, config: DecoderConfig) -> Self:
@@ -31,7 +33,7 @@ class Wolpertinger(Decoder):
 
     def __call__(
         self,
-        table: Float[Array, "n d"] | None,
+        table: Float[Array, "n d"] | IndexedTable | None,
         u: Float[Array, "*batch d"],
         noise: Array | None = None,
         mask: Bool[Array, "*#batch n"] | None = None,
@@ -40,7 +42,7 @@ class Wolpertinger(Decoder):
         del noise
         assert table is not None
         actions, distances = k_nearest(table, u, self.k, mask)
-        values = _needed(scorer, "wolpertinger")(table[actions], actions)
+        values = _needed(scorer, "wolpertinger")(points_of(table)[actions], actions)
         # A NaN is never best, nor a masked action: the first candidate is an allowed one.
         valid = (distances < jnp.inf) & ~jnp.isnan(values)
         best = jnp.where(valid, values, -jnp.inf).argmax(-1)

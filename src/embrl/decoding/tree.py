@@ -63,6 +63,15 @@ class IndexedTable(eqx.Module):
     """Nodes that a search may visit (`search`); 0: all that are needed for an exact answer."""
 
 
+def pays(n: int, d: int) -> bool:
+    """Return whether a tree of n actions in d dimensions is faster than looking at all of them.
+
+    As measured on a CPU: from 8,192 actions on in two dimensions, 32,768 in eight, and practically
+    never from 30 dimensions on (docs/decoders.md).
+    """
+    return n >= 2.0 ** (13 + (d - 2) / 3)
+
+
 def points_of(table: Array | IndexedTable) -> Array:
     """Return the embeddings of all actions of a table, `[n, d]`, whether it has a tree or not."""
     return table.points if isinstance(table, IndexedTable) else table
@@ -205,6 +214,19 @@ def search(
         lambda state: state[1].any(), twice, (found.actions, found.unclear)
     )
     return actions.reshape(-1, k)[:count].reshape(*batch, k)
+
+
+def recall(tree: Tree, max_visits: int) -> Float[Array, ""]:
+    """Return the fraction of 256 points between the actions whose nearest action is found.
+
+    Args:
+        tree: of the actions.
+        max_visits: as in `search`.
+    """
+    low, high = tree.lower[0].min(-1), tree.upper[0].max(-1)
+    points = jax.random.uniform(jax.random.key(0), (256, low.shape[0]), minval=low, maxval=high)
+    found, exact = search(tree, points, max_visits=max_visits), search(tree, points)
+    return (found == exact).mean(dtype=jnp.float32)
 
 
 class _Squares(NamedTuple):

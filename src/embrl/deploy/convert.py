@@ -13,6 +13,7 @@ from embrl.algorithms.policy import OverallPolicy
 from embrl.core.errors import EmbrlError
 from embrl.core.portable import mlp_steps, plain
 from embrl.decoding.base import PortableCritic, PortableModel, PortableScorer
+from embrl.decoding.tree import points_of
 from embrl.deploy.array_forms import Forms
 from embrl.embedding.encoders import StandardisedEncoder, WithState
 from embrl.embedding.memory import NO_STATE
@@ -55,7 +56,8 @@ def portable_policy(policy: OverallPolicy, forms: Forms) -> PortablePolicy:
             f"{type(f).__name__} has no form outside of JAX with excluded actions; train with "
             "decoder.kind nearest, or act with embrl.load(RUN).policy()"
         )
-    decoder = f.portable(policy.table, policy.allowed, lambda: _scorer(policy.critic, forms.enter))
+    table: Any = policy.table
+    decoder = f.portable(points_of(table), policy.allowed, lambda: _scorer(policy.critic, forms.enter))
     network, most_likely, draw = _actor(policy.actor)
     return PortablePolicy(
         features=forms.enter.then(_features(policy.phi)),

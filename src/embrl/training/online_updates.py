@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Int
 
+from embrl.algorithms.base import ActionTable
 from embrl.config.run import OnlineConfig
 from embrl.core.types import Key, Transition
 from embrl.data.replay import Replay, Segments, draw_segments, join
@@ -39,6 +40,7 @@ class OnlineState(NamedTuple):
 
 def offsets(
     embedding: JointEmbedding,
+    table: ActionTable,
     action: Array,
     e: Float[Array, "*batch d"],
     allowed: Bool[Array, "*#batch n"] | None = None,
@@ -50,19 +52,20 @@ def offsets(
 
     Args:
         embedding: the current embedding.
+        table: what f decodes with.
         action: original actions, `[*batch, ...]`.
         e: the internal actions behind them.
         allowed: actions that f could return, `[n]` or with the leading axes; None: all.
     """
     offset = e - embedding.g(action)
-    table = embedding.g.table
-    if table is None:
+    if table is None or callable(table):
         return offset
     return jnp.where((nearest(table, e, allowed) == action)[..., None], offset, 0.0)
 
 
 def re_embedded(
     embedding: JointEmbedding,
+    table: ActionTable,
     action: Array,
     offset: Float[Array, "*batch d"],
     allowed: Bool[Array, "*#batch n"] | None = None,
@@ -76,14 +79,15 @@ def re_embedded(
 
     Args:
         embedding: the current embedding.
+        table: what f decodes with.
         action: original actions.
         offset: as `offsets` returned it.
         allowed: actions that f could return, `[n]` or with the leading axes; None: all.
         updated: whether the embedding is updated online.
     """
-    place, table = embedding.g(action), embedding.g.table
+    place = embedding.g(action)
     e = place + offset
-    if not updated or table is None:
+    if not updated or table is None or callable(table):
         return e
     return jnp.where((nearest(table, e, allowed) == action)[..., None], e, place)
 

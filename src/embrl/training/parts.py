@@ -23,6 +23,7 @@ from embrl.core.types import Key, Transition
 from embrl.data import replay as ring
 from embrl.data.rollout import Masks
 from embrl.decoding.continuous import Rescaled
+from embrl.decoding.tree import Tree, refitted
 from embrl.embedding import pretraining
 from embrl.embedding.memory import Memory, remember
 from embrl.embedding.model import JointEmbedding
@@ -164,6 +165,7 @@ class ReplayBuffer(Part):
         if embedding is not None and replay.offset is not None:
             offset = online_updates.offsets(
                 embedding,
+                step.policy.table,
                 step.transitions.action,
                 step.u,
                 step.policy.allowed_by(self._unpacked(masks and masks[0])),
@@ -186,6 +188,7 @@ class ReplayBuffer(Part):
         if embedding is not None and drawn.offset is not None:
             u = online_updates.re_embedded(
                 embedding,
+                step.policy.table,
                 transitions.action,
                 drawn.offset,
                 step.policy.allowed_by(self._unpacked(drawn.mask)),
@@ -296,10 +299,12 @@ class OnlineUpdates(Part):
         config, num_updates = self.schedule.config, self.schedule.num_updates
         optimiser, f_optimiser = state.parts[self.name]
         before = OnlineState(agent.embedded, agent.norm, optimiser, f_optimiser, agent.memory)
+        tree = agent.tree
         key = jax.random.fold_in(step.key, RngStream.PRETRAIN)
 
-        def update(before: OnlineState) -> OnlineState:
-            return online_updates.update(
+        def update(state: tuple[OnlineState, Tree | None]) -> tuple[OnlineState, Tree | None]:
+            before, tree = state
+            after = online_updates.update(
                 before,
                 step.transitions,
                 replay,
@@ -311,11 +316,16 @@ class OnlineUpdates(Part):
                 rows=self.replay.filled(replay, step.number + 1),
                 remember=self.remember,
             )
+            if tree is not None:
+                tree = refitted(after.embedding.g.table, tree.actions)
+            return after, tree
 
         # The index is the same for all seeds: under a vmap this stays a branch.
         due = online_updates.is_due(config.online, step.number, num_updates)
-        after = jax.lax.cond(due, update, lambda before: before, before)
-        agent = agent._replace(embedding=after.embedding, norm=after.norm, memory=after.memory)
+        after, tree = jax.lax.cond(due, update, lambda state: state, (before, tree))
+        agent = agent._replace(
+            embedding=after.embedding, norm=after.norm, memory=after.memory, tree=tree
+        )
         state = with_part(state, self.name, (after.optimiser, after.f_optimiser))
         return state._replace(agent=agent)
 

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple, TypeAlias
 import gymnasium
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Bool
 
 from embrl.algorithms.base import Learner
 from embrl.core.errors import EmbrlError
@@ -12,6 +13,7 @@ from embrl.core.scaling import RunningStats
 from embrl.core.spaces import is_continuous
 from embrl.core.types import Transition
 from embrl.data.rollout import Masks, OpenEnvs
+from embrl.decoding.tree import Tree
 from embrl.embedding.encoders import Norm
 from embrl.embedding.memory import Memory
 from embrl.embedding.model import JointEmbedding
@@ -33,6 +35,11 @@ class Agent(NamedTuple):
     """Remembered visits of states; None where nothing is remembered."""
     running_stats: RunningStats | None = None
     """Statistics of unbounded observations, as far as the policy sees them as they are."""
+    tree: Tree | None = None
+    """Tree by which f finds the nearest action; None where actions are few, or f needs none."""
+    tried: Bool[Array, " n"] | None = None
+    """Actions that pre-training took, where there is a tree and each action has a row of its own:
+    the rows of others are noise. None: that does not matter."""
 
     @property
     def embedded(self) -> JointEmbedding:

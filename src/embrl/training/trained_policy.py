@@ -21,6 +21,7 @@ from embrl.core.spaces import (
     is_continuous,
     names_of,
 )
+from embrl.decoding.tree import IndexedTable, build, points_of
 from embrl.embedding.encoders import ActionEncoder, ContinuousActions
 from embrl.embedding.feature_actions import (
     FeatureActions,
@@ -194,12 +195,12 @@ class Policy:
         if names and (self.action_names is None or len(names) != len(new)):
             known = 0 if self.action_names is None else len(new)
             raise SettingError("names", f"{known} names, as for the new actions", len(names))
-        table: Any = self.overall.table
-        overall = dataclasses.replace(
-            self.overall,
-            table=append_rows(table, self.g, jnp.asarray(new)),
-            allowed=extend_mask(self.overall.allowed, len(new)),
-        )
+        old: Any = self.overall.table
+        table = append_rows(points_of(old), self.g, jnp.asarray(new))
+        allowed = extend_mask(self.overall.allowed, len(new))
+        if isinstance(old, IndexedTable):
+            table = IndexedTable(table, build(table, allowed), old.max_visits)
+        overall = dataclasses.replace(self.overall, table=table, allowed=allowed)
         before = action_count(self.action_space)
         actions = gymnasium.spaces.Discrete(before + len(new))
         called = self.action_names

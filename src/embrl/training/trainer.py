@@ -49,8 +49,9 @@ from embrl.data.rollout import (
     rollout,
 )
 from embrl.decoding.base import build as new_decoder
+from embrl.decoding.tree import IndexedTable, build, recall
 from embrl.embedding import monitor, pretraining
-from embrl.embedding.encoders import Norm, StateEncoder
+from embrl.embedding.encoders import ActionEncoder, Norm, StateEncoder
 from embrl.embedding.memory import Memory
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.monitor import Reference
@@ -66,6 +67,9 @@ from embrl.training.state import Agent, PretrainingData, Rollout, TrainState
 
 EMPTY_MASKS = "empty_masks"
 """Metric of masked environments: the fraction of steps in which their mask allowed no action."""
+
+RECALL = "search_recall"
+"""Metric of approximate searches: the fraction of points for which they find the nearest action."""
 
 NORM_SAMPLE = 2**16
 """Observations that X is centred and scaled by."""
@@ -313,21 +317,45 @@ class Trainer:
 
     def untrained(self, key: Key) -> Agent:
         """Return an agent with the arrays of a trained one, for their shapes in a checkpoint."""
-        return self.new_agent(key, self.new_embedding(key) if self.schedule.method.embeds else None)
+        embedding = self.new_embedding(key) if self.schedule.method.embeds else None
+        return self._with_tree(self.new_agent(key, embedding), None)
 
     def policy(self, agent: Agent) -> OverallPolicy:
         """Return the current overall policy pi_o = f . pi_i . phi."""
         embedding, learner, table = agent.embedding, agent.learner, None
         if embedding is not None and self.schedule.acts_in_embedding:
             table = embedding.f or embedding.g.table
+            if agent.tree is not None:
+                table = IndexedTable(table, agent.tree, self.config.decoder.max_visits)
         return OverallPolicy(
             self.policy_input.phi(embedding, agent.norm, agent.running_stats),
             learner.actor,
             learner.f,
             table,
             self._scoring(agent) if learner.f.needs_scorer else None,
-            None if self.action_inputs.allowed is None else jnp.asarray(self.action_inputs.allowed),
+            self._allowed(agent),
         )
+
+    def _allowed(self, agent: Agent) -> Bool[Array, " n"] | None:
+        """Return the actions that a policy may ever choose; None: all."""
+        allowed = self.action_inputs.allowed
+        if allowed is None:
+            return agent.tried
+        allowed = jnp.asarray(allowed)
+        return allowed if agent.tried is None else allowed & agent.tried
+
+    def _with_tree(self, agent: Agent, data: PretrainingData | None) -> Agent:
+        """Return the agent with a tree of the actions that it may choose, if they are many."""
+        if not self.schedule.by_tree(self.action_space):
+            return agent
+        g, tried = agent.embedded.g, agent.tried
+        if isinstance(g, ActionEncoder):
+            if isinstance(data, Transition):
+                tried = jnp.zeros(g.rows.shape[0], bool).at[data.action.reshape(-1)].set(True)
+            elif tried is None:
+                tried = jnp.ones(g.rows.shape[0], bool)
+        agent = agent._replace(tried=tried)
+        return agent._replace(tree=build(g.table, self._allowed(agent)))
 
     def _scoring(self, agent: Agent) -> Scoring:
         """Return what scores candidates for f: the critic, or the learned model."""
@@ -369,6 +397,7 @@ class Trainer:
         if isinstance(data, Transition):
             reference, norm = self.reference(agent.embedded, data)
             agent = agent if norm is None else agent._replace(norm=norm)
+        agent = self._with_tree(agent, data)
         state = TrainState(agent, envs, reference, {})
         for part in self.parts:
             state = part.begin(state, data)
@@ -533,9 +562,12 @@ class Trainer:
 
     def embedding_metrics(self, state: TrainState, fresh: Transition) -> Metrics:
         """Return how well the embedding, if there is one, fits the latest transitions."""
+        metrics, tree, visits = {}, state.agent.tree, self.config.decoder.max_visits
+        if tree is not None and visits:
+            metrics[RECALL] = recall(tree, visits)
         if state.agent.embedding is None or state.reference is None:
-            return {}
-        return monitor.measure(
+            return metrics
+        return metrics | monitor.measure(
             state.agent.embedding, self.config.objectives, state.reference, fresh
         )
 
