@@ -59,6 +59,26 @@ class Schedule:
         kind: Any = DECODERS[self.config.decoder.kind]
         return kind.by_tree and pays(action_count(action_space), self.config.embedding.action_dim)
 
+    def most_tried(self, action_space: gymnasium.Space) -> int | None:
+        """Return how many actions pre-training can try at most, where all are far more.
+
+        Returns:
+            None where actions are few, or pre-training is so long that it may try most of them, or
+            there is none.
+        """
+        most = self.pretraining_timesteps
+        if not most or not self.by_tree(action_space):
+            return None
+        return most if 2 * most < action_count(action_space) else None
+
+    def most_trained(self, action_space: gymnasium.Space) -> int | None:
+        """Return the number of rows of g that are trained; None: all of them."""
+        parts: list[Any] = [
+            self.custom_objectives.get(name) or OBJECTIVES[name] for name in self.config.objectives
+        ]
+        alone = all(isinstance(part, type) and part.batch_only for part in parts)
+        return self.most_tried(action_space) if alone else None
+
     @property
     def pretraining_timesteps(self) -> int:
         """Environment steps before the first update, a multiple of the parallel environments."""

@@ -43,7 +43,6 @@ def nearest(
         mask: True where an action may be chosen; at least one must be. A masked action is never
             returned while another is allowed.
     """
-
     if isinstance(table, IndexedTable):
         found = tree.search(table.tree, e, 1, mask, table.max_visits)[..., 0]
         return jnp.where(found == tree.NONE, 0, found)
@@ -63,9 +62,9 @@ def k_nearest(
 ) -> tuple[Int[Array, "*batch k"], Float[Array, "*batch k"]]:
     """Return the k nearest actions to e and their distances ||g(a) - e||, nearest first.
 
-    Among equals the lower index comes first. Masked actions come last, at distance inf (with a tree,
-    action 0 stands for each of them). The last axis is shorter than k where there are fewer actions. Exact to float32 rounding and
-    bounded in memory, as `nearest` is.
+    Among equals the lower index comes first. Masked actions come last, at distance inf (with a
+    tree, action 0 stands for each of them). The last axis is shorter than k where there are fewer
+    actions. Exact to float32 rounding and bounded in memory, as `nearest` is.
     """
     if isinstance(table, IndexedTable):
         k = min(k, table.points.shape[0])

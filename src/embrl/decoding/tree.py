@@ -80,7 +80,11 @@ def points_of(table: Array | IndexedTable) -> Array:
 # Building -----------------------------------------------------------------------------------------
 
 
-def build(table: Float[Array, "n d"], allowed: Bool[Array, " n"] | None = None) -> Tree:
+def build(
+    table: Float[Array, "n d"],
+    allowed: Bool[Array, " n"] | None = None,
+    most: int | None = None,
+) -> Tree:
     """Return a tree of the allowed actions.
 
     It sorts once for every two binary divisions: about a second for a million actions.
@@ -88,7 +92,14 @@ def build(table: Float[Array, "n d"], allowed: Bool[Array, " n"] | None = None) 
     Args:
         table: embeddings of all actions.
         allowed: actions that may be found; None: all.
+        most: number of actions that are allowed at most, if that is known; the tree is smaller
+            then.
     """
+    if allowed is not None and most is not None:
+        names = jnp.nonzero(allowed, size=most, fill_value=table.shape[0])[0].astype(jnp.int32)
+        part = build(table[jnp.minimum(names, table.shape[0] - 1)], names < table.shape[0])
+        actions = jnp.append(names, table.shape[0])[part.actions]
+        return refitted(table, jnp.sort(actions, axis=-1))
     n, d = table.shape
     leaves = 1
     while leaves * WIDTH < n or leaves < 2:
@@ -116,9 +127,9 @@ def refitted(table: Float[Array, "n d"], actions: Int[Array, "leaves width"]) ->
     It stays exact, and takes a small part of the time of `build`. The farther actions have moved,
     the more the boxes overlap and the slower the search becomes.
     """
-    d = table.shape[1]
-    points = jnp.pad(table, ((0, 1), (0, 0)), constant_values=jnp.inf)[actions]
-    points = jnp.moveaxis(points, -1, -2)
+    n, d = table.shape
+    points = table[jnp.minimum(actions, n - 1)]
+    points = jnp.moveaxis(jnp.where((actions < n)[..., None], points, jnp.inf), -1, -2)
     lower, upper = [points], [jnp.where(jnp.isfinite(points), points, -jnp.inf)]
     while lower[0].shape[0] > 1:
         nodes = -(-lower[0].shape[0] // WIDTH)
@@ -366,65 +377,59 @@ def _single(inside: Array, beyond: Array, lower: Array, upper: Array) -> _Square
 
 
 def _double(points: Array, lower: Array, upper: Array) -> _Squares:
-    """Return squared distances with twice the digits of float32."""
-    high = jnp.zeros(lower.shape[::2])
-    low = jnp.zeros_like(high)
+    """Return squared distances with twice the digits of float32.
+
+    What one sum loses is summed up in the next one, so that the order of axes does not matter where
+    actions are equally far.
+    """
+    sums = [jnp.zeros(lower.shape[::2])] * 3
     for axis in range(points.shape[-1]):
         at = points[:, axis, None]
-        under, over = _difference(lower[:, axis], at), _difference(at, upper[:, axis])
-        gap = _Squares(*(jnp.where(under[0] > over[0], *pair) for pair in zip(under, over)))
-        outside = gap.high > 0
+        under, over = _sum(lower[:, axis], -at), _sum(at, -upper[:, axis])
+        below = under[0] > over[0]
+        gap, lost = (jnp.where(below, *pair) for pair in zip(under, over, strict=True))
         # The half with the leading 12 bits has an exact square.
-        bits = jax.lax.bitcast_convert_type(gap.high, jnp.uint32) & jnp.uint32(0xFFFFF000)
+        bits = jax.lax.bitcast_convert_type(gap, jnp.uint32) & jnp.uint32(0xFFFFF000)
         front = jax.lax.bitcast_convert_type(bits, jnp.float32)
-        back = gap.high - front
-        square = gap.high * gap.high
-        rest = (front * front - square) + 2.0 * front * back + back * back
-        rest += 2.0 * gap.high * gap.low
-        total = high + jnp.where(outside, square, 0.0)
-        added = total - high
-        low += (high - (total - added)) + (jnp.where(outside, square, 0.0) - added)
-        low += jnp.where(outside, rest, 0.0)
-        high = total
-    low = jnp.where(jnp.isfinite(high), low, 0.0)
-    total = high + low
-    return _Squares(total, jnp.where(jnp.isfinite(high), low - (total - high), 0.0))
+        back = gap - front
+        square = gap * gap
+        rest = (front * front - square) + 2.0 * front * back + back * back + 2.0 * gap * lost
+        outside = gap > 0
+        high, rounded = _sum(sums[0], jnp.where(outside, square, 0.0))
+        low, lower_still = _sum(sums[1], jnp.where(outside, rest, 0.0))
+        low, more = _sum(low, rounded)
+        sums = [high, low, sums[2] + (lower_still + more)]
+    finite = jnp.isfinite(sums[0])
+    high, rounded = _sum(sums[0], jnp.where(finite, sums[1] + sums[2], 0.0))
+    return _Squares(jnp.where(finite, high, jnp.inf), jnp.where(finite, rounded, 0.0))
 
 
-def _difference(a: Array, b: Array) -> tuple[Array, Array]:
-    """Return a - b, rounded, and what rounding took away."""
-    difference = a - b
-    added = difference - a
-    return difference, (a - (difference - added)) - (b + added)
+def _sum(a: Array, b: Array) -> tuple[Array, Array]:
+    """Return a + b, rounded, and what rounding took away."""
+    total = a + b
+    added = total - a
+    return total, (a - (total - added)) + (b - added)
 
 
 def _merged(found: _Found, squares: _Squares, actions: Array, slack: float) -> _Found:
     """Return the best of those found so far and of those in a leaf."""
     k = found.actions.shape[-1]
-    columns = [
-        jnp.concatenate([old, new], -1)
-        for old, new in zip(_columns(found), _columns(_Found(squares, actions, found.unclear)), strict=True)
-    ]
-    if k == 1:
-        best = _two_best(columns)
-    else:
-        best = _k_best(columns, k + 1)
+    old, new = jax.tree.leaves((found.squares, found.actions)), jax.tree.leaves((squares, actions))
+    columns = [jnp.concatenate(pair, -1) for pair in zip(old, new, strict=True)]
+    best = _two_best(columns) if k == 1 else _k_best(columns, k + 1)
     high, chosen = best[0], best[-1][..., :k]
     finite = high < jnp.inf
     close = (finite[..., 1:] & (high[..., 1:] <= high[..., :-1] * slack)).any(-1)
     stayed = high[..., k - 1] == found.squares.high[..., -1]
     kept = _Squares(*(part[..., :k] for part in best[:-1]))
-    return _Found(
-        kept, jnp.where(finite[..., :k], chosen, NONE), close | (found.unclear & stayed)
-    )
-
-
-def _columns(found: _Found) -> list[Array]:
-    return jax.tree.leaves((found.squares, found.actions))
+    return _Found(kept, jnp.where(finite[..., :k], chosen, NONE), close | (found.unclear & stayed))
 
 
 def _two_best(columns: list[Array]) -> list[Array]:
-    """Return the first two rows of a table by columns, in lexicographic order; second: only high."""
+    """Return the first row of a table by columns, in lexicographic order.
+
+    Of the first column, the second row's value is returned, too.
+    """
     least, rest = [], jnp.ones(columns[0].shape, bool)
     for column in columns:
         top = jnp.inf if column.dtype == jnp.float32 else NONE
@@ -445,9 +450,9 @@ def _k_best(columns: list[Array], k: int) -> list[Array]:
     rank = before.sum(-1, dtype=jnp.int32)
     at = rank[..., None, :] == jnp.arange(k, dtype=jnp.int32)[:, None]
     return [
-        jnp.where(
-            at, column[..., None, :], jnp.inf if column.dtype == jnp.float32 else NONE
-        ).min(-1)
+        jnp.where(at, column[..., None, :], jnp.inf if column.dtype == jnp.float32 else NONE).min(
+            -1
+        )
         for column in columns
     ]
 

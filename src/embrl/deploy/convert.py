@@ -57,7 +57,9 @@ def portable_policy(policy: OverallPolicy, forms: Forms) -> PortablePolicy:
             "decoder.kind nearest, or act with embrl.load(RUN).policy()"
         )
     table: Any = policy.table
-    decoder = f.portable(points_of(table), policy.allowed, lambda: _scorer(policy.critic, forms.enter))
+    decoder = f.portable(
+        points_of(table), policy.allowed, lambda: _scorer(policy.critic, forms.enter)
+    )
     network, most_likely, draw = _actor(policy.actor)
     return PortablePolicy(
         features=forms.enter.then(_features(policy.phi)),

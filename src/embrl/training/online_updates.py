@@ -116,6 +116,7 @@ def update(
     horizon: int,
     rows: Int[Array, ""],
     remember: Callable[[JointEmbedding, Transition, Array], Memory | None],
+    trained: Int[Array, " k"] | None = None,
 ) -> OnlineState:
     """Take some gradient steps on the latest rollout and the replay buffer.
 
@@ -130,6 +131,7 @@ def update(
         horizon: steps of the segments that objectives are trained on.
         rows: rows of the buffer that hold transitions.
         remember: returns the memory of the buffer's transitions, if there is one.
+        trained: actions whose rows of g are trained; None: all.
     """
     from_fresh = round(config.fresh_fraction * config.batch_size)
     block = fresh.reward.shape[0]
@@ -154,6 +156,7 @@ def update(
         jax.random.split(key_fit, config.gradient_steps),
         rates,
         weights=weights,
+        rows=trained,
     )
     keys = jax.random.split(jax.random.fold_in(key, 1), config.gradient_steps)
     embedding, f_optimiser = pretraining.fit_decoder(

@@ -25,6 +25,7 @@ from embrl.data.rollout import Masks
 from embrl.decoding.continuous import Rescaled
 from embrl.decoding.tree import Tree, refitted
 from embrl.embedding import pretraining
+from embrl.embedding.chosen_rows import chosen_among
 from embrl.embedding.memory import Memory, remember
 from embrl.embedding.model import JointEmbedding
 from embrl.training import online_updates
@@ -315,6 +316,7 @@ class OnlineUpdates(Part):
                 horizon=self.schedule.horizon,
                 rows=self.replay.filled(replay, step.number + 1),
                 remember=self.remember,
+                trained=self._trained(agent.tried),
             )
             if tree is not None:
                 tree = refitted(after.embedding.g.table, tree.actions)
@@ -328,6 +330,11 @@ class OnlineUpdates(Part):
         )
         state = with_part(state, self.name, (after.optimiser, after.f_optimiser))
         return state._replace(agent=agent)
+
+    def _trained(self, tried: Array | None) -> Int[Array, " k"] | None:
+        """Return the actions whose rows of g are trained; None: all."""
+        most = self.schedule.most_trained(self.replay.action_space)
+        return None if most is None or tried is None else chosen_among(tried, most)
 
 
 def make_parts(

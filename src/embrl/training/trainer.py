@@ -51,6 +51,7 @@ from embrl.data.rollout import (
 from embrl.decoding.base import build as new_decoder
 from embrl.decoding.tree import IndexedTable, build, recall
 from embrl.embedding import monitor, pretraining
+from embrl.embedding.chosen_rows import chosen_among
 from embrl.embedding.encoders import ActionEncoder, Norm, StateEncoder
 from embrl.embedding.memory import Memory
 from embrl.embedding.model import JointEmbedding
@@ -284,8 +285,16 @@ class Trainer:
             pretraining.learning_rate(config.pretrain, steps),
             weights=config.objectives,
             frozen=frozen_parts(config.transfer),
+            rows=self._trained_rows(state.model.g, transitions.action),
         )
         return state, losses.mean()
+
+    def _trained_rows(self, g: Any, actions: Array) -> Int[Array, " k"] | None:
+        """Return the actions whose rows of g these data train; None: all, or g has no rows."""
+        most = self.schedule.most_trained(self.action_space)
+        if most is None or not isinstance(g, ActionEncoder):
+            return None
+        return chosen_among(_tried(g, actions), most)
 
     def fit_decoder(
         self, model: JointEmbedding, transitions: Transition, key: Key
@@ -322,7 +331,8 @@ class Trainer:
 
     def policy(self, agent: Agent) -> OverallPolicy:
         """Return the current overall policy pi_o = f . pi_i . phi."""
-        embedding, learner, table = agent.embedding, agent.learner, None
+        embedding, learner = agent.embedding, agent.learner
+        table: Any = None
         if embedding is not None and self.schedule.acts_in_embedding:
             table = embedding.f or embedding.g.table
             if agent.tree is not None:
@@ -351,11 +361,12 @@ class Trainer:
         g, tried = agent.embedded.g, agent.tried
         if isinstance(g, ActionEncoder):
             if isinstance(data, Transition):
-                tried = jnp.zeros(g.rows.shape[0], bool).at[data.action.reshape(-1)].set(True)
+                tried = _tried(g, data.action)
             elif tried is None:
                 tried = jnp.ones(g.rows.shape[0], bool)
         agent = agent._replace(tried=tried)
-        return agent._replace(tree=build(g.table, self._allowed(agent)))
+        most = None if tried is None else self.schedule.most_tried(self.action_space)
+        return agent._replace(tree=build(g.table, self._allowed(agent), most))
 
     def _scoring(self, agent: Agent) -> Scoring:
         """Return what scores candidates for f: the critic, or the learned model."""
@@ -623,6 +634,11 @@ def frozen_parts(transfer: TransferConfig) -> tuple[str, ...]:
         return ()
     kept = {"states": ("phi",), "actions": ("g", "f")}[transfer.keep]
     return (*kept, "parts") if transfer.policy else kept
+
+
+def _tried(g: ActionEncoder, actions: Int[Array, "*batch"]) -> Bool[Array, " n"]:
+    """Return which of all actions occur."""
+    return jnp.zeros(g.rows.shape[0], bool).at[actions.reshape(-1)].set(True)
 
 
 def _sample(column: Array) -> Array:

@@ -42,6 +42,10 @@ class Objective(eqx.Module):
     """True if it takes `[H, N]`, H consecutive steps of N segments, and a mask of the steps that
     belong to their segment; otherwise it takes `[N]`."""
 
+    batch_only: ClassVar[bool] = False
+    """True if of g it needs nothing but the embeddings of the batch's actions. Where actions are
+    very many, those that data does not contain are then left out of a gradient step."""
+
     @abc.abstractmethod
     def __init__(self, shape: EmbeddingShape, config: EmbeddingConfig, *, key: Key) -> None:
         """Initialise the networks."""

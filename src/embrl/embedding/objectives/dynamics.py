@@ -27,6 +27,8 @@ class Forward(Objective):
     are continuous.
     """
 
+    batch_only: ClassVar[bool] = True
+
     T: TransitionModel
 
     def __init__(self, shape: EmbeddingShape, config: EmbeddingConfig, *, key: Key) -> None:
@@ -92,6 +94,7 @@ class Latent(Objective):
     """
 
     segments: ClassVar[bool] = True
+    batch_only: ClassVar[bool] = True
 
     D: Move
 

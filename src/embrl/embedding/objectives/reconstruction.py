@@ -1,5 +1,7 @@
 """Reconstruction objectives: the state or the action from its embedding."""
 
+from typing import ClassVar
+
 from jaxtyping import Array, Float
 
 from embrl.core.nn import MLP, categorical_log_prob
@@ -12,6 +14,8 @@ from embrl.embedding.transition import as_prediction, observation_loss, output_s
 
 class StateReconstruction(Objective):
     """Reconstruction of the state: - log P(s | phi(s)) in nats, or the mean squared error."""
+
+    batch_only: ClassVar[bool] = True
 
     decoder: MLP
 
@@ -32,6 +36,8 @@ class StateReconstruction(Objective):
 
 class ActionReconstruction(Objective):
     """Reconstruction of the action: - log P(a | g(a)) in nats, or the mean squared error."""
+
+    batch_only: ClassVar[bool] = True
 
     decoder: MLP
 

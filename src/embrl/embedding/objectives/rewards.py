@@ -1,5 +1,7 @@
 """Objectives of outcomes: reward (`Reward`, `Outcome`) and end of the episode (`Termination`)."""
 
+from typing import ClassVar
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -35,6 +37,8 @@ class Reward(Objective):
     symlog(r) = sign(r) log(1 + |r| / SCALE).
     """
 
+    batch_only: ClassVar[bool] = True
+
     network: MLP
 
     def __init__(self, shape: EmbeddingShape, config: EmbeddingConfig, *, key: Key) -> None:
@@ -66,6 +70,8 @@ class Outcome(Objective):
     its embedding, so it has no effect on phi. As R is linear, its mean over a prediction of T is
     exact and costs one product.
     """
+
+    batch_only: ClassVar[bool] = True
 
     network: MLP
     log_scale: Float[Array, ""]
@@ -114,6 +120,8 @@ class Termination(Objective):
 
     Truncation is not predicted, as it is not a property of the environment.
     """
+
+    batch_only: ClassVar[bool] = True
 
     network: MLP
 
