@@ -21,12 +21,11 @@ class ChosenRows(eqx.Module):
     """Embeddings before the tanh of the chosen actions."""
     place: Int[Array, " n"] | None
     """Row of each action; k for actions that are not chosen."""
-    others: Fixed | None
-    """Rows of all actions as they were, `[n, d]`. Like `place`, None in the optimiser's state."""
+    others: Fixed
+    """Rows of all actions as they were, `[n, d]`. Like `place`, empty in the optimiser's state."""
 
     def __call__(self, action: Int[Array, "*batch"]) -> Float[Array, "*batch d"]:
         assert self.place is not None
-        assert self.others is not None
         place = self.place[action]
         chosen = self.rows[jnp.minimum(place, self.rows.shape[0] - 1)]
         known = (place < self.rows.shape[0])[..., None]
@@ -50,7 +49,9 @@ def narrowed(model: JointEmbedding, moments: Any, chosen: Int[Array, " k"]) -> t
     narrow = ChosenRows(pick(rows), place, Fixed.of(rows))
     state = moments._replace(
         **{
-            name: eqx.tree_at(lambda m: m.g, moment, ChosenRows(pick(moment.g.rows), None, None))
+            name: eqx.tree_at(
+                lambda m: m.g, moment, ChosenRows(pick(moment.g.rows), None, Fixed(None))
+            )
             for name, moment in (("mu", moments.mu), ("nu", moments.nu))
         }
     )
