@@ -98,12 +98,16 @@ def _read_npy(path: Path, form: Form) -> Iterator[Part]:
 
 
 def _read_npz(path: Path, form: Form) -> Iterator[Part]:
-    """Read the only array, or the one named `observations`, as it comes out of the archive."""
+    """Read the only array, or the one named `observations`, as it comes out of the archive.
+
+    Recorded transitions, as `embrl fit` takes them, name it `observation`.
+    """
     del form
     with zipfile.ZipFile(path) as archive:
         names = [name.removesuffix(".npy") for name in archive.namelist()]
-        name = names[0] if len(names) == 1 else "observations"
-        if name not in names:
+        likely = [name for name in ("observations", "observation") if name in names]
+        name = names[0] if len(names) == 1 else (*likely, "")[0]
+        if not name:
             raise EmbrlError(
                 "it must hold one array, or one named observations, got "
                 + (", ".join(names) or "none")
