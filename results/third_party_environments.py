@@ -22,7 +22,6 @@ import importlib.metadata
 import importlib.util
 import io
 import json
-import os
 import platform
 import shutil
 import warnings
@@ -166,7 +165,7 @@ class Tour:
         self.recorder = Recorder(gymnasium.make(case.id))
 
     def train(self) -> str:
-        settings = {"evaluation": {}} | self.case.settings
+        settings = {"evaluation": {}, "pretrain": {"gradient_steps": 100}} | self.case.settings
         settings["evaluation"] = {"episodes": 2, "final_episodes": 4} | settings["evaluation"]
         self.run = embrl.train(
             self.case.id, total_timesteps=TIMESTEPS, seeds=1, out=self.folder, **settings
@@ -278,8 +277,6 @@ def table(rows: list[dict[str, Any]]) -> str:
     used = ("embrl", "gymnasium", "numpy", "jax", "onnx", "onnxruntime")
     installed = [name for name in used if importlib.util.find_spec(name) is not None]
     versions = [f"{name} {importlib.metadata.version(name)}" for name in installed]
-    if flags := os.environ.get("XLA_FLAGS"):  # as one that compiles faster, and computes slower
-        versions.append(f"XLA_FLAGS {flags}")
     lines = [
         "# Environments of other packages",
         "",
