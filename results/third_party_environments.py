@@ -22,6 +22,7 @@ import importlib.metadata
 import importlib.util
 import io
 import json
+import os
 import platform
 import shutil
 import warnings
@@ -277,6 +278,8 @@ def table(rows: list[dict[str, Any]]) -> str:
     used = ("embrl", "gymnasium", "numpy", "jax", "onnx", "onnxruntime")
     installed = [name for name in used if importlib.util.find_spec(name) is not None]
     versions = [f"{name} {importlib.metadata.version(name)}" for name in installed]
+    if flags := os.environ.get("XLA_FLAGS"):  # as one that compiles faster, and computes slower
+        versions.append(f"XLA_FLAGS {flags}")
     lines = [
         "# Environments of other packages",
         "",

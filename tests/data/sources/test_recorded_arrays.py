@@ -66,7 +66,7 @@ def test_boards_are_flattened_and_images_refused():
     assert found.observation_space == spaces.MultiDiscrete([5] * 6)
     np.testing.assert_array_equal(found.transitions.observation[:, 0], boards.reshape(4, 6))
     images = np.full((4, 20, 20, 3), 200, np.uint8)
-    with pytest.raises(EmbrlError, match="observation must be .*, got images, 20 x 20 x 3 bytes"):
+    with pytest.raises(EmbrlError, match=r"observation must be .*, got images, 20 x 20 x 3 bytes"):
         read(observations=images, next_observations=images)
 
 
@@ -76,7 +76,7 @@ def test_actions_a_little_out_of_bounds_are_clipped_or_refused():
         found = read(Given(None, box), actions=acts)
     assert len(warned) == 1
     np.testing.assert_array_equal(found.transitions.action[:, 0], np.clip(acts, -1, 1))
-    with pytest.raises(EmbrlError, match="action 1.2 in row 0, column 1 is not in"):
+    with pytest.raises(EmbrlError, match=r"action 1.2 in row 0, column 1 is not in"):
         read(Given(None, box, strict=True), actions=acts)
 
 
@@ -168,7 +168,7 @@ NAN = np.array([[0.0, 1.0], [2.0, np.nan], [3.0, 4.0], [5.0, 6.0]])
         (
             {"actions": None},
             Given(),
-            "has no column action or actions or acts; its columns: observations",
+            "no column action or actions or acts; its columns: observations",
         ),
         ({"obs": np.arange(4)}, Given(), "has both observations and obs"),
         ({"actions": np.arange(3)}, Given(), "rows of action must be 4, .* got 3"),
