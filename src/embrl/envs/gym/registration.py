@@ -23,6 +23,23 @@ OTHERWISE = (
     "in Python"
 )
 
+PROVIDERS = {
+    "ale_py": ("ale-py", "ALE/"),
+    "minigrid": ("minigrid", "MiniGrid- BabyAI-"),
+    "gymnasium_robotics": (
+        "gymnasium-robotics",
+        "PointMaze_ AntMaze_ Fetch Adroit FrankaKitchen- HandManipulate HandReach",
+    ),
+    "gym_anytrading": ("gym-anytrading", "stocks-v forex-v"),
+    "gym_trading_env": ("gym-trading-env", "TradingEnv"),
+    "mobile_env": ("mobile-env", "mobile-"),
+    "highway_env": ("highway-env", "highway- merge- roundabout- parking- intersection- racetrack-"),
+    "mo_gymnasium": ("mo-gymnasium", "mo-"),
+    "miniworld": ("miniworld", "MiniWorld-"),
+}
+"""Modules that register well-known environments when they are imported: the name of their package,
+and how the ids begin. What looks like such an id is none of Gymnasium's own with a typing error."""
+
 OWN_SETTING = {"max_episode_steps": "env.max-episode-steps", "id": "env.id"}
 """Arguments of `gymnasium.make` that have a setting of their own, and its name."""
 
@@ -175,6 +192,17 @@ def registered_id(name: str) -> str | None:
     )
 
 
+def provider_of(name: str) -> str | None:
+    """Return how to get a well-known environment whose package has not been imported, or None."""
+    for module, (package, beginnings) in PROVIDERS.items():
+        if name.startswith(tuple(beginnings.split())) and module not in sys.modules:
+            return (
+                f"the package {package} registers it: load that by embrl --plugin {module} "
+                f"COMMAND ..., or import {module} in Python (pip install {package})"
+            )
+    return None
+
+
 def nearest(name: str) -> list[str]:
     """Return up to three registered ids that look like `name`, the nearest first."""
     return difflib.get_close_matches(name, list(gymnasium.registry), n=3, cutoff=0.5)
@@ -188,6 +216,8 @@ def spec_of(name: str) -> EnvSpec:
     """
     if (known := registered_id(name)) is not None:
         return gymnasium.registry[known]
+    if how := provider_of(name):
+        raise EmbrlError(f"unknown environment {name!r}: {how}")
     if near := nearest(name):
         raise UnknownNameError("environment", name, near, OTHERWISE)
     raise EmbrlError(
