@@ -289,6 +289,7 @@ def test_what_is_missing_is_named(summing: Path, tmp_path: Path, capsys) -> None
             str(tmp_path / "a" / "b.npy"),
         ): "must be in an existing folder",
         (str(summing), str(source), "--out", str(tmp_path / "b.txt")): "choose from",
+        (str(summing), str(source), "--out", str(source)): "out must be another file",
     }
     for arguments, said in cases.items():
         assert main(["predict", *arguments]) == 2

@@ -216,10 +216,9 @@ def actions_into(path: Path, form: Form) -> Iterator[Put]:
     suffix = path.suffix.lower()
     if suffix not in WRITERS:
         raise UnknownNameError("kind of file", path.suffix or path.name, WRITERS)
-    if not path.absolute().parent.is_dir():
-        raise EmbrlError(
-            f"out must be in an existing folder, got {path}; create {path.parent} first"
-        )
+    if not (parent := path.absolute().parent).is_dir():
+        remedy = f"{path.parent} is a file" if parent.exists() else f"create {path.parent} first"
+        raise EmbrlError(f"out must be in an existing folder, got {path}; {remedy}")
     if suffix == ".parquet":
         require("polars", "data")
     with files.replacing(path) as file, WRITERS[suffix](file, form) as put:
