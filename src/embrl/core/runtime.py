@@ -13,9 +13,9 @@ from embrl.core.errors import EmbrlError
 CACHE_BYTES = 500_000_000
 """Maximum size of the compilation cache; the least recently used programs are evicted."""
 
-
 CACHE_IS_BUSY = r"Error (reading|writing) persistent compilation cache entry .*Timeout"
 """Beginning of the warning by which JAX says that the cache's lock could not be had in 10 s."""
+
 
 WHOLE_OPERATIONS = {"xla_disable_hlo_passes": "cpu-parallel-task-assigner"}
 """Compiler options for devices that are cores of one processor and work at the same time.
