@@ -54,7 +54,7 @@ def not_an_environment(value: Any) -> str:
     """Return what to do with an object that is no `gymnasium.Env`, or an empty text."""
     if _is_from_gym(value):
         return OLD_PACKAGE
-    if hasattr(value, "reset") and hasattr(value, "step"):
+    if (hasattr(value, "reset") and hasattr(value, "step")) or hasattr(value, "observation_space"):
         return "derive its class from gymnasium.Env"
     return ""
 
