@@ -7,7 +7,7 @@
 Trains, fits, wraps, exports, predicts and plays each environment, prints a table and writes it to
 results/third_party_environments/table.md. An environment whose package is absent is skipped by
 name. Finished ones are kept in runs/third_party and not tried again. Budgets are small: it is shown
-that every step works, not what can be learned. All take about an hour on 2 cores.
+that every step works, not what can be learned. Each takes some 45 seconds of processor time.
 
 The environments that take arguments are registered under ids of their own, so that a run of them
 plays with `embrl --plugin results/third_party_environments.py play RUN`.
