@@ -6,6 +6,7 @@ import dataclasses
 import difflib
 import functools
 import importlib
+import re
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
@@ -204,8 +205,18 @@ def provider_of(name: str) -> str | None:
 
 
 def nearest(name: str) -> list[str]:
-    """Return up to three registered ids that look like `name`, the nearest first."""
-    return difflib.get_close_matches(name, list(gymnasium.registry), n=3, cutoff=0.5)
+    """Return up to three registered ids that look like `name`, the nearest first.
+
+    Namespace and version count only among those whose names are alike: most ids end in -v0.
+    """
+    bare = {known: _bare(known) for known in gymnasium.registry}
+    alike = difflib.get_close_matches(_bare(name), set(bare.values()), n=3, cutoff=0.6)
+    ids = [known for known, base in bare.items() if base in alike]
+    return difflib.get_close_matches(name, ids, n=3, cutoff=0.0)
+
+
+def _bare(name: str) -> str:
+    return re.sub(r"-v\d+$", "", name.rpartition("/")[2]).lower()
 
 
 def spec_of(name: str) -> EnvSpec:
