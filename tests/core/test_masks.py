@@ -67,6 +67,15 @@ def test_other_forms_are_refused_in_a_line_that_names_those_there_are(mask, got)
         MaskForms([9])(np.ones(4))
 
 
+@pytest.mark.parametrize("masked", [-np.inf, -1e9, np.nan, -1])
+def test_a_mask_that_is_added_to_logits_is_refused_not_read_the_other_way(masked):
+    mask = np.zeros(7)
+    mask[2] = masked
+    for form in (mask, [mask[:3], mask[3:]]):
+        with pytest.raises(EmbrlError, match=r"flags of a mask .* 0 or more, got"):
+            MaskForms([3, 4])(form)
+
+
 def test_two_binary_parts_are_read_one_after_another():
     forms = MaskForms([2, 2])
     np.testing.assert_array_equal(forms([0, 1, 1, 0]), [False, False, True, False])

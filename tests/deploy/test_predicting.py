@@ -117,6 +117,12 @@ def test_npy_files_are_numpys(twofold: Path, tmp_path: Path) -> None:
         assert read(tmp_path / f"a.{kind}").dtype == np.float32
 
 
+def test_recorded_transitions_have_observations(summing: Path, tmp_path: Path, capsys) -> None:
+    np.savez(tmp_path / "log.npz", action=np.zeros(3), observation=np.ones((3, 2)))
+    assert main(["predict", str(summing), str(tmp_path / "log.npz")]) == 0
+    assert len(capsys.readouterr().out.split()) == 3
+
+
 def test_lists_in_parquet(summing: Path, tmp_path: Path, capsys) -> None:
     polars = pytest.importorskip("polars", reason="pip install 'embrl[data]'")
     path = tmp_path / "o.parquet"
@@ -160,6 +166,7 @@ BAD: dict[str, tuple[str, str]] = {
     "word.csv": ("a,b\n1,2\n\n3,x\n", "row 1 (line 4), column 1 must be a number, got 'x'"),
     "odd first.csv": ("1,x\n1,2\n", "row 0 (line 1), column 1 must be a number, got 'x'"),
     "odd mark.csv": ("\ufeff1,2O\n1,2\n", "row 0 (line 1), column 1 must be a number, got '2O'"),
+    "digits.csv": ("1,2\n1_0,2\n", "row 1 (line 2), column 0 must be a number, got '1_0'"),
     "missing.csv": ("NA,null\n1,2\n", "row 0 (line 1), column 0 must be a number, got 'NA'"),
     "gap.csv": ("1,\n1,2\n", "row 0 (line 1), column 1 must be a number, got nothing"),
     "comma.csv": ("1,5;2,5\n", "got '1,5'; write decimals with a point"),
@@ -282,6 +289,7 @@ def test_what_is_missing_is_named(summing: Path, tmp_path: Path, capsys) -> None
             str(tmp_path / "a" / "b.npy"),
         ): "must be in an existing folder",
         (str(summing), str(source), "--out", str(tmp_path / "b.txt")): "choose from",
+        (str(summing), str(source), "--out", str(source)): "out must be another file",
     }
     for arguments, said in cases.items():
         assert main(["predict", *arguments]) == 2

@@ -336,6 +336,13 @@ def test_returns(tmp_path, returns, left):
             b"client,customer,ts,item,price\n1,1,1,a,1\n",
             "user, client and customer; name one",
         ),
+        ("a.csv", b"user,item,item,ts,price\n1,a,b,1,1\n", "named item; .* env.columns item=2"),
+        (
+            "a.json",
+            b'{"user": 1, "ts": 1, "item": "a", "price": 1}\n'
+            b'{"user": 1, "ts": 2, "item": ["a", "b"], "price": 1}\n',
+            r'row 2: item must be text or a number, got \["a"',
+        ),
     ],
 )
 def test_files_that_are_no_logs_are_one_line(tmp_path, name, data, said):

@@ -1,6 +1,7 @@
 """Fits of what there is: the same data give the same embedding, wherever they come from."""
 
 import dataclasses
+import functools
 import json
 from typing import Any
 
@@ -15,6 +16,8 @@ import embrl
 from embrl.config.defaults import with_sections
 from embrl.core.errors import EmbrlError
 from embrl.core.types import Transition
+from embrl.data.sources.behaviour import play_host
+from embrl.envs.gym import HostEnvironment
 from embrl.fitting.sources import RunPolicy, open_source
 from embrl.training.replicas import Replicas, seed_keys
 from embrl.training.trainer import Trainer
@@ -89,6 +92,15 @@ def test_a_gymnasium_environment_with_a_policy_of_its_own_words():
         embrl.fit(_Counting, timesteps=120, **FEW, policy=lambda seen: seen["nothing"])
     with pytest.raises(EmbrlError, match=r"action 3.*step 0"):
         embrl.fit(_Counting, timesteps=120, **FEW, policy=lambda seen: 3)
+
+
+@pytest.mark.parametrize("action", [[0.5], np.array([0.5])])
+def test_a_policy_may_return_numbers_of_any_dtype(action):
+    env = HostEnvironment.of(functools.partial(gymnasium.make, "Pendulum-v1"), "Pendulum-v1")
+    found = play_host(env, lambda seen: action, 3, seed=0)
+    assert found.action.ravel().tolist() == [0.5] * 3
+    with pytest.raises(EmbrlError, match=r"the policy's action .* at step 0 is not in"):
+        play_host(env, lambda seen: [2.5], 3, seed=0)
 
 
 def test_a_policy_in_a_compiled_environment():

@@ -136,7 +136,7 @@ OF_DATA = (
         None,
     ),
     Flag("spaces", str | None, "Environment whose spaces the data are of.", None),
-    Flag("strict", Switch, "Refuse observations outside the bounds of these spaces.", False),
+    Flag("strict", Switch, "Refuse numbers outside the bounds of these spaces.", False),
 )
 OF_ENVIRONMENTS = (
     Flag("policy", str | None, "Run folder whose policy acts. Default: random actions.", None),

@@ -30,8 +30,9 @@ class MaskForms:
     - a list or tuple of the parts' masks;
     - the flags of all combinations, `[prod(sizes)]` or an array of shape `[*sizes]`.
 
-    Flags may be of any number type; 0 is False. Where `sum(sizes)` equals `prod(sizes)`, as for two
-    binary parts, a flat mask is taken as the parts' one after another.
+    Flags may be of any number type; 0 is False. Numbers below 0 are refused: in a mask that is
+    added to logits, such as -inf, they mean the opposite. Where `sum(sizes)` equals `prod(sizes)`,
+    as for two binary parts, a flat mask is taken as the parts' one after another.
     """
 
     def __init__(self, sizes: Sequence[int]) -> None:
@@ -65,7 +66,7 @@ class MaskForms:
             what: name of the mask in messages.
 
         Raises:
-            EmbrlError: it has none of the forms.
+            EmbrlError: it has none of the forms, or a number below 0.
         """
         found = self._converted(mask, lead)
         if found is None:
@@ -96,7 +97,7 @@ class MaskForms:
         for shape, form in self._forms.items():
             for axes in (lead, ()):
                 if values.shape == (*axes, *shape):
-                    flags = self._flags(values != 0, form, axes)
+                    flags = self._flags(_flags(values), form, axes)
                     return flags if axes == lead else np.broadcast_to(flags, (*lead, self.count))
         return None
 
@@ -108,7 +109,7 @@ class MaskForms:
             for axes in (lead, ()):
                 shapes = [(*axes, size) for size in self.sizes]
                 if [part.shape for part in parts] == shapes:
-                    flags = self._product([part != 0 for part in parts])
+                    flags = self._product([_flags(part) for part in parts])
                     return flags if axes == lead else np.broadcast_to(flags, (*lead, self.count))
         if all(isinstance(flag, bool | int | float | np.number | np.bool_) for flag in masks):
             return self._converted(np.array(masks), lead)
@@ -198,6 +199,18 @@ def unpack(bits: "UInt8[Array, '*batch bytes']", count: int) -> "Bool[Array, '*b
 def packed_length(count: int) -> int:
     """Return the number of bytes of a packed mask."""
     return -(-count // 8)
+
+
+def _flags(values: np.ndarray) -> np.ndarray:
+    """Return numbers as flags; raise an EmbrlError if they are summands of logits."""
+    if values.dtype.kind in "if" and not (values >= 0).all():
+        raise SettingError(
+            "flags of a mask",
+            "0 or more",
+            values[~(values >= 0)][0],
+            "in place of a mask that is added to logits, give mask == 0",
+        )
+    return values != 0
 
 
 def _shape_of(mask: Any) -> str:

@@ -5,12 +5,16 @@ import functools
 import hashlib
 import os
 import platform
+import warnings
 from pathlib import Path
 
 from embrl.core.errors import EmbrlError
 
 CACHE_BYTES = 500_000_000
 """Maximum size of the compilation cache; the least recently used programs are evicted."""
+
+CACHE_IS_BUSY = r"Error (reading|writing) persistent compilation cache entry .*Timeout"
+"""Beginning of the warning by which JAX says that the cache's lock could not be had in 10 s."""
 
 
 WHOLE_OPERATIONS = {"xla_disable_hlo_passes": "cpu-parallel-task-assigner"}
@@ -88,6 +92,8 @@ def prepare_jax() -> None:
         jax.config.update("jax_compilation_cache_dir", str(folder))
         jax.config.update("jax_compilation_cache_max_size", CACHE_BYTES)
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+        # Other processes held the cache for too long; then a program is compiled instead.
+        warnings.filterwarnings("ignore", CACHE_IS_BUSY, UserWarning)
 
 
 def _drop_half_written(folder: Path) -> None:

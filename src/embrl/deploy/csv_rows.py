@@ -103,9 +103,12 @@ def _is_header(cells: Sequence[str], sample: Sequence[str], separator: str) -> b
 
 def _numbers(cells: Sequence[str], number: int, line: int) -> list[float]:
     try:
-        return [float(cell) for cell in cells]
+        found = [float(cell) for cell in cells]
+        if not any("_" in cell for cell in cells):
+            return found
     except ValueError:
-        at = next(at for at, cell in enumerate(cells) if not _is_number(cell))
+        pass
+    at = next(at for at, cell in enumerate(cells) if not _is_number(cell))
     given = _short(cells[at]) if cells[at] else "nothing"
     advice = "; write decimals with a point" if re.fullmatch(r"[-+]?\d+,\d+", cells[at]) else ""
     raise EmbrlError(
@@ -118,7 +121,7 @@ def _is_number(cell: str) -> bool:
         float(cell)
     except ValueError:
         return False
-    return True
+    return "_" not in cell  # which only Python takes for a number
 
 
 def _short(text: str) -> str:

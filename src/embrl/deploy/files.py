@@ -98,12 +98,16 @@ def _read_npy(path: Path, form: Form) -> Iterator[Part]:
 
 
 def _read_npz(path: Path, form: Form) -> Iterator[Part]:
-    """Read the only array, or the one named `observations`, as it comes out of the archive."""
+    """Read the only array, or the one named `observations`, as it comes out of the archive.
+
+    Recorded transitions, as `embrl fit` takes them, name it `observation`.
+    """
     del form
     with zipfile.ZipFile(path) as archive:
         names = [name.removesuffix(".npy") for name in archive.namelist()]
-        name = names[0] if len(names) == 1 else "observations"
-        if name not in names:
+        likely = [name for name in ("observations", "observation") if name in names]
+        name = names[0] if len(names) == 1 else (*likely, "")[0]
+        if not name:
             raise EmbrlError(
                 "it must hold one array, or one named observations, got "
                 + (", ".join(names) or "none")
@@ -212,10 +216,9 @@ def actions_into(path: Path, form: Form) -> Iterator[Put]:
     suffix = path.suffix.lower()
     if suffix not in WRITERS:
         raise UnknownNameError("kind of file", path.suffix or path.name, WRITERS)
-    if not path.absolute().parent.is_dir():
-        raise EmbrlError(
-            f"out must be in an existing folder, got {path}; create {path.parent} first"
-        )
+    if not (parent := path.absolute().parent).is_dir():
+        remedy = f"{path.parent} is a file" if parent.exists() else f"create {path.parent} first"
+        raise EmbrlError(f"out must be in an existing folder, got {path}; {remedy}")
     if suffix == ".parquet":
         require("polars", "data")
     with files.replacing(path) as file, WRITERS[suffix](file, form) as put:

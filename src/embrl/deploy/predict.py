@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from embrl.core.errors import EmbrlError
+from embrl.core.errors import EmbrlError, SettingError
 from embrl.deploy.csv_rows import Header
 from embrl.deploy.exported import MANIFEST, ExportedPolicy
 from embrl.deploy.files import STDIN, actions_into, as_line, observations
@@ -59,6 +59,9 @@ def predict(
     Raises:
         EmbrlError: If a file is missing or damaged, or a row is not in the space.
     """
+    is_file = str(source) != STDIN and Path(source).exists()
+    if is_file and out is not None and out.exists() and out.samefile(source):
+        raise SettingError("out", "another file than the observations", out)
     found = actions(policy, source, draw, header, strict)
     count = 0
     if out is not None:

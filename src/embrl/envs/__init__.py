@@ -62,6 +62,8 @@ def kind(name: str) -> Any:
         return registration.ObjectConfig
     if (known := registration.registered_id(name)) is not None:
         return registration.config_class(known)
+    if how := registration.provider_of(name):
+        raise EmbrlError(f"unknown environment {name!r}: {how}")
     raise ENVIRONMENTS.unknown(name, registration.nearest(name))
 
 

@@ -87,8 +87,8 @@ def fit(
         tried_only: whether f never chooses a discrete action that no transition contains
             (`Embedding.allowed`), as where there are too many actions to try them all: g has
             learned no place for it.
-        strict: whether observations outside the bounds of their space are refused; else they are
-            taken as they are, with one warning.
+        strict: whether numbers outside the bounds of their space are refused; else observations
+            are taken as they are and recorded actions clipped, with one warning.
         on_progress: called between chunks of gradient steps.
         **options: settings of an environment given by name.
 

@@ -9,7 +9,7 @@ from gymnasium import spaces
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from embrl.core.errors import EmbrlError
+from embrl.core.errors import EmbrlError, EmbrlWarning
 from embrl.core.types import Transition
 from embrl.data.sources import Given, Recorded, from_transition
 from embrl.data.sources.recorded import from_columns
@@ -58,6 +58,26 @@ def test_combined_actions_are_counted_like_digits():
     found = read(actions=np.array([[0, 2], [1, 0], [1, 2], [0, 1]]))
     assert found.action_space == spaces.Discrete(6)
     assert found.transitions.action[:, 0].tolist() == [2, 3, 5, 1]
+
+
+def test_boards_are_flattened_and_images_refused():
+    boards = np.tile(np.arange(4)[:, None, None], (1, 2, 3)) + 1
+    found = read(observations=boards, next_observations=boards)
+    assert found.observation_space == spaces.MultiDiscrete([5] * 6)
+    np.testing.assert_array_equal(found.transitions.observation[:, 0], boards.reshape(4, 6))
+    images = np.full((4, 20, 20, 3), 200, np.uint8)
+    with pytest.raises(EmbrlError, match=r"observation must be .*, got images, 20 x 20 x 3 bytes"):
+        read(observations=images, next_observations=images)
+
+
+def test_actions_a_little_out_of_bounds_are_clipped_or_refused():
+    acts, box = np.array([[0.5, 1.2], [0, 0], [-3, 1], [1, 1]]), spaces.Box(-1, 1, (2,))
+    with pytest.warns(EmbrlWarning, match="action 1.2 in row 0, column 1 .* clipped") as warned:
+        found = read(Given(None, box), actions=acts)
+    assert len(warned) == 1
+    np.testing.assert_array_equal(found.transitions.action[:, 0], np.clip(acts, -1, 1))
+    with pytest.raises(EmbrlError, match=r"action 1.2 in row 0, column 1 is not in"):
+        read(Given(None, box, strict=True), actions=acts)
 
 
 def test_without_next_observations_they_are_the_next_row_s():
@@ -109,7 +129,7 @@ NAN = np.array([[0.0, 1.0], [2.0, np.nan], [3.0, 4.0], [5.0, 6.0]])
         ),
         (
             {"actions": np.array([0.0, 0.5, 0.25, 2.0])},
-            Given(action_space=spaces.Box(-1, 1, (1,))),
+            Given(action_space=spaces.Box(-1, 1, (1,)), strict=True),
             "action 2.0 in row 3, column 0 is not in Box",
         ),
         (
@@ -145,7 +165,11 @@ NAN = np.array([[0.0, 1.0], [2.0, np.nan], [3.0, 4.0], [5.0, 6.0]])
             r"save argmax\(-1\) of them, or give action_space",
         ),
         ({"actions": np.array([0, -1, 0, 1])}, Given(), "action -1 in row 1 is below 0"),
-        ({"actions": None}, Given(), "has no column action or actions; its columns: observations"),
+        (
+            {"actions": None},
+            Given(),
+            "no column action or actions or acts; its columns: observations",
+        ),
         ({"obs": np.arange(4)}, Given(), "has both observations and obs"),
         ({"actions": np.arange(3)}, Given(), "rows of action must be 4, .* got 3"),
         ({"actions": np.array(list("abcd"))}, Given(), "action must be numbers, got <U1"),

@@ -33,6 +33,7 @@ ONE = [
     2,
     decimal.Decimal(2),
     np.array(2),
+    np.array([2], object),
     [2.0],
     np.ones((1, 1)) * 2,
 ]
@@ -75,6 +76,25 @@ def test_one_warning_for_arrays_and_one_line_for_vectors_however_it_is_stepped(v
     place = r"Vector: environment 0 of 2 failed at step 1: reward must be .* of shape \[2\]"
     with host.open(2, 0) as envs, pytest.raises(EmbrlError, match=place):
         envs.step(np.array([0, 1]))
+
+
+class Lists(returning()):
+    def reset(self, *, seed=None, options=None):
+        return [np.zeros(2, np.float32), {}]
+
+    def step(self, action):
+        return [np.zeros(2, np.float32), 1.0, False, False, {}]
+
+
+class WithoutInfo(returning()):
+    def reset(self, *, seed=None, options=None):
+        return np.zeros(2, np.float32), None
+
+
+@pytest.mark.parametrize("made", [Lists, WithoutInfo])
+def test_what_gymnasium_takes_is_taken(made):
+    with HostEnvironment.of(made).open(2, 0) as envs:
+        assert envs.step(np.array([0, 1])).reward.tolist() == [1, 1]
 
 
 class OldStep(returning()):

@@ -90,6 +90,8 @@ def test_settings_that_are_refused(options, said):
         ("nobody/QQQQ-v0", "unknown environment"),
         ("os:QQQQ-v0", "os:QQQQ-v0.*embrl --plugin os .*QQQQ-v0"),
         ("CartPole", "did you mean CartPole-v1"),
+        ("my_envs/Mine-v0", "unknown environment 'my_envs/Mine-v0': choose from acrobot"),
+        ("ALE/Quux-v5", "ale-py .*--plugin ale_py"),
     ],
 )
 def test_unknown_names_offer_the_nearest_of_both_kinds(name, said):

@@ -205,6 +205,13 @@ def test_masks_of_combinations_are_the_products_of_their_parts(space, mask):
         assert found[index] == flags[starts + digits].all()
 
 
+def test_a_part_without_a_mask_allows_everything():
+    for mask in ({"a": None, "b": [0, 1, 1, 1, 1]}, {"a": [1, 1], "b": [0, 1, 1, 1, 1]}):
+        assert SpaceMasks(Actions(NESTED))(mask).tolist() == ([False] * 3 + [True] * 3) * 2
+    pair = spaces.Tuple([spaces.Discrete(2), spaces.Discrete(2)])
+    assert SpaceMasks(Actions(pair))((None, [0, 1])).tolist() == [False, True, False, True]
+
+
 def test_of_continuous_actions_there_are_no_masks():
     box = Actions(spaces.Box(-1, 1, (9,)))
     reader = MaskReader(Shown.observation_space, box)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
+from gymnasium import spaces
 
 from embrl.core.errors import EmbrlError, told
 from embrl.core.spaces import check_action
@@ -41,6 +42,7 @@ def play_host(env: HostEnvironment, policy: Behaviour, timesteps: int, seed: int
         rows, watch = [], PrecisionWatch(env.name, env.observations)
         for step in range(timesteps):
             action = _guarded(env.name, f"the policy at step {step}", policy, observation)
+            action = _in_dtype(bare.action_space, action)
             if not bare.action_space.contains(action):
                 raise EmbrlError(
                     f"{env.name}: the policy's action {action!r} at step {step} is not in "
@@ -108,6 +110,18 @@ def _stacked(rows: Iterable[tuple[Any, ...]]) -> Transition:
         truncated.astype(bool),
     )
     return Transition(*columns)
+
+
+def _in_dtype(space: spaces.Space, action: Any) -> Any:
+    """Return numbers of a `Box` in its dtype, without which they are not in it; others as are."""
+    if not isinstance(space, spaces.Box):
+        return action
+    try:
+        values = np.asarray(action)
+    except ValueError:  # of no fixed shape
+        return action
+    whole = space.dtype.kind == "f" or values.dtype.kind in "biu"
+    return values.astype(space.dtype) if values.dtype.kind in "biuf" and whole else action
 
 
 def _guarded(name: str, what: str, function: Callable[..., Any], *arguments: Any) -> Any:

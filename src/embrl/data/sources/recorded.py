@@ -57,8 +57,8 @@ class Recorded:
 
 ALIASES = {
     "observation": ("observation", "observations", "obs", "state", "states"),
-    "action": ("action", "actions"),
-    "reward": ("reward", "rewards"),
+    "action": ("action", "actions", "acts"),
+    "reward": ("reward", "rewards", "rews"),
     "next_observation": (
         *("next_observation", "next_observations", "next_obs", "next_state", "next_states"),
         "observations_next",
@@ -79,7 +79,7 @@ class Given:
     observation_space: gymnasium.Space | None = None
     action_space: gymnasium.Space | None = None
     strict: bool = False
-    """Whether observations outside their bounds are refused; else there is one warning."""
+    """Whether numbers outside their bounds are refused; else there is one warning."""
 
 
 UNSAID = Given()
@@ -232,7 +232,7 @@ def converted(
     }
     if found := warning_of(observations, observed["observation"]):
         observations.warn("precision", f"{where.name}: {found}")
-    out["action"] = actions.from_original(checked(where, "action", acts, columns["action"]))
+    out["action"] = actions.from_original(checked(where, "action", acts, columns["action"], warn))
     out["reward"] = reward
     for key in ("terminated", "truncated"):
         out[key] = flags(where, key, columns[key])

@@ -8,6 +8,7 @@ import numpy as np
 from gymnasium import spaces
 
 from embrl.core.errors import EmbrlError, SettingError, WarnOnce
+from embrl.envs.gym.flat_observations import IMAGE_SIDE
 from embrl.envs.gym.leaves import assembled, leaves
 
 
@@ -42,6 +43,9 @@ class Where:
 
 MANY_IDS = 2**16
 """Number of values up to which integers are taken for indices, however few of them occur."""
+
+BRIGHT = 128
+"""Areas of bytes, some of which are this large, are images; boards have smaller codes."""
 
 SPARSE = 10
 """Beyond `MANY_IDS`, integers of which one in so many occurs are no indices but identifiers."""
@@ -87,13 +91,23 @@ def inferred(where: Where, what: str, values: np.ndarray) -> spaces.Space:
             )
         shape = values.shape[1:] or (1,)
         return spaces.Box(-np.inf, np.inf, shape, np.float32)
+    sides = sum(length >= IMAGE_SIDE for length in values.shape[1:])
+    if values.dtype == np.uint8 and sides >= 2 and values.max(initial=0) >= BRIGHT:
+        raise SettingError(
+            f"{where.name}: {what}",
+            "features or boards",
+            f"images, {' x '.join(map(str, values.shape[1:]))} bytes",
+            "embrl has no image encoder",
+        )
     if kind == "i" and (values < 0).any():
         why = "is below 0; count from 0, and leave out rows that only fill up"
         raise where.wrong(what, values, values < 0, why)
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]  # a column of indices
     counts = [_counted(where, what, column) for column in values.reshape(len(values), -1).T]
-    return spaces.Discrete(counts[0]) if values.ndim == 1 else spaces.MultiDiscrete(counts)
+    if values.ndim == 1:
+        return spaces.Discrete(counts[0])
+    return spaces.MultiDiscrete(np.reshape(counts, values.shape[1:]))
 
 
 def _counted(where: Where, what: str, indices: np.ndarray) -> int:
@@ -131,7 +145,8 @@ def checked(
         what: their name.
         space: of one value.
         values: structured as the space, with a leading axis `[N]` in each leaf.
-        warn: warns of numbers outside their bounds, which are then taken; None: they are refused.
+        warn: warns of numbers outside their bounds, which are then taken; actions are clipped to
+            these, as environments do. None: they are refused.
 
     Returns:
         The values, in the dtypes that embrl's conversions expect.
@@ -211,9 +226,11 @@ def _checked(
             rounded = values.astype(np.float32)
             outside = (rounded < low) | (rounded > high)
             if outside.any() and warn is not None:
-                why = f"is outside the bounds of {space}; it is taken as it is, and so are others"
-                warn("outside", str(where.wrong(what, values, outside, why)))
-                return values
+                clips = what == "action"
+                taken = "clipped to them" if clips else "taken as it is"
+                why = f"is outside the bounds of {space}; it is {taken}, and so are others"
+                warn("action" if clips else "outside", str(where.wrong(what, values, outside, why)))
+                return np.clip(values, space.low, space.high) if clips else values
         case spaces.Discrete():
             outside = (values < space.start) | (values >= space.start + space.n)
         case spaces.MultiDiscrete():

@@ -54,7 +54,7 @@ def not_an_environment(value: Any) -> str:
     """Return what to do with an object that is no `gymnasium.Env`, or an empty text."""
     if _is_from_gym(value):
         return OLD_PACKAGE
-    if hasattr(value, "reset") and hasattr(value, "step"):
+    if (hasattr(value, "reset") and hasattr(value, "step")) or hasattr(value, "observation_space"):
         return "derive its class from gymnasium.Env"
     return ""
 
@@ -78,12 +78,16 @@ def reset_of(env: gymnasium.Env, **options: Any) -> Any:
         if "unexpected keyword argument" in str(error) and "reset()" in str(error):
             raise EmbrlError(f"{error}; {OLD_API}") from error
         raise
-    if not (isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], Mapping)):
-        raise EmbrlError(
-            f"reset must return a pair of observation and info, got {_shown(result)}"
-            + ("" if result is None else f"; {OLD_API}")
-        )
-    return result
+    if isinstance(result, tuple | list) and len(result) == 2:
+        observation, info = result
+        if isinstance(info, Mapping):
+            return observation, info
+        if info is None and isinstance(result, tuple):  # as nothing is said in it
+            return observation, {}
+    raise EmbrlError(
+        f"reset must return a pair of observation and info, got {_shown(result)}"
+        + ("" if result is None else f"; {OLD_API}")
+    )
 
 
 def step_of(env: gymnasium.Env, action: Any) -> Any:
@@ -96,9 +100,9 @@ def step_of(env: gymnasium.Env, action: Any) -> Any:
         result = env.step(action)
     except SystemExit as error:
         raise EmbrlError(EXITED) from error
-    if isinstance(result, tuple) and len(result) == 5:
+    if isinstance(result, tuple | list) and len(result) == 5:
         return result
-    old = isinstance(result, tuple) and len(result) == 4
+    old = isinstance(result, tuple | list) and len(result) == 4
     raise EmbrlError(
         "step must return observation, reward, terminated, truncated and info, got "
         f"{_shown(result)}" + (f"; {OLD_API}" if old else "")
@@ -152,6 +156,8 @@ def _one(name: str, value: Any, index: int) -> float | bool:
     plain = isinstance(value, numbers.Real | decimal.Decimal)
     try:
         held = np.asarray(float(value) if plain else value)
+        if held.dtype == object and held.size == 1:
+            held = np.asarray(held.item())
     except (TypeError, ValueError, OverflowError):  # of no fixed shape, or beyond a float
         held = np.empty(0)
     if held.size == 1 and held.dtype.kind in "biuf":

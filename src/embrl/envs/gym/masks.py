@@ -27,7 +27,8 @@ Method = Callable[[], Any]
 class SpaceMasks:
     """Converter from masks of an action space to flags of embrl's flat actions, bool `[n]`.
 
-    Beside the forms of `MaskForms`, masks of a `Dict` or `Tuple` may have its structure.
+    Beside the forms of `MaskForms`, masks of a `Dict` or `Tuple` may have its structure. A part
+    that is None allows everything, as in Gymnasium's `sample(mask)`.
     """
 
     def __init__(self, actions: Actions) -> None:
@@ -52,7 +53,7 @@ class SpaceMasks:
         nested = isinstance(mask, Mapping) or (
             isinstance(mask, tuple)
             and len(mask) == len(self._parts) > 1
-            and len(self._parts) < len(self._forms.sizes)
+            and (len(self._parts) < len(self._forms.sizes) or any(part is None for part in mask))
         )
         if not nested:
             return self._forms(mask, lead, what)
@@ -63,7 +64,10 @@ class SpaceMasks:
                 what, self._forms.described, f"a mask without part {error}"
             ) from error
         forms = [MaskForms(sizes) for _, sizes in self._parts]
-        flags = [form(value, lead, what) for form, value in zip(forms, values, strict=True)]
+        flags = [
+            form(np.ones(form.count, bool) if value is None else value, lead, what)
+            for form, value in zip(forms, values, strict=True)
+        ]
         return MaskForms([form.count for form in forms])(flags, lead, what)
 
     def fits(self, space: spaces.Space) -> bool:

@@ -6,6 +6,7 @@ import dataclasses
 import difflib
 import functools
 import importlib
+import re
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
@@ -22,6 +23,23 @@ OTHERWISE = (
     "If a package registers it, load that package: embrl --plugin MODULE COMMAND ..., or import it "
     "in Python"
 )
+
+PROVIDERS = {
+    "ale_py": ("ale-py", "ALE/"),
+    "minigrid": ("minigrid", "MiniGrid- BabyAI-"),
+    "gymnasium_robotics": (
+        "gymnasium-robotics",
+        "PointMaze_ AntMaze_ Fetch Adroit FrankaKitchen- HandManipulate HandReach",
+    ),
+    "gym_anytrading": ("gym-anytrading", "stocks-v forex-v"),
+    "gym_trading_env": ("gym-trading-env", "TradingEnv"),
+    "mobile_env": ("mobile-env", "mobile-"),
+    "highway_env": ("highway-env", "highway- merge- roundabout- parking- intersection- racetrack-"),
+    "mo_gymnasium": ("mo-gymnasium", "mo-"),
+    "miniworld": ("miniworld", "MiniWorld-"),
+}
+"""Modules that register well-known environments when they are imported: the name of their package,
+and how the ids begin. What looks like such an id is none of Gymnasium's own with a typing error."""
 
 OWN_SETTING = {"max_episode_steps": "env.max-episode-steps", "id": "env.id"}
 """Arguments of `gymnasium.make` that have a setting of their own, and its name."""
@@ -175,9 +193,30 @@ def registered_id(name: str) -> str | None:
     )
 
 
+def provider_of(name: str) -> str | None:
+    """Return how to get a well-known environment whose package has not been imported, or None."""
+    for module, (package, beginnings) in PROVIDERS.items():
+        if name.startswith(tuple(beginnings.split())) and module not in sys.modules:
+            return (
+                f"the package {package} registers it: load that by embrl --plugin {module} "
+                f"COMMAND ..., or import {module} in Python (pip install {package})"
+            )
+    return None
+
+
 def nearest(name: str) -> list[str]:
-    """Return up to three registered ids that look like `name`, the nearest first."""
-    return difflib.get_close_matches(name, list(gymnasium.registry), n=3, cutoff=0.5)
+    """Return up to three registered ids that look like `name`, the nearest first.
+
+    Namespace and version count only among those whose names are alike: most ids end in -v0.
+    """
+    bare = {known: _bare(known) for known in gymnasium.registry}
+    alike = difflib.get_close_matches(_bare(name), set(bare.values()), n=3, cutoff=0.6)
+    ids = [known for known, base in bare.items() if base in alike]
+    return difflib.get_close_matches(name, ids, n=3, cutoff=0.0)
+
+
+def _bare(name: str) -> str:
+    return re.sub(r"-v\d+$", "", name.rpartition("/")[2]).lower()
 
 
 def spec_of(name: str) -> EnvSpec:
@@ -188,6 +227,8 @@ def spec_of(name: str) -> EnvSpec:
     """
     if (known := registered_id(name)) is not None:
         return gymnasium.registry[known]
+    if how := provider_of(name):
+        raise EmbrlError(f"unknown environment {name!r}: {how}")
     if near := nearest(name):
         raise UnknownNameError("environment", name, near, OTHERWISE)
     raise EmbrlError(

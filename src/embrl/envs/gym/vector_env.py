@@ -172,7 +172,9 @@ class HostVectorEnv(abc.ABC):
         value = self._read(observation)
         if value.shape != self._read.shape:
             raise EmbrlError(
-                f"an observation has axes that its space does not have: {self._read.original}"
+                "an observation has axes that its space does not have, "
+                f"{list(value.shape[: value.ndim - len(self._read.shape)])} before the shape of "
+                f"{self._read.original}; return one observation"
             )
         return value
 

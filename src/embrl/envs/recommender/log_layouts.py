@@ -228,6 +228,7 @@ def columns_of(
     chosen = {role: _named(log, names, role, name) for role, name in given.items()}
     if layout is not None:
         found = {role: _named(log, names, role, name) for role, name in layout.columns.items()}
+        _check_single(log, names, {role: found[role] for role in found if role not in chosen})
         for role in ("event", "quantity", "order", "invoice"):
             if role not in found and len(alike := _alike(names, role)) == 1:
                 found[role] = alike[0]
@@ -247,6 +248,7 @@ def columns_of(
                     f"name one with env.columns {role}={_quoted(alike[0])}"
                 )
             if alike:
+                _check_single(log, names, {role: alike[0]})
                 chosen[role] = alike[0]
     how = "columns by their names" + (", and as given" if given else "")
     return Columns(how, chosen)
@@ -264,6 +266,16 @@ def _named(log: str, names: Sequence[str], role: str, name: str) -> str:
     raise EmbrlError(
         f"env.columns {role} must be a column of {log}, got {name}; it has {listed(names)}"
     )
+
+
+def _check_single(log: str, names: Sequence[str], found: Mapping[str, str]) -> None:
+    """Raise an EmbrlError if another column has the same name; polars renames all but the first."""
+    for role, name in found.items():
+        if f"{name}_duplicated_0" in names:
+            raise EmbrlError(
+                f"{log} has several columns named {name}; name one by its number, with "
+                f"env.columns {role}={names.index(name) + 1}"
+            )
 
 
 def _alike(names: Sequence[str], role: str) -> list[str]:

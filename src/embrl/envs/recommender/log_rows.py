@@ -1,5 +1,7 @@
 """Rows of purchase logs, checked: identifiers, numbers, and what is no purchase."""
 
+import contextlib
+import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -38,6 +40,8 @@ def checked_rows(
         raw = raw.with_columns(
             log_values.identifiers(f"{table.path}: {names[role]}", raw[role]).alias(role)
         )
+        if table.kind.startswith("JSON"):
+            _refuse_nested(table, raw, role, names[role])
         left_out[f"rows without {'an' if role == 'item' else 'a'} {role}"] = raw[role].null_count()
         raw = raw.drop_nulls(role)
     returned = _returned(raw)
@@ -75,6 +79,18 @@ def checked_rows(
         left_out["purchases that were returned"] = len(cancelled)
         frame = frame.filter(~returned & ~frame["row"].is_in(cancelled))
     return frame
+
+
+def _refuse_nested(table: Table, raw: "pl.DataFrame", role: str, name: str) -> None:
+    """Raise an EmbrlError about the first identifier that is a list or an object in JSON."""
+    likely = raw.filter(raw[role].str.contains(r"^[\[{]").fill_null(value=False)).head(1)
+    for row, value in likely.select("row", role).iter_rows():
+        with contextlib.suppress(ValueError):  # text that looks like it
+            if isinstance(json.loads(value), list | dict):
+                raise EmbrlError(
+                    f"{table.path}, {table.place(row)}: {name} must be text or a number, got "
+                    f"{value[:60]}; write a row for each {role}, with its identifier alone"
+                )
 
 
 def _returned(raw: "pl.DataFrame") -> "pl.Series":
