@@ -126,6 +126,9 @@ def _show_warnings_in_one_line() -> None:
     """Show embrl's warnings as its errors are shown, without the line of code that gave them."""
     before = warnings.showwarning
     warnings.simplefilter("always", EmbrlWarning)  # each is given once
+    # Where many commands run at once, JAX may not get at the programs that it has kept, and
+    # compiles again.
+    warnings.filterwarnings("ignore", r"Error \w+ persistent compilation cache.*lock", UserWarning)
 
     def show(message: Any, category: type[Warning], *place: Any, **more: Any) -> None:
         if issubclass(category, EmbrlWarning):
@@ -144,7 +147,8 @@ def _run(arguments: list[str]) -> None:
     named, (command, *rest) = _without_plugins(arguments)
     if command in HELP:
         print(overview("embrl", "embrl: embeddings for reinforcement learning", ABOUT))
-        print(f"embrl {FLAG} FILE.py COMMAND ... first loads a plugin (docs/extending.md).")
+        print(f"embrl {FLAG} FILE.py COMMAND ... first loads a plugin.")
+        print("embrl --version tells the version.")
         return
     if command == "--version":
         from importlib.metadata import version

@@ -394,7 +394,7 @@ def _environment(source: Any, options: dict[str, Any]) -> PlayedEnvironment:
             "are set where it is made"
         )
     if isinstance(source, Environment):
-        name = type(source).__name__
+        name = envs.environment_name(source)
         config = ObjectConfig(name, is_continuous(source.action_space))
         return PlayedEnvironment(PREFIX + name, config, source)
     if isinstance(source, gymnasium.Env | HostEnvironment) or callable(source):

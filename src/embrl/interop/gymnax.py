@@ -58,6 +58,11 @@ class FromGymnax(Environment):
         self._flat_spaces = _FlatSpaces(env)
 
     @property
+    def name(self) -> str:
+        """Name that gymnax gives it, as `CartPole-v1`."""
+        return str(self.env.name)
+
+    @property
     def max_episode_steps(self) -> Any:
         """Steps after which an episode is truncated; None: not known."""
         return getattr(self.params, "max_steps_in_episode", None)
