@@ -166,6 +166,8 @@ class Run:
                     f"{envs.environment_name(host)} has the {kind} space {has}, and "
                     f"{self.folder.path} was trained with {needs}"
                 )
+        if isinstance(host, Environment):  # whose own forms are embrl's
+            return Policy.of(restored)
         return Policy.of(restored, host)
 
 
