@@ -129,9 +129,7 @@ def test_what_there_is_not_is_said_in_one_line():
 
 
 SMALL = {
-    "embedding": {"action_hidden": (8,), "decoder_hidden": (8,), "transition_hidden": (8,)},
-    "pretrain": {"timesteps": 300, "gradient_steps": 10, "batch_size": 32},
-    "decoder": {"gradient_steps": 10},
+    "method": "none",
     "rollout": {"steps_per_update": 100, "num_envs": 5},
     "evaluation": {"every": 100, "episodes": 2, "final_episodes": 2},
 }
@@ -141,7 +139,7 @@ SMALL = {
 def test_what_gymnax_makes_is_trained_as_it_is_saved_loaded_and_evaluated(name, limit, tmp_path):
     env, params = gymnax.make(name)
     pair = env, params.replace(max_steps_in_episode=limit)
-    run = embrl.train(pair, seeds=1, total_timesteps=500, **SMALL)
+    run = embrl.train(pair, seeds=1, total_timesteps=200, **SMALL)  # type: ignore[arg-type]
     assert run.config.environment == f"object:{name}"
     run.save(tmp_path / "run")
     loaded = embrl.load(tmp_path / "run")
@@ -154,5 +152,5 @@ def test_what_gymnax_makes_is_trained_as_it_is_saved_loaded_and_evaluated(name, 
         assert np.abs(action).max() <= params.max_torque
     else:
         assert action in (0, 1)
-    with pytest.raises(EmbrlError, match=rf"\({name}\) cannot"):
+    with pytest.raises(EmbrlError, match=name):
         loaded.evaluate(episodes=1)
