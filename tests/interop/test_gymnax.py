@@ -126,6 +126,11 @@ def test_what_there_is_not_is_said_in_one_line():
         GymnaxConfig("NoSuch-v0").build()
     with pytest.raises(EmbrlError, match=r"needs gymnax 1\.0"):
         FromGymnax(object())
+    pole, others = gymnax.make("CartPole-v1")[0], gymnax.make("Acrobot-v1")[1]
+    with pytest.raises(EmbrlError, match=r"params of CartPole-v1"):
+        embrl.train((pole, others))
+    with pytest.raises(EmbrlError, match=r"source must be .*FromGymnax"):
+        embrl.fit(pole)
 
 
 SMALL = {

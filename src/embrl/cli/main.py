@@ -127,8 +127,8 @@ def _show_warnings_in_one_line() -> None:
     before = warnings.showwarning
     warnings.simplefilter("always", EmbrlWarning)  # each is given once
     # Where many commands run at once, JAX may not get at the programs that it has kept, and
-    # compiles again.
-    warnings.filterwarnings("ignore", r"Error \w+ persistent compilation cache.*lock", UserWarning)
+    # compiles them again: that costs some time and nothing else.
+    warnings.filterwarnings("ignore", r"Error \w+ persistent compilation cache", UserWarning)
 
     def show(message: Any, category: type[Warning], *place: Any, **more: Any) -> None:
         if issubclass(category, EmbrlWarning):

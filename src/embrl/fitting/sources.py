@@ -401,6 +401,10 @@ def _environment(source: Any, options: dict[str, Any]) -> PlayedEnvironment:
         made: Any = source
         host = made if isinstance(made, HostEnvironment) else HostEnvironment.of(made)
         return PlayedEnvironment(PREFIX + host.name, ObjectConfig.of(host), host)
+    if hasattr(source, "default_params"):  # gymnax's, whose adapter stands above this package
+        raise EmbrlError(
+            f"source must be embrl.interop.gymnax.FromGymnax(environment), got {source!r} alone"
+        )
     raise EmbrlError(
         f"source must be an environment or its name, a Transition of arrays, a file or a Minari "
         f"data set, got {source!r}"
