@@ -2,7 +2,9 @@
 
 import io
 import os
+import shutil
 import sys
+import textwrap
 import time
 import warnings
 from collections.abc import Mapping, Sequence
@@ -57,8 +59,18 @@ def overview(program: str, about: str, commands: Mapping[str, str]) -> str:
         about: description.
         commands: lines of help by command with arguments.
     """
-    width = max(map(len, commands))
-    lines = "\n".join(f"  {program} {name:<{width}}  {text}" for name, text in commands.items())
+    names = max(map(len, commands))
+    width, indent = shutil.get_terminal_size().columns, f"  {program} "
+    filled = (
+        textwrap.fill(
+            text,
+            max(80, width),
+            initial_indent=f"{indent}{name:<{names}}  ",
+            subsequent_indent=" " * (len(indent) + names + 2),
+        )
+        for name, text in commands.items()
+    )
+    lines = "\n".join(filled)
     usage, more = f"usage: {program} COMMAND ...", f"{program} COMMAND --help describes each."
     return "\n\n".join((about, usage, lines, more))
 
