@@ -97,7 +97,8 @@ def train(
     Args:
         environment: a name of ours or a Gymnasium id; or an object: a `gymnasium.Env`, which is
             copied and never stepped itself, a function that makes one, one of our JAX environments,
-            or one of gymnax. To resume the run of an object, pass the object again.
+            or one of gymnax, alone or as the pair that `gymnax.make` returns. To resume the run of
+            an object, pass the object again.
         out: the run folder to write. None: nothing is kept but what is in the result
             (`Run.save` writes it).
         method: an object as `embrl.JSAE(state_dim=16)`; or a name: `jsae`, `none` for the same
@@ -242,7 +243,7 @@ def _environment(
 
     built = built_environment(environment)
     compiled = isinstance(built, Environment)
-    name = type(built).__name__ if compiled else built.name
+    name = envs.environment_name(built)
     if options:
         raise EmbrlError(
             f"{', '.join(options)} must be left out: {name} is an object, and its options are set "

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
 
 import gymnasium
 import jax
@@ -26,8 +26,20 @@ from embrl.training.trained_policy import Policy
 if TYPE_CHECKING:
     from embrl.envs.gym import HostEnvironment
 
+
+class GymnaxEnvironment(Protocol):
+    """An environment of gymnax, as far as it is recognised."""
+
+    @property
+    def default_params(self) -> Any: ...
+    def reset_env(self, key: Any, params: Any) -> Any: ...
+
+
+GymnaxObject: TypeAlias = GymnaxEnvironment | tuple[GymnaxEnvironment, Any]
+"""An environment of gymnax, alone or with its parameters, as `gymnax.make` returns them."""
+
 EnvironmentObject: TypeAlias = (
-    "gymnasium.Env | Callable[..., gymnasium.Env] | HostEnvironment | Environment"
+    "gymnasium.Env | Callable[..., gymnasium.Env] | HostEnvironment | Environment | GymnaxObject"
 )
 """An environment as an object: one of Gymnasium's, a function that makes one, or the result of
 `HostEnvironment.of`; or a JAX environment, embrl's or gymnax's."""
@@ -151,9 +163,11 @@ class Run:
         ):
             if has != needs:
                 raise EmbrlError(
-                    f"{host.name} has the {kind} space {has}, and {self.folder.path} was trained "
-                    f"with {needs}"
+                    f"{envs.environment_name(host)} has the {kind} space {has}, and "
+                    f"{self.folder.path} was trained with {needs}"
                 )
+        if isinstance(host, Environment):  # whose own forms are embrl's
+            return Policy.of(restored)
         return Policy.of(restored, host)
 
 
@@ -161,10 +175,13 @@ def built_environment(environment: EnvironmentObject) -> AnyEnvironment:
     """Return an environment object in one of embrl's two forms."""
     if isinstance(environment, Environment):
         return environment
-    if hasattr(environment, "default_params"):  # gymnax's
+    env, params = environment, None
+    if isinstance(environment, tuple) and len(environment) == 2:
+        env, params = environment
+    if hasattr(env, "default_params"):  # gymnax's
         from embrl.interop.gymnax import FromGymnax
 
-        return FromGymnax(environment)
+        return FromGymnax(env, params)
     return _hosted(environment)
 
 

@@ -5,7 +5,10 @@ Commands are parsed and checked as if they were run, up to where they would begi
 
 import importlib
 import importlib.util
+import os
+import shlex
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -163,4 +166,46 @@ def test_commands_are_understood(understood, page: Path, capsys):
         message = capsys.readouterr().err.strip()
         if code and not any(part in message for part in excused(command)):
             wrong.append(f"{name_of(page)}:{command.line}: {' '.join(command.words)}\n  {message}")
+    assert not wrong, "\n".join(wrong)
+
+
+SCRIPTS = sorted((ROOT / "results").glob("*.sh"))
+RECORDER = """#!/usr/bin/env bash
+printf '%q ' "$@" >> "$COMMANDS"; echo >> "$COMMANDS"
+while [ $# -gt 1 ]; do  # what later lines of a script copy
+  [ "$1" = --out ] && mkdir -p "$2" && touch "$2/summary.json"
+  shift
+done
+exit 0
+"""
+"""Stands in for `embrl` and `python`, and notes what they are called with."""
+
+
+def script_commands(script: Path, folder: Path) -> list[list[str]]:
+    """Return the arguments of each `embrl` that a script calls, in the order of the calls."""
+    for path, text in (
+        (folder / "results" / script.name, script.read_text()),
+        (folder / ".venv/bin/embrl", RECORDER),
+        (folder / ".venv/bin/python", "#!/usr/bin/env bash\n"),
+    ):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        path.chmod(0o755)
+    noted = folder / "commands"
+    environ = {**os.environ, "COMMANDS": str(noted), "LOG": "log.csv"}
+    subprocess.run([folder / "results" / script.name], env=environ, check=True)
+    return [shlex.split(line) for line in noted.read_text().splitlines()]
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=name_of)
+def test_commands_of_scripts_are_understood(understood, script: Path, tmp_path, capsys):
+    found = script_commands(script, tmp_path)
+    assert found
+    wrong = []
+    for words in found:
+        command = Command(0, words, True)
+        code = understood(command)
+        message = capsys.readouterr().err.strip()
+        if code and not any(part in message for part in excused(command)):
+            wrong.append(f"{' '.join(words)}\n  {message}")
     assert not wrong, "\n".join(wrong)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
+import embrl
 from embrl import envs
 from embrl.core.errors import EmbrlError
 from embrl.core.spaces import action_count
@@ -125,3 +126,36 @@ def test_what_there_is_not_is_said_in_one_line():
         GymnaxConfig("NoSuch-v0").build()
     with pytest.raises(EmbrlError, match=r"needs gymnax 1\.0"):
         FromGymnax(object())
+    pole, others = gymnax.make("CartPole-v1")[0], gymnax.make("Acrobot-v1")[1]
+    with pytest.raises(EmbrlError, match=r"params of CartPole-v1"):
+        embrl.train((pole, others))
+    with pytest.raises(EmbrlError, match=r"source must be .*FromGymnax"):
+        embrl.fit(pole)
+
+
+SMALL = {
+    "method": "none",
+    "rollout": {"steps_per_update": 100, "num_envs": 5},
+    "evaluation": {"every": 100, "episodes": 2, "final_episodes": 2},
+}
+
+
+@pytest.mark.parametrize(("name", "limit"), [("CartPole-v1", 7), ("Pendulum-v1", 9)])
+def test_what_gymnax_makes_is_trained_as_it_is_saved_loaded_and_evaluated(name, limit, tmp_path):
+    env, params = gymnax.make(name)
+    pair = env, params.replace(max_steps_in_episode=limit)
+    run = embrl.train(pair, seeds=1, total_timesteps=200, **SMALL)  # type: ignore[arg-type]
+    assert run.config.environment == f"object:{name}"
+    run.save(tmp_path / "run")
+    loaded = embrl.load(tmp_path / "run")
+    evaluated = loaded.evaluate(episodes=3, environment=pair)
+    assert evaluated.lengths.max() <= limit
+    np.testing.assert_array_equal(evaluated.returns, run.evaluate(episodes=3).returns)
+    observation, _ = env.reset_env(jax.random.key(0), params)
+    action, _ = loaded.policy().predict(np.asarray(observation), deterministic=True)
+    if name == "Pendulum-v1":
+        assert np.abs(action).max() <= params.max_torque
+    else:
+        assert action in (0, 1)
+    with pytest.raises(EmbrlError, match=name):
+        loaded.evaluate(episodes=1)

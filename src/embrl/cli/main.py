@@ -2,7 +2,9 @@
 
 import io
 import os
+import shutil
 import sys
+import textwrap
 import time
 import warnings
 from collections.abc import Mapping, Sequence
@@ -57,8 +59,18 @@ def overview(program: str, about: str, commands: Mapping[str, str]) -> str:
         about: description.
         commands: lines of help by command with arguments.
     """
-    width = max(map(len, commands))
-    lines = "\n".join(f"  {program} {name:<{width}}  {text}" for name, text in commands.items())
+    names = max(map(len, commands))
+    width, indent = shutil.get_terminal_size().columns, f"  {program} "
+    filled = (
+        textwrap.fill(
+            text,
+            max(80, width),
+            initial_indent=f"{indent}{name:<{names}}  ",
+            subsequent_indent=" " * (len(indent) + names + 2),
+        )
+        for name, text in commands.items()
+    )
+    lines = "\n".join(filled)
     usage, more = f"usage: {program} COMMAND ...", f"{program} COMMAND --help describes each."
     return "\n\n".join((about, usage, lines, more))
 
@@ -126,6 +138,9 @@ def _show_warnings_in_one_line() -> None:
     """Show embrl's warnings as its errors are shown, without the line of code that gave them."""
     before = warnings.showwarning
     warnings.simplefilter("always", EmbrlWarning)  # each is given once
+    # Where many commands run at once, JAX may not get at the programs that it has kept, and
+    # compiles them again: that costs some time and nothing else.
+    warnings.filterwarnings("ignore", r"Error \w+ persistent compilation cache", UserWarning)
 
     def show(message: Any, category: type[Warning], *place: Any, **more: Any) -> None:
         if issubclass(category, EmbrlWarning):
@@ -144,7 +159,8 @@ def _run(arguments: list[str]) -> None:
     named, (command, *rest) = _without_plugins(arguments)
     if command in HELP:
         print(overview("embrl", "embrl: embeddings for reinforcement learning", ABOUT))
-        print(f"embrl {FLAG} FILE.py COMMAND ... first loads a plugin (docs/extending.md).")
+        print(f"embrl {FLAG} FILE.py COMMAND ... first loads a plugin.")
+        print("embrl --version tells the version.")
         return
     if command == "--version":
         from importlib.metadata import version

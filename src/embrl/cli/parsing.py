@@ -4,6 +4,9 @@ import contextlib
 import dataclasses
 import inspect
 import io
+import shutil
+import sys
+import textwrap
 import types
 import typing
 from collections.abc import Collection, Mapping, Sequence
@@ -194,8 +197,33 @@ def print_help(
             common.append(Flag("help_all", Switch, f"Show {more} more, by section.", False))
             about = about.partition("\n")[0]
         kind = _dataclass("Flags", common, about)
-    tyro.cli(kind, args=["--help"], prog=program)
-    raise AssertionError("help ends the command")
+    caught = _Caught(sys.stdout.isatty())
+    text = io.TextIOWrapper(caught, sys.stdout.encoding or "utf-8", "backslashreplace")
+    with contextlib.suppress(SystemExit), contextlib.redirect_stdout(text):
+        tyro.cli(kind, args=["--help"], prog=program)
+    text.seek(0)
+    print(_wrapped(text.read(), shutil.get_terminal_size().columns), end="")
+    raise SystemExit(0)
+
+
+class _Caught(io.BytesIO):
+    """Catches a help text, with the colours that it has where it will be shown."""
+
+    def __init__(self, is_terminal: bool) -> None:
+        super().__init__()
+        self._is_terminal = is_terminal
+
+    def isatty(self) -> bool:
+        return self._is_terminal
+
+
+def _wrapped(text: str, width: int) -> str:
+    """Wrap the description of a command, which tyro leaves in one line, unlike all else."""
+    lines = text.splitlines(keepends=True)
+    return "".join(
+        line if line[0] in " ╭│╰\x1b" or len(line) <= width else f"{textwrap.fill(line, width)}\n"
+        for line in lines
+    )
 
 
 def _by_section(flags: Sequence[Flag], about: str, sections: Mapping[str, str]) -> type:

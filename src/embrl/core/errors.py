@@ -155,5 +155,6 @@ def require(module: str, extra: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        name = module.partition(".")[0]
+        # What is missing may also be something that the module itself imports.
+        name = (error.name or module).partition(".")[0]
         raise EmbrlError(f"{name} is not installed; pip install 'embrl[{extra}]'") from error

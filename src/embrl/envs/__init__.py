@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from embrl.core.errors import EmbrlError, UnknownNameError
 from embrl.core.registry import Registry
 from embrl.envs import environment
-from embrl.envs.environment import EnvConfig, Environment, is_host, unavailable
+from embrl.envs.environment import (
+    EnvConfig,
+    Environment,
+    environment_name,
+    is_host,
+    unavailable,
+)
 
 if TYPE_CHECKING:
     from embrl.envs.gym import HostEnvironment
@@ -17,6 +23,7 @@ __all__ = [
     "EnvConfig",
     "Environment",
     "configure",
+    "environment_name",
     "has_masks",
     "is_host",
     "kind",

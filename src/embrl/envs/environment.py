@@ -192,6 +192,12 @@ def is_host(env: Any) -> bool:
     return getattr(env, "host", False)
 
 
+def environment_name(env: Any) -> str:
+    """Return the name of an environment object; of a JAX environment without one, its class's."""
+    name = getattr(env, "name", None)
+    return name if isinstance(name, str) else type(env).__name__
+
+
 def unavailable(settings: Mapping[str, Any], why: str) -> type[EnvConfig]:
     """Return a class of settings for an environment that cannot be made here.
 

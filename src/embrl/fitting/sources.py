@@ -394,13 +394,17 @@ def _environment(source: Any, options: dict[str, Any]) -> PlayedEnvironment:
             "are set where it is made"
         )
     if isinstance(source, Environment):
-        name = type(source).__name__
+        name = envs.environment_name(source)
         config = ObjectConfig(name, is_continuous(source.action_space))
         return PlayedEnvironment(PREFIX + name, config, source)
     if isinstance(source, gymnasium.Env | HostEnvironment) or callable(source):
         made: Any = source
         host = made if isinstance(made, HostEnvironment) else HostEnvironment.of(made)
         return PlayedEnvironment(PREFIX + host.name, ObjectConfig.of(host), host)
+    if hasattr(source, "default_params"):  # gymnax's, whose adapter stands above this package
+        raise EmbrlError(
+            f"source must be embrl.interop.gymnax.FromGymnax(environment), got {source!r} alone"
+        )
     raise EmbrlError(
         f"source must be an environment or its name, a Transition of arrays, a file or a Minari "
         f"data set, got {source!r}"

@@ -46,16 +46,28 @@ class FromGymnax(Environment):
             params: Second result of `gymnax.make`; None: the environment's defaults.
 
         Raises:
-            EmbrlError: If gymnax is older than 1.0, or the spaces are not supported.
+            EmbrlError: If gymnax is older than 1.0, the parameters are those of another kind of
+                environment, or the spaces are not supported.
         """
         if not hasattr(env, "is_truncated"):
             raise EmbrlError(
                 f"env must have is_truncated, got {env!r}; this needs gymnax 1.0 or newer"
             )
         self.env = env
+        kind = type(env.default_params)
+        if params is not None and not isinstance(params, kind):
+            raise EmbrlError(
+                f"params of {env.name} must be its {kind.__name__}, got {params!r}; gymnax.make "
+                "returns them"
+            )
         params = env.default_params if params is None else params
         self.params = jax.tree.map(jnp.asarray, params)
         self._flat_spaces = _FlatSpaces(env)
+
+    @property
+    def name(self) -> str:
+        """Name that gymnax gives it, as `CartPole-v1`."""
+        return str(self.env.name)
 
     @property
     def max_episode_steps(self) -> Any:
