@@ -205,8 +205,10 @@ class _NumberPart:
         self.offset = None if offset is None else offset.ravel()
         if self.offset is not None:
             low, high = low - self.offset, high - self.offset
-        # A number that cannot vary has no range to be scaled by.
-        free = (low >= high) | (np.abs(low) > NO_BOUND) & (np.abs(high) > NO_BOUND)
+        # A number that cannot vary in float32 has no range to be scaled by.
+        with np.errstate(over="ignore"):
+            free = low.astype(np.float32) >= high.astype(np.float32)
+        free |= (np.abs(low) > NO_BOUND) & (np.abs(high) > NO_BOUND)
         self.low = np.where(free | (low < -NO_BOUND), -np.inf, low).astype(np.float32)
         self.high = np.where(free | (high > NO_BOUND), np.inf, high).astype(np.float32)
 
