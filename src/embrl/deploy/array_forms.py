@@ -124,7 +124,7 @@ class Form:
         Raises:
             EmbrlError: If they have no names, or there is no such value.
         """
-        return names_of(self.names, np.asarray(values) - (self.low if self.names else 0))
+        return names_of(self.names, values, self.low if self.names else 0)
 
     def to_json(self) -> dict[str, Any]:
         """Return the form in plain values; null where there is no bound."""
