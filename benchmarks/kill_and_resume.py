@@ -156,7 +156,8 @@ def killed(command: Command, out: Path, more: tuple[str, ...], after: float) -> 
         process.kill()
         process.communicate()
         return True
-    check(process.returncode == 0, f"exit code {process.returncode}")
+    _, said = process.communicate()
+    check(process.returncode == 0, f"exit code {process.returncode}: {said.decode()[-500:]}")
     return False
 
 
@@ -199,6 +200,9 @@ def campaign(name: str, command: Command, times: int, draw: random.Random, work:
             check_interrupted(out)
             counts["again" if more else "killed"] += 1
             more = command.resume
+            if not more and content(out).keys() == whole.keys():  # all had been written
+                over = True
+                break
         if not over:
             command.finish(out, *(command.resume if out.exists() else ()))
         found = content(out)

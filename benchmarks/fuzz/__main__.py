@@ -19,6 +19,7 @@ COUNTS = {
     "files": 2000,
     "flags": 1500,
     "commands": 500,
+    "interface": 2000,
 }
 """Inputs of each kind, a module of this package."""
 
