@@ -111,10 +111,12 @@ def check(holds: bool, what: str) -> None:
 
 
 def content(folder: Path) -> dict[str, Any]:
-    """Return what a complete folder holds, without what was measured."""
+    """Return what a complete folder holds, without what was measured, and hidden files."""
     found: dict[str, Any] = {}
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         name = path.relative_to(folder).as_posix()
+        if path.name.startswith("."):
+            continue
         if path.suffix == ".json":
             found[name] = _without_measured(json.loads(path.read_text()))
         elif path.suffix != ".png":
@@ -205,6 +207,7 @@ def campaign(name: str, command: Command, times: int, draw: random.Random, work:
                 break
         if not over:
             command.finish(out, *(command.resume if out.exists() else ()))
+            check(not list(out.rglob("*.tmp")), f"{out} still has half-written files")
         found = content(out)
         check(found.keys() == whole.keys(), f"{out}: {sorted(found.keys() ^ whole.keys())}")
         wrong = [file for file in whole if found[file] != whole[file]]
