@@ -147,6 +147,8 @@ class Form:
         try:
             shape = tuple(int(n) for n in value["shape"])
             dtype, kind = np.dtype(value["dtype"]), str(value["kind"])
+            if dtype.kind not in "iufb":
+                raise ValueError(f"{dtype} are no numbers")
             whole = np.int64 if kind != "Box" else np.float64
             low, high = (
                 np.array([end if bound is None else bound for bound in value[name]], whole)
