@@ -85,7 +85,7 @@ def nested(
     leaves: st.SearchStrategy[spaces.Space], most: int, least: int = 1
 ) -> st.SearchStrategy[spaces.Space]:
     """Spaces, and dictionaries and tuples of them at any depth."""
-    names = st.sampled_from(["a", "b", "action_mask", "é", "", "a.b", 3, "observation"])
+    names: Any = st.sampled_from(["a", "b", "action_mask", "é", "", "a.b", 3, "observation"])
     return st.recursive(
         leaves,
         lambda inner: st.one_of(
