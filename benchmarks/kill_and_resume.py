@@ -2,9 +2,9 @@
 
     python -m benchmarks.kill_and_resume [--times 25] [--seed 0] [--only train,fit] [--keep DIR]
 
-Each command runs once without interruption. Then it is killed at a random moment, `--times` times
-in folders of its own, and continued, at times after being killed again. Checked after each kill:
-every file can be read, nothing half-written is in sight, and the lock of the folder is free.
+Each command runs once without interruption. Then runs of it are killed at a random moment, and
+continued, at times after being killed again, until there were `--times` kills. Checked after each
+kill: every file can be read, nothing half-written is in sight, and the lock of the folder is free.
 Checked at the end: the folder is the one of the uninterrupted run, bit for bit, but for measured
 seconds. A second process in the same folder must be refused while the first is alive.
 
@@ -16,6 +16,7 @@ import csv
 import dataclasses
 import hashlib
 import json
+import os
 import random
 import shutil
 import subprocess
@@ -39,9 +40,10 @@ sys.exit(main(sys.argv[1:]))
 """embrl, with a checkpoint at every chance."""
 
 SMALL = (
-    *("--env.actuators", "3", "--seeds", "2", "--pretrain.timesteps", "2000"),
-    *("--pretrain.gradient-steps", "300", "--online.every", "0", "--policy.hidden", "16"),
-    *("--evaluation.episodes", "10", "--evaluation.final-episodes", "20"),
+    *("--env.actuators", "2", "--seeds", "2", "--pretrain.timesteps", "500"),
+    *("--pretrain.gradient-steps", "100", "--online.every", "0", "--policy.hidden", "16"),
+    *("--evaluation.episodes", "2", "--evaluation.final-episodes", "4"),
+    *("--evaluation.max-episode-steps", "50"),
 )
 MEASURED = ("wall_s", "timesteps_per_s", "machine")
 """Entries of JSON files that differ from run to run."""
@@ -57,11 +59,18 @@ class Command:
     arguments: tuple[str, ...]
     resume: tuple[str, ...] = ("--resume",)
     """Flags by which it continues what is there."""
+    cache: Path = Path(tempfile.gettempdir()) / "embrl-kill-and-resume"
+    """Folder of compiled programs, which no other process waits for."""
 
     def start(self, out: Path, *more: str) -> subprocess.Popen[bytes]:
         """Start the command."""
         line = [sys.executable, "-c", DRIVER, *self.arguments, "--out", str(out), *more]
-        return subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        return subprocess.Popen(
+            line,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env=os.environ | {"XDG_CACHE_HOME": str(self.cache)},
+        )
 
     def finish(self, out: Path, *more: str) -> None:
         """Run the command to its end."""
@@ -80,11 +89,11 @@ def commands(work: Path) -> dict[str, Command]:
     Command(collect).finish(population)
     sweep = ("sweep", "gridworld", "--over", "ppo.actor_lr", "1e-3", "3e-3", "--replicas", "2")
     return {
-        "train": Command(("train", "gridworld", *SMALL, "--total-timesteps", "20000")),
-        "sweep": Command((*sweep, *SMALL, "--total-timesteps", "8000")),
+        "train": Command(("train", "gridworld", *SMALL, "--total-timesteps", "6000")),
+        "sweep": Command((*sweep, *SMALL, "--total-timesteps", "3000")),
         "collect": Command(collect),
         "fit": Command(
-            ("fit", "gridworld", "--env.actuators", "3", "--pretrain.gradient-steps", "600"), ()
+            ("fit", "gridworld", "--env.actuators", "2", "--pretrain.gradient-steps", "300"), ()
         ),
         "agents fit": Command(
             (
@@ -102,10 +111,12 @@ def check(holds: bool, what: str) -> None:
 
 
 def content(folder: Path) -> dict[str, Any]:
-    """Return what a complete folder holds, without what was measured."""
+    """Return what a complete folder holds, without what was measured, and hidden files."""
     found: dict[str, Any] = {}
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         name = path.relative_to(folder).as_posix()
+        if path.name.startswith("."):
+            continue
         if path.suffix == ".json":
             found[name] = _without_measured(json.loads(path.read_text()))
         elif path.suffix != ".png":
@@ -147,7 +158,8 @@ def killed(command: Command, out: Path, more: tuple[str, ...], after: float) -> 
         process.kill()
         process.communicate()
         return True
-    check(process.returncode == 0, f"exit code {process.returncode}")
+    _, said = process.communicate()
+    check(process.returncode == 0, f"exit code {process.returncode}: {said.decode()[-500:]}")
     return False
 
 
@@ -177,8 +189,9 @@ def campaign(name: str, command: Command, times: int, draw: random.Random, work:
     seconds, whole = time.monotonic() - started, content(work / "whole")
     check_second_is_refused(command, work / "two")
     number = 0
-    while counts["killed"] < times:
+    while sum(counts.values()) < times:
         number += 1
+        print(f"{name}: {sum(counts.values())} of {times} kills", file=sys.stderr, flush=True)
         out, more, over = work / f"{number:03d}", (), False
         for _ in range(draw.choice((1, 1, 1, 2, 3))):
             started = time.monotonic()
@@ -189,16 +202,20 @@ def campaign(name: str, command: Command, times: int, draw: random.Random, work:
             check_interrupted(out)
             counts["again" if more else "killed"] += 1
             more = command.resume
+            if not more and content(out).keys() == whole.keys():  # all had been written
+                over = True
+                break
         if not over:
             command.finish(out, *(command.resume if out.exists() else ()))
+            check(not list(out.rglob("*.tmp")), f"{out} still has half-written files")
         found = content(out)
         check(found.keys() == whole.keys(), f"{out}: {sorted(found.keys() ^ whole.keys())}")
         wrong = [file for file in whole if found[file] != whole[file]]
         check(not wrong, f"{out}: {', '.join(wrong)} differ from an uninterrupted run")
         shutil.rmtree(out)
     return (
-        f"{name}: {number} runs of {seconds:.1f} s, killed {counts['killed']} times and while "
-        f"continuing {counts['again']} times more; all as an uninterrupted run, all locks free, "
+        f"{name}: {number} runs of {seconds:.1f} s, killed {sum(counts.values())} times, of them "
+        f"{counts['again']} while continuing; all as an uninterrupted run, all locks free, "
         f"second processes refused; {(time.monotonic() - began) / 60:.1f} min"
     )
 

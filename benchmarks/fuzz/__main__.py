@@ -12,7 +12,15 @@ from pathlib import Path
 
 from benchmarks.fuzz.tally import Tally
 
-COUNTS = {"spaces": 4000, "environments": 4000, "logs": 2000, "files": 2000, "flags": 1500}
+COUNTS = {
+    "spaces": 4000,
+    "environments": 4000,
+    "logs": 2000,
+    "files": 2000,
+    "flags": 1500,
+    "commands": 500,
+    "interface": 2000,
+}
 """Inputs of each kind, a module of this package."""
 
 

@@ -125,7 +125,8 @@ def arrays_of(arrays: dict[str, np.ndarray], draw: random.Random) -> dict[str, n
     elif how == 1:
         found[draw.choice(["x", "", name + "]"])] = value
     elif how == 2:
-        found[name] = value.astype(draw.choice([np.float64, np.int32, np.float16, bool]))
+        with np.errstate(over="ignore", invalid="ignore"):
+            found[name] = value.astype(draw.choice([np.float64, np.int32, np.float16, bool]))
     elif how == 3:
         found[name] = np.concatenate([value.ravel(), value.ravel()])
     elif how == 4:

@@ -121,14 +121,14 @@ def _manifest(path: Path) -> None:
     checkpoint.unpacked(path / saved.TENSORS, lambda: manifest["sha256"])
 
 
-def fingerprint(folder: Path) -> str:
-    """Return a checksum of a folder."""
-    found = hashlib.sha256()
-    for path in sorted(folder.rglob("*")):
-        found.update(str(path).encode())
-        if path.is_file():
-            found.update(path.read_bytes())
-    return found.hexdigest()
+def contents(folder: Path) -> dict[str, str]:
+    """Return checksums of what a folder holds, by name."""
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(
+            path.read_bytes() if path.is_file() else b""
+        ).hexdigest()
+        for path in sorted(folder.rglob("*"))
+    }
 
 
 def run(tally: Tally, count: int, seed: int, work: Path) -> None:
@@ -146,11 +146,11 @@ def run(tally: Tally, count: int, seed: int, work: Path) -> None:
         deep = draw.random() < DEEP
 
         def read(kind: str = kind, deep: bool = deep, target: Path = target) -> None:
-            before = fingerprint(target)
+            before = contents(target)
             try:
                 READERS[kind](target, deep)
             finally:
-                assert fingerprint(target) == before, "reading changed the folder"
+                assert contents(target) == before, "reading changed the folder"
 
         tally.try_one((number, kind, how, deep), read)
         if path.is_symlink():

@@ -1,5 +1,6 @@
 """Spaces: all of Gymnasium's, nested, converted to embrl's forms and back."""
 
+import math
 import random
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from embrl.envs.gym.leaves import unstacked
 from embrl.envs.gym.masks import MaskReader, SpaceMasks
 
 SHAPES = st.lists(st.integers(0, 4), max_size=3).map(tuple)
+FLOATS = [np.float16, np.float32, np.float64]
 INTEGERS = [np.int8, np.uint8, np.int16, np.int32, np.int64, np.uint32, np.uint64]
 NUMBERS = st.one_of(
     st.sampled_from([0.0, -1.0, 1.0, 1e5, 2.0**31, 1e10, 1e30, 3.4e38, 1e39, 1.7e9]),
@@ -28,49 +30,81 @@ NUMBERS = st.one_of(
 
 
 @st.composite
-def boxes(draw: Any) -> spaces.Box:
-    """Boxes of all kinds of numbers, with bounds of all sizes, equal or none."""
-    shape = draw(SHAPES)
-    if draw(st.booleans()):
-        kind = draw(st.sampled_from(INTEGERS))
+def boxes(draw: Any, shapes: Any = SHAPES) -> spaces.Box:
+    """Boxes of all kinds of numbers, with bounds of all sizes, equal, or none on a side."""
+    shape = draw(shapes)
+    kind = draw(st.sampled_from([*INTEGERS, *FLOATS, *FLOATS]))
+    if kind in INTEGERS:
         ends = st.integers(int(np.iinfo(kind).min), int(np.iinfo(kind).max))
-        low, high = sorted((draw(ends), draw(ends)))
-        return spaces.Box(low, high, shape, kind)
-    kind = draw(st.sampled_from([np.float16, np.float32, np.float64]))
-    low, high = sorted((draw(NUMBERS), draw(NUMBERS)))
+    else:
+        ends = st.one_of(NUMBERS, st.sampled_from([-np.inf, np.inf, 0.0, 1.0]))
+    alike = draw(st.booleans())
     with np.errstate(over="ignore"):
-        low, high = kind(low), kind(high)
-    return spaces.Box(low, high, shape, kind)
+        found = [
+            np.asarray([draw(ends) for _ in range(math.prod(shape))], kind).reshape(shape)
+            if not alike
+            else np.full(shape, draw(ends), kind)
+            for _ in range(2)
+        ]
+    return spaces.Box(np.minimum(*found), np.maximum(*found), shape, kind)
 
 
-def leaves() -> st.SearchStrategy[spaces.Space]:
-    """Spaces without parts."""
-    sizes = st.one_of(st.integers(1, 6), st.sampled_from([1000, 10**6, 10**7, 2**31, 2**40]))
-    return st.one_of(
-        boxes(),
-        st.builds(lambda n, first: spaces.Discrete(n, start=first), sizes, st.integers(-9, 9)),
-        st.lists(st.integers(1, 9), min_size=1, max_size=6).map(spaces.MultiDiscrete),
-        st.lists(st.integers(1, 3), min_size=1, max_size=12).map(
-            lambda n: spaces.MultiDiscrete(np.array([n, n]))
+@st.composite
+def multi_discrete(draw: Any) -> spaces.MultiDiscrete:
+    """Several indices, in one axis or two, from 0 or other starts, of several kinds of integers."""
+    sizes = np.array(draw(st.lists(st.integers(1, 5), min_size=1, max_size=6)))
+    starts = np.array([draw(st.integers(-9, 9)) for _ in sizes])
+    if len(sizes) % 2 == 0 and draw(st.booleans()):
+        sizes, starts = sizes.reshape(2, -1), starts.reshape(2, -1)
+    kind = draw(st.sampled_from([np.int64, np.int32, np.int8]))
+    return spaces.MultiDiscrete(sizes, kind, start=starts if draw(st.booleans()) else None)
+
+
+def discrete(most: int | None = None) -> st.SearchStrategy[spaces.Space]:
+    """Indices from 0 or from another start, up to `most` or astronomically many."""
+    sizes: Any = st.integers(1, most or 6)
+    if most is None:
+        sizes = st.one_of(sizes, st.sampled_from([1000, 10**6, 10**7, 2**31, 2**40, 2**62]))
+    starts = st.one_of(st.integers(-9, 9), st.sampled_from([-(10**9), 10**9]))
+    return st.builds(lambda n, first: spaces.Discrete(n, start=first), sizes, starts)
+
+
+BINARY = st.one_of(st.integers(1, 24), st.sampled_from([(2, 2), (3, 1, 2)])).map(spaces.MultiBinary)
+FLAGS = SHAPES.map(lambda shape: spaces.Box(0, 1, shape, np.dtype(bool)))  # type: ignore[arg-type]
+ODD = st.one_of(
+    st.builds(spaces.Text, st.integers(1, 5)),
+    st.builds(spaces.Sequence, st.builds(spaces.Discrete, st.integers(1, 3)), stack=st.booleans()),
+    st.just(spaces.Graph(spaces.Discrete(2), None)),
+    st.just(spaces.Graph(spaces.Box(-1, 1, (2,)), spaces.Discrete(3))),
+    st.just(spaces.OneOf([spaces.Discrete(2), spaces.Box(-1, 1, (2,))])),
+    st.just(spaces.MultiDiscrete(np.zeros(0, np.int64))),
+)
+
+
+def nested(
+    leaves: st.SearchStrategy[spaces.Space], most: int, least: int = 1
+) -> st.SearchStrategy[spaces.Space]:
+    """Spaces, and dictionaries and tuples of them at any depth."""
+    names: Any = st.sampled_from(["a", "b", "action_mask", "é", "", "a.b", 3, "observation"])
+    return st.recursive(
+        leaves,
+        lambda inner: st.one_of(
+            st.lists(inner, min_size=least, max_size=3).map(spaces.Tuple),
+            st.dictionaries(names, inner, min_size=least, max_size=3).map(spaces.Dict),
         ),
-        st.one_of(st.integers(1, 24), st.sampled_from([(2, 2), (3, 1, 2)])).map(spaces.MultiBinary),
-        st.builds(spaces.Text, st.integers(1, 5)),
-        st.builds(spaces.Sequence, st.builds(spaces.Discrete, st.integers(1, 3))),
-        st.just(spaces.Graph(spaces.Discrete(2), None)),
-        st.just(spaces.OneOf([spaces.Discrete(2), spaces.Box(-1, 1, (2,))])),
+        max_leaves=most,
     )
 
 
-ALL = st.recursive(
-    leaves(),
-    lambda inner: st.one_of(
-        st.lists(inner, max_size=3).map(spaces.Tuple),
-        st.dictionaries(st.sampled_from(["a", "b", "action_mask", "é"]), inner, max_size=3).map(
-            spaces.Dict
-        ),
-    ),
-    max_leaves=4,
+FULL = st.lists(st.integers(1, 4), max_size=3).map(tuple)
+INDICES = st.one_of(discrete(), multi_discrete(), BINARY)
+ALL = nested(st.one_of(boxes(), INDICES, FLAGS, ODD), 4, least=0)
+USUAL_OBSERVATIONS = st.one_of(nested(st.one_of(boxes(FULL), INDICES), 3), boxes(FULL), INDICES)
+USUAL_ACTIONS = st.one_of(
+    nested(boxes(st.just((2,))), 2),
+    nested(st.one_of(discrete(5), multi_discrete(), st.just(spaces.MultiBinary(3))), 2),
 )
+"""Those that are refused more rarely."""
 
 
 def read_observations(space: spaces.Space, seed: int) -> Any:
@@ -141,7 +175,7 @@ def run(tally: Tally, count: int, seed: int, work: Path) -> None:
         database=None,
         suppress_health_check=[*HealthCheck],  # type: ignore[list-item]
     )
-    @given(ALL, ALL)
+    @given(st.one_of(ALL, USUAL_OBSERVATIONS), st.one_of(ALL, USUAL_ACTIONS))
     def every(observations: spaces.Space, actions: spaces.Space) -> None:
         at = draw.randrange(10**6)
         tally.try_one((observations, actions), lambda: both(observations, actions, at))

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from embrl.cli import main
+from embrl.core.errors import EmbrlError
+from embrl.embedding import saved as fitted
 from embrl.embedding.monitor import MEASURES
-from embrl.report.inspection import MONITORING, inspect, sentences
+from embrl.report.inspection import MONITORING, inspect, inspect_embedding, sentences
 from embrl.storage.run_folder import FORMAT
 
 CONFIG = {
@@ -184,3 +186,13 @@ def test_there_is_help(capsys):
 
 def test_every_measure_is_explained():
     assert MONITORING.keys() == set(MEASURES)
+
+
+@pytest.mark.parametrize("name", ["seed", "timesteps"])
+def test_an_embedding_whose_source_is_damaged_is_named(name, monkeypatch) -> None:
+    manifest = {"source": {name: "a" * 5000}, "quality": {}}
+    monkeypatch.setattr(fitted, "read_manifest", lambda _: manifest)
+    with pytest.raises(
+        EmbrlError, match=rf"embedding\.json: source\.{name} must be a whole number"
+    ):
+        inspect_embedding("some")

@@ -58,6 +58,10 @@ def test_every_form_is_the_same_mask(mask):
         (None, "None"),
         ("on", "'on'"),
         (["on"] * 7, "a list of 7"),
+        (({"a": 1},), "a list of 1"),
+        ([10**400] * 7, "a list of 7"),
+        ([[[1], [1, 2]], [1, 0, 1, 1]], "2 parts"),
+        ([[None] * 4] * 3, "3 parts"),
     ],
 )
 def test_other_forms_are_refused_in_a_line_that_names_those_there_are(mask, got):

@@ -1,7 +1,6 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -35,10 +34,10 @@ def test_a_forked_process_is_told_what_works_in_it(monkeypatch):
         runtime.prepare_jax()
 
 
-def test_a_half_written_program_does_not_stop_the_cache(tmp_path: Path) -> None:
-    for name in ("whole-cache", "whole-atime", "half-cache", "note.txt"):
-        (tmp_path / name).touch()
-    runtime._drop_half_written(tmp_path)
-    names = {path.name for path in tmp_path.iterdir()} - {".lockfile"}
-    assert names == {"whole-cache", "whole-atime", "note.txt"}
-    runtime._drop_half_written(tmp_path / "missing")
+def test_a_cache_that_is_too_large_loses_what_was_used_longest_ago(tmp_path):
+    for at, name in enumerate(("old", "middle", "new")):
+        (tmp_path / name).write_bytes(bytes(10))
+        os.utime(tmp_path / name, (at, at))
+    runtime._trim(tmp_path, 20)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["middle", "new"]
+    runtime._trim(tmp_path / "missing", 20)

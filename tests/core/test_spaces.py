@@ -12,12 +12,14 @@ from embrl.core.errors import EmbrlError
 from embrl.core.spaces import (
     action_count,
     check_action,
+    check_mask,
     check_observation,
     difference,
     dimensions,
     factors,
     from_json,
     is_continuous,
+    names_of,
     state_count,
     to_json,
 )
@@ -296,3 +298,30 @@ def test_actions_are_checked_as_observations_are() -> None:
     ]:
         with pytest.raises(EmbrlError, match=said):
             check_action(space, action)
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        lambda rows: check_observation(PAIR, rows),
+        lambda rows: check_action(spaces.Discrete(4), rows),
+        lambda rows: check_mask(spaces.Discrete(2), rows),
+        lambda rows: names_of(("a", "b"), rows),
+    ],
+)
+def test_rows_of_several_lengths_are_no_array(check) -> None:
+    with pytest.raises(EmbrlError, match="must be an array of numbers, got rows of several"):
+        check([[1], [1, 0]])
+
+
+def test_a_mask_has_the_axes_of_what_it_is_for() -> None:
+    assert check_mask(spaces.Discrete(2), [1, 0], None, (3,)).tolist() == [[True, False]] * 3
+    with pytest.raises(EmbrlError, match=r"mask must .* got shape \[2, 2\]"):
+        check_mask(spaces.Discrete(2), np.ones((2, 2)), None, (3,))
+
+
+def test_a_name_is_that_of_an_action() -> None:
+    assert names_of(("a", "b"), np.array([6, 5]), first=5).tolist() == ["b", "a"]
+    for action in (2, "1", None, 0.0):
+        with pytest.raises(EmbrlError, match="action must be an index from 0 to 1, got"):
+            names_of(("a", "b"), action)

@@ -257,6 +257,10 @@ def test_bad_observations_and_noise_are_named(folder: Path) -> None:
         plain.act([1.0, 1.5])
     with pytest.raises(EmbrlError, match=r"noise must have shape \[2\], got \[3\]; it is float32"):
         plain.act(4, np.zeros(3))
+    with pytest.raises(EmbrlError, match="noise must be finite"):
+        plain.act(4, np.full(2, 1e300))
+    with pytest.raises(EmbrlError, match="observation must be an array of numbers"):
+        plain.act([[1], [1, 2]])
 
 
 @pytest.mark.parametrize(

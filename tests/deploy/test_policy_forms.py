@@ -1,5 +1,6 @@
 """Observations and actions in the environment's own form, against the conversions of its lanes."""
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -77,6 +78,8 @@ def test_a_form_comes_back_from_plain_values(space):
     assert (back.kind, back.shape, back.dtype) == (form.kind, form.shape, form.dtype)
     np.testing.assert_array_equal(back.low, form.low)
     np.testing.assert_array_equal(back.high, form.high)
+    with pytest.raises(EmbrlError, match=r"policy\.json is damaged"):
+        Form.from_json(form.to_json() | {"dtype": "S5"}, Path("policy.json"))
 
 
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=4))

@@ -311,6 +311,21 @@ def test_what_is_no_point_or_no_state_is_refused():
         wrap("NoSuchThing-v0", embedding_of(env))
 
 
+def test_an_environment_that_returns_something_else_is_told_what_to_return():
+    env = Echo(spaces.Box(-1, 1, (2,)), spaces.Discrete(5))
+    env.spec = "v0"  # type: ignore[assignment]
+    wrapped = EmbeddedEnv(env, embedding_of(env))
+    with pytest.raises(EmbrlError, match="action must be an array of numbers"):
+        wrapped.step([[1], [1, 2]])
+    for result, said in (((1, 2, 3, 4), "a tuple of 4"), (([[1], [1, 2]], 0, 0, 0, {}), "several")):
+        env.step = lambda _, result=result: result
+        with pytest.raises(EmbrlError, match=said):
+            wrapped.step(np.zeros(wrapped.action_space.shape))
+    env.reset = lambda **_: np.zeros(2)
+    with pytest.raises(EmbrlError, match="reset must return a pair"):
+        wrapped.reset()
+
+
 def test_wrap_takes_an_id_and_a_folder(tmp_path):
     embedding = embedding_of(gymnasium.make("FrozenLake-v1"))
     embedding.save(tmp_path / "lake")

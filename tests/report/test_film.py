@@ -11,7 +11,7 @@ from PIL import Image
 
 from embrl.core.errors import EmbrlError
 from embrl.report import film
-from embrl.report.film import Film, FilmConfig
+from embrl.report.film import DEFAULT_RATE, Film, FilmConfig
 
 
 def frames(path):
@@ -70,13 +70,20 @@ def fails():
     ("render", "message"),
     [
         (fails, "it cannot be drawn: OSError: no screen at all"),
+        (lambda: sys.exit(0), "it cannot be drawn: SystemExit: 0"),
         (lambda: None, "it cannot be drawn: .* got object"),
+        (lambda: np.zeros((0, 2, 3), np.uint8), r"got uint8\[0, 2, 3\]"),
         (lambda: np.zeros((2, 2), np.uint8), r"uint8\[height, width, 3\], got uint8\[2, 2\]"),
     ],
 )
 def test_what_gives_no_picture_is_named(tmp_path, render, message):
     with pytest.raises(EmbrlError, match=message):
         Film("it", FilmConfig(tmp_path / "it.gif")).look(render)
+
+
+@pytest.mark.parametrize("rate", [None, 0, -1.0, np.inf, np.nan, "30", [30], 10**400, np.ones(2)])
+def test_a_rate_that_is_none_is_the_usual_one(tmp_path, rate):
+    assert Film("it", FilmConfig(tmp_path / "it.gif"), rate).rate == DEFAULT_RATE
 
 
 def test_a_place_that_cannot_be_written_to_is_named(tmp_path):

@@ -91,8 +91,11 @@ class MaskForms:
         """Return the flags, or None if the mask has no accepted form."""
         if isinstance(mask, list | tuple) or (isinstance(mask, np.ndarray) and mask.dtype == "O"):
             return self._of_list(list(mask), lead)
-        values = np.asarray(mask)
-        if values.dtype.kind not in "biuf":
+        return self._of_numbers(mask, lead)
+
+    def _of_numbers(self, mask: Any, lead: tuple[int, ...]) -> np.ndarray | None:
+        values = _numbers(mask)
+        if values is None:
             return None
         for shape, form in self._forms.items():
             for axes in (lead, ()):
@@ -105,21 +108,18 @@ class MaskForms:
         if not masks or any(isinstance(each, str | bytes) or each is None for each in masks):
             return None
         if len(masks) == len(self.sizes) > 1:
-            parts = [np.asarray(part) for part in masks]
+            parts = [part for part in map(_numbers, masks) if part is not None]
             for axes in (lead, ()):
                 shapes = [(*axes, size) for size in self.sizes]
                 if [part.shape for part in parts] == shapes:
                     flags = self._product([_flags(part) for part in parts])
                     return flags if axes == lead else np.broadcast_to(flags, (*lead, self.count))
-        if all(isinstance(flag, bool | int | float | np.number | np.bool_) for flag in masks):
-            return self._converted(np.array(masks), lead)
+        if all(isinstance(flag, _FLAGS) for flag in masks):
+            return self._of_numbers(masks, lead)
         if lead and len(masks) == lead[0]:
             rows = [self._converted(each, lead[1:]) for each in masks]
             return None if any(row is None for row in rows) else np.stack(rows)  # type: ignore[arg-type]
-        try:
-            return self._converted(np.asarray(masks), lead)
-        except ValueError:  # rows of several lengths
-            return None
+        return self._of_numbers(masks, lead)
 
     def _flags(self, values: np.ndarray, form: str, lead: tuple[int, ...]) -> np.ndarray:
         match form:
@@ -213,11 +213,28 @@ def _flags(values: np.ndarray) -> np.ndarray:
     return values != 0
 
 
+_FLAGS = bool | int | float | np.number | np.bool_
+
+
+def _numbers(values: Any) -> np.ndarray | None:
+    """Return values as an array of numbers; None if they are none, or rows of several lengths."""
+    try:
+        found = np.asarray(values)
+        if found.dtype == "O" and all(isinstance(flag, _FLAGS) for flag in found.flat):
+            found = found.astype(float)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return found if found.dtype.kind in "biuf" else None
+
+
 def _shape_of(mask: Any) -> str:
     if isinstance(mask, np.ndarray):
         return f"shape {list(mask.shape)} of {mask.dtype}"
     if isinstance(mask, list | tuple):
-        lengths = [len(part) if isinstance(part, list | tuple) else np.shape(part) for part in mask]
+        lengths = [
+            len(part) if isinstance(part, list | tuple) else getattr(part, "shape", ())
+            for part in mask
+        ]
         if all(length == () for length in lengths):
             return f"a list of {len(mask)}"
         shown = [list(each) if isinstance(each, tuple) else [each] for each in lengths[:4]]

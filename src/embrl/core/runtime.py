@@ -11,10 +11,7 @@ from pathlib import Path
 from embrl.core.errors import EmbrlError
 
 CACHE_BYTES = 500_000_000
-"""Maximum size of the compilation cache; the least recently used programs are evicted."""
-
-CACHE_IS_BUSY = r"Error (reading|writing) persistent compilation cache entry .*Timeout"
-"""Beginning of the warning by which JAX says that the cache's lock could not be had in 10 s."""
+"""Maximum size of the compilation cache when a process begins; what was used longest ago goes."""
 
 
 WHOLE_OPERATIONS = {"xla_disable_hlo_passes": "cpu-parallel-task-assigner"}
@@ -88,29 +85,34 @@ def prepare_jax() -> None:
         jax.config.update("jax_num_cpu_devices", available_cores())
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         folder = _cache_folder()
-        _drop_half_written(folder)
         jax.config.update("jax_compilation_cache_dir", str(folder))
-        jax.config.update("jax_compilation_cache_max_size", CACHE_BYTES)
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
-        # Other processes held the cache for too long; then a program is compiled instead.
-        warnings.filterwarnings("ignore", CACHE_IS_BUSY, UserWarning)
+        _trim(folder)
+        # What a killed process left half-written is compiled again.
+        about = "Error (reading|writing) persistent compilation cache entry"
+        warnings.filterwarnings("ignore", about, UserWarning)
 
 
-def _drop_half_written(folder: Path) -> None:
-    """Delete programs in a compilation cache that a killed process has left half-written.
+@functools.cache
+def _trim(folder: Path, most: int = CACHE_BYTES) -> None:
+    """Remove the programs used longest ago from a cache folder larger than `most` bytes, once.
 
-    JAX writes a program, then the time of its last use, and from then on fails to write any program
-    while such a time is missing.
+    JAX could do so itself, but under a lock for which all processes wait at each program, and no
+    more after a process that was killed between the two files of an entry.
     """
-    from filelock import FileLock, Timeout
-
-    # A locked cache is in use, and one that cannot be written to has nothing half-written.
-    with contextlib.suppress(OSError, Timeout), FileLock(folder / ".lockfile", timeout=1):
-        names = {entry.name for entry in os.scandir(folder)}
-        for name in names:
-            program = name.removesuffix("-cache")
-            if program != name and f"{program}-atime" not in names:
-                (folder / name).unlink()
+    found = []
+    with contextlib.suppress(OSError):
+        for path in folder.iterdir():
+            with contextlib.suppress(FileNotFoundError):  # another process removed it
+                status = path.stat()
+                found.append((max(status.st_atime, status.st_mtime), status.st_size, path))
+    size = sum(each for _, each, _ in found)
+    for _, less, path in sorted(found):
+        if size <= most:
+            return
+        with contextlib.suppress(OSError):
+            path.unlink()
+        size -= less
 
 
 def versions() -> dict[str, str]:
@@ -133,11 +135,11 @@ def _cache_folder() -> Path:
     """Return the cache folder of this kind of processor.
 
     A home folder may be shared between machines, and code compiled for one processor may not run
-    on another.
+    on another. (Earlier versions let JAX evict programs, which must have a folder of their own.)
     """
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     processor = platform.processor() + platform.machine()
     with contextlib.suppress(OSError):
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         processor += next((line for line in lines if line.startswith(("flags", "Features"))), "")
-    return base / "embrl" / hashlib.sha256(processor.encode()).hexdigest()[:12]
+    return base / "embrl" / "programs" / hashlib.sha256(processor.encode()).hexdigest()[:12]

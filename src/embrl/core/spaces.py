@@ -12,7 +12,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import ArrayLike
 
-from embrl.core.errors import EmbrlError, SettingError, WarnOnce
+from embrl.core.errors import EmbrlError, SettingError, WarnOnce, told
 from embrl.core.masks import MaskForms, check_allowed
 
 MAX_VALUES = 2**16
@@ -29,6 +29,23 @@ FINER = 16
 
 LARGEST = float(np.finfo(np.float32).max)
 """The largest float32."""
+
+
+def array_of(values: Any, what: str) -> np.ndarray:
+    """Return values that somebody gave as an array.
+
+    Args:
+        values: Numbers, nested in lists or not.
+        what: Their name in messages.
+
+    Raises:
+        EmbrlError: If they have no shape, as rows of several lengths have none.
+    """
+    try:
+        return np.asarray(values)
+    except (TypeError, ValueError) as error:
+        said = "rows of several lengths" if "inhomogeneous" in str(error) else told(error)
+        raise EmbrlError(f"{what} must be an array of numbers, got {said}") from error
 
 
 def is_continuous(space: spaces.Space) -> bool:
@@ -166,7 +183,7 @@ def check_observation(
     Raises:
         EmbrlError: the shape does not fit or a value is out of range; the message says which.
     """
-    values = np.asarray(observation)
+    values = array_of(observation, "observation")
     if is_continuous(space):
         return _check_numbers(space, values, warn)
     return _check_indices(space, values)
@@ -185,7 +202,7 @@ def check_action(space: spaces.Space, action: ArrayLike) -> np.ndarray:
     Raises:
         EmbrlError: the shape does not fit or a value is out of range; the message says which.
     """
-    values = np.asarray(action)
+    values = array_of(action, "action")
     if is_continuous(space):
         wanted = f"numbers [..., {dimensions(space)}]"
         fits = values.dtype.kind in "iuf" and values.shape[-1:] == (dimensions(space),)
@@ -200,7 +217,10 @@ def check_action(space: spaces.Space, action: ArrayLike) -> np.ndarray:
 
 
 def check_mask(
-    space: spaces.Space, mask: ArrayLike, allowed: ArrayLike | None = None
+    space: spaces.Space,
+    mask: ArrayLike,
+    allowed: ArrayLike | None = None,
+    lead: tuple[int, ...] | None = None,
 ) -> np.ndarray:
     """Check a mask of the actions that may be chosen.
 
@@ -208,6 +228,7 @@ def check_mask(
         space: the action space.
         mask: flags `[..., n]` of any kind of number.
         allowed: bool `[n]`, the actions that are not excluded; None: all of them.
+        lead: leading axes of the result; None: those of the mask.
 
     Returns:
         The mask, bool `[..., n]`.
@@ -217,7 +238,8 @@ def check_mask(
     """
     if is_continuous(space):
         raise SettingError("mask", "None where actions are continuous", "one", "leave it out")
-    flags = MaskForms((action_count(space),))(mask, np.shape(mask)[:-1])
+    lead = array_of(mask, "mask").shape[:-1] if lead is None else lead
+    flags = MaskForms((action_count(space),))(mask, lead)
     return check_allowed(flags, allowed)
 
 
@@ -370,12 +392,13 @@ def _refuse(space: spaces.Space, values: np.ndarray, wrong: np.ndarray) -> None:
         raise EmbrlError(f"observation {values[tuple(where)]}{at} is not in {space}")
 
 
-def names_of(names: tuple[str, ...] | None, actions: Any) -> Any:
+def names_of(names: tuple[str, ...] | None, actions: Any, first: Any = 0) -> Any:
     """Return what actions are called.
 
     Args:
         names: names of all actions; None where they have none.
-        actions: indices, with any axes.
+        actions: actions, with any axes.
+        first: the first action.
 
     Returns:
         A name, or an array of names.
@@ -385,7 +408,9 @@ def names_of(names: tuple[str, ...] | None, actions: Any) -> Any:
     """
     if names is None:
         raise EmbrlError("the actions of this environment have no names; use their numbers")
-    at = np.asarray(actions)
-    if at.dtype.kind not in "iu" or (at.size and not 0 <= at.min() <= at.max() < len(names)):
-        raise SettingError("action", f"an index from 0 to {len(names) - 1}", actions)
+    at = array_of(actions, "action")
+    indices = at.dtype.kind in "iu"
+    at = at - first if indices else at
+    if not indices or (at.size and not 0 <= at.min() <= at.max() < len(names)):
+        raise SettingError("action", f"an index from {first} to {first + len(names) - 1}", actions)
     return names[int(at)] if at.ndim == 0 else np.array(names)[at]

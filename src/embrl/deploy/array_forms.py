@@ -124,7 +124,7 @@ class Form:
         Raises:
             EmbrlError: If they have no names, or there is no such value.
         """
-        return names_of(self.names, np.asarray(values) - (self.low if self.names else 0))
+        return names_of(self.names, values, self.low if self.names else 0)
 
     def to_json(self) -> dict[str, Any]:
         """Return the form in plain values; null where there is no bound."""
@@ -147,6 +147,8 @@ class Form:
         try:
             shape = tuple(int(n) for n in value["shape"])
             dtype, kind = np.dtype(value["dtype"]), str(value["kind"])
+            if dtype.kind not in "iufb":
+                raise ValueError(f"{dtype} are no numbers")
             whole = np.int64 if kind != "Box" else np.float64
             low, high = (
                 np.array([end if bound is None else bound for bound in value[name]], whole)

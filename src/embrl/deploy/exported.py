@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike
 
 from embrl.core.errors import EmbrlError, SettingError, WarnOnce
 from embrl.core.masks import MaskForms, check_allowed
+from embrl.core.spaces import array_of
 from embrl.deploy.array_forms import Form
 from embrl.portable import steps
 from embrl.portable.steps import PortablePolicy
@@ -94,7 +95,7 @@ class ExportedPolicy:
             EmbrlError: If an observation is not in the space, noise has another shape, or a mask
                 has none of its forms or allows no action.
         """
-        values = np.asarray(observation)
+        values = array_of(observation, "observation")
         axes = len(self.observation.shape)
         lead = values.shape[: values.ndim - axes]
         if values.shape[len(lead) :] != self.observation.shape:
@@ -107,12 +108,18 @@ class ExportedPolicy:
         drawn = None
         if noise is not None:
             width = len(self.policy.noise)
-            drawn = np.asarray(noise, np.float32)
+            drawn = array_of(noise, "noise")
+            if drawn.dtype.kind not in "iuf":
+                raise EmbrlError(f"noise must be numbers, got {drawn.dtype}; it is {self.noise}")
+            with np.errstate(over="ignore"):
+                drawn = drawn.astype(np.float32)
             if drawn.shape != (*lead, width):
                 raise EmbrlError(
                     f"noise must have shape {[*lead, width]}, got {list(drawn.shape)}; it is "
                     f"{self.noise}"
                 )
+            if not np.isfinite(drawn).all():
+                raise EmbrlError(f"noise must be finite, got inf or nan; it is {self.noise}")
             drawn = drawn.reshape(-1, width)
         only = None
         if mask is not None:

@@ -15,6 +15,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from embrl.core.errors import EmbrlError
 from embrl.core.nn import MLP
+from embrl.core.spaces import array_of
 from embrl.core.types import Key
 from embrl.embedding.config import SPREAD
 
@@ -200,7 +201,7 @@ def checked_indices(indices: Any, actions: int, what: str) -> np.ndarray:
     Raises:
         EmbrlError: they are not indices of actions; the message names the first wrong entry.
     """
-    values = np.asarray(indices)
+    values = array_of(indices, what)
     if values.size == 0:
         return np.zeros(0, np.int32)
     if values.ndim > 1 or values.dtype.kind not in "iu":

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 from embrl.core.errors import EmbrlError, WarnOnce
 from embrl.core.spaces import (
     action_count,
+    array_of,
     check_action,
     check_mask,
     check_observation,
@@ -145,7 +146,7 @@ class Embedding(SavedEmbedding):
             EmbrlError: points have another length or are not finite, or the mask has another shape
                 or allows no action.
         """
-        points = np.asarray(e)
+        points = array_of(e, "e")
         if points.dtype.kind not in "iuf" or points.shape[-1:] != (self.d,):
             raise EmbrlError(
                 f"e must be numbers [..., {self.d}], got {points.dtype}{list(points.shape)}"

@@ -12,7 +12,7 @@ import numpy as np
 from gymnasium import spaces
 
 from embrl.core.errors import EmbrlError
-from embrl.core.spaces import difference
+from embrl.core.spaces import array_of, difference
 from embrl.deploy.array_forms import is_plain, leaving
 from embrl.deploy.plain_embedding import PlainEmbedding
 from embrl.envs.gym.flat_actions import Actions
@@ -78,7 +78,7 @@ class StateAdapter:
             index = observation - self._start
             if 0 <= index < self._states:
                 return self._table[index].copy()
-        values = self._convert(np.asarray(observation))
+        values = self._convert(observation)
         self._convert.check(values.reshape(-1), lambda _: self._name, "outside its space")
         return self._table[values]
 
@@ -148,7 +148,10 @@ class ActionAdapter:
         Raises:
             EmbrlError: If the points have another length, or a mask allows no action.
         """
-        points = np.asarray(action, np.float32)
+        points = array_of(action, "action")
+        if points.dtype.kind not in "iufb":
+            raise EmbrlError(f"action must be numbers, got {points.dtype}")
+        points = points.astype(np.float32)
         if points.shape[-1:] != self._half.shape:
             raise EmbrlError(
                 f"action must be a point of E, [..., {len(self._half)}], got shape "

@@ -17,6 +17,7 @@ from gymnasium.vector.utils import batch_space
 
 from embrl.core.errors import EmbrlError
 from embrl.deploy.plain_embedding import JSON_BYTES, PlainEmbedding
+from embrl.envs.gym.contract import reset_of, step_of
 from embrl.envs.gym.environment import name_of
 from embrl.envs.gym.flat_actions import Actions
 from embrl.envs.gym.masks import AUTO, OFF, MaskReader
@@ -143,7 +144,7 @@ class EmbeddedEnv(gymnasium.Wrapper, RecordConstructorArgs):
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
         """Reset the environment; return the embedded observation and the info."""
-        observation, info = self.env.reset(seed=seed, options=options)
+        observation, info = reset_of(self.env, seed=seed, options=options)
         self._read(observation, info)
         return (observation if self.states is None else self.states(observation)), info
 
@@ -153,7 +154,7 @@ class EmbeddedEnv(gymnasium.Wrapper, RecordConstructorArgs):
             if self._reader is not None and self._ask is not None:
                 self._mask = self._reader.ask(self._ask)
             action = self.actions(action, self._mask)
-        observation, reward, terminated, truncated, info = self.env.step(action)
+        observation, reward, terminated, truncated, info = step_of(self.env, action)
         self._read(observation, info)
         if self.states is not None:
             observation = self.states(observation)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from embrl.core.errors import EmbrlError, require
+from embrl.core.errors import EmbrlError, require, told
 from embrl.storage import files
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ COLOURS = 64
 """Number of colours of a frame."""
 DEFAULT_RATE = 30.0
 """Steps of an environment per second if it does not state its `render_fps`."""
+MIN_RATE, MAX_RATE = 0.01, 1e5
+"""Least and greatest steps per second that are believed."""
 MAX_FPS = 50.0
 """Frames per second; viewers slow down faster GIFs."""
 HOLD = 1.0
@@ -66,18 +68,21 @@ class FilmConfig:
 class Film:
     """A film that grows frame by frame, up to `MAX_FRAMES`; later steps are not recorded."""
 
-    def __init__(self, name: str, config: FilmConfig, rate: float | None = None) -> None:
+    def __init__(self, name: str, config: FilmConfig, rate: Any = None) -> None:
         """Start an empty film.
 
         Args:
             name: Name of the environment, for error messages.
             config: File, frame rate and size.
-            rate: Steps of the environment per second; None if unknown.
+            rate: Steps of the environment per second, as it says itself; anything but a number
+                from 0.01 to 100,000 counts as unknown.
 
         Raises:
             EmbrlError: Pillow is not installed.
         """
-        self.name, self.config, self.rate = name, config, rate or DEFAULT_RATE
+        self.name, self.config = name, config
+        known = isinstance(rate, int | float) and MIN_RATE <= rate <= MAX_RATE
+        self.rate = float(rate) if known else DEFAULT_RATE
         self.every = max(1, round(self.rate / config.fps))
         """Steps from one frame to the next."""
         self.images: list[Image] = []
@@ -106,11 +111,10 @@ class Film:
             picture = np.asarray(render())
         except EmbrlError:
             raise
-        except Exception as error:  # whatever the environment's own code raises
-            raise EmbrlError(
-                f"{self.name} cannot be drawn: {type(error).__name__}: {error}"
-            ) from error
-        if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[-1] != 3:
+        except (Exception, SystemExit) as error:  # whatever the environment's own code raises
+            raise EmbrlError(f"{self.name} cannot be drawn: {told(error)}") from error
+        form = (picture.dtype, picture.ndim, *picture.shape[2:])
+        if form != (np.uint8, 3, 3) or not picture.size:
             raise EmbrlError(
                 f"{self.name} cannot be drawn: its picture must be uint8[height, width, 3], got "
                 f"{picture.dtype}{list(picture.shape)}"

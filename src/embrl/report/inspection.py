@@ -133,8 +133,13 @@ def inspect_embedding(path: str | Path) -> Inspection:
     """
     manifest = fitted.read_manifest(path)
     source, report = manifest["source"], manifest["quality"]
-    seed = int(source.get("seed") or 0)
-    timesteps = int(source.get("timesteps") or 0)
+    seed, timesteps = (source.get(name) or 0 for name in ("seed", "timesteps"))
+    for name, value in (("seed", seed), ("timesteps", timesteps)):
+        if not isinstance(value, int):
+            raise EmbrlError(
+                f"{Path(path) / fitted.MANIFEST}: source.{name} must be a whole number, got "
+                f"{value!r:.40}"
+            )
     return Inspection(
         title=(
             f"{manifest['method']} on {source.get('name')}, {timesteps:,} transitions, "

@@ -93,7 +93,8 @@ def _film(env: AnyEnvironment, name: str, config: FilmConfig) -> Film | None:
             f"{name} cannot be drawn; leave out gif, or play cart_pole or an environment of "
             "Gymnasium that renders itself"
         )
-    modes = env.metadata.get("render_modes") or []
+    modes = env.metadata.get("render_modes")
+    modes = modes if isinstance(modes, list | tuple) else []
     if "rgb_array" not in modes:
         known = f"only {', '.join(map(str, modes))}" if modes else "none"
         raise EmbrlError(f"{name} cannot be drawn: it must have render_mode rgb_array, got {known}")

@@ -141,7 +141,7 @@ class Policy:
             EmbrlError: the actions have no names, or there is no such action.
         """
         first = 0 if self.host is None else getattr(self.host.actions.original, "start", 0)
-        return names_of(self.action_names, np.asarray(action) - first)
+        return names_of(self.action_names, action, first)
 
     def predict(
         self,
@@ -241,11 +241,11 @@ class Policy:
 
     def _mask(self, mask: Any, observation: Any, values: np.ndarray) -> np.ndarray | None:
         """Return the mask of flat actions, if one was given or comes with the observation."""
+        lead = values.shape[: values.ndim - len(self.observation_space.shape or ())]
         if self.host is None or is_continuous(self.action_space):
             if mask is None:
                 return None
-            return check_mask(self.action_space, mask, self.overall.allowed)
-        lead = values.shape[: values.ndim - len(self.observation_space.shape or ())]
+            return check_mask(self.action_space, mask, self.overall.allowed, lead)
         if mask is None:
             found = self.host.masks.of_observation(observation, lead)
         else:

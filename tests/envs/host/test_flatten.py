@@ -2,6 +2,7 @@
 
 import functools
 import math
+import warnings
 from typing import Any
 
 import numpy as np
@@ -188,9 +189,11 @@ def test_leading_axes_stay():
 
 
 def test_bounds_that_say_nothing_are_none():
-    space = spaces.Box(np.array([0, -1e39, 3]), np.array([1, 1e39, 3]), dtype=np.float64)
-    assert np.array_equal(bounds(Observations(space).space)[0], [0, -np.inf, -np.inf])
-    assert np.array_equal(bounds(Observations(space).space)[1], [1, np.inf, np.inf])
+    space = spaces.Box(np.array([0, -1e39, 3, -1e-99]), np.array([1, 1e39, 3, 0]), dtype=np.float64)
+    assert np.array_equal(bounds(Observations(space).space)[0], [0, -np.inf, -np.inf, -np.inf])
+    assert np.array_equal(bounds(Observations(space).space)[1], [1, np.inf, np.inf, np.inf])
+    with warnings.catch_warnings(action="error"):
+        assert Actions(space).from_original(np.array([1, 1e39, 3, 0])).tolist() == [1, np.inf]
 
 
 @pytest.mark.parametrize(

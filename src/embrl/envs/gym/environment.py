@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 import gymnasium
 
 from embrl.core.errors import EmbrlError, told
-from embrl.envs.gym.contract import close_of, not_an_environment, spaces_of
+from embrl.envs.gym.contract import close_of, not_an_environment, spaces_of, step_of
 from embrl.envs.gym.envpool import EnvpoolHostVectorEnv, pool_spaces
 from embrl.envs.gym.flat_actions import Actions
 from embrl.envs.gym.flat_observations import Observations
@@ -303,10 +303,9 @@ class _Limited(gymnasium.Wrapper):
 
     def step(self, action: Any) -> Any:
         self._steps += 1
-        result = self.env.step(action)
         if self._steps < self._limit:
-            return result
-        observation, reward, terminated, _, info = result
+            return self.env.step(action)
+        observation, reward, terminated, _, info = step_of(self.env, action)
         return observation, reward, terminated, True, info
 
 
@@ -326,8 +325,8 @@ def _limit_of(env: gymnasium.Env) -> int | None:
 
 def name_of(env: Any) -> str:
     """Return the id of an environment or vector environment, or its class name without one."""
-    spec = getattr(env.unwrapped, "spec", None)
-    return spec.id if spec is not None else type(env.unwrapped).__name__
+    name = getattr(getattr(env.unwrapped, "spec", None), "id", None)
+    return name if isinstance(name, str) else type(env.unwrapped).__name__
 
 
 def _with_tracking_camera(env: gymnasium.Env) -> gymnasium.Env:

@@ -171,7 +171,8 @@ class _VectorActions:
         for leaf, box in zip(self._leaves, self._boxes, strict=True):
             value = np.asarray(leaf.of(actions))
             lead = value.shape[: value.ndim - len(box.shape)]
-            values.append(value.reshape((*lead, math.prod(box.shape))).astype(np.float32))
+            with np.errstate(over="ignore"):  # beyond float32 is infinite
+                values.append(value.reshape((*lead, math.prod(box.shape))).astype(np.float32))
         return np.concatenate(values, -1)[..., self._varies]
 
 

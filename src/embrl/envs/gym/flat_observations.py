@@ -8,7 +8,7 @@ import numpy as np
 from gymnasium import spaces
 
 from embrl.core.errors import EmbrlError, WarnOnce
-from embrl.core.spaces import digits_of, factors, offset_of
+from embrl.core.spaces import array_of, digits_of, factors, offset_of
 from embrl.envs.gym.leaves import Leaf, leaves
 
 MAX_MIXED = 1024
@@ -114,6 +114,11 @@ class Observations:
             else form(leaf, _part(leaf, observation))
             for leaf, form in self._parts
         ]
+        if len({value.shape[:-1] for value in values}) > 1:
+            raise EmbrlError(
+                "parts of an observation must have the same leading axes, got "
+                f"{[list(value.shape[:-1]) for value in values]}"
+            )
         return np.concatenate(values, -1)
 
     def check(self, values: np.ndarray, who: Callable[[int], str], when: str) -> None:
@@ -205,13 +210,15 @@ class _NumberPart:
         self.offset = None if offset is None else offset.ravel()
         if self.offset is not None:
             low, high = low - self.offset, high - self.offset
-        # A number that cannot vary has no range to be scaled by.
-        free = (low >= high) | (np.abs(low) > NO_BOUND) & (np.abs(high) > NO_BOUND)
+        # A number that cannot vary in float32 has no range to be scaled by.
+        with np.errstate(over="ignore"):
+            free = low.astype(np.float32) >= high.astype(np.float32)
+        free |= (np.abs(low) > NO_BOUND) & (np.abs(high) > NO_BOUND)
         self.low = np.where(free | (low < -NO_BOUND), -np.inf, low).astype(np.float32)
         self.high = np.where(free | (high > NO_BOUND), np.inf, high).astype(np.float32)
 
     def __call__(self, leaf: Leaf, value: Any) -> np.ndarray:
-        values = np.asarray(value)
+        values = array_of(value, f"an observation of {leaf}")
         lead = _lead(leaf, values, self.shape)
         if values.dtype.kind not in "iufb":
             raise EmbrlError(f"an observation of {leaf} must be numeric, got {values.dtype}")
@@ -234,7 +241,7 @@ class _IndexPart:
         self._digits = found if len(self.sizes) > len(counts) else None
 
     def __call__(self, leaf: Leaf, value: Any) -> np.ndarray:
-        values = np.asarray(value)
+        values = array_of(value, f"an observation of {leaf}")
         lead = _lead(leaf, values, self.shape)
         if values.dtype.kind not in "iub":
             raise EmbrlError(f"an observation of {leaf} must be integers, got {values.dtype}")
