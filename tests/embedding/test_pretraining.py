@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from gymnasium import spaces
 from worlds import (
     STATES,
     alike_lie_together,
@@ -21,6 +22,7 @@ from worlds import (
 
 from embrl.core.types import Transition
 from embrl.data.replay import Segments, draw_segments
+from embrl.embedding.chosen_rows import chosen_among
 from embrl.embedding.config import EmbeddingConfig, PretrainConfig
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.pretraining import FitState, fit, learning_rate, loss, start
@@ -89,6 +91,25 @@ def test_two_pieces_are_the_same_as_the_whole() -> None:
     np.testing.assert_allclose(losses, np.concatenate([losses_1, losses_2]), rtol=1e-5)
     for one, two in zip(leaves(whole), leaves(second), strict=True):
         np.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-5)
+
+
+def test_rows_that_no_data_train_may_be_left_out() -> None:
+    model = JointEmbedding(spaces.Discrete(STATES), spaces.Discrete(40), CONFIG, key=KEY)
+    few = ring()._replace(action=7 * ring().action % 40)
+    keys, rates = jax.random.split(KEY, 12), jnp.full(12, 0.01)
+    chosen = chosen_among(jnp.zeros(40, bool).at[few.action].set(True), 9)
+
+    def trained(rows: jax.Array | None) -> FitState:
+        state = start(model)
+        for half in (slice(0, 5), slice(5, 12)):
+            draw = drawing(few, BATCH)
+            state, _ = fit(state, draw, keys[half], rates[half], weights=FORWARD, rows=rows)
+        return state
+
+    whole, part = jax.jit(trained)(None), jax.jit(trained)(chosen)
+    for one, two in zip(leaves(whole), leaves(part), strict=True):
+        np.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-6)
+    np.testing.assert_array_equal(part.model.g.rows[5], model.g.rows[5])
 
 
 def test_fitting_is_a_loop_of_adam_s_steps() -> None:

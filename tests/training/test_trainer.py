@@ -10,7 +10,7 @@ import pytest
 
 from embrl import envs
 from embrl.algorithms.vpg import VPG
-from embrl.config import defaults
+from embrl.config import defaults, schedule
 from embrl.core.errors import EmbrlError
 from embrl.training import fit_embedding, loop, replicas
 from embrl.training.evaluation import play
@@ -217,3 +217,39 @@ def test_an_on_policy_algorithm_that_draws_replayed_steps_is_refused(tiny):
     trainer = Trainer.of(config, config.env.build())
     with pytest.raises(EmbrlError, match="off_policy"):
         jax.eval_shape(trainer.train, jax.random.key(0))
+
+
+def test_a_tree_of_actions_changes_nothing_where_all_were_tried(tiny, monkeypatch):
+    config = tiny(seeds=1)
+
+    def last(by_tree: bool) -> tuple[Any, Any]:
+        monkeypatch.setattr(schedule, "pays", lambda n, d: by_tree)
+        env, trainer = prepared(config)
+        trainer = dataclasses.replace(trainer, env=env)
+        state, metrics = jax.jit(trainer.train)(jax.random.key(0))
+        return state.agent, metrics
+
+    plain, metrics = last(by_tree=False)
+    agent, others = last(by_tree=True)
+    assert plain.tree is None
+    assert agent.tried.all()
+    for name, values in metrics.items():
+        np.testing.assert_allclose(values, others[name], rtol=1e-4, atol=1e-5, err_msg=name)
+
+
+def test_actions_that_were_not_tried_are_not_chosen(tiny, monkeypatch):
+    monkeypatch.setattr(schedule, "pays", lambda n, d: True)
+    config = tiny(seeds=1)
+    pretrain = dataclasses.replace(config.pretrain, timesteps=20, gradient_steps=2)
+    env, trainer = prepared(dataclasses.replace(config, pretrain=pretrain))
+    env = config.env.__class__(actuators=6, bins=10, step_limit=20).build()
+    trainer = Trainer(trainer.config, env.observation_space, env.action_space)
+    key = jax.random.key(0)
+    data = trainer.collect(env, key)
+    state = trainer.start(env, key, trainer.new_agent(key, trainer.pretrain(key, data)), data)
+    assert trainer.schedule.most_trained(env.action_space) == 20
+    assert state.agent.tried.sum() <= 20
+    e = jax.random.uniform(key, (200, config.embedding.action_dim), minval=-1, maxval=1)
+    policy = trainer.policy(state.agent)
+    chosen = policy.f(policy.table, e, None, policy.allowed)
+    assert set(np.asarray(chosen).tolist()) <= set(np.asarray(data.action).ravel().tolist())
