@@ -285,3 +285,21 @@ def test_a_coordinate_that_its_bounds_hide_is_named_and_measures_of_nothing_are_
     assert still.next_state_r2 is None
     assert any("next_state_r2 is null" in note for note in still.notes)
     assert quality_of(seen).next_state_r2 is not None
+
+
+def test_rows_of_actions_that_were_never_tried_are_not_compared() -> None:
+    states = spaces.Discrete(4)
+    model = JointEmbedding(states, spaces.Discrete(5), EmbeddingConfig(), key=KEY)
+    rows = jnp.array([[0.0, 0.0], [1.0, 0.0], [0.0, 0.0], [0.0, 0.0], [0.0, 1.0]])
+    model = eqx.tree_at(lambda m: m.g.rows, model, rows)
+    found = measure(
+        model,
+        {},
+        arriving([1]),
+        np.arange(4),
+        observation_space=states,
+        tried=np.array([0, 1, 4]),
+    )
+    assert found.actions_tried == 3
+    assert found.action_pairs_compared == 3
+    assert found.action_pairs_coinciding == 0

@@ -10,7 +10,7 @@ import numpy as np
 from embrl.core.spaces import is_continuous, state_count
 from embrl.core.types import Transition
 from embrl.data.replay import Segments, draw_segments
-from embrl.embedding.encoders import ContinuousActions, StateEncoder
+from embrl.embedding.encoders import ActionEncoder, ContinuousActions, StateEncoder
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.objectives.dynamics import Forward
 from embrl.embedding.pretraining import Weights, loss
@@ -82,6 +82,9 @@ class Quality:
     action_distance_correlation: float | None
     """Spearman correlation of distances in E with distances of effects, or of the actions
     themselves if they are continuous."""
+    actions_tried: int | None = None
+    """Distinct actions in the pre-training data; None for continuous actions, where hardly any two
+    are equal. Where they have no features, only tried ones are compared in pairs."""
     action_decoding_r2: float | None = None
     """R^2 of f(g(a)) for held-out continuous actions, 1 if they are recovered exactly; None for
     discrete actions, which f looks up."""
@@ -99,6 +102,7 @@ def measure(
     horizon: int = 1,
     state_coordinates: np.ndarray | None = None,
     coordinate_names: tuple[str, ...] | None = None,
+    tried: np.ndarray | None = None,
     action_effects: np.ndarray | None = None,
 ) -> Quality:
     """Measure the quality of a trained embedding.
@@ -112,6 +116,7 @@ def measure(
         horizon: steps of the segments that objectives were trained on.
         state_coordinates: ground truth of the visited states, `[V, p]`.
         coordinate_names: names of its columns.
+        tried: distinct discrete actions of the pre-training data; None: all actions.
         action_effects: ground truth of the actions, `[n, p]`.
     """
     continuous = is_continuous(observation_space)
@@ -141,6 +146,8 @@ def measure(
     else:
         table = np.asarray(model.g.table)
     part = _some(np.random.default_rng(0), len(table))
+    if tried is not None and isinstance(model.g, ActionEncoder) and len(tried) < len(table):
+        part = tried[_some(np.random.default_rng(0), len(tried))]
     action = _compare_pairs(table[part], None if action_effects is None else action_effects[part])
     accuracy, r2 = _predictions(model, held_out)
     if accuracy is r2 is None and isinstance(model.parts.get("forward"), Forward):
@@ -163,6 +170,7 @@ def measure(
         action_pairs_equal=action.equal,
         action_distance_equal=action.distance_equal,
         action_distance_correlation=action.correlation,
+        actions_tried=None if tried is None else len(tried),
         action_decoding_r2=decoded,
         notes=notes,
     )

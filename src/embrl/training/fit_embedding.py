@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from embrl.core.spaces import is_continuous
 from embrl.core.types import Key, Transition
 from embrl.embedding import quality
 from embrl.embedding.model import JointEmbedding
@@ -96,6 +97,9 @@ class EmbeddingReplicas:
             model, mine, others = jax.tree.map(operator.itemgetter(replica), everything)
             observed = np.concatenate([mine.observation, others.observation])
             visited = np.unique(observed.reshape(-1, *observed.shape[2:]), axis=0)
+            tried = None
+            if not is_continuous(self.trainer.action_space):
+                tried = np.unique(np.concatenate([mine.action, others.action]))
             report = quality.measure(
                 model,
                 self.trainer.config.objectives,
@@ -103,6 +107,7 @@ class EmbeddingReplicas:
                 visited,
                 observation_space=self.trainer.observation_space,
                 horizon=self.trainer.schedule.horizon,
+                tried=tried,
                 **ground_truth(visited)._asdict(),
             )
             reports.append(report)
