@@ -178,6 +178,7 @@ def main() -> None:
         lines += [*table(given.actions, dims, found), ""]
     print("\n".join(lines))
     if given.out:
+        given.out.mkdir(parents=True, exist_ok=True)
         write_text(given.out / "cost.md", "\n".join(lines))
 
 

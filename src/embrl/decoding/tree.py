@@ -14,6 +14,7 @@ search is repeated with twice the precision, so the answers are those of float64
 """
 
 import functools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -99,7 +100,7 @@ def build(
         names = jnp.nonzero(allowed, size=most, fill_value=table.shape[0])[0].astype(jnp.int32)
         part = build(table[jnp.minimum(names, table.shape[0] - 1)], names < table.shape[0])
         actions = jnp.append(names, table.shape[0])[part.actions]
-        return refitted(table, jnp.sort(actions, axis=-1))
+        return refitted(table.__getitem__, table.shape[0], jnp.sort(actions, axis=-1))
     n, d = table.shape
     leaves = 1
     while leaves * WIDTH < n or leaves < 2:
@@ -118,17 +119,26 @@ def build(
     actions = jnp.where(found, order, n).reshape(leaves, -1)
     actions = jnp.pad(actions, ((0, 0), (0, WIDTH - slots // leaves)), constant_values=n)
     # In ascending order, so that the first of equally near ones has the lowest index.
-    return refitted(table, jnp.sort(actions, axis=-1))
+    return refitted(table.__getitem__, n, jnp.sort(actions, axis=-1))
 
 
-def refitted(table: Float[Array, "n d"], actions: Int[Array, "leaves width"]) -> Tree:
+def refitted(
+    g: Callable[[Int[Array, "leaves width"]], Float[Array, "leaves width d"]],
+    n: int,
+    actions: Int[Array, "leaves width"],
+) -> Tree:
     """Return the tree of actions that have moved: with the same leaves, and new boxes around them.
 
     It stays exact, and takes a small part of the time of `build`. The farther actions have moved,
     the more the boxes overlap and the slower the search becomes.
+
+    Args:
+        g: returns embeddings of actions.
+        n: number of all actions.
+        actions: those of each leaf.
     """
-    n, d = table.shape
-    points = table[jnp.minimum(actions, n - 1)]
+    points = g(jnp.minimum(actions, n - 1))
+    d = points.shape[-1]
     points = jnp.moveaxis(jnp.where((actions < n)[..., None], points, jnp.inf), -1, -2)
     lower, upper = [points], [jnp.where(jnp.isfinite(points), points, -jnp.inf)]
     while lower[0].shape[0] > 1:

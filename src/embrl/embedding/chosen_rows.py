@@ -12,6 +12,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from embrl.embedding.feature_actions import Fixed
 from embrl.embedding.model import JointEmbedding
+from embrl.embedding.pretraining import FitState
 
 
 class ChosenRows(eqx.Module):
@@ -19,63 +20,64 @@ class ChosenRows(eqx.Module):
 
     rows: Float[Array, "k d"]
     """Embeddings before the tanh of the chosen actions."""
-    place: Int[Array, " n"] | None
-    """Row of each action; k for actions that are not chosen."""
+    chosen: Int[Array, " k"] | None
+    """These actions, in ascending order."""
     others: Fixed
-    """Rows of all actions as they were, `[n, d]`. Like `place`, empty in the optimiser's state."""
+    """Rows of all actions as they were, `[n, d]`. Like `chosen`, empty in the optimiser's state."""
 
     def __call__(self, action: Int[Array, "*batch"]) -> Float[Array, "*batch d"]:
-        assert self.place is not None
-        place = self.place[action]
-        chosen = self.rows[jnp.minimum(place, self.rows.shape[0] - 1)]
-        known = (place < self.rows.shape[0])[..., None]
-        return jnp.tanh(jnp.where(known, chosen, self.others(action)))
+        assert self.chosen is not None
+        place = jnp.minimum(jnp.searchsorted(self.chosen, action), self.rows.shape[0] - 1)
+        known = (self.chosen[place] == action)[..., None]
+        return jnp.tanh(jnp.where(known, self.rows[place], self.others(action)))
 
 
 def chosen_among(tried: Bool[Array, " n"], most: int) -> Int[Array, " most"]:
-    """Return the tried actions, filled up to a known length by the number of actions."""
+    """Return the tried actions in order, filled up to a known length by the number of actions."""
     return jnp.nonzero(tried, size=most, fill_value=tried.shape[0])[0].astype(jnp.int32)
 
 
-def narrowed(model: JointEmbedding, moments: Any, chosen: Int[Array, " k"]) -> tuple[Any, Any]:
-    """Return a model and Adam's state of it in which g has only the chosen rows."""
-    rows: Array = model.g.rows  # type: ignore[assignment]
-    places = jnp.arange(chosen.shape[0], dtype=jnp.int32)
-    place = jnp.full(rows.shape[0], chosen.shape[0], jnp.int32).at[chosen].set(places, mode="drop")
-
-    def pick(full: Array) -> Array:
-        return full.at[chosen].get(mode="fill", fill_value=0.0)
-
-    narrow = ChosenRows(pick(rows), place, Fixed.of(rows))
-    state = moments._replace(
-        **{
-            name: eqx.tree_at(
-                lambda m: m.g, moment, ChosenRows(pick(moment.g.rows), None, Fixed(None))
-            )
-            for name, moment in (("mu", moments.mu), ("nu", moments.nu))
-        }
-    )
-    return eqx.tree_at(lambda m: m.g, model, narrow), state
+def narrowed(model: JointEmbedding, chosen: Int[Array, " k"]) -> JointEmbedding:
+    """Return a model in which g has only the rows of the chosen actions to train."""
+    rows: Any = model.g.rows  # type: ignore[union-attr]
+    g: Any = ChosenRows(_picked(rows, chosen), chosen, Fixed.of(rows))
+    return eqx.tree_at(lambda m: m.g, model, g)
 
 
 def widened(
-    model: JointEmbedding, moments: Any, narrow: tuple[Any, Any], chosen: Int[Array, " k"]
-) -> tuple[JointEmbedding, Any]:
-    """Return the trained model and Adam's state of it with all rows again.
+    model: JointEmbedding, narrow: JointEmbedding, chosen: Int[Array, " k"]
+) -> JointEmbedding:
+    """Return a model with the rows and other networks of its narrow form after training."""
+    return eqx.tree_at(lambda m: m.g, narrow, _put(model.g, narrow.g, chosen))
 
-    Args:
-        model: before training, with all rows.
-        moments: Adam's state of it.
-        narrow: the two with the chosen rows, after training.
-        chosen: their actions.
-    """
+
+def narrowed_state(state: FitState, chosen: Int[Array, " k"]) -> FitState:
+    """Return an embedding in training of which only the chosen rows are trained."""
+    optimiser: Any = state.optimiser
+
+    def pick(moment: Any) -> Any:
+        rows = ChosenRows(_picked(moment.g.rows, chosen), None, Fixed(None))
+        return eqx.tree_at(lambda m: m.g, moment, rows)
+
+    moments = optimiser._replace(mu=pick(optimiser.mu), nu=pick(optimiser.nu))
+    return FitState(narrowed(state.model, chosen), moments)
+
+
+def widened_state(state: FitState, narrow: FitState, chosen: Int[Array, " k"]) -> FitState:
+    """Return what was before `narrowed_state`, with what was trained since."""
+    before, after = state.optimiser, narrow.optimiser
 
     def put(whole: Any, part: Any) -> Any:
-        rows = whole.g.rows.at[chosen].set(part.g.rows, mode="drop")
-        g = eqx.tree_at(lambda g: g.rows, whole.g, rows)
-        return eqx.tree_at(lambda m: m.g, part, g)
+        return eqx.tree_at(lambda m: m.g, part, _put(whole.g, part.g, chosen))
 
-    trained, state = narrow
-    return put(model, trained), state._replace(
-        mu=put(moments.mu, state.mu), nu=put(moments.nu, state.nu)
-    )
+    moments = after._replace(mu=put(before.mu, after.mu), nu=put(before.nu, after.nu))  # type: ignore
+    return FitState(widened(state.model, narrow.model, chosen), moments)
+
+
+def _picked(rows: Array, chosen: Array) -> Array:
+    return rows.at[chosen].get(mode="fill", fill_value=0.0)
+
+
+def _put(whole: Any, part: Any, chosen: Array) -> Any:
+    rows = whole.rows.at[chosen].set(part.rows, mode="drop")
+    return eqx.tree_at(lambda g: g.rows, whole, rows)

@@ -12,7 +12,6 @@ from jaxtyping import Array, Float, Int
 from embrl.core.errors import EmbrlError
 from embrl.core.types import Key
 from embrl.data.replay import Segments, first
-from embrl.embedding import chosen_rows
 from embrl.embedding.config import PretrainConfig
 from embrl.embedding.encoders import ActionDecoder
 from embrl.embedding.model import JointEmbedding
@@ -62,7 +61,6 @@ def fit(
     *,
     weights: Weights,
     frozen: tuple[str, ...] = (),
-    rows: Int[Array, " k"] | None = None,
 ) -> tuple[FitState, Float[Array, " steps"]]:
     """Take a gradient step for every key, each on a batch of its own.
 
@@ -73,7 +71,6 @@ def fit(
         learning_rates: one for each step.
         weights: of the objectives.
         frozen: parts of the model that stay as they are: `phi`, `g`, `f`, `parts`.
-        rows: actions whose rows of g are trained (`embrl.embedding.chosen_rows`); None: all.
 
     Returns:
         The new state and the loss of every step.
@@ -92,11 +89,7 @@ def fit(
         update = _at(frozen, jnp.zeros_like, update)
         return FitState(eqx.apply_updates(state.model, update).tied(), optimiser), value
 
-    if rows is None:
-        return jax.lax.scan(step, state, (keys, learning_rates))
-    narrow = FitState(*chosen_rows.narrowed(*state, rows))
-    narrow, losses = jax.lax.scan(step, narrow, (keys, learning_rates))
-    return FitState(*chosen_rows.widened(*state, narrow, rows)), losses
+    return jax.lax.scan(step, state, (keys, learning_rates))
 
 
 def start_decoder(model: JointEmbedding) -> optax.OptState:

@@ -15,6 +15,7 @@ from embrl.core.types import Key, Transition
 from embrl.data.replay import Replay, Segments, draw_segments, join
 from embrl.decoding import nearest
 from embrl.embedding import pretraining
+from embrl.embedding.chosen_rows import narrowed, widened
 from embrl.embedding.encoders import Norm, StateEncoder
 from embrl.embedding.memory import Memory
 from embrl.embedding.model import JointEmbedding
@@ -116,7 +117,7 @@ def update(
     horizon: int,
     rows: Int[Array, ""],
     remember: Callable[[JointEmbedding, Transition, Array], Memory | None],
-    trained: Int[Array, " k"] | None = None,
+    chosen: Int[Array, " k"] | None = None,
 ) -> OnlineState:
     """Take some gradient steps on the latest rollout and the replay buffer.
 
@@ -131,7 +132,7 @@ def update(
         horizon: steps of the segments that objectives are trained on.
         rows: rows of the buffer that hold transitions.
         remember: returns the memory of the buffer's transitions, if there is one.
-        trained: actions whose rows of g are trained; None: all.
+        chosen: actions whose rows of g are trained, and the optimiser is for; None: all.
     """
     from_fresh = round(config.fresh_fraction * config.batch_size)
     block = fresh.reward.shape[0]
@@ -150,14 +151,16 @@ def update(
 
     key_fit, key_norm = jax.random.split(key)
     rates = jnp.full(config.gradient_steps, rate)
+    embedding = state.embedding
     (embedding, optimiser), _ = pretraining.fit(
-        FitState(state.embedding, state.optimiser),
+        FitState(embedding if chosen is None else narrowed(embedding, chosen), state.optimiser),
         draw,
         jax.random.split(key_fit, config.gradient_steps),
         rates,
         weights=weights,
-        rows=trained,
     )
+    if chosen is not None:
+        embedding = widened(state.embedding, embedding, chosen)
     keys = jax.random.split(jax.random.fold_in(key, 1), config.gradient_steps)
     embedding, f_optimiser = pretraining.fit_decoder(
         embedding, state.f_optimiser, draw, keys, rates

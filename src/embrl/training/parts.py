@@ -25,7 +25,7 @@ from embrl.data.rollout import Masks
 from embrl.decoding.continuous import Rescaled
 from embrl.decoding.tree import Tree, refitted
 from embrl.embedding import pretraining
-from embrl.embedding.chosen_rows import chosen_among
+from embrl.embedding.chosen_rows import chosen_among, narrowed_state
 from embrl.embedding.memory import Memory, remember
 from embrl.embedding.model import JointEmbedding
 from embrl.training import online_updates
@@ -292,13 +292,18 @@ class OnlineUpdates(Part):
     def begin(self, state: TrainState, data: PretrainingData | None) -> TrainState:
         del data
         embedding = state.agent.embedded
-        optimisers = pretraining.start(embedding).optimiser, pretraining.start_decoder(embedding)
-        return with_part(state, self.name, optimisers)
+        start, chosen, tried = pretraining.start(embedding), None, state.agent.tried
+        most = self.schedule.most_trained(self.replay.action_space)
+        if most is not None and tried is not None:
+            chosen = chosen_among(tried, most)
+            start = narrowed_state(start, chosen)
+        optimisers = start.optimiser, pretraining.start_decoder(embedding)
+        return with_part(state, self.name, (*optimisers, chosen))
 
     def finish(self, state: TrainState, step: UpdateStep) -> TrainState:
         agent, replay = state.agent, state.parts[self.replay.name]
         config, num_updates = self.schedule.config, self.schedule.num_updates
-        optimiser, f_optimiser = state.parts[self.name]
+        optimiser, f_optimiser, chosen = state.parts[self.name]
         before = OnlineState(agent.embedded, agent.norm, optimiser, f_optimiser, agent.memory)
         tree = agent.tree
         key = jax.random.fold_in(step.key, RngStream.PRETRAIN)
@@ -316,10 +321,11 @@ class OnlineUpdates(Part):
                 horizon=self.schedule.horizon,
                 rows=self.replay.filled(replay, step.number + 1),
                 remember=self.remember,
-                trained=self._trained(agent.tried),
+                chosen=chosen,
             )
             if tree is not None:
-                tree = refitted(after.embedding.g.table, tree.actions)
+                actions = action_count(self.replay.action_space)
+                tree = refitted(after.embedding.g, actions, tree.actions)
             return after, tree
 
         # The index is the same for all seeds: under a vmap this stays a branch.
@@ -328,13 +334,8 @@ class OnlineUpdates(Part):
         agent = agent._replace(
             embedding=after.embedding, norm=after.norm, memory=after.memory, tree=tree
         )
-        state = with_part(state, self.name, (after.optimiser, after.f_optimiser))
+        state = with_part(state, self.name, (after.optimiser, after.f_optimiser, chosen))
         return state._replace(agent=agent)
-
-    def _trained(self, tried: Array | None) -> Int[Array, " k"] | None:
-        """Return the actions whose rows of g are trained; None: all."""
-        most = self.schedule.most_trained(self.replay.action_space)
-        return None if most is None or tried is None else chosen_among(tried, most)
 
 
 def make_parts(

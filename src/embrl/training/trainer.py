@@ -51,7 +51,7 @@ from embrl.data.rollout import (
 from embrl.decoding.base import build as new_decoder
 from embrl.decoding.tree import IndexedTable, build, recall
 from embrl.embedding import monitor, pretraining
-from embrl.embedding.chosen_rows import chosen_among
+from embrl.embedding.chosen_rows import chosen_among, narrowed_state, widened_state
 from embrl.embedding.encoders import ActionEncoder, Norm, StateEncoder
 from embrl.embedding.memory import Memory
 from embrl.embedding.model import JointEmbedding
@@ -274,10 +274,11 @@ class Trainer:
         self, state: FitState, transitions: Transition, key: Key, steps: Int[Array, " steps"]
     ) -> tuple[FitState, Float[Array, ""]]:
         """Take the gradient steps with the given numbers; also return their mean loss."""
-        config = self.config
+        config, before = self.config, state
         keys = jax.vmap(lambda step: stream_key(key, RngStream.PRETRAIN, step))(steps)
+        chosen = self._trained_rows(state.model.g, transitions.action)
         state, losses = pretraining.fit(
-            state,
+            state if chosen is None else narrowed_state(state, chosen),
             lambda key: draw_segments(
                 transitions, key, config.pretrain.batch_size, self.schedule.horizon
             ),
@@ -285,8 +286,9 @@ class Trainer:
             pretraining.learning_rate(config.pretrain, steps),
             weights=config.objectives,
             frozen=frozen_parts(config.transfer),
-            rows=self._trained_rows(state.model.g, transitions.action),
         )
+        if chosen is not None:
+            state = widened_state(before, state, chosen)
         return state, losses.mean()
 
     def _trained_rows(self, g: Any, actions: Array) -> Int[Array, " k"] | None:
