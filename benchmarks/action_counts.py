@@ -129,7 +129,7 @@ def measure(actions: int, dims: int) -> dict[str, float]:
     fit = jax.jit(trainer.fit)
     state = trainer.new_model(key, train)
     fit_s, (state, _) = timed(fit, state, train, key, steps)
-    agent = trainer.new_agent(key, state.model)
+    agent = trainer.new_agent(key, jax.jit(trainer.pretrain)(key, train))
     begin_s, began = timed(jax.jit(functools.partial(trainer.start, env)), key, agent, data)
     iterate = jax.jit(trainer.iterate, donate_argnums=1)
     began, _ = jax.block_until_ready(iterate(env, began, key, jnp.int32(0), jnp.int32(UPDATES)))

@@ -1,5 +1,8 @@
 """The tree of boxes: the same nearest actions as all distances in float64 give."""
 
+from typing import Any
+
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from embrl.decoding import tree
-from embrl.decoding.search import IndexedTable, k_nearest, nearest
+from embrl.decoding import IndexedTable, k_nearest, nearest, tree
+from embrl.decoding.indexed import FewActions, new_index
+from embrl.embedding.encoders import ActionEncoder
 
 build = jax.jit(tree.build)
 search = jax.jit(tree.search, static_argnames=("k", "max_visits"))
@@ -79,13 +83,28 @@ def test_a_bounded_number_of_visits_finds_most_of_them() -> None:
     assert 0.1 < recalls[0] < recalls[1]
 
 
-def test_tables_with_a_tree_are_searched_as_those_without() -> None:
+@pytest.mark.parametrize("few", [False, True])
+def test_tables_with_an_index_are_searched_as_those_without(few: bool) -> None:
     random = np.random.default_rng(0)
     table = jnp.asarray(random.uniform(-1, 1, (900, 2)).astype(np.float32))
     e = jnp.asarray(random.uniform(-1, 1, (3, 4, 2)).astype(np.float32))
     mask = jnp.asarray(random.random((3, 4, 900)) < 0.004)
-    indexed = IndexedTable(table, build(table))
-    np.testing.assert_array_equal(nearest(indexed, e), nearest(table, e))
+    g = ActionEncoder(900, 2, key=jax.random.key(0))
+    g = eqx.tree_at(lambda g: g.rows, g, jnp.arctanh(table))
+    table = g.table
+    index: Any = build(table)
+    if few:
+        chosen = jnp.arange(900) % 3 > 0
+        mask &= chosen
+        mask = mask.at[..., 1].set(True)
+        listed: Any = new_index(table, chosen, 610)
+        index = FewActions.of(g, listed, 900)
+        only = jnp.broadcast_to(chosen, mask.shape)
+        table_mask = only
+    else:
+        table_mask = None
+    indexed = IndexedTable(g, index)
+    np.testing.assert_array_equal(nearest(indexed, e), nearest(table, e, table_mask))
     np.testing.assert_array_equal(nearest(indexed, e, mask), nearest(table, e, mask))
     actions, distances = k_nearest(indexed, e, 9, mask)
     others, theirs = k_nearest(table, e, 9, mask)

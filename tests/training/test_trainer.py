@@ -222,16 +222,16 @@ def test_an_on_policy_algorithm_that_draws_replayed_steps_is_refused(tiny):
 def test_a_tree_of_actions_changes_nothing_where_all_were_tried(tiny, monkeypatch):
     config = tiny(seeds=1)
 
-    def last(by_tree: bool) -> tuple[Any, Any]:
-        monkeypatch.setattr(schedule, "pays", lambda n, d: by_tree)
+    def last(by_index: bool) -> tuple[Any, Any]:
+        monkeypatch.setattr(schedule, "pays", lambda n, d: by_index)
         env, trainer = prepared(config)
         trainer = dataclasses.replace(trainer, env=env)
         state, metrics = jax.jit(trainer.train)(jax.random.key(0))
         return state.agent, metrics
 
-    plain, metrics = last(by_tree=False)
-    agent, others = last(by_tree=True)
-    assert plain.tree is None
+    plain, metrics = last(by_index=False)
+    agent, others = last(by_index=True)
+    assert plain.nearby is None
     assert agent.tried.all()
     for name, values in metrics.items():
         np.testing.assert_allclose(values, others[name], rtol=1e-4, atol=1e-5, err_msg=name)

@@ -12,7 +12,7 @@ from embrl.core.errors import check_positive
 from embrl.core.section import Section
 from embrl.core.types import Key, Observation
 from embrl.decoding.base import Decoder, Scorer
-from embrl.decoding.tree import IndexedTable
+from embrl.decoding.indexed import IndexedTable
 
 
 @dataclasses.dataclass(frozen=True)

@@ -26,6 +26,7 @@ from embrl.core.types import Key, Observation
 from embrl.data.rollout import random_actions
 from embrl.decoding.base import Decoder, Scorer
 from embrl.decoding.continuous import Identity, Rescaled
+from embrl.decoding.indexed import IndexedTable
 from embrl.embedding.encoders import (
     ContinuousActions,
     Norm,
@@ -85,15 +86,17 @@ class OverallPolicy(eqx.Module):
         Returns:
             The action, int32 `[*batch]` or float32 `[*batch, p]`, and the internal one behind it.
         """
-        x, mask = self.phi(observation), self.allowed_by(mask)
-        u = self.actor.act(x, noise[0], mask)
-        return self.f(self.table, u, noise[1], mask, self._scores(x, observation)), u
+        x = self.phi(observation)
+        u = self.actor.act(x, noise[0], self.allowed_by(mask))
+        scores = self._scores(x, observation)
+        return self.f(self.table, u, noise[1], self._allowed_in_table(mask), scores), u
 
     def mode(self, observation: Observation, mask: Bool[Array, "*#batch n"] | None = None) -> Array:
         """Return the action of the most likely internal action."""
-        x, mask = self.phi(observation), self.allowed_by(mask)
-        u = self.actor.mode(x, mask)
-        return self.f(self.table, u, None, mask, self._scores(x, observation))
+        x = self.phi(observation)
+        u = self.actor.mode(x, self.allowed_by(mask))
+        scores = self._scores(x, observation)
+        return self.f(self.table, u, None, self._allowed_in_table(mask), scores)
 
     def allowed_by(self, mask: Array | None) -> Array | None:
         """Return the actions that are allowed both at all and by a mask.
@@ -104,6 +107,11 @@ class OverallPolicy(eqx.Module):
             return self.allowed if mask is None else mask
         left = mask & self.allowed
         return jnp.where(left.any(-1, keepdims=True), left, self.allowed)
+
+    def _allowed_in_table(self, mask: Array | None) -> Array | None:
+        """Return the actions that are allowed of those in the table: an index has no others."""
+        indexed = mask is None and isinstance(self.table, IndexedTable)
+        return None if indexed else self.allowed_by(mask)
 
     def _scores(self, x: Array, observation: Observation) -> Scorer | None:
         return None if self.critic is None else self.critic.scorer(x, observation)

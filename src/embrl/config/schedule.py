@@ -11,7 +11,7 @@ from embrl.config.run import RunConfig
 from embrl.core.spaces import action_count, is_continuous
 from embrl.data.replay import ring_rows
 from embrl.decoding.base import DECODERS, DEFAULTS
-from embrl.decoding.tree import pays
+from embrl.decoding.indexed import pays
 from embrl.embedding.methods import METHODS, Method
 from embrl.embedding.objectives import OBJECTIVES, OwnObjective
 
@@ -52,12 +52,12 @@ class Schedule:
         asked = policy.actions == "embedded" or policy.credit != "e"
         return self.method.actions and (asked or decoder.kind not in DEFAULTS)
 
-    def by_tree(self, action_space: gymnasium.Space) -> bool:
-        """Return whether f finds the nearest of these actions by a tree."""
+    def indexed(self, action_space: gymnasium.Space) -> bool:
+        """Return whether these actions are so many that f finds the nearest by an index."""
         if not self.acts_in_embedding or is_continuous(action_space):
             return False
         kind: Any = DECODERS[self.config.decoder.kind]
-        return kind.by_tree and pays(action_count(action_space), self.config.embedding.action_dim)
+        return kind.by_index and pays(action_count(action_space), self.config.embedding.action_dim)
 
     def most_tried(self, action_space: gymnasium.Space) -> int | None:
         """Return how many actions pre-training can try at most, where all are far more.
@@ -67,7 +67,7 @@ class Schedule:
             there is none.
         """
         most = self.pretraining_timesteps
-        if not most or not self.by_tree(action_space):
+        if not most or not self.indexed(action_space):
             return None
         return most if 2 * most < action_count(action_space) else None
 

@@ -216,7 +216,7 @@ def settings_of_decoder(kind: str) -> set[str]:
         return {part.name for part in dataclasses.fields(DecoderConfig)}  # it keeps all of them
     if decoder.needs_scorer:
         read.add("scorer")
-    if decoder.by_tree:
+    if decoder.by_index:
         read.add("max_visits")
     if decoder.continuous:
         read |= {name.partition(".")[2] for name in TO_INVERT_G}

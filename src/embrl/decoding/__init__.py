@@ -2,11 +2,11 @@
 
 from embrl.decoding.base import DECODERS, Decoder, DecoderConfig, Scorer, build
 from embrl.decoding.continuous import Identity, LearnedAction, Rescaled
+from embrl.decoding.indexed import IndexedTable, embedded, points_of
 from embrl.decoding.nearest import NearestAction
 from embrl.decoding.scored import BestAction, Wolpertinger
 from embrl.decoding.search import k_nearest, nearest
 from embrl.decoding.softmax import SoftmaxAction
-from embrl.decoding.tree import IndexedTable, points_of
 
 __all__ = [
     "DECODERS",
@@ -22,6 +22,7 @@ __all__ = [
     "SoftmaxAction",
     "Wolpertinger",
     "build",
+    "embedded",
     "k_nearest",
     "nearest",
     "points_of",

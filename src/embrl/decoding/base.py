@@ -111,9 +111,9 @@ class Decoder(eqx.Module):
     """True if it is for continuous actions, False for discrete ones."""
     on_policy_only: ClassVar[str | None] = None
     """Reason why off-policy algorithms are refused; None if they are not."""
-    by_tree: ClassVar[bool] = False
-    """True if it takes a table with a tree (`embrl.decoding.tree.IndexedTable`) where actions are
-    many. It is then passed one in `__call__`, but a plain table in `portable`."""
+    by_index: ClassVar[bool] = False
+    """True if it takes an `embrl.decoding.IndexedTable` where actions are many. It is then passed
+    one in `__call__`, but a plain table in `portable`."""
     portable_exclusions: ClassVar[bool] = False
     """True if `portable` can keep to allowed actions."""
 

@@ -7,8 +7,8 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from embrl.decoding.base import Decoder, PortableDecoder, PortableScorer, Scorer
+from embrl.decoding.indexed import IndexedTable
 from embrl.decoding.search import nearest
-from embrl.decoding.tree import IndexedTable
 from embrl.portable.steps import Chain, Nearest
 
 
@@ -16,7 +16,7 @@ class NearestAction(Decoder):
     """The action whose embedding is nearest to e (Pritz et al. 2021, A.4.2)."""
 
     portable_exclusions: ClassVar[bool] = True
-    by_tree: ClassVar[bool] = True
+    by_index: ClassVar[bool] = True
 
     def __call__(
         self,

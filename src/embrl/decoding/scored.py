@@ -10,8 +10,8 @@ from jaxtyping import Array, Bool, Float, Int
 
 from embrl.core.errors import EmbrlError
 from embrl.decoding.base import Decoder, DecoderConfig, PortableDecoder, PortableScorer, Scorer
+from embrl.decoding.indexed import IndexedTable, embedded
 from embrl.decoding.search import argmin, k_nearest
-from embrl.decoding.tree import IndexedTable, points_of
 
 
 class Wolpertinger(Decoder):
@@ -25,7 +25,7 @@ class Wolpertinger(Decoder):
     """Number of nearest actions that are compared."""
 
     needs_scorer: ClassVar[bool] = True
-    by_tree: ClassVar[bool] = True
+    by_index: ClassVar[bool] = True
 
     @classmethod
     def from_config(cls, config: DecoderConfig) -> Self:
@@ -42,7 +42,7 @@ class Wolpertinger(Decoder):
         del noise
         assert table is not None
         actions, distances = k_nearest(table, u, self.k, mask)
-        values = _needed(scorer, "wolpertinger")(points_of(table)[actions], actions)
+        values = _needed(scorer, "wolpertinger")(embedded(table, actions), actions)
         # A NaN is never best, nor a masked action: the first candidate is an allowed one.
         valid = (distances < jnp.inf) & ~jnp.isnan(values)
         best = jnp.where(valid, values, -jnp.inf).argmax(-1)

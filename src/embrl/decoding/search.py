@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from embrl.decoding import tree
-from embrl.decoding.tree import IndexedTable
+from embrl.decoding.indexed import FewActions, IndexedTable, embedded
 
 BLOCK = 32
 """Width of a block, the fastest from 512 to 4,096 values; as many as a uint32 has bits."""
@@ -44,7 +44,11 @@ def nearest(
             returned while another is allowed.
     """
     if isinstance(table, IndexedTable):
-        found = tree.search(table.tree, e, 1, mask, table.max_visits)[..., 0]
+        index = table.index
+        if isinstance(index, FewActions):
+            allowed = None if mask is None else mask[..., index.actions]
+            return index.actions[nearest(index.points, e, allowed)]
+        found = tree.search(index, e, 1, mask, table.max_visits)[..., 0]
         return jnp.where(found == tree.NONE, 0, found)
 
     def search(e: Array, mask: Array | None) -> Array:
@@ -67,11 +71,17 @@ def k_nearest(
     actions. Exact to float32 rounding and bounded in memory, as `nearest` is.
     """
     if isinstance(table, IndexedTable):
-        k = min(k, table.points.shape[0])
-        found = tree.search(table.tree, e, k, mask, table.max_visits)
+        index = table.index
+        if isinstance(index, FewActions):
+            allowed = jnp.isfinite(index.points[:, 0])
+            if mask is not None:
+                allowed &= mask[..., index.actions]
+            at, distances = k_nearest(index.points, e, k, allowed)
+            return index.actions[at], distances
+        found = tree.search(index, e, k, mask, table.max_visits)
         known = found < tree.NONE
         actions = jnp.where(known, found, 0)
-        distances = jnp.linalg.norm(table.points[actions] - e[..., None, :], axis=-1)
+        distances = jnp.linalg.norm(embedded(table, actions) - e[..., None, :], axis=-1)
         return actions, jnp.where(known, distances, jnp.inf)
     n = table.shape[0]
     # A finite square for masked actions, beyond that of any allowed one. Those that fill up the

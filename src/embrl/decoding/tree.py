@@ -55,29 +55,6 @@ class Tree(eqx.Module):
         return tuple(levels)
 
 
-class IndexedTable(eqx.Module):
-    """Embeddings of all actions, with a tree to search them by."""
-
-    points: Float[Array, "n d"]
-    tree: Tree
-    max_visits: int = eqx.field(static=True, default=0)
-    """Nodes that a search may visit (`search`); 0: all that are needed for an exact answer."""
-
-
-def pays(n: int, d: int) -> bool:
-    """Return whether a tree of n actions in d dimensions is faster than looking at all of them.
-
-    As measured on a CPU: from 8,192 actions on in two dimensions, 32,768 in eight, and practically
-    never from 30 dimensions on (docs/decoders.md).
-    """
-    return n >= 2.0 ** (13 + (d - 2) / 3)
-
-
-def points_of(table: Array | IndexedTable) -> Array:
-    """Return the embeddings of all actions of a table, `[n, d]`, whether it has a tree or not."""
-    return table.points if isinstance(table, IndexedTable) else table
-
-
 # Building -----------------------------------------------------------------------------------------
 
 

@@ -13,7 +13,7 @@ from embrl.algorithms.policy import OverallPolicy
 from embrl.core.errors import EmbrlError
 from embrl.core.portable import mlp_steps, plain
 from embrl.decoding.base import PortableCritic, PortableModel, PortableScorer
-from embrl.decoding.tree import points_of
+from embrl.decoding.indexed import points_of
 from embrl.deploy.array_forms import Forms
 from embrl.embedding.encoders import StandardisedEncoder, WithState
 from embrl.embedding.memory import NO_STATE

@@ -305,11 +305,11 @@ class OnlineUpdates(Part):
         config, num_updates = self.schedule.config, self.schedule.num_updates
         optimiser, f_optimiser, chosen = state.parts[self.name]
         before = OnlineState(agent.embedded, agent.norm, optimiser, f_optimiser, agent.memory)
-        tree = agent.tree
+        index = agent.nearby
         key = jax.random.fold_in(step.key, RngStream.PRETRAIN)
 
-        def update(state: tuple[OnlineState, Tree | None]) -> tuple[OnlineState, Tree | None]:
-            before, tree = state
+        def update(state: tuple[OnlineState, Any]) -> tuple[OnlineState, Any]:
+            before, index = state
             after = online_updates.update(
                 before,
                 step.transitions,
@@ -323,16 +323,16 @@ class OnlineUpdates(Part):
                 remember=self.remember,
                 chosen=chosen,
             )
-            if tree is not None:
+            if isinstance(index, Tree):
                 actions = action_count(self.replay.action_space)
-                tree = refitted(after.embedding.g, actions, tree.actions)
-            return after, tree
+                index = refitted(after.embedding.g, actions, index.actions)
+            return after, index
 
         # The index is the same for all seeds: under a vmap this stays a branch.
         due = online_updates.is_due(config.online, step.number, num_updates)
-        after, tree = jax.lax.cond(due, update, lambda state: state, (before, tree))
+        after, index = jax.lax.cond(due, update, lambda state: state, (before, index))
         agent = agent._replace(
-            embedding=after.embedding, norm=after.norm, memory=after.memory, tree=tree
+            embedding=after.embedding, norm=after.norm, memory=after.memory, nearby=index
         )
         state = with_part(state, self.name, (after.optimiser, after.f_optimiser, chosen))
         return state._replace(agent=agent)

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple, TypeAlias
 import gymnasium
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool
+from jaxtyping import Array, Bool, Int
 
 from embrl.algorithms.base import Learner
 from embrl.core.errors import EmbrlError
@@ -35,10 +35,11 @@ class Agent(NamedTuple):
     """Remembered visits of states; None where nothing is remembered."""
     running_stats: RunningStats | None = None
     """Statistics of unbounded observations, as far as the policy sees them as they are."""
-    tree: Tree | None = None
-    """Tree by which f finds the nearest action; None where actions are few, or f needs none."""
+    nearby: Tree | Int[Array, " k"] | None = None
+    """Index by which f finds the nearest of many actions (`embrl.decoding.indexed`); None where
+    they are few, or f needs none."""
     tried: Bool[Array, " n"] | None = None
-    """Actions that pre-training took, where there is a tree and each action has a row of its own:
+    """Actions that pre-training took, where there is an index and each action has a row of its own:
     the rows of others are noise. None: that does not matter."""
 
     @property

@@ -9,6 +9,7 @@ import gymnasium
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 
 from embrl.algorithms.policy import OverallPolicy
 from embrl.core.errors import EmbrlError, SettingError, WarnOnce
@@ -21,13 +22,15 @@ from embrl.core.spaces import (
     is_continuous,
     names_of,
 )
-from embrl.decoding.tree import IndexedTable, build, points_of
+from embrl.decoding.indexed import IndexedTable
+from embrl.decoding.tree import build
 from embrl.embedding.encoders import ActionEncoder, ContinuousActions
 from embrl.embedding.feature_actions import (
     FeatureActions,
     append_rows,
     checked_features,
     extend_mask,
+    extended,
     without,
 )
 from embrl.training.restore import RestoredPolicy
@@ -195,11 +198,12 @@ class Policy:
         if names and (self.action_names is None or len(names) != len(new)):
             known = 0 if self.action_names is None else len(new)
             raise SettingError("names", f"{known} names, as for the new actions", len(names))
-        old: Any = self.overall.table
-        table = append_rows(points_of(old), self.g, jnp.asarray(new))
+        table: Any = self.overall.table
         allowed = extend_mask(self.overall.allowed, len(new))
-        if isinstance(old, IndexedTable):
-            table = IndexedTable(table, build(table, allowed), old.max_visits)
+        if isinstance(table, IndexedTable):
+            table = _indexed(extended(self.g, jnp.asarray(new)), allowed, table.max_visits)
+        else:
+            table = append_rows(table, self.g, jnp.asarray(new))
         overall = dataclasses.replace(self.overall, table=table, allowed=allowed)
         before = action_count(self.action_space)
         actions = gymnasium.spaces.Discrete(before + len(new))
@@ -229,7 +233,10 @@ class Policy:
         left = without(
             None if before is None else np.asarray(before), action_count(self.action_space), actions
         )
-        overall = dataclasses.replace(self.overall, allowed=jnp.asarray(left))
+        table: Any = self.overall.table
+        if isinstance(table, IndexedTable):
+            table = _indexed(self.g, jnp.asarray(left), table.max_visits)
+        overall = dataclasses.replace(self.overall, table=table, allowed=jnp.asarray(left))
         return Policy(
             overall,
             self.observation_space,
@@ -265,3 +272,8 @@ def _sample(policy: OverallPolicy, observation: Any, mask: Any, key: Any) -> Any
 @eqx.filter_jit
 def _mode(policy: OverallPolicy, observation: Any, mask: Any) -> Any:
     return policy.mode(observation, mask)
+
+
+def _indexed(g: Any, allowed: Array | None, max_visits: int) -> IndexedTable:
+    """Return the table of an encoder, with a tree of the allowed actions."""
+    return IndexedTable(g, build(g.table, allowed), max_visits)

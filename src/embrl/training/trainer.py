@@ -49,7 +49,8 @@ from embrl.data.rollout import (
     rollout,
 )
 from embrl.decoding.base import build as new_decoder
-from embrl.decoding.tree import IndexedTable, build, recall
+from embrl.decoding.indexed import FewActions, IndexedTable, new_index
+from embrl.decoding.tree import Tree, recall
 from embrl.embedding import monitor, pretraining
 from embrl.embedding.chosen_rows import chosen_among, narrowed_state, widened_state
 from embrl.embedding.encoders import ActionEncoder, Norm, StateEncoder
@@ -329,7 +330,7 @@ class Trainer:
     def untrained(self, key: Key) -> Agent:
         """Return an agent with the arrays of a trained one, for their shapes in a checkpoint."""
         embedding = self.new_embedding(key) if self.schedule.method.embeds else None
-        return self._with_tree(self.new_agent(key, embedding), None)
+        return self._with_index(self.new_agent(key, embedding), None)
 
     def policy(self, agent: Agent) -> OverallPolicy:
         """Return the current overall policy pi_o = f . pi_i . phi."""
@@ -337,8 +338,11 @@ class Trainer:
         table: Any = None
         if embedding is not None and self.schedule.acts_in_embedding:
             table = embedding.f or embedding.g.table
-            if agent.tree is not None:
-                table = IndexedTable(table, agent.tree, self.config.decoder.max_visits)
+            if agent.nearby is not None:
+                index = agent.nearby
+                if not isinstance(index, Tree):
+                    index = FewActions.of(embedding.g, index, action_count(self.action_space))
+                table = IndexedTable(embedding.g, index, self.config.decoder.max_visits)
         return OverallPolicy(
             self.policy_input.phi(embedding, agent.norm, agent.running_stats),
             learner.actor,
@@ -356,9 +360,9 @@ class Trainer:
         allowed = jnp.asarray(allowed)
         return allowed if agent.tried is None else allowed & agent.tried
 
-    def _with_tree(self, agent: Agent, data: PretrainingData | None) -> Agent:
-        """Return the agent with a tree of the actions that it may choose, if they are many."""
-        if not self.schedule.by_tree(self.action_space):
+    def _with_index(self, agent: Agent, data: PretrainingData | None) -> Agent:
+        """Return the agent with an index of the actions that it may choose, if they are many."""
+        if not self.schedule.indexed(self.action_space):
             return agent
         g, tried = agent.embedded.g, agent.tried
         if isinstance(g, ActionEncoder):
@@ -368,7 +372,7 @@ class Trainer:
                 tried = jnp.ones(g.rows.shape[0], bool)
         agent = agent._replace(tried=tried)
         most = None if tried is None else self.schedule.most_tried(self.action_space)
-        return agent._replace(tree=build(g.table, self._allowed(agent), most))
+        return agent._replace(nearby=new_index(g.table, self._allowed(agent), most))
 
     def _scoring(self, agent: Agent) -> Scoring:
         """Return what scores candidates for f: the critic, or the learned model."""
@@ -410,7 +414,7 @@ class Trainer:
         if isinstance(data, Transition):
             reference, norm = self.reference(agent.embedded, data)
             agent = agent if norm is None else agent._replace(norm=norm)
-        agent = self._with_tree(agent, data)
+        agent = self._with_index(agent, data)
         state = TrainState(agent, envs, reference, {})
         for part in self.parts:
             state = part.begin(state, data)
@@ -575,9 +579,9 @@ class Trainer:
 
     def embedding_metrics(self, state: TrainState, fresh: Transition) -> Metrics:
         """Return how well the embedding, if there is one, fits the latest transitions."""
-        metrics, tree, visits = {}, state.agent.tree, self.config.decoder.max_visits
-        if tree is not None and visits:
-            metrics[RECALL] = recall(tree, visits)
+        metrics, index, visits = {}, state.agent.nearby, self.config.decoder.max_visits
+        if isinstance(index, Tree) and visits:
+            metrics[RECALL] = recall(index, visits)
         if state.agent.embedding is None or state.reference is None:
             return metrics
         return metrics | monitor.measure(
