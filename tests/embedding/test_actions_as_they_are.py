@@ -65,9 +65,9 @@ def test_f_has_nothing_to_learn():
 def test_a_replayed_action_is_itself():
     kept, e = model(), jax.random.uniform(jax.random.key(1), (50, 2), minval=-1.0)
     assert kept.f is not None
-    offset = moving.offsets(kept, kept.f(e), e)
+    offset = moving.offsets(kept, kept.f, kept.f(e), e)
     np.testing.assert_allclose(offset, 0.0, atol=1e-6)
-    again = moving.re_embedded(kept, kept.f(e), offset, updated=True)
+    again = moving.re_embedded(kept, kept.f, kept.f(e), offset, updated=True)
     np.testing.assert_allclose(again, e, atol=1e-6)
 
 

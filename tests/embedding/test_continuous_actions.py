@@ -186,10 +186,10 @@ def test_an_internal_action_comes_back_from_its_offset(models):
     _, model = models
     e = jax.random.uniform(KEY, (50, 3), minval=-1.0)
     action = model.f(e)
-    offset = moving.offsets(model, action, e)
+    offset = moving.offsets(model, model.f, action, e)
     np.testing.assert_allclose(offset, e - model.g(action), atol=1e-6)
     for updated in (False, True):
-        again = moving.re_embedded(model, action, offset, updated=updated)
+        again = moving.re_embedded(model, model.f, action, offset, updated=updated)
         np.testing.assert_allclose(again, e, atol=1e-6)
 
 
@@ -197,9 +197,9 @@ def test_where_g_has_moved_it_has_moved_along(models):
     _, model = models
     e = jax.random.uniform(KEY, (50, 3), minval=-1.0)
     action = model.f(e)
-    offset = moving.offsets(model, action, e)
+    offset = moving.offsets(model, model.f, action, e)
     moved = eqx.tree_at(lambda m: m.g.network.layers[-1].bias, model, replace_fn=lambda b: b + 0.3)
-    again = moving.re_embedded(moved, action, offset, updated=True)
+    again = moving.re_embedded(moved, moved.f, action, offset, updated=True)
     by = moved.g(action) - model.g(action)
     assert np.abs(by).max() > 0.05
     np.testing.assert_allclose(again, e + by, atol=1e-6)

@@ -10,26 +10,27 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from embrl.embedding.feature_actions import Fixed
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.pretraining import FitState
 
 
 class ChosenRows(eqx.Module):
-    """Action encoder of which only some rows are trained."""
+    """Action encoder of some actions: its rows alone are trained.
+
+    An action that is not among them is embedded as 0. In training there is none, but where a mask
+    of the environment leaves no other action.
+    """
 
     rows: Float[Array, "k d"]
     """Embeddings before the tanh of the chosen actions."""
     chosen: Int[Array, " k"] | None
-    """These actions, in ascending order."""
-    others: Fixed
-    """Rows of all actions as they were, `[n, d]`. Like `chosen`, empty in the optimiser's state."""
+    """These actions, in ascending order; None in the optimiser's state."""
 
     def __call__(self, action: Int[Array, "*batch"]) -> Float[Array, "*batch d"]:
         assert self.chosen is not None
         place = jnp.minimum(jnp.searchsorted(self.chosen, action), self.rows.shape[0] - 1)
         known = (self.chosen[place] == action)[..., None]
-        return jnp.tanh(jnp.where(known, self.rows[place], self.others(action)))
+        return jnp.tanh(jnp.where(known, self.rows[place], 0.0))
 
 
 def chosen_among(tried: Bool[Array, " n"], most: int) -> Int[Array, " most"]:
@@ -40,7 +41,7 @@ def chosen_among(tried: Bool[Array, " n"], most: int) -> Int[Array, " most"]:
 def narrowed(model: JointEmbedding, chosen: Int[Array, " k"]) -> JointEmbedding:
     """Return a model in which g has only the rows of the chosen actions to train."""
     rows: Any = model.g.rows  # type: ignore[union-attr]
-    g: Any = ChosenRows(_picked(rows, chosen), chosen, Fixed.of(rows))
+    g: Any = ChosenRows(_picked(rows, chosen), chosen)
     return eqx.tree_at(lambda m: m.g, model, g)
 
 
@@ -56,7 +57,7 @@ def narrowed_state(state: FitState, chosen: Int[Array, " k"]) -> FitState:
     optimiser: Any = state.optimiser
 
     def pick(moment: Any) -> Any:
-        rows = ChosenRows(_picked(moment.g.rows, chosen), None, Fixed(None))
+        rows = ChosenRows(_picked(moment.g.rows, chosen), None)
         return eqx.tree_at(lambda m: m.g, moment, rows)
 
     moments = optimiser._replace(mu=pick(optimiser.mu), nu=pick(optimiser.nu))

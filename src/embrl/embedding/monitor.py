@@ -71,6 +71,12 @@ SURPRISE_OFFSET = 2.0
 PAIRS = 2**19
 """Pairs of actions whose distances are computed: of many actions, fewer are compared to all."""
 
+MOST_ACTIONS = 2**14
+"""Discrete actions that are measured; of more, some of those that pre-training tried."""
+
+TRIED = 2**12
+"""Steps of pre-training from which these are taken."""
+
 TINY = 1e-30
 
 
@@ -90,8 +96,11 @@ class Reference(NamedTuple):
     """Mean of these losses."""
     phi: Float[Array, "P m"] | None
     """Embeddings of their states; None for raw states."""
-    g: Float[Array, "n d"]
-    """Embeddings of all discrete actions, or of the held-out transitions' continuous ones."""
+    g: Float[Array, "N d"]
+    """Embeddings of discrete actions, or of the held-out transitions' continuous ones."""
+    actions: Int[Array, " N"] | None
+    """These actions in order, some more than once; None: all discrete ones, or they are
+    continuous."""
 
 
 def reference(
@@ -119,6 +128,9 @@ def reference(
         square = _distances(model, sample, larger)
         _, near = jax.lax.top_k(-square, min(NEIGHBOURS, square.shape[1]))
         ceiling, usual_loss = losses[near].max(-1), losses.mean()
+    actions = None
+    if model.g.table is not None and model.g.table.shape[0] > MOST_ACTIONS:
+        actions = jnp.sort(_some(transitions, TRIED).action)
     seen, unseen = remember(model.raw, transitions, held_out, states)
     return Reference(
         seen,
@@ -127,7 +139,8 @@ def reference(
         ceiling,
         usual_loss,
         model.phi(sample.observation) if isinstance(model.phi, StateEncoder) else None,
-        _action_embeddings(model, sample),
+        _action_embeddings(model, sample, actions),
+        actions,
     )
 
 
@@ -164,16 +177,23 @@ def measure(
     if reference.phi is not None:
         measures["phi_drift"] = _drift(model.phi(held_out.observation), reference.phi)
         measures["phi_rank"] = effective_rank(model.phi(sample.observation))
-    embeddings = _action_embeddings(model, held_out)
+    embeddings = _action_embeddings(model, held_out, reference.actions)
     measures["g_drift"] = _drift(embeddings, reference.g)
     measures["g_rank"] = effective_rank(embeddings)
     if model.g.table is not None:
+        if reference.actions is not None:  # what occurs once more is beside nothing
+            again = jnp.diff(reference.actions, prepend=-1) == 0
+            embeddings = jnp.where(again[:, None], jnp.inf, embeddings)
         measures["dead_fraction"], measures["colliding_fraction"] = _collisions(embeddings)
     return measures
 
 
-def _action_embeddings(model: JointEmbedding, steps: Transition) -> Float[Array, "n d"]:
-    """Return the embeddings of all discrete actions, or of the steps' continuous ones."""
+def _action_embeddings(
+    model: JointEmbedding, steps: Transition, actions: Int[Array, " N"] | None
+) -> Float[Array, "N d"]:
+    """Return the embeddings of all or some discrete actions, or of the steps' continuous ones."""
+    if actions is not None:
+        return model.g(actions)
     return model.g(steps.action) if model.g.table is None else model.g.table
 
 

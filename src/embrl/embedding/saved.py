@@ -287,7 +287,7 @@ def _reference(path: Path, arrays: Arrays) -> Reference | None:
         seen=SeenStates(**_optional(arrays, f"{under}.seen", SeenStates._fields)),
         held_out=Transition(**held_out),
         **_required(path, arrays, under, ("unseen_fraction", "g")),
-        **_optional(arrays, under, ("ceiling", "usual_loss", "phi")),
+        **_optional(arrays, under, ("ceiling", "usual_loss", "phi", "actions")),
     )
 
 

@@ -237,7 +237,7 @@ class Embedding(SavedEmbedding):
             if name != FIXED_ACTIONS_OBJECTIVE
         }
         reference = self.reference
-        if reference is not None:
+        if reference is not None and reference.actions is None:
             reference = reference._replace(g=append_rows(reference.g, g, new))
         allowed = extend_mask(None if self.allowed is None else jnp.asarray(self.allowed), len(new))
         return dataclasses.replace(
