@@ -14,8 +14,11 @@ from scipy.spatial import KDTree
 from benchmarks.timing import Row, compare
 from embrl.decoding import SoftmaxAction, k_nearest, nearest
 from embrl.decoding.search import squared_distances
+from embrl.decoding.tree import build, search
 
 QUERIES = 10_000
+TOGETHER = 1_024
+"""Points that a tree is searched for in one call."""
 STEPS = 10
 """Steps in one compiled call for k > 1, as in a rollout."""
 
@@ -38,6 +41,7 @@ def run() -> Iterator[Row]:
             lambda tree=tree, queries=queries: tree.query(queries, workers=-1),
             QUERIES,
         )
+    yield from by_tree(random)
     for n, k, batch in [
         (512, 2, 300),
         (512, 16, 300),
@@ -51,6 +55,24 @@ def run() -> Iterator[Row]:
         yield from several(random, n, k, batch)
     for n in (512, 4_096):
         yield draws(random, n, 300)
+
+
+def by_tree(random: np.random.Generator) -> Iterator[Row]:
+    """Yield searches by the tree of boxes, against SciPy's tree on one core."""
+    for n, d in [(100_000, 2), (1_000_000, 2), (100_000, 8), (1_000_000, 8)]:
+        table = random.uniform(-1, 1, (n, d)).astype(np.float32)
+        queries = random.uniform(-1, 1, (TOGETHER, d)).astype(np.float32)
+        index, find, tree = jax.jit(build)(jnp.asarray(table)), jax.jit(search), KDTree(table)
+        yield compare(
+            f"nearest of {n:,} actions in {d}-d by the tree, {TOGETHER:,} at once",
+            lambda find=find, index=index, queries=queries: jax.block_until_ready(
+                find(index, queries)
+            ),
+            TOGETHER,
+            "SciPy KDTree, one core",
+            lambda tree=tree, queries=queries: tree.query(queries),
+            TOGETHER,
+        )
 
 
 def several(random: np.random.Generator, n: int, k: int, batch: int) -> Iterator[Row]:
