@@ -85,7 +85,7 @@ class DataSource(abc.ABC):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a user has to know of the data, in a line each."""
+        """Notes on the data that a user has to know, in a line each."""
         return ()
 
     @property

@@ -556,7 +556,7 @@ class Scored:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class VisitRecall:
-    """What followed a state in remembered visits (`embrl.embedding.memory`)."""
+    """The successors of a state in remembered visits (`embrl.embedding.memory`)."""
 
     factors: Chain
     """From observations to the factors of states, int64 `[..., f]`."""

@@ -1,4 +1,4 @@
-"""What a run keeps of its environment: names of actions, and checksums of the data it was made of.
+"""A run's record of its environment: names of actions, and checksums of the data it was made of.
 
 They stand in `environment.json` in the run folder, so that a policy can say what its actions are
 called without the environment, and data that have changed since are noticed.
@@ -23,7 +23,7 @@ FILE = "environment.json"
 
 @dataclasses.dataclass(frozen=True)
 class EnvironmentRecord:
-    """What a run keeps of its environment."""
+    """A run's record of its environment."""
 
     action_names: tuple[str, ...] | None = None
     """Names of the actions; None where they have none."""

@@ -1,4 +1,4 @@
-"""What an environment returns, checked: spaces, results of `reset` and `step`, rewards, flags."""
+"""Checks of what an environment returns: spaces, results of `reset` and `step`, rewards, flags."""
 
 import decimal
 import numbers

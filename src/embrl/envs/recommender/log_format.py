@@ -1,4 +1,4 @@
-"""How a purchase log is written, as a user says it, and what was read of it."""
+"""The form of a purchase log, as a user gives it, and a record of what was read."""
 
 import dataclasses
 import json
@@ -18,7 +18,7 @@ Header = Literal["auto", "yes", "no"]
 
 @dataclasses.dataclass(frozen=True)
 class LogFormat:
-    """How a log is written. What is left empty is found out."""
+    """The form of a log. What is left empty is found out."""
 
     columns: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Names or numbers of columns by role (`ROLES`)."""
@@ -121,7 +121,7 @@ def columns_from(given: Any) -> dict[str, str]:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class LogReport:
-    """What was read of a log, and how."""
+    """A record of what was read of a log, and how."""
 
     files: Mapping[str, str]
     """Checksums (SHA-256) by path; the log's own comes first."""

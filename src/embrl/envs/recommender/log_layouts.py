@@ -166,7 +166,7 @@ LAYOUTS = (
 
 @dataclasses.dataclass(frozen=True)
 class Columns:
-    """What the columns of a log mean."""
+    """The meaning of a log's columns."""
 
     layout: str
     """Name of the layout, for the user."""
