@@ -116,11 +116,13 @@ def greedy_return(dims: int, episodes: int = 2000) -> float:
     return float(total.mean())
 
 
-def measure(actions: int, dims: int) -> dict[str, float]:
+def measure(actions: int, dims: int, action_dim: int) -> dict[str, float]:
     """Return the costs of one size, in processor time of this process."""
     config = default_config(
         "moves", MovesConfig(actions, dims), "jsae", "ppo", total_timesteps=200_000
     )
+    embedding = dataclasses.replace(config.embedding, action_dim=action_dim)
+    config = dataclasses.replace(config, embedding=embedding)
     env = MovesConfig(actions, dims).build()
     trainer, key = Trainer.of(config, env), jax.random.key(0)
     data = jax.jit(trainer.collect)(env, key)
@@ -164,17 +166,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="The cost of many actions.")
     parser.add_argument("--actions", type=int, nargs="+", default=[2**9, 2**14, 2**17, 2**20])
     parser.add_argument("--dims", type=int, nargs="+", default=[2, 8])
+    parser.add_argument("--action-dim", type=int, default=8, help="dimensions of E")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--part", action="store_true", help="measure in this process")
     given = parser.parse_args()
     if given.part:
         prepare_jax()
         size = given.actions[0], given.dims[0]
-        print(json.dumps(measure(*size) | whole_tree(*size)))
+        print(json.dumps(measure(*size, given.action_dim) | whole_tree(*size)))
         return
-    lines = [f"{machine()}; processor time of one process.", ""]
+    lines = [f"E has {given.action_dim} dimensions; {machine()}; processor time.", ""]
     for dims in given.dims:
-        found = [part(actions, dims) for actions in given.actions]
+        found = [part(actions, dims, given.action_dim) for actions in given.actions]
         lines += [*table(given.actions, dims, found), ""]
     print("\n".join(lines))
     if given.out:
@@ -182,10 +185,10 @@ def main() -> None:
         write_text(given.out / "cost.md", "\n".join(lines))
 
 
-def part(actions: int, dims: int) -> dict[str, float]:
+def part(actions: int, dims: int, action_dim: int) -> dict[str, float]:
     """Measure one size in a process of its own."""
     command = [sys.executable, "-m", "benchmarks.action_counts", "--part"]
-    command += ["--actions", str(actions), "--dims", str(dims)]
+    command += ["--actions", str(actions), "--dims", str(dims), "--action-dim", str(action_dim)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
 
