@@ -312,8 +312,8 @@ def test_what_is_no_point_or_no_state_is_refused():
 
 
 def test_an_environment_that_returns_something_else_is_told_what_to_return():
-    env = Echo(spaces.Box(-1, 1, (2,)), spaces.Discrete(5))
-    env.spec = "v0"  # type: ignore[assignment]
+    env: Any = Echo(spaces.Box(-1, 1, (2,)), spaces.Discrete(5))
+    env.spec = "v0"
     wrapped = EmbeddedEnv(env, embedding_of(env))
     with pytest.raises(EmbrlError, match="action must be an array of numbers"):
         wrapped.step([[1], [1, 2]])
