@@ -9,6 +9,8 @@ DEMO_FLAGS := --env.actuators 9 --env.walls released --seeds 4 --total-timesteps
 DEMO_RIVAL := --method none --ppo.actor-lr 3e-3 --ppo.critic-lr 1e-2 --ppo.gamma 0.99
 RESUME := --resume
 PAGES := build/docs
+# Those of the wrappers need neither library, and are among `make test`'s.
+INTEROP := tests/interop --ignore tests/interop/test_wrappers.py tests/test_examples_interop.py tests/test_tutorial.py
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test testall lean interop lint format bench docs dist clean
@@ -40,7 +42,7 @@ lean: $(READY) ## Test the wheel where nothing but its dependencies is installed
 
 interop: $(READY) ## Install Stable-Baselines3 and TorchRL, and run what needs them
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,interop]'
-	$(BIN)/pytest -n 2 tests/interop tests/test_examples_interop.py tests/test_tutorial.py
+	$(BIN)/pytest -n 2 $(INTEROP)
 
 lint: $(READY) ## Check style and types
 	$(BIN)/ruff check .
