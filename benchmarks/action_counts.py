@@ -178,6 +178,8 @@ def main() -> None:
     lines = [f"E has {given.action_dim} dimensions; {machine()}; processor time.", ""]
     for dims in given.dims:
         found = [part(actions, dims, given.action_dim) for actions in given.actions]
+        greedy = greedy_return(dims)
+        lines += [f"Straight to the middle of {dims} dimensions: return {greedy:.3f}.", ""]
         lines += [*table(given.actions, dims, found), ""]
     print("\n".join(lines))
     if given.out:

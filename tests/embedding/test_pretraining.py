@@ -22,7 +22,8 @@ from worlds import (
 
 from embrl.core.types import Transition
 from embrl.data.replay import Segments, draw_segments
-from embrl.embedding.chosen_rows import chosen_among, narrowed_state, widened_state
+from embrl.decoding.tree import listed
+from embrl.embedding.chosen_rows import narrowed_state, widened_state
 from embrl.embedding.config import EmbeddingConfig, PretrainConfig
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.pretraining import FitState, fit, learning_rate, loss, start
@@ -97,7 +98,7 @@ def test_rows_that_no_data_train_may_be_left_out() -> None:
     model = JointEmbedding(spaces.Discrete(STATES), spaces.Discrete(40), CONFIG, key=KEY)
     few = ring()._replace(action=7 * ring().action % 40)
     keys, rates = jax.random.split(KEY, 12), jnp.full(12, 0.01)
-    chosen = chosen_among(jnp.zeros(40, bool).at[few.action].set(True), 9)
+    chosen = listed(jnp.zeros(40, bool).at[few.action].set(True), 9)
 
     def trained(rows: jax.Array | None) -> FitState:
         state = start(model)

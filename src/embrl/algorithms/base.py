@@ -79,9 +79,8 @@ InternalSpace: TypeAlias = EmbeddedActions | IndexedActions
 """The space that an internal policy chooses from."""
 
 ActionTable: TypeAlias = Float[Array, "n d"] | IndexedTable | Callable[[Array], Array] | None
-"""What f decodes with: g(a) of every discrete action, with a tree to search by if they are many, or
-the network that inverts g for continuous
-ones; None without an action embedding."""
+"""What f decodes with: g(a) of every discrete action, with an index if they are many, or the
+network that inverts g for continuous ones; None without an action embedding."""
 
 
 class Batch(NamedTuple):

@@ -12,6 +12,7 @@ from typing import Any
 
 from embrl.core.errors import EmbrlError, EmbrlWarning
 from embrl.core.registry import Registry, load_plugin
+from embrl.core.runtime import CACHE_TROUBLE
 
 STARTED = time.perf_counter()
 """Time at which the command began, as early as Python can tell."""
@@ -140,7 +141,7 @@ def _show_warnings_in_one_line() -> None:
     warnings.simplefilter("always", EmbrlWarning)  # each is given once
     # Where many commands run at once, JAX may not get at the programs that it has kept, and
     # compiles them again: that costs some time and nothing else.
-    warnings.filterwarnings("ignore", r"Error \w+ persistent compilation cache", UserWarning)
+    warnings.filterwarnings("ignore", CACHE_TROUBLE, UserWarning)
 
     def show(message: Any, category: type[Warning], *place: Any, **more: Any) -> None:
         if issubclass(category, EmbrlWarning):

@@ -13,6 +13,8 @@ from embrl.core.errors import EmbrlError
 CACHE_BYTES = 500_000_000
 """Maximum size of the compilation cache when a process begins; what was used longest ago goes."""
 
+CACHE_TROUBLE = "Error (reading|writing) persistent compilation cache entry"
+"""Beginning of JAX's warning that it could not use the compilation cache; it compiles instead."""
 
 WHOLE_OPERATIONS = {"xla_disable_hlo_passes": "cpu-parallel-task-assigner"}
 """Compiler options for devices that are cores of one processor and work at the same time.
@@ -89,8 +91,7 @@ def prepare_jax() -> None:
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
         _trim(folder)
         # What a killed process left half-written is compiled again.
-        about = "Error (reading|writing) persistent compilation cache entry"
-        warnings.filterwarnings("ignore", about, UserWarning)
+        warnings.filterwarnings("ignore", CACHE_TROUBLE, UserWarning)
 
 
 @functools.cache

@@ -6,7 +6,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from embrl.decoding.tree import Tree, build
+from embrl.decoding.tree import Tree, build, listed
 
 
 class FewActions(eqx.Module):
@@ -58,7 +58,7 @@ def new_index(
     """
     if allowed is None or most is None or pays(most, table.shape[1]):
         return build(table, allowed, most)
-    return jnp.nonzero(allowed, size=most, fill_value=table.shape[0])[0].astype(jnp.int32)
+    return listed(allowed, most)
 
 
 def points_of(table: Array | IndexedTable) -> Array:

@@ -15,7 +15,7 @@ search is repeated with twice the precision, so the answers are those of float64
 
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import equinox as eqx
 import jax
@@ -31,6 +31,9 @@ LANES = 32
 
 FAR = 1e18
 """Limit of the coordinates of points that are searched for: the square must be finite."""
+
+NONE = np.iinfo(np.int32).max
+"""In place of an action where there is none."""
 
 _SPLITS = 4
 """Parts that a sort divides actions into."""
@@ -74,7 +77,7 @@ def build(
             then.
     """
     if allowed is not None and most is not None:
-        names = jnp.nonzero(allowed, size=most, fill_value=table.shape[0])[0].astype(jnp.int32)
+        names = listed(allowed, most)
         part = build(table[jnp.minimum(names, table.shape[0] - 1)], names < table.shape[0])
         actions = jnp.append(names, table.shape[0])[part.actions]
         return refitted(table.__getitem__, table.shape[0], jnp.sort(actions, axis=-1))
@@ -97,6 +100,11 @@ def build(
     actions = jnp.pad(actions, ((0, 0), (0, WIDTH - slots // leaves)), constant_values=n)
     # In ascending order, so that the first of equally near ones has the lowest index.
     return refitted(table.__getitem__, n, jnp.sort(actions, axis=-1))
+
+
+def listed(actions: Bool[Array, " n"], most: int) -> Int[Array, " most"]:
+    """Return the actions that are True in ascending order, filled up with n to `most`."""
+    return jnp.nonzero(actions, size=most, fill_value=actions.shape[0])[0].astype(jnp.int32)
 
 
 def refitted(
@@ -184,7 +192,7 @@ def search(
     lanes = min(count, LANES)
     rows = jnp.minimum(jnp.arange(-(-count // lanes) * lanes), count - 1).reshape(-1, lanes)
 
-    def group(distances: Any, rows: Array, active: Array) -> _Found:
+    def group(distances: "_Distances", rows: Array, active: Array) -> _Found:
         mine = mask if mask is None or mask.ndim == 1 else mask[rows]
         return _walk(tree, distances, active, mask=mine, k=k, max_visits=max_visits)
 
@@ -234,6 +242,10 @@ class _Squares(NamedTuple):
     low: Array | None = None
 
 
+_Distances: TypeAlias = Callable[[Array, Array], _Squares]
+"""Squared distances `[lanes, width]` of boxes with lower and upper bounds `[lanes, d, width]`."""
+
+
 class _Found(NamedTuple):
     """The k best actions so far, in order."""
 
@@ -264,7 +276,7 @@ class _Search(NamedTuple):
 
 def _walk(
     tree: Tree,
-    distances: Any,
+    distances: _Distances,
     active: Bool[Array, " lanes"],
     *,
     mask: Array | None,
@@ -275,7 +287,7 @@ def _walk(
 
     Args:
         tree: of the actions.
-        distances: returns `_Squares` `[lanes, width]` of the boxes with bounds `[lanes, d, width]`.
+        distances: function that measures how far boxes are.
         active: points to search for.
         mask: actions that may be found, `[n]` or `[lanes, n]`; None: all.
         k: number of actions.
@@ -442,7 +454,3 @@ def _k_best(columns: list[Array], k: int) -> list[Array]:
         )
         for column in columns
     ]
-
-
-NONE = np.iinfo(np.int32).max
-"""In place of an action where there is none."""

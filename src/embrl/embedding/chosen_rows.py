@@ -8,7 +8,7 @@ from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int
 
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.pretraining import FitState
@@ -31,11 +31,6 @@ class ChosenRows(eqx.Module):
         place = jnp.minimum(jnp.searchsorted(self.chosen, action), self.rows.shape[0] - 1)
         known = (self.chosen[place] == action)[..., None]
         return jnp.tanh(jnp.where(known, self.rows[place], 0.0))
-
-
-def chosen_among(tried: Bool[Array, " n"], most: int) -> Int[Array, " most"]:
-    """Return the tried actions in order, filled up to a known length by the number of actions."""
-    return jnp.nonzero(tried, size=most, fill_value=tried.shape[0])[0].astype(jnp.int32)
 
 
 def narrowed(model: JointEmbedding, chosen: Int[Array, " k"]) -> JointEmbedding:

@@ -23,9 +23,9 @@ from embrl.core.types import Key, Transition
 from embrl.data import replay as ring
 from embrl.data.rollout import Masks
 from embrl.decoding.continuous import Rescaled
-from embrl.decoding.tree import Tree, refitted
+from embrl.decoding.tree import Tree, listed, refitted
 from embrl.embedding import pretraining
-from embrl.embedding.chosen_rows import chosen_among, narrowed_state
+from embrl.embedding.chosen_rows import narrowed_state
 from embrl.embedding.memory import Memory, remember
 from embrl.embedding.model import JointEmbedding
 from embrl.training import online_updates
@@ -295,7 +295,7 @@ class OnlineUpdates(Part):
         start, chosen, tried = pretraining.start(embedding), None, state.agent.tried
         most = self.schedule.most_trained(self.replay.action_space)
         if most is not None and tried is not None:
-            chosen = chosen_among(tried, most)
+            chosen = listed(tried, most)
             start = narrowed_state(start, chosen)
         optimisers = start.optimiser, pretraining.start_decoder(embedding)
         return with_part(state, self.name, (*optimisers, chosen))

@@ -50,9 +50,9 @@ from embrl.data.rollout import (
 )
 from embrl.decoding.base import build as new_decoder
 from embrl.decoding.indexed import FewActions, IndexedTable, new_index
-from embrl.decoding.tree import Tree, recall
+from embrl.decoding.tree import Tree, listed, recall
 from embrl.embedding import monitor, pretraining
-from embrl.embedding.chosen_rows import chosen_among, narrowed_state, widened_state
+from embrl.embedding.chosen_rows import narrowed_state, widened_state
 from embrl.embedding.encoders import ActionEncoder, Norm, StateEncoder
 from embrl.embedding.memory import Memory
 from embrl.embedding.model import JointEmbedding
@@ -297,7 +297,7 @@ class Trainer:
         most = self.schedule.most_trained(self.action_space)
         if most is None or not isinstance(g, ActionEncoder):
             return None
-        return chosen_among(_tried(g, actions), most)
+        return listed(_tried(g, actions), most)
 
     def fit_decoder(
         self, model: JointEmbedding, transitions: Transition, key: Key
