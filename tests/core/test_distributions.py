@@ -14,6 +14,7 @@ from embrl.core.nn import (
     categorical_sample,
     gaussian_entropy,
     gaussian_log_prob,
+    linear_cross_entropy,
     log_tanh_slope,
     squashed_gaussian_entropy,
     squashed_gaussian_log_prob,
@@ -150,6 +151,32 @@ def test_masked_actions_leave_the_entropy_s_gradient_finite() -> None:
     gradient = np.asarray(jax.jit(jax.grad(categorical_entropy))(logits))
     expected = -p * (np.log(p, where=p > 0, out=np.zeros(4)) + stats.entropy(p))
     np.testing.assert_allclose(gradient, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("shape", "n"), [((7,), 3), ((64,), 5000), ((6, 50), 1600), ((127,), 2000)],
+    ids=["at once", "in parts", "in parts, two axes", "prime, at once"],
+)  # fmt: skip
+def test_linear_cross_entropy_and_its_gradient_are_those_of_stored_logits(
+    shape: tuple[int, ...], n: int
+) -> None:
+    rng = np.random.default_rng(n)
+    inputs = jnp.asarray(rng.normal(size=(*shape, 4)), jnp.float32)
+    weights = jnp.asarray(rng.normal(size=(4, n)) * 3, jnp.float32)
+    target = jnp.asarray(rng.integers(n, size=shape), jnp.int32)
+
+    def stored(inputs: jax.Array, weights: jax.Array) -> jax.Array:
+        return -categorical_log_prob(inputs @ weights, target).mean()
+
+    def ours(inputs: jax.Array, weights: jax.Array) -> jax.Array:
+        return linear_cross_entropy(inputs, weights, target)
+
+    value, gradients = jax.jit(jax.value_and_grad(ours, (0, 1)))(inputs, weights)
+    expected, by_jax = jax.jit(jax.value_and_grad(stored, (0, 1)))(inputs, weights)
+    assert float(value) == pytest.approx(float(expected), rel=1e-6)
+    assert float(jax.jit(ours)(inputs, weights)) == pytest.approx(float(expected), rel=1e-6)
+    for found, of_jax in zip(gradients, by_jax, strict=True):
+        np.testing.assert_allclose(found, of_jax, rtol=1e-5, atol=3e-6 * np.abs(of_jax).max())
 
 
 @pytest.mark.parametrize("n", [1, 2, 10, 37, 1000])

@@ -19,6 +19,8 @@ from embrl.core.types import Key
 Activation = Callable[[Array], Array]
 
 LOG_TWO_PI = math.log(2 * math.pi)
+CACHED = 2**17
+"""Logits that `linear_cross_entropy` works on at once, which stay in the processor's cache."""
 QUADRATURE_NODES = 32
 """Nodes of the Gauss-Hermite quadrature for the entropy of squashed Gaussians."""
 
@@ -209,6 +211,68 @@ def categorical_log_prob(
     # Not `chosen * logits`: masked logits are -inf, and 0 * -inf is NaN.
     picked = jnp.where(chosen, logits, 0.0).sum(-1)
     return picked - jax.nn.logsumexp(logits, axis=-1)
+
+
+def linear_cross_entropy(
+    inputs: Float[Array, "*batch k"], weights: Float[Array, "k n"], target: Int[Array, "*batch"]
+) -> Float[Array, ""]:
+    """Return the mean over the batch of `-log softmax(inputs @ weights)[target]`.
+
+    With many targets, memory limits how fast logits and their gradients are computed. So both are
+    taken for a few rows at a time, and logits are never stored; the gradient is computed together
+    with the loss.
+    """
+    k = inputs.shape[-1]
+    return _linear_cross_entropy(inputs.reshape(-1, k), weights, target.reshape(-1))
+
+
+@jax.custom_vjp
+def _linear_cross_entropy(inputs: Array, weights: Array, target: Array) -> Array:
+    return -categorical_log_prob(inputs @ weights, target).mean()
+
+
+def _linear_cross_entropy_forward(
+    inputs: Float[Array, "rows k"], weights: Float[Array, "k n"], target: Int[Array, " rows"]
+) -> tuple[Array, tuple[Array, Array]]:
+    rows, columns = inputs.shape[0], weights.T
+
+    def part(total: tuple[Array, Array], now: tuple[Array, Array]) -> tuple[tuple, Array]:
+        (loss, gradient), (x, chosen) = total, now
+        logits = x @ weights
+        top = logits.max(-1, keepdims=True)
+        p = jnp.exp(logits - top)
+        whole = p.sum(-1, keepdims=True)
+        picked = columns[chosen]
+        loss = loss + (jnp.log(whole) + top).sum() - (x * picked).sum()
+        # Divided by `whole` where that is cheapest.
+        return (loss, gradient + (x / whole).T @ p), p @ columns / whole - picked
+
+    none = (jnp.zeros((), inputs.dtype), jnp.zeros_like(weights))
+    size = _rows_at_once(rows, weights.shape[-1])
+    if size == rows:
+        (loss, of_weights), of_inputs = part(none, (inputs, target))
+    else:
+        (loss, of_weights), of_inputs = jax.lax.scan(
+            part, none, (inputs.reshape(-1, size, inputs.shape[-1]), target.reshape(-1, size))
+        )
+    of_weights = (of_weights.T.at[target].add(-inputs)).T
+    return loss / rows, (of_inputs.reshape(inputs.shape) / rows, of_weights / rows)
+
+
+def _linear_cross_entropy_backward(gradients: tuple[Array, Array], scale: Array) -> tuple:
+    of_inputs, of_weights = gradients
+    return scale * of_inputs, scale * of_weights, None
+
+
+_linear_cross_entropy.defvjp(_linear_cross_entropy_forward, _linear_cross_entropy_backward)
+
+
+def _rows_at_once(rows: int, n: int) -> int:
+    """Return the rows whose logits are in the cache together: a divisor of all, or all."""
+    most = max(1, CACHED // n)
+    size = max(part for part in range(1, min(most, rows) + 1) if rows % part == 0)
+    # Batches of an odd size would be taken nearly row by row.
+    return size if 4 * size >= min(most, 64) else rows
 
 
 def categorical_entropy(logits: Float[Array, "*batch n"]) -> Float[Array, "*batch"]:

@@ -1,7 +1,7 @@
 """Predictions of observations, and transition models T from embedded states and actions to them."""
 
 import abc
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol, TypeAlias
 
 import equinox as eqx
@@ -11,7 +11,13 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from embrl.core.errors import SettingError
-from embrl.core.nn import MLP, Linear, categorical_log_prob, orthonormal_rows
+from embrl.core.nn import (
+    MLP,
+    Linear,
+    categorical_log_prob,
+    linear_cross_entropy,
+    orthonormal_rows,
+)
 from embrl.core.types import Key
 from embrl.embedding.config import EmbeddingConfig, EmbeddingShape
 from embrl.embedding.encoders import RawStates
@@ -121,6 +127,25 @@ class TransitionModel(eqx.Module):
             action: the actions themselves, for heads that use the value an action names.
         """
 
+    def mean_loss(
+        self,
+        x: Float[Array, "*batch m"],
+        e: Float[Array, "*batch d"],
+        points: Points,
+        action: Int[Array, "*batch"],
+        target: Array,
+    ) -> Float[Array, ""]:
+        """Return the mean loss of predictions of s' over a batch.
+
+        Args:
+            x: embedded states.
+            e: embedded actions.
+            points: points in X of the values of each factor.
+            action: the actions themselves.
+            target: raw features of s' (`RawStates`), `[..., k]`.
+        """
+        return mean_observation_loss(self(x, e, points, action), target)
+
     def expected(
         self,
         x: Float[Array, "*batch m"],
@@ -222,15 +247,30 @@ class MetricTransition(TransitionModel):
 
     def __call__(self, x: Array, e: Array, points: Points, action: Array | None = None) -> Logits:
         del action
+        return tuple(inputs @ weights for inputs, weights in self._products(x, e, points))
+
+    def mean_loss(
+        self, x: Array, e: Array, points: Points, action: Array, target: Array
+    ) -> Float[Array, ""]:
+        del action
+        return _total(
+            [
+                linear_cross_entropy(inputs, weights, target[..., index])
+                for index, (inputs, weights) in enumerate(self._products(x, e, points))
+            ]
+        )
+
+    def _products(self, x: Array, e: Array, points: Points) -> Iterator[tuple[Array, Array]]:
+        """Yield, for each factor, two arrays whose product are its logits."""
         moves = self.move(x, e)
         beta = jnp.exp(self.log_beta)
-        # ||p||^2 is left out: it is the same for all s' and cancels in the softmax.
-        return tuple(
-            beta * (2.0 * (x + move) @ point.T - (point**2).sum(-1))
-            for move, point in zip(
-                jnp.split(moves, len(self.factors), axis=-1), points, strict=True
+        for move, point in zip(jnp.split(moves, len(self.factors), axis=-1), points, strict=True):
+            p = x + move
+            # ||p||^2 is left out: it is the same for all s' and cancels in the softmax.
+            inputs = jnp.concatenate(
+                [2.0 * beta * p, jnp.broadcast_to(beta, (*p.shape[:-1], 1))], -1
             )
-        )
+            yield inputs, jnp.concatenate([point, -(point**2).sum(-1, keepdims=True)], -1).T
 
 
 class EchoTransition(TransitionModel):

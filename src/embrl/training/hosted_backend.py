@@ -249,7 +249,8 @@ class _ReplicaGroup:
         self._trainer, self._config = replicas.trainer, replicas.trainer.config
         self._policy_of = replicas.over(Trainer.policy)
         self._noise_of = replicas.over(Trainer.rollout_noise, shared=(2,))
-        self._learn = replicas.over(Trainer.learn, shared=(3,), donate=(0,))
+        # Once an update: copies of a replay buffer would take longer than learning from it.
+        self._learn = replicas.over(Trainer.learn, shared=(3,), donate=(0,), in_place=True)
         self._embedding_metrics = replicas.over(Trainer.embedding_metrics)
         self._envs: HostVectorEnv | None = None
 

@@ -48,7 +48,7 @@ class Replicas:
 
     def spread(self, tree: Any) -> Any:
         """Put arrays of all replicas on the devices that `over` computes on."""
-        sharding = NamedSharding(_mesh(self.count, self._devices), PartitionSpec(AXIS))
+        sharding = NamedSharding(_even_mesh(self.count, self._devices), PartitionSpec(AXIS))
         return jax.device_put(tree, sharding)
 
     def taken(self, tree: Any) -> Any:
@@ -64,14 +64,20 @@ class Replicas:
         shared: tuple[int, ...] = (),
         donate: tuple[int, ...] = (),
         once: bool = False,
+        in_place: bool = False,
     ) -> Callable[..., Any]:
         """Compile a method of `Trainer` over all replicas.
+
+        On-policy algorithms take the replicas of a device one after another: their updates are
+        products of small matrices, which XLA multiplies faster than stacks of them. Those with a
+        replay buffer take them together, as it would have to be copied.
 
         Args:
             function: an unbound method; positions count without the trainer.
             shared: positions of arguments that all replicas have in common.
             donate: positions of arguments whose memory the results may take over.
             once: True if it is called a single time.
+            in_place: as in `over_replicas`.
         """
 
         def one(values: dict[str, jax.Array], *arguments: Any) -> Any:
@@ -84,6 +90,8 @@ class Replicas:
             donate=tuple(at + 1 for at in donate),
             once=once,
             devices=self._devices,
+            one_by_one=not self.trainer.config.hyperparameters.off_policy,
+            in_place=in_place,
         )
         return functools.partial(compiled, self.values)
 
@@ -118,6 +126,8 @@ def over_replicas(
     donate: tuple[int, ...] = (),
     once: bool = False,
     devices: Sequence[Any] | None = None,
+    one_by_one: bool = False,
+    in_place: bool = False,
 ) -> Callable[..., Any]:
     """Compile a function of one replica into one of all.
 
@@ -130,13 +140,36 @@ def over_replicas(
         once: True if it is called a single time, so that fast compilation matters more than fast
             execution.
         devices: the devices to use; None: all.
+        one_by_one: take the replicas of a device one after another, not together.
+        in_place: never copy arguments or results to use more devices. Otherwise, replicas that
+            devices cannot share evenly are filled up with copies of the last one.
     """
-    mesh = _mesh(count, devices)
+    mesh = _even_mesh(count, devices) if in_place else _mesh(count, devices)
+    rows = -(-count // mesh.size) * mesh.size
+
+    def each(*arguments: Any) -> Any:
+        axes = tuple(None if index in shared else 0 for index in range(len(arguments)))
+        if not one_by_one:
+            return jax.vmap(function, in_axes=axes)(*arguments)
+        own = [each for each, axis in zip(arguments, axes, strict=True) if axis == 0]
+
+        def one(own: list[Any]) -> Any:
+            rest = iter(own)
+            return function(
+                *(
+                    each if axis is None else next(rest)
+                    for each, axis in zip(arguments, axes, strict=True)
+                )
+            )
+
+        if rows == mesh.size:  # a loop would copy what it takes and returns
+            return jax.tree.map(lambda x: x[None], one(jax.tree.map(lambda x: x[0], own)))
+        return jax.lax.map(one, own)
 
     def everywhere(*arguments: Any) -> Any:
         common = [index in shared for index in range(len(arguments))]
         return jax.shard_map(
-            jax.vmap(function, in_axes=tuple(None if each else 0 for each in common)),
+            each,
             mesh=mesh,
             in_specs=tuple(PartitionSpec() if each else PartitionSpec(AXIS) for each in common),
             out_specs=PartitionSpec(AXIS),
@@ -146,10 +179,32 @@ def over_replicas(
     options: dict[str, Any] = {"xla_backend_optimization_level": 0} if once else {}
     if mesh.size > 1 and mesh.devices.flat[0].platform == "cpu":
         options |= WHOLE_OPERATIONS
-    return jax.jit(everywhere, donate_argnums=donate, compiler_options=options)
+    compiled = jax.jit(everywhere, donate_argnums=donate, compiler_options=options)
+    if rows == count:
+        return compiled
+    sharding = NamedSharding(mesh, PartitionSpec(AXIS))
+
+    def filled_up(leaf: jax.Array) -> jax.Array:
+        last = jnp.broadcast_to(leaf[-1:], (rows - count, *leaf.shape[1:]))
+        return jax.device_put(jnp.concatenate([leaf, last]), sharding)
+
+    def uneven(*arguments: Any) -> Any:
+        every = [
+            each if index in shared else jax.tree.map(filled_up, on_one_device(each))
+            for index, each in enumerate(arguments)
+        ]
+        return jax.tree.map(lambda leaf: leaf[:count], on_one_device(compiled(*every)))
+
+    return uneven
 
 
 def _mesh(count: int, devices: Sequence[Any] | None) -> Mesh:
+    """Return a mesh of as few devices as have no more replicas each than with all of them."""
+    devices = devices or jax.devices()
+    return Mesh(np.array(devices[: -(-count // -(-count // len(devices)))]), (AXIS,))
+
+
+def _even_mesh(count: int, devices: Sequence[Any] | None) -> Mesh:
     """Return a mesh of as many devices as divide the replicas evenly."""
     devices = devices or jax.devices()
     used = max(n for n in range(1, len(devices) + 1) if count % n == 0)

@@ -6,15 +6,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from embrl.core.nn import MLP, categorical_log_prob
+from embrl.core.nn import MLP, linear_cross_entropy
 from embrl.core.types import Key, Transition
 from embrl.embedding.config import EmbeddingConfig, EmbeddingShape
 from embrl.embedding.objectives.base import EncoderPair, Objective
 from embrl.embedding.transition import (
     Move,
-    Prediction,
+    Points,
     TransitionModel,
-    mean_observation_loss,
     new_transition,
     observation_loss,
 )
@@ -40,17 +39,17 @@ class Forward(Objective):
         self.T = new_transition(shape, config, key=key)
 
     def __call__(self, model: EncoderPair, batch: Transition) -> Float[Array, ""]:
-        predicted = self._predict(model, batch)
-        return mean_observation_loss(predicted, model.raw(batch.next_observation))
+        target = model.raw(batch.next_observation)
+        return self.T.mean_loss(*self._inputs(model, batch), target)
 
     def losses(self, model: EncoderPair, batch: Transition) -> Float[Array, "*batch"]:
         """Return the loss of each transition."""
-        predicted = self._predict(model, batch)
+        predicted = self.T(*self._inputs(model, batch))
         return observation_loss(predicted, model.raw(batch.next_observation))
 
-    def _predict(self, model: EncoderPair, batch: Transition) -> Prediction:
+    def _inputs(self, model: EncoderPair, batch: Transition) -> tuple[Array, Array, Points, Array]:
         x, e = model.phi(batch.observation), model.g(batch.action)
-        return self.T(x, e, model.phi.points, batch.action)
+        return x, e, model.phi.points, batch.action
 
 
 class Inverse(Objective):
@@ -77,8 +76,9 @@ class Inverse(Objective):
         table = model.g.table
         assert table is not None
         # ||predicted||^2 is the same for all actions and cancels in the softmax.
-        logits = 2.0 * predicted @ table.T - (table**2).sum(-1)
-        return -categorical_log_prob(logits, batch.action).mean()
+        inputs = jnp.concatenate([2.0 * predicted, jnp.ones((*predicted.shape[:-1], 1))], -1)
+        weights = jnp.concatenate([table, -(table**2).sum(-1, keepdims=True)], -1).T
+        return linear_cross_entropy(inputs, weights, batch.action)
 
 
 class Latent(Objective):
