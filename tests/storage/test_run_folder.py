@@ -32,6 +32,23 @@ def test_a_folder_without_a_run_is_refused(tmp_path, folder):
         RunFolder.existing(tmp_path)
 
 
+def test_later_metrics_are_appended_and_an_incomplete_line_is_replaced(folder):
+    rows = [ROW, {**ROW, "seed": 1, "entropy": 1 / 3}]
+    folder.write_metrics(rows[:1])
+    folder.write_metrics(rows)  # with a new column
+    path = folder.path / "metrics.csv"
+    inode = path.stat().st_ino
+    rows += [{**ROW, "seed": 2}, {**ROW, "seed": 3, "entropy": 0.1}]
+    folder.write_metrics(rows)
+    assert path.stat().st_ino == inode  # the same file, not a new one
+    assert folder.metrics()["seed"].tolist() == [0, 1, 2, 3]
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-3])  # as if killed
+    assert folder.metrics()["seed"].tolist() == [0, 1, 2]
+    RunFolder(folder.path).write_metrics(rows)
+    assert path.read_bytes() == whole
+
+
 @pytest.mark.parametrize(
     ("config", "said"),
     [({}, r"format 1, .* 2; use embrl 0\.1"), ({"format": 9}, "format 9, .* 2; use a newer embrl")],

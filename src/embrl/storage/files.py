@@ -151,6 +151,12 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode())
 
 
+def append_text(path: Path, text: str) -> None:
+    """Append text to a file, encoded as UTF-8. A crash may leave the beginning of it."""
+    with writing(path), path.open("ab") as file:
+        file.write(text.encode())
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write JSON atomically; floats are read back bit for bit."""
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")

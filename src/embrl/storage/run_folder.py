@@ -37,6 +37,9 @@ class RunFolder:
         self.path = files.as_path(path)
         self.checkpoint = self.path / "checkpoint"
         self.figures = self.path / "figures"
+        self._metrics_names: list[str] = []
+        self._metrics_count = 0
+        """Columns and number of rows of metrics.csv as this object wrote it."""
 
     @classmethod
     def existing(cls, path: str | Path) -> "RunFolder":
@@ -125,8 +128,8 @@ class RunFolder:
         """
         path = self.path / "metrics.csv"
         try:
-            with path.open(newline="", encoding="utf-8") as file:
-                rows = list(csv.reader(file))
+            whole, end, _ = path.read_text(encoding="utf-8").rpartition("\n")
+            rows = list(csv.reader(io.StringIO(whole + end, newline="")))
         except FileNotFoundError as error:
             raise EmbrlError(f"{path} is missing: the run has not been evaluated yet") from error
         except (OSError, ValueError, csv.Error) as error:
@@ -164,10 +167,23 @@ class RunFolder:
         return metrics
 
     def write_metrics(self, rows: Sequence[Mapping[str, float | int | None]]) -> None:
-        """Write all rows so far. Floats are read back bit for bit; what a row lacks is empty."""
-        names = list(dict.fromkeys([*COLUMNS, *(name for row in rows for name in row)]))
+        """Write all rows so far. Floats are read back bit for bit; what a row lacks is empty.
+
+        Rows that follow those of an earlier call are appended. A process that is killed while it
+        does so leaves an incomplete line, which `metrics` leaves out and the next one replaces.
+        """
+        path, new = self.path / "metrics.csv", rows[self._metrics_count :]
+        known, fields = self._metrics_names, {name for row in new for name in row}
+        append = bool(known) and fields <= set(known) and path.exists()
+        self._metrics_names = []  # until it is written
+        names = known if append else list(dict.fromkeys([*COLUMNS, *(n for r in rows for n in r)]))
         text = io.StringIO()
         writer = csv.DictWriter(text, names, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        files.write_text(self.path / "metrics.csv", text.getvalue())
+        if append:
+            writer.writerows(new)
+            files.append_text(path, text.getvalue())
+        else:
+            writer.writeheader()
+            writer.writerows(rows)
+            files.write_text(path, text.getvalue())
+        self._metrics_names, self._metrics_count = names, len(rows)
