@@ -9,7 +9,7 @@ import pytest
 from filling import arrays_of
 
 from embrl.algorithms.base import Batch, EmbeddedActions, Experience, PolicyConfig
-from embrl.algorithms.on_policy import OnPolicyLearner
+from embrl.algorithms.on_policy import OnPolicyLearner, shuffled
 from embrl.algorithms.ppo import PPO
 from embrl.algorithms.vpg import VPG
 from embrl.core.errors import EmbrlError
@@ -141,9 +141,18 @@ def test_minibatches_must_split_an_epoch_evenly() -> None:
 
 @pytest.mark.parametrize(
     ("target", "kl", "goes_on"),
-    [(0.01, 0.0149, True), (0.01, 0.0151, False), (0.0, 1e6, True)],
+    [(0.01, 0.0149, True), (0.01, 0.0151, False), (0.0, 1e6, None)],
 )
 def test_the_limit_is_half_as_much_again_as_the_target_and_none_at_zero(
-    target: float, kl: float, goes_on: bool
+    target: float, kl: float, goes_on: bool | None
 ) -> None:
     assert PPO(target_kl=target).goes_on({"kl": jnp.float32(kl)}) == goes_on
+
+
+@pytest.mark.parametrize("count", [1, 2, 100, 1024, 20_000])
+def test_shuffled_numbers_are_all_there_in_another_order_each_epoch(count: int) -> None:
+    order = np.asarray(jax.jit(shuffled, static_argnums=(1, 2))(jax.random.key(0), 3, count))
+    np.testing.assert_array_equal(np.sort(order, axis=-1), np.arange(count)[None].repeat(3, 0))
+    if count >= 100:
+        assert (order[0] != order[1]).mean() > 0.9
+        assert abs(np.corrcoef(order[0], np.arange(count))[0, 1]) < 0.3

@@ -91,7 +91,7 @@ def test_two_pieces_are_the_same_as_the_whole() -> None:
     second, losses_2 = piece(first, ring(), KEY, jnp.arange(10, 20))
     np.testing.assert_allclose(losses, np.concatenate([losses_1, losses_2]), rtol=1e-5)
     for one, two in zip(leaves(whole), leaves(second), strict=True):
-        # Adam turns the rounding of gradients near 0 into steps, and the programs round differently.
+        # Adam turns the rounding of gradients near 0 into steps, and programs round differently.
         np.testing.assert_allclose(one, two, atol=5e-3)
 
 

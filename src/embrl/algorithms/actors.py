@@ -57,6 +57,12 @@ class Actor(eqx.Module):
     def entropy(self, x: Array, mask: Array | None = None) -> Float[Array, ""]:
         """Return the mean entropy over states with features x, in nats."""
 
+    def log_prob_and_entropy(
+        self, x: Array, u: Array, mask: Array | None = None
+    ) -> tuple[Float[Array, "*batch"], Float[Array, ""]]:
+        """Return both; where the network is in both, it should be differentiated once only."""
+        return self.log_prob(x, u, mask), self.entropy(x, mask)
+
     def width(self) -> Float[Array, ""] | float:
         """Return the scale of the distribution, in the unit of its mean; 1 if it has none."""
         return 1.0
@@ -235,6 +241,13 @@ class CategoricalActor(Actor):
 
     def entropy(self, x: Array, mask: Array | None = None) -> Float[Array, ""]:
         return distributions.categorical_entropy(self._masked(x, mask)).mean()
+
+    def log_prob_and_entropy(
+        self, x: Array, u: Array, mask: Array | None = None
+    ) -> tuple[Float[Array, "*batch"], Float[Array, ""]]:
+        logits = self._masked(x, mask)
+        log_prob = distributions.categorical_log_prob(logits, u)
+        return log_prob, distributions.categorical_entropy(logits).mean()
 
     def _masked(self, x: Array, mask: Array | None) -> Float[Array, "*batch n"]:
         logits = self.logits(x)

@@ -47,7 +47,9 @@ class PPO(ActorCritic):
             "clipped": (jnp.abs(ratio - 1.0) > self.clip_range).mean(dtype=jnp.float32),
         }
 
-    def goes_on(self, metrics: Metrics) -> Bool[Array, ""]:
-        """Return whether the divergence is within its limit, if there is one."""
+    def goes_on(self, metrics: Metrics) -> Bool[Array, ""] | None:
+        """Return whether the divergence is within its limit; None if there is no limit."""
+        if isinstance(self.target_kl, float) and self.target_kl == 0.0:
+            return None
         limit = jnp.where(jnp.asarray(self.target_kl) > 0.0, TOLERANCE * self.target_kl, jnp.inf)
         return metrics["kl"] <= limit
