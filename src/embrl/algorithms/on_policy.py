@@ -243,13 +243,15 @@ class ActorCritic(Section, abc.ABC):
             change = jax.tree_util.tree_map_with_path(
                 lambda path, d: -(self.std_lr if _is_spread(path) else actor_lr) * d, direction
             )
-            improved, may = (eqx.apply_updates(policy, change), after), self.goes_on(metrics)
+            improved, may = eqx.apply_updates(policy, change), self.goes_on(metrics)
             if may is not None:
                 going = going & may
-                improved = jax.tree.map(
-                    lambda new, old: jnp.where(going, new, old), improved, (policy, optimiser)
+                improved, after = jax.tree.map(
+                    lambda new, old: jnp.where(going, new, old),
+                    (improved, after),
+                    (policy, optimiser),
                 )
-            return (*improved, going), {"actor_loss": loss, **metrics}
+            return (improved, after, going), {"actor_loss": loss, **metrics}
 
         def improve_critic(
             state: tuple[Network, optax.OptState], part: tuple[Array, Array]
