@@ -11,6 +11,7 @@ from benchmarks import (
     host_training,
     nearest_action,
     sac_updates,
+    small_networks,
     training,
 )
 from embrl.core.runtime import prepare_jax
@@ -20,7 +21,14 @@ def main() -> None:
     """Print a row for each measurement."""
     prepare_jax()
     table = Table("what", "embrl", "rival", "ratio", title="speed on this machine")
-    benchmarks = [environment_steps, agent_steps, nearest_action, training, sac_updates]
+    benchmarks = [
+        environment_steps,
+        agent_steps,
+        nearest_action,
+        training,
+        small_networks,
+        sac_updates,
+    ]
     if importlib.util.find_spec("mujoco"):
         benchmarks.append(host_training)
     for benchmark in benchmarks:

@@ -3,6 +3,7 @@
 Draws of the softmax decoder are measured against the Gumbel trick.
 """
 
+import importlib
 from collections.abc import Callable, Iterator
 
 import jax
@@ -11,7 +12,7 @@ import numpy as np
 from jaxtyping import Array
 from scipy.spatial import KDTree
 
-from benchmarks.timing import Row, compare
+from benchmarks.timing import Row, compare, installed
 from embrl.decoding import SoftmaxAction, k_nearest, nearest
 from embrl.decoding.search import squared_distances
 from embrl.decoding.tree import build, search
@@ -72,6 +73,21 @@ def by_tree(random: np.random.Generator) -> Iterator[Row]:
             "SciPy KDTree, one core",
             lambda tree=tree, queries=queries: tree.query(queries),
             TOGETHER,
+        )
+        if not installed("faiss"):
+            continue
+        exact = importlib.import_module("faiss").IndexFlatL2(d)
+        exact.add(table)
+        yield compare(
+            f"nearest of {n:,} actions in {d}-d by the tree, {TOGETHER:,} at once",
+            lambda find=find, index=index, queries=queries: jax.block_until_ready(
+                find(index, queries)
+            ),
+            TOGETHER,
+            "faiss IndexFlatL2",
+            lambda exact=exact, queries=queries: exact.search(queries, 1),
+            TOGETHER,
+            repetitions=3,
         )
 
 

@@ -1,5 +1,7 @@
-"""Rates, each the best of a few repetitions, measured in turn so that drift affects both sides."""
+"""Rates, each the median of a few repetitions, in turn so that drift affects both sides."""
 
+import importlib.util
+import statistics
 import time
 from collections.abc import Callable
 from typing import NamedTuple
@@ -21,7 +23,7 @@ def compare(
     name: str,
     theirs: Callable[[], object],
     their_events: int,
-    repetitions: int = 3,
+    repetitions: int = 5,
 ) -> Row:
     """Measure both rates, after a warm-up of each.
 
@@ -32,14 +34,22 @@ def compare(
         name: name of the rival.
         theirs: the rival's function.
         their_events: number of events in one call of it.
-        repetitions: calls of each, of which the fastest counts.
+        repetitions: calls of each; the median counts.
     """
     ours()
     theirs()
-    best = [0.0, 0.0]
+    rates: tuple[list[float], list[float]] = ([], [])
     for _ in range(repetitions):
         for index, (function, events) in enumerate([(ours, our_events), (theirs, their_events)]):
             start = time.perf_counter()
             function()
-            best[index] = max(best[index], events / (time.perf_counter() - start))
-    return Row(what, best[0], name, best[1])
+            rates[index].append(events / (time.perf_counter() - start))
+    return Row(what, statistics.median(rates[0]), name, statistics.median(rates[1]))
+
+
+def installed(package: str) -> bool:
+    """Return whether a rival is installed; say how to install it if not."""
+    if importlib.util.find_spec(package) is None:
+        print(f"{package} is not installed, and left out: pip install 'embrl[rivals]'")
+        return False
+    return True

@@ -28,6 +28,10 @@ def run() -> Iterator[Row]:
         lambda: [alone() for _ in range(SEEDS)],
         timesteps,
     )
+    for seeds in (2, 3, 5, 8, 10, 16, 64):
+        several, taken = updates("ppo", seeds, count=10)
+        one, its = updates("ppo", 1, count=10)
+        yield compare(f"JSAE + PPO timesteps, {seeds} seeds", several, taken, "one seed", one, its)
     for algorithm in ALGORITHMS:
         if algorithm == "vpg":
             continue
@@ -63,7 +67,8 @@ def updates(algorithm: str, seeds: int, *, count: int) -> tuple[Callable[[], obj
     agents = over_replicas(trainer.new_agent, seeds, once=True)(keys, models)
     found = over_replicas(trainer.collect, seeds, shared=(0,), once=True)(env, keys)
     state = over_replicas(trainer.start, seeds, shared=(0,), once=True)(env, keys, agents, found)
-    improve = over_replicas(trainer.iterate, seeds, shared=(0, 3, 4))
+    one_by_one = not config.hyperparameters.off_policy  # as in `Replicas.over`
+    improve = over_replicas(trainer.iterate, seeds, shared=(0, 3, 4), one_by_one=one_by_one)
     return (
         lambda: jax.block_until_ready(improve(env, state, keys, jnp.int32(0), jnp.int32(count))),
         count * config.rollout.steps_per_update * seeds,
