@@ -179,6 +179,22 @@ def test_linear_cross_entropy_and_its_gradient_are_those_of_stored_logits(
         np.testing.assert_allclose(found, of_jax, rtol=1e-5, atol=3e-6 * np.abs(of_jax).max())
 
 
+def test_linear_cross_entropy_has_no_gradient_where_predictions_are_sure() -> None:
+    weights = jnp.asarray(np.random.default_rng(0).normal(size=(4, 1600)), jnp.float32)
+    target = jnp.arange(64, dtype=jnp.int32)
+    inputs = 400.0 * weights.T[target] / (weights.T[target] ** 2).sum(-1, keepdims=True)
+    logits = np.asarray(inputs, np.float64) @ np.asarray(weights, np.float64)
+    sure = np.argmax(logits, -1)  # of each row, by far
+    top, second = np.sort(logits, -1)[:, -1], np.sort(logits, -1)[:, -2]
+    rows = np.flatnonzero(top - second > 60)
+    assert len(rows) > 10
+    gradient = jax.jit(jax.grad(linear_cross_entropy, (0, 1)))(
+        inputs[rows], weights, jnp.asarray(sure[rows], jnp.int32)
+    )
+    for of in gradient:  # rounding of what should cancel would be 1e-5
+        np.testing.assert_allclose(of, 0.0, atol=1e-20)
+
+
 @pytest.mark.parametrize("n", [1, 2, 10, 37, 1000])
 @pytest.mark.parametrize("allowed", [1.0, 0.3])
 def test_every_uniform_together_draws_the_softmax(n: int, allowed: float) -> None:

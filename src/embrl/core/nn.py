@@ -235,6 +235,7 @@ def _linear_cross_entropy_forward(
     inputs: Float[Array, "rows k"], weights: Float[Array, "k n"], target: Int[Array, " rows"]
 ) -> tuple[Array, tuple[Array, Array]]:
     rows, columns = inputs.shape[0], weights.T
+    numbers = jnp.arange(weights.shape[-1], dtype=target.dtype)
 
     def part(total: tuple[Array, Array], now: tuple[Array, Array]) -> tuple[tuple, Array]:
         (loss, gradient), (x, chosen) = total, now
@@ -242,10 +243,11 @@ def _linear_cross_entropy_forward(
         top = logits.max(-1, keepdims=True)
         p = jnp.exp(logits - top)
         whole = p.sum(-1, keepdims=True)
-        picked = columns[chosen]
-        loss = loss + (jnp.log(whole) + top).sum() - (x * picked).sum()
-        # Divided by `whole` where that is cheapest.
-        return (loss, gradient + (x / whole).T @ p), p @ columns / whole - picked
+        loss = loss + (jnp.log(whole) + top).sum() - (x * columns[chosen]).sum()
+        # Subtracted before the products: afterwards, where predictions are good, it would leave
+        # nothing but rounding, from which Adam makes steps.
+        error = p / whole - (chosen[:, None] == numbers)
+        return (loss, gradient + x.T @ error), error @ columns
 
     none = (jnp.zeros((), inputs.dtype), jnp.zeros_like(weights))
     size = _rows_at_once(rows, weights.shape[-1])
@@ -255,7 +257,6 @@ def _linear_cross_entropy_forward(
         (loss, of_weights), of_inputs = jax.lax.scan(
             part, none, (inputs.reshape(-1, size, inputs.shape[-1]), target.reshape(-1, size))
         )
-    of_weights = (of_weights.T.at[target].add(-inputs)).T
     return loss / rows, (of_inputs.reshape(inputs.shape) / rows, of_weights / rows)
 
 
