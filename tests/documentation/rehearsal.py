@@ -28,7 +28,7 @@ from embrl.embedding.methods import METHODS
 from embrl.embedding.quality import Quality
 from embrl.fitting.fit import learn
 from embrl.storage.run_folder import COUNTS, RunFolder
-from embrl.training import loop
+from embrl.training import kept_programs, loop
 from embrl.training.backend import CompiledBackend
 from embrl.training.callbacks import Callbacks, Status, TrainingEvent
 from embrl.training.hosted_backend import HostedBackend
@@ -176,7 +176,9 @@ def unmeasured() -> Iterator[None]:
         patch.setattr("embrl.embedding.monitor.measure", lambda *_: {})
         for backend in (CompiledBackend, HostedBackend):
             patch.setattr(backend, "references", lambda *_: {"random_return": -1.0})
+        kept_programs.forget()
         yield
+        kept_programs.forget()  # they measure nothing
 
 
 def replaced(section: Any, **changes: Any) -> Any:
@@ -192,6 +194,7 @@ def shrunk(config: RunConfig) -> RunConfig:
         seeds=1,
         total_timesteps=TIMESTEPS,
         pretrain=small_pretraining(config),
+        decoder=replaced(config.decoder, gradient_steps=3),
         online=replaced(config.online, every=0),
         hyperparameters=replaced(
             config.hyperparameters,
@@ -213,7 +216,11 @@ def small_pretraining(config: RunConfig) -> Any:
 
 def fitted(config: RunConfig, *args: Any, **options: Any) -> embrl.Embedding:
     """Return an embedding of a few transitions."""
-    small = replaced(config.rollout, num_envs=ENVS)
-    config = dataclasses.replace(config, pretrain=small_pretraining(config), rollout=small)
+    config = dataclasses.replace(
+        config,
+        pretrain=small_pretraining(config),
+        decoder=replaced(config.decoder, gradient_steps=3),
+        rollout=replaced(config.rollout, num_envs=ENVS),
+    )
     with unmeasured():
         return learn(config, *args, **options)

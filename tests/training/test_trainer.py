@@ -12,7 +12,7 @@ from embrl import envs
 from embrl.algorithms.vpg import VPG
 from embrl.config import defaults, schedule
 from embrl.core.errors import EmbrlError
-from embrl.training import fit_embedding, loop, replicas
+from embrl.training import kept_programs, loop, replicas
 from embrl.training.evaluation import play
 from embrl.training.replicas import over_replicas, seed_keys
 from embrl.training.rng_streams import RngStream, stream_key
@@ -72,7 +72,8 @@ def test_nothing_is_compiled_twice_in_a_run(tiny, tmp_path, monkeypatch, method)
         made.append(over_replicas(*arguments, **options))
         return made[-1]
 
-    for module in (loop, replicas, fit_embedding):
+    kept_programs.forget()
+    for module in (loop, replicas):
         monkeypatch.setattr(module, "over_replicas", remember)
     loop.train(tiny(method, total_timesteps=1_300 if method == "jsae" else 700), tmp_path / "run")
     assert len(made) == 10
@@ -244,12 +245,16 @@ def test_actions_that_were_not_tried_are_not_chosen(tiny, monkeypatch):
     env, trainer = prepared(dataclasses.replace(config, pretrain=pretrain))
     env = config.env.__class__(actuators=6, bins=10, step_limit=20).build()
     trainer = Trainer(trainer.config, env.observation_space, env.action_space)
-    key = jax.random.key(0)
-    data = trainer.collect(env, key)
-    state = trainer.start(env, key, trainer.new_agent(key, trainer.pretrain(key, data)), data)
     assert trainer.schedule.most_trained(env.action_space) == 20
-    assert np.asarray(state.agent.tried).sum() <= 20
-    e = jax.random.uniform(key, (200, config.embedding.action_dim), minval=-1, maxval=1)
-    policy = trainer.policy(state.agent)
-    chosen = policy.f(policy.table, e, None, policy.allowed)
-    assert set(np.asarray(chosen).tolist()) <= set(np.asarray(data.action).ravel().tolist())
+
+    @jax.jit
+    def run(key):
+        data = trainer.collect(env, key)
+        state = trainer.start(env, key, trainer.new_agent(key, trainer.pretrain(key, data)), data)
+        e = jax.random.uniform(key, (200, config.embedding.action_dim), minval=-1, maxval=1)
+        policy = trainer.policy(state.agent)
+        return state.agent.tried, data.action, policy.f(policy.table, e, None, policy.allowed)
+
+    tried, actions, chosen = map(np.asarray, run(jax.random.key(0)))
+    assert tried.sum() <= 20
+    assert set(chosen.tolist()) <= set(actions.ravel().tolist())
