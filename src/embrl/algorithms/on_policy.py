@@ -413,7 +413,5 @@ def generalised_advantages(
         advantage = delta_t + carry_on_t * after
         return advantage, advantage
 
-    _, advantages = jax.lax.scan(
-        back, jnp.zeros_like(delta[0]), (delta, carry_on), reverse=True, unroll=8
-    )
+    _, advantages = jax.lax.scan(back, jnp.zeros_like(delta[0]), (delta, carry_on), reverse=True)
     return advantages

@@ -82,11 +82,8 @@ class Replicas:
             in_place: as in `over_replicas`.
         """
         # Kept programs refer to the trainer, and should not hold its environment's arrays.
-        trainer, count, devices = (
-            dataclasses.replace(self.trainer, env=None),
-            self.count,
-            self._devices,
-        )
+        trainer = dataclasses.replace(self.trainer, env=None)
+        count, devices = self.count, self._devices
 
         def one(values: dict[str, jax.Array], *arguments: Any) -> Any:
             return function(trainer.with_settings(values), *arguments)
