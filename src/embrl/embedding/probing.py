@@ -118,8 +118,10 @@ def _predictions(
     x: Float[np.ndarray, "N m"], y: Float[np.ndarray, " N"], half: int
 ) -> list[Float[np.ndarray, " N-half"]]:
     """Predict y of the second half from the first: by linear regression, and by neighbours."""
+    from scipy.spatial.distance import cdist  # slow to import
+
     inputs = np.column_stack([x, np.ones(len(x))])
     solution = np.linalg.lstsq(inputs[:half], y[:half], rcond=None)[0]
-    square = ((x[half:, None] - x[:half]) ** 2).sum(-1)
+    square = cdist(x[half:], x[:half], "sqeuclidean")
     near = np.argpartition(square, NEIGHBOURS - 1, axis=1)[:, :NEIGHBOURS]
     return [inputs[half:] @ solution, y[near].mean(1)]
