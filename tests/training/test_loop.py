@@ -87,7 +87,7 @@ def test_a_run_stopped_in_pretraining_goes_on_to_the_same_result(tiny, trained, 
     def interrupt(progress):
         assert progress.stage == "pre-training"
         seen.append(progress)
-        if len(seen) > 1:  # what the first showed is saved by then
+        if len(seen) > 2:  # what the second showed is saved by then
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -240,9 +240,13 @@ class _Run:
     def _pretrain(self, found: Path | None) -> tuple[JointEmbedding | None, Transition | None]:
         if not self.trainer.schedule.pretrains:
             return None, None
+        embeddings = self.embeddings
+        # Compiling takes a while: show that something happens.
+        self.on_progress(
+            Progress("pre-training", self.record.done, embeddings.steps, None, self._notes())
+        )
         # Not saved: the same keys collect the same transitions again.
         transitions = self.backend.collect()
-        embeddings = self.embeddings
         train, held_out = embeddings.split(transitions)
         if found is None:
             state = embeddings.new_model(self.keys, train)
