@@ -14,7 +14,8 @@ import pytest
 os.environ.setdefault(
     "XLA_FLAGS",
     "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true "
-    "--xla_cpu_use_fusion_emitters=false",  # the former ones compile in half the time
+    "--xla_cpu_use_fusion_emitters=false "  # the former ones compile in half the time
+    "--xla_cpu_parallel_codegen_split_count=1",  # each part costs time, and the cores have work
 )
 # A cache of their own: warnings are errors here, and JAX warns where another process was killed
 # while it wrote to the cache, or keeps it locked.

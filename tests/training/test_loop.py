@@ -11,6 +11,7 @@ import pytest
 from run_outcome import outcome
 
 from embrl.core.errors import EmbrlError
+from embrl.training import kept_programs
 from embrl.training.loop import train
 
 
@@ -35,6 +36,7 @@ def stopped(tiny, tmp_path_factory):
 
 
 def test_the_same_configuration_gives_the_same_run(tiny, done, tmp_path):
+    kept_programs.forget()  # so that it is traced again, too
     again = train(tiny(), tmp_path / "again")
     assert outcome(again.path) == outcome(done.path)
 

@@ -12,7 +12,7 @@ from embrl import envs
 from embrl.algorithms.vpg import VPG
 from embrl.config import defaults, schedule
 from embrl.core.errors import EmbrlError
-from embrl.training import fit_embedding, loop, replicas
+from embrl.training import kept_programs, loop, replicas
 from embrl.training.evaluation import play
 from embrl.training.replicas import over_replicas, seed_keys
 from embrl.training.rng_streams import RngStream, stream_key
@@ -72,7 +72,8 @@ def test_nothing_is_compiled_twice_in_a_run(tiny, tmp_path, monkeypatch, method)
         made.append(over_replicas(*arguments, **options))
         return made[-1]
 
-    for module in (loop, replicas, fit_embedding):
+    kept_programs.forget()
+    for module in (loop, replicas):
         monkeypatch.setattr(module, "over_replicas", remember)
     loop.train(tiny(method, total_timesteps=1_300 if method == "jsae" else 700), tmp_path / "run")
     assert len(made) == 10

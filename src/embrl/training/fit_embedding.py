@@ -15,7 +15,7 @@ from embrl.embedding.model import JointEmbedding
 from embrl.embedding.pretraining import FitState
 from embrl.embedding.quality import Quality
 from embrl.training.backend import GroundTruth
-from embrl.training.replicas import Replicas, over_replicas
+from embrl.training.replicas import Replicas
 from embrl.training.trainer import Trainer
 
 STEPS_PER_CALL = 50
@@ -30,7 +30,7 @@ class EmbeddingReplicas:
 
     def __init__(self, replicas: Replicas) -> None:
         self.trainer, self.count, self.keys = replicas.trainer, replicas.count, replicas.keys
-        self.split = over_replicas(replicas.trainer.split, replicas.count, once=True)
+        self.split = replicas.over(Trainer.split, once=True)
         self._new_model = replicas.over(Trainer.new_model, shared=(2,), once=True)
         self._fit = replicas.over(Trainer.fit, shared=(3,), donate=(0,))
         self._fit_decoder = replicas.over(Trainer.fit_decoder, once=True)

@@ -1,6 +1,7 @@
 """Replicas of one training side by side: seeds, and points of a sweep, spread over devices."""
 
 import copy
+import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,6 +14,7 @@ from jaxtyping import Int
 
 from embrl.core.runtime import WHOLE_OPERATIONS
 from embrl.core.types import Key
+from embrl.training.kept_programs import kept
 from embrl.training.trainer import Trainer
 
 AXIS = "replicas"
@@ -79,21 +81,30 @@ class Replicas:
             once: True if it is called a single time.
             in_place: as in `over_replicas`.
         """
+        # Kept programs refer to the trainer, and should not hold its environment's arrays.
+        trainer, count, devices = (
+            dataclasses.replace(self.trainer, env=None),
+            self.count,
+            self._devices,
+        )
 
         def one(values: dict[str, jax.Array], *arguments: Any) -> Any:
-            return function(self.trainer.with_settings(values), *arguments)
+            return function(trainer.with_settings(values), *arguments)
 
-        compiled = over_replicas(
-            one,
-            self.count,
-            shared=tuple(at + 1 for at in shared),
-            donate=tuple(at + 1 for at in donate),
-            once=once,
-            devices=self._devices,
-            one_by_one=not self.trainer.config.hyperparameters.off_policy,
-            in_place=in_place,
-        )
-        return functools.partial(compiled, self.values)
+        def compiled() -> Callable[..., Any]:
+            return over_replicas(
+                one,
+                count,
+                shared=tuple(at + 1 for at in shared),
+                donate=tuple(at + 1 for at in donate),
+                once=once,
+                devices=devices,
+                one_by_one=not trainer.config.hyperparameters.off_policy,
+                in_place=in_place,
+            )
+
+        options = (function, count, shared, donate, once, in_place, devices and tuple(devices))
+        return functools.partial(kept(self.trainer, options, compiled), self.values)
 
 
 def on_one_device(tree: Any) -> Any:
