@@ -143,3 +143,26 @@ def test_few_are_kept_and_without_the_environment(tiny):
     gc.collect()
     assert env() is None
     assert function is program(config)
+
+
+def test_what_is_known_of_an_environment_is_measured_once_for_equal_ones(tiny):
+    numbers = iter(range(100))
+
+    def known(env, **options) -> int:
+        return kept_programs.kept_result(env, tuple(options.items()), lambda: next(numbers))
+
+    settings = tiny().env
+    env = settings.build()
+    assert known(env) == known(settings.build())
+    assert known(env) != known(env, longest=3)
+    assert known(env) != known(dataclasses.replace(settings, step_limit=21).build())
+    leaf = jax.tree.leaves(env)[0]
+    assert known(env) != known(jax.tree.map(lambda each: each + (each is leaf), env))
+
+    class World(Gridworld):
+        pass
+
+    own = World.__new__(World)
+    for name, value in vars(env).items():
+        object.__setattr__(own, name, value)
+    assert known(own) != known(own)

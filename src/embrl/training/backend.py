@@ -12,6 +12,7 @@ from embrl.core.registry import Registry
 from embrl.core.types import Transition
 from embrl.envs import AnyEnvironment, Environment
 from embrl.training.evaluation import random_return
+from embrl.training.kept_programs import kept_result
 from embrl.training.replicas import Replicas
 from embrl.training.state import Agent, PretrainingData, TrainState
 from embrl.training.trainer import EMPTY_MASKS, Trainer
@@ -149,10 +150,14 @@ class CompiledBackend:
 
     def references(self, report: Report = ignore_count) -> dict[str, float | None]:
         del report
-        key = jax.random.key(0)  # the same for every run of an environment
         longest = self.trainer.config.evaluation.max_episode_steps
-        random = random_return(self.env, key, max_episode_steps=longest)
-        return {"random_return": random, **self.env.references(key)}
+
+        def measured() -> dict[str, float | None]:
+            key = jax.random.key(0)  # the same for every run of an environment
+            random = random_return(self.env, key, max_episode_steps=longest)
+            return {"random_return": random, **self.env.references(key)}
+
+        return dict(kept_result(self.env, ("references", longest), measured))
 
     def close(self) -> None:
         pass

@@ -13,18 +13,20 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 import gymnasium
+import jax
 import numpy as np
 
 from embrl.core.errors import EmbrlError
 from embrl.decoding.base import DECODERS
 from embrl.embedding.methods import METHODS
 from embrl.embedding.objectives import OBJECTIVES
+from embrl.envs import Environment
 
 if TYPE_CHECKING:
     from embrl.training.trainer import Trainer
 
 MOST = 96
-"""Programs that are kept; a run has about ten."""
+"""Programs and results that are kept; a run has about ten."""
 
 MOST_BYTES = 100_000
 """Size of the largest array by which a configuration may be recognised."""
@@ -36,11 +38,11 @@ class _ForeignError(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """What a compiled program depends on, apart from its arguments."""
+    """What a compiled program depends on, apart from its arguments, or a result."""
 
     key: Any
     options: tuple[Any, ...]
-    make: Callable[[], Callable[..., Any]] = dataclasses.field(compare=False)
+    make: Callable[[], Any] = dataclasses.field(compare=False)
 
 
 def kept(trainer: "Trainer", options: tuple[Any, ...], make: Callable[[], Any]) -> Any:
@@ -58,13 +60,32 @@ def kept(trainer: "Trainer", options: tuple[Any, ...], make: Callable[[], Any]) 
     return _made(Recipe(key, options, make))
 
 
+def kept_result(env: Environment, options: tuple[Any, ...], make: Callable[[], Any]) -> Any:
+    """Return what was computed for an equal environment of embrl's, or compute it.
+
+    Args:
+        env: whose arrays and settings all count.
+        options: everything else that the result depends on; hashable.
+        make: computes the result, which must not be changed afterwards.
+    """
+    leaves, tree = jax.tree.flatten(env)
+    if not type(env).__module__.startswith("embrl.envs."):
+        return make()
+    try:
+        key = tree, _frozen([np.asarray(leaf) for leaf in leaves])
+        hash(key)
+    except (_ForeignError, TypeError):  # an array is large, or a setting has no hash
+        return make()
+    return _made(Recipe(key, options, make))
+
+
 def forget() -> None:
-    """Drop all programs, as before something that they were traced from is replaced."""
+    """Drop all of them, as before something that they were traced from is replaced."""
     _made.cache_clear()
 
 
 @functools.lru_cache(MOST)
-def _made(recipe: Recipe) -> Callable[..., Any]:
+def _made(recipe: Recipe) -> Any:
     return recipe.make()
 
 
