@@ -192,6 +192,7 @@ def shrunk(config: RunConfig) -> RunConfig:
         seeds=1,
         total_timesteps=TIMESTEPS,
         pretrain=small_pretraining(config),
+        decoder=replaced(config.decoder, gradient_steps=3),
         online=replaced(config.online, every=0),
         hyperparameters=replaced(
             config.hyperparameters,
@@ -213,7 +214,11 @@ def small_pretraining(config: RunConfig) -> Any:
 
 def fitted(config: RunConfig, *args: Any, **options: Any) -> embrl.Embedding:
     """Return an embedding of a few transitions."""
-    small = replaced(config.rollout, num_envs=ENVS)
-    config = dataclasses.replace(config, pretrain=small_pretraining(config), rollout=small)
+    config = dataclasses.replace(
+        config,
+        pretrain=small_pretraining(config),
+        decoder=replaced(config.decoder, gradient_steps=3),
+        rollout=replaced(config.rollout, num_envs=ENVS),
+    )
     with unmeasured():
         return learn(config, *args, **options)

@@ -95,10 +95,15 @@ def measured(
     now: JointEmbedding | None = None,
     **weights: Any,
 ) -> dict[str, float]:
-    found = reference(model, weights, seen, held_out, states=state_count(space))
-    return {
-        name: float(value) for name, value in measure(now or model, weights, found, fresh).items()
-    }
+    found = _measured(model, now or model, weights, seen, held_out, fresh, state_count(space))
+    return {name: float(found[name]) for name in MEASURES if name in found}
+
+
+@eqx.filter_jit
+def _measured(model, now, weights, seen, held_out, fresh, states) -> dict[str, jax.Array]:
+    """One program, which compiles sooner than its operations do one by one."""
+    found = reference(model, weights, seen, held_out, states=states)
+    return measure(now, weights, found, fresh)
 
 
 SEEN = met(jnp.arange(20, dtype=jnp.int32))

@@ -22,7 +22,10 @@ from embrl.fitting.sources import RunPolicy, open_source
 from embrl.training.replicas import Replicas, seed_keys
 from embrl.training.trainer import Trainer
 
-FEW: dict[str, Any] = {"pretrain": {"gradient_steps": 50, "batch_size": 64}}
+FEW: dict[str, Any] = {
+    "pretrain": {"gradient_steps": 50, "batch_size": 64},
+    "decoder": {"gradient_steps": 20},
+}
 
 
 def same(one: embrl.Embedding, two: embrl.Embedding) -> bool:

@@ -8,7 +8,12 @@ import pytest
 
 import embrl
 
-SMALL: dict[str, Any] = {"seeds": 1, "total_timesteps": 1_000}
+SMALL: dict[str, Any] = {
+    "seeds": 1,
+    "total_timesteps": 1_000,
+    "pretrain": {"gradient_steps": 20},
+    "evaluation": {"episodes": 5, "final_episodes": 5},
+}
 
 
 @pytest.mark.parametrize("name", ["FrozenLake-v1", "CartPole-v1"])

@@ -206,6 +206,7 @@ def test_continuous_states_and_actions_are_labelled_with_their_coordinates():
         "Pendulum-v1",
         timesteps=300,
         pretrain={"gradient_steps": 4, "batch_size": 16},
+        decoder={"gradient_steps": 4},
         rollout={"num_envs": 4, "steps_per_update": 100},
     )
     env = configure("Pendulum-v1").build()
