@@ -4,9 +4,10 @@ Tests run as `embrl` does, with seeds spread over the cores and compiled program
 but with little optimisation: most of them run for less time than compiling takes.
 """
 
+import dataclasses
 import gc
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -21,9 +22,17 @@ os.environ.setdefault(
 # while it wrote to the cache, or keeps it locked.
 os.environ["XDG_CACHE_HOME"] = str(Path(__file__).parent.parent / ".pytest_cache" / "home")
 
+from embrl.config.defaults import default_config
+from embrl.config.run import RunConfig
 from embrl.core.runtime import prepare_jax
+from embrl.envs.gridworld import GridworldConfig
+from embrl.storage.run_folder import RunFolder
+from embrl.training.loop import train
 
 prepare_jax()
+# Tracing makes many objects that live long; looking through all of them again and again takes a
+# tenth of the time.
+gc.set_threshold(100_000, 50, 50)
 
 MAPS = 40_000
 """Memory maps of a process from which compiled programs are dropped; Linux allows 65,530, and XLA
@@ -40,3 +49,33 @@ def few_memory_maps() -> Iterator[None]:
 
         jax.clear_caches()
         gc.collect()
+
+
+@pytest.fixture(scope="session")
+def tiny() -> Callable[..., RunConfig]:
+    """Makes the configuration of a tiny gridworld run."""
+
+    def make(method: str = "jsae", **changes) -> RunConfig:
+        env = GridworldConfig(actuators=3, bins=10, step_limit=20)
+        config = default_config("gridworld", env, method, "vpg", "tuned", total_timesteps=1_000_000)
+        config = dataclasses.replace(
+            config,
+            seeds=2,
+            total_timesteps=1_200 if method == "jsae" else 600,
+            pretrain=dataclasses.replace(
+                config.pretrain, timesteps=600, gradient_steps=100, batch_size=64
+            ),
+            rollout=dataclasses.replace(config.rollout, steps_per_update=100, num_envs=10),
+            evaluation=dataclasses.replace(
+                config.evaluation, every=200, episodes=5, final_episodes=10
+            ),
+        )
+        return dataclasses.replace(config, **changes)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def trained(tiny, tmp_path_factory) -> RunFolder:
+    """The tiny run to its end. Copy it before changing anything."""
+    return train(tiny(), tmp_path_factory.mktemp("trained") / "run")

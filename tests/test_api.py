@@ -8,7 +8,13 @@ import pytest
 import embrl
 from embrl.training.loop import Progress
 
+WORLD: dict[str, Any] = {"actuators": 3, "bins": 10, "step_limit": 20}
 SMALL: dict[str, Any] = {
+    "settings": "tuned",
+    "algorithm": "vpg",
+    "seeds": 2,
+    "total_timesteps": 1_200,
+    "policy": embrl.PolicyConfig(actions="embedded"),
     "pretrain": {"timesteps": 600, "gradient_steps": 100, "batch_size": 64},
     "rollout": {"steps_per_update": 100, "num_envs": 10},
     "evaluation": {"every": 200, "episodes": 5, "final_episodes": 10},
@@ -18,17 +24,7 @@ SMALL: dict[str, Any] = {
 @pytest.fixture(scope="module")
 def run(tmp_path_factory) -> embrl.Run:
     out = tmp_path_factory.mktemp("api") / "run"
-    return embrl.train(
-        "gridworld",
-        actuators=3,
-        bins=10,
-        step_limit=20,
-        out=out,
-        seeds=2,
-        total_timesteps=1_000,
-        policy=embrl.PolicyConfig(actions="embedded"),
-        **SMALL,
-    )
+    return embrl.train("gridworld", **WORLD, out=out, **SMALL)
 
 
 def test_importing_embrl_loads_no_jax():
@@ -36,9 +32,10 @@ def test_importing_embrl_loads_no_jax():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_a_run_says_what_came_out(run):
+def test_a_run_says_what_came_out(run, tiny):
+    assert run.config == tiny()  # which others train, too, so that its programs are there
     assert run.summary["seeds"] == 2
-    assert run.summary["timesteps"] == 1_000
+    assert run.summary["timesteps"] == 1_200
     assert set(run.metrics["seed"]) == {0, 1}
 
 
@@ -118,17 +115,13 @@ def test_progress_is_reported_from_both_stages(tmp_path):
     seen: list[Progress] = []
     embrl.train(
         "gridworld",
-        actuators=3,
-        bins=10,
-        step_limit=20,
+        **WORLD,
         out=tmp_path / "run",
-        seeds=2,
-        total_timesteps=1_000,
         **SMALL,
         on_progress=seen.append,
     )
-    assert [step.stage for step in seen] == ["pre-training"] * 2 + ["training"] * 2
-    assert seen[-1].done == seen[-1].total == 1_000
+    assert [step.stage for step in seen] == ["pre-training"] * 2 + ["training"] * 3
+    assert seen[-1].done == seen[-1].total == 1_200
 
 
 def test_unknown_settings_are_refused(tmp_path):

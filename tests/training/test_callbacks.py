@@ -36,12 +36,6 @@ class Recorder:
 
 
 @pytest.fixture(scope="module")
-def plain(tiny, tmp_path_factory):
-    """A run without callbacks."""
-    return train(tiny(), tmp_path_factory.mktemp("plain") / "run")
-
-
-@pytest.fixture(scope="module")
 def watched(tiny, tmp_path_factory):
     """The same run with callbacks that look at everything, and what they saw."""
     seen, recorder = [], Recorder()
@@ -56,8 +50,8 @@ def watched(tiny, tmp_path_factory):
     return folder, recorder, seen
 
 
-def test_callbacks_change_no_number(plain, watched):
-    assert outcome(watched[0].path) == outcome(plain.path)
+def test_callbacks_change_no_number(trained, watched):
+    assert outcome(watched[0].path) == outcome(trained.path)
 
 
 def test_callbacks_are_called_at_the_start_at_each_evaluation_and_at_the_end(watched):
@@ -116,7 +110,7 @@ def test_a_seed_that_is_not_there_is_named(tiny, tmp_path):
         train(tiny("none"), tmp_path / "run", callback=lambda event: event.policy(2))
 
 
-def test_a_run_stopped_again_and_again_resumes_to_the_same_result(tiny, plain, tmp_path):
+def test_a_run_stopped_again_and_again_resumes_to_the_same_result(tiny, trained, tmp_path):
     out, others = tmp_path / "run", []
 
     def stop(recorder):
@@ -152,7 +146,7 @@ def test_a_run_stopped_again_and_again_resumes_to_the_same_result(tiny, plain, t
         ("evaluation", 1200, "running"),
         ("end", 1200, "complete"),
     ]
-    assert outcome(out) == outcome(plain.path)
+    assert outcome(out) == outcome(trained.path)
 
 
 def test_stopping_at_the_last_evaluation_leaves_a_complete_run(tiny, tmp_path):
@@ -247,8 +241,8 @@ def test_the_last_event_and_the_last_progress_are_at_their_total(tiny, tmp_path)
     assert (steps[-1].done, steps[-1].total) == (600, 600)
 
 
-def test_a_complete_run_calls_nobody(tiny, plain, tmp_path):
-    folder, recorder = shutil.copytree(plain.path, tmp_path / "run"), Recorder()
+def test_a_complete_run_calls_nobody(tiny, trained, tmp_path):
+    folder, recorder = shutil.copytree(trained.path, tmp_path / "run"), Recorder()
     train(tiny(), folder, resume=True, callback=recorder)
     assert not recorder.calls
 

@@ -16,12 +16,6 @@ from embrl.training.loop import train
 
 
 @pytest.fixture(scope="module")
-def done(tiny, tmp_path_factory):
-    """A run to the end. Copy it before changing anything."""
-    return train(tiny(), tmp_path_factory.mktemp("done") / "run")
-
-
-@pytest.fixture(scope="module")
 def stopped(tiny, tmp_path_factory):
     """A run interrupted after pre-training. Copy it before changing anything."""
     folder = tmp_path_factory.mktemp("stopped") / "run"
@@ -35,10 +29,10 @@ def stopped(tiny, tmp_path_factory):
     return folder
 
 
-def test_the_same_configuration_gives_the_same_run(tiny, done, tmp_path):
+def test_the_same_configuration_gives_the_same_run(tiny, trained, tmp_path):
     kept_programs.forget()  # so that it is traced again, too
     again = train(tiny(), tmp_path / "again")
-    assert outcome(again.path) == outcome(done.path)
+    assert outcome(again.path) == outcome(trained.path)
 
 
 @pytest.mark.slow
@@ -54,8 +48,8 @@ def test_another_seed_gives_another_run(tiny, tmp_path):
     assert outcome(first.path)["metrics"] != outcome(second.path)["metrics"]
 
 
-def test_samples_count_pretraining_and_stay_within_the_budget(done):
-    metrics = done.metrics()
+def test_samples_count_pretraining_and_stay_within_the_budget(trained):
+    metrics = trained.metrics()
     assert metrics["timesteps"].reshape(-1, 2).tolist() == [[s, s] for s in (600, 800, 1000, 1200)]
     assert metrics["episodes"].reshape(-1, 2)[:, 0].tolist() == [5, 5, 5, 10]
     assert metrics["seed"].reshape(-1, 2).tolist() == [[0, 1]] * 4
@@ -87,7 +81,7 @@ def test_a_run_stopped_at_any_chunk_goes_on_to_the_same_result(tiny, tmp_path, m
         assert outcome(folder) == outcome(whole.path)
 
 
-def test_a_run_stopped_in_pretraining_goes_on_to_the_same_result(tiny, done, tmp_path):
+def test_a_run_stopped_in_pretraining_goes_on_to_the_same_result(tiny, trained, tmp_path):
     seen = []
 
     def interrupt(progress):
@@ -99,7 +93,7 @@ def test_a_run_stopped_in_pretraining_goes_on_to_the_same_result(tiny, done, tmp
     with pytest.raises(KeyboardInterrupt):
         train(tiny(), tmp_path / "stopped", on_progress=interrupt, save_every=0.0)
     train(tiny(), tmp_path / "stopped", resume=True)
-    assert outcome(tmp_path / "stopped") == outcome(done.path)
+    assert outcome(tmp_path / "stopped") == outcome(trained.path)
 
 
 @pytest.mark.slow
@@ -135,15 +129,15 @@ def test_a_killed_process_leaves_a_run_that_resumes_to_the_same_result(tmp_path)
     assert outcome(tmp_path / "killed") == outcome(tmp_path / "whole")
 
 
-def test_resuming_a_complete_run_changes_nothing(tiny, done, tmp_path):
-    folder = shutil.copytree(done.path, tmp_path / "run")
+def test_resuming_a_complete_run_changes_nothing(tiny, trained, tmp_path):
+    folder = shutil.copytree(trained.path, tmp_path / "run")
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     train(tiny(), folder, resume=True)
     assert before == {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_a_folder_with_another_run_is_refused_and_left_alone(tiny, done, tmp_path):
-    folder = shutil.copytree(done.path, tmp_path / "run")
+def test_a_folder_with_another_run_is_refused_and_left_alone(tiny, trained, tmp_path):
+    folder = shutil.copytree(trained.path, tmp_path / "run")
     before = outcome(folder)
     with pytest.raises(EmbrlError, match="already holds a run"):
         train(tiny(), folder)
