@@ -245,12 +245,16 @@ def test_actions_that_were_not_tried_are_not_chosen(tiny, monkeypatch):
     env, trainer = prepared(dataclasses.replace(config, pretrain=pretrain))
     env = config.env.__class__(actuators=6, bins=10, step_limit=20).build()
     trainer = Trainer(trainer.config, env.observation_space, env.action_space)
-    key = jax.random.key(0)
-    data = trainer.collect(env, key)
-    state = trainer.start(env, key, trainer.new_agent(key, trainer.pretrain(key, data)), data)
     assert trainer.schedule.most_trained(env.action_space) == 20
-    assert np.asarray(state.agent.tried).sum() <= 20
-    e = jax.random.uniform(key, (200, config.embedding.action_dim), minval=-1, maxval=1)
-    policy = trainer.policy(state.agent)
-    chosen = policy.f(policy.table, e, None, policy.allowed)
-    assert set(np.asarray(chosen).tolist()) <= set(np.asarray(data.action).ravel().tolist())
+
+    @jax.jit
+    def run(key):
+        data = trainer.collect(env, key)
+        state = trainer.start(env, key, trainer.new_agent(key, trainer.pretrain(key, data)), data)
+        e = jax.random.uniform(key, (200, config.embedding.action_dim), minval=-1, maxval=1)
+        policy = trainer.policy(state.agent)
+        return state.agent.tried, data.action, policy.f(policy.table, e, None, policy.allowed)
+
+    tried, actions, chosen = map(np.asarray, run(jax.random.key(0)))
+    assert tried.sum() <= 20
+    assert set(chosen.tolist()) <= set(actions.ravel().tolist())
