@@ -28,7 +28,7 @@ from embrl.embedding.methods import METHODS
 from embrl.embedding.quality import Quality
 from embrl.fitting.fit import learn
 from embrl.storage.run_folder import COUNTS, RunFolder
-from embrl.training import loop
+from embrl.training import kept_programs, loop
 from embrl.training.backend import CompiledBackend
 from embrl.training.callbacks import Callbacks, Status, TrainingEvent
 from embrl.training.hosted_backend import HostedBackend
@@ -176,7 +176,9 @@ def unmeasured() -> Iterator[None]:
         patch.setattr("embrl.embedding.monitor.measure", lambda *_: {})
         for backend in (CompiledBackend, HostedBackend):
             patch.setattr(backend, "references", lambda *_: {"random_return": -1.0})
+        kept_programs.forget()
         yield
+        kept_programs.forget()  # they measure nothing
 
 
 def replaced(section: Any, **changes: Any) -> Any:
