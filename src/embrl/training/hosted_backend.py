@@ -21,6 +21,7 @@ from embrl.data.rollout import random_actions
 from embrl.envs.gym import HostEnvironment, HostVectorEnv
 from embrl.training.backend import GroundTruth, Metrics, Report, ignore_count
 from embrl.training.evaluation import CUT, longest_episode
+from embrl.training.kept_programs import kept
 from embrl.training.replicas import Replicas
 from embrl.training.rng_streams import RngStream, host_seed
 from embrl.training.state import Agent, PretrainingData, Rollout, TrainState
@@ -49,8 +50,7 @@ class HostedBackend:
         self._policy = replicas.over(Trainer.policy)
         self._keys = replicas.over(Trainer.evaluation_key, shared=(1,), once=True)
         self._alternatives = replicas.over(Trainer.random_alternatives, once=True)
-        self._sample = compiled_step(jax.vmap(_sample, (0, 0, None, 0)))
-        self._mode = compiled_step(jax.vmap(OverallPolicy.mode))
+        self._sample, self._mode = kept(self.trainer, (_sample,), _chosen)
 
     def collect(self) -> Transition:
         """Return random transitions, from environments of their own."""
@@ -345,6 +345,14 @@ def _sample(
     policy, key = ready
     noise = policy.noise(jax.random.fold_in(key, t), seen.shape[:1])
     return policy.act(seen, noise, masks)[0]
+
+
+def _chosen() -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """Compile what evaluations choose, with noise and the most likely."""
+    return (
+        compiled_step(jax.vmap(_sample, (0, 0, None, 0))),
+        compiled_step(jax.vmap(OverallPolicy.mode)),
+    )
 
 
 def _begin(trainer: Trainer, agent: Agent, data: PretrainingData | None) -> TrainState:
