@@ -25,8 +25,8 @@ from embrl.envs import Environment
 if TYPE_CHECKING:
     from embrl.training.trainer import Trainer
 
-MOST = 96
-"""Programs and results that are kept; a run has about ten."""
+MOST = 48
+"""Programs and results that are kept; a run has about ten, of 5 MB each."""
 
 MOST_BYTES = 100_000
 """Size of the largest array by which a configuration may be recognised."""
