@@ -192,16 +192,20 @@ def over_replicas(
         return compiled
     sharding = NamedSharding(mesh, PartitionSpec(AXIS))
 
-    def filled_up(leaf: jax.Array) -> jax.Array:
-        last = jnp.broadcast_to(leaf[-1:], (rows - count, *leaf.shape[1:]))
-        return jax.device_put(jnp.concatenate([leaf, last]), sharding)
+    @jax.jit
+    def filled_up(tree: Any) -> Any:
+        return jax.tree.map(lambda x: jnp.concatenate([x, *[x[-1:]] * (rows - count)]), tree)
+
+    @jax.jit
+    def cut(tree: Any) -> Any:
+        return jax.tree.map(lambda x: x[:count], tree)
 
     def uneven(*arguments: Any) -> Any:
         every = [
-            each if index in shared else jax.tree.map(filled_up, on_one_device(each))
+            each if index in shared else jax.device_put(filled_up(on_one_device(each)), sharding)
             for index, each in enumerate(arguments)
         ]
-        return jax.tree.map(lambda leaf: leaf[:count], on_one_device(compiled(*every)))
+        return cut(on_one_device(compiled(*every)))
 
     return uneven
 
