@@ -53,6 +53,21 @@ def test_defaults_scale_alike_with_the_budget(catch, name, total_timesteps):
     assert by_command.pretrain.timesteps <= 0.2 * total_timesteps
 
 
+@pytest.mark.parametrize(
+    ("name", "actions", "inputs"),
+    [
+        ("FrozenLake-v1", "original", "embedding"),
+        ("CartPole-v1", "original", "both"),
+        ("Pendulum-v1", "original", "both"),
+        ("gridworld", "embedded", "embedding"),
+    ],
+)
+def test_few_actions_are_chosen_directly(catch, name, actions, inputs):
+    config, _ = catch(name, [])
+    assert (config.policy.actions, config.policy.inputs) == (actions, inputs)
+    assert config.policy.scale_rewards == (actions == "original")
+
+
 @pytest.mark.parametrize("settings", ["best", "tuned"])
 @pytest.mark.parametrize("algorithm", ["vpg", "ppo", "sac"])
 @pytest.mark.parametrize("method", sorted(METHODS))

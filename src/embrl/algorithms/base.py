@@ -47,6 +47,10 @@ class PolicyConfig(Section):
     embedding, and inputs both). running: by running mean and standard deviation. scale_down_only:
     likewise, but dimensions with a standard deviation below 1 are only centred. squash: s becomes
     s / (1 + |s|). off: unchanged."""
+    scale_rewards: bool = False
+    """Divide the rewards that actor and critic learn from by the running standard deviation of
+    their discounted sums, where that is above 1. Embeddings and reported returns have the
+    environment's own rewards, and the exploration bonus is in the unit of scaled rewards."""
 
     def validate(self) -> None:
         """Check all settings.

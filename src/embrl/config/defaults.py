@@ -86,7 +86,8 @@ BEST: Changes = {
 """Settings `best`, on top of `tuned`."""
 
 FEW_ACTIONS = 16
-"""Number of discrete actions up to which policies choose between them directly."""
+"""Number of discrete actions, or of numbers in a continuous one, up to which policies choose them
+directly."""
 
 NAMING: Changes = {
     "embedding": {"state_dim": 64, "action_dim": 64, "head": "echo", "transition_hidden": ()},
@@ -144,14 +145,27 @@ USUAL_SAC = {
 }
 
 BEST_FEW_ACTIONS: Changes = {
-    **HOSTED_ON_POLICY,
-    HYPERPARAMETERS: USUAL_PPO,
-    "policy": {"actions": "original"},
+    "pretrain": {"timesteps": 5_000},
     "online": {"every": 0},
-    "exploration": {"bonus": 0.0},
+    "policy": {"actions": "original", "scale_rewards": True},
+    HYPERPARAMETERS: {
+        "actor_lr": 1e-3,
+        "std_lr": 1e-3,
+        "critic_lr": 1e-3,
+        "scale_by_std": False,
+        "ent_coef": 0.01,
+        "gae_lambda": 0.95,
+        "update_epochs": 10,
+        "critic_epochs": 10,
+        "num_minibatches": 4,
+    },
+    "rollout": {"steps_per_update": 1024, "num_envs": 8},
+    "exploration": {"bonus": 0.1, "until": 0.5, "known_after": 0},
+    "evaluation": HOSTED_ON_POLICY["evaluation"],
 }
-"""Settings `best` for a handful of actions, on top of the others: there is nothing to generalise
-over, so that PPO has the settings that people know, and sees states through their embedding."""
+"""Settings `best` for a handful of actions, on top of the others (docs/decisions/0027): there is
+nothing to generalise over, so that the policy chooses them directly, and sees states through their
+embedding, and vectors also as they are."""
 
 MAX_STATE_DIM, MIN_STATE_DIM = 64, 8
 """Bounds of the default state_dim where actions are continuous."""
@@ -214,13 +228,16 @@ def default_config(
         # Untrained embeddings have no geometry to unfold: they fill the space.
         config = _changed(config, {"embedding": {"action_spread": 0.6}})
     named = method == "jsae" and named_factor(env) is not None
-    if settings == "best" and (method, algorithm) == ("jsae", "ppo") and not continuous_actions:
-        config = _best(config, named)
-        if not named and _action_count(env, built) <= FEW_ACTIONS:
-            config = _changed(config, BEST_FEW_ACTIONS)
-        if is_host(env):
-            config = dataclasses.replace(config, seeds=1)
-        return _within_budget(config)
+    if settings == "best" and (method, algorithm) == ("jsae", "ppo"):
+        few = {} if named else _few_actions(env, built)
+        if few or not continuous_actions:
+            config = _best(config, named)
+            if continuous_actions:
+                config = _changed(config, _continuous(env, algorithm, built))
+            config = _changed(config, few)
+            if is_host(env):
+                config = dataclasses.replace(config, seeds=1)
+            return _within_budget(config)
     if is_host(env):
         off_policy = config.hyperparameters.off_policy
         config = _changed(config, HOSTED_OFF_POLICY if off_policy else HOSTED_ON_POLICY)
@@ -264,8 +281,19 @@ def _best(config: RunConfig, named: bool) -> RunConfig:
     return _changed(_naming(config), BEST_NAMING) if named else config
 
 
-def _action_count(env: EnvConfig, built: "AnyEnvironment | None") -> int:
-    return action_count((env.build() if built is None else built).action_space)
+def _few_actions(env: EnvConfig, built: "AnyEnvironment | None") -> Changes:
+    """Return the settings for actions that are so few that a policy chooses them directly.
+
+    Returns:
+        No settings where actions are more.
+    """
+    built = env.build() if built is None else built
+    actions = built.action_space
+    count = dimensions(actions) if is_continuous(actions) else action_count(actions)
+    if count > FEW_ACTIONS:
+        return {}
+    inputs = "both" if is_continuous(built.observation_space) else "embedding"
+    return {**BEST_FEW_ACTIONS, "policy": {**BEST_FEW_ACTIONS["policy"], "inputs": inputs}}
 
 
 def _within_budget(config: RunConfig) -> RunConfig:

@@ -31,8 +31,12 @@ from embrl.embedding.model import JointEmbedding
 from embrl.training import online_updates
 from embrl.training.exploration import VisitCounter
 from embrl.training.online_updates import OnlineState
+from embrl.training.reward_scale import RewardSpread
 from embrl.training.rng_streams import RngStream
 from embrl.training.state import PretrainingData, TrainState, transitions_like
+
+DEFAULT_GAMMA = 0.99
+"""Discount factor that rewards are scaled with where a plugin's algorithm has none."""
 
 
 class UpdateStep(NamedTuple):
@@ -239,6 +243,33 @@ class EpisodicMemory(Part):
 
 
 @dataclasses.dataclass(frozen=True)
+class RewardScale(Part):
+    """Rewards scaled down to the spread of returns (`embrl.training.reward_scale`)."""
+
+    name: ClassVar[str] = "reward_scale"
+
+    gamma: Any
+    num_envs: int
+
+    def begin(self, state: TrainState, data: PretrainingData | None) -> TrainState:
+        spread = empty = RewardSpread.empty(self.num_envs)
+        if isinstance(data, Transition):
+            # Of other environments, whose episodes do not go on.
+            spread = spread.update(data, self.gamma)._replace(sums=empty.sums)
+        return with_part(state, self.name, spread)
+
+    def collect(self, state: TrainState, step: UpdateStep) -> TrainState:
+        spread = state.parts[self.name].update(step.transitions, self.gamma)
+        return with_part(state, self.name, spread)
+
+    def reward(
+        self, state: TrainState, transitions: Transition, index: Int[Array, ""]
+    ) -> Transition:
+        del index
+        return state.parts[self.name].scaled(transitions)
+
+
+@dataclasses.dataclass(frozen=True)
 class ExplorationBonus(Part):
     """Bonus for reaching states that were seldom reached."""
 
@@ -263,6 +294,11 @@ class ExplorationBonus(Part):
         visits, progress = state.parts[self.name], index / self.num_updates
         bonus = self.counter.bonus(visits, transitions.next_observation, progress)
         return transitions._replace(reward=transitions.reward + bonus)
+
+    def mean(self, state: TrainState, step: UpdateStep) -> Array:
+        """Return the mean bonus of a rollout."""
+        rewarded = self.reward(state, step.transitions, step.number)
+        return (rewarded.reward - step.transitions.reward).mean()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -353,6 +389,10 @@ def make_parts(
         memory = EpisodicMemory(replay if schedule.uses_replay else None)
         parts.append(memory)
         remember = memory.remember
+    if config.policy.scale_rewards:
+        # Before the bonus, which is in the unit of scaled rewards.
+        gamma = getattr(config.hyperparameters, "gamma", DEFAULT_GAMMA)
+        parts.append(RewardScale(gamma, config.rollout.num_envs))
     if config.exploration.bonus:
         counter = VisitCounter(observation_space, config.exploration)
         parts.append(ExplorationBonus(counter, schedule.num_updates))

@@ -63,7 +63,7 @@ from embrl.envs import Environment
 from embrl.envs.environment import has_masks, named_factor
 from embrl.training.action_inputs import NONE, ActionInputs
 from embrl.training.evaluation import CUT, evaluate
-from embrl.training.parts import Part, UpdateStep, make_parts, replay_of
+from embrl.training.parts import ExplorationBonus, Part, UpdateStep, make_parts, replay_of
 from embrl.training.rng_streams import RngStream, stream_key
 from embrl.training.state import Agent, PretrainingData, Rollout, TrainState
 
@@ -531,8 +531,9 @@ class Trainer:
         learner, metrics = self.config.hyperparameters.update(
             state.agent.learner, experience, key_update
         )
-        if transitions is not taken.transitions:
-            metrics["bonus"] = (transitions.reward - taken.transitions.reward).mean()
+        for part in self.parts:
+            if isinstance(part, ExplorationBonus):
+                metrics["bonus"] = part.mean(before, step)
         if masks is not None:
             metrics[EMPTY_MASKS] = masks.empty.mean(dtype=jnp.float32)
         state = state._replace(agent=state.agent._replace(learner=learner))
