@@ -23,7 +23,7 @@ ant() {
   vpg ant "$1" Ant-v5 --env.max-episode-steps 1000 --seeds 3 --total-timesteps 1000000 "${@:2}"
 }
 cheetah() {
-  run cheetah "$1" HalfCheetah-v5 --algorithm ppo --env.vector envpool --seeds 2 --total-timesteps 200000 "${@:2}"
+  run cheetah "$1" HalfCheetah-v5 --algorithm ppo --settings tuned --env.vector envpool --seeds 2 --total-timesteps 200000 "${@:2}"
 }
 pool() { ant "$@" --env.vector envpool; }
 bare() { ant "$1-no-contact-forces" "${@:2}" --env.kwargs include_cfrc_ext_in_observation False; }

@@ -56,7 +56,7 @@ def test_defaults_scale_alike_with_the_budget(catch, name, total_timesteps):
 @pytest.mark.parametrize(
     ("name", "actions", "inputs"),
     [
-        ("FrozenLake-v1", "original", "embedding"),
+        ("FrozenLake-v1", "original", "both"),
         ("CartPole-v1", "original", "both"),
         ("Pendulum-v1", "original", "both"),
         ("gridworld", "embedded", "embedding"),

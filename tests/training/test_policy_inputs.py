@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -51,6 +52,34 @@ def test_the_numbers_stand_beside_phi():
     assert policy.act(met, noise)[0].shape == (50,)
 
 
+@pytest.mark.parametrize("states", [NAMES, spaces.MultiDiscrete([3, 4])])
+def test_codes_tell_discrete_states_apart(states):
+    both = trainer(states=states)
+    agent = both.untrained(jax.random.key(0))
+    assert agent.embedding is not None
+    # Even of states that lie at one point of X.
+    layer = agent.embedding.phi.network.layers[0]
+    agent = agent._replace(
+        embedding=eqx.tree_at(
+            lambda model: model.phi.network.layers[0].table,
+            agent.embedding,
+            jnp.zeros_like(layer.table),
+        )
+    )
+    policy, m = both.policy(agent), both.config.embedding.state_dim
+    sizes = (int(states.n),) if states is NAMES else tuple(states.nvec)
+    every = np.stack(np.meshgrid(*map(np.arange, sizes)), -1).reshape(-1, len(sizes))
+    seen = jnp.asarray(every[:, 0] if states is NAMES else every, jnp.int32)
+    x = np.asarray(policy.phi(seen))
+    assert np.ptp(x[:, :m], axis=0).max() == 0.0
+    codes = x[:, m:]
+    cosines = codes @ codes.T / np.outer(*2 * [np.linalg.norm(codes, axis=1)])
+    np.fill_diagonal(cosines, 0.0)
+    assert cosines.max() < 0.8
+    noise = policy.noise(jax.random.key(1), seen.shape[:1])
+    assert policy.act(seen, noise)[0].shape == seen.shape[:1]
+
+
 def test_alone_it_is_as_before():
     both = trainer()
     config = dataclasses.replace(
@@ -67,10 +96,6 @@ def test_alone_it_is_as_before():
     [
         ({"method": "none"}, "method none embeds no states"),
         ({"method": "ra"}, "method ra embeds no states"),
-        (
-            {"states": NAMES},
-            r"observations are Discrete\(9\)",
-        ),
         (
             {
                 "algorithm": "sac",

@@ -40,8 +40,9 @@ class PolicyConfig(Section):
     bounded: bool = True
     """End the internal policy's mean in a tanh, as embeddings lie in (-1, 1)^d."""
     inputs: Literal["embedding", "both"] = "embedding"
-    """Input of actor and critic where states are embedded vectors: phi(s) alone, as in the paper,
-    or also the observation itself, joined as in TD7 (Fujimoto et al. 2023)."""
+    """Input of actor and critic where states are embedded: phi(s) alone, as in the paper, or also
+    the observation itself, joined as in TD7 (Fujimoto et al. 2023); of a discrete state, a fixed
+    random code."""
     normalise: Literal["running", "scale_down_only", "squash", "off"] = "running"
     """Scaling of unbounded observations that a policy sees as they are (methods without state
     embedding, and inputs both). running: by running mean and standard deviation. scale_down_only:

@@ -28,12 +28,14 @@ from embrl.decoding.base import Decoder, Scorer
 from embrl.decoding.continuous import Identity, Rescaled
 from embrl.decoding.indexed import IndexedTable
 from embrl.embedding.encoders import (
+    CODE_LENGTH,
     ContinuousActions,
     Norm,
     RawStates,
     StandardisedEncoder,
     StateEncoder,
     WithState,
+    state_codes,
 )
 from embrl.embedding.model import JointEmbedding
 
@@ -126,20 +128,13 @@ class PolicyInput:
     """The observations."""
 
     def features(self, embedding: JointEmbedding | None) -> Features:
-        """Return the size of the input, as networks are built for it.
-
-        Raises:
-            EmbrlError: both are wanted, and observations are no vectors.
-        """
+        """Return the size of the input, as networks are built for it."""
         if embedding is None:
             return self._raw.features
         phi = embedding.phi
-        if isinstance(phi, StateEncoder) and self.policy.inputs == "both":
-            if self._raw.box is None:
-                raise EmbrlError(
-                    f"policy.inputs both needs a Box of observations, got {self.space}"
-                )
-            return JointFeatures(phi.features, self._raw.box.features)
+        if self._sees_both(embedding):
+            box = self._raw.box
+            return JointFeatures(phi.features, CODE_LENGTH if box is None else box.features)
         return phi.features
 
     def empty_stats(self, embedding: JointEmbedding | None) -> RunningStats | None:
@@ -168,7 +163,9 @@ class PolicyInput:
         if norm is None or not isinstance(embedding.phi, StateEncoder):
             return embedding.phi
         phi = StandardisedEncoder(embedding.phi, norm)
-        return WithState(phi, raw) if self._sees_both(embedding) else phi
+        if not self._sees_both(embedding):
+            return phi
+        return WithState(phi, state_codes(self.space) if raw.box is None else raw)
 
     @property
     def _raw(self) -> RawStates:

@@ -147,7 +147,7 @@ USUAL_SAC = {
 BEST_FEW_ACTIONS: Changes = {
     "pretrain": {"timesteps": 5_000},
     "online": {"every": 0},
-    "policy": {"actions": "original", "scale_rewards": True},
+    "policy": {"actions": "original", "inputs": "both", "scale_rewards": True},
     HYPERPARAMETERS: {
         "actor_lr": 1e-3,
         "std_lr": 1e-3,
@@ -164,8 +164,8 @@ BEST_FEW_ACTIONS: Changes = {
     "evaluation": HOSTED_ON_POLICY["evaluation"],
 }
 """Settings `best` for a handful of actions, on top of the others (docs/decisions/0027): there is
-nothing to generalise over, so that the policy chooses them directly, and sees states through their
-embedding, and vectors also as they are."""
+nothing to generalise over, so that the policy chooses them directly, and sees states as they are
+beside their embedding."""
 
 MAX_STATE_DIM, MIN_STATE_DIM = 64, 8
 """Bounds of the default state_dim where actions are continuous."""
@@ -229,12 +229,13 @@ def default_config(
         config = _changed(config, {"embedding": {"action_spread": 0.6}})
     named = method == "jsae" and named_factor(env) is not None
     if settings == "best" and (method, algorithm) == ("jsae", "ppo"):
-        few = {} if named else _few_actions(env, built)
+        few = not named and _action_count(env, built) <= FEW_ACTIONS
         if few or not continuous_actions:
             config = _best(config, named)
             if continuous_actions:
                 config = _changed(config, _continuous(env, algorithm, built))
-            config = _changed(config, few)
+            if few:
+                config = _changed(config, BEST_FEW_ACTIONS)
             if is_host(env):
                 config = dataclasses.replace(config, seeds=1)
             return _within_budget(config)
@@ -281,19 +282,10 @@ def _best(config: RunConfig, named: bool) -> RunConfig:
     return _changed(_naming(config), BEST_NAMING) if named else config
 
 
-def _few_actions(env: EnvConfig, built: "AnyEnvironment | None") -> Changes:
-    """Return the settings for actions that are so few that a policy chooses them directly.
-
-    Returns:
-        No settings where actions are more.
-    """
-    built = env.build() if built is None else built
-    actions = built.action_space
-    count = dimensions(actions) if is_continuous(actions) else action_count(actions)
-    if count > FEW_ACTIONS:
-        return {}
-    inputs = "both" if is_continuous(built.observation_space) else "embedding"
-    return {**BEST_FEW_ACTIONS, "policy": {**BEST_FEW_ACTIONS["policy"], "inputs": inputs}}
+def _action_count(env: EnvConfig, built: "AnyEnvironment | None") -> int:
+    """Return the number of discrete actions, or of the numbers in a continuous one."""
+    space = (env.build() if built is None else built).action_space
+    return dimensions(space) if is_continuous(space) else action_count(space)
 
 
 def _within_budget(config: RunConfig) -> RunConfig:

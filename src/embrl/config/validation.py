@@ -45,7 +45,7 @@ def validate_run(
             validate_run(alone, observation_space, action_space, custom_objectives)
     config.validate()
     validate_embedding(config, observation_space, action_space, custom_objectives)
-    _validate_policy(config, observation_space, action_space)
+    _validate_policy(config, action_space)
     schedule = Schedule(config, custom_objectives)
     least = MIN_STEPS * config.rollout.num_envs
     if schedule.pretrains and schedule.pretraining_timesteps < least:
@@ -118,9 +118,7 @@ def validate_embedding(
         )
 
 
-def _validate_policy(
-    config: RunConfig, observation_space: gymnasium.Space, action_space: gymnasium.Space
-) -> None:
+def _validate_policy(config: RunConfig, action_space: gymnasium.Space) -> None:
     """Check the settings that a policy depends on.
 
     Raises:
@@ -133,8 +131,6 @@ def _validate_policy(
     reason = None
     if not METHODS[config.method].states:
         reason = f"method {config.method} embeds no states"
-    elif not is_continuous(observation_space):
-        reason = f"observations are {observation_space}, not a Box"
     elif _scored_by_model(config):
         reason = "decoder.scorer model sees states by their embedding alone"
     elif not config.policy.hidden:

@@ -201,11 +201,29 @@ class StandardisedEncoder(eqx.Module):
         return (self.encoder(observation) - self.norm.centre) / self.norm.width
 
 
+CODE_LENGTH = 64
+"""Length of the code of a discrete state."""
+
+
+def state_codes(space: gymnasium.Space) -> StateEncoder:
+    """Return fixed random codes of discrete states, which take the place of their one-hot vectors.
+
+    Codes of different states are almost orthogonal, however near the states lie in X: what a
+    policy learns in one state then hardly changes what it does in another. They are the same in
+    every run, and nothing trains them.
+    """
+    encoder = StateEncoder(space, CODE_LENGTH, key=jax.random.key(0))
+    layer = encoder.network.layers[0]
+    rows = np.random.default_rng(0).normal(size=layer.table.shape).astype(np.float32)
+    return eqx.tree_at(lambda phi: phi.network.layers[0].table, encoder, jnp.asarray(rows))
+
+
 class WithState(eqx.Module):
     """Policy input of phi(s), scaled to a mean absolute value of 1 as in TD7, and raw features."""
 
     phi: StandardisedEncoder
-    raw: RawStates
+    raw: RawStates | StateEncoder
+    """Raw features: the vector itself, or the code of a discrete state."""
 
     def __call__(self, observation: Observation) -> Float[Array, "*batch k"]:
         phi = mean_one(self.phi(observation))
