@@ -85,6 +85,11 @@ CASES: dict[str, tuple[spaces.Space, spaces.Space, dict[str, Any]]] = {
         spaces.Discrete(30),
         {"inputs": "both", "normalise": "scale_down_only"},
     ),
+    "codes": (
+        spaces.MultiDiscrete([3, 5, 2]),
+        spaces.Discrete(30),
+        {"algorithm": "ppo", "inputs": "both"},
+    ),
     "scored of both": (
         spaces.Box(-inf, inf, (3,)),
         spaces.Discrete(30),

@@ -58,7 +58,7 @@ def test_codes_tell_discrete_states_apart(states):
     agent = both.untrained(jax.random.key(0))
     assert agent.embedding is not None
     # Even of states that lie at one point of X.
-    layer = agent.embedding.phi.network.layers[0]
+    layer: Any = agent.embedding.phi.network.layers[0]  # type: ignore[union-attr]
     agent = agent._replace(
         embedding=eqx.tree_at(
             lambda model: model.phi.network.layers[0].table,

@@ -132,7 +132,7 @@ class PolicyInput:
         if embedding is None:
             return self._raw.features
         phi = embedding.phi
-        if self._sees_both(embedding):
+        if isinstance(phi, StateEncoder) and self._sees_both(embedding):
             box = self._raw.box
             return JointFeatures(phi.features, CODE_LENGTH if box is None else box.features)
         return phi.features

@@ -27,7 +27,7 @@ from embrl.config.run import (
 )
 from embrl.core.errors import UnknownNameError
 from embrl.core.section import given
-from embrl.core.spaces import action_count, dimensions, is_continuous
+from embrl.core.spaces import action_count, dimensions, factors, is_continuous
 from embrl.decoding.base import DecoderConfig
 from embrl.embedding.config import EmbeddingConfig, PretrainConfig
 from embrl.embedding.methods import METHODS
@@ -88,6 +88,9 @@ BEST: Changes = {
 FEW_ACTIONS = 16
 """Number of discrete actions, or of numbers in a continuous one, up to which policies choose them
 directly."""
+
+MAX_CODES = 2**16
+"""Number of states, or of all factors' values, up to which a policy also sees their codes."""
 
 NAMING: Changes = {
     "embedding": {"state_dim": 64, "action_dim": 64, "head": "echo", "transition_hidden": ()},
@@ -229,13 +232,12 @@ def default_config(
         config = _changed(config, {"embedding": {"action_spread": 0.6}})
     named = method == "jsae" and named_factor(env) is not None
     if settings == "best" and (method, algorithm) == ("jsae", "ppo"):
-        few = not named and _action_count(env, built) <= FEW_ACTIONS
+        few = {} if named else _few_actions(env, built)
         if few or not continuous_actions:
             config = _best(config, named)
             if continuous_actions:
                 config = _changed(config, _continuous(env, algorithm, built))
-            if few:
-                config = _changed(config, BEST_FEW_ACTIONS)
+            config = _changed(config, few)
             if is_host(env):
                 config = dataclasses.replace(config, seeds=1)
             return _within_budget(config)
@@ -282,10 +284,16 @@ def _best(config: RunConfig, named: bool) -> RunConfig:
     return _changed(_naming(config), BEST_NAMING) if named else config
 
 
-def _action_count(env: EnvConfig, built: "AnyEnvironment | None") -> int:
-    """Return the number of discrete actions, or of the numbers in a continuous one."""
-    space = (env.build() if built is None else built).action_space
-    return dimensions(space) if is_continuous(space) else action_count(space)
+def _few_actions(env: EnvConfig, built: "AnyEnvironment | None") -> Changes:
+    """Return the settings for few actions; none where they are more."""
+    built = env.build() if built is None else built
+    observations, actions = built.observation_space, built.action_space
+    count = dimensions(actions) if is_continuous(actions) else action_count(actions)
+    if count > FEW_ACTIONS:
+        return {}
+    if is_continuous(observations) or sum(factors(observations)) <= MAX_CODES:
+        return BEST_FEW_ACTIONS
+    return {**BEST_FEW_ACTIONS, "policy": {**BEST_FEW_ACTIONS["policy"], "inputs": "embedding"}}
 
 
 def _within_budget(config: RunConfig) -> RunConfig:

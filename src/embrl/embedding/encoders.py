@@ -213,7 +213,8 @@ def state_codes(space: gymnasium.Space) -> StateEncoder:
     every run, and nothing trains them.
     """
     encoder = StateEncoder(space, CODE_LENGTH, key=jax.random.key(0))
-    layer = encoder.network.layers[0]
+    layer: Any = encoder.network.layers[0]
+    # Not of JAX, whose numbers depend on its version: they are not saved with the policy.
     rows = np.random.default_rng(0).normal(size=layer.table.shape).astype(np.float32)
     return eqx.tree_at(lambda phi: phi.network.layers[0].table, encoder, jnp.asarray(rows))
 
