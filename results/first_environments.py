@@ -70,10 +70,13 @@ def train_theirs(python: str, name: str, timesteps: int, seeds: int) -> None:
             out.write_text(done.stdout.splitlines()[-1])
 
 
-def cell(returns: list[float] | None) -> str:
-    """Return mean, interval and every seed's return, or that nothing was measured."""
-    if returns is None:
+def cell(returns: list[float], seeds: int) -> str:
+    """Return mean, interval and every seed's return; of too few seeds, the returns alone."""
+    if not returns:
         return "not measured"
+    if len(returns) < seeds:
+        alone = ", ".join(f"{value:.3g}" for value in returns)
+        return f"{alone} ({len(returns)} of {seeds} seeds measured)"
     import numpy as np
 
     from embrl.core.statistics import bootstrap_mean
@@ -111,12 +114,11 @@ def write_table(seeds: int) -> None:
         folder = RUNS / name
         mine = folder / "embrl" / "summary.json"
         its = [folder / f"sb3-{seed}.json" for seed in range(seeds)]
-        found = json.loads(mine.read_text())["final_return_per_seed"] if mine.exists() else None
-        rival = None
-        if all(path.exists() for path in its):
-            rival = [json.loads(path.read_text())["sampled"] for path in its]
+        found = json.loads(mine.read_text())["final_return_per_seed"] if mine.exists() else []
+        rival = [json.loads(path.read_text())["sampled"] for path in its if path.exists()]
         if found or rival:
-            lines.append(f"| {name} | {timesteps:,} | {cell(found)} | {cell(rival)} |")
+            cells = cell(found, seeds), cell(rival, seeds)
+            lines.append(f"| {name} | {timesteps:,} | {cells[0]} | {cells[1]} |")
     table = HERE / "first_environments" / "table.md"
     table.parent.mkdir(exist_ok=True)
     table.write_text("\n".join(lines) + "\n")
