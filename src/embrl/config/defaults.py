@@ -89,6 +89,9 @@ FEW_ACTIONS = 16
 """Number of discrete actions, or of numbers in a continuous one, up to which policies choose them
 directly."""
 
+FEW_PRETRAINING = 5_000
+"""Timesteps of pre-training for so few actions, unless the budget is `FULL_SIZE`, as in a fit."""
+
 MAX_CODES = 2**16
 """Number of states, or of all factors' values, up to which a policy also sees their codes."""
 
@@ -148,7 +151,6 @@ USUAL_SAC = {
 }
 
 BEST_FEW_ACTIONS: Changes = {
-    "pretrain": {"timesteps": 5_000},
     "online": {"every": 0},
     "policy": {"actions": "original", "inputs": "both", "scale_rewards": True},
     HYPERPARAMETERS: {
@@ -238,6 +240,8 @@ def default_config(
             if continuous_actions:
                 config = _changed(config, _continuous(env, algorithm, built))
             config = _changed(config, few)
+            if few and config.total_timesteps < FULL_SIZE:
+                config = _changed(config, {"pretrain": {"timesteps": FEW_PRETRAINING}})
             if is_host(env):
                 config = dataclasses.replace(config, seeds=1)
             return _within_budget(config)
