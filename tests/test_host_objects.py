@@ -19,6 +19,7 @@ SMALL = {
     "embedding": {"action_hidden": (8,), "decoder_hidden": (8,), "transition_hidden": (8,)},
     "pretrain": {"timesteps": 300, "gradient_steps": 20, "batch_size": 32},
     "decoder": {"gradient_steps": 20},
+    "policy": {"actions": "embedded"},
     "rollout": {"steps_per_update": 100, "num_envs": 5},
     "evaluation": {"every": 100, "episodes": 2, "final_episodes": 2},
 }
