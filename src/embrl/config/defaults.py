@@ -168,7 +168,7 @@ BEST_FEW_ACTIONS: Changes = {
     "exploration": {"bonus": 0.1, "until": 0.5, "known_after": 0},
     "evaluation": HOSTED_ON_POLICY["evaluation"],
 }
-"""Settings `best` for a handful of actions, on top of the others (docs/decisions/0027): there is
+"""Settings `best` for a handful of actions, on top of the others (docs/decisions/0031): there is
 nothing to generalise over, so that the policy chooses them directly, and sees states as they are
 beside their embedding."""
 
