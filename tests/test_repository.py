@@ -154,7 +154,9 @@ def test_environments_on_the_host_know_no_jax():
         "numpy",
         "embrl.core.runtime",
         "embrl.core.errors",
+        "embrl.core.gymnasium_ids",
         "embrl.core.masks",
+        "embrl.core.products",
         "embrl.core.spaces",
         "embrl.envs.checks",
     }

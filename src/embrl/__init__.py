@@ -11,6 +11,7 @@ Importing embrl is cheap: JAX is loaded at the first call.
 """
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -170,3 +171,7 @@ def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(importlib.import_module(f"embrl.{_HOMES[name]}"), name)
     raise AttributeError(f"module 'embrl' has no attribute {name!r}")
+
+
+if "gymnasium" in sys.modules:
+    importlib.import_module("embrl.core.gymnasium_ids").register()

@@ -9,10 +9,12 @@ from jaxtyping import Array, Bool, Float
 from embrl.algorithms.actors import Actor
 from embrl.algorithms.networks import Features
 from embrl.core.errors import check_positive
+from embrl.core.products import Product
 from embrl.core.section import Section
 from embrl.core.types import Key, Observation
 from embrl.decoding.base import Decoder, Scorer
 from embrl.decoding.indexed import IndexedTable
+from embrl.decoding.products import ProductTable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,12 +82,23 @@ class IndexedActions:
     """Number of actions."""
 
 
-InternalSpace: TypeAlias = EmbeddedActions | IndexedActions
+@dataclasses.dataclass(frozen=True)
+class PartedActions:
+    """Internal actions that are original actions with several parts: there is no embedding."""
+
+    product: Product
+    """The parts."""
+
+
+InternalSpace: TypeAlias = EmbeddedActions | IndexedActions | PartedActions
 """The space that an internal policy chooses from."""
 
-ActionTable: TypeAlias = Float[Array, "n d"] | IndexedTable | Callable[[Array], Array] | None
-"""What f decodes with: g(a) of every discrete action, with an index if they are many, or the
-network that inverts g for continuous ones; None without an action embedding."""
+ActionTable: TypeAlias = (
+    Float[Array, "n d"] | IndexedTable | ProductTable | Callable[[Array], Array] | None
+)
+"""What f decodes with: g(a) of every discrete action, with an index if they are many, or of every
+value of every part, or the network that inverts g for continuous ones; None without an action
+embedding."""
 
 
 class Batch(NamedTuple):

@@ -19,9 +19,11 @@ from embrl.algorithms.base import (
     Experience,
     IndexedActions,
     InternalSpace,
+    PartedActions,
     PolicyConfig,
 )
 from embrl.algorithms.networks import Features, Network, network
+from embrl.algorithms.product_actor import ProductActor
 from embrl.core.errors import EmbrlError, check_at_least
 from embrl.core.section import Section
 from embrl.core.types import Key, Observation
@@ -189,6 +191,15 @@ class ActorCritic(Section, abc.ABC):
         key_actor, key_critic = jax.random.split(key)
         if isinstance(internal, IndexedActions):
             actor: Actor = CategoricalActor(features, internal.n, config.hidden, key=key_actor)
+        elif isinstance(internal, PartedActions):
+            actor = ProductActor(
+                features,
+                internal.product,
+                config.hidden,
+                std=config.std,
+                bounded=config.bounded,
+                key=key_actor,
+            )
         else:
             actor = GaussianActor(
                 features,

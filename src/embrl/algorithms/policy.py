@@ -16,16 +16,18 @@ from embrl.algorithms.base import (
     EmbeddedActions,
     IndexedActions,
     InternalSpace,
+    PartedActions,
     PolicyConfig,
 )
 from embrl.algorithms.networks import Features, JointFeatures
 from embrl.core.errors import EmbrlError
+from embrl.core.products import product_of
 from embrl.core.scaling import RawBox, RunningStats
 from embrl.core.spaces import action_count, is_continuous
 from embrl.core.types import Key, Observation
 from embrl.data.rollout import random_actions
 from embrl.decoding.base import Decoder, Scorer
-from embrl.decoding.continuous import Identity, Rescaled
+from embrl.decoding.continuous import Identity, OriginalParts, Rescaled
 from embrl.decoding.indexed import IndexedTable
 from embrl.embedding.encoders import (
     CODE_LENGTH,
@@ -180,6 +182,11 @@ class PolicyInput:
 
 def original_actions(action_space: gymnasium.Space) -> tuple[InternalSpace, Decoder]:
     """Return the internal space and the decoder of a policy without an action embedding."""
+    product = product_of(action_space)
+    if product is not None:
+        box = product.box
+        raw = None if box is None else RawBox(box, scaled=True)
+        return PartedActions(product), OriginalParts(raw, len(product.sizes))
     if not is_continuous(action_space):
         return IndexedActions(action_count(action_space)), Identity()
     raw = RawBox(action_space, scaled=True)

@@ -11,10 +11,17 @@ import optax
 from jaxtyping import Array, Bool, Float
 
 from embrl.algorithms.actors import Actor, CategoricalActor, SquashedGaussianActor
-from embrl.algorithms.base import Batch, Experience, IndexedActions, InternalSpace, PolicyConfig
+from embrl.algorithms.base import (
+    Batch,
+    Experience,
+    IndexedActions,
+    InternalSpace,
+    PartedActions,
+    PolicyConfig,
+)
 from embrl.algorithms.critics import IndexCritic, PointCritic, TwinCritic, soft_value
 from embrl.algorithms.networks import Features
-from embrl.core.errors import check_positive
+from embrl.core.errors import EmbrlError, check_positive
 from embrl.core.section import Section
 from embrl.core.types import Key, Observation
 from embrl.decoding.base import Decoder, Scorer
@@ -100,6 +107,12 @@ class SAC(Section):
             )
             critic: TwinCritic = IndexCritic(features, internal.n, hidden, key=key_critic)
             usual = 0.98 * math.log(internal.n)
+        elif isinstance(internal, PartedActions):
+            raise EmbrlError(
+                "algorithm must be vpg or ppo for actions with several parts that are not "
+                "embedded, got sac, whose critic would need a value for each combination; choose a "
+                "method that embeds actions"
+            )
         else:
             actor = SquashedGaussianActor(
                 features, internal.d, hidden, std=config.std * internal.unit, key=key_actor

@@ -26,6 +26,7 @@ from embrl.config.run import (
     TransferConfig,
 )
 from embrl.core.errors import UnknownNameError
+from embrl.core.products import Product, product_of
 from embrl.core.section import given
 from embrl.core.spaces import action_count, dimensions, factors, is_continuous
 from embrl.decoding.base import DecoderConfig
@@ -84,6 +85,9 @@ BEST: Changes = {
     "exploration": {"bonus": 0.1, "until": 0.2, "known_after": 3},
 }
 """Settings `best`, on top of `tuned`."""
+
+PART_DIMENSIONS = 16
+"""Dimensions of E that the discrete parts of an action share by default: 2 to 8 each."""
 
 FEW_ACTIONS = 16
 """Number of discrete actions, or of numbers in a continuous one, up to which policies choose them
@@ -237,6 +241,9 @@ def default_config(
         few = {} if named else _few_actions(env, built)
         if few or not continuous_actions:
             config = _best(config, named)
+            product = product_of((env.build() if built is None else built).action_space)
+            if product is not None:
+                config = _changed(config, {"embedding": {"action_dim": part_dimensions(product)}})
             if continuous_actions:
                 config = _changed(config, _continuous(env, algorithm, built))
             config = _changed(config, few)
@@ -292,12 +299,21 @@ def _few_actions(env: EnvConfig, built: "AnyEnvironment | None") -> Changes:
     """Return the settings for few actions; none where they are more."""
     built = env.build() if built is None else built
     observations, actions = built.observation_space, built.action_space
+    if product_of(actions) is not None:
+        return {}
     count = dimensions(actions) if is_continuous(actions) else action_count(actions)
     if count > FEW_ACTIONS:
         return {}
     if is_continuous(observations) or sum(factors(observations)) <= MAX_CODES:
         return BEST_FEW_ACTIONS
     return {**BEST_FEW_ACTIONS, "policy": {**BEST_FEW_ACTIONS["policy"], "inputs": "embedding"}}
+
+
+def part_dimensions(product: Product) -> int:
+    """Return the default dimensions of each discrete part; a switch needs but one."""
+    if product.widest <= 2:
+        return 1
+    return max(2, min(8, PART_DIMENSIONS // len(product.sizes)))
 
 
 def _within_budget(config: RunConfig) -> RunConfig:

@@ -8,6 +8,7 @@ import gymnasium
 from jaxtyping import Array, Int
 
 from embrl.config.run import RunConfig
+from embrl.core.products import is_product
 from embrl.core.spaces import action_count, is_continuous
 from embrl.data.replay import ring_rows
 from embrl.decoding.base import DECODERS, DEFAULTS
@@ -54,7 +55,7 @@ class Schedule:
 
     def indexed(self, action_space: gymnasium.Space) -> bool:
         """Return whether these actions are so many that f finds the nearest by an index."""
-        if not self.acts_in_embedding or is_continuous(action_space):
+        if not self.acts_in_embedding or is_continuous(action_space) or is_product(action_space):
             return False
         kind: Any = DECODERS[self.config.decoder.kind]
         return kind.by_index and pays(action_count(action_space), self.config.embedding.action_dim)

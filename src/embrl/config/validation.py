@@ -10,6 +10,7 @@ from embrl.config.run import RunConfig
 from embrl.config.schedule import Schedule
 from embrl.config.settings_by_name import point, replaced, validate_vary
 from embrl.core.errors import EmbrlError, SettingError
+from embrl.core.products import is_product
 from embrl.core.spaces import is_continuous
 from embrl.decoding.base import DECODERS, DEFAULTS, build
 from embrl.embedding.methods import METHODS
@@ -88,6 +89,7 @@ def validate_embedding(
             "method"
         )
     _validate_decoder(config, action_space)
+    _validate_product(config, action_space)
     if METHODS[config.method].embeds:
         config.transfer.validate()
         config.pretrain.validate()
@@ -154,6 +156,13 @@ def _validate_decoder(config: RunConfig, action_space: gymnasium.Space) -> None:
             )
         return
     decoder = DECODERS[kind]
+    if is_product(action_space) and not decoder.of_products:
+        raise SettingError(
+            "decoder.kind",
+            "nearest, wolpertinger or softmax for actions with several parts",
+            kind,
+            "leave it out",
+        )
     if decoder.continuous != is_continuous(action_space):
         suitable = DEFAULTS[is_continuous(action_space)]
         raise SettingError("decoder.kind", f"a decoder for {action_space}", kind, f"as {suitable}")
@@ -171,6 +180,20 @@ def _validate_decoder(config: RunConfig, action_space: gymnasium.Space) -> None:
         raise EmbrlError(
             f"decoder.kind {kind} needs an on-policy algorithm, got {algorithm}, as "
             f"{decoder.on_policy_only}; choose vpg or ppo"
+        )
+
+
+def _validate_product(config: RunConfig, action_space: gymnasium.Space) -> None:
+    """Check what actions with several parts do not allow."""
+    if not is_product(action_space) or not config.hyperparameters.off_policy:
+        return
+    if not Schedule(config, {}).acts_in_embedding:
+        raise SettingError(
+            "algorithm",
+            "vpg or ppo for actions with several parts that are not embedded",
+            config.algorithm,
+            "its critic would need a value for each combination; choose a method that embeds "
+            "actions",
         )
 
 

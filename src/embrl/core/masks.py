@@ -175,7 +175,7 @@ def instead_of_masked(action: Values, uniform: Values, mask: Values) -> Values:
     Returns:
         int32 `[*batch]`.
     """
-    xp = _library(mask)
+    xp = library(mask)
     running = mask.cumsum(-1, dtype=np.int32)
     count = running[..., -1]
     # Rounding may lead to the count itself.
@@ -187,18 +187,28 @@ def instead_of_masked(action: Values, uniform: Values, mask: Values) -> Values:
 
 def pack(mask: Values) -> Values:
     """Return a mask bool `[..., n]` as bits, uint8 `[..., ceil(n / 8)]`."""
-    xp = _library(mask)
+    xp = library(mask)
     return xp.packbits(mask, axis=-1)
 
 
 def unpack(bits: "UInt8[Array, '*batch bytes']", count: int) -> "Bool[Array, '*batch n']":
     """Return the mask of `count` actions that `pack` has packed."""
-    return _library(bits).unpackbits(bits, axis=-1, count=count).astype(bool)
+    return library(bits).unpackbits(bits, axis=-1, count=count).astype(bool)
 
 
 def packed_length(count: int) -> int:
     """Return the number of bytes of a packed mask."""
     return -(-count // 8)
+
+
+def as_flags(values: Any) -> np.ndarray | None:
+    """Return any kind of numbers as flags; None if they are no numbers, or have no shape.
+
+    Raises:
+        EmbrlError: one is below 0.
+    """
+    numbers = _numbers(values)
+    return None if numbers is None else _flags(numbers)
 
 
 def _flags(values: np.ndarray) -> np.ndarray:
@@ -242,6 +252,6 @@ def _shape_of(mask: Any) -> str:
     return f"{type(mask).__name__} {mask!r:.40}"
 
 
-def _library(values: Any) -> Any:
+def library(values: Any) -> Any:
     """Return the library of functions for such an array: NumPy or `jax.numpy`."""
     return np if isinstance(values, np.ndarray) else importlib.import_module("jax.numpy")

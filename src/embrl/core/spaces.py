@@ -14,6 +14,13 @@ from numpy.typing import ArrayLike
 
 from embrl.core.errors import EmbrlError, SettingError, WarnOnce, told
 from embrl.core.masks import MaskForms, check_allowed
+from embrl.core.products import (
+    PartMasks,
+    as_space,
+    check_parts_allowed,
+    check_row,
+    product_of,
+)
 
 MAX_VALUES = 2**16
 """Largest number of values of an index that has a row for each; larger ones become digits."""
@@ -197,12 +204,15 @@ def check_action(space: spaces.Space, action: ArrayLike) -> np.ndarray:
         action: actions with any number of leading axes.
 
     Returns:
-        The actions as int32 `[...]` or float32 `[..., p]`.
+        The actions as int32 `[...]` or float32 `[..., p]`; of several parts, a row each
+        (`embrl.core.products`).
 
     Raises:
         EmbrlError: the shape does not fit or a value is out of range; the message says which.
     """
     values = array_of(action, "action")
+    if (product := product_of(space)) is not None:
+        return check_row(product, values)
     if is_continuous(space):
         wanted = f"numbers [..., {dimensions(space)}]"
         fits = values.dtype.kind in "iuf" and values.shape[-1:] == (dimensions(space),)
@@ -226,7 +236,8 @@ def check_mask(
 
     Args:
         space: the action space.
-        mask: flags `[..., n]` of any kind of number.
+        mask: flags `[..., n]` of any kind of number; of actions with several parts, in a form of
+            `embrl.core.products.PartMasks`.
         allowed: bool `[n]`, the actions that are not excluded; None: all of them.
         lead: leading axes of the result; None: those of the mask.
 
@@ -238,6 +249,9 @@ def check_mask(
     """
     if is_continuous(space):
         raise SettingError("mask", "None where actions are continuous", "one", "leave it out")
+    if (product := product_of(space)) is not None:
+        flags = PartMasks(product)(mask, lead or ())
+        return check_parts_allowed(product, flags)
     lead = array_of(mask, "mask").shape[:-1] if lead is None else lead
     flags = MaskForms((action_count(space),))(mask, lead)
     return check_allowed(flags, allowed)
@@ -256,7 +270,7 @@ def difference(has: spaces.Space, needs: spaces.Space) -> str | None:
     """
     if has == needs:
         return None
-    if type(has) is not type(needs):
+    if type(has) is not type(needs) or isinstance(has, spaces.Tuple):
         return f"it is {has}, and must be {needs}"
     if is_continuous(has):
         mine, other = bounds(has), bounds(needs)
@@ -286,6 +300,9 @@ def to_json(space: spaces.Space) -> dict[str, Any]:
     if is_continuous(space):
         low, high = bounds(space)
         return {"kind": "Box", "low": _finite(low), "high": _finite(high)}
+    if isinstance(space, spaces.Tuple) and (product := product_of(space)) is not None:
+        numbers = to_json(space.spaces[1])
+        return {"kind": "Tuple", "sizes": list(product.sizes), "numbers": numbers}
     kind = "Discrete" if isinstance(space, spaces.Discrete) else "MultiDiscrete"
     return {"kind": kind, "sizes": list(factors(space))}
 
@@ -307,6 +324,13 @@ def from_json(value: dict[str, Any], where: str | Path) -> spaces.Space:
             isinstance(n, int) and n > 0 for n in sizes
         ):
             return spaces.MultiDiscrete(sizes)
+        case {"kind": "Tuple", "sizes": [*sizes], "numbers": dict(numbers)}:
+            indices = from_json({"kind": "MultiDiscrete", "sizes": sizes}, where)
+            box = from_json(numbers, where)
+            assert isinstance(indices, spaces.MultiDiscrete)
+            if not isinstance(box, spaces.Box):
+                raise EmbrlError(f"{where} describes no known space: {value}")
+            return as_space(tuple(int(n) for n in indices.nvec), box)
         case {"kind": "Box", "low": [*low], "high": [*high]} if (
             0 < len(low) == len(high)
             and all(

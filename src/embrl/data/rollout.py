@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool
 
-from embrl.core.masks import instead_of_masked, open_if_empty, pack
+from embrl.core.masks import open_if_empty, pack
+from embrl.core.products import product_of, replaced_where_masked
 from embrl.core.spaces import action_count, bounds, is_continuous
 from embrl.core.types import EnvState, Key, Observation, Transition
 from embrl.envs.environment import Environment, has_masks
@@ -47,7 +48,19 @@ def open_masks(env: Environment, state: EnvState) -> Bool[Array, "B n"] | None:
     Every action is allowed where none is, as at the end of an episode.
     """
     masks = _masks(env, state)
-    return None if masks is None else open_if_empty(masks)
+    return None if masks is None else _opened(env, masks)
+
+
+def _opened(env: Environment, masks: Array) -> Array:
+    """Return masks that allow all actions, or values of a part, where none is allowed."""
+    product = product_of(env.action_space)
+    return open_if_empty(masks) if product is None else product.open_if_empty(masks)
+
+
+def _empty(env: Environment, masks: Array) -> Array:
+    """Return where a mask leaves no action, or no value of a part."""
+    product = product_of(env.action_space)
+    return ~masks.any(-1) if product is None else product.has_empty(masks)
 
 
 def _masks(env: Environment, state: EnvState) -> Bool[Array, "B n"] | None:
@@ -85,7 +98,7 @@ def rollout(
         key, noise = now
         key_step, key_reset = jax.random.split(key)
         given = _masks(env, envs.state)
-        mask = None if given is None else open_if_empty(given)
+        mask = None if given is None else _opened(env, given)
         action, extra = act(envs.observation, noise, mask)
         keys = jax.random.split(key_step, num_envs)
         state, after = jax.vmap(env.step)(keys, envs.state, action)
@@ -93,7 +106,7 @@ def rollout(
         masks = None
         if given is not None and mask is not None:
             ahead: Any = open_masks(env, state)
-            masks = Masks(pack(mask), pack(ahead), ~given.any(-1))
+            masks = Masks(pack(mask), pack(ahead), _empty(env, given))
         fresh = open_envs(env, key_reset, num_envs)
         done = after.terminated | after.truncated
         following = jax.tree.map(
@@ -125,7 +138,7 @@ def single_steps(
     """
     reset = jax.jit(lambda env, key: env.reset(key))
     take = jax.jit(lambda env, key, state, action: env.step(key, state, action))
-    mask_of = jax.jit(lambda env, state: open_if_empty(env.action_mask(state)))
+    mask_of = jax.jit(lambda env, state: _opened(env, env.action_mask(state)))
     masked = has_masks(env)
     for episode in itertools.count():
         key_reset, key_steps = jax.random.split(jax.random.fold_in(key, episode))
@@ -174,20 +187,26 @@ def random_transitions(
     def act(_: Observation, noise: Any, mask: Any) -> tuple[Array, None]:
         action, uniform = noise
         left = mask if allowed is None else open_if_empty(mask & allowed)
-        return instead_of_masked(action, uniform, left), None
+        return replaced_where_masked(env.action_space, action, uniform, left), None
 
-    noise = actions, hold(alternatives(key_act, keep.shape), keep)
+    noise = actions, hold(alternatives(key_act, keep.shape, env.action_space), keep)
     return rollout(env, act, envs, key_step, noise)[1]
 
 
-def alternatives(key: Key, batch: tuple[int, ...]) -> Array:
+def alternatives(key: Key, batch: tuple[int, ...], space: gymnasium.Space | None = None) -> Array:
     """Return the uniform random numbers by which random actions that are masked are replaced.
 
     Args:
         key: the key of the actions.
         batch: leading axes.
+        space: of the actions; None: they have one part.
+
+    Returns:
+        `[*batch]`, or `[*batch, k]` of k parts.
     """
-    return jax.random.uniform(jax.random.fold_in(key, 1), batch)
+    product = None if space is None else product_of(space)
+    shape = batch if product is None else (*batch, len(product.sizes))
+    return jax.random.uniform(jax.random.fold_in(key, 1), shape)
 
 
 def random_actions(
@@ -208,8 +227,15 @@ def random_actions(
         allowed: bool `[n]`, the discrete actions to draw from; None: all.
 
     Returns:
-        int32 `[*batch]`, or float32 `[*batch, p]` for a `Box`.
+        int32 `[*batch]`, float32 `[*batch, p]` for a `Box`, or rows of a product.
     """
+    if (product := product_of(space)) is not None:
+        sizes = np.asarray(product.sizes, np.int32)
+        indices = jax.random.randint(key, (*batch, len(sizes)), 0, sizes, jnp.int32)
+        if product.box is None:
+            return indices
+        numbers = random_actions(product.box, jax.random.fold_in(key, 1), batch)
+        return product.joined(indices, numbers)
     if allowed is not None:
         choices = np.flatnonzero(allowed).astype(np.int32)
         return jnp.asarray(choices)[jax.random.randint(key, batch, 0, len(choices), jnp.int32)]

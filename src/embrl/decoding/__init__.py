@@ -3,7 +3,9 @@
 from embrl.decoding.base import DECODERS, Decoder, DecoderConfig, Scorer, build
 from embrl.decoding.continuous import Identity, LearnedAction, Rescaled
 from embrl.decoding.indexed import IndexedTable, embedded, points_of
+from embrl.decoding.joint import in_order, nearest_joint
 from embrl.decoding.nearest import NearestAction
+from embrl.decoding.products import ProductTable
 from embrl.decoding.scored import BestAction, Wolpertinger
 from embrl.decoding.search import k_nearest, nearest
 from embrl.decoding.softmax import SoftmaxAction
@@ -17,13 +19,16 @@ __all__ = [
     "IndexedTable",
     "LearnedAction",
     "NearestAction",
+    "ProductTable",
     "Rescaled",
     "Scorer",
     "SoftmaxAction",
     "Wolpertinger",
     "build",
     "embedded",
+    "in_order",
     "k_nearest",
     "nearest",
+    "nearest_joint",
     "points_of",
 ]

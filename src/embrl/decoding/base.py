@@ -114,6 +114,8 @@ class Decoder(eqx.Module):
     by_index: ClassVar[bool] = False
     """True if it takes an `embrl.decoding.IndexedTable` where actions are many. It is then passed
     one in `__call__`, but a plain table in `portable`."""
+    of_products: ClassVar[bool] = False
+    """True if it takes an `embrl.decoding.ProductTable`, for actions with several parts."""
     portable_exclusions: ClassVar[bool] = False
     """True if `portable` can keep to allowed actions."""
 

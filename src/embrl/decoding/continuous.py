@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -10,7 +11,7 @@ from embrl.core.errors import EmbrlError
 from embrl.core.portable import decoder_chain, original_steps
 from embrl.core.scaling import RawBox
 from embrl.decoding.base import Decoder, PortableDecoder, PortableScorer, Scorer
-from embrl.portable.steps import Chain
+from embrl.portable.steps import Beside, Chain, Slice
 
 
 class Identity(Decoder):
@@ -67,6 +68,44 @@ class Rescaled(Decoder):
     ) -> PortableDecoder:
         del table, allowed, critic
         return PortableDecoder(Chain(original_steps(self.raw)))
+
+
+class OriginalParts(Decoder):
+    """The internal action itself, for actions with several parts that are not embedded.
+
+    Numbers come back to their own units and bounds.
+    """
+
+    numbers: RawBox | None
+    """Scaling of the numbers; None where there are none."""
+    parts: int = eqx.field(static=True)
+    """Number of discrete parts."""
+
+    of_products: ClassVar[bool] = True
+
+    def __call__(
+        self,
+        table: Array | None,
+        u: Array,
+        noise: Array | None = None,
+        mask: Array | None = None,
+        scorer: Scorer | None = None,
+    ) -> Array:
+        del table, noise, scorer
+        del mask  # the actor has already kept to it
+        if self.numbers is None:
+            return u
+        numbers = self.numbers.original(u[..., self.parts :])
+        return jnp.concatenate([u[..., : self.parts], numbers], axis=-1)
+
+    def portable(
+        self, table: Any, allowed: Any, critic: Callable[[], PortableScorer]
+    ) -> PortableDecoder:
+        del table, allowed, critic
+        if self.numbers is None:
+            return PortableDecoder()
+        numbers = Chain((Slice(self.parts), *original_steps(self.numbers)))
+        return PortableDecoder(Chain((Beside((Chain((Slice(0, self.parts),)), numbers)),)))
 
 
 class LearnedAction(Decoder):

@@ -61,8 +61,11 @@ def new_index(
     return listed(allowed, most)
 
 
-def points_of(table: Array | IndexedTable) -> Array:
-    """Return the embeddings of all actions of a table, `[n, d]`, with an index or without."""
+def points_of(table: Any) -> Any:
+    """Return the embeddings of all actions of a table, `[n, d]`, with an index or without.
+
+    Of a product, whose actions are not listed, the table itself.
+    """
     return table.g.table if isinstance(table, IndexedTable) else table
 
 

@@ -6,8 +6,10 @@ from typing import Any, ClassVar
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from embrl.decoding import products
 from embrl.decoding.base import Decoder, PortableDecoder, PortableScorer, Scorer
 from embrl.decoding.indexed import IndexedTable
+from embrl.decoding.products import ProductTable
 from embrl.decoding.search import nearest
 from embrl.portable.steps import Chain, Nearest
 
@@ -17,10 +19,11 @@ class NearestAction(Decoder):
 
     portable_exclusions: ClassVar[bool] = True
     by_index: ClassVar[bool] = True
+    of_products: ClassVar[bool] = True
 
     def __call__(
         self,
-        table: Float[Array, "n d"] | IndexedTable | None,
+        table: Float[Array, "n d"] | IndexedTable | ProductTable | None,
         u: Float[Array, "*batch d"],
         noise: Array | None = None,
         mask: Bool[Array, "*#batch n"] | None = None,
@@ -28,11 +31,15 @@ class NearestAction(Decoder):
     ) -> Int[Array, "*batch"]:
         del noise, scorer
         assert table is not None
+        if isinstance(table, ProductTable):
+            return products.nearest(table, u, mask)
         return nearest(table, u, mask)
 
     def portable(
         self, table: Any, allowed: Any, critic: Callable[[], PortableScorer]
     ) -> PortableDecoder:
         del critic
+        if isinstance(table, ProductTable):
+            return PortableDecoder(Chain((table.portable(),)))
         allowed = None if allowed is None else np.asarray(allowed)
         return PortableDecoder(Chain((Nearest.of(np.asarray(table), allowed),)))

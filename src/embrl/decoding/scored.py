@@ -9,13 +9,17 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from embrl.core.errors import EmbrlError
+from embrl.decoding import products
 from embrl.decoding.base import Decoder, DecoderConfig, PortableDecoder, PortableScorer, Scorer
 from embrl.decoding.indexed import IndexedTable, embedded
+from embrl.decoding.products import ProductTable
 from embrl.decoding.search import argmin, k_nearest
 
 
 class Wolpertinger(Decoder):
     """Highest-scoring action among the k nearest to e (Dulac-Arnold et al. 2015).
+
+    Of actions with several parts, the k nearest joint actions are compared, in spaces of any size.
 
     Among equally good ones the nearest is taken. With k=1 it is `NearestAction`; k beyond the
     number of allowed actions compares them all.
@@ -26,6 +30,7 @@ class Wolpertinger(Decoder):
 
     needs_scorer: ClassVar[bool] = True
     by_index: ClassVar[bool] = True
+    of_products: ClassVar[bool] = True
 
     @classmethod
     def from_config(cls, config: DecoderConfig) -> Self:
@@ -33,7 +38,7 @@ class Wolpertinger(Decoder):
 
     def __call__(
         self,
-        table: Float[Array, "n d"] | IndexedTable | None,
+        table: Float[Array, "n d"] | IndexedTable | ProductTable | None,
         u: Float[Array, "*batch d"],
         noise: Array | None = None,
         mask: Bool[Array, "*#batch n"] | None = None,
@@ -41,17 +46,29 @@ class Wolpertinger(Decoder):
     ) -> Int[Array, "*batch"]:
         del noise
         assert table is not None
-        actions, distances = k_nearest(table, u, self.k, mask)
-        values = _needed(scorer, "wolpertinger")(embedded(table, actions), actions)
+        if isinstance(table, ProductTable):
+            actions, distances = products.k_nearest(table, u, self.k, mask)
+            points = table.embedded(actions)
+        else:
+            actions, distances = k_nearest(table, u, self.k, mask)
+            points = embedded(table, actions)
+        values = _needed(scorer, "wolpertinger")(points, actions)
         # A NaN is never best, nor a masked action: the first candidate is an allowed one.
         valid = (distances < jnp.inf) & ~jnp.isnan(values)
         best = jnp.where(valid, values, -jnp.inf).argmax(-1)
+        if isinstance(table, ProductTable):
+            return jnp.take_along_axis(actions, best[..., None, None], axis=-2)[..., 0, :]
         return jnp.take_along_axis(actions, best[..., None], axis=-1)[..., 0]
 
     def portable(
         self, table: Any, allowed: Any, critic: Callable[[], PortableScorer]
     ) -> PortableDecoder:
         del allowed
+        if isinstance(table, ProductTable):
+            raise EmbrlError(
+                "decoder.kind must be nearest outside of JAX for actions with several parts, got "
+                "wolpertinger; act with embrl.load(RUN).policy()"
+            )
         return PortableDecoder(scored=critic().scored(np.asarray(table), self.k))
 
 

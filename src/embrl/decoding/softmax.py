@@ -9,8 +9,11 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from embrl.core import nn as distributions
+from embrl.core.errors import EmbrlError
 from embrl.core.types import Key
+from embrl.decoding import products
 from embrl.decoding.base import Decoder, DecoderConfig, PortableDecoder, PortableScorer, Scorer
+from embrl.decoding.products import ProductTable
 from embrl.decoding.search import nearest, squared_distances
 from embrl.portable.steps import ByDistance, Chain, Nearest
 
@@ -30,6 +33,7 @@ class SoftmaxAction(Decoder):
     log_temperature: Float[Array, ""]
 
     on_policy_only: ClassVar[str | None] = "its temperature is learned on-policy"
+    of_products: ClassVar[bool] = True
 
     def __init__(self, temperature: float | Array) -> None:
         self.log_temperature = jnp.log(jnp.asarray(temperature, jnp.float32))
@@ -39,7 +43,10 @@ class SoftmaxAction(Decoder):
         return cls(config.temperature)
 
     def noise(self, key: Key, batch: tuple[int, ...]) -> Float[Array, "*batch"]:
-        """Return one uniform number for each decision."""
+        """Return one uniform number for each decision.
+
+        Decisions of several parts draw further numbers from it (`_drawn_parts`).
+        """
         return jax.random.uniform(key, batch)
 
     def __call__(
@@ -53,6 +60,8 @@ class SoftmaxAction(Decoder):
         """Return an action drawn from P(. | u); without noise the nearest, the most likely one."""
         del scorer
         assert table is not None
+        if isinstance(table, ProductTable):
+            return self._drawn_parts(table, u, noise, mask)
         if noise is None:
             return nearest(table, u, mask)
         logits = self._logits(table, u, mask)
@@ -71,8 +80,16 @@ class SoftmaxAction(Decoder):
         action: Int[Array, "*batch"],
         mask: Bool[Array, "*#batch n"] | None = None,
     ) -> Float[Array, "*batch"]:
-        """Return log P(action | u); -inf of a masked action."""
+        """Return log P(action | u); -inf of a masked action.
+
+        Of actions with several parts, it is the sum over discrete parts. Numbers are not drawn
+        here: they are those of u.
+        """
         assert table is not None
+        if isinstance(table, ProductTable):
+            indices, _ = table.product.split(action)
+            logits = self._part_logits(table, u, mask)
+            return distributions.categorical_log_prob(logits, indices).sum(-1)
         return distributions.categorical_log_prob(self._logits(table, u, mask), action)
 
     def entropy(
@@ -88,10 +105,45 @@ class SoftmaxAction(Decoder):
         self, table: Any, allowed: Any, critic: Callable[[], PortableScorer]
     ) -> PortableDecoder:
         del allowed, critic
+        if isinstance(table, ProductTable):
+            raise EmbrlError(
+                "decoder.kind must be nearest outside of JAX for actions with several parts, got "
+                "softmax; act with embrl.load(RUN).policy()"
+            )
         cold = np.exp(-np.clip(np.asarray(self.log_temperature), -LIMIT, LIMIT))
         nearest_ = Nearest.of(np.asarray(table))
         drawn = ByDistance(nearest_.columns, float(np.float32(cold)))
         return PortableDecoder(Chain((nearest_,)), drawn)
+
+    def _drawn_parts(
+        self, table: ProductTable, u: Array, noise: Array | None, mask: Array | None
+    ) -> Array:
+        """Return actions with every part drawn by its own distances; the nearest without noise."""
+        if noise is None:
+            return products.nearest(table, u, mask)
+        logits = self._part_logits(table, u, mask)
+        # A number of its own for each part, of the bits of the one that was drawn.
+        seeds = jax.lax.bitcast_convert_type(noise.astype(jnp.float32), jnp.uint32)
+        parts = jnp.arange(logits.shape[-2], dtype=jnp.uint32)
+        uniform = _hashed(seeds[..., None] + parts * jnp.uint32(0x9E3779B9))
+        drawn = distributions.categorical_sample(logits, uniform)
+        drawn = jnp.minimum(drawn, jnp.asarray(table.product.sizes, jnp.int32) - 1)
+        # Rounding must not let the sampler stop at a masked value.
+        possible = jnp.take_along_axis(logits > -jnp.inf, drawn[..., None], axis=-1)[..., 0]
+        drawn = jnp.where(possible, drawn, logits.argmax(-1).astype(drawn.dtype))
+        return table.row(drawn, u)
+
+    def _part_logits(
+        self, table: ProductTable, u: Array, mask: Array | None
+    ) -> Float[Array, "*batch k widest"]:
+        """Return the logits of the values of each part; -inf where masked, or beyond them."""
+        table = jax.lax.stop_gradient(table)
+        distance = table.distances(u, mask)
+        possible = distance < jnp.inf
+        least = jax.lax.stop_gradient(distance.min(-1, keepdims=True))
+        cold = jnp.exp(-jnp.clip(self.log_temperature, -LIMIT, LIMIT)).astype(u.dtype)
+        beyond = jnp.where(possible, distance, 0.0) - least
+        return jnp.where(possible, -jnp.minimum(beyond * cold, jnp.finfo(u.dtype).max), -jnp.inf)
 
     def _logits(self, table: Array, u: Array, mask: Array | None) -> Float[Array, "*batch n"]:
         """Return 0 for the nearest allowed action, less for the others; -inf only where masked."""
@@ -102,3 +154,11 @@ class SoftmaxAction(Decoder):
         cold = jnp.exp(-jnp.clip(self.log_temperature, -LIMIT, LIMIT)).astype(u.dtype)
         logits = -jnp.minimum(beyond * cold, jnp.finfo(u.dtype).max)
         return logits if mask is None else jnp.where(mask, logits, -jnp.inf)
+
+
+def _hashed(bits: Array) -> Float[Array, "*batch"]:
+    """Return a uniform number in [0, 1) for each integer (the finaliser of MurmurHash3)."""
+    bits = (bits ^ (bits >> 16)) * jnp.uint32(0x85EBCA6B)
+    bits = (bits ^ (bits >> 13)) * jnp.uint32(0xC2B2AE35)
+    bits = bits ^ (bits >> 16)
+    return (bits >> 8).astype(jnp.float32) * jnp.float32(2.0**-24)

@@ -12,6 +12,7 @@ import numpy as np
 from gymnasium import spaces
 
 from embrl.core.errors import EmbrlError, WarnOnce
+from embrl.core.products import product_of
 from embrl.core.spaces import digits_of, names_of, offset_of, outside_bounds
 from embrl.portable.steps import (
     Affine,
@@ -26,6 +27,9 @@ from embrl.portable.steps import (
     Shifted,
     Slice,
 )
+
+NUMBERS = ("Box", "Tuple")
+"""Kinds whose values are floats: of a `Tuple`, as embrl has it, the indices of parts are, too."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -47,7 +51,7 @@ class Form:
     @property
     def whole(self) -> bool:
         """True for indices, False for continuous numbers."""
-        return self.kind != "Box"
+        return self.kind not in NUMBERS
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -149,7 +153,7 @@ class Form:
             dtype, kind = np.dtype(value["dtype"]), str(value["kind"])
             if dtype.kind not in "iufb":
                 raise ValueError(f"{dtype} are no numbers")
-            whole = np.int64 if kind != "Box" else np.float64
+            whole = np.float64 if kind in NUMBERS else np.int64
             low, high = (
                 np.array([end if bound is None else bound for bound in value[name]], whole)
                 for name, end in (("low", -np.inf), ("high", np.inf))
@@ -202,7 +206,7 @@ class Forms:
             _form(seen, observations),
             _form(chosen, chosen),
             Chain(_enter(seen)),
-            leaving(chosen),
+            leaving(chosen, parts=product_of(actions) is not None),
         )
 
 
@@ -214,6 +218,12 @@ def is_plain(space: spaces.Space | None) -> bool:
 
 def _form(space: spaces.Space, bounds: spaces.Space) -> Form:
     """Return the form of a space; it has bounds only where `bounds` has them for a policy."""
+    product = product_of(space) if isinstance(space, spaces.Tuple) else None
+    if product is not None:
+        assert product.box is not None
+        low = np.concatenate([np.zeros(len(product.sizes)), product.box.low])
+        high = np.concatenate([np.array(product.sizes) - 1, product.box.high])
+        return Form("Tuple", low.shape, "float32", low, high)
     kind, shape, dtype = type(space).__name__, tuple(space.shape or ()), np.dtype(space.dtype).name
     if isinstance(space, spaces.Box):
         assert isinstance(bounds, spaces.Box)
@@ -265,16 +275,26 @@ def _digits_at(at: int, sizes: list[int]) -> Chain:
     return Chain((Slice(at, at + 1), Digits.of(sizes), Reshaped((1, len(sizes)), (len(sizes),))))
 
 
-def leaving(space: spaces.Space) -> Chain:
-    """Return the steps from embrl's form of actions to a space of single arrays (`is_plain`)."""
-    return Chain(_leave_box(space) if isinstance(space, spaces.Box) else _leave_indices(space))
+def leaving(space: spaces.Space, parts: bool = False) -> Chain:
+    """Return the steps from embrl's form of actions to a space of single arrays (`is_plain`).
+
+    Args:
+        space: The environment's own, or, of several arrays, embrl's.
+        parts: True if an action is an index of each part, not of all combinations.
+    """
+    if isinstance(space, spaces.Tuple):
+        return Chain(())
+    if isinstance(space, spaces.Box):
+        return Chain(_leave_box(space))
+    return Chain(_leave_indices(space, parts))
 
 
-def _leave_indices(space: spaces.Space) -> tuple[PortableStep, ...]:
+def _leave_indices(space: spaces.Space, parts: bool) -> tuple[PortableStep, ...]:
     sizes, start = _counted(space)
     digits: tuple[PortableStep, ...] = ()
     if not isinstance(space, spaces.Discrete):
-        digits = (Digits.of(sizes.ravel()), *_reshaped((sizes.size,), sizes.shape))
+        of_one = () if parts else (Digits.of(sizes.ravel()),)
+        digits = (*of_one, *_reshaped((sizes.size,), sizes.shape))
     shifted = (Shifted(start),) if start.any() else ()
     return (Cast("int64"), *digits, *shifted, *_cast("int64", space.dtype))
 

@@ -10,6 +10,7 @@ from embrl.algorithms.actors import LOG_STD, CategoricalActor, GaussianActor, Sq
 from embrl.algorithms.critics import ModelScorer, PointCritic
 from embrl.algorithms.networks import Joined, Network
 from embrl.algorithms.policy import OverallPolicy
+from embrl.algorithms.product_actor import ProductActor
 from embrl.core.errors import EmbrlError
 from embrl.core.portable import mlp_steps, plain
 from embrl.decoding.base import PortableCritic, PortableModel, PortableScorer
@@ -24,11 +25,13 @@ from embrl.portable.steps import (
     Beside,
     Cast,
     Categorical,
+    CategoricalParts,
     Chain,
     Column,
     Digits,
     Draw,
     Gaussian,
+    LikeliestParts,
     MeanOne,
     MostLikely,
     PortablePolicy,
@@ -98,6 +101,12 @@ def _actor(actor: Any) -> tuple[Chain, Chain, Draw]:
             return _network(actor.network), Chain((Slice(0, d), Tanh())), draw
         case CategoricalActor():
             return _network(actor.logits), Chain((MostLikely(),)), Categorical(actor.actions)
+        case ProductActor():
+            product = actor.product
+            places = np.ascontiguousarray(product.places.ravel())
+            parts = LikeliestParts(places, product.exists, product.values, actor.bounded)
+            std = np.exp(np.asarray(actor.log_std))
+            return _network(actor.outputs), Chain((parts,)), CategoricalParts(parts, std)
         case _:
             raise EmbrlError(
                 f"{type(actor).__name__} has no form outside of JAX; policies of vpg, ppo and sac "

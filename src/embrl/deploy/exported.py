@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike
 
 from embrl.core.errors import EmbrlError, SettingError, WarnOnce
 from embrl.core.masks import MaskForms, check_allowed
+from embrl.core.products import PartMasks, Product, check_parts_allowed
 from embrl.core.spaces import array_of
 from embrl.deploy.array_forms import Form
 from embrl.portable import steps
@@ -57,13 +58,14 @@ class ExportedPolicy:
         return f"float32 [..., {len(kinds)}]: {', then '.join(parts)}"
 
     @functools.cached_property
-    def mask_forms(self) -> MaskForms:
+    def mask_forms(self) -> MaskForms | PartMasks:
         """Converter of masks of the actions.
 
         Raises:
             EmbrlError: If actions are continuous, or the policy cannot be told which to choose.
         """
-        if not self.action.whole:
+        sizes = self.policy.part_sizes
+        if not self.action.whole and sizes is None:
             raise SettingError("mask", "None where actions are continuous", "one", "leave it out")
         if not self.policy.takes_mask:
             raise SettingError(
@@ -72,7 +74,7 @@ class ExportedPolicy:
                 "one",
                 "act with embrl.load(RUN).policy(), or train with decoder.kind nearest",
             )
-        return MaskForms(self.action.sizes)
+        return MaskForms(self.action.sizes) if sizes is None else PartMasks(Product(sizes))
 
     def act(
         self,
@@ -123,7 +125,12 @@ class ExportedPolicy:
             drawn = drawn.reshape(-1, width)
         only = None
         if mask is not None:
-            flags = check_allowed(self.mask_forms(mask, lead))
+            forms = self.mask_forms
+            flags = forms(mask, lead)
+            if isinstance(forms, PartMasks):
+                check_parts_allowed(forms.product, flags)
+            else:
+                check_allowed(flags)
             only = flags.reshape(-1, flags.shape[-1])
         actions = self.policy(rows, drawn, only).astype(self.action.dtype)
         return actions.reshape((*lead, *self.action.shape))[()]

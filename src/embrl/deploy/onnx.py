@@ -48,7 +48,9 @@ def policy_model(
     with np.errstate(all="ignore"):
         seen = graph.input("observation", observation.dtype, observation.shape)
         noise = graph.input("noise", "float32", (len(policy.noise),)) if stochastic else None
-        mask = graph.input("mask", "bool", (action.count,)) if masked else None
+        sizes = policy.part_sizes
+        flags = action.count if sizes is None else sum(sizes)
+        mask = graph.input("mask", "bool", (flags,)) if masked else None
         result = policy(seen, noise, mask)
     return graph.finished(result, "action", action.dtype, action.shape, notes)
 

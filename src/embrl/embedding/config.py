@@ -12,6 +12,7 @@ from embrl.core.errors import (
     check_fraction,
     check_positive,
 )
+from embrl.core.products import Product, is_product, product_of
 from embrl.core.section import Section
 from embrl.core.spaces import (
     action_count,
@@ -36,7 +37,7 @@ class EmbeddingConfig(Section):
     state_dim: int = 8
     """Dimensions m of the state embedding."""
     action_dim: int = 2
-    """Dimensions d of the action embedding."""
+    """Dimensions d of the action embedding; of a product of parts, those of each discrete part."""
     state_hidden: tuple[int, ...] | None = None
     """Hidden layers of phi. Default: none for discrete states (one row per state), 64 for boxes."""
     action_hidden: tuple[int, ...] = (64,)
@@ -69,6 +70,9 @@ class EmbeddingConfig(Section):
     """Initial standard deviation of state embeddings."""
     action_spread: float = SPREAD
     """Initial standard deviation of action embeddings."""
+    shared_parts: bool = False
+    """Whether the parts of an action share one table of embeddings, which each part scales and
+    shifts: for parts that are alike, as the order levels of many items (products only)."""
 
     def validate(self, action_space: gymnasium.Space) -> None:
         """Check all settings.
@@ -82,6 +86,10 @@ class EmbeddingConfig(Section):
         check_positive("embedding.state_dim", self.state_dim)
         check_positive("embedding.action_dim", self.action_dim)
         check_positive("embedding.horizon", self.horizon)
+        if self.shared_parts and not is_product(action_space):
+            raise SettingError(
+                "embedding.shared_parts", f"false for {action_space}", "true", "it has one part"
+            )
         if self.action_network:
             return
         if not is_continuous(action_space):
@@ -97,6 +105,14 @@ class EmbeddingConfig(Section):
                 f"{p}, the dimensions of an action, without embedding.action_network",
                 self.action_dim,
             )
+
+
+def embedding_dims(config: EmbeddingConfig, action_space: gymnasium.Space) -> int:
+    """Return the dimensions of E: of a product, those of all of its parts together."""
+    product = product_of(action_space)
+    if product is None:
+        return config.action_dim
+    return len(product.sizes) * config.action_dim + product.numbers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -210,6 +226,8 @@ class EmbeddingShape:
     """Dimensions of a continuous action; 0 if actions are discrete."""
     memory_weight: float = 10.0
     """Weight of the echo head's prediction against remembered visits."""
+    product: Product | None = None
+    """Parts of an action; None where it has one."""
 
     def m(self, objective: str) -> int:
         """Return the dimensions of X, for an objective that trains phi.

@@ -9,9 +9,10 @@ import jax
 from jaxtyping import Array
 
 from embrl.core.errors import EmbrlError
+from embrl.core.products import is_product
 from embrl.core.spaces import action_count, is_continuous
 from embrl.core.types import Key, Observation
-from embrl.embedding.config import EchoConfig, EmbeddingConfig, EmbeddingShape
+from embrl.embedding.config import EchoConfig, EmbeddingConfig, EmbeddingShape, embedding_dims
 from embrl.embedding.encoders import (
     ActionDecoder,
     ActionEncoder,
@@ -29,6 +30,7 @@ from embrl.embedding.objectives import (
 )
 from embrl.embedding.objectives.dynamics import Forward
 from embrl.embedding.objectives.rewards import Outcome
+from embrl.embedding.product_actions import ProductActions
 from embrl.embedding.transition import EchoTransition, Prediction, TransitionModel
 
 
@@ -42,7 +44,7 @@ class JointEmbedding(eqx.Module):
 
     phi: StateEncoder | RawStates
     """State encoder, or the identity where states are not embedded."""
-    g: ActionEncoder | FeatureActions | ContinuousActions
+    g: ActionEncoder | FeatureActions | ContinuousActions | ProductActions
     """Action encoder."""
     f: ActionDecoder | None
     """Inverse of g for continuous actions; None for discrete ones, which are looked up."""
@@ -106,6 +108,14 @@ class JointEmbedding(eqx.Module):
             f_hidden = config.decoder_hidden if network else None
             self.g = ContinuousActions(action_space, config.action_dim, g_hidden, key=key_g)
             self.f = ActionDecoder(action_space, config.action_dim, f_hidden, key=key_f)
+        elif is_product(action_space):
+            self.g = ProductActions(
+                action_space,
+                config.action_dim,
+                spread=config.action_spread,
+                shared=config.shared_parts,
+                key=key_g,
+            )
         else:
             actions = action_count(action_space)
             self.g = _new_g(actions, features, config, key_g)
@@ -114,11 +124,12 @@ class JointEmbedding(eqx.Module):
             observation_space,
             self.phi.features,
             actions,
-            config.action_dim,
+            embedding_dims(config, action_space),
             states,
             named,
             self.g_inputs,
             echo.memory_weight,
+            self.g.product if isinstance(self.g, ProductActions) else None,
         )
         self.parts = {}
         for index, name in enumerate(objectives):
@@ -152,6 +163,9 @@ class JointEmbedding(eqx.Module):
         if isinstance(model.g, ContinuousActions):
             raw = model.g.raw.seen(action)
             model = eqx.tree_at(lambda m: (m.g.raw, m.f.raw), model, (raw, raw))
+        if isinstance(model.g, ProductActions) and model.g.numbers is not None:
+            numbers = model.g.numbers.seen(model.g.product.split(action)[1])
+            model = eqx.tree_at(lambda m: m.g.numbers, model, numbers)
         return model
 
     def tied(self) -> "JointEmbedding":

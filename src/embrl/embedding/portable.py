@@ -1,5 +1,7 @@
 """The encoders and decoders of an embedding, phi, g and f, as portable chains."""
 
+from typing import TypeAlias
+
 import numpy as np
 
 from embrl.core.portable import decoder_chain, mlp_steps, plain, scaled_steps
@@ -12,7 +14,17 @@ from embrl.embedding.encoders import (
     StateEncoder,
 )
 from embrl.embedding.feature_actions import FeatureActions
-from embrl.portable.steps import Chain, Column, Nearest, PortableStep, Rows, Standardised, Tanh
+from embrl.embedding.product_actions import ProductActions
+from embrl.portable.steps import (
+    Chain,
+    Column,
+    Nearest,
+    PartRows,
+    PortableStep,
+    Rows,
+    Standardised,
+    Tanh,
+)
 
 TABLED = 2**16
 """Number of states up to which phi is looked up whole, not computed."""
@@ -50,8 +62,18 @@ def normed(norm: Norm) -> Standardised:
     return Standardised(*map(plain, norm))
 
 
-def g_chain(g: ActionEncoder | FeatureActions | ContinuousActions) -> Chain:
-    """Return the chain from actions, int `[...]` or float32 `[..., p]`, to float32 `[..., d]`."""
+AnyEncoder: TypeAlias = ActionEncoder | FeatureActions | ContinuousActions | ProductActions
+"""An encoder of actions, g."""
+
+
+def g_chain(g: AnyEncoder) -> Chain:
+    """Return the chain from actions, int `[...]` or float32 `[..., p]`, to float32 `[..., d]`.
+
+    Actions with several parts are rows (`embrl.core.products`).
+    """
+    if isinstance(g, ProductActions):
+        numbers = None if g.numbers is None else Chain(scaled_steps(g.numbers))
+        return Chain((PartRows(plain(g.points), g.product.offsets, numbers),))
     if isinstance(g, ContinuousActions):
         scaled = scaled_steps(g.raw)
         return Chain(scaled if g.network is None else (*scaled, *mlp_steps(g.network), Tanh()))
@@ -59,7 +81,7 @@ def g_chain(g: ActionEncoder | FeatureActions | ContinuousActions) -> Chain:
 
 
 def f_chain(
-    g: ActionEncoder | FeatureActions | ContinuousActions,
+    g: AnyEncoder,
     f: ActionDecoder | None,
     allowed: np.ndarray | None = None,
 ) -> Chain:
@@ -70,6 +92,8 @@ def f_chain(
         f: The network that inverts g, for continuous actions; None for the nearest action.
         allowed: True for discrete actions that may be returned, bool `[n]`; None for all.
     """
+    if isinstance(g, ProductActions):
+        return Chain((g.decoded.portable(),))
     if f is None:
         return Chain((Nearest.of(plain(g.table), allowed),))
     return decoder_chain(f.network, f.raw)

@@ -15,6 +15,7 @@ from embrl.embedding.model import JointEmbedding
 from embrl.embedding.objectives.dynamics import Forward
 from embrl.embedding.pretraining import Weights, loss
 from embrl.embedding.probing import LOST, probe
+from embrl.embedding.product_actions import ProductActions
 
 COINCIDE = 0.01
 """Distance below which two embeddings coincide, in a space of side 2."""
@@ -143,6 +144,9 @@ def measure(
         decoded = _r2(np.asarray(model.g.raw(model.f(jnp.asarray(table)))), action_effects)
         if decoded is None:
             notes.append("action_decoding_r2 is null: held-out actions do not vary")
+    elif isinstance(model.g, ProductActions):
+        some = _some(np.random.default_rng(0), len(flat.action))
+        table, action_effects = np.asarray(model.g(jnp.asarray(flat.action[some]))), None
     else:
         table = np.asarray(model.g.table)
     part = _some(np.random.default_rng(0), len(table))

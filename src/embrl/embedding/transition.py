@@ -26,6 +26,10 @@ from embrl.embedding.memory import Recalled
 NONLINEAR_RATE = 0.3
 """Learning rate of the nonlinear part of an action's effect, relative to the linear part."""
 
+MAX_MATRIX = 2**13
+"""Largest number of entries of the matrix by which an action's linear effect depends on the state.
+With a hundred parts of an action, most of the time of a gradient step would go there."""
+
 ECHO_GAIN = 4.0
 """Factor on the output of the echo head's network; with it, the network keeps pace with phi."""
 
@@ -203,23 +207,29 @@ class Move(eqx.Module):
     """
 
     linear: Float[Array, "d outputs"]
-    matrix: MLP
+    matrix: MLP | None
+    """M(x); None where it would have more than `MAX_MATRIX` entries."""
     network: MLP
 
     def __init__(self, m: int, d: int, hidden: Sequence[int], outputs: int, *, key: Key) -> None:
         key_linear, key_matrix, key_network = jax.random.split(key, 3)
         self.linear = orthonormal_rows(key_linear, d, outputs)
-        self.matrix = MLP(
-            m, hidden, outputs * d, activation=jax.nn.relu, last_scale=0.0, key=key_matrix
-        )
+        self.matrix = None
+        if outputs * d <= MAX_MATRIX:
+            self.matrix = MLP(
+                m, hidden, outputs * d, activation=jax.nn.relu, last_scale=0.0, key=key_matrix
+            )
         self.network = MLP(
             m + d, hidden, outputs, activation=jax.nn.relu, last_scale=0.0, key=key_network
         )
 
     def __call__(self, x: Array, e: Array) -> Float[Array, "*batch outputs"]:
-        matrix = self.matrix(x).reshape(*x.shape[:-1], -1, e.shape[-1])
-        nonlinear = (matrix * e[..., None, :]).sum(-1)
-        nonlinear = nonlinear + self.network(jnp.concatenate([x, e], axis=-1))
+        if self.matrix is None:
+            nonlinear = self.network(jnp.concatenate([x, e], axis=-1))
+        else:
+            matrix = self.matrix(x).reshape(*x.shape[:-1], -1, e.shape[-1])
+            nonlinear = (matrix * e[..., None, :]).sum(-1)
+            nonlinear = nonlinear + self.network(jnp.concatenate([x, e], axis=-1))
         return e @ self.linear + NONLINEAR_RATE * nonlinear
 
 

@@ -13,7 +13,8 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from embrl.core.errors import EmbrlError, SettingError
-from embrl.core.spaces import action_count, is_continuous
+from embrl.core.products import mask_length
+from embrl.core.spaces import is_continuous
 from embrl.core.types import Action, EnvState, Key, Observation, TimeStep
 
 
@@ -52,6 +53,9 @@ class Environment(eqx.Module):
 
     def action_mask(self, state: EnvState) -> Bool[Array, " n"] | None:
         """Return which discrete actions may be chosen in a state, bool `[n]`; None: always all.
+
+        Of actions with several parts, there is a flag for each value of each discrete part, one
+        part after another.
 
         Whether it is None must not depend on the state. At least one action must be allowed, except
         where an episode has ended.
@@ -156,7 +160,7 @@ def has_masks(env: Environment) -> bool:
     if shape is None:
         return False
     name, space = type(env).__name__, env.action_space
-    wanted = None if is_continuous(space) else (action_count(space),)
+    wanted = None if is_continuous(space) else (mask_length(space),)
     if wanted is None or shape.shape != wanted or shape.dtype != bool:
         needed = "None where actions are continuous" if wanted is None else f"bool {list(wanted)}"
         raise SettingError(

@@ -48,6 +48,9 @@ class SlotMachineConfig:
     places."""
     step_limit: int = 20
     """Steps until an episode is truncated, at least 1."""
+    actions: Literal["table", "product"] = "table"
+    """Form of an action. table: one index for the fractions of all reels. product: an index for
+    the fraction of each reel."""
     observed: Literal["reels", "joint"] = "reels"
     """Form of the observation. reels: one index for each reel. joint: one index for the places of
     all reels, so that a transition model distinguishes states as wholes."""
@@ -60,6 +63,7 @@ class SlotMachineConfig:
         """
         check_whole("fractions", self.fractions, 2, PARTS)
         check_whole("step_limit", self.step_limit, 1)
+        check_choice("actions", self.actions, ("table", "product"))
         check_choice("observed", self.observed, ("reels", "joint"))
         if not _is_list(self.reels) or len(self.reels) < ALIKE:
             raise EmbrlError(f"env.reels must be at least {ALIKE} reels, got {self.reels!r}")
@@ -68,11 +72,11 @@ class SlotMachineConfig:
                 raise EmbrlError(
                     f"env.reels.{at} must be integers from 0 to {MAX_VALUE}, got {reel!r}"
                 )
-        if self.fractions ** len(self.reels) > MAX_ACTIONS:
+        if self.actions == "table" and self.fractions ** len(self.reels) > MAX_ACTIONS:
             raise EmbrlError(
                 f"env.fractions ^ reels must be at most {MAX_ACTIONS:,} actions, got "
                 f"{self.fractions ** len(self.reels):,} by {self.fractions} fractions on "
-                f"{len(self.reels)} reels; take fewer of either"
+                f"{len(self.reels)} reels; take fewer of either, or env.actions product"
             )
         if self.observed == "joint" and (states := math.prod(map(len, self.reels))) > MAX_STATES:
             raise EmbrlError(
@@ -93,7 +97,7 @@ class SlotMachine(Environment):
     """The slot machine of `SlotMachineConfig`.
 
     The digits of an action, to the base of `fractions` and the most significant first, say how far
-    each reel turns.
+    each reel turns; in a product, the parts do.
     """
 
     reels: Int[Array, "reels places"]
@@ -102,6 +106,8 @@ class SlotMachine(Environment):
     """Number of places by which each fraction turns each reel."""
     lengths: tuple[int, ...] = eqx.field(static=True)
     step_limit: int = eqx.field(static=True)
+    product: bool = eqx.field(static=True)
+    """True if an action is an index for each reel."""
     joint: bool = eqx.field(static=True)
     """True if an observation is a single index for all reels."""
 
@@ -113,6 +119,7 @@ class SlotMachine(Environment):
         turns = np.outer(self.lengths, np.arange(config.fractions)) // PARTS
         self.advances = jnp.asarray(turns, jnp.int32)
         self.step_limit = config.step_limit
+        self.product = config.actions == "product"
         self.joint = config.observed == "joint"
 
     @property
@@ -126,9 +133,11 @@ class SlotMachine(Environment):
         return spaces.MultiDiscrete(list(self.lengths))
 
     @property
-    def action_space(self) -> spaces.Discrete:
-        """All combinations of a fraction for each reel."""
+    def action_space(self) -> spaces.Discrete | spaces.MultiDiscrete:
+        """All combinations of a fraction for each reel, or the fraction of each reel."""
         reels, fractions = self.advances.shape
+        if self.product:
+            return spaces.MultiDiscrete([fractions] * reels)
         return spaces.Discrete(fractions**reels)
 
     @property
@@ -164,6 +173,8 @@ class SlotMachine(Environment):
     def turns(self, action: Int[Array, "*batch"]) -> Int[Array, "*batch reels"]:
         """Return the number of places by which an action turns each reel."""
         reels, fractions = self.advances.shape
+        if self.product:
+            return self.advances[jnp.arange(reels), action]
         weights = fractions ** np.arange(reels)[::-1]
         digits = (
             jnp.asarray(action, jnp.int32)[..., None] // jnp.asarray(weights, jnp.int32) % fractions
@@ -177,8 +188,13 @@ class SlotMachine(Environment):
         # Each of the `count` reels that show a value adds that value.
         return jnp.where(count >= ALIKE, shown, 0).sum().astype(jnp.float32)
 
-    def action_effects(self) -> Float[Array, "n 2*reels"]:
-        """Return the angle by which each reel turns, as its cosine and sine."""
+    def action_effects(self) -> Float[Array, "n 2*reels"] | None:
+        """Return the angle by which each reel turns, as its cosine and sine.
+
+        None for a product, whose actions are not listed.
+        """
+        if not isinstance(self.action_space, spaces.Discrete):
+            return None
         return self._on_circles(self.turns(jnp.arange(self.action_space.n, dtype=jnp.int32)))
 
     def state_coordinates(

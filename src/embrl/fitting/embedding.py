@@ -13,6 +13,7 @@ from jaxtyping import Float
 from numpy.typing import ArrayLike
 
 from embrl.core.errors import EmbrlError, WarnOnce
+from embrl.core.products import is_product
 from embrl.core.spaces import (
     action_count,
     array_of,
@@ -23,6 +24,7 @@ from embrl.core.spaces import (
 )
 from embrl.deploy.plain_embedding import PlainEmbedding
 from embrl.embedding import saved
+from embrl.embedding.config import embedding_dims
 from embrl.embedding.feature_actions import (
     FeatureActions,
     append_rows,
@@ -57,7 +59,7 @@ class Embedding(SavedEmbedding):
     @property
     def d(self) -> int:
         """Dimensions of E."""
-        return self.settings.embedding.action_dim
+        return embedding_dims(self.settings.embedding, self.action_space)
 
     @property
     def continuous(self) -> bool:
@@ -66,12 +68,16 @@ class Embedding(SavedEmbedding):
 
     @property
     def action_count(self) -> int | None:
-        """Number n of discrete actions; None if actions are continuous."""
-        return None if self.continuous else action_count(self.action_space)
+        """Number n of discrete actions; None if actions are continuous or have several parts."""
+        listed = not self.continuous and not is_product(self.action_space)
+        return action_count(self.action_space) if listed else None
 
     @property
     def table(self) -> Float[np.ndarray, "n d"] | None:
-        """Embeddings g(a) of all discrete actions; None if actions are continuous."""
+        """Embeddings g(a) of all discrete actions.
+
+        None if actions are continuous or have several parts.
+        """
         return self.plain.table
 
     def __post_init__(self) -> None:
@@ -82,7 +88,9 @@ class Embedding(SavedEmbedding):
     def plain(self) -> PlainEmbedding:
         """phi, g and f in NumPy, for use in any process."""
         model = self.model
-        table = None if self.continuous else np.asarray(model.g.table, np.float32)
+        table = None
+        if self.action_count is not None:
+            table = np.asarray(model.g.table, np.float32)
         return PlainEmbedding(
             method=self.method,
             states=self.states,
@@ -136,11 +144,12 @@ class Embedding(SavedEmbedding):
 
         Args:
             e: points `[..., d]`.
-            mask: True where a discrete action may be chosen, bool `[n]` or `[..., n]`.
+            mask: True where a discrete action may be chosen, bool `[n]` or `[..., n]`; of actions
+                with several parts, where each value of each part may be.
 
         Returns:
-            The nearest discrete actions, int32 `[...]`, or for continuous actions the output of
-            the decoder, float32 `[..., p]`.
+            The nearest discrete actions, int32 `[...]`; for continuous actions the output of the
+            decoder, float32 `[..., p]`; rows of actions with several parts.
 
         Raises:
             EmbrlError: points have another length or are not finite, or the mask has another shape
@@ -156,9 +165,12 @@ class Embedding(SavedEmbedding):
             index = np.argwhere(~np.isfinite(points))[0].tolist()
             raise EmbrlError(f"e must be finite, got {points[tuple(index)]} at {index}")
         choices = None if mask is None else check_mask(self.action_space, mask, self.allowed)
-        if self.continuous:
+        if self.continuous or (choices is None and self.table is None):
             return self._f(points)
         try:
+            if self.table is None:
+                search: Any = self._f.steps[0]
+                return search(points, choices)
             return self._nearest(points, choices)
         except ValueError as error:  # axes that cannot be broadcast
             raise EmbrlError(
@@ -258,7 +270,7 @@ class Embedding(SavedEmbedding):
         Raises:
             EmbrlError: actions are continuous, an index is out of range, or no action is left.
         """
-        if self.continuous:
+        if self.action_count is None:
             raise EmbrlError(
                 f"action_space must be Discrete to exclude actions, got {self.action_space}"
             )

@@ -12,6 +12,7 @@ import numpy as np
 from gymnasium import spaces
 
 from embrl.core.errors import EmbrlError
+from embrl.core.products import Product, check_parts_allowed, product_of
 from embrl.core.spaces import array_of, difference
 from embrl.deploy.array_forms import is_plain, leaving
 from embrl.deploy.plain_embedding import PlainEmbedding
@@ -122,21 +123,31 @@ class ActionAdapter:
         Raises:
             EmbrlError: If embrl does not support such actions, or the embedding has others.
         """
-        self._convert = Actions(original)
+        self._convert = Actions.fitting(original, embedding.action_space)
         check_fits(f"actions of {name}", self._convert.space, embedding.action_space)
         table = embedding.table
+        self._product = product_of(embedding.action_space)
         if table is None:
-            self._f: Any = embedding.f
+            assert embedding.f is not None
+            self._f: Any = embedding.f if self._product is None else embedding.f.steps[0]
             self._finish = self._convert.to_original
         else:
             self._f = Nearest.of(table, embedding.allowed)
             self._finish = fast_to_original(self._convert)
         self.count = None if table is None else len(table)
-        """Number of actions; None if they are continuous."""
+        """Number of flags of a mask: of actions, or of the values of all parts; None if actions
+        are continuous."""
+        if self._product is not None:
+            self.count = self._product.values
         self.reach = _reach(embedding, self._convert.space) if reach is None else _box(reach)
         low, high = self.reach
         self._centre, self._half = (low + high) / 2, (high - low) / 2
         self.space = spaces.Box(-1.0, 1.0, (embedding.d,), np.float32)
+
+    @property
+    def converter(self) -> Actions:
+        """Converter of the environment's actions to the embedding's."""
+        return self._convert
 
     def __call__(self, action: Any, mask: np.ndarray | None = None) -> Any:
         """Return the environment's own action for a point of the `Box`.
@@ -169,6 +180,8 @@ class ActionAdapter:
                 f"the environment's action mask must end in [{self.count}], a flag for each "
                 f"action, got shape {list(mask.shape)}"
             )
+        if self._product is not None:
+            return check_parts_allowed(self._product, mask, "the environment's action mask")
         if not mask[..., self._f.names].any(-1).all():
             raise EmbrlError(
                 "the environment's action mask must leave an action that the embedding allows, got "
@@ -228,6 +241,8 @@ def _reach(embedding: PlainEmbedding, space: spaces.Space) -> Vectors:
     """Return the bounds of the part of E in which actions lie."""
     one = np.ones(embedding.d, np.float32)
     if embedding.table is None:
+        if (product := product_of(space)) is not None:
+            return _reach_of_parts(embedding, product)
         if not (isinstance(space, spaces.Box) and space.is_bounded()):
             return -one, one
         draws = np.random.default_rng(0).uniform(space.low, space.high, (SAMPLES, *space.shape))
@@ -237,6 +252,18 @@ def _reach(embedding: PlainEmbedding, space: spaces.Space) -> Vectors:
     low, high = found.min(0), found.max(0)
     # No action lies along an axis of width 0; -1 to 1 keeps it usable.
     return np.where(high > low, low, -one), np.where(high > low, high, one)
+
+
+def _reach_of_parts(embedding: PlainEmbedding, product: Product) -> Vectors:
+    """Return the bounds of the part of E in which the values of each part lie."""
+    values = np.arange(product.widest)[:, None] % np.asarray(product.sizes)
+    numbers = np.zeros((product.widest, product.numbers), np.float32)
+    found = embedding.g(product.joined(values.astype(np.int32), numbers))
+    low, high, one = found.min(0), found.max(0), np.ones(embedding.d, np.float32)
+    # Numbers are their own embedding, -1 to 1.
+    own = np.arange(embedding.d) < embedding.d - product.numbers
+    wide = own & (high > low)
+    return np.where(wide, low, -one), np.where(wide, high, one)
 
 
 def _fits(has: spaces.Space, needs: spaces.Space) -> bool:

@@ -99,7 +99,12 @@ class WrapOptions:
         """
         if not self.masks or adapter is None or adapter.count is None:
             return None
-        return _reader(observations, actions, self._setting, name_of(env))
+        reader = _reader(observations, actions, self._setting, name_of(env))
+        # Masks have the form of the embedding's actions, which need not be the usual one.
+        converter = adapter.converter
+        if reader is not None and converter.space != Actions(actions).space:
+            return MaskReader(observations, converter, self._setting, name_of(env))
+        return reader
 
     @property
     def _setting(self) -> str:

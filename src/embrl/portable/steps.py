@@ -149,6 +149,27 @@ class Rows:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
+class PartRows:
+    """Rows of a table by the index of each part, side by side, and the numbers that follow."""
+
+    table: Values
+    """Rows of the values of all parts, one part after another, `[values, d]`."""
+    offsets: Values
+    """Place of each part's first row, int32 `[k]`."""
+    numbers: Chain | None
+    """From the numbers to their embedding; None where there are none."""
+
+    def __call__(self, values: Values) -> Values:
+        xp, parts = namespace(values), self.offsets.shape[0]
+        index = Cast("int64")(values[..., :parts]) + self.offsets
+        found = take_rows(self.table, index)
+        found = found.reshape((*values.shape[:-1], parts * self.table.shape[-1]))
+        if self.numbers is None:
+            return found
+        return xp.concat([found, self.numbers(values[..., parts:])], axis=-1)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class Tanh:
     """The hyperbolic tangent of every number."""
 
@@ -507,6 +528,100 @@ class Nearest:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
+class NearestParts:
+    """The nearest value of each part of an action, and the numbers that follow the parts."""
+
+    points: Values
+    """Embeddings of the values of each part, float32 `[d, k, widest]`; inf beyond its values."""
+    places: Values
+    """Places of these values in a mask, int32 `[k * widest]`."""
+    exists: Values
+    """Which of them are values of the part, bool `[k, widest]`."""
+    numbers: Chain | None
+    """From the rest of E to the numbers; None where there are none."""
+
+    def __call__(self, values: Values, mask: Values | None = None) -> Values:
+        """Return rows: int32 `[..., k]`, or float32 `[..., k + p]`.
+
+        Args:
+            values: float32 `[..., k * d + p]`.
+            mask: True for values of parts that may be chosen, bool `[..., values of all parts]`.
+        """
+        xp, (d, parts, widest) = namespace(values), self.points.shape
+        own = values[..., : parts * d].reshape((*values.shape[:-1], parts, d))
+        distance: Any = 0.0
+        for axis in range(d):
+            apart = own[..., axis, None] - self.points[axis]
+            distance = distance + apart * apart
+        if mask is not None:
+            flags = namespace(mask).take(mask, self.places, axis=-1)
+            flags = flags.reshape((*mask.shape[:-1], parts, widest))
+            distance = xp.where(self.exists, masked(distance, flags), np.inf)
+        chosen = distance.argmin(-1)
+        if self.numbers is None:
+            return Cast("int32")(chosen)
+        numbers = self.numbers(values[..., parts * d :])
+        return xp.concat([Cast("float32")(chosen), numbers], axis=-1)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class LikeliestParts:
+    """The most likely value of each part, of logits, and the numbers that follow them."""
+
+    places: Values
+    """Places of the values of each part among the logits, int32 `[k * widest]`."""
+    exists: Values
+    """Which of them are values of the part, bool `[k, widest]`."""
+    count: int
+    """Number of values of all parts."""
+    bounded: bool
+    """True if the numbers are the tanh of what follows the logits."""
+
+    def __call__(self, values: Values, mask: Values | None = None) -> Values:
+        return self.joined(self.logits(values, mask).argmax(-1), values)
+
+    def logits(self, values: Values, mask: Values | None = None) -> Values:
+        """Return the logits of each part, `[..., k, widest]`; -inf beyond its values."""
+        xp, shape = namespace(values), self.exists.shape
+        flat = allowed(values[..., : self.count], mask)
+        found = xp.take(flat, self.places, axis=-1).reshape((*values.shape[:-1], *shape))
+        return xp.where(self.exists, found, -np.inf)
+
+    def joined(self, chosen: Values, values: Values, noise: Values | None = None) -> Values:
+        """Return rows of indices and numbers, noise added."""
+        if values.shape[-1] == self.count:
+            return chosen
+        xp, numbers = namespace(values), values[..., self.count :]
+        numbers = xp.tanh(numbers) if self.bounded else numbers
+        whole = Cast("float32")(chosen)
+        return xp.concat([whole, numbers if noise is None else numbers + noise], axis=-1)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class CategoricalParts:
+    """a_i ~ softmax(logits of part i), by a uniform number each; numbers ~ N(mu, diag(std^2))."""
+
+    parts: LikeliestParts
+    std: Values
+    """Standard deviation of the numbers, float32 `[p]`."""
+
+    @property
+    def normal(self) -> int:
+        return len(self.std)
+
+    @property
+    def uniform(self) -> int:
+        return self.parts.exists.shape[0]
+
+    def __call__(self, values: Values, noise: Values, mask: Values | None = None) -> Values:
+        logits = self.parts.logits(values, mask)
+        normal = noise[..., : self.normal]
+        uniform = noise[..., self.normal :]
+        chosen = Categorical(logits.shape[-1])(logits, uniform[..., None])
+        return self.parts.joined(chosen, values, self.std * normal if self.normal else None)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class Scored:
     """The one of the k nearest points whose lower value of two critics is highest.
 
@@ -670,11 +785,20 @@ class PortablePolicy:
         )
 
     @property
+    def part_sizes(self) -> tuple[int, ...] | None:
+        """Numbers of values of the parts of an action; None where it has one part."""
+        found = [step for step in self.f.steps if isinstance(step, NearestParts)]
+        exists = found[0].exists if found else None
+        if isinstance(self.draw, CategoricalParts):
+            exists = self.draw.parts.exists
+        return None if exists is None else tuple(int(count) for count in exists.sum(-1))
+
+    @property
     def takes_mask(self) -> bool:
         """True if it can be told which actions it may choose."""
-        if isinstance(self.draw, Categorical) or self.scored is not None:
+        if isinstance(self.draw, Categorical | CategoricalParts) or self.scored is not None:
             return True
-        finds = any(isinstance(step, Nearest) for step in self.f.steps)
+        finds = any(isinstance(step, Nearest | NearestParts) for step in self.f.steps)
         return finds and (self.f_draw is None or isinstance(self.f_draw, ByDistance))
 
     def __call__(
@@ -686,21 +810,29 @@ class PortablePolicy:
             observation: Any leading axes.
             noise: float32 `[..., len(self.noise)]`; None for the most likely internal action.
             mask: True for discrete actions that may be chosen, bool `[..., n]`, a flag for each
-                combination; at least one must be. None for all. See `takes_mask`.
+                combination, or, of a product, for each value of each part; at least one must be.
+                None for all. See `takes_mask`.
         """
         x = self.features(observation)
         values = self.actor(x)
         if isinstance(self.draw, Categorical):
             values = allowed(values, mask)
         first = self.draw.normal + self.draw.uniform
-        u = self.most_likely(values) if noise is None else self.draw(values, noise[..., :first])
         given = () if mask is None else (mask,)
+        by_part = given if isinstance(self.draw, CategoricalParts) else ()
+        if noise is None:
+            u = values
+            for step in self.most_likely.steps:
+                u = step(u, *(by_part if isinstance(step, LikeliestParts) else ()))
+        else:
+            u = self.draw(values, noise[..., :first], *by_part)
         if self.scored is not None:
             action = self.scored(x, u, observation, *given)
         elif self.f_draw is None or noise is None:
             action = u
             for step in self.f.steps:
-                action = step(action, *given) if isinstance(step, Nearest) else step(action)
+                finds = isinstance(step, Nearest | NearestParts)
+                action = step(action, *given) if finds else step(action)
         else:
             action = self.f_draw(u, noise[..., first:], *given)
         return self.leave(action)

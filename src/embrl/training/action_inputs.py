@@ -14,6 +14,7 @@ import numpy as np
 
 from embrl.config.run import RunConfig
 from embrl.core.errors import EmbrlError
+from embrl.core.products import is_product
 from embrl.core.spaces import action_count, is_continuous
 from embrl.embedding.feature_actions import checked_features, checked_indices, without
 from embrl.embedding.methods import METHODS
@@ -71,7 +72,7 @@ class ActionInputs:
         """
         if not _wanted(config):
             return NONE
-        if is_continuous(source.action_space):
+        if is_continuous(source.action_space) or is_product(source.action_space):
             raise EmbrlError(
                 f"{_setting(config)} needs Discrete actions, got {source.action_space}"
             )

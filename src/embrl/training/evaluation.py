@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from embrl.algorithms.policy import OverallPolicy
-from embrl.core.masks import instead_of_masked
+from embrl.core.products import replaced_where_masked
 from embrl.core.types import Key, Observation
 from embrl.data.rollout import OpenEnvs, alternatives, open_envs, open_masks, random_actions
 from embrl.envs import AnyEnvironment, Environment
@@ -176,7 +176,8 @@ def random_return(
         actions = random_actions(env.action_space, key, batch)
         if mask is None:
             return actions
-        return instead_of_masked(actions, alternatives(key, batch), mask)
+        uniform = alternatives(key, batch, env.action_space)
+        return replaced_where_masked(env.action_space, actions, uniform, mask)
 
     played = jax.jit(lambda env, key: play(env, act, key, episodes, longest))(env, key)
     return float(played.returns.mean())

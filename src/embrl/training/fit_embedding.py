@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from embrl.core.products import is_product
 from embrl.core.spaces import is_continuous
 from embrl.core.types import Key, Transition
 from embrl.embedding import quality
@@ -98,7 +99,8 @@ class EmbeddingReplicas:
             observed = np.concatenate([mine.observation, others.observation])
             visited = np.unique(observed.reshape(-1, *observed.shape[2:]), axis=0)
             tried = None
-            if not is_continuous(self.trainer.action_space):
+            space = self.trainer.action_space
+            if not is_continuous(space) and not is_product(space):
                 tried = np.unique(np.concatenate([mine.action, others.action]))
             report = quality.measure(
                 model,

@@ -14,7 +14,7 @@ import numpy as np
 
 from embrl.algorithms.policy import OverallPolicy
 from embrl.core.errors import EmbrlError
-from embrl.core.masks import instead_of_masked
+from embrl.core.products import product_of, replaced_where_masked
 from embrl.core.types import Key, Transition
 from embrl.data.host_rollout import host_rollout, host_steps
 from embrl.data.rollout import random_actions
@@ -64,7 +64,8 @@ class HostedBackend:
             if masks is None:
                 return actions[:, t], None
             left = masks if allowed is None else masks & allowed
-            return instead_of_masked(actions[:, t], others()[:, t], left), None
+            space = self.trainer.action_space
+            return replaced_where_masked(space, actions[:, t], others()[:, t], left), None
 
         with self._open(self.config.rollout.num_envs, RngStream.COLLECT, 0) as envs:
             return host_rollout(envs, actions.shape[1], choose, self.count, allowed)[0]
@@ -125,7 +126,10 @@ class HostedBackend:
             actions = draw(jax.random.fold_in(key, t), seen.shape[:2])
             if masks is None:
                 return actions
-            return instead_of_masked(np.asarray(actions), others.random(actions.shape), masks)
+            actions = np.asarray(actions)
+            product = product_of(space)
+            shape = actions.shape if product is None else (*seen.shape[:2], len(product.sizes))
+            return replaced_where_masked(space, actions, others.random(shape), masks)
 
         episodes = -(-RANDOM_EPISODES // self.count)
         num_envs, rounds = min(episodes, 10), -(-episodes // 10)

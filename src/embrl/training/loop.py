@@ -17,6 +17,7 @@ import numpy as np
 from embrl.config.run import RunConfig, as_json
 from embrl.core import spaces
 from embrl.core.errors import EmbrlError, EmbrlWarning
+from embrl.core.products import product_of
 from embrl.core.runtime import machine, versions
 from embrl.core.statistics import area_under_curve, bootstrap_mean
 from embrl.core.types import Transition
@@ -597,4 +598,7 @@ def _action_counts(space: gymnasium.Space) -> dict[str, int]:
     """Return the number of actions, or the dimensions of one."""
     if spaces.is_continuous(space):
         return {"action_dimensions": spaces.dimensions(space)}
+    if (product := product_of(space)) is not None:
+        numbers = {"action_dimensions": product.numbers} if product.numbers else {}
+        return {"actions": product.combinations, "action_parts": len(product.sizes), **numbers}
     return {"actions": spaces.action_count(space)}

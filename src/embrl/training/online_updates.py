@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,7 @@ from embrl.algorithms.base import ActionTable
 from embrl.config.run import OnlineConfig
 from embrl.core.types import Key, Transition
 from embrl.data.replay import Replay, Segments, draw_segments, join
-from embrl.decoding import nearest
+from embrl.decoding import ProductTable, nearest
 from embrl.embedding import pretraining
 from embrl.embedding.chosen_rows import narrowed, widened
 from embrl.embedding.encoders import Norm, StateEncoder
@@ -58,10 +58,10 @@ def offsets(
         e: the internal actions behind them.
         allowed: actions that f could return, `[n]` or with the leading axes; None: all.
     """
-    offset = e - embedding.g(action)
+    offset = e - place_of(embedding, table, action)
     if table is None or callable(table):
         return offset
-    return jnp.where((nearest(table, e, allowed) == action)[..., None], offset, 0.0)
+    return jnp.where(_agree(table, e, action, allowed), offset, 0.0)
 
 
 def re_embedded(
@@ -86,11 +86,26 @@ def re_embedded(
         allowed: actions that f could return, `[n]` or with the leading axes; None: all.
         updated: whether the embedding is updated online.
     """
-    place = embedding.g(action)
+    place = place_of(embedding, table, action)
     e = place + offset
     if not updated or table is None or callable(table):
         return e
-    return jnp.where((nearest(table, e, allowed) == action)[..., None], e, place)
+    return jnp.where(_agree(table, e, action, allowed), e, place)
+
+
+def place_of(embedding: JointEmbedding, table: ActionTable, action: Array) -> Array:
+    """Return g of actions, in the coordinates in which a policy chooses points of E.
+
+    Of a product these are stretched (`ProductActions.reached`).
+    """
+    return table.embedded(action) if isinstance(table, ProductTable) else embedding.g(action)
+
+
+def _agree(table: Any, e: Array, action: Array, allowed: Array | None) -> Array:
+    """Return where f maps e to the action, `[..., 1]`; of a product, by coordinate of E."""
+    if isinstance(table, ProductTable):
+        return table.agree(e, action, allowed)
+    return (nearest(table, e, allowed) == action)[..., None]
 
 
 def is_due(config: OnlineConfig, index: Int[Array, ""], num_updates: int) -> Array:

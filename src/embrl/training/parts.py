@@ -18,6 +18,7 @@ from embrl.algorithms.policy import OverallPolicy
 from embrl.config.schedule import Schedule
 from embrl.core.errors import EmbrlError, SettingError
 from embrl.core.masks import packed_length, unpack
+from embrl.core.products import mask_length
 from embrl.core.spaces import action_count
 from embrl.core.types import Key, Transition
 from embrl.data import replay as ring
@@ -26,6 +27,7 @@ from embrl.decoding.continuous import Rescaled
 from embrl.decoding.tree import Tree, listed, refitted
 from embrl.embedding import pretraining
 from embrl.embedding.chosen_rows import narrowed_state
+from embrl.embedding.config import embedding_dims
 from embrl.embedding.memory import Memory, remember
 from embrl.embedding.model import JointEmbedding
 from embrl.training import online_updates
@@ -110,7 +112,7 @@ class ReplayBuffer(Part):
         schedule = self.schedule
         if not (self.masked and schedule.config.hyperparameters.off_policy):
             return 0, 0
-        length = packed_length(action_count(self.action_space))
+        length = packed_length(mask_length(self.action_space))
         if not schedule.acts_in_embedding:
             return length, length
         return (length if schedule.updates_online else 0), 0
@@ -128,7 +130,7 @@ class ReplayBuffer(Part):
         """Dimensions of the internal actions that are replayed; None if they need not be known."""
         config = self.schedule.config
         replayed = self.schedule.acts_in_embedding and config.hyperparameters.off_policy
-        return config.embedding.action_dim if replayed else None
+        return embedding_dims(config.embedding, self.action_space) if replayed else None
 
     def filled(self, replay: ring.Replay, index: Int[Array, ""] | int) -> Int[Array, ""]:
         """Return the number of rows that hold transitions after `index` updates."""
@@ -204,7 +206,7 @@ class ReplayBuffer(Part):
         return transitions, u, (drawn.mask, drawn.next_mask)
 
     def _unpacked(self, bits: Array | None) -> Array | None:
-        return None if bits is None else unpack(bits, action_count(self.action_space))
+        return None if bits is None else unpack(bits, mask_length(self.action_space))
 
 
 @dataclasses.dataclass(frozen=True)

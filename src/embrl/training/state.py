@@ -9,6 +9,7 @@ from jaxtyping import Array, Bool, Int
 
 from embrl.algorithms.base import Learner
 from embrl.core.errors import EmbrlError
+from embrl.core.products import action_dtype, action_shape
 from embrl.core.scaling import RunningStats
 from embrl.core.spaces import is_continuous
 from embrl.core.types import Transition
@@ -90,7 +91,9 @@ def transitions_like(
     observation = _like(observation_space, batch)
     columns: dict[str, Any] = {
         "observation": observation,
-        "action": _like(action_space, batch),
+        "action": jax.ShapeDtypeStruct(
+            (*batch, *action_shape(action_space)), action_dtype(action_space)
+        ),
         "reward": jax.ShapeDtypeStruct(batch, jnp.float32),
         "next_observation": observation,
         "terminated": jax.ShapeDtypeStruct(batch, jnp.bool_),

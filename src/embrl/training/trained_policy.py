@@ -14,6 +14,7 @@ from jaxtyping import Array
 from embrl.algorithms.policy import OverallPolicy
 from embrl.core.errors import EmbrlError, SettingError, WarnOnce
 from embrl.core.masks import check_allowed
+from embrl.core.products import is_product
 from embrl.core.runtime import check_not_forked, watch_forks
 from embrl.core.spaces import (
     action_count,
@@ -33,6 +34,7 @@ from embrl.embedding.feature_actions import (
     extended,
     without,
 )
+from embrl.embedding.product_actions import ProductActions
 from embrl.training.restore import RestoredPolicy
 
 if TYPE_CHECKING:
@@ -48,7 +50,7 @@ class Policy:
         observation_space: Any,
         action_space: Any,
         host: "HostEnvironment | None" = None,
-        g: ActionEncoder | FeatureActions | ContinuousActions | None = None,
+        g: ActionEncoder | FeatureActions | ContinuousActions | ProductActions | None = None,
         names: tuple[str, ...] | None = None,
     ) -> None:
         """Wrap a JAX policy.
@@ -224,7 +226,8 @@ class Policy:
             EmbrlError: this policy's actions are not embedded, or continuous; an index is out of
                 range; or no action would be left.
         """
-        if self.g is None or is_continuous(self.action_space):
+        several = is_product(self.action_space)
+        if self.g is None or is_continuous(self.action_space) or several:
             raise EmbrlError(
                 "removing actions needs an embedding of Discrete actions, and this policy has none;"
                 " pass a mask to act instead"
@@ -257,7 +260,9 @@ class Policy:
             found = self.host.masks.of_observation(observation, lead)
         else:
             found = self.host.mask_forms(mask, lead, "mask")
-        return None if found is None else check_allowed(found, self.overall.allowed)
+        if found is None or is_product(self.action_space):
+            return found if found is None else self.host.mask_forms.check_allowed(found, "mask")
+        return check_allowed(found, self.overall.allowed)
 
 
 # Compiled once for all policies of the same shapes, as those of the events of a training.

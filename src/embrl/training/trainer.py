@@ -36,6 +36,7 @@ from embrl.config.settings_by_name import replaced
 from embrl.config.validation import validate_embedding, validate_run
 from embrl.core.errors import EmbrlError
 from embrl.core.masks import unpack
+from embrl.core.products import mask_length
 from embrl.core.spaces import action_count, state_count
 from embrl.core.types import Key, Transition
 from embrl.data.replay import draw_segments
@@ -53,16 +54,19 @@ from embrl.decoding.indexed import FewActions, IndexedTable, new_index
 from embrl.decoding.tree import Tree, listed, recall
 from embrl.embedding import monitor, pretraining
 from embrl.embedding.chosen_rows import narrowed_state, widened_state
+from embrl.embedding.config import embedding_dims
 from embrl.embedding.encoders import ActionEncoder, Norm, StateEncoder
 from embrl.embedding.memory import Memory
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.monitor import Reference
 from embrl.embedding.objectives import OwnObjective
 from embrl.embedding.pretraining import FitState
+from embrl.embedding.product_actions import ProductActions
 from embrl.envs import Environment
 from embrl.envs.environment import has_masks, named_factor
 from embrl.training.action_inputs import NONE, ActionInputs
 from embrl.training.evaluation import CUT, evaluate
+from embrl.training.online_updates import place_of
 from embrl.training.parts import ExplorationBonus, Part, UpdateStep, make_parts, replay_of
 from embrl.training.rng_streams import RngStream, stream_key
 from embrl.training.state import Agent, PretrainingData, Rollout, TrainState
@@ -195,7 +199,7 @@ class Trainer:
     def random_alternatives(self, key: Key) -> Array:
         """Return the numbers by which those of these actions that are masked are replaced."""
         key_act, keep = self._random_keep(key)
-        return hold(alternatives(key_act, keep.shape), keep)
+        return hold(alternatives(key_act, keep.shape, self.action_space), keep)
 
     def _random_keep(self, key: Key) -> tuple[Key, Bool[Array, "T B"]]:
         """Return the key of random actions, and where they repeat the previous ones."""
@@ -337,7 +341,8 @@ class Trainer:
         embedding, learner = agent.embedding, agent.learner
         table: Any = None
         if embedding is not None and self.schedule.acts_in_embedding:
-            table = embedding.f or embedding.g.table
+            g = embedding.g
+            table = g.reached if isinstance(g, ProductActions) else embedding.f or g.table
             if agent.nearby is not None:
                 index = agent.nearby
                 if not isinstance(index, Tree):
@@ -385,7 +390,8 @@ class Trainer:
         if embedding is None or not self.schedule.acts_in_embedding:
             internal, f = original_actions(self.action_space)
         else:
-            d, key_unit = config.embedding.action_dim, jax.random.fold_in(key, 1)
+            d = embedding_dims(config.embedding, self.action_space)
+            key_unit = jax.random.fold_in(key, 1)
             internal = embedded_actions(config.policy, d, self.action_space, embedding, key_unit)
             f = new_decoder(config.decoder)
         features = self.policy_input.features(embedding)
@@ -523,7 +529,7 @@ class Trainer:
 
         transitions, u = self._rewarded(state, taken.transitions, index), taken.u
         if self.schedule.acts_in_embedding and self.config.policy.credit == "g(a)":
-            u = state.agent.embedded.g(taken.transitions.action)
+            u = place_of(state.agent.embedded, policy.table, taken.transitions.action)
         masks = taken.masks
         fresh = self._batch(policy, transitions, u, None if masks is None else masks.now)
         experience = Experience(fresh, draw, policy.table, policy.allowed)
@@ -554,7 +560,7 @@ class Trainer:
         def unpacked(bits: Array | None) -> Array | None:
             if bits is None:
                 return None
-            return policy.allowed_by(unpack(bits, action_count(self.action_space)))
+            return policy.allowed_by(unpack(bits, mask_length(self.action_space)))
 
         return Batch(
             x=policy.phi(transitions.observation),

@@ -185,11 +185,6 @@ NAN = np.array([[0.0, 1.0], [2.0, np.nan], [3.0, 4.0], [5.0, 6.0]])
             Given(action_space=spaces.MultiDiscrete([3, 3])),
             r"shape of action .* \[2\], as in MultiDiscrete\(\[3 3\]\), got \[\]",
         ),
-        (
-            {"actions": np.array([[2000, 2000], [0, 0], [0, 0], [0, 0]])},
-            Given(),
-            "log: .*actions.* got 4,004,001",
-        ),
     ],
 )
 def test_what_cannot_be_used_is_named_with_its_place(changes, given, said):

@@ -6,10 +6,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from embrl.core.nn import MLP, linear_cross_entropy
+from embrl.core.nn import MLP, categorical_log_prob, linear_cross_entropy
 from embrl.core.types import Key, Transition
 from embrl.embedding.config import EmbeddingConfig, EmbeddingShape
 from embrl.embedding.objectives.base import EncoderPair, Objective
+from embrl.embedding.product_actions import ProductActions
 from embrl.embedding.transition import (
     Move,
     Points,
@@ -67,18 +68,31 @@ class Inverse(Objective):
         Raises:
             EmbrlError: actions are not discrete.
         """
-        shape.choices("inverse")
+        if shape.product is None:
+            shape.choices("inverse")
         self.h = MLP(shape.pair, config.inverse_hidden, shape.d, key=key)
 
     def __call__(self, model: EncoderPair, batch: Transition) -> Float[Array, ""]:
         x, next_x = model.phi(batch.observation), model.phi(batch.next_observation)
         predicted = jnp.tanh(self.h(jnp.concatenate([x, next_x], axis=-1)))
+        if isinstance(model.g, ProductActions):
+            return self._of_parts(model.g, predicted, batch.action)
         table = model.g.table
         assert table is not None
         # ||predicted||^2 is the same for all actions and cancels in the softmax.
         inputs = jnp.concatenate([2.0 * predicted, jnp.ones((*predicted.shape[:-1], 1))], -1)
         weights = jnp.concatenate([table, -(table**2).sum(-1, keepdims=True)], -1).T
         return linear_cross_entropy(inputs, weights, batch.action)
+
+    @staticmethod
+    def _of_parts(g: ProductActions, predicted: Array, action: Array) -> Float[Array, ""]:
+        """Return the sum of the parts' losses, and the squared error of numbers."""
+        table = g.decoded
+        indices, numbers = g.product.split(action)
+        loss = -categorical_log_prob(-table.distances(predicted, None), indices).sum(-1).mean()
+        if g.numbers is None:
+            return loss
+        return loss + ((predicted[..., table.split :] - g.numbers(numbers)) ** 2).mean()
 
 
 class Latent(Objective):

@@ -12,7 +12,7 @@ import gymnasium
 from embrl.core.errors import EmbrlError, told
 from embrl.envs.gym.contract import close_of, not_an_environment, spaces_of, step_of
 from embrl.envs.gym.envpool import EnvpoolHostVectorEnv, pool_spaces
-from embrl.envs.gym.flat_actions import Actions
+from embrl.envs.gym.flat_actions import ActionForm, Actions
 from embrl.envs.gym.flat_observations import Observations
 from embrl.envs.gym.main_script import check_guarded, leave_if_run_again
 from embrl.envs.gym.masks import AUTO, MaskReader, SpaceMasks
@@ -48,6 +48,7 @@ class HostEnvironment:
         pool: dict[str, Any] | None = None,
         action_mask: str = AUTO,
         strict: bool = False,
+        actions: ActionForm = "auto",
     ) -> None:
         """Make the environment once, to learn its spaces.
 
@@ -59,6 +60,7 @@ class HostEnvironment:
             action_mask: Key of the actions' mask, `auto` for the usual ones, or `off`
                 (`embrl.envs.gym.masks.MaskReader`).
             strict: Refuse observations outside their bounds, of which there is else one warning.
+            actions: Form of actions with several discrete parts (`embrl.envs.gym.Actions`).
 
         Raises:
             EmbrlError: If the environment cannot be made or its spaces are not supported.
@@ -75,7 +77,7 @@ class HostEnvironment:
         self.max_episode_steps: int | None = (pool or {}).get("max_episode_steps")
         """Steps after which an episode is truncated, as far as the environment says; else None."""
         if pool is not None:
-            observations, actions = pool_spaces(name, pool)
+            observations, chosen = pool_spaces(name, pool)
         elif vector == "envpool":
             raise EmbrlError(
                 f"vector must be sync, threads or async for the object {name}, got envpool, which "
@@ -84,7 +86,7 @@ class HostEnvironment:
         else:
             env = maker(None)
             try:
-                observations, actions = spaces_of(env)
+                observations, chosen = spaces_of(env)
             except EmbrlError as error:
                 raise EmbrlError(f"{name}: {error}") from error
             finally:
@@ -93,7 +95,7 @@ class HostEnvironment:
             self.max_episode_steps = _limit_of(env)
         try:
             whole = Observations(observations)
-            self.actions = Actions(actions)
+            self.actions = Actions(chosen, actions)
             self.masks = MaskReader(observations, self.actions, action_mask, name)
             path = self.masks.path
             self.observations = whole if path is None else Observations(observations, path)
@@ -109,6 +111,7 @@ class HostEnvironment:
         vector: Vector = "sync",
         action_mask: str = AUTO,
         strict: bool = False,
+        actions: ActionForm = "auto",
     ) -> "HostEnvironment":
         """Wrap an environment object, or a function that makes a new environment at each call.
 
@@ -121,6 +124,7 @@ class HostEnvironment:
             vector: How parallel environments are stepped.
             action_mask: Key of the actions' mask, as in the constructor.
             strict: Refuse observations outside their bounds, of which there is else one warning.
+            actions: Form of actions with several discrete parts, as in the constructor.
 
         Raises:
             EmbrlError: If the environment can be neither made again nor copied, or the function
@@ -138,7 +142,7 @@ class HostEnvironment:
                 "environment must be a gymnasium.Env or a function that makes one, got "
                 f"{source!r}; {advice}"
             )
-        return cls(name, maker, vector, action_mask=action_mask, strict=strict)
+        return cls(name, maker, vector, action_mask=action_mask, strict=strict, actions=actions)
 
     def made_strict(self) -> "HostEnvironment":
         """Return this environment, with observations outside their bounds refused."""
@@ -153,8 +157,11 @@ class HostEnvironment:
         return self.observations.space
 
     @property
-    def action_space(self) -> gymnasium.spaces.Discrete | gymnasium.spaces.Box:
-        """`Discrete` from 0, or a float32 `Box` with one axis."""
+    def action_space(self) -> gymnasium.Space:
+        """`Discrete` from 0, a float32 `Box` with one axis, or a product of parts.
+
+        See `embrl.core.products`.
+        """
         return self.actions.space
 
     @property

@@ -2,20 +2,27 @@
 
 import itertools
 import math
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from gymnasium import spaces
 from numpy.typing import ArrayLike
 
 from embrl.core.errors import EmbrlError
+from embrl.core.products import as_space, check_row, product_of
 from embrl.envs.gym.leaves import Leaf, assembled, leaves
 
 MAX_ACTIONS = 2**20
 """Largest number of actions that combinations of discrete parts may make."""
 
+MAX_TABLE = 2**12
+"""Number of combinations up to which they are one list of actions by default, not a product."""
+
 EXACT = 2**24
 """Largest magnitude up to which float32 represents every integer."""
+
+ActionForm = Literal["auto", "table", "product"]
+"""Form of actions with several discrete parts: one index of all combinations, or one of each."""
 
 
 class Actions:
@@ -24,18 +31,22 @@ class Actions:
     | original | becomes |
     |---|---|
     | `Discrete`, also with a start | `Discrete` from 0 |
-    | `MultiDiscrete`, `MultiBinary` | `Discrete` of all combinations, at most 2^20 |
+    | `MultiDiscrete`, `MultiBinary`, up to 4,096 combinations | `Discrete` of all of them |
+    | the same, of more combinations | `MultiDiscrete`, one axis, from 0 |
     | `Box` of any axes, of floats or whole numbers | float32 `Box [n]` of what can vary |
-    | `Dict`, `Tuple` of one of these kinds | the same of all parts |
+    | `Dict`, `Tuple` of one of these kinds, nested or not | the same of all parts |
+    | `Dict`, `Tuple` of both | `Tuple(MultiDiscrete, Box)`, as one row (`embrl.core.products`) |
 
     Combinations are numbered like digits: the first part is the most significant.
     """
 
-    def __init__(self, original: spaces.Space) -> None:
+    def __init__(self, original: spaces.Space, form: ActionForm = "auto") -> None:
         """Build the converter.
 
         Args:
             original: The environment's action space.
+            form: `table` for one index of all combinations of discrete parts, at most 2^20;
+                `product` for an index of each part; `auto`: a table up to `MAX_TABLE` combinations.
 
         Raises:
             EmbrlError: If embrl has no policy for such actions; the message says which part and
@@ -45,25 +56,41 @@ class Actions:
         found = leaves(original)
         if not found:
             raise EmbrlError(f"action space must not be empty, got {original}")
-        boxes = [isinstance(leaf.space, spaces.Box) for leaf in found]
-        if any(boxes) and not all(boxes):
-            raise EmbrlError(
-                f"actions must be all continuous or all discrete, got {original}, which mixes both"
+        boxes = [leaf for leaf in found if isinstance(leaf.space, spaces.Box)]
+        if len(boxes) == len(found):
+            self._form: _VectorActions | _IndexActions | _PartActions = _VectorActions(
+                original, found
             )
-        form = _VectorActions if all(boxes) else _IndexActions
-        self._form = form(original, found)
-        self.space: spaces.Box | spaces.Discrete = self._form.space
+        else:
+            rest = [leaf for leaf in found if not isinstance(leaf.space, spaces.Box)]
+            sizes = [int(n) for leaf in rest for n in _digits(leaf)[0].ravel()]
+            few = form == "table" or (form == "auto" and math.prod(sizes) <= MAX_TABLE)
+            single = not boxes and (few or len(sizes) == 1)
+            self._form = (_IndexActions if single else _PartActions)(original, found)
+        self.space: Any = self._form.space
+
+    @classmethod
+    def fitting(cls, original: spaces.Space, space: spaces.Space) -> "Actions":
+        """Return the converter whose actions are in `space`, if one has such; else the default."""
+        found = cls(original)
+        if found.space != space and not isinstance(found.space, spaces.Box):
+            other: ActionForm = "table" if isinstance(space, spaces.Discrete) else "product"
+            try:
+                return cls(original, other)
+            except EmbrlError:
+                pass
+        return found
 
     @property
     def parts(self) -> list[tuple[Leaf, tuple[int, ...]]]:
         """Leaves of discrete actions, with the numbers of values of their parts; else empty."""
-        return self._form.parts if isinstance(self._form, _IndexActions) else []
+        return [] if isinstance(self._form, _VectorActions) else self._form.parts
 
     def to_original(self, actions: ArrayLike) -> Any:
         """Convert embrl's actions to the environment's.
 
         Args:
-            actions: int32 `[...]` or float32 `[..., n]`.
+            actions: int32 `[...]`, float32 `[..., n]`, or a row for each action of a product.
 
         Returns:
             The environment's actions, with the leading axes of `actions` in each leaf. Continuous
@@ -78,9 +105,52 @@ class Actions:
         """Convert the environment's actions, with leading axes in each leaf, to embrl's.
 
         Returns:
-            int32 `[...]` or float32 `[..., n]`.
+            int32 `[...]`, float32 `[..., n]`, or rows of a product.
         """
         return self._form.put_together(actions)
+
+
+class _PartActions:
+    """Actions with an index for each discrete part, and numbers."""
+
+    def __init__(self, original: spaces.Space, found: list[Leaf]) -> None:
+        boxes = [leaf for leaf in found if isinstance(leaf.space, spaces.Box)]
+        rest = [leaf for leaf in found if not isinstance(leaf.space, spaces.Box)]
+        self._is_box = [isinstance(leaf.space, spaces.Box) for leaf in found]
+        self._vector = _VectorActions(original, boxes) if boxes else None
+        self._starts = [_digits(leaf) for leaf in rest]
+        self.parts = [
+            (leaf, tuple(int(n) for n in nvec.ravel()))
+            for leaf, (nvec, _) in zip(rest, self._starts, strict=True)
+        ]
+        sizes = tuple(size for _, each in self.parts for size in each)
+        self.space = as_space(sizes, None if self._vector is None else self._vector.space)
+        product = product_of(self.space)
+        assert product is not None
+        self._product = product
+
+    def taken_apart(self, actions: np.ndarray) -> list[Any]:
+        rows = check_row(self._product, actions)
+        k, begin = len(self._product.sizes), 0
+        indices = rows[..., :k].astype(np.int64)
+        whole: list[Any] = []
+        for (leaf, sizes), (nvec, start) in zip(self.parts, self._starts, strict=True):
+            value = indices[..., begin : begin + len(sizes)]
+            value = value.reshape((*rows.shape[:-1], *nvec.shape)) + start
+            whole.append(value.astype(leaf.space.dtype)[()])
+            begin += len(sizes)
+        numbers = [] if self._vector is None else self._vector.taken_apart(rows[..., k:])
+        sides = iter(numbers), iter(whole)
+        return [next(sides[0] if box else sides[1]) for box in self._is_box]
+
+    def put_together(self, actions: Any) -> np.ndarray:
+        columns = []
+        for (leaf, sizes), (nvec, start) in zip(self.parts, self._starts, strict=True):
+            value = np.asarray(leaf.of(actions)).astype(np.int64) - start
+            lead = value.shape[: value.ndim - nvec.ndim]
+            columns.append(value.reshape((*lead, len(sizes))))
+        numbers = None if self._vector is None else self._vector.put_together(actions)
+        return self._product.joined(np.concatenate(columns, -1), numbers)
 
 
 class _IndexActions:
@@ -99,8 +169,9 @@ class _IndexActions:
             shown = f"{count:,}" if count < 10**15 else f"about 10^{math.log10(count):.0f}"
             raise EmbrlError(
                 f"the number of actions, all combinations counted, must be at most "
-                f"{MAX_ACTIONS:,}, got {shown} for {original}; describe them by fewer values, or "
-                "by a Box of numbers, which are rounded"
+                f"{MAX_ACTIONS:,}, got {shown} for {original}; describe them by fewer values, by a "
+                "Box of numbers, which are rounded, or, if they have several parts, by a product "
+                "(env.actions product)"
             )
         self.space = spaces.Discrete(count)
 
@@ -187,8 +258,8 @@ def _digits(leaf: Leaf) -> tuple[np.ndarray, Any]:
             return np.full(space.shape, 2), 0
         case _:
             raise EmbrlError(
-                "action space must consist of Discrete, MultiDiscrete and MultiBinary, or of Box, "
-                f"or be a Dict or Tuple of one of these kinds, got {leaf}"
+                "action space must consist of Discrete, MultiDiscrete, MultiBinary and Box, or "
+                f"Dict and Tuple of these, got {leaf}"
             )
 
 

@@ -1,6 +1,7 @@
 """Conversion of an environment's observations to embrl's: indices, or vectors of numbers."""
 
 import math
+import zlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -19,6 +20,9 @@ MAX_ROWS = 2**20
 
 NO_BOUND = 1e30
 """Bounds beyond this count as none: some environments write the largest float32."""
+
+TEXT = 32
+"""Length of the vector of a text's words."""
 
 IMAGE_SIDE = 16
 """Length of two axes from which an array of bytes from 0 to 255 is an image, not a board."""
@@ -43,6 +47,7 @@ class Observations:
     | `Discrete`, also with a start | `Discrete` from 0 |
     | `Discrete` of more than 2^16 values | `MultiDiscrete` of its digits, the first one greatest |
     | `MultiDiscrete`, `MultiBinary`, of any axes | `MultiDiscrete`, one axis, from 0 |
+    | `Text`, and spaces of text as MiniGrid's missions | 32 numbers: which words occur |
     | `Dict`, `Tuple` of `Box` | one `Box`, part after part |
     | `Dict`, `Tuple` of the discrete ones | one `MultiDiscrete` |
     | `Dict`, `Tuple` of both | a `Box` with one-hots, at most 1,024 long |
@@ -263,11 +268,33 @@ class _IndexPart:
         return np.concatenate(hot, -1).astype(np.float32)
 
 
-def _form(leaf: Leaf) -> _NumberPart | _IndexPart:
+class _TextPart(_NumberPart):
+    """Words of a text, each a place that its checksum names: 1 where a word occurs."""
+
+    def __init__(self) -> None:
+        super().__init__(spaces.Box(0.0, 1.0, (TEXT,), np.float32))
+        self.shape = ()
+
+    def __call__(self, leaf: Leaf, value: Any) -> np.ndarray:
+        texts = np.asarray(value, dtype=object)
+        if not all(isinstance(text, str) for text in texts.flat):
+            raise EmbrlError(f"an observation of {leaf} must be text, got {type(value).__name__}")
+        found = np.zeros((texts.size, TEXT), np.float32)
+        for row, text in zip(found, texts.flat, strict=True):
+            for word in text.lower().split():
+                row[zlib.crc32(word.encode()) % TEXT] = 1.0
+        return found.reshape((*texts.shape, TEXT))
+
+
+def _numbers_of(leaf: Leaf) -> _NumberPart | None:
+    if not isinstance(leaf.space, spaces.Box):
+        return None
+    _check_box(leaf, leaf.space)
+    return _NumberPart(leaf.space)
+
+
+def _categories_of(leaf: Leaf) -> _IndexPart | None:
     match leaf.space:
-        case spaces.Box() as box:
-            _check_box(leaf, box)
-            return _NumberPart(box)
         case spaces.Discrete() as space:
             return _IndexPart(space.n, space.start)
         case spaces.MultiDiscrete() as space if space.nvec.size:
@@ -275,10 +302,29 @@ def _form(leaf: Leaf) -> _NumberPart | _IndexPart:
         case spaces.MultiBinary() as space if math.prod(space.shape):
             return _IndexPart(np.full(space.shape, 2), np.zeros(space.shape, np.int64))
         case _:
-            raise EmbrlError(
-                "observation space must consist of Box, Discrete, MultiDiscrete and MultiBinary, "
-                f"or Dict and Tuple of these, got {leaf}"
-            )
+            return None
+
+
+def _text_of(leaf: Leaf) -> _TextPart | None:
+    return _TextPart() if getattr(leaf.space.dtype, "kind", "") == "U" else None
+
+
+LEAF_KINDS: dict[str, Callable[[Leaf], _NumberPart | _IndexPart | None]] = {
+    "numbers": _numbers_of,
+    "categories": _categories_of,
+    "text": _text_of,
+}
+"""Kinds of leaves by name: functions that return a leaf's form, or None for another kind's."""
+
+
+def _form(leaf: Leaf) -> _NumberPart | _IndexPart:
+    for kind in LEAF_KINDS.values():
+        if (found := kind(leaf)) is not None:
+            return found
+    raise EmbrlError(
+        "observation space must consist of Box, Discrete, MultiDiscrete, MultiBinary and Text, or "
+        f"Dict and Tuple of these, got {leaf}"
+    )
 
 
 def _check_box(leaf: Leaf, box: spaces.Box) -> None:

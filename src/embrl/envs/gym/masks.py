@@ -9,6 +9,7 @@ from gymnasium import spaces
 
 from embrl.core.errors import EmbrlError, SettingError
 from embrl.core.masks import MaskForms
+from embrl.core.products import PartMasks, Product, check_parts_allowed, product_of
 from embrl.envs.gym.flat_actions import Actions
 from embrl.envs.gym.leaves import Leaf, children
 
@@ -25,22 +26,29 @@ Method = Callable[[], Any]
 
 
 class SpaceMasks:
-    """Converter from masks of an action space to flags of embrl's flat actions, bool `[n]`.
+    """Converter from masks of an action space to flags of embrl's actions, bool `[n]`.
 
-    Beside the forms of `MaskForms`, masks of a `Dict` or `Tuple` may have its structure. A part
-    that is None allows everything, as in Gymnasium's `sample(mask)`.
+    There is a flag for each action, or for each value of each part of a product. Beside the forms
+    of `MaskForms` and `PartMasks`, masks of a `Dict` or `Tuple` may have its structure. A part that
+    is None allows everything, as in Gymnasium's `sample(mask)`.
     """
 
     def __init__(self, actions: Actions) -> None:
         """Make a converter.
 
         Args:
-            actions: converter of the actions, which are discrete.
+            actions: converter of the actions, which are not continuous.
         """
         self._parts = actions.parts
-        self._forms = MaskForms([size for _, sizes in self._parts for size in sizes])
+        self.product = product_of(actions.space)
+        """Parts of an action; None where it is one index."""
+        sizes = tuple(size for _, sizes in self._parts for size in sizes)
+        self._forms = MaskForms(sizes) if self.product is None else PartMasks(self.product)
         self.count = self._forms.count
-        """Number of actions, n."""
+        """Number of flags, n."""
+        outer = actions.original
+        mixed = self.product is not None and self.product.numbers > 0
+        self._structure = len(outer.spaces) if mixed and isinstance(outer, spaces.Tuple) else None
 
     def __call__(
         self, mask: Any, lead: tuple[int, ...] = (), what: str = "action mask"
@@ -55,7 +63,7 @@ class SpaceMasks:
             and len(mask) == len(self._parts) > 1
             and (len(self._parts) < len(self._forms.sizes) or any(part is None for part in mask))
         )
-        if not nested:
+        if not nested and not (isinstance(mask, tuple) and len(mask) == self._structure):
             return self._forms(mask, lead, what)
         try:
             values = [leaf.of(mask) for leaf, _ in self._parts]
@@ -63,12 +71,30 @@ class SpaceMasks:
             raise SettingError(
                 what, self._forms.described, f"a mask without part {error}"
             ) from error
+        if self.product is not None:
+            return np.concatenate(
+                [
+                    np.ones((*lead, sum(sizes)), bool)
+                    if value is None
+                    else _of_leaf(value, leaf, sizes, lead, what)
+                    for value, (leaf, sizes) in zip(values, self._parts, strict=True)
+                ],
+                -1,
+            )
         forms = [MaskForms(sizes) for _, sizes in self._parts]
         flags = [
             form(np.ones(form.count, bool) if value is None else value, lead, what)
             for form, value in zip(forms, values, strict=True)
         ]
         return MaskForms([form.count for form in forms])(flags, lead, what)
+
+    def check_allowed(self, masks: np.ndarray, what: str) -> np.ndarray:
+        """Return masks of a product, if each leaves a value of every part.
+
+        Raises:
+            EmbrlError: One leaves a part without a value; the message says which.
+        """
+        return masks if self.product is None else check_parts_allowed(self.product, masks, what)
 
     def fits(self, space: spaces.Space) -> bool:
         """Return True if values of the space have the form of a single mask."""
@@ -104,7 +130,7 @@ class MaskReader:
         Raises:
             EmbrlError: If the part of the observations that `setting` names has no form of a mask.
         """
-        discrete = isinstance(actions.space, spaces.Discrete)
+        discrete = not isinstance(actions.space, spaces.Box)
         self.named = setting not in (AUTO, OFF)
         """True if a mask must be there, as its key was given."""
         self.key = setting if self.named else MASK
@@ -233,22 +259,33 @@ class LaneMasks:
             return None
         everything = np.ones(self.reader.flags.count, bool)
         masks = np.stack([everything if row is None else row for row in self._rows])
-        empty = ~masks.any(-1)
+        product = self.reader.flags.product
+        empty = ~masks.any(-1) if product is None else product.has_empty(masks)
         if ended is not None:
             masks[empty & ended] = True
             empty &= ~ended
         if empty.any():
-            raise EmptyMask(int(np.argmax(empty)))
+            at = int(np.argmax(empty))
+            left = None if product is None else product.by_part(masks[at]).any(-1)
+            raise EmptyMask(at, None if left is None else int(np.argmin(left)))
         return masks
 
 
 class EmptyMask(EmbrlError):
     """A mask that allows no action in the middle of an episode."""
 
-    def __init__(self, index: int) -> None:
-        super().__init__("its action mask allows no action; end the episode, or allow at least one")
+    def __init__(self, index: int, part: int | None = None) -> None:
+        what = "no action" if part is None else f"no value of part {part} of the action"
+        super().__init__(f"its action mask allows {what}; end the episode, or allow at least one")
         self.index = index
         """Which environment gave it."""
+
+
+def _of_leaf(
+    mask: Any, leaf: Leaf, sizes: tuple[int, ...], lead: tuple[int, ...], what: str
+) -> np.ndarray:
+    """Return the flags of a leaf of a product."""
+    return PartMasks(Product(sizes))(mask, lead, f"{what} at {leaf.keys}")
 
 
 def _nodes(

@@ -15,9 +15,11 @@ from typing import Any, ClassVar, NoReturn
 import gymnasium
 from gymnasium.envs.registration import EnvSpec
 
+from embrl.core import gymnasium_ids
 from embrl.core.errors import EmbrlError, UnknownNameError, told
 from embrl.envs.checks import check_whole
 from embrl.envs.gym.environment import HostEnvironment, Vector
+from embrl.envs.gym.flat_actions import ActionForm
 
 OTHERWISE = (
     "If a package registers it, load that package: embrl --plugin MODULE COMMAND ..., or import it "
@@ -40,6 +42,8 @@ PROVIDERS = {
 }
 """Modules that register well-known environments when they are imported: the name of their package,
 and how the ids begin. What looks like such an id is none of Gymnasium's own with a typing error."""
+
+gymnasium_ids.register()
 
 OWN_SETTING = {"max_episode_steps": "env.max-episode-steps", "id": "env.id"}
 """Arguments of `gymnasium.make` that have a setting of their own, and its name."""
@@ -76,6 +80,10 @@ class GymnasiumConfig:
     """Where the environment says which actions it accepts. auto: in the part action_mask of its
     observations, by its method action_masks, or in its info as action_mask. A key: under that name
     instead. off: nowhere; such a part of the observations is seen as any other."""
+    actions: ActionForm = "auto"
+    """Form of actions with several discrete parts. table: one index of all their combinations, at
+    most 2^20. product: an index of each part, and an embedding that is the product of the parts'.
+    auto: a table up to 4,096 combinations."""
     strict: bool = False
     """Refuse observations outside the bounds of their space, which else are taken as they are, with
     one warning."""
@@ -279,7 +287,15 @@ def _built(config: GymnasiumConfig) -> HostEnvironment:
     pool = None
     if config.vector == "envpool":
         pool = config.arguments | ({} if limit is None else {"max_episode_steps": limit})
-    return HostEnvironment(config.id, maker, config.vector, pool, config.action_mask, config.strict)
+    return HostEnvironment(
+        config.id,
+        maker,
+        config.vector,
+        pool,
+        config.action_mask,
+        config.strict,
+        config.actions,
+    )
 
 
 def _make_configured(

@@ -1,0 +1,25 @@
+"""The numbers of joint replenishment: costs and demands."""
+
+import numpy as np
+
+DEMANDS = (20.0, 10.0)
+"""Mean demands, which items have by turns."""
+MOST_DEMAND = 60
+"""Largest demand of a step: a higher one has a probability below 1e-11."""
+INVENTORY = 25
+"""Inventory of each item at the beginning."""
+HOLDING, BACKORDER, UNIT = 1.0, 19.0, 10.0
+"""Costs of a unit in stock, of a unit short, and of a unit ordered, in each step."""
+
+
+def mean_demands(items: int) -> np.ndarray:
+    """Return the mean demand of each item, float64 `[items]`."""
+    return np.resize(DEMANDS, items)
+
+
+def demand_probabilities(mean: float) -> np.ndarray:
+    """Return the probabilities of demands of 0, 1, ... `MOST_DEMAND`: Poisson, cut off there."""
+    from scipy.stats import poisson
+
+    found = poisson.pmf(np.arange(MOST_DEMAND + 1), mean)
+    return found / found.sum()

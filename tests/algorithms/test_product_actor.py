@@ -1,0 +1,40 @@
+"""The policy of original parts: a categorical distribution each, and a Gaussian."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from embrl.algorithms.product_actor import ProductActor
+from embrl.core.products import Product
+
+
+def test_probabilities_add_up_and_entropy_is_their_mean_logarithm():
+    product = Product((3, 2))
+    actor = ProductActor(4, product, (8,), std=0.5, bounded=True, key=jax.random.key(0))
+    x = jax.random.normal(jax.random.key(1), (1, 4))
+    mask = jnp.array([True, False, True, True, True])
+    ways = jnp.array(list(itertools.product(range(3), range(2))))
+    p = np.exp(np.asarray(actor.log_prob(jnp.broadcast_to(x, (6, 4)), ways, mask)))
+    assert p.sum() == pytest.approx(1.0, abs=1e-6)
+    assert p[2:4].tolist() == [0.0, 0.0]
+    p = p[p > 0]
+    assert float(actor.entropy(x, mask)) == pytest.approx(-(p * np.log(p)).sum(), rel=1e-5)
+
+
+def test_a_hybrid_has_the_density_of_its_numbers():
+    product = Product((2,), (-1.0,), (1.0,))
+    actor = ProductActor(4, product, (8,), std=0.5, bounded=True, key=jax.random.key(0))
+    x = jnp.zeros((1000, 4))
+    rows = actor.act(x, actor.noise(jax.random.key(2), (1000,)))
+    assert rows.dtype == jnp.float32
+    mean = actor.mode(x[:1])[0, 1]
+    z = (rows[:, 1] - mean) / 0.5
+    normal = -0.5 * z**2 - np.log(0.5) - 0.5 * np.log(2 * np.pi)
+    discrete = actor.log_prob(x, rows) - normal
+    chances = np.exp(np.asarray(discrete))
+    chosen = np.asarray(rows[:, 0])
+    assert chances[chosen == 0][0] + chances[chosen == 1][0] == pytest.approx(1.0, abs=1e-4)
+    assert abs(float(z.mean())) < 0.15

@@ -1,0 +1,106 @@
+"""Environments with known optima: what is computed against what is played."""
+
+import gymnasium
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import embrl
+from embrl.core.errors import EmbrlError
+from embrl.envs.manoeuvres import ManoeuvresConfig, best_return
+from embrl.envs.replenishment import JointReplenishmentConfig, policies
+from embrl.envs.slot_machine import SlotMachineConfig
+from embrl.envs.switches import SwitchesConfig
+from embrl.training.evaluation import play
+
+
+def test_the_exact_return_of_fixed_levels_is_that_of_episodes():
+    env = JointReplenishmentConfig(items=3, joint_cost=50.0).build()
+    levels = np.array([24, 8, 27])
+    played = play(env, lambda *_: jnp.tile(levels, (2000, 1)), jax.random.key(0), 2000).returns
+    error = 4 * float(played.std()) / 2000**0.5
+    assert policies.base_stock_return(env, levels) == pytest.approx(float(played.mean()), abs=error)
+
+
+def test_the_optimum_is_above_all_fixed_levels_and_costs_convert():
+    env = JointReplenishmentConfig(items=2, joint_cost=0.0, step_limit=30).build()
+    levels = policies.best_levels(env)
+    best = policies.base_stock_return(env, levels)
+    assert 25 <= levels[0] <= 29
+    assert 13 <= levels[1] <= 17
+    for item in range(2):
+        for change in (-1, 1):
+            other = levels + change * (np.arange(2) == item)
+            assert policies.base_stock_return(env, other) < best
+    assert best < policies.optimal_return(env) < best + 10
+    raw = JointReplenishmentConfig(items=2, joint_cost=0.0, step_limit=30, reward="cost").build()
+    assert policies.cost_of(env, best) == pytest.approx(-policies.base_stock_return(raw, levels))
+
+
+def test_a_joint_order_pays_once():
+    env = JointReplenishmentConfig(items=2, joint_cost=75.0, reward="cost").build()
+    state, _ = env.reset(jax.random.key(0))
+    key = jax.random.key(1)
+    none, one, both = (
+        float(env.step(key, state, jnp.array(action))[1].reward)
+        for action in ([0, 0], [26, 0], [26, 26])
+    )
+    assert none - one == pytest.approx(75 + 10 + 1)  # a unit that no demand takes is stored, too
+    assert one - both == pytest.approx(10 + 1)
+
+
+def test_the_optimum_of_manoeuvres_is_reached():
+    env = ManoeuvresConfig().build()
+
+    def act(key: object, point: jax.Array, mask: object) -> jax.Array:
+        axis = jnp.abs(point).argmax(-1)
+        at = jnp.take_along_axis(point, axis[:, None], -1)[:, 0]
+        return jnp.stack([2 * axis + (at > 0), jnp.minimum(jnp.abs(at) / 0.4, 1.0)], -1)
+
+    played = play(env, act, jax.random.key(0), 4000).returns
+    best = best_return(env, jax.random.key(1), 100_000)
+    assert float(played.mean()) == pytest.approx(best, abs=4 * float(played.std()) / 4000**0.5)
+
+
+def test_forms_of_manoeuvres_agree():
+    forms = [
+        ManoeuvresConfig(actions=form).build() for form in ("hybrid", "discrete", "continuous")
+    ]
+    actions = [[3.0, 0.5], 3 * 8 + 3, [0.0] * 3 + [1.0] + [0.0] * 4 + [0.0]]
+    key = jax.random.key(0)
+    points = [
+        env.step(key, env.reset(key)[0], jnp.asarray(action))[1].observation
+        for env, action in zip(forms, actions, strict=True)
+    ]
+    assert np.allclose(points[0], points[1])
+    assert np.allclose(points[0], points[2])
+
+
+def test_the_best_switches_are_all_right():
+    env = SwitchesConfig(count=30).build()
+
+    def act(key: object, seen: jax.Array, mask: object) -> jax.Array:
+        return jax.vmap(env.best_action)(seen[:, :4].argmax(-1))
+
+    played = play(env, act, jax.random.key(0), 8).returns
+    assert played.tolist() == [20.0] * 8
+
+
+def test_the_slot_machine_as_a_product_is_the_same():
+    table, product = SlotMachineConfig().build(), SlotMachineConfig(actions="product").build()
+    actions = np.array([0, 7, 1234, 4095])
+    digits = np.stack(np.unravel_index(actions, (8, 8, 8, 8)), -1)
+    assert (table.turns(jnp.asarray(actions)) == product.turns(jnp.asarray(digits))).all()
+
+
+def test_gymnasium_makes_them():
+    assert embrl.EmbrlError is EmbrlError
+    env = gymnasium.make("embrl:embrl/Manoeuvres-v0", step_limit=3)
+    first, _ = env.reset(seed=1)
+    again, _ = env.reset(seed=1)
+    assert (first == again).all()
+    ends = [env.step((np.array([1]), np.array([0.25], np.float32)))[3] for _ in range(3)]
+    assert ends == [False, False, True]
+    with pytest.raises(EmbrlError, match="axes"):
+        gymnasium.make("embrl/Manoeuvres-v0", axes=0)
