@@ -76,17 +76,24 @@ class ProductActor(Actor):
         return self.product.joined(logits.argmax(-1).astype(np.int32), mean)
 
     def log_prob(self, x: Array, u: Array, mask: Array | None = None) -> Float[Array, "*batch"]:
+        return self.log_prob_and_entropy(x, u, mask)[0]
+
+    def entropy(self, x: Array, mask: Array | None = None) -> Float[Array, ""]:
+        return self._entropy(self._parameters(x, mask)[0])
+
+    def log_prob_and_entropy(
+        self, x: Array, u: Array, mask: Array | None = None
+    ) -> tuple[Float[Array, "*batch"], Float[Array, ""]]:
         logits, mean = self._parameters(x, mask)
         indices, numbers = self.product.split(u)
         total = distributions.categorical_log_prob(logits, indices).sum(-1)
-        if not self.product.numbers:
-            return total
-        return total + distributions.gaussian_log_prob(mean, self.log_std, numbers)
+        if self.product.numbers:
+            total = total + distributions.gaussian_log_prob(mean, self.log_std, numbers)
+        return total, self._entropy(logits)
 
-    def entropy(self, x: Array, mask: Array | None = None) -> Float[Array, ""]:
-        logits, _ = self._parameters(x, mask)
-        total = distributions.categorical_entropy(logits).sum(-1).mean()
-        return total + distributions.gaussian_entropy(self.log_std)
+    def _entropy(self, logits: Float[Array, "*batch k widest"]) -> Float[Array, ""]:
+        discrete = distributions.categorical_entropy(logits).sum(-1).mean()
+        return discrete + distributions.gaussian_entropy(self.log_std)
 
     def _parameters(
         self, x: Array, mask: Array | None

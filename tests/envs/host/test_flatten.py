@@ -284,7 +284,8 @@ def test_a_board_of_flags_is_no_image():
     assert Observations(spaces.Box(0, 255, (7, 7, 3), np.uint8)).space.shape == (147,)
 
 
-BIG = st.one_of(st.integers(MAX_VALUES + 1, 2**63 - 1), st.just(10**7), st.just(MAX_VALUES + 1))
+LARGE = [10**7, MAX_VALUES + 1, 2**63 - 1]
+BIG = st.one_of(st.integers(MAX_VALUES + 1, 2**63 - 1), st.sampled_from(LARGE))
 
 
 @settings(deadline=None, max_examples=60)

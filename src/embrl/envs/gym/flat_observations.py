@@ -257,8 +257,12 @@ class _IndexPart:
         wrong = (index < 0) | (index >= self._counts)
         columns = []
         for at, sizes in enumerate(self._digits):
-            digits = np.stack(np.unravel_index(np.where(wrong, 0, index)[..., at], sizes), -1)
-            columns.append(np.where(wrong[..., at, None], -1, digits))
+            rest, digits = np.where(wrong, 0, index)[..., at], []
+            # Not `np.unravel_index`, which refuses sizes whose product is beyond int64.
+            for size in reversed(sizes):
+                rest, digit = np.divmod(rest, size)
+                digits.insert(0, digit)
+            columns.append(np.where(wrong[..., at, None], -1, np.stack(digits, -1)))
         return np.concatenate(columns, -1).astype(np.int32)
 
     def one_hot(self, leaf: Leaf, values: np.ndarray) -> np.ndarray:
