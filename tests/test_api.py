@@ -120,7 +120,7 @@ def test_progress_is_reported_from_both_stages(tmp_path):
         **SMALL,
         on_progress=seen.append,
     )
-    assert [step.stage for step in seen] == ["pre-training"] * 2 + ["training"] * 3
+    assert [step.stage for step in seen] == ["pre-training"] * 3 + ["training"] * 3
     assert seen[-1].done == seen[-1].total == 1_200
 
 

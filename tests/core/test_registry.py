@@ -38,7 +38,8 @@ def test_a_name_like_no_other_is_answered_with_all_of_them() -> None:
     [
         (
             lambda: configure("slotmachine"),
-            "unknown environment 'slotmachine': did you mean slot_machine? " + PLUGIN_HINT,
+            "unknown environment 'slotmachine': did you mean slot_machine or switches? "
+            + PLUGIN_HINT,
         ),
         (
             lambda: configure("gridworld", actuator=9),
@@ -48,7 +49,8 @@ def test_a_name_like_no_other_is_answered_with_all_of_them() -> None:
         (
             lambda: configure("zzz"),
             "unknown environment 'zzz': choose from acrobot, cart_pole, continuous_gridworld, "
-            f"gridworld, mountain_car, recommender, slot_machine. {PLUGIN_HINT}",
+            "gridworld, joint_replenishment, manoeuvres, mountain_car, recommender, slot_machine, "
+            f"switches. {PLUGIN_HINT}",
         ),
     ],
 )

@@ -17,10 +17,11 @@ import numpy as np
 import pytest
 import tyro
 
+from embrl.core.products import action_dtype, action_shape, mask_length
 from embrl.core.registry import load_plugin
-from embrl.core.spaces import action_count, check_observation, is_continuous
+from embrl.core.spaces import check_observation, is_continuous
 from embrl.core.types import Transition
-from embrl.data.rollout import random_transitions
+from embrl.data.rollout import random_actions, random_transitions
 from embrl.envs import ENVIRONMENTS, Environment
 
 KEY = jax.random.key(11)
@@ -82,7 +83,8 @@ def test_observations_lie_in_their_space(env: Environment, played: Transition) -
 
 def test_types_are_strong_and_steps_can_be_chained(env: Environment) -> None:
     state, first = jax.eval_shape(env.reset, KEY)
-    action = jax.ShapeDtypeStruct((), jnp.int32)
+    space = env.action_space
+    action = jax.ShapeDtypeStruct(action_shape(space), action_dtype(space))
     after_state, after = jax.eval_shape(env.step, KEY, state, action)
     number = jnp.float32 if is_continuous(env.observation_space) else jnp.int32
     for value, dtype in [
@@ -138,7 +140,7 @@ def test_the_same_key_gives_the_same_episodes(env: Environment, played: Transiti
 
 def test_many_at_once_are_as_one_by_one_compiled_or_not(env: Environment) -> None:
     keys = jax.random.split(KEY, 12)
-    actions = jax.random.randint(KEY, (12,), 0, action_count(env.action_space), jnp.int32)
+    actions = random_actions(env.action_space, KEY, (12,), None)
 
     def one(key: jax.Array, action: jax.Array) -> Any:
         key_reset, key_first, key_second = jax.random.split(key, 3)
@@ -160,7 +162,7 @@ def test_what_is_known_of_states_and_actions_is_consistent(
 ) -> None:
     effects = env.action_effects()
     if effects is not None:
-        assert len(effects) == action_count(env.action_space)
+        assert len(effects) == mask_length(env.action_space)
         assert effects.ndim == 2
         assert effects.dtype == jnp.float32
         assert np.isfinite(effects).all()
@@ -168,7 +170,7 @@ def test_what_is_known_of_states_and_actions_is_consistent(
     names = env.coordinate_names
     assert (coordinates is None) == (names is None)
     if coordinates is not None and names is not None:
-        assert coordinates.shape == (*played.action.shape, len(names))
+        assert coordinates.shape == (*played.reward.shape, len(names))
         assert coordinates.dtype == jnp.float32
         assert np.isfinite(coordinates).all()
         assert len(set(names)) == len(names)

@@ -3,6 +3,9 @@
 COMMON = (
     "env.actuators",
     "env.fractions",
+    "env.items",
+    "env.axes",
+    "env.count",
     "env.data",
     "env.max_episode_steps",
     "env.kwargs",

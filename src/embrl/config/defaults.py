@@ -241,7 +241,8 @@ def default_config(
         few = {} if named else _few_actions(env, built)
         if few or not continuous_actions:
             config = _best(config, named)
-            product = product_of((env.build() if built is None else built).action_space)
+            # Where actions name values of the observation, they are one list.
+            product = None if named else _product(env, built)
             if product is not None:
                 config = _changed(config, {"embedding": {"action_dim": part_dimensions(product)}})
             if continuous_actions:
@@ -293,6 +294,10 @@ def with_sections(config: RunConfig, sections: Mapping[str, Any]) -> RunConfig:
 def _best(config: RunConfig, named: bool) -> RunConfig:
     config = _changed(config, BEST)
     return _changed(_naming(config), BEST_NAMING) if named else config
+
+
+def _product(env: EnvConfig, built: "AnyEnvironment | None") -> Product | None:
+    return product_of((env.build() if built is None else built).action_space)
 
 
 def _few_actions(env: EnvConfig, built: "AnyEnvironment | None") -> Changes:

@@ -37,7 +37,7 @@ class EmbeddingConfig(Section):
     state_dim: int = 8
     """Dimensions m of the state embedding."""
     action_dim: int = 2
-    """Dimensions d of the action embedding; of a product of parts, those of each discrete part."""
+    """Dimensions d of the action embedding, or of each of an action's discrete parts."""
     state_hidden: tuple[int, ...] | None = None
     """Hidden layers of phi. Default: none for discrete states (one row per state), 64 for boxes."""
     action_hidden: tuple[int, ...] = (64,)

@@ -217,7 +217,9 @@ def nearest(name: str) -> list[str]:
 
     Namespace and version count only among those whose names are alike: most ids end in -v0.
     """
-    bare = {known: _bare(known) for known in gymnasium.registry}
+    # Those of embrl's own environments are known by their names already.
+    own = () if name.startswith("embrl/") else tuple(gymnasium_ids.IDS)
+    bare = {known: _bare(known) for known in gymnasium.registry if known not in own}
     alike = difflib.get_close_matches(_bare(name), set(bare.values()), n=3, cutoff=0.6)
     ids = [known for known, base in bare.items() if base in alike]
     return difflib.get_close_matches(name, ids, n=3, cutoff=0.0)

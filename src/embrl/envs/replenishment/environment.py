@@ -34,12 +34,13 @@ from embrl.envs.replenishment.problem import (
 class JointReplenishmentConfig:
     """Settings of joint replenishment.
 
-    An action is an order-up-to level of each item. A fixed cost is paid in every step in which
-    anything is ordered, so that it pays to order several items together.
+    An action is an order-up-to level of each item; mean demands of 20 and 10 alternate. A fixed
+    cost is paid in every step in which anything is ordered, so that it pays to order several items
+    together.
     """
 
     items: int = 4
-    """Number of items, 1 to 1,000; mean demands of 20 and 10 alternate."""
+    """Number of items, 1 to 1,000."""
     joint_cost: float = 75.0
     """Cost of a step in which anything is ordered, at least 0. 0: items do not depend on each
     other, and the optimum is known."""
