@@ -82,7 +82,7 @@ class Product(NamedTuple):
 
     @property
     def exists(self) -> np.ndarray:
-        """Which of these places are values of the part, bool `[k, widest]`."""
+        """Flags of the places that are values of the part, bool `[k, widest]`."""
         return np.arange(self.widest) < np.asarray(self.sizes)[:, None]
 
     def split(self, rows: Values) -> tuple[Values, Values]:

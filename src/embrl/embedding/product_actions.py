@@ -73,12 +73,12 @@ class ProductActions(eqx.Module):
 
     @property
     def decoded(self) -> ProductTable:
-        """What f decodes with."""
+        """Table that f decodes with."""
         return ProductTable(self.points, self.product, self.numbers)
 
     @property
     def reached(self) -> ProductTable:
-        """What policies decode with: E with every axis of every part stretched to -1 to 1.
+        """Table that policies decode with: E with every axis of every part stretched to -1 to 1.
 
         Pre-training leaves the values of a part as near each other as their effects are alike.
         Stretched, the noise of a policy means the same for every part, and its mean reaches all

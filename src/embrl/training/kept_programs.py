@@ -38,7 +38,7 @@ class _ForeignError(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """What a compiled program depends on, apart from its arguments, or a result."""
+    """Everything that a compiled program, or a result, depends on apart from its arguments."""
 
     key: Any
     options: tuple[Any, ...]
