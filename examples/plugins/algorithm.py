@@ -15,9 +15,10 @@ import optax
 from jaxtyping import Array, Float
 
 import embrl
-from embrl.algorithms.actors import Actor, CategoricalActor, GaussianActor
-from embrl.algorithms.base import Batch, Experience, IndexedActions, InternalSpace, PolicyConfig
+from embrl.algorithms.actors import Actor
+from embrl.algorithms.base import Batch, Experience, InternalSpace, PolicyConfig
 from embrl.algorithms.networks import Features
+from embrl.algorithms.on_policy import new_actor
 from embrl.core.errors import check_fraction, check_positive
 from embrl.core.types import Key
 from embrl.decoding import Decoder
@@ -73,13 +74,7 @@ class Reinforce:
         key: Key,
     ) -> Learner:
         """Return the learner before the first update."""
-        if isinstance(internal, IndexedActions):
-            actor: Actor = CategoricalActor(features, internal.n, config.hidden, key=key)
-        else:
-            std = config.std * internal.unit
-            actor = GaussianActor(
-                features, internal.d, config.hidden, std=std, bounded=config.bounded, key=key
-            )
+        actor = new_actor(features, internal, config, key=key)
         zero = jnp.float32(0.0)
         return Learner(actor, f, ADAM.init(actor), zero, zero)  # type: ignore[arg-type]
 

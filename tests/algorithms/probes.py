@@ -82,6 +82,7 @@ def anything(world: World, internal: InternalSpace) -> Callable[[Array, int], Ba
             u = jax.random.randint(key_u, (count,), 0, internal.n, jnp.int32)
             action = u
         else:
+            assert isinstance(internal, EmbeddedActions)
             u = jax.random.uniform(key_u, (count, internal.d), minval=-1.0, maxval=1.0)
             action = jnp.zeros(count, jnp.int32)
         reward, following, terminated, truncated = world.step(state, u)

@@ -177,6 +177,7 @@ def acted(model: JointEmbedding, action: Any) -> np.ndarray:
 
 def moved(move: Move, x: np.ndarray, e: np.ndarray) -> np.ndarray:
     """What an action changes: L e + c (M(x) e + h(x, e))."""
+    assert move.matrix is not None
     matrix = NONLINEAR_RATE * network(move.matrix, x).reshape(len(x), -1, e.shape[-1])
     moves = ((matrix + np.asarray(move.linear, np.float64).T) @ e[:, :, None])[..., 0]
     return moves + NONLINEAR_RATE * network(move.network, np.hstack([x, e]))

@@ -189,26 +189,7 @@ class ActorCritic(Section, abc.ABC):
     ) -> OnPolicyLearner:
         """Return the state before the first update (`Algorithm.start`)."""
         key_actor, key_critic = jax.random.split(key)
-        if isinstance(internal, IndexedActions):
-            actor: Actor = CategoricalActor(features, internal.n, config.hidden, key=key_actor)
-        elif isinstance(internal, PartedActions):
-            actor = ProductActor(
-                features,
-                internal.product,
-                config.hidden,
-                std=config.std,
-                bounded=config.bounded,
-                key=key_actor,
-            )
-        else:
-            actor = GaussianActor(
-                features,
-                internal.d,
-                config.hidden,
-                std=config.std * internal.unit,
-                bounded=config.bounded,
-                key=key_actor,
-            )
+        actor = new_actor(features, internal, config, key=key_actor)
         return self.learner(
             StochasticPolicy(actor, f), network(features, config.hidden, 1, key=key_critic)
         )
@@ -364,6 +345,27 @@ class ActorCritic(Section, abc.ABC):
             state,
             order[:, : size * self.num_minibatches].reshape(epochs * self.num_minibatches, size),
         )
+
+
+def new_actor(
+    features: Features, internal: InternalSpace, config: PolicyConfig, *, key: Key
+) -> Actor:
+    """Return a new internal policy for a space of internal actions of any kind."""
+    if isinstance(internal, IndexedActions):
+        return CategoricalActor(features, internal.n, config.hidden, key=key)
+    if isinstance(internal, PartedActions):
+        return ProductActor(
+            features,
+            internal.product,
+            config.hidden,
+            std=config.std,
+            bounded=config.bounded,
+            key=key,
+        )
+    std = config.std * internal.unit
+    return GaussianActor(
+        features, internal.d, config.hidden, std=std, bounded=config.bounded, key=key
+    )
 
 
 def critic_loss(critic: Network, x: Array, target: Float[Array, "*batch"]) -> Float[Array, ""]:
