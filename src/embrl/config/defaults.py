@@ -238,11 +238,12 @@ def default_config(
         config = _changed(config, {"embedding": {"action_spread": 0.6}})
     named = method == "jsae" and named_factor(env) is not None
     if settings == "best" and (method, algorithm) == ("jsae", "ppo"):
-        few = {} if named else _few_actions(env, built)
+        few, product = {}, None
+        if not named:  # where actions name values of the observation, they are one long list
+            built = env.build() if built is None else built
+            few, product = _few_actions(built), product_of(built.action_space)
         if few or not continuous_actions:
             config = _best(config, named)
-            # Where actions name values of the observation, they are one list.
-            product = None if named else _product(env, built)
             if product is not None:
                 config = _changed(config, {"embedding": {"action_dim": part_dimensions(product)}})
             if continuous_actions:
@@ -296,13 +297,8 @@ def _best(config: RunConfig, named: bool) -> RunConfig:
     return _changed(_naming(config), BEST_NAMING) if named else config
 
 
-def _product(env: EnvConfig, built: "AnyEnvironment | None") -> Product | None:
-    return product_of((env.build() if built is None else built).action_space)
-
-
-def _few_actions(env: EnvConfig, built: "AnyEnvironment | None") -> Changes:
+def _few_actions(built: "AnyEnvironment") -> Changes:
     """Return the settings for few actions; none where they are more."""
-    built = env.build() if built is None else built
     observations, actions = built.observation_space, built.action_space
     if product_of(actions) is not None:
         return {}

@@ -6,7 +6,6 @@ from typing import Any, ClassVar
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from embrl.decoding import products
 from embrl.decoding.base import Decoder, PortableDecoder, PortableScorer, Scorer
 from embrl.decoding.indexed import IndexedTable
 from embrl.decoding.products import ProductTable
@@ -31,8 +30,6 @@ class NearestAction(Decoder):
     ) -> Int[Array, "*batch"]:
         del noise, scorer
         assert table is not None
-        if isinstance(table, ProductTable):
-            return products.nearest(table, u, mask)
         return nearest(table, u, mask)
 
     def portable(

@@ -13,8 +13,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from embrl.decoding import tree
+from embrl.decoding import products, tree
 from embrl.decoding.indexed import FewActions, IndexedTable, embedded
+from embrl.decoding.products import ProductTable
 
 BLOCK = 32
 """Width of a block, the fastest from 512 to 4,096 values; as many as a uint32 has bits."""
@@ -27,7 +28,7 @@ Found = TypeVar("Found", bound=PyTree[Array])
 
 
 def nearest(
-    table: Float[Array, "n d"] | IndexedTable,
+    table: Float[Array, "n d"] | IndexedTable | ProductTable,
     e: Float[Array, "*batch d"],
     mask: Bool[Array, "*#batch n"] | None = None,
 ) -> Int[Array, "*batch"]:
@@ -38,11 +39,14 @@ def nearest(
     whatever the number of points.
 
     Args:
-        table: g(a) of every action, `[n, d]`, with a tree or without.
+        table: g(a) of every action, `[n, d]`, with a tree or without; or of every part's values:
+            then rows are returned, as by `products.nearest`.
         e: Points, `[*batch, d]`.
         mask: True where an action may be chosen; at least one must be. A masked action is never
             returned while another is allowed.
     """
+    if isinstance(table, ProductTable):
+        return products.nearest(table, e, mask)
     if isinstance(table, IndexedTable):
         index = table.index
         if isinstance(index, FewActions):

@@ -11,7 +11,6 @@ from jaxtyping import Array, Bool, Float, Int
 from embrl.core import nn as distributions
 from embrl.core.errors import EmbrlError
 from embrl.core.types import Key
-from embrl.decoding import products
 from embrl.decoding.base import Decoder, DecoderConfig, PortableDecoder, PortableScorer, Scorer
 from embrl.decoding.products import ProductTable
 from embrl.decoding.search import nearest, squared_distances
@@ -60,10 +59,10 @@ class SoftmaxAction(Decoder):
         """Return an action drawn from P(. | u); without noise the nearest, the most likely one."""
         del scorer
         assert table is not None
-        if isinstance(table, ProductTable):
-            return self._drawn_parts(table, u, noise, mask)
         if noise is None:
             return nearest(table, u, mask)
+        if isinstance(table, ProductTable):
+            return self._drawn_parts(table, u, noise, mask)
         logits = self._logits(table, u, mask)
         drawn = distributions.categorical_sample(logits, noise)
         if mask is None:
@@ -116,11 +115,9 @@ class SoftmaxAction(Decoder):
         return PortableDecoder(Chain((nearest_,)), drawn)
 
     def _drawn_parts(
-        self, table: ProductTable, u: Array, noise: Array | None, mask: Array | None
+        self, table: ProductTable, u: Array, noise: Array, mask: Array | None
     ) -> Array:
-        """Return actions with every part drawn by its own distances; the nearest without noise."""
-        if noise is None:
-            return products.nearest(table, u, mask)
+        """Return actions with every part drawn by its own distances."""
         logits = self._part_logits(table, u, mask)
         # A number of its own for each part, of the bits of the one that was drawn.
         seeds = jax.lax.bitcast_convert_type(noise.astype(jnp.float32), jnp.uint32)
