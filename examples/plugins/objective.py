@@ -9,7 +9,7 @@ together. It is a class, not a function, because the linear map is learned with 
 from jaxtyping import Array, Float
 
 import embrl
-from embrl.core.nn import Linear
+from embrl.core.layers import Linear
 from embrl.core.types import Key, Transition
 from embrl.embedding.config import EmbeddingConfig, EmbeddingShape
 from embrl.embedding.objectives import Objective

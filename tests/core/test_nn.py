@@ -6,7 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from embrl.core.nn import MLP, FactorLinear, Linear, orthonormal_rows
+from embrl.core.layers import FactorLinear, Linear
+from embrl.core.nn import MLP, orthonormal_rows
 
 KEY = jax.random.key(0)
 

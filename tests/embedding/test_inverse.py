@@ -22,7 +22,7 @@ from worlds import (
     trained,
 )
 
-from embrl.core.nn import FactorLinear
+from embrl.core.layers import FactorLinear
 from embrl.core.types import Transition
 from embrl.embedding.config import EmbeddingConfig
 from embrl.embedding.model import JointEmbedding

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from gymnasium import spaces
 
-from embrl.core.nn import MLP, FactorLinear
+from embrl.core.layers import FactorLinear
+from embrl.core.nn import MLP
 from embrl.core.types import Key, Transition
 from embrl.data.replay import Segments, draw_segments
 from embrl.embedding.config import EmbeddingConfig, PretrainConfig

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import tyro
 
-from embrl.core.products import action_dtype, action_shape, mask_length
+from embrl.core.products import dtype_of, mask_length, shape_of
 from embrl.core.registry import load_plugin
 from embrl.core.spaces import check_observation, is_continuous
 from embrl.core.types import Transition
@@ -84,7 +84,7 @@ def test_observations_lie_in_their_space(env: Environment, played: Transition) -
 def test_types_are_strong_and_steps_can_be_chained(env: Environment) -> None:
     state, first = jax.eval_shape(env.reset, KEY)
     space = env.action_space
-    action = jax.ShapeDtypeStruct(action_shape(space), action_dtype(space))
+    action = jax.ShapeDtypeStruct(shape_of(space), dtype_of(space))
     after_state, after = jax.eval_shape(env.step, KEY, state, action)
     number = jnp.float32 if is_continuous(env.observation_space) else jnp.int32
     for value, dtype in [

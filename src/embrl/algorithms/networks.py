@@ -10,7 +10,9 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from embrl.core.errors import EmbrlError
-from embrl.core.nn import MLP, Activation, Linear, mean_one
+from embrl.core.layers import Linear
+from embrl.core.nn import MLP, Activation, mean_one
+from embrl.core.products import InputSize
 from embrl.core.types import Key
 
 
@@ -24,8 +26,8 @@ class JointFeatures:
     """Dimensions of the observation."""
 
 
-Features = int | Sequence[int] | JointFeatures
-"""Length of a vector, sizes of the factors of a discrete observation, or a joint input."""
+Features = InputSize | JointFeatures
+"""Size of an observation's features, or of a joint input."""
 
 
 class Joined(eqx.Module):

@@ -30,14 +30,14 @@ from embrl.decoding.base import Decoder, Scorer
 from embrl.decoding.continuous import Identity, OriginalParts, Rescaled
 from embrl.decoding.indexed import IndexedTable
 from embrl.embedding.encoders import (
-    CODE_LENGTH,
     ContinuousActions,
     Norm,
     RawStates,
     StandardisedEncoder,
     StateEncoder,
     WithState,
-    state_codes,
+    as_vector,
+    vector_length,
 )
 from embrl.embedding.model import JointEmbedding
 
@@ -135,8 +135,7 @@ class PolicyInput:
             return self._raw.features
         phi = embedding.phi
         if isinstance(phi, StateEncoder) and self._sees_both(embedding):
-            box = self._raw.box
-            return JointFeatures(phi.features, CODE_LENGTH if box is None else box.features)
+            return JointFeatures(phi.features, vector_length(self._raw))
         return phi.features
 
     def empty_stats(self, embedding: JointEmbedding | None) -> RunningStats | None:
@@ -167,7 +166,7 @@ class PolicyInput:
         phi = StandardisedEncoder(embedding.phi, norm)
         if not self._sees_both(embedding):
             return phi
-        return WithState(phi, state_codes(self.space) if raw.box is None else raw)
+        return WithState(phi, as_vector(raw, self.space))
 
     @property
     def _raw(self) -> RawStates:

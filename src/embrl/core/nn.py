@@ -1,8 +1,7 @@
 """Multilayer perceptrons, and distributions of actions as functions of their parameters.
 
-The first layer of a network takes a vector or discrete factors. Everything acts on the last axis
-and allows any leading axes. Initial weights are scaled normals: an orthogonal initialisation needs
-LAPACK, which deadlocks inside a vmapped compiled program on the CPU.
+The first layer of a network takes a vector, discrete factors, or both (`embrl.core.layers`).
+Everything acts on the last axis and allows any leading axes.
 """
 
 import math
@@ -14,6 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from embrl.core.layers import FirstLayer, first_layer
+from embrl.core.products import InputSize, fan_in_of
 from embrl.core.types import Key
 
 Activation = Callable[[Array], Array]
@@ -27,55 +28,17 @@ QUADRATURE_NODES = 32
 # Networks
 
 
-class Linear(eqx.Module):
-    """Linear layer, `x W + b`."""
-
-    weight: Float[Array, "inputs outputs"]
-    bias: Float[Array, " outputs"]
-
-    def __init__(self, inputs: int, outputs: int, *, scale: float = 1.0, key: Key) -> None:
-        self.weight = scale * jax.random.normal(key, (inputs, outputs)) / np.sqrt(inputs)
-        self.bias = jnp.zeros(outputs)
-
-    def __call__(self, x: Float[Array, "*batch inputs"]) -> Float[Array, "*batch outputs"]:
-        return x @ self.weight + self.bias
-
-
-class FactorLinear(eqx.Module):
-    """Linear layer on the concatenated one-hot vectors of discrete factors.
-
-    No one-hot vector is built: the rows of the factors' values are looked up and summed.
-    """
-
-    table: Float[Array, "values outputs"]
-    bias: Float[Array, " outputs"]
-    factors: tuple[int, ...] = eqx.field(static=True)
-
-    def __init__(
-        self, factors: Sequence[int], outputs: int, *, scale: float = 1.0, key: Key
-    ) -> None:
-        self.factors = tuple(factors)
-        # The fan-in is the number of inputs that are 1: one for each factor.
-        deviation = scale / np.sqrt(len(self.factors))
-        self.table = deviation * jax.random.normal(key, (sum(self.factors), outputs))
-        self.bias = jnp.zeros(outputs)
-
-    def __call__(self, values: Int[Array, "*batch k"]) -> Float[Array, "*batch outputs"]:
-        offsets = np.cumsum((0, *self.factors[:-1]), dtype=np.int32)
-        return self.table[values + offsets].sum(-2) + self.bias
-
-
 class MLP(eqx.Module):
     """Multilayer perceptron: an activation between the layers, none after the last."""
 
-    layers: tuple[Linear | FactorLinear, ...]
+    layers: tuple[FirstLayer, ...]
     beside: Float[Array, "d outputs"] | None
     """First layer's weights of the second input, if there is one."""
     activation: Activation = eqx.field(static=True)
 
     def __init__(
         self,
-        inputs: int | Sequence[int],
+        inputs: InputSize,
         hidden: Sequence[int],
         outputs: int,
         *,
@@ -88,7 +51,8 @@ class MLP(eqx.Module):
         """Create a network with random weights.
 
         Args:
-            inputs: length of the input vector, or sizes of the factors of a discrete observation.
+            inputs: length of the input vector, sizes of the factors of a discrete observation, or
+                both.
             hidden: widths of the hidden layers.
             outputs: length of the output vector.
             beside: length of a second input vector, concatenated to the first; 0: none.
@@ -102,7 +66,7 @@ class MLP(eqx.Module):
         self.beside = None
         if beside:
             # Both inputs share one fan-in, as if they were one vector.
-            fan_in = inputs if isinstance(inputs, int) else len(inputs)
+            fan_in = fan_in_of(inputs)
             first_scale *= float(np.sqrt(fan_in / (fan_in + beside)))
             scale = first_scale * (last_scale if not hidden else 1.0) / np.sqrt(fan_in)
             self.beside = scale * jax.random.normal(
@@ -113,8 +77,7 @@ class MLP(eqx.Module):
             scale = (first_scale if index == 0 else 1.0) * (
                 last_scale if index == len(hidden) else 1.0
             )
-            kind = Linear if isinstance(inputs, int) else FactorLinear
-            layers.append(kind(inputs, width, scale=scale, key=keys[index]))  # type: ignore[arg-type]
+            layers.append(first_layer(inputs, width, scale=scale, key=keys[index]))
             inputs = width
         self.layers = tuple(layers)
         self.activation = activation

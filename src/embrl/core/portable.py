@@ -5,10 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from embrl.core.errors import EmbrlError
-from embrl.core.nn import MLP, FactorLinear
+from embrl.core.layers import FactorLinear, FirstLayer, MixedLinear
+from embrl.core.nn import MLP
 from embrl.core.scaling import FARTHEST, RawBox
 from embrl.portable.steps import (
+    Added,
     Affine,
+    Cast,
     Chain,
     Clipped,
     FactorRows,
@@ -16,6 +19,7 @@ from embrl.portable.steps import (
     PortableStep,
     Relu,
     Scaled,
+    Slice,
     Squashed,
     Standardised,
     Tanh,
@@ -39,12 +43,20 @@ def mlp_steps(network: MLP) -> tuple[PortableStep, ...]:
     for index, layer in enumerate(network.layers):
         if index:
             steps.append(_activation(network))
-        if isinstance(layer, FactorLinear):
-            offsets = np.cumsum((0, *layer.factors[:-1]), dtype=np.int32)
-            steps.append(FactorRows(plain(layer.table), plain(layer.bias), offsets))
-        else:
-            steps.append(Affine(plain(layer.weight), plain(layer.bias)))
+        steps.append(_layer(layer))
     return tuple(steps)
+
+
+def _layer(layer: FirstLayer) -> PortableStep:
+    if isinstance(layer, FactorLinear):
+        offsets = np.cumsum((0, *layer.factors[:-1]), dtype=np.int32)
+        return FactorRows(plain(layer.table), plain(layer.bias), offsets)
+    if isinstance(layer, MixedLinear):
+        k = len(layer.rows.factors)
+        none = np.zeros(layer.weight.shape[-1], np.float32)
+        rows = Chain((Slice(0, k), Cast("int32"), _layer(layer.rows)))
+        return Added((rows, Chain((Slice(k), Affine(plain(layer.weight), none)))))
+    return Affine(plain(layer.weight), plain(layer.bias))
 
 
 def scaled_steps(box: RawBox) -> tuple[PortableStep, ...]:

@@ -1,11 +1,14 @@
-"""Actions with several parts: how a flat row of them is divided, and masks of parts.
+"""Values with several parts: how a flat row of them is divided, and masks of parts.
 
 An action of a product is one row: the indices of its k discrete parts, then its p numbers. Without
 numbers it is int32 `[k]`, of `MultiDiscrete(sizes)`; with numbers float32 `[k + p]`, of
-`Tuple(MultiDiscrete(sizes), Box)`. Indices up to 2^24 are exact in float32.
+`Tuple(MultiDiscrete(sizes), Box)`. Indices up to 2^24 are exact in float32. Observations of both
+indices and numbers are such rows, too.
 """
 
+import dataclasses
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -19,6 +22,31 @@ Values: TypeAlias = Any
 
 MAX_SIZE = 2**24
 """Largest number of values of a part beside numbers: float32 is exact up to there."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Mixed:
+    """Size of a row of discrete factors and numbers: indices first, then numbers."""
+
+    sizes: tuple[int, ...]
+    """Number of values of each factor."""
+    numbers: int
+    """Length of the vector of numbers."""
+
+
+InputSize: TypeAlias = int | Sequence[int] | Mixed
+"""Size of a network's input: of a vector, of discrete factors, or of a row of both."""
+
+
+def fan_in_of(inputs: InputSize) -> int:
+    """Return the number of inputs that are not 0: one for each factor, and all numbers."""
+    match inputs:
+        case int():
+            return inputs
+        case Mixed():
+            return len(inputs.sizes) + inputs.numbers
+        case _:
+            return len(inputs)
 
 
 class Product(NamedTuple):
@@ -175,29 +203,34 @@ def mask_length(space: spaces.Space) -> int:
     return int(space.n)
 
 
-def action_dtype(space: spaces.Space) -> np.dtype:
-    """Return the kind of number of actions in embrl's form."""
+def dtype_of(space: spaces.Space) -> np.dtype:
+    """Return the kind of number of actions or observations in embrl's form."""
     product = product_of(space)
     if product is not None:
         return product.dtype
     return np.dtype(np.float32 if isinstance(space, spaces.Box) else np.int32)
 
 
-def action_shape(space: spaces.Space) -> tuple[int, ...]:
-    """Return the shape of an action in embrl's form."""
+def shape_of(space: spaces.Space) -> tuple[int, ...]:
+    """Return the shape of an action or observation in embrl's form."""
     product = product_of(space)
     return tuple(space.shape or ()) if product is None else (product.length,)
 
 
-def check_row(product: Product, values: np.ndarray) -> np.ndarray:
-    """Check rows of actions, `[..., k + p]`, and return them as the kind of number of the product.
+def check_row(product: Product, values: np.ndarray, what: str = "action") -> np.ndarray:
+    """Check rows, `[..., k + p]`, and return them as the kind of number of the product.
+
+    Args:
+        product: their parts.
+        values: the rows.
+        what: what they are, for messages.
 
     Raises:
         EmbrlError: they have another length, or a value is out of range; the message says which.
     """
     if values.dtype.kind not in "iuf" or values.shape[-1:] != (product.length,):
         raise SettingError(
-            f"actions with {len(product.sizes)} parts and {product.numbers} numbers",
+            f"{what}s with {len(product.sizes)} parts and {product.numbers} numbers",
             f"numbers [..., {product.length}]",
             f"{values.dtype}{list(values.shape)}",
         )
@@ -207,7 +240,7 @@ def check_row(product: Product, values: np.ndarray) -> np.ndarray:
         *where, part = np.argwhere(wrong)[0].tolist()
         at = f" at {where}" if where else ""
         raise SettingError(
-            f"part {part} of the action{at}",
+            f"part {part} of the {what}{at}",
             f"a whole number from 0 to {product.sizes[part] - 1}",
             indices[(*where, part)],
         )

@@ -1,7 +1,7 @@
 """Gymnasium's spaces: their sizes and bounds, checks of values, and their form in JSON.
 
-Observations are discrete (`Discrete` or `MultiDiscrete`: int32 indices) or continuous (a `Box` with
-one axis: float32).
+Observations are discrete (`Discrete` or `MultiDiscrete`: int32 indices), continuous (a `Box` with
+one axis: float32), or both (`Tuple(MultiDiscrete, Box)`: float32 rows of indices, then numbers).
 """
 
 import math
@@ -58,6 +58,24 @@ def array_of(values: Any, what: str) -> np.ndarray:
 def is_continuous(space: spaces.Space) -> bool:
     """Return whether values of the space are continuous (`Box`), not indices."""
     return isinstance(space, spaces.Box)
+
+
+def is_discrete(space: spaces.Space) -> bool:
+    """Return whether values of the space are indices alone (`Discrete`, `MultiDiscrete`)."""
+    return isinstance(space, spaces.Discrete | spaces.MultiDiscrete)
+
+
+def numbers_and_factors(space: spaces.Space) -> tuple[spaces.Box | None, tuple[int, ...]]:
+    """Return the space of an observation's numbers, if it has any, and the sizes of its factors.
+
+    Raises:
+        EmbrlError: it is no observation space in embrl's form.
+    """
+    if isinstance(space, spaces.Box):
+        return space, ()
+    if isinstance(space, spaces.Tuple) and (product := product_of(space)) is not None:
+        return product.box, product.sizes
+    return None, factors(space)
 
 
 def factors(space: spaces.Space) -> tuple[int, ...]:
@@ -136,9 +154,10 @@ def action_count(space: spaces.Space) -> int:
 def state_count(space: spaces.Space) -> int | None:
     """Return the number of states of an observation space: the product of its factors.
 
-    None for a `Box`.
+    None where it has numbers.
     """
-    return None if is_continuous(space) else math.prod(factors(space))
+    box, sizes = numbers_and_factors(space)
+    return math.prod(sizes) if box is None else None
 
 
 def digits_of(count: int) -> list[int]:
@@ -185,7 +204,7 @@ def check_observation(
             in training; None: they are refused.
 
     Returns:
-        The observations as int32 for a discrete space, float32 for a `Box`.
+        The observations as int32 for a discrete space, else float32.
 
     Raises:
         EmbrlError: the shape does not fit or a value is out of range; the message says which.
@@ -193,6 +212,11 @@ def check_observation(
     values = array_of(observation, "observation")
     if is_continuous(space):
         return _check_numbers(space, values, warn)
+    if isinstance(space, spaces.Tuple) and (product := product_of(space)) is not None:
+        rows = check_row(product, values, "observation")
+        assert product.box is not None
+        numbers = _check_numbers(product.box, rows[..., len(product.sizes) :], warn)
+        return np.concatenate([rows[..., : len(product.sizes)], numbers], -1)
     return _check_indices(space, values)
 
 

@@ -249,6 +249,8 @@ def _counted(space: spaces.Space) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _enter(space: spaces.Space) -> tuple[PortableStep, ...]:
+    if isinstance(space, spaces.Tuple):  # rows, as embrl has them
+        return ()
     if isinstance(space, spaces.Box):
         offset, reshaped = offset_of(space), _reshaped(space.shape, (math.prod(space.shape),))
         if offset is not None:

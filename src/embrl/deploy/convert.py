@@ -16,9 +16,9 @@ from embrl.core.portable import mlp_steps, plain
 from embrl.decoding.base import PortableCritic, PortableModel, PortableScorer
 from embrl.decoding.indexed import points_of
 from embrl.deploy.array_forms import Forms
-from embrl.embedding.encoders import StandardisedEncoder, WithState
+from embrl.embedding.encoders import RowCodes, StandardisedEncoder, WithState
 from embrl.embedding.memory import NO_STATE
-from embrl.embedding.portable import phi_chain
+from embrl.embedding.portable import phi_chain, row_code_steps
 from embrl.embedding.transition import ECHO_GAIN, EchoTransition
 from embrl.portable.steps import (
     Affine,
@@ -82,6 +82,8 @@ def _features(phi: Any) -> Chain:
         case WithState():
             phi_side = _features(phi.phi).then(Chain((MeanOne(),)))
             return Chain((Beside((phi_side, _features(phi.raw))),))
+        case RowCodes():
+            return Chain(row_code_steps(phi))
         case StandardisedEncoder():
             return phi_chain(phi.encoder, phi.norm)
         case _:

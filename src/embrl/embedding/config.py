@@ -12,7 +12,7 @@ from embrl.core.errors import (
     check_fraction,
     check_positive,
 )
-from embrl.core.products import Product, is_product, product_of
+from embrl.core.products import Mixed, Product, is_product, product_of
 from embrl.core.section import Section
 from embrl.core.spaces import (
     action_count,
@@ -212,8 +212,8 @@ class EmbeddingShape:
     """Sizes and spaces that the networks of objectives are built for."""
 
     observation_space: gymnasium.Space
-    features: int | tuple[int, ...]
-    """Output of phi: m, or for raw states their factors or the length of a box."""
+    features: int | tuple[int, ...] | Mixed
+    """Output of phi: m, or the features of raw states."""
     actions: int
     """Number of discrete actions; 0 if actions are continuous."""
     d: int
@@ -252,6 +252,8 @@ class EmbeddingShape:
         return self.actions
 
     @property
-    def pair(self) -> int | tuple[int, ...]:
+    def pair(self) -> int | tuple[int, ...] | Mixed:
         """Features of a state and of the next state, side by side."""
+        if isinstance(self.features, Mixed):
+            return Mixed(2 * self.features.sizes, 2 * self.features.numbers)
         return 2 * self.features

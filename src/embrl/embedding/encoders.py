@@ -11,9 +11,11 @@ import numpy as np
 from jaxtyping import Array, Float, Int, UInt32
 
 from embrl.core.errors import SettingError
-from embrl.core.nn import MLP, FactorLinear, mean_one
+from embrl.core.layers import FactorLinear
+from embrl.core.nn import MLP, mean_one
+from embrl.core.products import Mixed
 from embrl.core.scaling import RawBox, Scale
-from embrl.core.spaces import factors
+from embrl.core.spaces import numbers_and_factors
 from embrl.core.types import Key, Observation
 from embrl.embedding.config import SPREAD
 
@@ -24,7 +26,7 @@ BOX_HIDDEN = (64,)
 class RawStates(eqx.Module):
     """Identity in place of phi: the observation itself, in the form that networks take.
 
-    Discrete factors stay integers, for networks that look them up; a `Box` is scaled (`RawBox`).
+    Discrete factors stay indices, for networks that look them up; numbers are scaled (`RawBox`).
     """
 
     sizes: tuple[int, ...] = eqx.field(static=True)
@@ -32,7 +34,7 @@ class RawStates(eqx.Module):
     scalar: bool = eqx.field(static=True)
     """True if observations are `Discrete`, without an axis of factors."""
     box: RawBox | None
-    """Scaling of a box; None for discrete observations."""
+    """Scaling of the numbers; None for discrete observations."""
 
     def __init__(
         self, space: gymnasium.Space, *, scaled: bool = False, unchanged: bool = False
@@ -45,14 +47,25 @@ class RawStates(eqx.Module):
             unchanged: True to leave unbounded coordinates as they are (`RawBox`).
         """
         self.scalar = isinstance(space, gymnasium.spaces.Discrete)
-        boxed = isinstance(space, gymnasium.spaces.Box)
-        self.box = RawBox(space, scaled=scaled, unchanged=unchanged) if boxed else None
-        self.sizes = () if boxed else factors(space)
+        box, self.sizes = numbers_and_factors(space)
+        self.box = None if box is None else RawBox(box, scaled=scaled, unchanged=unchanged)
 
     @property
-    def features(self) -> int | tuple[int, ...]:
-        """Input of a network behind this: the length of a vector, or the sizes of the factors."""
-        return self.sizes if self.box is None else self.box.features
+    def features(self) -> int | tuple[int, ...] | Mixed:
+        """Input of a network behind this: length of a vector, sizes of the factors, or both."""
+        if self.box is None:
+            return self.sizes
+        return Mixed(self.sizes, self.box.features) if self.sizes else self.box.features
+
+    def indices(self, observation: Observation) -> Int[Array, "*batch k"]:
+        """Return the factors of observations; none of a box."""
+        if self.scalar:
+            return observation[..., None]
+        return observation[..., : len(self.sizes)].astype(jnp.int32)
+
+    def numbers(self, observation: Observation) -> Float[Array, "*batch p"]:
+        """Return the numbers of observations, not scaled; none of discrete ones."""
+        return observation[..., len(self.sizes) :]
 
     @property
     def points(self) -> tuple[Array, ...]:
@@ -60,11 +73,11 @@ class RawStates(eqx.Module):
         return ()
 
     def seen(self, observation: Observation) -> "RawStates":
-        """Return this identity scaled by the statistics of these observations, if it is a box."""
-        return self if self.box is None else self.scaled_by(Scale.of(observation))
+        """Return this identity scaled by the statistics of the numbers of these observations."""
+        return self if self.box is None else self.scaled_by(Scale.of(self.numbers(observation)))
 
     def scaled_by(self, scale: Scale, known: Any = True) -> "RawStates":
-        """Return this identity with another scale, if it is a box (`RawBox.scaled_by`)."""
+        """Return this identity with another scale of its numbers (`RawBox.scaled_by`)."""
         if self.box is None:
             return self
         return eqx.tree_at(lambda raw: raw.box, self, self.box.scaled_by(scale, known))
@@ -73,15 +86,18 @@ class RawStates(eqx.Module):
         """Return raw features `[..., k]`.
 
         They are int32 factors (`Discrete` observations get an axis for their one factor), or
-        float32 coordinates, in [-1, 1] where they are bounded.
+        float32 coordinates, in [-1, 1] where they are bounded; or a row of both, as float32.
         """
-        if self.box is not None:
+        if self.box is None:
+            return observation[..., None] if self.scalar else observation
+        if not self.sizes:
             return self.box(observation)
-        return observation[..., None] if self.scalar else observation
+        numbers = self.box(self.numbers(observation))
+        return jnp.concatenate([observation[..., : len(self.sizes)], numbers], axis=-1)
 
     def number(self, observation: Observation) -> UInt32[Array, "*batch"]:
-        """Return the index of a discrete state among all states, modulo 2^32."""
-        values = self(observation).astype(jnp.uint32)
+        """Return the index of a state's factors among all combinations, modulo 2^32."""
+        values = self.indices(observation).astype(jnp.uint32)
         number = jnp.zeros(values.shape[:-1], jnp.uint32)
         for factor, size in enumerate(self.sizes):
             number = number * np.uint32(size) + values[..., factor]
@@ -112,8 +128,8 @@ class StateEncoder(eqx.Module):
         Args:
             space: observation space.
             m: dimensions of X.
-            hidden: sizes of hidden layers. None: no layers for discrete spaces, `BOX_HIDDEN` for
-                boxes.
+            hidden: sizes of hidden layers. None: no layers for discrete spaces, else
+                `BOX_HIDDEN`.
             spread: initial standard deviation of embeddings.
             key: random key.
 
@@ -205,6 +221,36 @@ CODE_LENGTH = 64
 """Length of the code of a discrete state."""
 
 
+class RowCodes(eqx.Module):
+    """Rows of factors and numbers as vectors: codes of the factors beside the scaled numbers."""
+
+    codes: StateEncoder
+    raw: RawStates
+
+    def __call__(self, observation: Observation) -> Float[Array, "*batch k"]:
+        codes = self.codes(self.raw.indices(observation))
+        return jnp.concatenate([codes, self.raw(observation)[..., len(self.raw.sizes) :]], axis=-1)
+
+
+def as_vector(raw: RawStates, space: gymnasium.Space) -> "RawStates | StateEncoder | RowCodes":
+    """Return the function from observations to vectors that tell all of them apart.
+
+    Args:
+        raw: scaling of the numbers.
+        space: observation space.
+    """
+    if not raw.sizes:
+        return raw
+    if raw.box is None:
+        return state_codes(space)
+    return RowCodes(state_codes(gymnasium.spaces.MultiDiscrete(list(raw.sizes))), raw)
+
+
+def vector_length(raw: RawStates) -> int:
+    """Return the length of the vectors of `as_vector`."""
+    return (CODE_LENGTH if raw.sizes else 0) + (0 if raw.box is None else raw.box.features)
+
+
 def state_codes(space: gymnasium.Space) -> StateEncoder:
     """Return fixed random codes of discrete states, which take the place of their one-hot vectors.
 
@@ -223,8 +269,8 @@ class WithState(eqx.Module):
     """Policy input of phi(s), scaled to a mean absolute value of 1 as in TD7, and raw features."""
 
     phi: StandardisedEncoder
-    raw: RawStates | StateEncoder
-    """Raw features: the vector itself, or the code of a discrete state."""
+    raw: RawStates | StateEncoder | RowCodes
+    """Raw features: the vector itself, or the code of discrete factors."""
 
     def __call__(self, observation: Observation) -> Float[Array, "*batch k"]:
         phi = mean_one(self.phi(observation))

@@ -19,6 +19,7 @@ from embrl.embedding.model import JointEmbedding
 from embrl.embedding.pretraining import Weights, loss
 from embrl.embedding.quality import COINCIDE
 from embrl.embedding.seen_states import SeenStates, remember, unseen_fraction
+from embrl.embedding.transition import output_size
 
 MEASURES = (
     "fresh_loss",
@@ -244,8 +245,7 @@ def _some(transitions: Transition, count: int) -> Transition:
 
 def _outputs(model: JointEmbedding) -> int:
     """Return the largest number of outputs of a prediction."""
-    features = model.raw.features
-    states = features if isinstance(features, int) else sum(features)
+    states = output_size(model.raw.features)
     return max(states, 0 if model.g.table is None else model.g.table.shape[0])
 
 

@@ -11,17 +11,21 @@ from embrl.embedding.encoders import (
     ContinuousActions,
     Norm,
     RawStates,
+    RowCodes,
     StateEncoder,
 )
 from embrl.embedding.feature_actions import FeatureActions
 from embrl.embedding.product_actions import ProductActions
 from embrl.portable.steps import (
+    Beside,
+    Cast,
     Chain,
     Column,
     Nearest,
     PartRows,
     PortableStep,
     Rows,
+    Slice,
     Standardised,
     Tanh,
 )
@@ -101,6 +105,17 @@ def f_chain(
 
 def raw_steps(raw: RawStates) -> tuple[PortableStep, ...]:
     """Return the steps from observations to a network's input."""
-    if raw.box is not None:
-        return scaled_steps(raw.box)
-    return (Column(),) if raw.scalar else ()
+    if raw.box is None:
+        return (Column(),) if raw.scalar else ()
+    scaled, k = scaled_steps(raw.box), len(raw.sizes)
+    if not k:
+        return scaled
+    return (Beside((Chain((Slice(0, k),)), Chain((Slice(k), *scaled)))),)
+
+
+def row_code_steps(codes: RowCodes) -> tuple[PortableStep, ...]:
+    """Return the steps from rows of factors and numbers to vectors."""
+    k = len(codes.raw.sizes)
+    assert codes.raw.box is not None
+    indices = Chain((Slice(0, k), Cast("int32"), *phi_steps(codes.codes)))
+    return (Beside((indices, Chain((Slice(k), *scaled_steps(codes.raw.box))))),)

@@ -6,7 +6,7 @@ import gymnasium
 import numpy as np
 from jaxtyping import Float, Int
 
-from embrl.core.spaces import factors, is_continuous
+from embrl.core.spaces import numbers_and_factors
 
 LOST = 0.3
 """Score below which a feature counts as lost."""
@@ -39,7 +39,7 @@ def probe(
 ) -> dict[str, float]:
     """Return how well each feature of a state is recovered from X, from 0 (not at all) to 1.
 
-    Features are the factors of a `MultiDiscrete`, the dimensions of a `Box`, and the environment's
+    Features are the factors where there are several, the numbers, and the environment's
     ground truth. A numeric feature is predicted by the better of a linear and a nearest-neighbour
     regression; its score is R^2 on states that were not fitted. Values of a factor are classified
     in pairs in the same way; the score is twice the accuracy minus 1. Features that do not vary,
@@ -59,8 +59,8 @@ def probe(
     x = np.asarray(encode(visited[chosen]), np.float64)
     for name, values in _numeric_features(space, visited, coordinates, names):
         scores[name] = _numeric_score(x, values[chosen])
-    if isinstance(space, gymnasium.spaces.MultiDiscrete):
-        for factor in range(len(factors(space))):
+    if not isinstance(space, gymnasium.spaces.Discrete):
+        for factor in range(len(numbers_and_factors(space)[1])):
             scores[f"factor {factor}"] = _factor_score(encode, visited, visited[:, factor], random)
     return {name: score for name, score in scores.items() if score is not None}
 
@@ -72,8 +72,9 @@ def _numeric_features(
     names: tuple[str, ...] | None,
 ) -> Iterator[tuple[str, Float[np.ndarray, " V"]]]:
     """Yield the name and values of each numeric feature."""
-    if is_continuous(space):
-        for index, column in enumerate(visited.T):
+    box, sizes = numbers_and_factors(space)
+    if box is not None:
+        for index, column in enumerate(visited[:, len(sizes) :].T):
             yield f"dimension {index}", column
     if coordinates is not None:
         for index, column in enumerate(coordinates.T):

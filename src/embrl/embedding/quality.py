@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from embrl.core.spaces import is_continuous, state_count
+from embrl.core.spaces import is_discrete, state_count
 from embrl.core.types import Transition
 from embrl.data.replay import Segments, draw_segments
 from embrl.embedding.encoders import ActionEncoder, ContinuousActions, StateEncoder
@@ -16,6 +16,7 @@ from embrl.embedding.objectives.dynamics import Forward
 from embrl.embedding.pretraining import Weights, loss
 from embrl.embedding.probing import LOST, probe
 from embrl.embedding.product_actions import ProductActions
+from embrl.embedding.transition import RowPrediction
 
 COINCIDE = 0.01
 """Distance below which two embeddings coincide, in a space of side 2."""
@@ -49,12 +50,12 @@ class Quality:
     next_state_accuracy: float | None
     """Fraction of held-out transitions where T predicts every factor of s'."""
     next_state_r2: float | None
-    """R^2 of T's predictions of s'; None for discrete states."""
+    """R^2 of T's predictions of the numbers of s'; None for discrete states."""
     states_visited: int | None
-    """Distinct states in the pre-training data; None for a `Box`, where hardly any two are
-    equal."""
+    """Distinct states in the pre-training data; None where states have numbers, as hardly any two
+    are equal then."""
     states_total: int | None
-    """Number of states; None for a `Box`."""
+    """Number of states; None where states have numbers."""
     state_pairs_compared: int | None
     """Number of pairs of visited states that were compared."""
     state_pairs_coinciding: int | None
@@ -64,7 +65,8 @@ class Quality:
     """Coinciding pairs of states that differ in the environment's ground truth."""
     state_distance_correlation: float | None
     """Spearman correlation of distances in X with distances in the environment's ground truth, or,
-    for a `Box` without one, with distances of observations."""
+    where states have numbers and no ground truth, with distances of observations, factors as
+    one-hot vectors."""
     state_feature_probing: dict[str, float]
     """Score of recovering each feature of a state from X, 0 to 1 (`embrl.embedding.probing`)."""
     state_features_lost: list[str]
@@ -120,7 +122,7 @@ def measure(
         tried: distinct discrete actions of the pre-training data; None: all actions.
         action_effects: ground truth of the actions, `[n, p]`.
     """
-    continuous = is_continuous(observation_space)
+    continuous = not is_discrete(observation_space)
     state, probing, notes = _PairMeasures(), {}, []
     if isinstance(model.phi, StateEncoder):
 
@@ -131,8 +133,9 @@ def measure(
         truth = state_coordinates
         if continuous:
             scaled = np.asarray(model.raw(jnp.asarray(visited)))
-            truth = scaled if truth is None else truth
-            notes += _unseen(visited, scaled)
+            truth = _distinct(scaled, model.raw.sizes) if truth is None else truth
+            k = len(model.raw.sizes)
+            notes += _unseen(visited[:, k:], scaled[:, k:])
         state = _compare_pairs(phi(visited[part]), None if truth is None else truth[part])
         probing = probe(phi, observation_space, visited, state_coordinates, coordinate_names)
     flat = _flat(held_out)
@@ -178,6 +181,17 @@ def measure(
         action_decoding_r2=decoded,
         notes=notes,
     )
+
+
+def _distinct(rows: np.ndarray, sizes: tuple[int, ...]) -> np.ndarray:
+    """Return rows of factors and numbers with a one-hot vector for each factor.
+
+    Half the square distance of two of them counts the factors in which they differ.
+    """
+    if not sizes:
+        return rows
+    hot = [rows[:, at, None] == np.arange(size) for at, size in enumerate(sizes)]
+    return np.concatenate([*hot, rows[:, len(sizes) :]], -1).astype(np.float32)
 
 
 def _r2(predicted: np.ndarray, truth: np.ndarray) -> float | None:
@@ -292,20 +306,30 @@ def _predictions(model: JointEmbedding, held_out: Transition) -> tuple[float | N
         chunk = jax.tree.map(lambda column, start=start: column[start : start + CHUNK], flat)
         sums = _correct_and_error(model, chunk)
         correct, error = correct + float(sums[0]), error + float(sums[1])
-    if isinstance(model.raw.features, tuple):
-        return correct / count, None
-    return None, _explained(error, np.asarray(model.raw(jnp.asarray(flat.next_observation))))
+    accuracy = correct / count if model.raw.sizes else None
+    if model.raw.box is None:
+        return accuracy, None
+    scaled = np.asarray(model.raw(jnp.asarray(flat.next_observation)))
+    return accuracy, _explained(error, scaled[..., len(model.raw.sizes) :])
 
 
 @jax.jit
 def _correct_and_error(model: JointEmbedding, batch: Transition) -> tuple[jax.Array, jax.Array]:
-    """Return the number of correct predictions, and the sum of squared errors of a `Box`."""
+    """Return the number of correct factors' predictions, and the numbers' squared error."""
     predicted = model.predict(batch.observation, batch.action)
-    target = model.raw(batch.next_observation)
-    if not isinstance(predicted, tuple):
-        return jnp.float32(0.0), ((predicted - target) ** 2).sum()
-    correct = [logits.argmax(-1) == target[..., index] for index, logits in enumerate(predicted)]
-    return jnp.stack(correct).all(0).sum(dtype=jnp.int32), jnp.float32(0.0)
+    if isinstance(predicted, RowPrediction):
+        logits, numbers = predicted.logits, predicted.numbers
+    else:
+        logits, numbers = (predicted, None) if isinstance(predicted, tuple) else ((), predicted)
+    correct, error = jnp.float32(0.0), jnp.float32(0.0)
+    if logits:
+        target = model.raw.indices(batch.next_observation)
+        right = [each.argmax(-1) == target[..., index] for index, each in enumerate(logits)]
+        correct = jnp.stack(right).all(0).sum(dtype=jnp.int32)
+    if numbers is not None:
+        target = model.raw(batch.next_observation)[..., len(logits) :]
+        error = ((numbers - target) ** 2).sum()
+    return correct, error
 
 
 def _flat(transitions: Transition) -> Transition:

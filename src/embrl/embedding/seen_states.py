@@ -49,7 +49,7 @@ def remember(
         raw: raw features of observations.
         transitions: transitions of pre-training, `[T, B, ...]`.
         held_out: transitions that were held out, `[T, B, ...]`.
-        states: number of states; None for a box.
+        states: number of states; None where they have numbers.
     """
     size = TABLE if states is None or states > TABLE else states
     blank = jnp.zeros(-(-size // WORD), jnp.uint32)
@@ -66,8 +66,11 @@ def remember(
     points = raw(transitions.observation)
     points = points.reshape(-1, points.shape[-1])
     centre, deviation = points.mean(0), jnp.maximum(points.std(0), MIN_STD)
+    factor = np.arange(points.shape[-1]) < len(raw.sizes)  # a cell for each value of a factor
+    centre = jnp.where(factor, 0.0, centre)
     *narrower, (chosen, unseen) = [
-        fill(SeenStates(blank, centre, width * deviation)) for width in WIDTHS
+        fill(SeenStates(blank, centre, jnp.where(factor, 1.0, width * deviation)))
+        for width in WIDTHS
     ]
     # The narrowest cells that are rarely unseen in held-out data, or else the widest.
     for candidate in reversed(narrower):

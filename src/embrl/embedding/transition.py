@@ -11,13 +11,14 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from embrl.core.errors import SettingError
+from embrl.core.layers import Linear
 from embrl.core.nn import (
     MLP,
-    Linear,
     categorical_log_prob,
     linear_cross_entropy,
     orthonormal_rows,
 )
+from embrl.core.products import Mixed
 from embrl.core.types import Key
 from embrl.embedding.config import EmbeddingConfig, EmbeddingShape
 from embrl.embedding.encoders import RawStates
@@ -44,22 +45,39 @@ ECHO_DISCOUNT, ECHO_SWEEPS = 0.95, 20
 Logits: TypeAlias = tuple[Float[Array, "*batch values"], ...]
 """Logits of the values of each factor."""
 
-Prediction: TypeAlias = Logits | Float[Array, "*batch p"]
-"""Logits of a discrete observation, or the scaled coordinates of a box."""
+
+class RowPrediction(eqx.Module):
+    """Prediction of a row of factors and numbers."""
+
+    logits: Logits
+    numbers: Float[Array, "*batch p"]
+    """Scaled numbers."""
+
+
+Prediction: TypeAlias = Logits | Float[Array, "*batch p"] | RowPrediction
+"""Logits of a discrete observation, the scaled coordinates of a box, or both."""
+
+RawFeatures: TypeAlias = int | tuple[int, ...] | Mixed
+"""Sizes of raw features of observations (`RawStates.features`)."""
 
 Points: TypeAlias = tuple[Float[Array, "values m"], ...]
 """Points in X of the values of each factor."""
 
 
-def output_size(features: int | tuple[int, ...]) -> int:
+def output_size(features: RawFeatures) -> int:
     """Return the number of outputs that predict an observation with these raw features."""
+    if isinstance(features, Mixed):
+        return sum(features.sizes) + features.numbers
     return features if isinstance(features, int) else sum(features)
 
 
-def as_prediction(outputs: Float[Array, "*batch outputs"], features: int | tuple) -> Prediction:
-    """Split the outputs of a network into factors."""
+def as_prediction(outputs: Float[Array, "*batch outputs"], features: RawFeatures) -> Prediction:
+    """Split the outputs of a network into factors and numbers."""
     if isinstance(features, int):
         return outputs
+    if isinstance(features, Mixed):
+        *logits, numbers = jnp.split(outputs, np.cumsum(features.sizes), axis=-1)
+        return RowPrediction(tuple(logits), numbers)
     return tuple(jnp.split(outputs, np.cumsum(features)[:-1], axis=-1))
 
 
@@ -83,7 +101,11 @@ def mean_observation_loss(predicted: Prediction, target: Array) -> Float[Array, 
 
 
 def _losses(predicted: Prediction, target: Array) -> list[Array]:
-    """Return the loss of each factor; a box counts as one."""
+    """Return the loss of each factor; numbers count as one."""
+    if isinstance(predicted, RowPrediction):
+        k = len(predicted.logits)
+        numbers = _losses(predicted.numbers, target[..., k:])
+        return _losses(predicted.logits, target[..., :k].astype(jnp.int32)) + numbers
     if not isinstance(predicted, tuple):
         return [((predicted - target) ** 2).mean(-1)]
     return [
@@ -326,7 +348,9 @@ class EchoTransition(TransitionModel):
     ) -> Prediction:
         del e, points
         assert action is not None
-        logits = list(as_prediction(ECHO_GAIN * self.network(x), self.factors))
+        logits: list[Array] = jnp.split(
+            ECHO_GAIN * self.network(x), np.cumsum(self.factors)[:-1], axis=-1
+        )
         values = jnp.arange(self.factors[self.named], dtype=jnp.int32)
         plain = jax.nn.log_softmax(logits[self.named])
         raised = jnp.logaddexp(plain + self.kappa, self.log_delta)
@@ -410,25 +434,33 @@ class EchoTransition(TransitionModel):
 
 
 class BoxTransition(TransitionModel):
-    """Head that predicts a continuous s', scaled to (-1, 1), as D x + move(x, e)."""
+    """Head that predicts an s' with numbers, scaled to (-1, 1), as D x + move(x, e).
+
+    Factors beside the numbers have logits among the outputs.
+    """
 
     decoder: Linear
     move: Move
+    features: int | Mixed = eqx.field(static=True)
 
-    def __init__(self, m: int, d: int, hidden: Sequence[int], outputs: int, *, key: Key) -> None:
+    def __init__(
+        self, m: int, d: int, hidden: Sequence[int], features: int | Mixed, *, key: Key
+    ) -> None:
         key_decoder, key_move = jax.random.split(key)
+        outputs = output_size(features)
         self.decoder = Linear(m, outputs, key=key_decoder)
         self.move = Move(m, d, hidden, outputs, key=key_move)
+        self.features = features
 
     def __call__(
         self, x: Array, e: Array, points: Points, action: Array | None = None
-    ) -> Float[Array, "*batch p"]:
+    ) -> Prediction:
         del points, action
-        return self.decoder(x) + self.move(x, e)
+        return as_prediction(self.decoder(x) + self.move(x, e), self.features)
 
 
 def new_transition(shape: EmbeddingShape, config: EmbeddingConfig, *, key: Key) -> TransitionModel:
-    """Return a transition model: `BoxTransition` for boxes, else the configured head.
+    """Return a transition model: `BoxTransition` where s' has numbers, else the configured head.
 
     Raises:
         EmbrlError: states are not embedded, or the head is echo and actions do not name values of
@@ -436,7 +468,7 @@ def new_transition(shape: EmbeddingShape, config: EmbeddingConfig, *, key: Key) 
     """
     m, raw = shape.m("forward"), RawStates(shape.observation_space).features
     if config.head == "echo":
-        if shape.named is None or isinstance(raw, int):
+        if shape.named is None or not isinstance(raw, tuple):
             raise SettingError(
                 "embedding.head",
                 "metric or softmax where actions do not name values of the observation",
@@ -445,7 +477,7 @@ def new_transition(shape: EmbeddingShape, config: EmbeddingConfig, *, key: Key) 
         return EchoTransition(
             m, config.transition_hidden, raw, shape.named, shape.memory_weight, key=key
         )
-    if isinstance(raw, int):
+    if not isinstance(raw, tuple):
         return BoxTransition(m, shape.d, config.transition_hidden, raw, key=key)
     kind = {"metric": MetricTransition, "softmax": SoftmaxTransition}[config.head]
     return kind(m, shape.d, config.transition_hidden, raw, key=key)

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from numpy.typing import ArrayLike
 
 from embrl.core.errors import EmbrlError, WarnOnce
-from embrl.core.products import is_product
+from embrl.core.products import fan_in_of, is_product
 from embrl.core.spaces import (
     action_count,
     array_of,
@@ -53,8 +53,7 @@ class Embedding(SavedEmbedding):
     @property
     def m(self) -> int:
         """Dimensions of X, or the length of an observation if states are not embedded."""
-        features = self.model.phi.features
-        return features if isinstance(features, int) else len(features)
+        return fan_in_of(self.model.phi.features)
 
     @property
     def d(self) -> int:

@@ -21,6 +21,7 @@ import dataclasses
 import functools
 import json
 import math
+import operator
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
@@ -109,6 +110,16 @@ class Beside:
 
     def __call__(self, values: Values) -> Values:
         return namespace(values).concat([part(values) for part in self.parts], axis=-1)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Added:
+    """The sum of several functions of the same values."""
+
+    parts: tuple[Chain, ...]
+
+    def __call__(self, values: Values) -> Values:
+        return functools.reduce(operator.add, (part(values) for part in self.parts))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

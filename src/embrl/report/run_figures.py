@@ -12,7 +12,7 @@ import numpy as np
 
 from embrl.config.run import RunConfig, TransferConfig, load_config
 from embrl.core.errors import EmbrlError
-from embrl.core.spaces import factors, is_continuous
+from embrl.core.spaces import factors, is_discrete
 from embrl.core.types import Transition
 from embrl.embedding import saved as fitted
 from embrl.embedding.encoders import StateEncoder
@@ -84,7 +84,7 @@ def draw_embedding(
         return
     known = env if isinstance(env, Environment) else None
     picture = None if known is None else picture_of(known)
-    if is_continuous(env.observation_space):
+    if not is_discrete(env.observation_space):
         shown = (
             _sampled_transitions(folder, config, env, seed).observation
             if picture is None
@@ -211,7 +211,7 @@ def _fitted_states(
     """Return points of X, and which of them the data contains."""
     phi: Any = found.model.phi
     picture = None if env is None else picture_of(env)
-    if is_continuous(found.observation_space):
+    if not is_discrete(found.observation_space):
         shown = _held_out(found).observation if picture is None else picture.observations
         return np.asarray(phi(jnp.asarray(shown))), None
     points = np.asarray(phi.points[-1])

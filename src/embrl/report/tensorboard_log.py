@@ -14,7 +14,7 @@ from jaxtyping import Float
 
 from embrl.config.run import as_json
 from embrl.core.errors import require
-from embrl.core.spaces import factors, is_continuous
+from embrl.core.spaces import factors, is_discrete
 from embrl.embedding.encoders import StateEncoder
 from embrl.embedding.methods import METHODS
 from embrl.embedding.monitor import MEASURES
@@ -249,7 +249,7 @@ def points_of_states(embedding: Embedding, env: AnyEnvironment) -> ProjectedPoin
     phi, space = embedding.model.phi, embedding.observation_space
     if not isinstance(phi, StateEncoder):
         return None
-    if is_continuous(space):
+    if not is_discrete(space):
         if embedding.reference is None:
             return None
         observations = np.asarray(embedding.reference.held_out.observation)[:MAX_PROJECTED]

@@ -35,8 +35,8 @@ class VisitCounter:
 
     def __init__(self, space: gymnasium.Space, config: ExplorationConfig) -> None:
         self.raw, self.config = RawStates(space), config
-        if isinstance(self.raw.features, int):
-            count = self.raw.features
+        if self.raw.box is not None:
+            count = self.raw.box.features
             draw = np.random.default_rng(0).normal(size=(count, AXES))
             axes = draw / np.linalg.norm(draw, axis=0) if count > AXES else np.eye(count)
             self.axes = axes.astype(np.float32)  # NumPy: not an array of a trace
@@ -47,13 +47,13 @@ class VisitCounter:
 
     def counter(self, observation: Observation) -> Int[Array, "*batch"]:
         """Return the index of a state's counter."""
-        if isinstance(self.raw.features, int):
-            cells = (0.5 * (self.raw(observation) @ self.axes) + 0.5) * CELLS
-            cells = jnp.clip(cells, 0, CELLS - 1).astype(jnp.uint32)
-            sizes = (CELLS,) * cells.shape[-1]
-            number = cells @ np.cumprod((1, *sizes[1:]), dtype=np.uint32)
-        else:
-            number, sizes = self.raw.number(observation), self.raw.features
+        number, sizes = self.raw.number(observation), self.raw.sizes
+        if self.raw.box is not None:
+            scaled = self.raw(observation)[..., len(self.raw.sizes) :]
+            cells = jnp.clip((0.5 * (scaled @ self.axes) + 0.5) * CELLS, 0, CELLS - 1)
+            grid = (CELLS,) * cells.shape[-1]
+            within = cells.astype(jnp.uint32) @ np.cumprod((1, *grid[1:]), dtype=np.uint32)
+            number, sizes = number * np.uint32(math.prod(grid)) + within, (*sizes, *grid)
         if math.prod(sizes) > self.config.num_counters:
             number = (number * np.uint32(HASH)) >> np.uint32(8)
         return (number % np.uint32(self.config.num_counters)).astype(jnp.int32)

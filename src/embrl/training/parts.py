@@ -313,7 +313,8 @@ class ObservationStatistics(Part):
         stats = state.agent.running_stats
         if stats is None:
             return state
-        stats = stats.update(step.transitions.observation)
+        numbers = stats.centre.shape[-1]  # behind the factors, if there are any
+        stats = stats.update(step.transitions.observation[..., -numbers:])
         return state._replace(agent=state.agent._replace(running_stats=stats))
 
 

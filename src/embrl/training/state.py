@@ -9,9 +9,8 @@ from jaxtyping import Array, Bool, Int
 
 from embrl.algorithms.base import Learner
 from embrl.core.errors import EmbrlError
-from embrl.core.products import action_dtype, action_shape
+from embrl.core.products import dtype_of, shape_of
 from embrl.core.scaling import RunningStats
-from embrl.core.spaces import is_continuous
 from embrl.core.types import Transition
 from embrl.data.rollout import Masks, OpenEnvs
 from embrl.decoding.tree import Tree
@@ -88,20 +87,15 @@ def transitions_like(
         action_space: in embrl's form.
         batch: leading axes.
     """
-    observation = _like(observation_space, batch)
+    observation = jax.ShapeDtypeStruct(
+        (*batch, *shape_of(observation_space)), dtype_of(observation_space)
+    )
     columns: dict[str, Any] = {
         "observation": observation,
-        "action": jax.ShapeDtypeStruct(
-            (*batch, *action_shape(action_space)), action_dtype(action_space)
-        ),
+        "action": jax.ShapeDtypeStruct((*batch, *shape_of(action_space)), dtype_of(action_space)),
         "reward": jax.ShapeDtypeStruct(batch, jnp.float32),
         "next_observation": observation,
         "terminated": jax.ShapeDtypeStruct(batch, jnp.bool_),
         "truncated": jax.ShapeDtypeStruct(batch, jnp.bool_),
     }
     return Transition(**columns)
-
-
-def _like(space: gymnasium.Space, batch: tuple[int, ...]) -> jax.ShapeDtypeStruct:
-    kind = jnp.float32 if is_continuous(space) else jnp.int32
-    return jax.ShapeDtypeStruct((*batch, *(space.shape or ())), kind)

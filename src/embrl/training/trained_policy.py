@@ -14,7 +14,7 @@ from jaxtyping import Array
 from embrl.algorithms.policy import OverallPolicy
 from embrl.core.errors import EmbrlError, SettingError, WarnOnce
 from embrl.core.masks import check_allowed
-from embrl.core.products import is_product
+from embrl.core.products import is_product, shape_of
 from embrl.core.runtime import check_not_forked, watch_forks
 from embrl.core.spaces import (
     action_count,
@@ -251,7 +251,7 @@ class Policy:
 
     def _mask(self, mask: Any, observation: Any, values: np.ndarray) -> np.ndarray | None:
         """Return the mask of flat actions, if one was given or comes with the observation."""
-        lead = values.shape[: values.ndim - len(self.observation_space.shape or ())]
+        lead = values.shape[: values.ndim - len(shape_of(self.observation_space))]
         if self.host is None or is_continuous(self.action_space):
             if mask is None:
                 return None

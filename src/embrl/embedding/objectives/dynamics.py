@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from embrl.core.nn import MLP, categorical_log_prob, linear_cross_entropy
+from embrl.core.products import Mixed
 from embrl.core.types import Key, Transition
 from embrl.embedding.config import EmbeddingConfig, EmbeddingShape
 from embrl.embedding.objectives.base import EncoderPair, Objective
@@ -74,7 +75,7 @@ class Inverse(Objective):
 
     def __call__(self, model: EncoderPair, batch: Transition) -> Float[Array, ""]:
         x, next_x = model.phi(batch.observation), model.phi(batch.next_observation)
-        predicted = jnp.tanh(self.h(jnp.concatenate([x, next_x], axis=-1)))
+        predicted = jnp.tanh(self.h(_pair(model.phi.features, x, next_x)))
         if isinstance(model.g, ProductActions):
             return self._of_parts(model.g, predicted, batch.action)
         table = model.g.table
@@ -93,6 +94,13 @@ class Inverse(Objective):
         if g.numbers is None:
             return loss
         return loss + ((predicted[..., table.split :] - g.numbers(numbers)) ** 2).mean()
+
+
+def _pair(features: int | tuple[int, ...] | Mixed, x: Array, next_x: Array) -> Array:
+    """Return the features of two states side by side, factors before numbers."""
+    k = len(features.sizes) if isinstance(features, Mixed) else 0
+    parts = [x[..., :k], next_x[..., :k], x[..., k:], next_x[..., k:]]
+    return jnp.concatenate(parts if k else parts[2:], axis=-1)
 
 
 class Latent(Objective):

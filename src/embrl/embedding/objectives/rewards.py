@@ -7,12 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from embrl.core.nn import MLP, FactorLinear
+from embrl.core.layers import FactorLinear, MixedLinear
+from embrl.core.nn import MLP
 from embrl.core.types import Key, Transition
 from embrl.embedding.config import EmbeddingConfig, EmbeddingShape
 from embrl.embedding.encoders import RawStates
 from embrl.embedding.objectives.base import EncoderPair, Objective
-from embrl.embedding.transition import Prediction
+from embrl.embedding.transition import Logits, Prediction, RowPrediction
 
 BINS = 65
 """Bins of the two-hot code of rewards."""
@@ -64,7 +65,7 @@ def two_hot(reward: Float[Array, "*batch"]) -> Float[Array, "*batch bins"]:
 
 
 class Outcome(Objective):
-    """Linear reward model R(s'): one contribution per value of each factor, or weights of a box.
+    """Linear reward model R(s'): one contribution per value of each factor, and weights of numbers.
 
     The loss is the squared error as a fraction of the variance of rewards. R takes s' itself, not
     its embedding, so it has no effect on phi. As R is linear, its mean over a prediction of T is
@@ -97,6 +98,7 @@ class Outcome(Objective):
     def contributions(self) -> tuple[Float[Array, " values"], ...]:
         """Contributions of the values of each factor to R; empty for a box."""
         layer = self.network.layers[0]
+        layer = layer.rows if isinstance(layer, MixedLinear) else layer
         if not isinstance(layer, FactorLinear):
             return ()
         return tuple(
@@ -106,13 +108,21 @@ class Outcome(Objective):
 
     def expected(self, prediction: Prediction) -> Float[Array, "*batch"]:
         """Return the mean of R(s') over a prediction of s'."""
+        layer = self.network.layers[0]
+        if isinstance(prediction, RowPrediction):
+            assert isinstance(layer, MixedLinear)
+            numbers = (prediction.numbers @ layer.weight)[..., 0]
+            return self._expected(prediction.logits) + self.scale * (numbers + layer.bias[0])
         if not isinstance(prediction, tuple):
             return self.scale * self.network(prediction)[..., 0]
+        return self._expected(prediction) + self.scale * layer.bias[0]
+
+    def _expected(self, logits: Logits) -> Float[Array, "*batch"]:
         means = [
-            (jax.nn.softmax(logits) * contribution).sum(-1)
-            for logits, contribution in zip(prediction, self.contributions, strict=True)
+            (jax.nn.softmax(each) * contribution).sum(-1)
+            for each, contribution in zip(logits, self.contributions, strict=True)
         ]
-        return sum(means[1:], means[0]) + self.scale * self.network.layers[0].bias[0]
+        return sum(means[1:], means[0])
 
 
 class Termination(Objective):

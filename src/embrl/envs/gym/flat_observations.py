@@ -1,4 +1,4 @@
-"""Conversion of an environment's observations to embrl's: indices, or vectors of numbers."""
+"""Conversion of an environment's observations to embrl's: indices, numbers, or rows of both."""
 
 import math
 import zlib
@@ -9,11 +9,9 @@ import numpy as np
 from gymnasium import spaces
 
 from embrl.core.errors import EmbrlError, WarnOnce
-from embrl.core.spaces import array_of, digits_of, factors, offset_of
+from embrl.core.products import as_space, dtype_of, shape_of
+from embrl.core.spaces import array_of, digits_of, numbers_and_factors, offset_of
 from embrl.envs.gym.leaves import Leaf, leaves
-
-MAX_MIXED = 1024
-"""Largest length of a vector of numbers and one-hot indices together."""
 
 MAX_ROWS = 2**20
 """Largest number of values of all indices of an observation, digits counted."""
@@ -50,7 +48,7 @@ class Observations:
     | `Text`, and spaces of text as MiniGrid's missions | 32 numbers: which words occur |
     | `Dict`, `Tuple` of `Box` | one `Box`, part after part |
     | `Dict`, `Tuple` of the discrete ones | one `MultiDiscrete` |
-    | `Dict`, `Tuple` of both | a `Box` with one-hots, at most 1,024 long |
+    | `Dict`, `Tuple` of both | a row, all indices before all numbers (`embrl.core.products`) |
     """
 
     def __init__(self, original: spaces.Space, without: tuple[Any, ...] | None = None) -> None:
@@ -75,15 +73,10 @@ class Observations:
             found = [leaf for leaf in found if leaf.path[: len(without)] != without] or found
         if not found:
             raise EmbrlError(f"observation space must not be empty, got {original}")
-        self._parts = [(leaf, _form(leaf)) for leaf in found]
+        parts = [(leaf, _form(leaf)) for leaf in found]
+        self._parts = sorted(parts, key=lambda part: isinstance(part[1], _NumberPart))
         forms = [form for _, form in self._parts]
         sizes = [size for form in forms if isinstance(form, _IndexPart) for size in form.sizes]
-        self._mixed = bool(sizes) and any(isinstance(form, _NumberPart) for form in forms)
-        if self._mixed and (length := sum(form.length for form in forms)) > MAX_MIXED:
-            raise EmbrlError(
-                f"observations that mix numbers and indices must have a length of at most "
-                f"{MAX_MIXED:,}, got a vector of {length:,} for {original}"
-            )
         if (rows := sum(sizes)) > MAX_ROWS:
             raise EmbrlError(
                 f"the values of all indices of an observation must be at most {MAX_ROWS:,}, got "
@@ -91,14 +84,15 @@ class Observations:
             )
         alone = found[0].space if without is not None and len(found) == 1 else original
         self._single = isinstance(alone, spaces.Discrete) and len(sizes) == 1
-        self.space = _space(forms, sizes, self._mixed, self._single)
-        self.dtype = np.dtype(np.float32 if isinstance(self.space, spaces.Box) else np.int32)
-        self.shape: tuple[int, ...] = self.space.shape or ()
+        self.space = _space(forms, sizes, self._single)
+        self.dtype, self.shape = dtype_of(self.space), shape_of(self.space)
         plain = isinstance(original, spaces.Box) and offset_of(original) is None
         self.plain: tuple[int, ...] | None = (original.shape or ()) if plain else None
         """Shape of an original observation that is a single array of numbers, else None. Such
         observations may be collected as float32 rows without a call of this converter."""
         self._low, self._high = _finite_bounds(self.space)
+        box, found_sizes = numbers_and_factors(self.space)
+        self._index = np.arange(len(self._low)) < len(found_sizes) if box else np.True_
 
     def __call__(self, observation: Any) -> np.ndarray:
         """Convert one observation, or many with leading axes in each part.
@@ -113,18 +107,13 @@ class Observations:
             leaf, form = self._parts[0]
             values = form(leaf, observation if not leaf.path else _part(leaf, observation))
             return values[..., 0] if self._single else values
-        values = [
-            form.one_hot(leaf, form(leaf, _part(leaf, observation)))
-            if self._mixed and isinstance(form, _IndexPart)
-            else form(leaf, _part(leaf, observation))
-            for leaf, form in self._parts
-        ]
+        values = [form(leaf, _part(leaf, observation)) for leaf, form in self._parts]
         if len({value.shape[:-1] for value in values}) > 1:
             raise EmbrlError(
                 "parts of an observation must have the same leading axes, got "
                 f"{[list(value.shape[:-1]) for value in values]}"
             )
-        return np.concatenate(values, -1)
+        return np.concatenate(values, -1, dtype=self.dtype)
 
     def check(self, values: np.ndarray, who: Callable[[int], str], when: str) -> None:
         """Check converted observations; warn once of finite numbers outside their bounds.
@@ -161,7 +150,7 @@ class Observations:
         Returns:
             The row and a description of the fault; None if there is none.
         """
-        wrong = ~np.isfinite(values) if self.dtype.kind == "f" else ~self._inside(values)
+        wrong = ~np.isfinite(values) | (self._index & ~self._inside(values))
         if not wrong.any():
             return None
         row, *rest = np.argwhere(wrong)[0].tolist()
@@ -188,8 +177,7 @@ class Observations:
     def _names(self) -> list[list[str]]:
         names: list[list[str]] = []
         for leaf, form in self._parts:
-            index = isinstance(form, _IndexPart) and not self._mixed
-            length = len(form.sizes) if isinstance(form, _IndexPart) and index else form.length
+            length = len(form.sizes) if isinstance(form, _IndexPart) else form.length
             where = f" of {leaf.keys}" if leaf.path else ""
             several = [f"coordinate {at}{where}" for at in range(length)]
             names.append([leaf.keys] if leaf.path and length == 1 else several)
@@ -198,12 +186,14 @@ class Observations:
 
 def _finite_bounds(space: spaces.Space) -> tuple[np.ndarray, np.ndarray]:
     """Return the least and the greatest value of each coordinate; float32's own without bounds."""
-    if isinstance(space, spaces.Box):
-        largest = np.finfo(np.float32).max
-        return np.maximum(space.low, -largest), np.minimum(space.high, largest)
-    counts = np.array(factors(space), np.int64)
-    counts = counts[0] if isinstance(space, spaces.Discrete) else counts
-    return np.zeros_like(counts), counts - 1
+    box, sizes = numbers_and_factors(space)
+    counts = np.array(sizes, np.int64)
+    if box is None:
+        counts = counts[0] if isinstance(space, spaces.Discrete) else counts
+        return np.zeros_like(counts), counts - 1
+    largest = np.finfo(np.float32).max
+    low, high = np.maximum(box.low, -largest), np.minimum(box.high, largest)
+    return np.append(np.zeros(len(counts), np.float32), low), np.append(counts - 1, high)
 
 
 class _NumberPart:
@@ -241,7 +231,6 @@ class _IndexPart:
         counts = [int(count) for count in np.ravel(nvec)]
         found = [digits_of(count) for count in counts]
         self.sizes = [size for sizes in found for size in sizes]
-        self.length = sum(self.sizes)
         self._counts = np.array(counts, np.int64)
         self._digits = found if len(self.sizes) > len(counts) else None
 
@@ -264,12 +253,6 @@ class _IndexPart:
                 digits.insert(0, digit)
             columns.append(np.where(wrong[..., at, None], -1, np.stack(digits, -1)))
         return np.concatenate(columns, -1).astype(np.int32)
-
-    def one_hot(self, leaf: Leaf, values: np.ndarray) -> np.ndarray:
-        if ((values < 0) | (values >= self.sizes)).any():
-            raise EmbrlError(f"an observation of {leaf} must be in range, got {values.tolist()}")
-        hot = [values[..., k, None] == np.arange(size) for k, size in enumerate(self.sizes)]
-        return np.concatenate(hot, -1).astype(np.float32)
 
 
 class _TextPart(_NumberPart):
@@ -349,18 +332,17 @@ def _is_image(box: spaces.Box) -> bool:
     return box.dtype == np.uint8 and sides >= 2 and bool((box.high == 255).any())
 
 
-def _space(
-    forms: list[_NumberPart | _IndexPart], sizes: list[int], mixed: bool, single: bool
-) -> spaces.Space:
+def _space(forms: list[_NumberPart | _IndexPart], sizes: list[int], single: bool) -> spaces.Space:
     if single:
         return spaces.Discrete(sizes[0])
-    if sizes and not mixed:
+    numbers = [form for form in forms if isinstance(form, _NumberPart)]
+    if not numbers:
         return spaces.MultiDiscrete(sizes)
-    low = [form.low if isinstance(form, _NumberPart) else np.zeros(form.length) for form in forms]
-    high = [form.high if isinstance(form, _NumberPart) else np.ones(form.length) for form in forms]
-    return spaces.Box(
-        np.concatenate(low).astype(np.float32), np.concatenate(high).astype(np.float32)
+    low, high = (
+        np.concatenate(side) for side in zip(*((n.low, n.high) for n in numbers), strict=True)
     )
+    box = spaces.Box(low, high)
+    return as_space(tuple(sizes), box) if sizes else box
 
 
 def _part(leaf: Leaf, observation: Any) -> Any:
