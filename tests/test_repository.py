@@ -156,6 +156,7 @@ def test_environments_on_the_host_know_no_jax():
         "embrl.core.errors",
         "embrl.core.gymnasium_ids",
         "embrl.core.masks",
+        "embrl.core.images",
         "embrl.core.products",
         "embrl.core.spaces",
         "embrl.envs.checks",

@@ -14,7 +14,7 @@ from embrl.core.products import Mixed
 from embrl.core.spaces import check_observation, from_json, state_count, to_json
 from embrl.core.types import Transition
 from embrl.embedding.config import EmbeddingConfig, EmbeddingShape
-from embrl.embedding.encoders import RawStates, as_vector, vector_length
+from embrl.embedding.encoders import RawStates, as_vector, vector_size
 from embrl.embedding.methods import METHODS
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.objectives.rewards import Outcome
@@ -118,9 +118,9 @@ def test_portable_forms_answer_alike():
     assert np.allclose(phi_chain(model.phi)(ROWS), model.phi(jnp.asarray(ROWS)), atol=1e-6)
     raw = RawStates(SPACE)
     codes = as_vector(raw, SPACE)
-    assert codes(jnp.asarray(ROWS)).shape == (2, vector_length(raw))
+    assert codes(jnp.asarray(ROWS)).shape == (2, vector_size(raw))
     assert np.allclose(Chain(row_code_steps(codes))(ROWS), codes(jnp.asarray(ROWS)), atol=1e-6)
-    for inputs in (Mixed((3, 2), 2), JointFeatures(8, vector_length(raw))):
+    for inputs in (Mixed((3, 2), 2), JointFeatures(8, vector_size(raw))):
         assert network(inputs, (16,), 3, key=jax.random.key(0)) is not None
     assert MLP(Mixed((3, 2), 2), (4,), 1, beside=3, key=jax.random.key(0)).beside.shape == (3, 4)
 

@@ -10,9 +10,10 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from embrl.core.errors import EmbrlError
-from embrl.core.layers import Linear
+from embrl.core.images import Image
+from embrl.core.layers import FirstLayer, first_layer
 from embrl.core.nn import MLP, Activation, mean_one
-from embrl.core.products import InputSize
+from embrl.core.products import InputSize, fan_in_of
 from embrl.core.types import Key
 
 
@@ -22,8 +23,8 @@ class JointFeatures:
 
     m: int
     """Dimensions of phi(s)."""
-    p: int
-    """Dimensions of the observation."""
+    p: int | Image
+    """Length of the observation as a vector, or an image as one."""
 
 
 Features = InputSize | JointFeatures
@@ -39,7 +40,7 @@ class Joined(eqx.Module):
     network.
     """
 
-    own: Linear
+    own: FirstLayer
     beside: Float[Array, "d width"] | None
     """Weights of the same layer for a second input, such as an action; None without one."""
     network: MLP
@@ -69,8 +70,9 @@ class Joined(eqx.Module):
             key: random key.
         """
         key_own, key_beside, key_network = jax.random.split(key, 3)
-        fan_in, width = inputs.p + beside, hidden[0]
-        self.own = Linear(inputs.p, width, scale=float(np.sqrt(inputs.p / fan_in)), key=key_own)
+        length, width = fan_in_of(inputs.p), hidden[0]
+        fan_in = length + beside
+        self.own = first_layer(inputs.p, width, scale=float(np.sqrt(length / fan_in)), key=key_own)
         self.beside = None
         if beside:
             self.beside = jax.random.normal(key_beside, (beside, width)) / np.sqrt(fan_in)

@@ -37,7 +37,7 @@ from embrl.embedding.encoders import (
     StateEncoder,
     WithState,
     as_vector,
-    vector_length,
+    vector_size,
 )
 from embrl.embedding.model import JointEmbedding
 
@@ -128,6 +128,8 @@ class PolicyInput:
     policy: PolicyConfig
     space: gymnasium.Space
     """The observations."""
+    layers: str = "auto"
+    """Layers that read images (`embrl.core.images.ImageLayers`)."""
 
     def features(self, embedding: JointEmbedding | None) -> Features:
         """Return the size of the input, as networks are built for it."""
@@ -135,7 +137,7 @@ class PolicyInput:
             return self._raw.features
         phi = embedding.phi
         if isinstance(phi, StateEncoder) and self._sees_both(embedding):
-            return JointFeatures(phi.features, vector_length(self._raw))
+            return JointFeatures(phi.features, vector_size(self._raw))
         return phi.features
 
     def empty_stats(self, embedding: JointEmbedding | None) -> RunningStats | None:
@@ -171,9 +173,8 @@ class PolicyInput:
     @property
     def _raw(self) -> RawStates:
         how = self.policy.normalise
-        return RawStates(
-            self.space, scaled=how in ("running", "scale_down_only"), unchanged=how == "off"
-        )
+        scaled = how in ("running", "scale_down_only")
+        return RawStates(self.space, self.layers, scaled=scaled, unchanged=how == "off")
 
     def _sees_both(self, embedding: JointEmbedding) -> bool:
         return self.policy.inputs == "both" and isinstance(embedding.phi, StateEncoder)

@@ -26,9 +26,10 @@ from embrl.config.run import (
     TransferConfig,
 )
 from embrl.core.errors import UnknownNameError
+from embrl.core.images import is_image
 from embrl.core.products import Product, product_of
 from embrl.core.section import given
-from embrl.core.spaces import action_count, dimensions, factors, is_continuous
+from embrl.core.spaces import action_count, dimensions, is_continuous, numbers_and_factors
 from embrl.decoding.base import DecoderConfig
 from embrl.embedding.config import EmbeddingConfig, PretrainConfig
 from embrl.embedding.methods import METHODS
@@ -176,6 +177,23 @@ BEST_FEW_ACTIONS: Changes = {
 nothing to generalise over, so that the policy chooses them directly, and sees states as they are
 beside their embedding."""
 
+BEST_IMAGES: Changes = {
+    "embedding": {"state_dim": 64, "action_dim": 8},
+    "policy": {**BEST_FEW_ACTIONS["policy"], "hidden": (128, 128)},
+    HYPERPARAMETERS: {
+        **BEST_FEW_ACTIONS[HYPERPARAMETERS],
+        "actor_lr": 5e-4,
+        "critic_lr": 5e-4,
+        "update_epochs": 4,
+        "critic_epochs": 4,
+        "num_minibatches": 8,
+    },
+    "rollout": {"steps_per_update": 4096, "num_envs": 32},
+    "exploration": {"bonus": 0.0},
+    "evaluation": {"every": 40_960, "episodes": 10, "final_episodes": 50},
+}
+"""The same where the observations are images: larger batches, as in gymnax's checkpoints."""
+
 MAX_STATE_DIM, MIN_STATE_DIM = 64, 8
 """Bounds of the default state_dim where actions are continuous."""
 
@@ -305,7 +323,9 @@ def _few_actions(built: "AnyEnvironment") -> Changes:
     count = dimensions(actions) if is_continuous(actions) else action_count(actions)
     if count > FEW_ACTIONS:
         return {}
-    if is_continuous(observations) or sum(factors(observations)) <= MAX_CODES:
+    if is_image(observations):
+        return {**BEST_FEW_ACTIONS, **BEST_IMAGES}
+    if sum(numbers_and_factors(observations)[1]) <= MAX_CODES:
         return BEST_FEW_ACTIONS
     return {**BEST_FEW_ACTIONS, "policy": {**BEST_FEW_ACTIONS["policy"], "inputs": "embedding"}}
 
@@ -356,7 +376,8 @@ def _continuous(env: EnvConfig, algorithm: str, built: "AnyEnvironment | None") 
     """Return the settings for continuous actions."""
     built = env.build() if built is None else built
     observations, actions = built.observation_space, built.action_space
-    m = dimensions(observations) if is_continuous(observations) else MIN_STATE_DIM
+    box, sizes = numbers_and_factors(observations)
+    m = 0 if box is None else dimensions(box) + len(sizes)
     changes: Changes = {
         "embedding": {
             "state_dim": min(MAX_STATE_DIM, max(MIN_STATE_DIM, m)),

@@ -1,4 +1,4 @@
-"""Layers of networks: linear maps of vectors, of discrete factors, and of rows of both.
+"""First layers of networks: of vectors, of discrete factors, of rows of both, and of images.
 
 Everything acts on the last axis and allows any leading axes. Initial weights are scaled normals: an
 orthogonal initialisation needs LAPACK, which deadlocks inside a vmapped compiled program on the
@@ -14,6 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from embrl.core.convolutions import ImageLinear
+from embrl.core.images import Image
 from embrl.core.products import InputSize, Mixed, fan_in_of
 from embrl.core.types import Key
 
@@ -82,7 +84,7 @@ class MixedLinear(eqx.Module):
         return self.rows.bias
 
 
-FirstLayer: TypeAlias = Linear | FactorLinear | MixedLinear
+FirstLayer: TypeAlias = Linear | FactorLinear | MixedLinear | ImageLinear
 """A layer, as a network's first one may be."""
 
 
@@ -93,5 +95,7 @@ def first_layer(inputs: InputSize, outputs: int, *, scale: float = 1.0, key: Key
             return Linear(inputs, outputs, scale=scale, key=key)
         case Mixed():
             return MixedLinear(inputs, outputs, scale=scale, key=key)
+        case Image():
+            return ImageLinear(inputs, outputs, scale=scale, key=key)
         case _:
             return FactorLinear(inputs, outputs, scale=scale, key=key)

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from embrl.core.convolutions import ImageLinear
 from embrl.core.errors import EmbrlError
 from embrl.core.layers import FactorLinear, FirstLayer, MixedLinear
 from embrl.core.nn import MLP
@@ -14,10 +15,12 @@ from embrl.portable.steps import (
     Cast,
     Chain,
     Clipped,
+    Convolved,
     FactorRows,
     Original,
     PortableStep,
     Relu,
+    Reshaped,
     Scaled,
     Slice,
     Squashed,
@@ -43,20 +46,39 @@ def mlp_steps(network: MLP) -> tuple[PortableStep, ...]:
     for index, layer in enumerate(network.layers):
         if index:
             steps.append(_activation(network))
-        steps.append(_layer(layer))
+        steps.append(layer_step(layer))
     return tuple(steps)
 
 
-def _layer(layer: FirstLayer) -> PortableStep:
+def layer_step(layer: FirstLayer) -> PortableStep:
+    """Return the step of a network's layer."""
     if isinstance(layer, FactorLinear):
         offsets = np.cumsum((0, *layer.factors[:-1]), dtype=np.int32)
         return FactorRows(plain(layer.table), plain(layer.bias), offsets)
+    if isinstance(layer, ImageLinear):
+        return Chain(_image_steps(layer))
     if isinstance(layer, MixedLinear):
         k = len(layer.rows.factors)
         none = np.zeros(layer.weight.shape[-1], np.float32)
-        rows = Chain((Slice(0, k), Cast("int32"), _layer(layer.rows)))
+        rows = Chain((Slice(0, k), Cast("int32"), layer_step(layer.rows)))
         return Added((rows, Chain((Slice(k), Affine(plain(layer.weight), none)))))
     return Affine(plain(layer.weight), plain(layer.bias))
+
+
+def _image_steps(layer: ImageLinear) -> tuple[PortableStep, ...]:
+    """Return the steps from the pixels of an image, as one vector, to a layer's output."""
+    (height, width, channels), steps = layer.image.shape, []
+    for convolution in layer.convolutions:
+        side, _, _, filters = convolution.weight.shape
+        weight = plain(convolution.weight).reshape(-1, filters)
+        bias, stride, residual = plain(convolution.bias), convolution.stride, convolution.residual
+        steps.append(Convolved(weight, bias, side, stride, residual))
+        height, width, channels = convolution.size(height), convolution.size(width), filters
+    pixels, last = layer.image.pixels, height * width * channels
+    if steps:
+        begin, end = Reshaped((pixels,), layer.image.shape), (height, width, channels)
+        steps = [begin, *steps, Reshaped(end, (last,))]
+    return (*steps, Affine(plain(layer.weight), plain(layer.bias)))
 
 
 def scaled_steps(box: RawBox) -> tuple[PortableStep, ...]:

@@ -15,6 +15,7 @@ import numpy as np
 from gymnasium import spaces
 
 from embrl.core.errors import EmbrlError, SettingError
+from embrl.core.images import Image, is_image
 from embrl.core.masks import as_flags, instead_of_masked, library, open_if_empty
 
 Values: TypeAlias = Any
@@ -34,8 +35,8 @@ class Mixed:
     """Length of the vector of numbers."""
 
 
-InputSize: TypeAlias = int | Sequence[int] | Mixed
-"""Size of a network's input: of a vector, of discrete factors, or of a row of both."""
+InputSize: TypeAlias = int | Sequence[int] | Mixed | Image
+"""Size of a network's input: of a vector, of discrete factors, of a row of both, or of an image."""
 
 
 def fan_in_of(inputs: InputSize) -> int:
@@ -45,6 +46,8 @@ def fan_in_of(inputs: InputSize) -> int:
             return inputs
         case Mixed():
             return len(inputs.sizes) + inputs.numbers
+        case Image():
+            return inputs.pixels
         case _:
             return len(inputs)
 
@@ -208,6 +211,8 @@ def dtype_of(space: spaces.Space) -> np.dtype:
     product = product_of(space)
     if product is not None:
         return product.dtype
+    if is_image(space):
+        return np.dtype(np.uint8)
     return np.dtype(np.float32 if isinstance(space, spaces.Box) else np.int32)
 
 

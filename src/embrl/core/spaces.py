@@ -1,7 +1,8 @@
 """Gymnasium's spaces: their sizes and bounds, checks of values, and their form in JSON.
 
 Observations are discrete (`Discrete` or `MultiDiscrete`: int32 indices), continuous (a `Box` with
-one axis: float32), or both (`Tuple(MultiDiscrete, Box)`: float32 rows of indices, then numbers).
+one axis: float32), both (`Tuple(MultiDiscrete, Box)`: float32 rows of indices, then numbers), or
+images (a uint8 `Box` with three axes, channels last).
 """
 
 import math
@@ -13,6 +14,7 @@ from gymnasium import spaces
 from numpy.typing import ArrayLike
 
 from embrl.core.errors import EmbrlError, SettingError, WarnOnce, told
+from embrl.core.images import image_of, is_image
 from embrl.core.masks import MaskForms, check_allowed
 from embrl.core.products import (
     PartMasks,
@@ -56,8 +58,8 @@ def array_of(values: Any, what: str) -> np.ndarray:
 
 
 def is_continuous(space: spaces.Space) -> bool:
-    """Return whether values of the space are continuous (`Box`), not indices."""
-    return isinstance(space, spaces.Box)
+    """Return whether values of the space are vectors of numbers (`Box`), not indices or images."""
+    return isinstance(space, spaces.Box) and not is_image(space)
 
 
 def is_discrete(space: spaces.Space) -> bool:
@@ -68,9 +70,13 @@ def is_discrete(space: spaces.Space) -> bool:
 def numbers_and_factors(space: spaces.Space) -> tuple[spaces.Box | None, tuple[int, ...]]:
     """Return the space of an observation's numbers, if it has any, and the sizes of its factors.
 
+    An image has neither.
+
     Raises:
         EmbrlError: it is no observation space in embrl's form.
     """
+    if is_image(space):
+        return None, ()
     if isinstance(space, spaces.Box):
         return space, ()
     if isinstance(space, spaces.Tuple) and (product := product_of(space)) is not None:
@@ -154,10 +160,10 @@ def action_count(space: spaces.Space) -> int:
 def state_count(space: spaces.Space) -> int | None:
     """Return the number of states of an observation space: the product of its factors.
 
-    None where it has numbers.
+    None where it has numbers or is an image.
     """
     box, sizes = numbers_and_factors(space)
-    return math.prod(sizes) if box is None else None
+    return math.prod(sizes) if box is None and sizes else None
 
 
 def digits_of(count: int) -> list[int]:
@@ -204,12 +210,14 @@ def check_observation(
             in training; None: they are refused.
 
     Returns:
-        The observations as int32 for a discrete space, else float32.
+        The observations as int32 for a discrete space, bytes for images, else float32.
 
     Raises:
         EmbrlError: the shape does not fit or a value is out of range; the message says which.
     """
     values = array_of(observation, "observation")
+    if is_image(space):
+        return _check_image(space, values)
     if is_continuous(space):
         return _check_numbers(space, values, warn)
     if isinstance(space, spaces.Tuple) and (product := product_of(space)) is not None:
@@ -294,7 +302,7 @@ def difference(has: spaces.Space, needs: spaces.Space) -> str | None:
     """
     if has == needs:
         return None
-    if type(has) is not type(needs) or isinstance(has, spaces.Tuple):
+    if type(has) is not type(needs) or isinstance(has, spaces.Tuple) or is_image(has):
         return f"it is {has}, and must be {needs}"
     if is_continuous(has):
         mine, other = bounds(has), bounds(needs)
@@ -321,6 +329,8 @@ def to_json(space: spaces.Space) -> dict[str, Any]:
 
     A missing bound of a `Box` is null, as JSON has no infinity.
     """
+    if (image := image_of(space)) is not None:
+        return {"kind": "Image", "shape": list(image.shape), "levels": image.levels}
     if is_continuous(space):
         low, high = bounds(space)
         return {"kind": "Box", "low": _finite(low), "high": _finite(high)}
@@ -348,6 +358,10 @@ def from_json(value: dict[str, Any], where: str | Path) -> spaces.Space:
             isinstance(n, int) and n > 0 for n in sizes
         ):
             return spaces.MultiDiscrete(sizes)
+        case {"kind": "Image", "shape": [int(h), int(w), int(c)], "levels": int(top)} if (
+            min(h, w, c) > 0 and 0 < top < 256
+        ):
+            return spaces.Box(0, top, (h, w, c), np.uint8)
         case {"kind": "Tuple", "sizes": [*sizes], "numbers": dict(numbers)}:
             indices = from_json({"kind": "MultiDiscrete", "sizes": sizes}, where)
             box = from_json(numbers, where)
@@ -388,6 +402,24 @@ def _check_indices(space: spaces.Space, values: np.ndarray) -> np.ndarray:
     top = sizes[0] if isinstance(space, spaces.Discrete) else np.array(sizes)
     _refuse(space, values, (values < 0) | (values >= top))
     return values.astype(np.int32)
+
+
+def _check_image(space: spaces.Space, values: np.ndarray) -> np.ndarray:
+    """Check images, and return them as bytes."""
+    shape = space.shape or ()
+    if values.dtype.kind not in "iub" or values.shape[-3:] != shape:
+        raise SettingError(
+            f"images of shape {list(shape)}",
+            "whole numbers [height, width, channels]",
+            f"{values.dtype}{list(values.shape)}",
+        )
+    image = image_of(space)
+    assert image is not None
+    if values.size and not 0 <= values.min() <= values.max() <= image.levels:
+        raise SettingError(
+            "pixels", f"from 0 to {image.levels}", f"{values.min()} to {values.max()}"
+        )
+    return values.astype(np.uint8)
 
 
 def _check_numbers(space: spaces.Space, values: np.ndarray, warn: WarnOnce | None) -> np.ndarray:

@@ -12,6 +12,7 @@ import numpy as np
 from gymnasium import spaces
 
 from embrl.core.errors import EmbrlError, WarnOnce
+from embrl.core.images import is_image
 from embrl.core.products import product_of
 from embrl.core.spaces import digits_of, names_of, offset_of, outside_bounds
 from embrl.portable.steps import (
@@ -199,6 +200,8 @@ class Forms:
             own_actions: The same for actions.
         """
         seen = own_observations if is_plain(own_observations) else observations
+        if is_image(observations):  # bytes, channels last
+            seen = observations
         chosen = own_actions if is_plain(own_actions) else actions
         assert seen is not None
         assert chosen is not None
@@ -249,7 +252,7 @@ def _counted(space: spaces.Space) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _enter(space: spaces.Space) -> tuple[PortableStep, ...]:
-    if isinstance(space, spaces.Tuple):  # rows, as embrl has them
+    if isinstance(space, spaces.Tuple) or is_image(space):  # as embrl has them
         return ()
     if isinstance(space, spaces.Box):
         offset, reshaped = offset_of(space), _reshaped(space.shape, (math.prod(space.shape),))

@@ -12,7 +12,7 @@ from embrl.algorithms.networks import Joined, Network
 from embrl.algorithms.policy import OverallPolicy
 from embrl.algorithms.product_actor import ProductActor
 from embrl.core.errors import EmbrlError
-from embrl.core.portable import mlp_steps, plain
+from embrl.core.portable import layer_step, mlp_steps, plain
 from embrl.decoding.base import PortableCritic, PortableModel, PortableScorer
 from embrl.decoding.indexed import points_of
 from embrl.deploy.array_forms import Forms
@@ -127,8 +127,7 @@ def _parts(network: Network) -> tuple[Chain, Chain]:
         steps = mlp_steps(network)
         return Chain(steps[:1]), Chain(steps[1:])
     phi, own = Chain((Slice(0, network.m),)), Slice(network.m)
-    layer = Affine(np.asarray(network.own.weight), np.asarray(network.own.bias))
-    below = Beside((phi, Chain((own, layer))))
+    below = Beside((phi, Chain((own, layer_step(network.own)))))
     above = Beside((phi, Chain((own, MeanOne()))))
     return Chain((below,)), Chain((above, *mlp_steps(network.network)))
 

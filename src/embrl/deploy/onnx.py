@@ -185,7 +185,8 @@ class Symbol:
                 single = not isinstance(part, slice)
                 cut = slice(part, part + 1) if single else part
                 end = np.iinfo(np.int64).max if cut.stop is None else cut.stop
-                ends = (graph.constant([side]) for side in (cut.start or 0, end, axis))
+                sides = (cut.start or 0, end, axis, cut.step or 1)
+                ends = (graph.constant([side]) for side in sides[: 3 + (sides[3] != 1)])
                 example = found.example[(*(slice(None),) * axis, cut)]
                 found = graph.symbol(example, "Slice", found.name, *ends)
                 if single:

@@ -12,6 +12,7 @@ from embrl.core.errors import (
     check_fraction,
     check_positive,
 )
+from embrl.core.images import Image, ImageLayers
 from embrl.core.products import Mixed, Product, is_product, product_of
 from embrl.core.section import Section
 from embrl.core.spaces import (
@@ -54,6 +55,13 @@ class EmbeddingConfig(Section):
     scaled to [-1, 1], and action_dim is their number of dimensions."""
     decoder_hidden: tuple[int, ...] = (64,)
     """Hidden layers of f for continuous actions."""
+    image_layers: ImageLayers = "auto"
+    """Layers of phi, and of actor and critic where they see images. small: one convolution of 3 x
+    3. nature: the three of Mnih et al. (2015). residual: three strided ones with residual ones.
+    flat: none, pixels are one vector. auto: nature from 36 x 36 on, else small."""
+    random_shift: int = 0
+    """Pixels by which images are shifted at random, at most, in each gradient step of pre-training
+    and of online updates (Kostrikov et al. 2020); 0: none."""
     transition_hidden: tuple[int, ...] = (64,)
     """Hidden layers of T."""
     head: Literal["metric", "softmax", "echo"] = "metric"
@@ -86,6 +94,7 @@ class EmbeddingConfig(Section):
         check_positive("embedding.state_dim", self.state_dim)
         check_positive("embedding.action_dim", self.action_dim)
         check_positive("embedding.horizon", self.horizon)
+        check_at_least("embedding.random_shift", self.random_shift, 0)
         if self.shared_parts and not is_product(action_space):
             raise SettingError(
                 "embedding.shared_parts", f"false for {action_space}", "true", "it has one part"
@@ -212,7 +221,7 @@ class EmbeddingShape:
     """Sizes and spaces that the networks of objectives are built for."""
 
     observation_space: gymnasium.Space
-    features: int | tuple[int, ...] | Mixed
+    features: int | tuple[int, ...] | Mixed | Image
     """Output of phi: m, or the features of raw states."""
     actions: int
     """Number of discrete actions; 0 if actions are continuous."""
@@ -253,7 +262,9 @@ class EmbeddingShape:
 
     @property
     def pair(self) -> int | tuple[int, ...] | Mixed:
-        """Features of a state and of the next state, side by side."""
+        """Features of a state and of the next state, side by side; two images are one vector."""
+        if isinstance(self.features, Image):
+            return 2 * self.features.pixels
         if isinstance(self.features, Mixed):
             return Mixed(2 * self.features.sizes, 2 * self.features.numbers)
         return 2 * self.features

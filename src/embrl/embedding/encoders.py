@@ -1,7 +1,7 @@
 """Encoders phi and g: states and actions embedded in bounded low-dimensional spaces."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import equinox as eqx
 import gymnasium
@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, UInt32
 
 from embrl.core.errors import SettingError
+from embrl.core.images import Image, image_of
 from embrl.core.layers import FactorLinear
 from embrl.core.nn import MLP, mean_one
 from embrl.core.products import Mixed
@@ -18,6 +19,9 @@ from embrl.core.scaling import RawBox, Scale
 from embrl.core.spaces import numbers_and_factors
 from embrl.core.types import Key, Observation
 from embrl.embedding.config import SPREAD
+
+RawFeatures: TypeAlias = int | tuple[int, ...] | Mixed | Image
+"""Sizes of raw features of observations (`RawStates.features`)."""
 
 BOX_HIDDEN = (64,)
 """Default hidden layers of phi for `Box` observations."""
@@ -34,25 +38,36 @@ class RawStates(eqx.Module):
     scalar: bool = eqx.field(static=True)
     """True if observations are `Discrete`, without an axis of factors."""
     box: RawBox | None
-    """Scaling of the numbers; None for discrete observations."""
+    """Scaling of the numbers; None for discrete observations and images."""
+    image: Image | None = eqx.field(static=True)
+    """Size of an image, and the layers that read it; None for other observations."""
 
     def __init__(
-        self, space: gymnasium.Space, *, scaled: bool = False, unchanged: bool = False
+        self,
+        space: gymnasium.Space,
+        layers: str = "flat",
+        *,
+        scaled: bool = False,
+        unchanged: bool = False,
     ) -> None:
         """Build the identity for a space.
 
         Args:
             space: observation space.
+            layers: layers that read images (`embrl.core.images.ImageLayers`).
             scaled: True to scale unbounded coordinates by observed statistics (`RawBox`).
             unchanged: True to leave unbounded coordinates as they are (`RawBox`).
         """
         self.scalar = isinstance(space, gymnasium.spaces.Discrete)
+        self.image = image_of(space, layers)
         box, self.sizes = numbers_and_factors(space)
         self.box = None if box is None else RawBox(box, scaled=scaled, unchanged=unchanged)
 
     @property
-    def features(self) -> int | tuple[int, ...] | Mixed:
-        """Input of a network behind this: length of a vector, sizes of the factors, or both."""
+    def features(self) -> RawFeatures:
+        """Input of a network behind this: length of a vector, sizes of factors, or an image."""
+        if self.image is not None:
+            return self.image
         if self.box is None:
             return self.sizes
         return Mixed(self.sizes, self.box.features) if self.sizes else self.box.features
@@ -62,6 +77,10 @@ class RawStates(eqx.Module):
         if self.scalar:
             return observation[..., None]
         return observation[..., : len(self.sizes)].astype(jnp.int32)
+
+    def vector(self, observation: Observation) -> Float[Array, "*batch p"]:
+        """Return raw features that are no factors: scaled numbers, or pixels; none if discrete."""
+        return self(observation)[..., len(self.sizes) :]
 
     def numbers(self, observation: Observation) -> Float[Array, "*batch p"]:
         """Return the numbers of observations, not scaled; none of discrete ones."""
@@ -86,8 +105,12 @@ class RawStates(eqx.Module):
         """Return raw features `[..., k]`.
 
         They are int32 factors (`Discrete` observations get an axis for their one factor), or
-        float32 coordinates, in [-1, 1] where they are bounded; or a row of both, as float32.
+        float32 coordinates, in [-1, 1] where they are bounded; a row of both, as float32; or the
+        pixels of an image, from 0 to 1.
         """
+        if self.image is not None:
+            pixels = observation.reshape(*observation.shape[:-3], -1).astype(jnp.float32)
+            return pixels / self.image.levels
         if self.box is None:
             return observation[..., None] if self.scalar else observation
         if not self.sizes:
@@ -97,6 +120,8 @@ class RawStates(eqx.Module):
 
     def number(self, observation: Observation) -> UInt32[Array, "*batch"]:
         """Return the index of a state's factors among all combinations, modulo 2^32."""
+        if not self.sizes:
+            return jnp.zeros(self(observation).shape[:-1], jnp.uint32)
         values = self.indices(observation).astype(jnp.uint32)
         number = jnp.zeros(values.shape[:-1], jnp.uint32)
         for factor, size in enumerate(self.sizes):
@@ -121,6 +146,7 @@ class StateEncoder(eqx.Module):
         hidden: Sequence[int] | None = None,
         *,
         spread: float = SPREAD,
+        layers: str = "auto",
         key: Key,
     ) -> None:
         """Initialise the network.
@@ -131,13 +157,14 @@ class StateEncoder(eqx.Module):
             hidden: sizes of hidden layers. None: no layers for discrete spaces, else
                 `BOX_HIDDEN`.
             spread: initial standard deviation of embeddings.
+            layers: layers that read images (`embrl.core.images.ImageLayers`).
             key: random key.
 
         Raises:
             SettingError: hidden layers for several factors; the values of a factor would have no
                 point of their own in X.
         """
-        self.raw = RawStates(space, scaled=True)
+        self.raw = RawStates(space, layers, scaled=True)
         discrete = isinstance(self.raw.features, tuple)
         if hidden is None:
             hidden = () if discrete else BOX_HIDDEN
@@ -246,8 +273,10 @@ def as_vector(raw: RawStates, space: gymnasium.Space) -> "RawStates | StateEncod
     return RowCodes(state_codes(gymnasium.spaces.MultiDiscrete(list(raw.sizes))), raw)
 
 
-def vector_length(raw: RawStates) -> int:
-    """Return the length of the vectors of `as_vector`."""
+def vector_size(raw: RawStates) -> int | Image:
+    """Return the length of the vectors of `as_vector`; an image is one, too."""
+    if raw.image is not None:
+        return raw.image
     return (CODE_LENGTH if raw.sizes else 0) + (0 if raw.box is None else raw.box.features)
 
 

@@ -88,13 +88,14 @@ class JointEmbedding(eqx.Module):
                 `config.action_features` is set but `features` is None.
         """
         key_phi, key_g, key_parts = jax.random.split(key, 3)
-        self.raw = RawStates(observation_space, scaled=True)
+        self.raw = RawStates(observation_space, config.image_layers, scaled=True)
         self.phi = (
             StateEncoder(
                 observation_space,
                 config.state_dim,
                 config.state_hidden,
                 spread=config.state_spread,
+                layers=config.image_layers,
                 key=key_phi,
             )
             if states

@@ -24,6 +24,7 @@ from embrl.portable.steps import (
     Nearest,
     PartRows,
     PortableStep,
+    Reshaped,
     Rows,
     Slice,
     Standardised,
@@ -105,6 +106,9 @@ def f_chain(
 
 def raw_steps(raw: RawStates) -> tuple[PortableStep, ...]:
     """Return the steps from observations to a network's input."""
+    if (image := raw.image) is not None:
+        unit = Standardised(np.zeros(1, np.float32), np.full(1, image.levels, np.float32))
+        return (Cast("float32"), Reshaped(image.shape, (image.pixels,)), unit)
     if raw.box is None:
         return (Column(),) if raw.scalar else ()
     scaled, k = scaled_steps(raw.box), len(raw.sizes)

@@ -61,6 +61,7 @@ def fit(
     *,
     weights: Weights,
     frozen: tuple[str, ...] = (),
+    random_shift: int = 0,
 ) -> tuple[FitState, Float[Array, " steps"]]:
     """Take a gradient step for every key, each on a batch of its own.
 
@@ -71,6 +72,7 @@ def fit(
         learning_rates: one for each step.
         weights: of the objectives.
         frozen: parts of the model that stay as they are: `phi`, `g`, `f`, `parts`.
+        random_shift: pixels by which images are shifted at most (`shifted`).
 
     Returns:
         The new state and the loss of every step.
@@ -82,7 +84,10 @@ def fit(
 
     def step(state: FitState, now: tuple[Key, Array]) -> tuple[FitState, Array]:
         key, learning_rate = now
-        value, gradient = eqx.filter_value_and_grad(frozen_loss)(state.model, draw(key))
+        batch = draw(key)
+        if random_shift and state.model.raw.image is not None:
+            batch = shifted(batch, jax.random.fold_in(key, 1), random_shift)
+        value, gradient = eqx.filter_value_and_grad(frozen_loss)(state.model, batch)
         direction, optimiser = adam.update(gradient, state.optimiser)
         update = jax.tree.map(lambda d: -learning_rate * d, direction)
         # Without a gradient, Adam still moves them by what it remembers of earlier ones.
@@ -90,6 +95,31 @@ def fit(
         return FitState(eqx.apply_updates(state.model, update).tied(), optimiser), value
 
     return jax.lax.scan(step, state, (keys, learning_rates))
+
+
+def shifted(batch: Segments, key: Key, most: int) -> Segments:
+    """Return segments whose images are shifted at random, each segment by itself.
+
+    What comes in at the border repeats it (Kostrikov et al. 2020).
+
+    Args:
+        batch: segments of images, `[H, N, h, w, c]`.
+        key: random key.
+        most: pixels in each direction.
+    """
+    count = batch.steps.reward.shape[1]
+    by = jax.random.randint(key, (count, 2), 0, 2 * most + 1)
+
+    def cut(image: Array, by: Array) -> Array:
+        wide = jnp.pad(image, ((most, most), (most, most), (0, 0)), mode="edge")
+        return jax.lax.dynamic_slice(wide, (by[0], by[1], 0), image.shape)
+
+    each = jax.vmap(jax.vmap(cut), (0, None))
+    steps = batch.steps._replace(
+        observation=each(batch.steps.observation, by),
+        next_observation=each(batch.steps.next_observation, by),
+    )
+    return batch._replace(steps=steps)
 
 
 def start_decoder(model: JointEmbedding) -> optax.OptState:

@@ -16,7 +16,7 @@ from embrl.embedding.objectives.dynamics import Forward
 from embrl.embedding.pretraining import Weights, loss
 from embrl.embedding.probing import LOST, probe
 from embrl.embedding.product_actions import ProductActions
-from embrl.embedding.transition import RowPrediction
+from embrl.embedding.transition import ImagePrediction, RowPrediction, block_means
 
 COINCIDE = 0.01
 """Distance below which two embeddings coincide, in a space of side 2."""
@@ -135,7 +135,8 @@ def measure(
             scaled = np.asarray(model.raw(jnp.asarray(visited)))
             truth = _distinct(scaled, model.raw.sizes) if truth is None else truth
             k = len(model.raw.sizes)
-            notes += _unseen(visited[:, k:], scaled[:, k:])
+            if model.raw.box is not None:
+                notes += _unseen(visited[:, k:], scaled[:, k:])
         state = _compare_pairs(phi(visited[part]), None if truth is None else truth[part])
         probing = probe(phi, observation_space, visited, state_coordinates, coordinate_names)
     flat = _flat(held_out)
@@ -307,10 +308,12 @@ def _predictions(model: JointEmbedding, held_out: Transition) -> tuple[float | N
         sums = _correct_and_error(model, chunk)
         correct, error = correct + float(sums[0]), error + float(sums[1])
     accuracy = correct / count if model.raw.sizes else None
-    if model.raw.box is None:
+    if model.raw.box is None and model.raw.image is None:
         return accuracy, None
-    scaled = np.asarray(model.raw(jnp.asarray(flat.next_observation)))
-    return accuracy, _explained(error, scaled[..., len(model.raw.sizes) :])
+    truth = model.raw.vector(jnp.asarray(flat.next_observation))
+    if model.raw.image is not None:
+        truth = block_means(model.raw.image, truth)
+    return accuracy, _explained(error, np.asarray(truth))
 
 
 @jax.jit
@@ -319,6 +322,8 @@ def _correct_and_error(model: JointEmbedding, batch: Transition) -> tuple[jax.Ar
     predicted = model.predict(batch.observation, batch.action)
     if isinstance(predicted, RowPrediction):
         logits, numbers = predicted.logits, predicted.numbers
+    elif isinstance(predicted, ImagePrediction):
+        logits, numbers = (), predicted.values
     else:
         logits, numbers = (predicted, None) if isinstance(predicted, tuple) else ((), predicted)
     correct, error = jnp.float32(0.0), jnp.float32(0.0)
@@ -327,7 +332,9 @@ def _correct_and_error(model: JointEmbedding, batch: Transition) -> tuple[jax.Ar
         right = [each.argmax(-1) == target[..., index] for index, each in enumerate(logits)]
         correct = jnp.stack(right).all(0).sum(dtype=jnp.int32)
     if numbers is not None:
-        target = model.raw(batch.next_observation)[..., len(logits) :]
+        target = model.raw.vector(batch.next_observation)
+        if isinstance(predicted, ImagePrediction):
+            target = block_means(predicted.image, target)
         error = ((numbers - target) ** 2).sum()
     return correct, error
 

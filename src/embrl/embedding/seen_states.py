@@ -25,6 +25,9 @@ MAX_UNSEEN = 0.05
 """Largest fraction of held-out observations of a box in unseen cells. Wider cells are used until it
 is met, as in many dimensions every observation is alone in a narrow cell."""
 
+PROJECTIONS = 8
+"""Number of random projections of an image."""
+
 MIN_STD = 1e-3
 """Smallest standard deviation of a coordinate with a range of 2; smaller ones are rounding."""
 
@@ -63,7 +66,7 @@ def remember(
 
     if states is not None:
         return fill(SeenStates(blank, None, None))
-    points = raw(transitions.observation)
+    points = _points(raw, transitions.observation)
     points = points.reshape(-1, points.shape[-1])
     centre, deviation = points.mean(0), jnp.maximum(points.std(0), MIN_STD)
     factor = np.arange(points.shape[-1]) < len(raw.sizes)  # a cell for each value of a factor
@@ -83,9 +86,18 @@ def remember(
     return chosen, unseen
 
 
+def _points(raw: RawStates, observation: Observation) -> Array:
+    """Return raw features, of an image random projections: cells of all pixels say nothing."""
+    values = raw(observation)
+    if raw.image is None:
+        return values
+    axes = np.random.default_rng(0).normal(size=(raw.image.pixels, PROJECTIONS))
+    return values @ (axes / np.sqrt(raw.image.pixels)).astype(np.float32)
+
+
 def _cells(raw: RawStates, seen: SeenStates, observation: Observation) -> Int[Array, " N"]:
     """Return the index of each observation's bit."""
-    values = raw(observation)
+    values = _points(raw, observation)
     if seen.centre is not None and seen.width is not None:
         values = jnp.round((values - seen.centre) / seen.width).astype(jnp.int32)
     values = values.reshape(-1, values.shape[-1])

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from embrl.core.errors import SettingError
+from embrl.core.images import Image
 from embrl.core.layers import Linear
 from embrl.core.nn import (
     MLP,
@@ -21,7 +22,7 @@ from embrl.core.nn import (
 from embrl.core.products import Mixed
 from embrl.core.types import Key
 from embrl.embedding.config import EmbeddingConfig, EmbeddingShape
-from embrl.embedding.encoders import RawStates
+from embrl.embedding.encoders import RawFeatures, RawStates
 from embrl.embedding.memory import Recalled
 
 NONLINEAR_RATE = 0.3
@@ -54,11 +55,32 @@ class RowPrediction(eqx.Module):
     """Scaled numbers."""
 
 
-Prediction: TypeAlias = Logits | Float[Array, "*batch p"] | RowPrediction
-"""Logits of a discrete observation, the scaled coordinates of a box, or both."""
+class ImagePrediction(eqx.Module):
+    """Prediction of an image, or of the means of its blocks."""
 
-RawFeatures: TypeAlias = int | tuple[int, ...] | Mixed
-"""Sizes of raw features of observations (`RawStates.features`)."""
+    outputs: Float[Array, "*batch values"]
+    """Logits of flags, or values of pixels from 0 to 1."""
+    image: Image = eqx.field(static=True)
+
+    @property
+    def values(self) -> Float[Array, "*batch values"]:
+        """Expected values of pixels, from 0 to 1."""
+        return jax.nn.sigmoid(self.outputs) if self.image.flags else self.outputs
+
+
+Prediction: TypeAlias = Logits | Float[Array, "*batch p"] | RowPrediction | ImagePrediction
+"""Logits of a discrete observation, the scaled coordinates of a box, both, or an image."""
+
+
+def block_means(image: Image, pixels: Float[Array, "*batch pixels"]) -> Array:
+    """Return what is predicted of images: their pixels, or the means of square blocks."""
+    if (side := image.block) == 1:
+        return pixels
+    rows, columns = image.height // side, image.width // side
+    x = pixels.reshape(-1, *image.shape)[:, : rows * side, : columns * side]
+    x = x.reshape(-1, rows, side, columns, side, image.channels).mean((2, 4))
+    return x.reshape(*pixels.shape[:-1], image.predicted)
+
 
 Points: TypeAlias = tuple[Float[Array, "values m"], ...]
 """Points in X of the values of each factor."""
@@ -66,6 +88,8 @@ Points: TypeAlias = tuple[Float[Array, "values m"], ...]
 
 def output_size(features: RawFeatures) -> int:
     """Return the number of outputs that predict an observation with these raw features."""
+    if isinstance(features, Image):
+        return features.predicted
     if isinstance(features, Mixed):
         return sum(features.sizes) + features.numbers
     return features if isinstance(features, int) else sum(features)
@@ -75,6 +99,8 @@ def as_prediction(outputs: Float[Array, "*batch outputs"], features: RawFeatures
     """Split the outputs of a network into factors and numbers."""
     if isinstance(features, int):
         return outputs
+    if isinstance(features, Image):
+        return ImagePrediction(outputs, features)
     if isinstance(features, Mixed):
         *logits, numbers = jnp.split(outputs, np.cumsum(features.sizes), axis=-1)
         return RowPrediction(tuple(logits), numbers)
@@ -102,6 +128,8 @@ def mean_observation_loss(predicted: Prediction, target: Array) -> Float[Array, 
 
 def _losses(predicted: Prediction, target: Array) -> list[Array]:
     """Return the loss of each factor; numbers count as one."""
+    if isinstance(predicted, ImagePrediction):
+        return [_image_loss(predicted, target)]
     if isinstance(predicted, RowPrediction):
         k = len(predicted.logits)
         numbers = _losses(predicted.numbers, target[..., k:])
@@ -111,6 +139,16 @@ def _losses(predicted: Prediction, target: Array) -> list[Array]:
     return [
         -categorical_log_prob(logits, target[..., index]) for index, logits in enumerate(predicted)
     ]
+
+
+def _image_loss(predicted: ImagePrediction, pixels: Array) -> Float[Array, "*batch"]:
+    """Return the negative log likelihood of flags in nats, or the mean squared error of bytes."""
+    target = block_means(predicted.image, pixels)
+    if not predicted.image.flags:
+        return ((predicted.outputs - target) ** 2).mean(-1)
+    # Of a mean of flags, the cross entropy.
+    losses = jax.nn.softplus(predicted.outputs) - target * predicted.outputs
+    return losses.sum(-1)
 
 
 def _total(parts: list[Array]) -> Array:
@@ -459,6 +497,26 @@ class BoxTransition(TransitionModel):
         return as_prediction(self.decoder(x) + self.move(x, e), self.features)
 
 
+class ImageTransition(TransitionModel):
+    """Head that predicts an image from the point x + move(x, e), by a network."""
+
+    move: Move
+    decoder: MLP
+    image: Image = eqx.field(static=True)
+
+    def __init__(self, m: int, d: int, hidden: Sequence[int], image: Image, *, key: Key) -> None:
+        key_decoder, key_move = jax.random.split(key)
+        self.move = Move(m, d, hidden, m, key=key_move)
+        self.decoder = MLP(m, hidden, image.predicted, activation=jax.nn.relu, key=key_decoder)
+        self.image = image
+
+    def __call__(
+        self, x: Array, e: Array, points: Points, action: Array | None = None
+    ) -> ImagePrediction:
+        del points, action
+        return ImagePrediction(self.decoder(x + self.move(x, e)), self.image)
+
+
 def new_transition(shape: EmbeddingShape, config: EmbeddingConfig, *, key: Key) -> TransitionModel:
     """Return a transition model: `BoxTransition` where s' has numbers, else the configured head.
 
@@ -477,6 +535,8 @@ def new_transition(shape: EmbeddingShape, config: EmbeddingConfig, *, key: Key) 
         return EchoTransition(
             m, config.transition_hidden, raw, shape.named, shape.memory_weight, key=key
         )
+    if isinstance(raw, Image):
+        return ImageTransition(m, shape.d, config.transition_hidden, raw, key=key)
     if not isinstance(raw, tuple):
         return BoxTransition(m, shape.d, config.transition_hidden, raw, key=key)
     kind = {"metric": MetricTransition, "softmax": SoftmaxTransition}[config.head]

@@ -76,7 +76,7 @@ class FromGymnax(Environment):
 
     @property
     def observation_space(self) -> gymnasium.Space:
-        """`Discrete`, or a `Box` with one axis."""
+        """`Discrete`, a `Box` with one axis, or an image."""
         return self._flat_spaces.observations
 
     @property
@@ -106,9 +106,16 @@ class FromGymnax(Environment):
         )
 
     def _flat(self, observation: Any) -> Observation:
+        if (image := self._flat_spaces.image) is not None:
+            pixels = jnp.rint(jnp.asarray(observation) * image.scale).astype(jnp.uint8)
+            return pixels.transpose(image.axes).reshape(image.after)
         if is_continuous(self.observation_space):
             return jnp.asarray(observation, jnp.float32).reshape(-1)
         return jnp.asarray(observation, jnp.int32).reshape(())
+
+
+FLAGS = "-MinAtar"
+"""End of the names of games whose planes of flags gymnax calls floats."""
 
 
 class _FlatSpaces:
@@ -121,21 +128,24 @@ class _FlatSpaces:
     def __init__(self, env: Any) -> None:
         params = env.default_params
         observations, actions = env.observation_space(params), env.action_space(params)
-        self.observations = Observations(_gymnasium_space("observation", env, observations)).space
+        flat = Observations(_gymnasium_space("observation", env, observations))
+        self.observations, self.image = flat.space, flat.image
         self.actions = Actions(_gymnasium_space("action", env, actions)).space
         self.shape = actions.shape
 
 
 def _gymnasium_space(what: str, env: Any, space: Any) -> gymnasium.Space:
-    """Return the space as one of Gymnasium's; a `Box` gets one axis."""
+    """Return the space as one of Gymnasium's."""
     if isinstance(space, _spaces.Discrete):
         return spaces.Discrete(int(space.n))
     if not isinstance(space, _spaces.Box):
         raise EmbrlError(f"{what} space of {env.name} must be Discrete or Box, got {space!r}")
     low, high = (
-        np.broadcast_to(np.asarray(bound, np.float32), space.shape).ravel()
+        np.broadcast_to(np.asarray(bound, np.float32), space.shape)
         for bound in (space.low, space.high)
     )
+    if what == "observation" and str(env.name).endswith(FLAGS):
+        return spaces.Box(0, 1, space.shape, np.uint8)
     return spaces.Box(low, high, dtype=np.float32)
 
 

@@ -149,6 +149,42 @@ class FactorRows:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
+class Convolved:
+    """A convolution of images `[..., h, w, c]`, and ReLU."""
+
+    weight: Values
+    """float32 `[side * side * inputs, outputs]`, row by row of the filter."""
+    bias: Values
+    """float32 `[outputs]`."""
+    side: int
+    stride: int
+    residual: bool
+    """True if ReLU comes before, the border is filled by zeros, and the input is added."""
+
+    def __call__(self, values: Values) -> Values:
+        xp = namespace(values)
+        inside = self._bordered(xp.maximum(values, 0.0)) if self.residual else values
+        spans = [
+            (length - self.side) // self.stride * self.stride + 1 for length in inside.shape[-3:-1]
+        ]
+        parts = [
+            inside[..., i : i + spans[0] : self.stride, j : j + spans[1] : self.stride, :]
+            for i in range(self.side)
+            for j in range(self.side)
+        ]
+        found = xp.concat(parts, axis=-1) @ self.weight + self.bias
+        return values + found if self.residual else xp.maximum(found, 0.0)
+
+    def _bordered(self, values: Values) -> Values:
+        """Return images with a border of zeros, as wide as half a filter of three."""
+        xp = namespace(values)
+        row = xp.zeros_like(values[..., :1, :, :])
+        values = xp.concat([row, values, row], axis=-3)
+        column = xp.zeros_like(values[..., :1, :])
+        return xp.concat([column, values, column], axis=-2)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class Rows:
     """Rows of a table by their index: a function of few values."""
 

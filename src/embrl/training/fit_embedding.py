@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from embrl.core.images import is_image
 from embrl.core.products import is_product
 from embrl.core.spaces import is_continuous
 from embrl.core.types import Key, Transition
@@ -97,7 +98,11 @@ class EmbeddingReplicas:
         for replica in range(self.count):
             model, mine, others = jax.tree.map(operator.itemgetter(replica), everything)
             observed = np.concatenate([mine.observation, others.observation])
-            visited = np.unique(observed.reshape(-1, *observed.shape[2:]), axis=0)
+            observed = observed.reshape(-1, *observed.shape[2:])
+            if is_image(self.trainer.observation_space):  # hardly any two are equal
+                visited = observed[:: -(-len(observed) // quality.MAX_COMPARED)]
+            else:
+                visited = np.unique(observed, axis=0)
             tried = None
             space = self.trainer.action_space
             if not is_continuous(space) and not is_product(space):

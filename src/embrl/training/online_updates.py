@@ -133,6 +133,7 @@ def update(
     rows: Int[Array, ""],
     remember: Callable[[JointEmbedding, Transition, Array], Memory | None],
     chosen: Int[Array, " k"] | None = None,
+    random_shift: int = 0,
 ) -> OnlineState:
     """Take some gradient steps on the latest rollout and the replay buffer.
 
@@ -148,6 +149,7 @@ def update(
         rows: rows of the buffer that hold transitions.
         remember: returns the memory of the buffer's transitions, if there is one.
         chosen: actions whose rows of g are trained, and the optimiser is for; None: all.
+        random_shift: pixels by which images are shifted at most.
     """
     from_fresh = round(config.fresh_fraction * config.batch_size)
     block = fresh.reward.shape[0]
@@ -173,6 +175,7 @@ def update(
         jax.random.split(key_fit, config.gradient_steps),
         rates,
         weights=weights,
+        random_shift=random_shift,
     )
     if chosen is not None:
         embedding = widened(state.embedding, embedding, chosen)

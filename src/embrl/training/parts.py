@@ -358,6 +358,7 @@ class OnlineUpdates(Part):
                 config=config.online,
                 weights=config.objectives,
                 horizon=self.schedule.horizon,
+                random_shift=config.embedding.random_shift,
                 rows=self.replay.filled(replay, step.number + 1),
                 remember=self.remember,
                 chosen=chosen,

@@ -291,6 +291,7 @@ class Trainer:
             pretraining.learning_rate(config.pretrain, steps),
             weights=config.objectives,
             frozen=frozen_parts(config.transfer),
+            random_shift=config.embedding.random_shift,
         )
         if chosen is not None:
             state = widened_state(before, state, chosen)
@@ -638,7 +639,9 @@ class Trainer:
     @property
     def policy_input(self) -> PolicyInput:
         """Input of the policy: the state's embedding, the observation, or both."""
-        return PolicyInput(self.config.policy, self.observation_space)
+        return PolicyInput(
+            self.config.policy, self.observation_space, self.config.embedding.image_layers
+        )
 
 
 def frozen_parts(transfer: TransferConfig) -> tuple[str, ...]:

@@ -60,14 +60,15 @@ def test_combined_actions_are_counted_like_digits():
     assert found.transitions.action[:, 0].tolist() == [2, 3, 5, 1]
 
 
-def test_boards_are_flattened_and_images_refused():
+def test_boards_are_flattened_and_images_kept():
     boards = np.tile(np.arange(4)[:, None, None], (1, 2, 3)) + 1
     found = read(observations=boards, next_observations=boards)
     assert found.observation_space == spaces.MultiDiscrete([5] * 6)
     np.testing.assert_array_equal(found.transitions.observation[:, 0], boards.reshape(4, 6))
     images = np.full((4, 20, 20, 3), 200, np.uint8)
-    with pytest.raises(EmbrlError, match=r"observation must be .*, got images, 20 x 20 x 3 bytes"):
-        read(observations=images, next_observations=images)
+    found = read(observations=images, next_observations=images)
+    assert found.observation_space == spaces.Box(0, 255, (20, 20, 3), np.uint8)
+    assert found.transitions.observation.dtype == np.uint8
 
 
 def test_actions_a_little_out_of_bounds_are_clipped_or_refused():

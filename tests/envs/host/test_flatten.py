@@ -198,8 +198,6 @@ def test_bounds_that_say_nothing_are_none():
 @pytest.mark.parametrize(
     ("space", "said"),
     [
-        (spaces.Box(0, 255, (84, 84, 3), np.uint8), "no image encoder"),
-        (spaces.Box(0, 255, (4, 16, 16), np.uint8), "no image encoder"),
         (spaces.Box(0, 1, (0,)), "empty axis"),
         (spaces.Sequence(spaces.Discrete(2)), "observation space.*Sequence"),
         (
@@ -271,7 +269,7 @@ def test_the_first_fault_is_named():
 
 
 def test_a_board_of_flags_is_no_image():
-    for kind, shape in ((np.uint8, (8, 8, 12)), (np.int8, (8, 8)), (np.float32, (3, 2, 2, 2))):
+    for kind, shape in ((np.uint8, (7, 7, 12)), (np.int8, (8, 8)), (np.float32, (3, 2, 2, 2))):
         board = spaces.Box(0, 1, shape, kind)
         flat = Observations(board)
         assert flat.space.shape == (np.prod(shape),)

@@ -8,7 +8,7 @@ import numpy as np
 from gymnasium import spaces
 
 from embrl.core.errors import EmbrlError, SettingError, WarnOnce
-from embrl.envs.gym.flat_observations import IMAGE_SIDE
+from embrl.envs.gym.leaf_kinds import IMAGE_SIDE
 from embrl.envs.gym.leaves import assembled, leaves
 
 
@@ -93,12 +93,10 @@ def inferred(where: Where, what: str, values: np.ndarray) -> spaces.Space:
         return spaces.Box(-np.inf, np.inf, shape, np.float32)
     sides = sum(length >= IMAGE_SIDE for length in values.shape[1:])
     if values.dtype == np.uint8 and sides >= 2 and values.max(initial=0) >= BRIGHT:
-        raise SettingError(
-            f"{where.name}: {what}",
-            "features or boards",
-            f"images, {' x '.join(map(str, values.shape[1:]))} bytes",
-            "embrl has no image encoder",
-        )
+        if what == "action":
+            image = f"images, {' x '.join(map(str, values.shape[1:]))} bytes"
+            raise SettingError(f"{where.name}: {what}", "indices or numbers", image)
+        return spaces.Box(0, 255, values.shape[1:], np.uint8)
     if kind == "i" and (values < 0).any():
         why = "is below 0; count from 0, and leave out rows that only fill up"
         raise where.wrong(what, values, values < 0, why)

@@ -7,13 +7,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from embrl.core.errors import EmbrlError
+from embrl.core.images import Image
 from embrl.core.layers import FactorLinear, MixedLinear
 from embrl.core.nn import MLP
 from embrl.core.types import Key, Transition
 from embrl.embedding.config import EmbeddingConfig, EmbeddingShape
 from embrl.embedding.encoders import RawStates
 from embrl.embedding.objectives.base import EncoderPair, Objective
-from embrl.embedding.transition import Logits, Prediction, RowPrediction
+from embrl.embedding.transition import ImagePrediction, Logits, Prediction, RowPrediction
 
 BINS = 65
 """Bins of the two-hot code of rewards."""
@@ -81,6 +83,8 @@ class Outcome(Objective):
     def __init__(self, shape: EmbeddingShape, config: EmbeddingConfig, *, key: Key) -> None:
         del config
         features = RawStates(shape.observation_space).features
+        if isinstance(features, Image):
+            raise EmbrlError("objective outcome needs observations that are no images; use reward")
         self.network = MLP(features, (), 1, last_scale=0.0, key=key)
         self.log_scale = jnp.float32(0.0)
 
@@ -113,6 +117,7 @@ class Outcome(Objective):
             assert isinstance(layer, MixedLinear)
             numbers = (prediction.numbers @ layer.weight)[..., 0]
             return self._expected(prediction.logits) + self.scale * (numbers + layer.bias[0])
+        assert not isinstance(prediction, ImagePrediction)  # there is no Outcome of images
         if not isinstance(prediction, tuple):
             return self.scale * self.network(prediction)[..., 0]
         return self._expected(prediction) + self.scale * layer.bias[0]

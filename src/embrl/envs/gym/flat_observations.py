@@ -1,7 +1,5 @@
-"""Conversion of an environment's observations to embrl's: indices, numbers, or rows of both."""
+"""Conversion of an environment's observations to embrl's: indices, numbers, both, or images."""
 
-import math
-import zlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -9,21 +7,14 @@ import numpy as np
 from gymnasium import spaces
 
 from embrl.core.errors import EmbrlError, WarnOnce
+from embrl.core.images import is_image
 from embrl.core.products import as_space, dtype_of, shape_of
-from embrl.core.spaces import array_of, digits_of, numbers_and_factors, offset_of
+from embrl.core.spaces import numbers_and_factors, offset_of
+from embrl.envs.gym.leaf_kinds import Form, ImagePart, IndexPart, NumberPart, form_of
 from embrl.envs.gym.leaves import Leaf, leaves
 
 MAX_ROWS = 2**20
 """Largest number of values of all indices of an observation, digits counted."""
-
-NO_BOUND = 1e30
-"""Bounds beyond this count as none: some environments write the largest float32."""
-
-TEXT = 32
-"""Length of the vector of a text's words."""
-
-IMAGE_SIDE = 16
-"""Length of two axes from which an array of bytes from 0 to 255 is an image, not a board."""
 
 
 class Numbers(NamedTuple):
@@ -41,7 +32,9 @@ class Observations:
 
     | original | becomes |
     |---|---|
-    | `Box` of any axes and numbers, no image | float32 `Box [p]`, from 0 if bounds lie far off |
+    | `Box` of bytes to 255, with two axes of 16 or more | an image: uint8, channels last |
+    | `Box` of flags or of floats from 0 to 1, with three axes, two of 8 or more | the same |
+    | `Box` of any other axes and numbers | float32 `Box [p]`, from 0 if bounds lie far off |
     | `Discrete`, also with a start | `Discrete` from 0 |
     | `Discrete` of more than 2^16 values | `MultiDiscrete` of its digits, the first one greatest |
     | `MultiDiscrete`, `MultiBinary`, of any axes | `MultiDiscrete`, one axis, from 0 |
@@ -73,10 +66,18 @@ class Observations:
             found = [leaf for leaf in found if leaf.path[: len(without)] != without] or found
         if not found:
             raise EmbrlError(f"observation space must not be empty, got {original}")
-        parts = [(leaf, _form(leaf)) for leaf in found]
-        self._parts = sorted(parts, key=lambda part: isinstance(part[1], _NumberPart))
+        parts = [(leaf, form_of(leaf, len(found) == 1)) for leaf in found]
+        self.image = next((form for _, form in parts if isinstance(form, ImagePart)), None)
+        """The conversion of images; None of other observations."""
+        if self.image is not None and len(parts) > 1:
+            image = next(leaf for leaf, form in parts if form is self.image)
+            raise EmbrlError(
+                f"an image must be all of an observation, got {image} among {len(parts)} parts; "
+                "leave the others out (gymnasium.wrappers.FilterObservation), or give it features"
+            )
+        self._parts = sorted(parts, key=lambda part: isinstance(part[1], NumberPart))
         forms = [form for _, form in self._parts]
-        sizes = [size for form in forms if isinstance(form, _IndexPart) for size in form.sizes]
+        sizes = [size for form in forms if isinstance(form, IndexPart) for size in form.sizes]
         if (rows := sum(sizes)) > MAX_ROWS:
             raise EmbrlError(
                 f"the values of all indices of an observation must be at most {MAX_ROWS:,}, got "
@@ -87,6 +88,7 @@ class Observations:
         self.space = _space(forms, sizes, self._single)
         self.dtype, self.shape = dtype_of(self.space), shape_of(self.space)
         plain = isinstance(original, spaces.Box) and offset_of(original) is None
+        plain &= self.image is None
         self.plain: tuple[int, ...] | None = (original.shape or ()) if plain else None
         """Shape of an original observation that is a single array of numbers, else None. Such
         observations may be collected as float32 rows without a call of this converter."""
@@ -127,7 +129,7 @@ class Observations:
             EmbrlError: If a number is not finite or an index out of range, or, where `strict`, a
                 number is outside its bounds.
         """
-        if self._inside(values).all():
+        if self.image is not None or self._inside(values).all():
             return
         if fault := self.fault(values):
             row, words = fault
@@ -150,6 +152,8 @@ class Observations:
         Returns:
             The row and a description of the fault; None if there is none.
         """
+        if self.image is not None:
+            return None  # what is no image was refused by the converter
         wrong = ~np.isfinite(values) | (self._index & ~self._inside(values))
         if not wrong.any():
             return None
@@ -166,7 +170,7 @@ class Observations:
         return [
             Numbers(leaf, names, form.offset)
             for (leaf, form), names in zip(self._parts, self._names(), strict=True)
-            if isinstance(form, _NumberPart)
+            if isinstance(form, NumberPart)
         ]
 
     @property
@@ -177,7 +181,10 @@ class Observations:
     def _names(self) -> list[list[str]]:
         names: list[list[str]] = []
         for leaf, form in self._parts:
-            length = len(form.sizes) if isinstance(form, _IndexPart) else form.length
+            if isinstance(form, ImagePart):  # pixels have no names
+                names.append([])
+                continue
+            length = form.length if isinstance(form, NumberPart) else len(form.sizes)
             where = f" of {leaf.keys}" if leaf.path else ""
             several = [f"coordinate {at}{where}" for at in range(length)]
             names.append([leaf.keys] if leaf.path and length == 1 else several)
@@ -187,6 +194,8 @@ class Observations:
 def _finite_bounds(space: spaces.Space) -> tuple[np.ndarray, np.ndarray]:
     """Return the least and the greatest value of each coordinate; float32's own without bounds."""
     box, sizes = numbers_and_factors(space)
+    if is_image(space):
+        return np.zeros(1), np.full(1, 255)
     counts = np.array(sizes, np.int64)
     if box is None:
         counts = counts[0] if isinstance(space, spaces.Discrete) else counts
@@ -196,146 +205,12 @@ def _finite_bounds(space: spaces.Space) -> tuple[np.ndarray, np.ndarray]:
     return np.append(np.zeros(len(counts), np.float32), low), np.append(counts - 1, high)
 
 
-class _NumberPart:
-    def __init__(self, box: spaces.Box) -> None:
-        self.shape = box.shape
-        self.length = math.prod(box.shape)
-        low, high = box.low.astype(np.float64).ravel(), box.high.astype(np.float64).ravel()
-        offset = offset_of(box)
-        self.offset = None if offset is None else offset.ravel()
-        if self.offset is not None:
-            low, high = low - self.offset, high - self.offset
-        # A number that cannot vary in float32 has no range to be scaled by.
-        with np.errstate(over="ignore"):
-            free = low.astype(np.float32) >= high.astype(np.float32)
-        free |= (np.abs(low) > NO_BOUND) & (np.abs(high) > NO_BOUND)
-        self.low = np.where(free | (low < -NO_BOUND), -np.inf, low).astype(np.float32)
-        self.high = np.where(free | (high > NO_BOUND), np.inf, high).astype(np.float32)
-
-    def __call__(self, leaf: Leaf, value: Any) -> np.ndarray:
-        values = array_of(value, f"an observation of {leaf}")
-        lead = _lead(leaf, values, self.shape)
-        if values.dtype.kind not in "iufb":
-            raise EmbrlError(f"an observation of {leaf} must be numeric, got {values.dtype}")
-        with np.errstate(over="ignore"):  # beyond float32 is infinite, and found by `fault`
-            values = values.reshape(*lead, self.length)
-            if self.offset is not None:
-                values = values.astype(np.float64) - self.offset
-            return values.astype(np.float32)
-
-
-class _IndexPart:
-    def __init__(self, nvec: Any, start: Any) -> None:
-        self.shape = np.shape(nvec)
-        self.start = np.asarray(start).ravel()
-        counts = [int(count) for count in np.ravel(nvec)]
-        found = [digits_of(count) for count in counts]
-        self.sizes = [size for sizes in found for size in sizes]
-        self._counts = np.array(counts, np.int64)
-        self._digits = found if len(self.sizes) > len(counts) else None
-
-    def __call__(self, leaf: Leaf, value: Any) -> np.ndarray:
-        values = array_of(value, f"an observation of {leaf}")
-        lead = _lead(leaf, values, self.shape)
-        if values.dtype.kind not in "iub":
-            raise EmbrlError(f"an observation of {leaf} must be integers, got {values.dtype}")
-        index = values.reshape(*lead, len(self._counts)) - self.start
-        if self._digits is None:
-            return index.astype(np.int32)
-        # What is out of range keeps a digit out of range, by which `fault` finds it.
-        wrong = (index < 0) | (index >= self._counts)
-        columns = []
-        for at, sizes in enumerate(self._digits):
-            rest, digits = np.where(wrong, 0, index)[..., at], []
-            # Not `np.unravel_index`, which refuses sizes whose product is beyond int64.
-            for size in reversed(sizes):
-                rest, digit = np.divmod(rest, size)
-                digits.insert(0, digit)
-            columns.append(np.where(wrong[..., at, None], -1, np.stack(digits, -1)))
-        return np.concatenate(columns, -1).astype(np.int32)
-
-
-class _TextPart(_NumberPart):
-    """Words of a text, each a place that its checksum names: 1 where a word occurs."""
-
-    def __init__(self) -> None:
-        super().__init__(spaces.Box(0.0, 1.0, (TEXT,), np.float32))
-        self.shape = ()
-
-    def __call__(self, leaf: Leaf, value: Any) -> np.ndarray:
-        texts = np.asarray(value, dtype=object)
-        if not all(isinstance(text, str) for text in texts.flat):
-            raise EmbrlError(f"an observation of {leaf} must be text, got {type(value).__name__}")
-        found = np.zeros((texts.size, TEXT), np.float32)
-        for row, text in zip(found, texts.flat, strict=True):
-            for word in text.lower().split():
-                row[zlib.crc32(word.encode()) % TEXT] = 1.0
-        return found.reshape((*texts.shape, TEXT))
-
-
-def _numbers_of(leaf: Leaf) -> _NumberPart | None:
-    if not isinstance(leaf.space, spaces.Box):
-        return None
-    _check_box(leaf, leaf.space)
-    return _NumberPart(leaf.space)
-
-
-def _categories_of(leaf: Leaf) -> _IndexPart | None:
-    match leaf.space:
-        case spaces.Discrete() as space:
-            return _IndexPart(space.n, space.start)
-        case spaces.MultiDiscrete() as space if space.nvec.size:
-            return _IndexPart(space.nvec, space.start)
-        case spaces.MultiBinary() as space if math.prod(space.shape):
-            return _IndexPart(np.full(space.shape, 2), np.zeros(space.shape, np.int64))
-        case _:
-            return None
-
-
-def _text_of(leaf: Leaf) -> _TextPart | None:
-    return _TextPart() if getattr(leaf.space.dtype, "kind", "") == "U" else None
-
-
-LEAF_KINDS: dict[str, Callable[[Leaf], _NumberPart | _IndexPart | None]] = {
-    "numbers": _numbers_of,
-    "categories": _categories_of,
-    "text": _text_of,
-}
-"""Kinds of leaves by name: functions that return a leaf's form, or None for another kind's."""
-
-
-def _form(leaf: Leaf) -> _NumberPart | _IndexPart:
-    for kind in LEAF_KINDS.values():
-        if (found := kind(leaf)) is not None:
-            return found
-    raise EmbrlError(
-        "observation space must consist of Box, Discrete, MultiDiscrete, MultiBinary and Text, or "
-        f"Dict and Tuple of these, got {leaf}"
-    )
-
-
-def _check_box(leaf: Leaf, box: spaces.Box) -> None:
-    if _is_image(box):
-        raise EmbrlError(
-            f"observations must not be images, got {leaf}; embrl has no image encoder: give it "
-            "features, or a small image as one vector (gymnasium.wrappers.FlattenObservation)"
-        )
-    if not math.prod(box.shape):
-        raise EmbrlError(f"a Box of observations must have no empty axis, got {leaf}")
-    if box.dtype.kind not in "iufb":
-        raise EmbrlError(f"observations must be numeric, got {leaf}")
-
-
-def _is_image(box: spaces.Box) -> bool:
-    """Return whether a box holds bytes that use their range, over an area: no board of flags."""
-    sides = sum(length >= IMAGE_SIDE for length in box.shape)
-    return box.dtype == np.uint8 and sides >= 2 and bool((box.high == 255).any())
-
-
-def _space(forms: list[_NumberPart | _IndexPart], sizes: list[int], single: bool) -> spaces.Space:
+def _space(forms: list[Form], sizes: list[int], single: bool) -> spaces.Space:
+    if isinstance(forms[0], ImagePart):
+        return forms[0].space
     if single:
         return spaces.Discrete(sizes[0])
-    numbers = [form for form in forms if isinstance(form, _NumberPart)]
+    numbers = [form for form in forms if isinstance(form, NumberPart)]
     if not numbers:
         return spaces.MultiDiscrete(sizes)
     low, high = (
@@ -350,13 +225,3 @@ def _part(leaf: Leaf, observation: Any) -> Any:
         return leaf.of(observation)
     except (KeyError, IndexError, TypeError) as error:
         raise EmbrlError(f"an observation lacks its part {leaf}") from error
-
-
-def _lead(leaf: Leaf, values: np.ndarray, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the lengths of the leading axes."""
-    axes = values.ndim - len(shape)
-    if axes < 0 or values.shape[axes:] != shape:
-        raise EmbrlError(
-            f"an observation of {leaf} must have shape {list(shape)}, got {list(values.shape)}"
-        )
-    return values.shape[:axes]
