@@ -10,7 +10,8 @@ DEMO_RIVAL := --method none --ppo.actor-lr 3e-3 --ppo.critic-lr 1e-2 --ppo.gamma
 RESUME := --resume
 PAGES := build/docs
 # Those of the wrappers need neither library, and are among `make test`'s.
-INTEROP := tests/interop --ignore tests/interop/test_wrappers.py tests/test_examples_interop.py tests/test_tutorial.py
+INTEROP := tests/interop --ignore tests/interop/test_wrappers.py tests/test_examples_interop.py tests/test_tutorial.py \
+	tests/store tests/serving
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test testall lean interop lint format bench docs dist clean
@@ -40,8 +41,8 @@ testall: $(READY) ## Run the slow tests, too
 lean: $(READY) ## Test the wheel where nothing but its dependencies is installed
 	$(BIN)/pytest -n 0 -m slow tests/test_packaging.py
 
-interop: $(READY) ## Install Stable-Baselines3 and TorchRL, and run what needs them
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,interop]'
+interop: $(READY) ## Install Stable-Baselines3, TorchRL, pymilvus and Starlette, and run what needs them
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,interop,store,serve]'
 	$(BIN)/pytest -n 2 $(INTEROP)
 
 lint: $(READY) ## Check style and types

@@ -1,0 +1,179 @@
+"""Exact search in memory over the rows of a collection in a folder.
+
+Milvus Lite walks all rows in Python for each search, 2 s at a million. Here a filter is a mask of
+columns, and all distances are computed, in the arithmetic of `embrl.portable`: recall is 1.
+"""
+
+import threading
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from embrl.store.filters import Condition
+
+CHUNK = 2**15
+"""Rows whose distances are computed at a time, so that they stay in the processor's cache."""
+
+TYPES: dict[str, Any] = {
+    "number": np.float64,
+    "integer": np.int64,
+    "flag": np.bool_,
+    "text": np.dtypes.StringDType(),
+}
+"""NumPy's types of the kinds of columns."""
+
+
+class Rows(NamedTuple):
+    """Rows of a collection."""
+
+    ids: Int[np.ndarray, " n"]
+    vectors: Float[np.ndarray, "n d"]
+    columns: dict[str, np.ndarray]
+
+
+class Mirror:
+    """Rows in memory; writes change it after they are on disk."""
+
+    def __init__(self, rows: Rows) -> None:
+        self._lock = threading.Lock()
+        self._ids = rows.ids
+        self._axes = np.ascontiguousarray(rows.vectors.T)
+        self._columns = dict(rows.columns)
+        self._alive = np.ones(len(rows.ids), bool)
+        self._where = dict(zip(rows.ids.tolist(), range(len(rows.ids)), strict=True))
+        self._size = len(rows.ids)
+
+    def __len__(self) -> int:
+        return len(self._where)
+
+    def upsert(self, rows: Rows) -> None:
+        """Add rows, in place of those with the same ids."""
+        with self._lock:
+            self._grow(self._size + len(rows.ids))
+            for at, number in enumerate(rows.ids.tolist()):
+                before = self._where.get(number)
+                if before is not None:
+                    self._alive[before] = False
+                place = self._size
+                self._ids[place] = number
+                self._axes[:, place] = rows.vectors[at]
+                for name, values in rows.columns.items():
+                    self._columns[name][place] = values[at]
+                self._alive[place] = True
+                self._where[number] = place
+                self._size += 1
+
+    def delete(self, ids: Iterable[int]) -> None:
+        """Remove rows; those that are not there are passed over."""
+        with self._lock:
+            for number in ids:
+                place = self._where.pop(number, None)
+                if place is not None:
+                    self._alive[place] = False
+
+    def get(self, ids: Int[np.ndarray, " n"]) -> Rows:
+        """Return the rows with these ids that are there, in this order."""
+        with self._lock:
+            found = [self._where[each] for each in ids.tolist() if each in self._where]
+            return self._rows(np.array(found, int))
+
+    def select(self, condition: Condition | None, limit: int | None = None) -> Rows:
+        """Return the rows that a filter lets through, by their ids."""
+        with self._lock:
+            places = np.flatnonzero(self._mask(condition))
+            return self._rows(places[np.argsort(self._ids[places])][:limit])
+
+    def search(
+        self, queries: Float[np.ndarray, "q d"], k: int, condition: Condition | None
+    ) -> list[tuple[Rows, Float[np.ndarray, " k"]]]:
+        """Return the nearest rows of each query, nearest first, and their squared distances.
+
+        Of rows at the same distance, the one with the lower id comes first.
+        """
+        with self._lock:
+            mask = self._mask(condition)
+            few = None
+            if 4 * mask.sum() < len(mask):  # gathering them is cheaper than passing the others by
+                few = np.flatnonzero(mask)
+            return [self._nearest(query, k, mask, few) for query in queries]
+
+    def _nearest(
+        self, query: np.ndarray, k: int, mask: np.ndarray, few: np.ndarray | None
+    ) -> tuple[Rows, np.ndarray]:
+        near, far = np.zeros(0, int), np.zeros(0, np.float32)
+        for start in range(0, len(mask) if few is None else len(few), CHUNK):
+            part = slice(start, start + CHUNK) if few is None else few[start : start + CHUNK]
+            distance = self._distances(query, part)
+            if isinstance(part, slice):
+                distance[~mask[part]] = np.inf
+                places = np.arange(start, start + len(distance))
+            else:
+                places = part
+            worst = far.max() if len(far) >= k else np.inf
+            if len(distance) > k:
+                worst = min(worst, np.partition(distance, k - 1)[k - 1])
+            kept = (distance <= worst) & (distance < np.inf)
+            near, far = np.append(near, places[kept]), np.append(far, distance[kept])
+            best = np.lexsort((self._ids[near], far))[:k]
+            near, far = near[best], far[best]
+        return self._rows(near), far
+
+    def _distances(self, query: np.ndarray, part: Any) -> np.ndarray:
+        total: Any = np.float32(0.0)
+        for axis, value in zip(self._axes, query, strict=True):
+            apart = axis[: self._size][part] - value
+            total = total + apart * apart
+        return total
+
+    def _mask(self, condition: Condition | None) -> np.ndarray:
+        alive = self._alive[: self._size]
+        if condition is None:
+            return alive
+        columns = {name: values[: self._size] for name, values in self._columns.items()}
+        columns["id"] = self._ids[: self._size]
+        return alive & condition.mask(columns)
+
+    def _rows(self, places: np.ndarray) -> Rows:
+        columns = {name: values[places] for name, values in self._columns.items()}
+        return Rows(self._ids[places], np.ascontiguousarray(self._axes[:, places].T), columns)
+
+    def _grow(self, size: int) -> None:
+        """Make room, and leave out the places of rows that are gone, once they are many."""
+        capacity = len(self._ids)
+        if size <= capacity:
+            return
+        places = np.flatnonzero(self._alive[: self._size])
+        wanted = max(1024, 2 * (len(places) + size - self._size))
+
+        def moved(values: np.ndarray) -> np.ndarray:
+            new = np.zeros((*values.shape[:-1], wanted), values.dtype)
+            new[..., : len(places)] = values[..., : self._size][..., places]
+            return new
+
+        self._ids, self._axes, self._alive = map(moved, (self._ids, self._axes, self._alive))
+        self._columns = {name: moved(values) for name, values in self._columns.items()}
+        self._size = len(places)
+        self._where = dict(zip(self._ids[: self._size].tolist(), range(self._size), strict=True))
+
+
+def latest(
+    ids: Int[np.ndarray, " n"],
+    written: Int[np.ndarray, " n"],
+    deleted: Mapping[int, int],
+) -> np.ndarray:
+    """Return the places of the rows that hold, of all that were ever written.
+
+    Args:
+        ids: of the rows; several may have the same.
+        written: when each was written; the last one holds.
+        deleted: when ids were deleted.
+    """
+    order = np.lexsort((written, ids))
+    last = np.append(ids[order][1:] != ids[order][:-1], True) if len(ids) else np.zeros(0, bool)
+    places = order[last]
+    if deleted:
+        gone = np.array([deleted.get(each, -1) for each in ids[places].tolist()], np.int64)
+        places = places[gone <= written[places]]
+    return np.sort(places)
