@@ -65,7 +65,7 @@ def opened(uri: str, create: bool = False) -> Store:
 class _Load:
     """Write embedded actions, states or agents into a store.
 
-    Rows with the same ids are replaced. Vectors of different embeddings are kept apart, by a
+    StoredRows with the same ids are replaced. Vectors of different embeddings are kept apart, by a
     version: a hash of the weights.
     """
 
@@ -121,7 +121,7 @@ def load(arguments: Sequence[str]) -> None:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Search:
+class _StoreSearch:
     """Find the nearest rows of a collection, by one of its rows, by a state, or by a vector."""
 
     store: Annotated[str, tyro.conf.Positional]
@@ -149,7 +149,7 @@ class _Search:
 
 def search(arguments: Sequence[str]) -> None:
     """Search, and print a table or lines of JSON."""
-    given = parse(_Search, arguments, "embrl store search")
+    given = parse(_StoreSearch, arguments, "embrl store search")
     asked = [given.like, given.observation, given.vector]
     if sum(each is not None for each in asked) != 1:
         raise SettingError(

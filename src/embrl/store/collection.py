@@ -11,8 +11,8 @@ from embrl.core.errors import EmbrlError, SettingError
 from embrl.core.spaces import array_of
 from embrl.store.embedded import Embedded
 from embrl.store.filters import KINDS, Condition, Given, both, parsed
-from embrl.store.mirror import TYPES, Mirror, Rows
-from embrl.store.record import TEXT_LENGTH, Record
+from embrl.store.mirror import TYPES, Mirror, StoredRows
+from embrl.store.record import TEXT_LENGTH, CollectionRecord
 
 BATCH_ROWS = 10_000
 """Rows written at once, at most."""
@@ -22,6 +22,10 @@ QUERIES = 16
 """Queries of a server at once: a flat index computes all of their distances side by side."""
 MOST = 10_000
 """Rows that one search returns, at most."""
+
+
+Metadata = Mapping[str, Sequence[Any] | np.ndarray]
+"""Values by column."""
 
 
 class Hit(NamedTuple):
@@ -56,7 +60,7 @@ class Client:
 class Collection:
     """Rows of vectors and metadata, all of one embedding."""
 
-    def __init__(self, record: Record, client: Client, embedded: Embedded | None) -> None:
+    def __init__(self, record: CollectionRecord, client: Client, embedded: Embedded | None) -> None:
         self.record = record
         self._client = client
         self._embedded = embedded
@@ -73,7 +77,7 @@ class Collection:
         self,
         ids: ArrayLike,
         vectors: ArrayLike,
-        metadata: Mapping[str, Sequence[Any] | np.ndarray] | None = None,
+        metadata: Metadata | None = None,
     ) -> int:
         """Write rows, in place of those with the same ids, and return how many.
 
@@ -89,6 +93,9 @@ class Collection:
             EmbrlError: a value has another form; then nothing was written.
         """
         rows = self._checked(ids, vectors, metadata or {})
+        mirror = self._mirrored()  # first: what is written can then be found without reading it
+        # For Milvus Lite an insert replaces, too, and its upsert reads each row first.
+        write = self._client.upsert if self._embedded is None else self._client.insert
         step = max(1, min(BATCH_ROWS, BATCH_BYTES // (4 * self.record.dim)))
         for start in range(0, len(rows.ids), step):
             part = _part(rows, slice(start, start + step))
@@ -100,9 +107,9 @@ class Collection:
             ]
             for row, vector in zip(data, part.vectors, strict=True):
                 row["vector"] = vector
-            self._client.upsert(self.record.internal, data)
-            if self._mirror is not None:
-                self._mirror.upsert(part)
+            write(self.record.internal, data)
+            if mirror is not None:
+                mirror.upsert(part)
         return len(rows.ids)
 
     def delete(self, ids: ArrayLike | None = None, filter: Given = None) -> int:  # noqa: A002
@@ -245,7 +252,7 @@ class Collection:
             self._mirror = Mirror(self._embedded.rows(self.record))
         return self._mirror
 
-    def _hits(self, rows: Rows, distances: np.ndarray | None = None) -> list[Hit]:
+    def _hits(self, rows: StoredRows, distances: np.ndarray | None = None) -> list[Hit]:
         values = {name: column.tolist() for name, column in rows.columns.items()}
         far = np.zeros(len(rows.ids)) if distances is None else np.sqrt(distances)
         return [
@@ -263,7 +270,7 @@ class Collection:
         far = 0.0 if query is None else float(np.sqrt(((vector - query) ** 2).sum()))
         return Hit(row["id"], far, vector, {name: row[name] for name in self.record.columns})
 
-    def _checked(self, ids: Any, vectors: Any, metadata: Mapping[str, Any]) -> Rows:
+    def _checked(self, ids: Any, vectors: Any, metadata: Mapping[str, Any]) -> StoredRows:
         numbers = _whole(ids)
         if len(np.unique(numbers)) < len(numbers):
             raise SettingError("ids", "different ones", "some twice")
@@ -274,7 +281,7 @@ class Collection:
             name: _column(name, self.record.columns[name], values, len(numbers))
             for name, values in metadata.items()
         }
-        return Rows(numbers, self._vectors(vectors, len(numbers)), columns)
+        return StoredRows(numbers, self._vectors(vectors, len(numbers)), columns)
 
     def _vectors(self, given: Any, count: int | None) -> np.ndarray:
         values = array_of(given, "vectors")
@@ -292,8 +299,8 @@ class Collection:
         return values
 
 
-def _part(rows: Rows, part: slice) -> Rows:
-    return Rows(
+def _part(rows: StoredRows, part: slice) -> StoredRows:
+    return StoredRows(
         rows.ids[part], rows.vectors[part], {n: values[part] for n, values in rows.columns.items()}
     )
 

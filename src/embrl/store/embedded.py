@@ -13,8 +13,8 @@ import numpy as np
 
 from embrl.core.errors import EmbrlError, require
 from embrl.storage import files
-from embrl.store.mirror import TYPES, Rows, latest
-from embrl.store.record import Record
+from embrl.store.mirror import TYPES, StoredRows, latest
+from embrl.store.record import CollectionRecord
 
 MARK = "store.json"
 """File by which a folder is known to be a store."""
@@ -49,7 +49,7 @@ class Embedded:
         self.uri = f"http://127.0.0.1:{port}"
         self.close = weakref.finalize(self, _stopped, self._server, self._lite)
 
-    def rows(self, record: Record) -> Rows:
+    def rows(self, record: CollectionRecord) -> StoredRows:
         """Return all rows of a collection."""
         found = self._lite.get_collection(record.internal)
         found.flush()  # so that all rows are in segments
@@ -67,7 +67,7 @@ class Embedded:
             )
             for name, kind in record.columns.items()
         }
-        return Rows(
+        return StoredRows(
             ids[holds],
             vectors[holds].astype(np.float32, copy=False),
             {name: each[holds] for name, each in values.items()},

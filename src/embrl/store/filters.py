@@ -48,7 +48,7 @@ _FLIPPED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
 
 
 @dataclasses.dataclass(frozen=True)
-class Comparison:
+class ColumnComparison:
     """A column compared with a value."""
 
     column: str
@@ -80,7 +80,7 @@ class OneOf:
 
 
 @dataclasses.dataclass(frozen=True)
-class Joined:
+class AllOrAny:
     """Conditions that must all hold, or any of them."""
 
     word: str
@@ -108,7 +108,7 @@ class Negated:
         return ~self.part.mask(columns)
 
 
-Condition: TypeAlias = Comparison | OneOf | Joined | Negated
+Condition: TypeAlias = ColumnComparison | OneOf | AllOrAny | Negated
 
 
 def parsed(
@@ -149,7 +149,7 @@ def parsed(
 def both(*parts: Condition | None) -> Condition | None:
     """Return the condition that all of these hold; None stands for all rows."""
     found = tuple(part for part in parts if part is not None)
-    return Joined("and", found) if len(found) > 1 else next(iter(found), None)
+    return AllOrAny("and", found) if len(found) > 1 else next(iter(found), None)
 
 
 class _Reader:
@@ -179,7 +179,7 @@ class _Reader:
         match node:
             case ast.BoolOp(op=op, values=values):
                 word = "and" if isinstance(op, ast.And) else "or"
-                return Joined(word, tuple(self.condition(each, depth - 1) for each in values))
+                return AllOrAny(word, tuple(self.condition(each, depth - 1) for each in values))
             case ast.UnaryOp(op=ast.Not(), operand=operand):
                 return Negated(self.condition(operand, depth - 1))
             case ast.Name(id=name):  # a flag alone
@@ -188,7 +188,7 @@ class _Reader:
                 ends = [left, *others]
                 steps = zip(ends, ops, others, strict=False)
                 parts = tuple(self.comparison(one, op, other) for one, op, other in steps)
-                return parts[0] if len(parts) == 1 else Joined("and", parts)
+                return parts[0] if len(parts) == 1 else AllOrAny("and", parts)
         raise self.refused(node)
 
     def comparison(self, one: ast.expr, op: ast.cmpop, other: ast.expr) -> Condition:
@@ -229,11 +229,11 @@ class _Reader:
         raise self.refused(node)
 
 
-def _compared(columns: Mapping[str, str], column: Any, sign: str, value: Any) -> Comparison:
+def _compared(columns: Mapping[str, str], column: Any, sign: str, value: Any) -> ColumnComparison:
     kind = _kind(columns, column)
     if kind in ("flag", "text") and sign not in ("==", "!="):
         raise SettingError(f"filter on {column}, a {kind},", "== or !=", sign)
-    return Comparison(column, sign, _checked(column, kind, value))
+    return ColumnComparison(column, sign, _checked(column, kind, value))
 
 
 def _one_of(columns: Mapping[str, str], column: Any, values: Sequence[Any]) -> OneOf:

@@ -25,7 +25,7 @@ TYPES: dict[str, Any] = {
 """NumPy's types of the kinds of columns."""
 
 
-class Rows(NamedTuple):
+class StoredRows(NamedTuple):
     """Rows of a collection."""
 
     ids: Int[np.ndarray, " n"]
@@ -36,7 +36,7 @@ class Rows(NamedTuple):
 class Mirror:
     """Rows in memory; writes change it after they are on disk."""
 
-    def __init__(self, rows: Rows) -> None:
+    def __init__(self, rows: StoredRows) -> None:
         self._lock = threading.Lock()
         self._ids = rows.ids
         self._axes = np.ascontiguousarray(rows.vectors.T)
@@ -48,22 +48,21 @@ class Mirror:
     def __len__(self) -> int:
         return len(self._where)
 
-    def upsert(self, rows: Rows) -> None:
+    def upsert(self, rows: StoredRows) -> None:
         """Add rows, in place of those with the same ids."""
         with self._lock:
             self._grow(self._size + len(rows.ids))
-            for at, number in enumerate(rows.ids.tolist()):
-                before = self._where.get(number)
-                if before is not None:
-                    self._alive[before] = False
-                place = self._size
-                self._ids[place] = number
-                self._axes[:, place] = rows.vectors[at]
-                for name, values in rows.columns.items():
-                    self._columns[name][place] = values[at]
-                self._alive[place] = True
-                self._where[number] = place
-                self._size += 1
+            numbers, first = rows.ids.tolist(), self._size
+            before = [self._where[each] for each in numbers if each in self._where]
+            self._alive[before] = False
+            self._size += len(numbers)
+            new = slice(first, self._size)
+            self._ids[new] = rows.ids
+            self._axes[:, new] = rows.vectors.T
+            self._alive[new] = True
+            for name, values in rows.columns.items():
+                self._columns[name][new] = values
+            self._where.update(zip(numbers, range(first, self._size), strict=True))
 
     def delete(self, ids: Iterable[int]) -> None:
         """Remove rows; those that are not there are passed over."""
@@ -73,13 +72,13 @@ class Mirror:
                 if place is not None:
                     self._alive[place] = False
 
-    def get(self, ids: Int[np.ndarray, " n"]) -> Rows:
+    def get(self, ids: Int[np.ndarray, " n"]) -> StoredRows:
         """Return the rows with these ids that are there, in this order."""
         with self._lock:
             found = [self._where[each] for each in ids.tolist() if each in self._where]
             return self._rows(np.array(found, int))
 
-    def select(self, condition: Condition | None, limit: int | None = None) -> Rows:
+    def select(self, condition: Condition | None, limit: int | None = None) -> StoredRows:
         """Return the rows that a filter lets through, by their ids."""
         with self._lock:
             places = np.flatnonzero(self._mask(condition))
@@ -87,7 +86,7 @@ class Mirror:
 
     def search(
         self, queries: Float[np.ndarray, "q d"], k: int, condition: Condition | None
-    ) -> list[tuple[Rows, Float[np.ndarray, " k"]]]:
+    ) -> list[tuple[StoredRows, Float[np.ndarray, " k"]]]:
         """Return the nearest rows of each query, nearest first, and their squared distances.
 
         Of rows at the same distance, the one with the lower id comes first.
@@ -101,7 +100,7 @@ class Mirror:
 
     def _nearest(
         self, query: np.ndarray, k: int, mask: np.ndarray, few: np.ndarray | None
-    ) -> tuple[Rows, np.ndarray]:
+    ) -> tuple[StoredRows, np.ndarray]:
         near, far = np.zeros(0, int), np.zeros(0, np.float32)
         for start in range(0, len(mask) if few is None else len(few), CHUNK):
             part = slice(start, start + CHUNK) if few is None else few[start : start + CHUNK]
@@ -135,9 +134,9 @@ class Mirror:
         columns["id"] = self._ids[: self._size]
         return alive & condition.mask(columns)
 
-    def _rows(self, places: np.ndarray) -> Rows:
+    def _rows(self, places: np.ndarray) -> StoredRows:
         columns = {name: values[places] for name, values in self._columns.items()}
-        return Rows(self._ids[places], np.ascontiguousarray(self._axes[:, places].T), columns)
+        return StoredRows(self._ids[places], np.ascontiguousarray(self._axes[:, places].T), columns)
 
     def _grow(self, size: int) -> None:
         """Make room, and leave out the places of rows that are gone, once they are many."""

@@ -22,7 +22,7 @@ TEXT_LENGTH = 2048
 
 
 @dataclasses.dataclass(frozen=True)
-class Record:
+class CollectionRecord:
     """What is known of a collection."""
 
     name: str
@@ -43,7 +43,7 @@ class Record:
         return f"{self.name}__{self.version[:12]}"
 
 
-def fields_of(record: Record | None) -> list[dict[str, Any]]:
+def fields_of(record: CollectionRecord | None) -> list[dict[str, Any]]:
     """Return the fields of a collection, as pymilvus takes them; None: of the records."""
     kinds = require("pymilvus", "store").DataType
     text = {"datatype": kinds.VARCHAR, "max_length": TEXT_LENGTH}

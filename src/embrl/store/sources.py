@@ -1,7 +1,7 @@
 """Rows of a store from what embrl has trained: actions, states and agents, with their versions."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,11 +16,9 @@ from embrl.core.runtime import prepare_jax
 from embrl.fitting.embedding import Embedding
 from embrl.loading import load
 from embrl.storage import checkpoint
+from embrl.store.collection import Metadata
 from embrl.store.tables import kind_of
 from embrl.trained import Run
-
-Metadata = Mapping[str, Sequence[Any] | np.ndarray]
-"""Values by column."""
 
 ENCODED = 16_384
 """Agents or states embedded at a time."""

@@ -6,23 +6,27 @@ import logging
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 from numpy.typing import ArrayLike
 
 from embrl.core.errors import EmbrlError, SettingError, UnknownNameError, require
 from embrl.storage import files
 from embrl.storage.files import from_plain
-from embrl.store import sources
-from embrl.store.collection import Client, Collection
+from embrl.store.collection import Client, Collection, Metadata
 from embrl.store.embedded import Embedded
 from embrl.store.filters import KINDS
-from embrl.store.record import INDEXES, RECORDS, Index, Record, fields_of
+from embrl.store.record import INDEXES, RECORDS, CollectionRecord, Index, fields_of
+
+if TYPE_CHECKING:
+    from embrl.store.sources import Loaded
 
 DEFAULT = "store"
 """Folder of a store where no other place is given."""
 TIMEOUT = 30.0
 """Seconds to wait for a server."""
+SELDOM = {"grpc.keepalive_time_ms": 300_000}
+"""A sign of life each 5 minutes; a server may refuse those of pymilvus, each 10 s."""
 LONGEST_RECORD = 60_000
 """Characters of a record, at most: a field of Milvus has 65,535 bytes."""
 Kind = Literal["states", "actions", "agents", "replies"]
@@ -60,7 +64,9 @@ class Store:
             self._embedded = Embedded(files.as_path(uri), create)
             address = self._embedded.uri
         try:
-            made = pymilvus.MilvusClient(address, token=token or "", timeout=TIMEOUT)
+            made = pymilvus.MilvusClient(
+                address, token=token or "", timeout=TIMEOUT, grpc_options=SELDOM
+            )
         except Exception as error:
             self.close()
             raise EmbrlError(f"store {uri} does not answer: {error}") from error
@@ -81,14 +87,14 @@ class Store:
         if self._embedded is not None:
             self._embedded.close()
 
-    def records(self) -> list[Record]:
+    def records(self) -> list[CollectionRecord]:
         """Return what is known of each collection, by name and version."""
         if not self._client.has_collection(RECORDS):
             return []
         self._client.load_collection(RECORDS)
         found = self._client.query(RECORDS, filter='name != ""', output_fields=["record"])
         where = f"record of store {self.uri}"
-        records = [from_plain(json.loads(row["record"]), Record, where) for row in found]
+        records = [from_plain(json.loads(row["record"]), CollectionRecord, where) for row in found]
         return sorted(records, key=lambda record: (record.name, record.version))
 
     def create(
@@ -136,7 +142,7 @@ class Store:
             raise SettingError("version", "12 to 64 hexadecimal digits", repr(version))
         if not 2 <= dim <= 32_768:
             raise SettingError("dim", "2 to 32,768 numbers", dim)
-        record = Record(name, kind, version, dim, columns, index, dict(about or {}))
+        record = CollectionRecord(name, kind, version, dim, columns, index, dict(about or {}))
         for found in self.records():
             if (found.name, found.version) == (name, version):
                 if (found.dim, found.columns, found.kind) != (dim, columns, kind):
@@ -160,7 +166,9 @@ class Store:
             EmbrlError: there is none of this name, or it holds vectors of other embeddings.
         """
         if not isinstance(version, str | None):
-            version = sources.version_of(version)
+            from embrl.store.sources import version_of
+
+            version = version_of(version)
         records = self.records()
         named = [record for record in records if record.name == name]
         if not named:
@@ -188,7 +196,7 @@ class Store:
         source: Any,
         name: str = "",
         *,
-        metadata: sources.Metadata | None = None,
+        metadata: Metadata | None = None,
         names: Sequence[str] | None = None,
         kind: Kind = "actions",
         index: Index = "auto",
@@ -210,6 +218,8 @@ class Store:
         Raises:
             EmbrlError: actions are not listed, or a value does not fit.
         """
+        from embrl.store import sources  # with it comes JAX
+
         found = sources.actions(source, metadata=metadata, names=names, kind=kind, seed=seed)
         return self._loaded(found, name, index)
 
@@ -219,7 +229,7 @@ class Store:
         observations: ArrayLike,
         name: str = "",
         *,
-        metadata: sources.Metadata | None = None,
+        metadata: Metadata | None = None,
         first_id: int = 0,
         index: Index = "auto",
         seed: int = 0,
@@ -238,6 +248,8 @@ class Store:
         Raises:
             EmbrlError: an observation is not in the space, or a value does not fit.
         """
+        from embrl.store import sources
+
         found = sources.states(
             source, observations, metadata=metadata, first_id=first_id, seed=seed
         )
@@ -249,7 +261,7 @@ class Store:
         population: Any,
         name: str = "",
         *,
-        metadata: sources.Metadata | None = None,
+        metadata: Metadata | None = None,
         index: Index = "auto",
     ) -> Collection:
         """Write the embedded agents of a population with its table, and return their collection.
@@ -264,9 +276,11 @@ class Store:
         Raises:
             EmbrlError: the embedding is of other agents, or a value does not fit.
         """
+        from embrl.store import sources
+
         return self._loaded(sources.agents(source, population, metadata=metadata), name, index)
 
-    def _loaded(self, rows: sources.Loaded, name: str, index: Index) -> Collection:
+    def _loaded(self, rows: "Loaded", name: str, index: Index) -> Collection:
         made = self.create(
             name or rows.kind,
             kind=rows.kind,  # type: ignore[arg-type]
@@ -279,7 +293,7 @@ class Store:
         made.upsert(rows.ids, rows.vectors, rows.metadata)
         return made
 
-    def drop(self, name: str, version: str | None = None) -> Record:
+    def drop(self, name: str, version: str | None = None) -> CollectionRecord:
         """Delete a collection with all of its rows, and return its record.
 
         Raises:
@@ -291,7 +305,7 @@ class Store:
         self._opened.pop(record.internal, None)
         return record
 
-    def _create(self, record: Record) -> None:
+    def _create(self, record: CollectionRecord) -> None:
         text = json.dumps(dataclasses.asdict(record))
         if len(text) > LONGEST_RECORD:
             raise SettingError("columns and about", f"at most {LONGEST_RECORD} characters", "more")
