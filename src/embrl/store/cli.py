@@ -15,11 +15,9 @@ from embrl.cli.main import HELP, overview
 from embrl.cli.parsing import Switch, parse
 from embrl.core.errors import EmbrlError, SettingError, WarnOnce
 from embrl.core.registry import Registry
-from embrl.fitting.embedding import Embedding
 from embrl.report.console import plain_console
 from embrl.store.collection import Collection, Hit
 from embrl.store.record import Index
-from embrl.store.sources import embedding_of
 from embrl.store.store import Store
 
 TOKEN = "EMBRL_STORE_TOKEN"
@@ -97,6 +95,7 @@ class _Load:
 def load(arguments: Sequence[str]) -> None:
     """Write rows, and print how many there are."""
     given = parse(_Load, arguments, "embrl store load")
+    from embrl.store.sources import embedding_of
     from embrl.store.tables import read_table
 
     metadata = None if given.metadata is None else read_table(given.metadata)
@@ -155,7 +154,11 @@ def search(arguments: Sequence[str]) -> None:
         raise SettingError(
             "--like, --observation or --vector", "given, one of them", "none or more"
         )
-    embedding = None if given.embedding is None else embedding_of(given.embedding, given.seed)
+    embedding: Any = None
+    if given.embedding is not None:
+        from embrl.store.sources import embedding_of  # with it comes JAX
+
+        embedding = embedding_of(given.embedding, given.seed)
     with opened(given.store) as store:
         found = store.collection(given.name, embedding)
         if given.like is not None:
@@ -164,7 +167,7 @@ def search(arguments: Sequence[str]) -> None:
             vector: Any = None
             if given.vector is not None:
                 vector = _json("--vector", given.vector)
-            elif not isinstance(embedding, Embedding):
+            elif not hasattr(embedding, "phi"):
                 raise SettingError("--embedding", "a run or an embedding of states", "none")
             else:
                 vector = embedding.phi(_json("--observation", given.observation or ""))

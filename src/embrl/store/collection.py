@@ -145,7 +145,7 @@ class Collection:
             )
         ]
         by_id = {row["id"]: row for row in rows}
-        return [self._hit(by_id[each], None) for each in numbers.tolist() if each in by_id]
+        return self._hits(self._rows([by_id[each] for each in numbers.tolist() if each in by_id]))
 
     def select(self, filter: Given | Condition = None, limit: int = MOST) -> list[Hit]:  # noqa: A002
         """Return rows that a filter lets through; from a folder, those with the lowest ids."""
@@ -156,7 +156,7 @@ class Collection:
         found = self._client.query(
             self.record.internal, filter=text, output_fields=["*"], limit=min(limit, MOST)
         )
-        return [self._hit(row, None) for row in sorted(found, key=lambda row: row["id"])]
+        return self._hits(self._rows(sorted(found, key=lambda row: row["id"])))
 
     def search(
         self,
@@ -174,17 +174,23 @@ class Collection:
         Raises:
             EmbrlError: a value has another form.
         """
+        return [self._hits(*found) for found in self.nearest(vectors, k, filter)]
+
+    def nearest(
+        self,
+        vectors: ArrayLike,
+        k: int,
+        filter: Given | Condition = None,  # noqa: A002
+    ) -> list[tuple[StoredRows, Float[np.ndarray, " k"]]]:
+        """Return what `search` does as arrays, with squared distances."""
         if not 1 <= k <= MOST:
             raise SettingError("k", f"1 to {MOST:,}", k)
         queries = self._vectors(vectors, None)
         condition = self._condition(filter)
         if (mirror := self._mirrored()) is not None:
-            return [
-                self._hits(rows, distances)
-                for rows, distances in mirror.search(queries, k, condition)
-            ]
+            return mirror.search(queries, k, condition)
         text = "" if condition is None else condition.expression()
-        found: list[list[Hit]] = []
+        found = []
         for start in range(0, len(queries), QUERIES):
             part = queries[start : start + QUERIES]
             answers = self._client.search(
@@ -192,8 +198,10 @@ class Collection:
                 search_params={"params": {"ef": max(256, 2 * k), "nprobe": 32}},
             )  # fmt: skip
             for query, answer in zip(part, answers, strict=True):
-                hits = [self._hit({"id": row["id"], **row["entity"]}, query) for row in answer]
-                found.append(sorted(hits, key=lambda hit: (hit.distance, hit.id)))
+                rows = self._rows([{"id": row["id"], **row["entity"]} for row in answer])
+                far = ((rows.vectors - query) ** 2).sum(1)
+                order = np.lexsort((rows.ids, far))
+                found.append((_part(rows, order), far[order]))
         return found
 
     def search_like(
@@ -265,10 +273,15 @@ class Collection:
             for at, number in enumerate(rows.ids.tolist())
         ]
 
-    def _hit(self, row: Mapping[str, Any], query: np.ndarray | None) -> Hit:
-        vector = np.asarray(row["vector"], np.float32)
-        far = 0.0 if query is None else float(np.sqrt(((vector - query) ** 2).sum()))
-        return Hit(row["id"], far, vector, {name: row[name] for name in self.record.columns})
+    def _rows(self, rows: Sequence[Mapping[str, Any]]) -> StoredRows:
+        """Return rows of a server as arrays."""
+        ids = np.array([row["id"] for row in rows], np.int64)
+        vectors = np.array([row["vector"] for row in rows], np.float32)
+        columns = {
+            name: np.array([row[name] for row in rows], TYPES[kind])
+            for name, kind in self.record.columns.items()
+        }
+        return StoredRows(ids, vectors.reshape(len(rows), self.record.dim), columns)
 
     def _checked(self, ids: Any, vectors: Any, metadata: Mapping[str, Any]) -> StoredRows:
         numbers = _whole(ids)
@@ -285,7 +298,7 @@ class Collection:
 
     def _vectors(self, given: Any, count: int | None) -> np.ndarray:
         values = array_of(given, "vectors")
-        wanted = [count or "n", self.record.dim]
+        wanted = f"[{count or 'n'}, {self.record.dim}]"
         right = values.ndim == 2 and values.shape[1] == self.record.dim
         if not right or values.dtype.kind not in "iuf" or count not in (None, len(values)):
             raise SettingError(
@@ -299,7 +312,7 @@ class Collection:
         return values
 
 
-def _part(rows: StoredRows, part: slice) -> StoredRows:
+def _part(rows: StoredRows, part: Any) -> StoredRows:
     return StoredRows(
         rows.ids[part], rows.vectors[part], {n: values[part] for n, values in rows.columns.items()}
     )
