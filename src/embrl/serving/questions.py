@@ -83,7 +83,10 @@ class PolicyAnswers:
         if not rows.ndim or not 1 <= len(rows) <= MOST_ROWS:
             count = len(rows) if rows.ndim else "one value"
             raise SettingError("observations", f"1 to {MOST_ROWS} of them", count)
-        rows = self.policy.observation.checked(rows, warn=self.policy.warn)
+        try:
+            rows = self.policy.observation.checked(rows, warn=self.policy.warn)
+        except EmbrlError as error:
+            raise EmbrlError(f"{asked[0]}: {error}") from error
         seed, noise = body.get("seed"), None
         if seed is not None:
             if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**63:
