@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 
 from embrl.store.filters import Condition
 
-CHUNK = 2**15
+CHUNK = 2**14
 """Rows whose distances are computed at a time, so that they stay in the processor's cache."""
 
 TYPES: dict[str, Any] = {
@@ -94,7 +94,7 @@ class Mirror:
         with self._lock:
             mask = self._mask(condition)
             few = None
-            if 4 * mask.sum() < len(mask):  # gathering them is cheaper than passing the others by
+            if 10 * mask.sum() < len(mask):  # gathering them is cheaper than passing the others by
                 few = np.flatnonzero(mask)
             return [self._nearest(query, k, mask, few) for query in queries]
 
@@ -103,27 +103,31 @@ class Mirror:
     ) -> tuple[StoredRows, np.ndarray]:
         near, far = np.zeros(0, int), np.zeros(0, np.float32)
         for start in range(0, len(mask) if few is None else len(few), CHUNK):
-            part = slice(start, start + CHUNK) if few is None else few[start : start + CHUNK]
+            part: Any = slice(start, start + CHUNK)
+            if few is not None:
+                part = few[part]
             distance = self._distances(query, part)
-            if isinstance(part, slice):
+            if few is None:
                 distance[~mask[part]] = np.inf
-                places = np.arange(start, start + len(distance))
+            if len(far) == k:
+                kept = np.flatnonzero(distance <= far[-1])
+            elif len(distance) > k:
+                kept = np.flatnonzero(distance <= np.partition(distance, k - 1)[k - 1])
             else:
-                places = part
-            worst = far.max() if len(far) >= k else np.inf
-            if len(distance) > k:
-                worst = min(worst, np.partition(distance, k - 1)[k - 1])
-            kept = (distance <= worst) & (distance < np.inf)
-            near, far = np.append(near, places[kept]), np.append(far, distance[kept])
+                kept = np.arange(len(distance))
+            kept = kept[distance[kept] < np.inf]
+            places = start + kept if few is None else part[kept]
+            near, far = np.append(near, places), np.append(far, distance[kept])
             best = np.lexsort((self._ids[near], far))[:k]
             near, far = near[best], far[best]
         return self._rows(near), far
 
     def _distances(self, query: np.ndarray, part: Any) -> np.ndarray:
-        total: Any = np.float32(0.0)
+        total: Any = 0.0
         for axis, value in zip(self._axes, query, strict=True):
             apart = axis[: self._size][part] - value
-            total = total + apart * apart
+            np.multiply(apart, apart, out=apart)
+            total = np.add(total, apart, out=apart if isinstance(total, float) else total)
         return total
 
     def _mask(self, condition: Condition | None) -> np.ndarray:

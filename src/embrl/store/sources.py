@@ -184,15 +184,14 @@ def _loaded(
     metadata: dict[str, np.ndarray],
     source: Any,
 ) -> Loaded:
-    place = source.folder.path if isinstance(source, Run) else source
-    named = place.name if isinstance(place, Path) else Path(place).name if place else ""
-    about = {"run": named} if isinstance(place, str | Path) else {}
     if isinstance(embedding, AgentEmbedding):
-        about["environment"] = embedding.environment
+        about = {"run": Path(source).name, "environment": embedding.environment}
     else:
-        about |= {
-            key: str(embedding.source[key]) for key in ("environment",) if key in embedding.source
-        }
+        said = embedding.source
+        about = {"run": str(said.get("name", "")), "environment": str(said.get("environment", ""))}
+        if isinstance(source, str | Path):
+            about["run"] = Path(source).name
+    about = {name: value for name, value in about.items() if value}
     for name, value in about.items():  # rows of several runs may come together
         metadata.setdefault(name, np.full(len(ids), value))
     return Loaded(kind, version_of(embedding), ids, vectors, metadata, about)
