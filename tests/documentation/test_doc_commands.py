@@ -31,6 +31,8 @@ MODULES = (
     *(f"embrl.cli.{name}" for name in ("predict", "sweep", "train")),
     *(f"embrl.agents.cli.{name}" for name in ("evidence", "fit", "generate", "population")),
     "embrl.papers.cli",
+    "embrl.serving.cli",
+    "embrl.store.cli",
 )
 PLACEHOLDERS = {
     "A": "1",

@@ -2,11 +2,13 @@
 
 import contextlib
 
+import jax
 import numpy as np
 import pytest
 from small_policies_of_numpy import KINDS, TABLE, N, policy, seen
 
 from embrl.core.errors import EmbrlError
+from embrl.embedding.feature_actions import FeatureActions
 from embrl.serving.catalogue import CatalogueAnswers
 from embrl.serving.questions import PolicyAnswers
 
@@ -115,3 +117,21 @@ def test_wrong_changes_are_refused_whole(items, body, said):
         CatalogueAnswers(policy(), items).change(body)
     assert items.get([1])[0].metadata == before
     assert len(items) == N
+
+
+def test_items_are_added_from_their_features(changing):
+    """Where g, which knows them, puts such an action."""
+    g = FeatureActions(np.eye(N, 4, dtype=np.float32), 2, (8,), key=jax.random.key(0))  # type: ignore[arg-type]
+    answers = CatalogueAnswers(policy(), changing, g)
+    new = {"id": N, "features": [0.5, 0, 0, 1], "price": 3, "in_stock": True, "name": "new"}
+    assert answers.change({"items": [new, {"id": 0, "price": 9}]}) == {"items": 2}
+    (hit,) = changing.get([N])
+    np.testing.assert_allclose(hit.vector, g.embed(np.array([0.5, 0, 0, 1], np.float32)), rtol=1e-6)  # type: ignore[arg-type]
+    assert changing.get([0])[0].vector.tolist() == TABLE[0].tolist()
+    for features, said in [([1.0], "features must have 4"), ([1, 2, 3, "x"], "features must be")]:
+        with pytest.raises(EmbrlError, match=said):
+            answers.change({"items": [{**new, "features": features}]})
+    with pytest.raises(EmbrlError, match=f"name of item {N + 1} must be given"):
+        answers.change(
+            {"items": [{"id": N + 1, "features": [0] * 4, "price": 1, "in_stock": True}]}
+        )

@@ -126,6 +126,11 @@ def test_the_commands(folder_of, folder, tmp_path, capsys):
     assert "price (number), in_stock (flag), made (text)" in capsys.readouterr().out
     assert main(["store", "delete", folder, "actions", "--filter", "price > 5"]) == 0
     assert "3 rows of actions deleted" in capsys.readouterr().out
+    out = str(tmp_path / "projected")
+    assert main(["store", "project", folder, "actions", "--out", out, "--filter", "id < 2"]) == 0
+    labels = (tmp_path / "projected/actions-labels.tsv").read_text().splitlines()
+    assert labels[0].split("\t")[:4] == ["id", "price", "in_stock", "made"]
+    assert [line.split("\t")[0] for line in labels[1:]] == ["0", "1"]
     assert main(["store", "delete", folder, "states", "--all"]) == 0
     capsys.readouterr()
     for wrong, said in [

@@ -30,6 +30,7 @@ COMMANDS = Registry(
         "search": "embrl.store.cli:search",
         "info": "embrl.store.cli:info",
         "delete": "embrl.store.cli:delete",
+        "project": "embrl.store.cli:project",
     },
 )
 """Function of the remaining arguments, by name of the command."""
@@ -39,6 +40,7 @@ ABOUT = {
     "search STORE NAME": "Find the nearest rows, by a row, a state or a vector.",
     "info STORE": "List the collections of a store.",
     "delete STORE NAME": "Delete rows, or a whole collection.",
+    "project STORE NAME": "Write rows for TensorBoard's projector.",
 }
 """Arguments of each command, and the first line of its help text."""
 
@@ -233,6 +235,44 @@ def delete(arguments: Sequence[str]) -> None:
         else:
             count = found.delete(given.ids or None, given.filter or None)
     print(f"{given.store}: {count:,} rows of {given.name} deleted")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Project:
+    """Write rows of a collection for TensorBoard's projector, with their metadata as labels."""
+
+    store: Annotated[str, tyro.conf.Positional]
+    """Folder of the store, or address of a server."""
+    name: Annotated[str, tyro.conf.Positional]
+    """Name of the collection."""
+    out: Path
+    """Folder to write; an earlier projection in it is replaced."""
+    filter: str = ""
+    """Which rows, as 'in_stock'; of more than 10,000, those are written that the store returns
+    first."""
+    version: str | None = None
+    """Version of its embedding, or its beginning, where there are several."""
+
+
+def project(arguments: Sequence[str]) -> None:
+    """Write the files, and print how to look at them."""
+    given = parse(_Project, arguments, "embrl store project")
+    from embrl.report.tensorboard_log import ProjectedPoints, write_projector
+    from embrl.storage.files import make_folder
+
+    with opened(given.store) as store:
+        found = store.collection(given.name, given.version)
+        hits = found.select(given.filter)
+    if not hits:
+        raise SettingError("--filter", "true for a row at least", "true for none")
+    labels = {
+        "id": np.array([hit.id for hit in hits]),
+        **{name: np.array([hit.metadata[name] for hit in hits]) for name in found.record.columns},
+    }
+    make_folder(given.out)
+    points = np.stack([hit.vector for hit in hits])
+    write_projector(given.out, [ProjectedPoints(given.name, points, labels)])
+    print(f"{given.out} ({len(hits):,} rows); tensorboard --logdir {given.out} shows them")
 
 
 def _described(collection: Collection) -> str:
