@@ -37,7 +37,7 @@ COMMANDS = Registry(
 
 ABOUT = {
     "load STORE SOURCE": "Write embedded actions, states or agents into a store.",
-    "search STORE NAME": "Find the nearest rows, by a row, a state or a vector.",
+    "search STORE NAME": "Find the nearest rows of a row, a state or a vector.",
     "info STORE": "List the collections of a store.",
     "delete STORE NAME": "Delete rows, or a whole collection.",
     "project STORE NAME": "Write rows for TensorBoard's projector.",
@@ -48,7 +48,11 @@ ABOUT = {
 def store(arguments: Sequence[str]) -> None:
     """Run a command of `embrl store`."""
     if arguments and arguments[0] in HELP:
-        print(overview("embrl store", "Keep embeddings in a store, and search it.", ABOUT))
+        print(
+            overview(
+                "embrl store", "Keep embeddings with metadata in a store, and search it.", ABOUT
+            )
+        )
         return
     if not arguments or arguments[0].startswith("-"):
         raise SettingError("COMMAND", f"one of {', '.join(COMMANDS)}", "nothing")
@@ -123,7 +127,7 @@ def load(arguments: Sequence[str]) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class _StoreSearch:
-    """Find the nearest rows of a collection, by one of its rows, by a state, or by a vector."""
+    """Find the nearest rows of a row, a state or a vector."""
 
     store: Annotated[str, tyro.conf.Positional]
     """Folder of the store, or address of a server."""
@@ -183,7 +187,10 @@ def search(arguments: Sequence[str]) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class _Info:
-    """List the collections of a store, with their columns and the embedding that they come from."""
+    """List the collections of a store.
+
+    Each has a line with its size and the version of its embedding, and one with its columns.
+    """
 
     store: Annotated[str, tyro.conf.Positional]
     """Folder of the store, or address of a server."""
@@ -206,7 +213,10 @@ def info(arguments: Sequence[str]) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class _Delete:
-    """Delete rows of a collection by their ids or by a filter, or the whole collection."""
+    """Delete rows, or a whole collection.
+
+    Rows are given by their ids or by a filter.
+    """
 
     store: Annotated[str, tyro.conf.Positional]
     """Folder of the store, or address of a server."""
@@ -239,7 +249,10 @@ def delete(arguments: Sequence[str]) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class _Project:
-    """Write rows of a collection for TensorBoard's projector, with their metadata as labels."""
+    """Write rows for TensorBoard's projector.
+
+    Their metadata are its labels.
+    """
 
     store: Annotated[str, tyro.conf.Positional]
     """Folder of the store, or address of a server."""
