@@ -152,7 +152,7 @@ class Collection:
         condition = self._condition(filter)
         if (mirror := self._mirrored()) is not None:
             return self._hits(mirror.select(condition, limit))
-        text = condition.expression() if condition is not None else "id >= -9223372036854775808"
+        text = condition.expression() if condition is not None else f"id > {-(2**63 - 1)}"
         found = self._client.query(
             self.record.internal, filter=text, output_fields=["*"], limit=min(limit, MOST)
         )

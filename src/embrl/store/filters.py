@@ -258,7 +258,7 @@ def _checked(column: str, kind: str, value: Any) -> Any:
         "text": isinstance(value, str),
     }[kind]
     large = fits and kind in ("number", "integer") and not math.isfinite(_as_float(value))
-    large |= whole and not -(2**63) <= value < 2**63
+    large |= whole and not -(2**63) < value < 2**63
     odd = isinstance(value, str) and any(ord(sign) < 32 and sign not in "\n\r\t" for sign in value)
     if not fits or large or odd:
         words = {"text": "a text without control characters", "flag": "true or false"}
