@@ -16,6 +16,8 @@ from embrl.store.collection import MOST, Collection
 from embrl.store.filters import Given, both
 from embrl.store.mirror import StoredRows
 
+AT_ONCE = 2**22
+"""Numbers of the points of items that are scored at once."""
 MOST_ITEMS = 10_000
 """Items in one change, at most."""
 
@@ -143,51 +145,59 @@ class CatalogueAnswers:
         e = steps.most_likely(values) if noise is None else steps.draw(values, noise[..., :first])
         k = 1 if steps.scored is None else steps.scored.k or MOST
         condition = questions[0].condition
-        found = [near for near, _ in self.items.nearest(e, k, condition)]
+        found = [near for near, _ in self.items.nearest(e, k, condition, columns=False)]
         if not len(found[0].ids):  # the filter, which is the same for all, lets nothing through
             error = SettingError("filter", "true for an item at least", "true for none")
             return [error for _ in questions]
-        best = [self._best(near, x[at], rows[at]) for at, near in enumerate(found)]
-        ids = np.array([near.ids[place] for near, place in zip(found, best, strict=True)])
-        items = [
-            {"id": int(near.ids[at])}
-            | {
-                n: v[at].item() if isinstance(v[at], np.generic) else v[at]
-                for n, v in near.columns.items()
-            }
-            for near, at in zip(found, best, strict=True)
-        ]
+        step = max(1, AT_ONCE // found[0].vectors.size)
+        ids = np.concatenate(
+            [
+                self._best(found[at : at + step], x[at : at + step], rows[at : at + step])
+                for at in range(0, len(rows), step)
+            ]
+        )
+        there = {hit.id: hit.metadata for hit in self.items.get(np.unique(ids))}
+        if len(there) < len(set(ids.tolist())):  # another program has removed one since
+            error = EmbrlError("the item that was chosen is gone; ask again")
+            return [error for _ in questions]
+        items = [{"id": each, **there[each]} for each in ids.tolist()]
         actions = steps.leave(ids).astype(self.policy.action.dtype)
         return [
             said(question, action, self._names(items[at]), items[at])
             for question, action, at in parts(questions, actions)
         ]
 
-    def _best(self, near: StoredRows, x: np.ndarray, row: np.ndarray) -> int:
-        """Return which of the items has the highest score, or is the nearest."""
+    def _best(self, found: list[StoredRows], x: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Return the ids of the items with the highest scores, or of the nearest ones.
+
+        As many items were found for each row.
+        """
         scored = self.policy.policy.scored
+        ids = np.stack([near.ids for near in found])
         if scored is None:
-            return 0
-        if isinstance(scored, Scored):
-            scores = scored.values(x, near.vectors)
-        else:
-            scores = self._gains(scored, near, x, row)
+            return ids[:, 0]
+        vectors = np.stack([near.vectors for near in found])
         if scored.k is None:  # of equal ones the lowest id counts, as there is no distance
-            order = np.argsort(near.ids)
-            return int(order[np.argmax(scores[order])])
-        return int(np.argmax(scores))
+            order = ids.argsort(-1)
+            ids = np.take_along_axis(ids, order, -1)
+            vectors = np.take_along_axis(vectors, order[..., None], -2)
+        if isinstance(scored, Scored):
+            scores = scored.values(x, vectors)
+        else:
+            scores = self._gains(scored, ids, vectors, x, rows)
+        return ids[np.arange(len(ids)), scores.argmax(-1)]
 
     def _gains(
-        self, scored: Echoed, near: StoredRows, x: np.ndarray, row: np.ndarray
+        self, scored: Echoed, ids: np.ndarray, vectors: np.ndarray, x: np.ndarray, rows: np.ndarray
     ) -> np.ndarray:
-        """Return the gain of each item; of a new one, that of the nearest trained action."""
-        factors = None if scored.recall is None else scored.recall.factors(row)
+        """Return the gains of items; of new ones, those of the nearest trained actions."""
+        factors = None if scored.recall is None else scored.recall.factors(rows)
         gains = scored.gains(x, factors)
-        actions, new = near.ids.copy(), near.ids >= len(gains)
+        actions, new = ids.copy(), ids >= gains.shape[-1]
         if new.any():
             assert self._trained is not None
-            actions[new] = self._trained(near.vectors[new])
-        return gains[actions]
+            actions[new] = self._trained(vectors[new])
+        return np.take_along_axis(gains, actions, -1)
 
     def _names(self, items: Sequence[Mapping[str, Any]]) -> list[str] | None:
         return [item["name"] for item in items] if "name" in self.items.record.columns else None

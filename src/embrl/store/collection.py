@@ -181,14 +181,15 @@ class Collection:
         vectors: ArrayLike,
         k: int,
         filter: Given | Condition = None,  # noqa: A002
+        columns: bool = True,
     ) -> list[tuple[StoredRows, Float[np.ndarray, " k"]]]:
-        """Return what `search` does as arrays, with squared distances."""
+        """Return what `search` does as arrays, with squared distances, perhaps without metadata."""
         if not 1 <= k <= MOST:
             raise SettingError("k", f"1 to {MOST:,}", k)
         queries = self._vectors(vectors, None)
         condition = self._condition(filter)
         if (mirror := self._mirrored()) is not None:
-            return mirror.search(queries, k, condition)
+            return mirror.search(queries, k, condition, columns)
         text = "" if condition is None else condition.expression()
         found = []
         for start in range(0, len(queries), QUERIES):

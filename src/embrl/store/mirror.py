@@ -85,47 +85,65 @@ class Mirror:
             return self._rows(places[np.argsort(self._ids[places])][:limit])
 
     def search(
-        self, queries: Float[np.ndarray, "q d"], k: int, condition: Condition | None
+        self,
+        queries: Float[np.ndarray, "q d"],
+        k: int,
+        condition: Condition | None,
+        columns: bool = True,
     ) -> list[tuple[StoredRows, Float[np.ndarray, " k"]]]:
         """Return the nearest rows of each query, nearest first, and their squared distances.
 
         Of rows at the same distance, the one with the lower id comes first.
+
+        Args:
+            queries: points.
+            k: number of rows, at most.
+            condition: which rows count; None: all.
+            columns: whether the rows have their metadata.
         """
         with self._lock:
             mask = self._mask(condition)
             few = None
             if 10 * mask.sum() < len(mask):  # gathering them is cheaper than passing the others by
                 few = np.flatnonzero(mask)
-            return [self._nearest(query, k, mask, few) for query in queries]
+            count = len(mask) if few is None else len(few)
+            step = max(1, CHUNK // max(count, 1))  # few rows are compared with many queries at once
+            found = []
+            for start in range(0, len(queries), step):
+                found += self._nearest(queries[start : start + step], k, mask, few)
+            return [(self._rows(near, columns), far) for near, far in found]
 
     def _nearest(
-        self, query: np.ndarray, k: int, mask: np.ndarray, few: np.ndarray | None
-    ) -> tuple[StoredRows, np.ndarray]:
-        near, far = np.zeros(0, int), np.zeros(0, np.float32)
+        self, queries: np.ndarray, k: int, mask: np.ndarray, few: np.ndarray | None
+    ) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Return the places of the nearest rows of each query, and their distances."""
+        found = [(np.zeros(0, int), np.zeros(0, np.float32)) for _ in queries]
         for start in range(0, len(mask) if few is None else len(few), CHUNK):
             part: Any = slice(start, start + CHUNK)
             if few is not None:
                 part = few[part]
-            distance = self._distances(query, part)
+            distances = self._distances(queries, part)
             if few is None:
-                distance[~mask[part]] = np.inf
-            if len(far) == k:
-                kept = np.flatnonzero(distance <= far[-1])
-            elif len(distance) > k:
-                kept = np.flatnonzero(distance <= np.partition(distance, k - 1)[k - 1])
-            else:
-                kept = np.arange(len(distance))
-            kept = kept[distance[kept] < np.inf]
-            places = start + kept if few is None else part[kept]
-            near, far = np.append(near, places), np.append(far, distance[kept])
-            best = np.lexsort((self._ids[near], far))[:k]
-            near, far = near[best], far[best]
-        return self._rows(near), far
+                distances[:, ~mask[part]] = np.inf
+            for at, distance in enumerate(distances):
+                near, far = found[at]
+                if len(far) == k:
+                    kept = np.flatnonzero(distance <= far[-1])
+                elif len(distance) > k:
+                    kept = np.flatnonzero(distance <= np.partition(distance, k - 1)[k - 1])
+                else:
+                    kept = np.arange(len(distance))
+                kept = kept[distance[kept] < np.inf]
+                places = start + kept if few is None else part[kept]
+                near, far = np.append(near, places), np.append(far, distance[kept])
+                best = np.lexsort((self._ids[near], far))[:k]
+                found[at] = near[best], far[best]
+        return found
 
-    def _distances(self, query: np.ndarray, part: Any) -> np.ndarray:
+    def _distances(self, queries: np.ndarray, part: Any) -> np.ndarray:
         total: Any = 0.0
-        for axis, value in zip(self._axes, query, strict=True):
-            apart = axis[: self._size][part] - value
+        for axis, values in zip(self._axes, queries.T, strict=True):
+            apart = axis[: self._size][part] - values[:, None]
             np.multiply(apart, apart, out=apart)
             total = np.add(total, apart, out=apart if isinstance(total, float) else total)
         return total
@@ -138,9 +156,9 @@ class Mirror:
         columns["id"] = self._ids[: self._size]
         return alive & condition.mask(columns)
 
-    def _rows(self, places: np.ndarray) -> StoredRows:
-        columns = {name: values[places] for name, values in self._columns.items()}
-        return StoredRows(self._ids[places], np.ascontiguousarray(self._axes[:, places].T), columns)
+    def _rows(self, places: np.ndarray, columns: bool = True) -> StoredRows:
+        found = {name: values[places] for name, values in self._columns.items() if columns}
+        return StoredRows(self._ids[places], np.ascontiguousarray(self._axes[:, places].T), found)
 
     def _grow(self, size: int) -> None:
         """Make room, and leave out the places of rows that are gone, once they are many."""
