@@ -9,8 +9,12 @@ DEMO_FLAGS := --env.actuators 9 --env.walls released --seeds 4 --total-timesteps
 DEMO_RIVAL := --method none --ppo.actor-lr 3e-3 --ppo.critic-lr 1e-2 --ppo.gamma 0.99
 RESUME := --resume
 PAGES := build/docs
+# Skipped by `make test` where the store is not installed.
+STORE_PAGES := 'tests/documentation/test_doc_code.py::test_a_page_runs_as_it_stands[docs/store.md]' \
+	'tests/documentation/test_doc_code.py::test_a_page_runs_as_it_stands[docs/tutorials/served_recommender.md]'
 # Those of the wrappers need neither library, and are among `make test`'s.
-INTEROP := tests/interop --ignore tests/interop/test_wrappers.py tests/test_examples_interop.py tests/test_tutorial.py
+INTEROP := tests/interop --ignore tests/interop/test_wrappers.py tests/test_examples_interop.py tests/test_tutorial.py \
+	tests/store tests/serving $(STORE_PAGES)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test testall lean interop lint format bench docs dist clean
@@ -40,8 +44,8 @@ testall: $(READY) ## Run the slow tests, too
 lean: $(READY) ## Test the wheel where nothing but its dependencies is installed
 	$(BIN)/pytest -n 0 -m slow tests/test_packaging.py
 
-interop: $(READY) ## Install Stable-Baselines3 and TorchRL, and run what needs them
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,interop]'
+interop: $(READY) ## Install Stable-Baselines3, TorchRL, pymilvus and Starlette, and run what needs them
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,interop,store,serve]'
 	$(BIN)/pytest -n 2 $(INTEROP)
 
 lint: $(READY) ## Check style and types

@@ -35,6 +35,8 @@ ROOMS = [
     {"cli"},
     {"agents"},
     {"loading"},
+    {"store"},
+    {"serving"},
     {"papers"},
 ]
 """Each may import from those above it, and from itself."""

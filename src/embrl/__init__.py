@@ -53,6 +53,7 @@ if TYPE_CHECKING:
         register_method,
         register_objective,
     )
+    from embrl.store.store import Store
     from embrl.trained import Run
     from embrl.training.callbacks import TrainingEvent
     from embrl.training.episodes import Episode, Evaluation
@@ -83,6 +84,7 @@ _HOMES = {
     "RolloutConfig": "config.run",
     "Run": "trained",
     "SAC": "algorithms.sac",
+    "Store": "store.store",
     "Trainer": "training.trainer",
     "TransferConfig": "config.run",
     "TrainingEvent": "training.callbacks",
@@ -136,6 +138,7 @@ __all__ = [
     "PretrainConfig",
     "RolloutConfig",
     "Run",
+    "Store",
     "Trainer",
     "TrainingEvent",
     "TransferConfig",

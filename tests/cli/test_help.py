@@ -17,6 +17,8 @@ from embrl.config.used_settings import settings_of_decoder, unused
 from embrl.decoding.base import DECODERS
 from embrl.embedding.methods import METHODS
 from embrl.envs import ENVIRONMENTS
+from embrl.store.cli import ABOUT as STORE_ABOUT
+from embrl.store.cli import COMMANDS as STORE_COMMANDS
 
 LINES, WIDTH = 60, 80
 
@@ -170,8 +172,12 @@ def test_help_of_recorded_data_needs_no_data(capsys):
 
 @pytest.mark.parametrize(
     ("program", "about", "commands"),
-    [([], ABOUT, COMMANDS), (["agents"], AGENTS_ABOUT, AGENTS_COMMANDS)],
-    ids=["embrl", "embrl agents"],
+    [
+        ([], ABOUT, COMMANDS),
+        (["agents"], AGENTS_ABOUT, AGENTS_COMMANDS),
+        (["store"], STORE_ABOUT, STORE_COMMANDS),
+    ],
+    ids=["embrl", "embrl agents", "embrl store"],
 )
 def test_the_overview_has_the_first_line_of_each_help_text(capsys, program, about, commands):
     overview = help_of(capsys, *program, "--help")

@@ -38,6 +38,13 @@ NOT_RUN = {
 """Number of blocks of a page that are not run."""
 CONTINUES = {"docs/agents/walks.md": "docs/agents/embeddings.md"}
 """Pages that go on where another one ended."""
+NEEDED = (
+    ("import onnxruntime", "onnxruntime", "dev"),
+    ("embrl.Store(", "milvus_lite", "store"),
+    ('"embrl", "serve"', "uvicorn", "serve"),
+    ('"--store"', "milvus_lite", "store"),
+)
+"""Words in the code of a page, the package that it needs for them, and the extra that has it."""
 BEFORE = {
     "docs/shipping.md": """
 import embrl
@@ -91,8 +98,9 @@ def run(page: Path, names: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_a_page_runs_as_it_stands(folder, page: Path):
-    if any("import onnxruntime" in block.code for block in python_blocks(page)):
-        pytest.importorskip("onnxruntime", reason="pip install 'embrl[dev]'")
+    for word, module, extra in NEEDED:
+        if any(word in block.code for block in python_blocks(page)):
+            pytest.importorskip(module, reason=f"pip install 'embrl[{extra}]'")
     names: dict[str, Any] = {"__name__": page.stem}
     exec(BEFORE.get(name_of(page), ""), names)
     if name_of(page) in CONTINUES:

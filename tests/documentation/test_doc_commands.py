@@ -31,6 +31,8 @@ MODULES = (
     *(f"embrl.cli.{name}" for name in ("predict", "sweep", "train")),
     *(f"embrl.agents.cli.{name}" for name in ("evidence", "fit", "generate", "population")),
     "embrl.papers.cli",
+    "embrl.serving.cli",
+    "embrl.store.cli",
 )
 PLACEHOLDERS = {
     "A": "1",
@@ -144,7 +146,9 @@ def write_files(folder: Path) -> None:
     lines = (f"{user},{item},{1 + item},{time}" for time, (user, item) in enumerate(bought))
     (folder / "log.csv").write_text("user,item,price,time\n" + "\n".join(lines))
     sold = (f"{user},{item % 9},2,{time}" for time, (user, item) in enumerate(bought))
-    (folder / "shop.csv").write_text("user,item,price,sold at\n" + "\n".join(sold))
+    sold = "\n".join(sold)
+    (folder / "shop.csv").write_text("user,item,price,sold at\n" + sold)
+    (folder / "sales.csv").write_text("user_id,item_id,price,timestamp\n" + sold)
 
 
 def excused(command: Command) -> list[str]:

@@ -17,11 +17,13 @@ from embrl.envs.gridworld import GridworldConfig
 from embrl.envs.gym.registration import GymnasiumConfig
 from embrl.interop.wrappers import WrapOptions
 from embrl.papers.cli import _Reproduce
+from embrl.serving.cli import _Serve
 
 RUN = default_config("gridworld", GridworldConfig(), total_timesteps=FULL_SIZE)
 """What a page without an environment of its own speaks of: our best, many actions."""
 COMMANDS: dict[str, Any] = {
     "docs/playing.md": flags_of(_Play),
+    "docs/serving.md": flags_of(_Serve),
     "docs/reproducing.md": flags_of(_Reproduce),
     "docs/shipping.md": flags_of(_Export),
     "docs/sweeping.md": _own_flags(),

@@ -31,6 +31,8 @@ COMMANDS = Registry(
         "reproduce": "embrl.papers.cli:reproduce",
         "sweep": "embrl.cli.sweep:sweep",
         "agents": "embrl.agents.cli:agents",
+        "store": "embrl.store.cli:store",
+        "serve": "embrl.serving.cli:serve",
     },
 )
 """Name to a function of the arguments after it. A new command is one file and one line here."""
@@ -48,6 +50,8 @@ ABOUT = {
     "reproduce FIGURE": "Reproduce a figure of the paper.",
     "sweep ENV": "Train every point of a grid of settings, and report the best.",
     "agents COMMAND": "Collect populations of whole agents, and embed them.",
+    "store COMMAND": "Keep embeddings with metadata in a store, and search it.",
+    "serve RUN": "Answer observations with a policy's actions, over HTTP.",
 }
 """Arguments of each command, and the first line of its help text."""
 

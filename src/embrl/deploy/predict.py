@@ -3,7 +3,7 @@
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -92,14 +92,22 @@ def actions(
     strict: bool = False,
 ) -> Iterator[np.ndarray]:
     """Yield the actions of all observations of a file, part by part."""
-    kinds = policy.policy.noise
-    # A generator for each kind, so that actions do not depend on the size of the parts.
-    normal, uniform = (np.random.default_rng((draw or 0, stream)) for stream in range(2))
+    drawn = noise_of(policy, draw or 0)
     warn = None if strict else policy.warn
     for seen in observations(source, policy.observation, header, warn):
-        noise = None
-        if draw is not None:
-            sizes = [(len(seen), kinds.count(kind)) for kind in ("normal", "uniform")]
-            columns = [normal.standard_normal(sizes[0]), uniform.random(sizes[1])]
-            noise = np.concatenate(columns, -1).astype(np.float32)
+        noise = None if draw is None else drawn(len(seen))
         yield policy.policy(seen, noise).astype(policy.action.dtype)
+
+
+def noise_of(policy: ExportedPolicy, seed: int) -> Callable[[int], np.ndarray]:
+    """Return a function that draws the noise of so many actions more."""
+    kinds = policy.policy.noise
+    # A generator for each kind, so that actions do not depend on the size of the parts.
+    normal, uniform = (np.random.default_rng((seed, stream)) for stream in range(2))
+
+    def drawn(count: int) -> np.ndarray:
+        sizes = [(count, kinds.count(kind)) for kind in ("normal", "uniform")]
+        columns = [normal.standard_normal(sizes[0]), uniform.random(sizes[1])]
+        return np.concatenate(columns, -1).astype(np.float32)
+
+    return drawn

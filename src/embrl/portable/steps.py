@@ -704,11 +704,12 @@ class Scored:
 
     def _chosen(self, x: Values, u: Values, mask: Values | None = None) -> Values:
         if self.k is None:
-            return allowed(self._values(x, self.table), mask).argmax(-1)
+            return allowed(self.values(x, self.table), mask).argmax(-1)
         near = k_nearest(self.table, u, self.k, mask)
-        return best_of(near, self._values(x, take_rows(self.table, near)), mask)
+        return best_of(near, self.values(x, take_rows(self.table, near)), mask)
 
-    def _values(self, x: Values, e: Values) -> Values:
+    def values(self, x: Values, e: Values) -> Values:
+        """Return the value of each point e `[..., k, d]`, for features x `[..., m]`."""
         one, other = (
             above(below(x)[..., None, :] + e @ weights)[..., 0]
             for below, weights, above in zip(self.below, self.beside, self.above, strict=True)
@@ -786,6 +787,17 @@ class Echoed:
     def _chosen(self, x: Values, u: Values, *given: Values) -> Values:
         factors = None if self.recall is None else given[0]
         mask = given[-1] if len(given) > (self.recall is not None) else None
+        xp, gain = namespace(x), self.gains(x, factors)
+        if self.k is None:
+            return allowed(gain, mask).argmax(-1)
+        near = k_nearest(self.table, u, self.k, mask)
+        return best_of(near, xp.take_along_axis(gain, near, -1), mask)
+
+    def gains(self, x: Values, factors: Values | None) -> Values:
+        """Return how much each action raises the mean outcome, `[..., n]`.
+
+        Factors are those of the observations, where there is `recall`.
+        """
         xp, logits = namespace(x), self.logits(x)
         p = xp.exp(logits - xp.amax(logits, axis=-1, keepdims=True))
         p = p / p.sum(-1)[..., None]
@@ -793,11 +805,7 @@ class Echoed:
             p = self.recall(p, factors)
         mean = (p * self.outcome).sum(-1)[..., None]
         boost = self.factor * p + self.delta
-        gain = boost * (self.outcome - mean) / (1.0 + boost)
-        if self.k is None:
-            return allowed(gain, mask).argmax(-1)
-        near = k_nearest(self.table, u, self.k, mask)
-        return best_of(near, xp.take_along_axis(gain, near, -1), mask)
+        return boost * (self.outcome - mean) / (1.0 + boost)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

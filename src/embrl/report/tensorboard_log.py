@@ -322,4 +322,7 @@ def _table(values: np.ndarray) -> str:
 
 
 def _texts(values: np.ndarray) -> list[str]:
-    return [f"{value:.7g}" for value in values.tolist()]
+    return [
+        " ".join(value.split()) if isinstance(value, str) else f"{value:.7g}"
+        for value in values.tolist()
+    ]

@@ -1,0 +1,1 @@
+"""Store of embeddings: vectors with metadata, versions, filters and searches, over pymilvus."""
