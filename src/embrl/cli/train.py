@@ -4,7 +4,7 @@ import dataclasses
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 from rich.console import Console
@@ -17,15 +17,16 @@ from embrl.core.errors import EmbrlError, SettingError
 from embrl.core.runtime import prepare_jax
 from embrl.report.console import plain_console
 from embrl.report.logs import LOGS, make_callbacks
-from embrl.report.progress_bar import ProgressBar
 from embrl.storage.run_folder import RunFolder
-from embrl.training.loop import train as run_training
 
 
 def train(arguments: Sequence[str]) -> None:
     """Parse the flags, train, and print the result."""
     prepare_jax()
     config, out, resume, logs = _configured(arguments)
+    # It imports all of training, for which neither a help text nor a wrong flag should wait.
+    from embrl.report.progress_bar import ProgressBar
+
     callbacks = make_callbacks(logs)
     console = plain_console()
     with ProgressBar(console, config) as bar:
@@ -38,6 +39,13 @@ def train(arguments: Sequence[str]) -> None:
             callback=callbacks,
         )
     _report(folder, console)
+
+
+def run_training(config: RunConfig, out: Path, **options: Any) -> RunFolder:
+    """Train as `embrl.training.loop.train` does, which is imported here."""
+    from embrl.training.loop import train as train_run
+
+    return train_run(config, out, **options)
 
 
 @dataclasses.dataclass(frozen=True)
