@@ -11,9 +11,10 @@ from embrl.core.errors import EmbrlError
 from embrl.core.registry import Registry
 from embrl.core.types import Transition
 from embrl.envs import AnyEnvironment, Environment
+from embrl.training.compile_ahead import Expect
 from embrl.training.evaluation import random_return
 from embrl.training.kept_programs import kept_result
-from embrl.training.replicas import Replicas
+from embrl.training.replicas import Program, Replicas
 from embrl.training.state import Agent, PretrainingData, TrainState
 from embrl.training.trainer import EMPTY_MASKS, Trainer
 
@@ -108,6 +109,22 @@ class CompiledBackend:
         self._start = replicas.over(Trainer.start, shared=(0,), once=True)
         self._iterate = replicas.over(Trainer.iterate, shared=(0, 3, 4), donate=(1,))
         self._evaluate = replicas.over(Trainer.evaluate, shared=(0, 3, 4))
+
+    @property
+    def programs(self) -> tuple[Program, ...]:
+        """Programs that `expect_transitions` and `compile_ahead` name."""
+        return self._collect, self._start, self._iterate, self._evaluate
+
+    def expect_transitions(self, expect: Expect) -> Any:
+        """Compile `collect`; return the shapes of transitions."""
+        return expect(self._collect, self.env, self.keys)
+
+    def compile_ahead(self, expect: Expect, agent: Any, data: Any) -> None:
+        """Compile training for agents and transitions of these shapes."""
+        number, keys = jnp.int32(0), self.keys
+        state = expect(self._start, self.env, keys, agent, data)
+        expect(self._iterate, self.env, state, keys, number, number)
+        expect(self._evaluate, self.env, state, keys, number, number)
 
     def collect(self) -> Transition:
         return self._collect(self.env, self.keys)
