@@ -10,6 +10,7 @@ import numpy as np
 from embrl.core.errors import EmbrlError
 from embrl.core.registry import Registry
 from embrl.core.types import Transition
+from embrl.embedding.quality import filled_up
 from embrl.envs import AnyEnvironment, Environment
 from embrl.training.compile_ahead import Expect
 from embrl.training.evaluation import random_return
@@ -157,10 +158,10 @@ class CompiledBackend:
         return self._evaluate(self.env, state, self.keys, jnp.int32(index), jnp.int32(rounds))
 
     def ground_truth(self, observations: np.ndarray) -> GroundTruth:
-        coordinates = self.env.state_coordinates(jnp.asarray(observations))
+        coordinates = self.env.state_coordinates(filled_up(observations))
         effects = self.env.action_effects()
         return GroundTruth(
-            None if coordinates is None else np.asarray(coordinates),
+            None if coordinates is None else np.asarray(coordinates)[: len(observations)],
             self.env.coordinate_names,
             None if effects is None else np.asarray(effects),
         )
