@@ -266,7 +266,7 @@ def filled_up(rows: np.ndarray) -> jax.Array:
     """
     missing = 2 ** (len(rows) - 1).bit_length() - len(rows)
     every = np.concatenate([rows, np.repeat(rows[-1:], missing, axis=0)])
-    return jnp.asarray(every, every.dtype)
+    return jax.device_put(every)
 
 
 def _some(random: np.random.Generator, count: int, limit: int = MAX_COMPARED) -> np.ndarray:
