@@ -187,3 +187,15 @@ def test_the_overview_imports_neither_tyro_nor_jax():
         "assert not {'tyro', 'jax', 'numpy', 'rich'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_help_of_an_environment_waits_neither_for_training_nor_for_a_compiler():
+    code = (
+        "import sys, jax; from embrl.cli import main; events = []; "
+        "listen = jax.monitoring.register_event_duration_secs_listener; "
+        "listen(lambda name, *_, **__: events.append(name)); "
+        "main(['train', 'gridworld', '--help']); "
+        "assert not {'optax', 'scipy', 'embrl.training.loop'} & set(sys.modules); "
+        "assert not [name for name in events if 'compile' in name], events"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
