@@ -187,9 +187,25 @@ def test_the_overview_has_the_first_line_of_each_help_text(capsys, program, abou
         assert text in help_of(capsys, *program, name.split()[0], "--help")
 
 
-def test_the_overview_imports_neither_tyro_nor_jax():
+@pytest.mark.parametrize(
+    ("arguments", "heavy"),
+    [(["--help"], {"tyro", "jax", "numpy", "rich"}), (["train", "--help"], {"jax", "gymnasium"})],
+)
+def test_help_before_an_environment_is_named_needs_no_jax(arguments, heavy):
     code = (
-        "import sys; from embrl.cli import main; main(['--help']); "
-        "assert not {'tyro', 'jax', 'numpy', 'rich'} & set(sys.modules)"
+        f"import sys; from embrl.cli import main; main({arguments}); "
+        f"assert not {heavy} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_help_of_an_environment_waits_neither_for_training_nor_for_a_compiler():
+    code = (
+        "import sys, jax; from embrl.cli import main; events = []; "
+        "listen = jax.monitoring.register_event_duration_secs_listener; "
+        "listen(lambda name, *_, **__: events.append(name)); "
+        "main(['train', 'gridworld', '--help']); "
+        "assert not {'optax', 'scipy', 'embrl.training.loop'} & set(sys.modules); "
+        "assert not [name for name in events if 'compile' in name], events"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)

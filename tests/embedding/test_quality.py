@@ -12,7 +12,7 @@ from embrl.data.replay import Segments
 from embrl.embedding.config import EmbeddingConfig
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.pretraining import loss
-from embrl.embedding.quality import CHUNK, MAX_COMPARED, Quality, measure
+from embrl.embedding.quality import CHUNK, MAX_COMPARED, Quality, filled_up, measure
 
 KEY = jax.random.key(0)
 
@@ -303,3 +303,11 @@ def test_rows_of_actions_that_were_never_tried_are_not_compared() -> None:
     assert found.actions_tried == 3
     assert found.action_pairs_compared == 3
     assert found.action_pairs_coinciding == 0
+
+
+def test_embeddings_with_other_numbers_of_states_share_programs():
+    """Those of several seeds differ in what random actions have seen."""
+    rows = np.arange(5)[:, None]
+    assert filled_up(rows).shape == filled_up(rows[:-1].repeat(2, 0)).shape == (8, 1)
+    np.testing.assert_array_equal(filled_up(rows)[:, 0], [0, 1, 2, 3, 4, 4, 4, 4])
+    np.testing.assert_array_equal(filled_up(rows[:1]), rows[:1])

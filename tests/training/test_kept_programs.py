@@ -3,7 +3,6 @@
 import dataclasses
 import gc
 import weakref
-from typing import Any
 
 import jax
 import numpy as np
@@ -36,8 +35,7 @@ def program(config, method=Trainer.new_agent, env=None, **inputs):
 
 
 def compiled(replicas, method=Trainer.new_agent, **options):
-    made: Any = replicas.over(method, **options)
-    return made.func
+    return replicas.over(method, **options).function
 
 
 def test_another_seed_and_another_instance_of_the_environment_need_no_new_program(tiny):

@@ -1,5 +1,6 @@
 import contextlib
 import dataclasses
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,7 +13,7 @@ from embrl import envs
 from embrl.algorithms.vpg import VPG
 from embrl.config import defaults, schedule
 from embrl.core.errors import EmbrlError
-from embrl.training import kept_programs, loop, replicas
+from embrl.training import compile_ahead, kept_programs, loop, replicas
 from embrl.training.evaluation import play
 from embrl.training.replicas import over_replicas, seed_keys
 from embrl.training.rng_streams import RngStream, stream_key
@@ -72,12 +73,28 @@ def test_nothing_is_compiled_twice_in_a_run(tiny, tmp_path, monkeypatch, method)
         made.append(over_replicas(*arguments, **options))
         return made[-1]
 
+    lowered = Counter()
+
+    def lower(function, *arguments):
+        lowered[function] += 1
+        return before(function, *arguments)
+
+    before = replicas.OverReplicas.lower
     kept_programs.forget()
     for module in (loop, replicas):
         monkeypatch.setattr(module, "over_replicas", remember)
-    loop.train(tiny(method, total_timesteps=1_300 if method == "jsae" else 700), tmp_path / "run")
+    monkeypatch.setattr(replicas.OverReplicas, "lower", lower)
+    monkeypatch.setattr(compile_ahead, "available_cores", lambda: 2)
+    with compilations() as compiled:
+        loop.train(tiny(method, total_timesteps=1_300 if method == "jsae" else 700), tmp_path / "r")
+    called = [function for function in made if function.called]
     assert len(made) == 10
-    assert all(function._cache_size() <= 1 for function in made)
+    assert dict(lowered) == dict.fromkeys(called, 1)
+    assert all(function.compiled._cache_size() <= 1 for function in made)
+    # What was compiled ahead is what is called: same shapes, same places.
+    assert compiled.count("/jax/core/compile/backend_compile_duration jit(everywhere)") == len(
+        called
+    )
 
 
 @pytest.mark.skipif(jax.device_count() < 2, reason="one device")
@@ -88,7 +105,7 @@ def test_devices_that_work_side_by_side_do_not_split_operations():
         return jax.lax.fori_loop(0, 5, lambda _, x: jnp.exp(x) * jnp.tanh(x) - x, x)
 
     program: Any = over_replicas(large, 2)
-    compiled = program.lower(jnp.ones((2, 512, 1600))).compile()
+    compiled = program.lower(jnp.ones((2, 512, 1600)))[0].compile()
     assert 'partitions":["' not in compiled.as_text()
 
 
@@ -164,8 +181,8 @@ def compilations() -> Iterator[list[str]]:
     events: list[str] = []
 
     def remember(event: str, duration_secs: float, **kwargs: Any) -> None:
-        del duration_secs, kwargs
-        events.append(event)
+        del duration_secs
+        events.append(f"{event} {kwargs.get('fun_name')}")
 
     jax.monitoring.register_event_duration_secs_listener(remember)
     try:

@@ -9,7 +9,6 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jaxtyping import Array, Bool, Float, Int
 
 from embrl.algorithms.actors import Actor, CategoricalActor, GaussianActor
@@ -25,11 +24,13 @@ from embrl.algorithms.base import (
 from embrl.algorithms.networks import Features, Network, network
 from embrl.algorithms.product_actor import ProductActor
 from embrl.core.errors import EmbrlError, check_at_least
+from embrl.core.nn import adam
 from embrl.core.section import Section
-from embrl.core.types import Key, Observation
+from embrl.core.types import Key, Observation, OptState
 from embrl.decoding.base import Decoder, Scorer
 
-ADAM = optax.scale_by_adam(eps=1e-5)
+ADAM_EPS = 1e-5
+"""Number that Adam adds to the root of a squared gradient."""
 
 SHUFFLE_BITS = 14
 """Bits of the largest numbers that are shuffled as parts of random numbers of 32 bits."""
@@ -94,8 +95,8 @@ class OnPolicyLearner(NamedTuple):
 
     policy: StochasticPolicy
     critic: Network
-    policy_optimiser: optax.OptState
-    critic_optimiser: optax.OptState
+    policy_optimiser: OptState
+    critic_optimiser: OptState
 
     @property
     def actor(self) -> Actor:
@@ -196,7 +197,8 @@ class ActorCritic(Section, abc.ABC):
 
     def learner(self, policy: StochasticPolicy, critic: Network) -> OnPolicyLearner:
         """Return a given policy and critic with new optimisers."""
-        return OnPolicyLearner(policy, critic, ADAM.init(policy), ADAM.init(critic))  # type: ignore[arg-type]
+        start = adam(ADAM_EPS).init
+        return OnPolicyLearner(policy, critic, start(policy), start(critic))  # type: ignore[arg-type]
 
     def update(
         self, learner: OnPolicyLearner, experience: Experience, key: Key
@@ -225,13 +227,13 @@ class ActorCritic(Section, abc.ABC):
         actor_lr = self.actor_lr * (policy.actor.width() if self.scale_by_std else 1.0)
 
         def improve_policy(
-            state: tuple[StochasticPolicy, optax.OptState, Array], part: Minibatch
-        ) -> tuple[tuple[StochasticPolicy, optax.OptState, Array], Metrics]:
+            state: tuple[StochasticPolicy, OptState, Array], part: Minibatch
+        ) -> tuple[tuple[StochasticPolicy, OptState, Array], Metrics]:
             policy, optimiser, going = state
             (loss, metrics), gradient = eqx.filter_value_and_grad(self.policy_loss, has_aux=True)(
                 policy, table, part, allowed
             )
-            direction, after = ADAM.update(gradient, optimiser)
+            direction, after = adam(ADAM_EPS).update(gradient, optimiser)
             change = jax.tree_util.tree_map_with_path(
                 lambda path, d: -(self.std_lr if _is_spread(path) else actor_lr) * d, direction
             )
@@ -246,11 +248,11 @@ class ActorCritic(Section, abc.ABC):
             return (improved, after, going), {"actor_loss": loss, **metrics}
 
         def improve_critic(
-            state: tuple[Network, optax.OptState], part: tuple[Array, Array]
-        ) -> tuple[tuple[Network, optax.OptState], Metrics]:
+            state: tuple[Network, OptState], part: tuple[Array, Array]
+        ) -> tuple[tuple[Network, OptState], Metrics]:
             critic, optimiser = state
             loss, gradient = eqx.filter_value_and_grad(critic_loss)(critic, *part)
-            direction, optimiser = ADAM.update(gradient, optimiser)
+            direction, optimiser = adam(ADAM_EPS).update(gradient, optimiser)
             change = jax.tree.map(lambda d: -self.critic_lr * d, direction)
             return (eqx.apply_updates(critic, change), optimiser), {"critic_loss": loss}
 

@@ -7,7 +7,6 @@ from typing import Any, ClassVar, NamedTuple, TypeVar
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import optax
 from jaxtyping import Array, Bool, Float
 
 from embrl.algorithms.actors import Actor, CategoricalActor, SquashedGaussianActor
@@ -22,11 +21,10 @@ from embrl.algorithms.base import (
 from embrl.algorithms.critics import IndexCritic, PointCritic, TwinCritic, soft_value
 from embrl.algorithms.networks import Features
 from embrl.core.errors import EmbrlError, check_positive
+from embrl.core.nn import adam
 from embrl.core.section import Section
-from embrl.core.types import Key, Observation
+from embrl.core.types import Key, Observation, OptState
 from embrl.decoding.base import Decoder, Scorer
-
-ADAM = optax.scale_by_adam()
 
 Part = TypeVar("Part")
 Metrics = dict[str, Float[Array, ""]]
@@ -41,9 +39,9 @@ class SACLearner(NamedTuple):
     target: TwinCritic[Any]
     log_alpha: Float[Array, ""]
     target_entropy: Float[Array, ""]
-    actor_optimiser: optax.OptState
-    critic_optimiser: optax.OptState
-    alpha_optimiser: optax.OptState
+    actor_optimiser: OptState
+    critic_optimiser: OptState
+    alpha_optimiser: OptState
 
     def scorer(self, x: Array, observation: Observation | None = None) -> Scorer | None:
         """Return the lower values of points of E in states with features x; None without E."""
@@ -142,9 +140,9 @@ class SAC(Section):
             target_entropy=jnp.float32(
                 usual_entropy if self.target_entropy is None else self.target_entropy
             ),
-            actor_optimiser=ADAM.init(actor),  # type: ignore[arg-type]
-            critic_optimiser=ADAM.init(critic),  # type: ignore[arg-type]
-            alpha_optimiser=ADAM.init(log_alpha),
+            actor_optimiser=adam().init(actor),  # type: ignore[arg-type]
+            critic_optimiser=adam().init(critic),  # type: ignore[arg-type]
+            alpha_optimiser=adam().init(log_alpha),
         )
 
     def update(
@@ -278,8 +276,6 @@ def alpha_loss(
     return log_alpha * (entropy - target_entropy)
 
 
-def _step(
-    part: Part, gradient: Part, optimiser: optax.OptState, rate: float
-) -> tuple[Part, optax.OptState]:
-    direction, optimiser = ADAM.update(gradient, optimiser)  # type: ignore[arg-type]
+def _step(part: Part, gradient: Part, optimiser: OptState, rate: float) -> tuple[Part, OptState]:
+    direction, optimiser = adam().update(gradient, optimiser)  # type: ignore[arg-type]
     return eqx.apply_updates(part, jax.tree.map(lambda d: -rate * d, direction)), optimiser

@@ -5,6 +5,7 @@ import functools
 import inspect
 import itertools
 import sys
+from collections.abc import Iterator
 from types import ModuleType
 
 
@@ -35,4 +36,16 @@ def _classes(module: ModuleType) -> dict[str, ast.ClassDef]:
         tree = ast.parse(inspect.getsource(module))
     except (OSError, TypeError):  # a notebook, or built in
         return {}
-    return {node.name: node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
+    return {node.name: node for node in _definitions(tree)}
+
+
+def _definitions(parent: ast.AST) -> Iterator[ast.ClassDef]:
+    """Iterate over classes, those inside of classes, functions and branches included.
+
+    `ast.walk` would look into every expression, which takes longer than to parse them.
+    """
+    for part in ("body", "handlers", "orelse", "finalbody", "cases"):
+        for node in getattr(parent, part, ()):
+            if isinstance(node, ast.ClassDef):
+                yield node
+            yield from _definitions(node)

@@ -15,7 +15,6 @@ from embrl import envs
 from embrl.cli.flags import (
     choice_flags,
     env_of_flags,
-    environment_names,
     parse_settings,
     setting_flags,
 )
@@ -67,7 +66,7 @@ def fit(arguments: Sequence[str]) -> None:
     prepare_jax()
     console = plain_console()
     if not arguments or arguments[0].startswith("-") or FROM_RUN in given(arguments):
-        own = parse(_Fit, arguments, "embrl fit", names=environment_names())
+        own = parse(_Fit, arguments, "embrl fit", names=envs.listed_names())
         if own.from_run is None:
             raise SettingError(
                 "SOURCE",

@@ -36,7 +36,7 @@ from embrl.core.errors import EmbrlError, SettingError
 from embrl.core.registry import load_installed_plugins
 from embrl.embedding.methods import METHODS
 from embrl.embedding.objectives import OBJECTIVES
-from embrl.envs import ENVIRONMENTS, EnvConfig
+from embrl.envs import EnvConfig
 from embrl.storage import files
 from embrl.storage.run_folder import RunFolder
 
@@ -187,12 +187,6 @@ def env_of_flags(environment: str, arguments: Sequence[str], program: str) -> En
     ]
     values = parse_flags(flags, mine, program)
     return kind(**section_values(values, "env"))
-
-
-def environment_names() -> str:
-    """Return the names of environments, with those of installed plugins, for help texts."""
-    load_installed_plugins()
-    return f"{', '.join(ENVIRONMENTS)}, or a Gymnasium id, as CartPole-v1"
 
 
 def read_config(path: Path) -> RunConfig:

@@ -1,5 +1,6 @@
 """Entry point of the command line, `embrl COMMAND ...`."""
 
+import gc
 import io
 import os
 import shutil
@@ -88,6 +89,9 @@ INTERRUPTED = {
 }
 """Hint after an interruption, for commands that save their progress."""
 
+GARBAGE_AFTER = 100_000
+"""Number of new objects after which Python looks for garbage, in place of its 700."""
+
 HELP = ("-h", "--help", "--help-all")
 
 FLAG = "--plugin"
@@ -101,6 +105,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code: 0, or 2 for bad input, after one line on standard error that says what is
         wrong, where, and what to do.
     """
+    # Importing and tracing make objects by the million, nearly all of which stay.
+    gc.set_threshold(GARBAGE_AFTER)
     arguments = [_expanded(each) for each in (sys.argv[1:] if arguments is None else arguments)]
     if isinstance(sys.stdout, io.TextIOWrapper):  # a path may have bytes that are no characters
         sys.stdout.reconfigure(errors="backslashreplace")

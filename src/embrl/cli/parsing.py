@@ -298,6 +298,8 @@ def _values(flags: Sequence[Flag], arguments: Sequence[str]) -> dict[str, Any]:
     Raises:
         ValueError: an argument is wrong.
     """
+    if not arguments and not any(flag.required for flag in flags):
+        return {flag.name: flag.default for flag in flags}  # tyro would take a tenth of a second
     kind = _dataclass("Flags", flags, "")
     try:
         with contextlib.redirect_stderr(io.StringIO()):

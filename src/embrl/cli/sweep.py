@@ -11,7 +11,8 @@ from typing import Annotated, Any
 import tyro
 from rich.console import Console
 
-from embrl.cli.flags import configured, environment_names
+from embrl import envs
+from embrl.cli.flags import configured
 from embrl.cli.main import STARTED
 from embrl.cli.parsing import Flag, Switch, parse, parse_flags
 from embrl.config.run import RunConfig
@@ -119,10 +120,10 @@ class _ResumeSweep:
 
 
 def _resumed(arguments: Sequence[str]) -> tuple[sweeps.Sweep, Path, bool]:
-    given = parse(_ResumeSweep, arguments, "embrl sweep", names=environment_names())
+    given = parse(_ResumeSweep, arguments, "embrl sweep", names=envs.listed_names())
     if not given.resume:
         raise SettingError(
-            "ENV", f"one of {environment_names()}", "nothing", "embrl sweep gridworld --grid paper"
+            "ENV", f"one of {envs.listed_names()}", "nothing", "embrl sweep gridworld --grid paper"
         )
     if given.out is None:
         raise SettingError("--out", "the folder of the sweep to continue", "nothing")

@@ -4,28 +4,34 @@ import dataclasses
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 from rich.console import Console
 
-from embrl.cli.flags import configured, environment_names
+from embrl import envs
 from embrl.cli.main import STARTED
-from embrl.cli.parsing import Flag, Switch, given, parse
-from embrl.config.run import RunConfig, load_config
+from embrl.cli.parsing import Flag, Switch, asks_for_help, given, parse
 from embrl.core.errors import EmbrlError, SettingError
 from embrl.core.runtime import prepare_jax
 from embrl.report.console import plain_console
 from embrl.report.logs import LOGS, make_callbacks
-from embrl.report.progress_bar import ProgressBar
 from embrl.storage.run_folder import RunFolder
-from embrl.training.loop import train as run_training
+
+if TYPE_CHECKING:
+    from embrl.config.run import RunConfig
 
 
 def train(arguments: Sequence[str]) -> None:
     """Parse the flags, train, and print the result."""
+    named = bool(arguments) and not arguments[0].startswith("-")
+    if not named and "--config" not in given(arguments) and asks_for_help(arguments):
+        parse(_Train, arguments, "embrl train", names=envs.listed_names())  # without JAX
     prepare_jax()
-    config, out, resume, logs = _configured(arguments)
+    config, out, resume, logs = _configured(arguments, named)
+    # It imports all of training, for which neither a help text nor a wrong flag should wait.
+    from embrl.report.progress_bar import ProgressBar
+
     callbacks = make_callbacks(logs)
     console = plain_console()
     with ProgressBar(console, config) as bar:
@@ -38,6 +44,13 @@ def train(arguments: Sequence[str]) -> None:
             callback=callbacks,
         )
     _report(folder, console)
+
+
+def run_training(config: "RunConfig", out: Path, **options: Any) -> RunFolder:
+    """Train as `embrl.training.loop.train` does, which is imported here."""
+    from embrl.training.loop import train as train_run
+
+    return train_run(config, out, **options)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,9 +75,13 @@ class _Train:
     """Logs to write, as `tensorboard`."""
 
 
-def _configured(arguments: Sequence[str]) -> tuple[RunConfig, Path, bool, tuple[str, ...]]:
+def _configured(
+    arguments: Sequence[str], named: bool
+) -> "tuple[RunConfig, Path, bool, tuple[str, ...]]":
     """Return the configuration of a run, its folder, whether it is resumed, and its logs."""
-    named = bool(arguments) and not arguments[0].startswith("-")
+    from embrl.cli.flags import configured
+    from embrl.config.run import load_config
+
     if named or "--config" in given(arguments):
         # Flags that say how a run is shown or logged, which are no part of its configuration, go
         # into `extra`.
@@ -74,9 +91,9 @@ def _configured(arguments: Sequence[str]) -> tuple[RunConfig, Path, bool, tuple[
             environment, rest, "train", extra=[log], about=_Train.__doc__ or ""
         )
         return config, own.out, own.resume, own.log
-    own = parse(_Train, arguments, "embrl train", names=environment_names())
+    own = parse(_Train, arguments, "embrl train", names=envs.listed_names())
     if not own.resume:
-        raise SettingError("ENV", f"one of {environment_names()}", "nothing")
+        raise SettingError("ENV", f"one of {envs.listed_names()}", "nothing")
     if own.out is None:
         raise SettingError("--out", "the run folder to continue", "nothing")
     config = load_config(RunFolder.existing(own.out))

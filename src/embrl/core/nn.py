@@ -4,8 +4,10 @@ The first layer of a network takes a vector, discrete factors, or both (`embrl.c
 Everything acts on the last axis and allows any leading axes.
 """
 
+import functools
 import math
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import equinox as eqx
 import jax
@@ -24,6 +26,18 @@ CACHED = 2**17
 """Logits that `linear_cross_entropy` works on at once, which stay in the processor's cache."""
 QUADRATURE_NODES = 32
 """Nodes of the Gauss-Hermite quadrature for the entropy of squashed Gaussians."""
+
+if TYPE_CHECKING:
+    import optax
+
+
+@functools.cache
+def adam(eps: float = 1e-8) -> "optax.GradientTransformation":
+    """Return Adam (Kingma & Ba 2015) without its learning rate."""
+    import optax  # slow to import, and no help text needs it
+
+    return optax.scale_by_adam(eps=eps)
+
 
 # Networks
 

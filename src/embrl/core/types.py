@@ -59,6 +59,9 @@ Action: TypeAlias = Array
 EnvState: TypeAlias = Any
 """State of an environment: a pytree of its own."""
 
+OptState: TypeAlias = Any
+"""State of an optimiser, as optax's of the same name: a pytree of its own."""
+
 
 class TimeStep(NamedTuple):
     """Result of one environment step."""

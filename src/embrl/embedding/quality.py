@@ -127,12 +127,12 @@ def measure(
     if isinstance(model.phi, StateEncoder):
 
         def phi(observation: np.ndarray) -> np.ndarray:
-            return np.asarray(model.phi(jnp.asarray(observation)))
+            return np.asarray(model.phi(filled_up(observation)))[: len(observation)]
 
         part = _some(np.random.default_rng(0), len(visited))
         truth = state_coordinates
         if continuous:
-            scaled = np.asarray(model.raw(jnp.asarray(visited)))
+            scaled = np.asarray(model.raw(filled_up(visited)))[: len(visited)]
             truth = _distinct(scaled, model.raw.sizes) if truth is None else truth
             k = len(model.raw.sizes)
             if model.raw.box is not None:
@@ -262,9 +262,26 @@ def _correlation(distance: np.ndarray, true_distance: np.ndarray) -> float | Non
     """Return the Spearman correlation; None where one side does not vary."""
     if np.ptp(distance) <= STILL or np.ptp(true_distance) == 0.0:
         return None
-    from scipy.stats import spearmanr
+    return float(np.corrcoef(_ranks(distance), _ranks(true_distance))[0, 1])
 
-    return float(spearmanr(distance, true_distance)[0])  # type: ignore[arg-type]
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    """Return the ranks of values from 1, equal ones with their mean rank.
+
+    `scipy.stats` has the same, and takes longer to import than all else here to run.
+    """
+    _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts - 1) / 2)[places]
+
+
+def filled_up(rows: np.ndarray) -> jax.Array:
+    """Return rows, and copies of the last one up to a power of two.
+
+    Embeddings with a few states more or less, as those of several seeds, then share programs.
+    """
+    missing = 2 ** (len(rows) - 1).bit_length() - len(rows)
+    every = np.concatenate([rows, np.repeat(rows[-1:], missing, axis=0)])
+    return jax.device_put(every)
 
 
 def _some(random: np.random.Generator, count: int, limit: int = MAX_COMPARED) -> np.ndarray:

@@ -1,20 +1,17 @@
-"""Environments by name: embrl's own in JAX, and Gymnasium's on the host."""
+"""Environments by name: embrl's own in JAX, and Gymnasium's on the host.
 
+Names alone need no JAX, which is imported with the first of the other things here.
+"""
+
+import importlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from embrl.core.errors import EmbrlError, UnknownNameError
-from embrl.core.registry import Registry
-from embrl.envs import environment
-from embrl.envs.environment import (
-    EnvConfig,
-    Environment,
-    environment_name,
-    is_host,
-    unavailable,
-)
+from embrl.core.registry import Registry, load_installed_plugins
 
 if TYPE_CHECKING:
+    from embrl.envs.environment import EnvConfig, Environment, environment_name, is_host
     from embrl.envs.gym import HostEnvironment
 
 __all__ = [
@@ -27,6 +24,7 @@ __all__ = [
     "has_masks",
     "is_host",
     "kind",
+    "listed_names",
     "recorded_kind",
 ]
 
@@ -50,6 +48,18 @@ ENVIRONMENTS = Registry(
     plugged=True,
 )
 """Configuration class of each name. A new environment is a file and a line here, or a plugin."""
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("EnvConfig", "Environment", "environment_name", "is_host"):
+        return getattr(importlib.import_module("embrl.envs.environment"), name)
+    raise AttributeError(f"module 'embrl.envs' has no attribute {name!r}")
+
+
+def listed_names() -> str:
+    """Return the names of environments, with those of installed plugins, for help texts."""
+    load_installed_plugins()
+    return f"{', '.join(ENVIRONMENTS)}, or a Gymnasium id, as CartPole-v1"
 
 
 def kind(name: str) -> Any:
@@ -95,10 +105,12 @@ def recorded_kind(name: str, settings: Any) -> Any:
 
         if settings.get("id") == name:
             return registration.config_class(name)
+        from embrl.envs.environment import unavailable
+
         return unavailable(settings, str(error))
 
 
-def configure(name: str, **options: Any) -> EnvConfig:
+def configure(name: str, **options: Any) -> "EnvConfig":
     """Return the configuration of an environment, with `options` in place of defaults.
 
     Args:
@@ -125,4 +137,8 @@ def has_masks(env: AnyEnvironment) -> bool:
     Raises:
         EmbrlError: If a compiled environment's mask has another form than bool `[n]`.
     """
-    return environment.has_masks(env) if isinstance(env, Environment) else env.masked
+    from embrl.envs import environment
+
+    if isinstance(env, environment.Environment):
+        return environment.has_masks(env)
+    return env.masked

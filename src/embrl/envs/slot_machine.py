@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from gymnasium import spaces
@@ -114,10 +115,10 @@ class SlotMachine(Environment):
     def __init__(self, config: SlotMachineConfig) -> None:
         self.lengths = tuple(len(reel) for reel in config.reels)
         padded = [(*reel, *[0] * (max(self.lengths) - len(reel))) for reel in config.reels]
-        self.reels = jnp.asarray(padded, jnp.int32)
+        self.reels = jax.device_put(np.array(padded, np.int32))
         # In integers: the float 7 / 10 * 90 lies below 63.
         turns = np.outer(self.lengths, np.arange(config.fractions)) // PARTS
-        self.advances = jnp.asarray(turns, jnp.int32)
+        self.advances = jax.device_put(turns.astype(np.int32))
         self.step_limit = config.step_limit
         self.product = config.actions == "product"
         self.joint = config.observed == "joint"

@@ -111,10 +111,11 @@ class Square(Environment):
     step_limit: int = eqx.field(static=True)
 
     def __init__(self, config: SquareConfig, step_limit: int) -> None:
-        self.motions = jnp.asarray(motions(config.actuators), jnp.float32)
-        self.start = jnp.asarray(config.start, jnp.float32)
-        self.goal = jnp.asarray(config.goal, jnp.float32)
-        self.obstacles = jnp.asarray(config.obstacles, jnp.float32).reshape(-1, 4)
+        # NumPy converts them: each conversion by JAX is a program to compile.
+        self.motions = jax.device_put(motions(config.actuators).astype(np.float32))
+        self.start = jax.device_put(np.array(config.start, np.float32))
+        self.goal = jax.device_put(np.array(config.goal, np.float32))
+        self.obstacles = jax.device_put(np.array(config.obstacles, np.float32).reshape(-1, 4))
         self.swept = config.walls == "swept"
         self.step_limit = step_limit
 

@@ -70,8 +70,8 @@ class Switches(Environment):
 
     def __init__(self, config: SwitchesConfig) -> None:
         random = np.random.default_rng(config.wiring)
-        self.inverted = jnp.asarray(random.random(config.count) < 0.5)
-        self.patterns = jnp.asarray(random.random((config.patterns, config.count)) < 0.5)
+        self.inverted = jax.device_put(random.random(config.count) < 0.5)
+        self.patterns = jax.device_put(random.random((config.patterns, config.count)) < 0.5)
         self.change = jnp.float32(config.change)
         self.step_limit = config.step_limit
 

@@ -1,9 +1,12 @@
 """Logs: callbacks that write a training in the format of another tool, by name."""
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from embrl.core.registry import Registry
-from embrl.training.callbacks import Callback
+
+if TYPE_CHECKING:  # all of training, which a help text that names logs does not need
+    from embrl.training.callbacks import Callback
 
 LOGS = Registry(
     "log",
@@ -16,7 +19,7 @@ LOGS = Registry(
 here, or call `add` in a plugin."""
 
 
-def make_callbacks(names: str | Iterable[str]) -> list[Callback]:
+def make_callbacks(names: str | Iterable[str]) -> "list[Callback]":
     """Make the callbacks of logs.
 
     Args:

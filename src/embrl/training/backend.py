@@ -10,10 +10,12 @@ import numpy as np
 from embrl.core.errors import EmbrlError
 from embrl.core.registry import Registry
 from embrl.core.types import Transition
+from embrl.embedding.quality import filled_up
 from embrl.envs import AnyEnvironment, Environment
+from embrl.training.compile_ahead import Expect
 from embrl.training.evaluation import random_return
 from embrl.training.kept_programs import kept_result
-from embrl.training.replicas import Replicas
+from embrl.training.replicas import Program, Replicas
 from embrl.training.state import Agent, PretrainingData, TrainState
 from embrl.training.trainer import EMPTY_MASKS, Trainer
 
@@ -109,6 +111,22 @@ class CompiledBackend:
         self._iterate = replicas.over(Trainer.iterate, shared=(0, 3, 4), donate=(1,))
         self._evaluate = replicas.over(Trainer.evaluate, shared=(0, 3, 4))
 
+    @property
+    def programs(self) -> tuple[Program, ...]:
+        """Programs that `expect_transitions` and `compile_ahead` name."""
+        return self._collect, self._start, self._iterate, self._evaluate
+
+    def expect_transitions(self, expect: Expect) -> Any:
+        """Compile `collect`; return the shapes of transitions."""
+        return expect(self._collect, self.env, self.keys)
+
+    def compile_ahead(self, expect: Expect, agent: Any, data: Any) -> None:
+        """Compile training for agents and transitions of these shapes."""
+        number, keys = jnp.int32(0), self.keys
+        state = expect(self._start, self.env, keys, agent, data)
+        expect(self._iterate, self.env, state, keys, number, number)
+        expect(self._evaluate, self.env, state, keys, number, number)
+
     def collect(self) -> Transition:
         return self._collect(self.env, self.keys)
 
@@ -140,10 +158,10 @@ class CompiledBackend:
         return self._evaluate(self.env, state, self.keys, jnp.int32(index), jnp.int32(rounds))
 
     def ground_truth(self, observations: np.ndarray) -> GroundTruth:
-        coordinates = self.env.state_coordinates(jnp.asarray(observations))
+        coordinates = self.env.state_coordinates(filled_up(observations))
         effects = self.env.action_effects()
         return GroundTruth(
-            None if coordinates is None else np.asarray(coordinates),
+            None if coordinates is None else np.asarray(coordinates)[: len(observations)],
             self.env.coordinate_names,
             None if effects is None else np.asarray(effects),
         )

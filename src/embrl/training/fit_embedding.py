@@ -2,6 +2,7 @@
 
 import operator
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +18,8 @@ from embrl.embedding.model import JointEmbedding
 from embrl.embedding.pretraining import FitState
 from embrl.embedding.quality import Quality
 from embrl.training.backend import GroundTruth
-from embrl.training.replicas import Replicas
+from embrl.training.compile_ahead import Expect
+from embrl.training.replicas import Program, Replicas
 from embrl.training.trainer import Trainer
 
 STEPS_PER_CALL = 50
@@ -48,6 +50,21 @@ class EmbeddingReplicas:
         # An argument, not a constant of the program, as it may be large.
         return self._new_model(keys, train, self.trainer.action_inputs.features)
 
+    def compile_ahead(self, expect: Expect, keys: Key, transitions: Any) -> JointEmbedding:
+        """Compile pre-training for transitions of these shapes; return those of the embeddings."""
+        train, _ = expect(self.split, transitions)
+        state = expect(self._new_model, keys, train, self.trainer.action_inputs.features)
+        if self.steps:
+            state, _ = expect(self._fit, state, train, keys, self._numbers(0))
+        if state.model.f_learns:
+            return expect(self._fit_decoder, state.model, train, keys)
+        return state.model
+
+    @property
+    def programs(self) -> tuple[Program, ...]:
+        """Programs that `compile_ahead` may name."""
+        return self.split, self._new_model, self._fit, self._fit_decoder
+
     def shapes(self, keys: Key, train: Transition) -> FitState:
         """Return shapes and dtypes of what `new_model` and `fit` return."""
         new = jax.vmap(self.trainer.new_model, (0, 0, None))
@@ -67,12 +84,17 @@ class EmbeddingReplicas:
             Now and then the state, the mean losses since the last time, and the steps done.
         """
         while done < self.steps:
-            # Always the same number, so that one trainer serves; steps beyond the last have a
-            # learning rate of 0.
-            steps = done + jnp.arange(min(STEPS_PER_CALL, self.steps))
+            steps = self._numbers(done)
             state, losses = self._fit(state, train, self.keys, steps)
             done += len(steps)
             yield state, losses, done
+
+    def _numbers(self, done: int) -> Array:
+        """Return the numbers of the next gradient steps.
+
+        Always as many, so that one program serves; those beyond the last have a learning rate of 0.
+        """
+        return done + jnp.arange(min(STEPS_PER_CALL, self.steps))
 
     def finished(self, model: JointEmbedding, train: Transition) -> JointEmbedding:
         """Return the embeddings with f trained, where that is a network."""

@@ -32,8 +32,9 @@ from embrl.storage.lock import locked
 from embrl.storage.run_folder import COUNTS, RunFolder
 from embrl.training import transfer
 from embrl.training.action_inputs import ActionInputs
-from embrl.training.backend import Report, ignore_count, make_backend
+from embrl.training.backend import CompiledBackend, Report, ignore_count, make_backend
 from embrl.training.callbacks import Callback, Callbacks, Status, TrainingEvent
+from embrl.training.compile_ahead import CompileAhead, Expect
 from embrl.training.environment_record import (
     EnvironmentRecord,
     built,
@@ -167,7 +168,7 @@ def train(
             trainer.action_inputs.write(folder)
             return run.complete()
         finally:
-            run.backend.close()
+            run.close()
 
 
 class _Run:
@@ -202,6 +203,7 @@ class _Run:
             once=True,
         )
         self.new_agent = replicas.over(Trainer.new_agent, once=True)
+        self.ahead: CompileAhead | None = None
 
     def complete(self) -> RunFolder:
         """Continue from wherever the folder's checkpoint stands to the summary, or to a stop."""
@@ -223,11 +225,34 @@ class _Run:
         self.callbacks.end(self._event("complete" if finished else "stopped"))
         return self.folder
 
+    def close(self) -> None:
+        """Stop whatever runs beside this process or in its other threads."""
+        if self.ahead is not None:
+            self.ahead.stop()
+        self.backend.close()
+
+    def _compile_ahead(self) -> None:
+        """Begin to compile what a run calls from its first step on."""
+        backend, embeddings, keys = self.backend, self.embeddings, self.keys
+        if self.source is not None or not isinstance(backend, CompiledBackend):
+            return
+
+        def plan(expect: Expect) -> None:
+            data = model = None
+            if self.trainer.schedule.pretrains:
+                data = backend.expect_transitions(expect)
+                model = embeddings.compile_ahead(expect, keys, data)
+            backend.compile_ahead(expect, expect(self.new_agent, keys, model), data)
+
+        programs = (*backend.programs, *embeddings.programs, self.new_agent)
+        self.ahead = CompileAhead(programs, plan)
+
     def _continue(self, found: Path | None) -> bool:
         """Train to the last update; return False if a callback stopped it before."""
         if found is None or self.record.stage == "pre-training":
             if not self._call_back(self.callbacks.start):
                 return False
+            self._compile_ahead()
             state = self._begin(*self._pretrain(found))
             self.folder.set_target(self.config.total_timesteps)
             go_on = self._call_back(self.callbacks.evaluation, state)

@@ -2,7 +2,6 @@
 
 import copy
 import dataclasses
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -67,7 +66,7 @@ class Replicas:
         donate: tuple[int, ...] = (),
         once: bool = False,
         in_place: bool = False,
-    ) -> Callable[..., Any]:
+    ) -> "Program":
         """Compile a method of `Trainer` over all replicas.
 
         On-policy algorithms take the replicas of a device one after another: their updates are
@@ -88,7 +87,7 @@ class Replicas:
         def one(values: dict[str, jax.Array], *arguments: Any) -> Any:
             return function(trainer.with_settings(values), *arguments)
 
-        def compiled() -> Callable[..., Any]:
+        def compiled() -> OverReplicas:
             return over_replicas(
                 one,
                 count,
@@ -101,7 +100,19 @@ class Replicas:
             )
 
         options = (function, count, shared, donate, once, in_place, devices and tuple(devices))
-        return functools.partial(kept(self.trainer, options, compiled), self.values)
+        return Program(kept(self.trainer, options, compiled), self.values)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Program:
+    """Method of `Trainer`, compiled over all replicas of a run."""
+
+    function: "OverReplicas"
+    values: dict[str, jax.Array]
+    """The replicas' own values of settings, which it takes first."""
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self.function(self.values, *arguments)
 
 
 def on_one_device(tree: Any) -> Any:
@@ -136,7 +147,7 @@ def over_replicas(
     devices: Sequence[Any] | None = None,
     one_by_one: bool = False,
     in_place: bool = False,
-) -> Callable[..., Any]:
+) -> "OverReplicas":
     """Compile a function of one replica into one of all.
 
     Args:
@@ -188,26 +199,79 @@ def over_replicas(
     if mesh.size > 1 and mesh.devices.flat[0].platform == "cpu":
         options |= WHOLE_OPERATIONS
     compiled = jax.jit(everywhere, donate_argnums=donate, compiler_options=options)
-    if rows == count:
-        return compiled
-    sharding = NamedSharding(mesh, PartitionSpec(AXIS))
+    return OverReplicas(compiled, count, mesh, frozenset(shared))
 
-    @jax.jit
-    def filled_up(tree: Any) -> Any:
-        return jax.tree.map(lambda x: jnp.concatenate([x, *[x[-1:]] * (rows - count)]), tree)
 
-    @jax.jit
-    def cut(tree: Any) -> Any:
-        return jax.tree.map(lambda x: x[:count], tree)
+class OverReplicas:
+    """Compiled function of all replicas, which fills them up where devices cannot share them."""
 
-    def uneven(*arguments: Any) -> Any:
+    def __init__(self, compiled: Any, count: int, mesh: Mesh, shared: frozenset[int]) -> None:
+        """Wrap a program.
+
+        Args:
+            compiled: a result of `jax.jit` for as many replicas as the devices can share evenly.
+            count: number of replicas.
+            mesh: the devices.
+            shared: positions of arguments that all replicas have in common.
+        """
+        self.compiled, self.count, self.shared = compiled, count, shared
+        self.rows = -(-count // mesh.size) * mesh.size
+        self.sharding = NamedSharding(mesh, PartitionSpec(AXIS))
+        self.called = False
+        self.wait: Callable[[], Any] | None = None
+        """Waits for another thread that compiles the program."""
+        copies = self.rows - count
+
+        @jax.jit
+        def filled_up(tree: Any) -> Any:
+            return jax.tree.map(lambda x: jnp.concatenate([x, *[x[-1:]] * copies]), tree)
+
+        @jax.jit
+        def cut(tree: Any) -> Any:
+            return jax.tree.map(lambda x: x[:count], tree)
+
+        self._filled_up, self._cut = filled_up, cut
+
+    def __call__(self, *arguments: Any) -> Any:
+        if self.wait is not None:
+            self.wait()
+            self.wait = None
+        self.called = True
+        if self.rows == self.count:
+            return self.compiled(*arguments)
         every = [
-            each if index in shared else jax.device_put(filled_up(on_one_device(each)), sharding)
+            each
+            if index in self.shared
+            else jax.device_put(self._filled_up(on_one_device(each)), self.sharding)
             for index, each in enumerate(arguments)
         ]
-        return cut(on_one_device(compiled(*every)))
+        return self._cut(on_one_device(self.compiled(*every)))
 
-    return uneven
+    def lower(self, *arguments: Any) -> tuple[jax.stages.Lowered, Any]:
+        """Trace and lower the program, so that it can be compiled before it is called.
+
+        Args:
+            arguments: arrays, or shapes that this returned for another program.
+
+        Returns:
+            What can be compiled, and the shapes of the results, as they lie on the devices.
+        """
+        uneven = self.rows != self.count
+
+        def filled_up(x: Any) -> jax.ShapeDtypeStruct:
+            shape = (self.rows, *x.shape[1:])
+            return jax.ShapeDtypeStruct(shape, x.dtype, sharding=self.sharding)
+
+        def result(x: Any) -> jax.ShapeDtypeStruct:
+            shape, sharding = (self.count, *x.shape[1:]), None if uneven else self.sharding
+            return jax.ShapeDtypeStruct(shape, x.dtype, sharding=sharding, weak_type=x.weak_type)
+
+        shapes = [
+            jax.tree.map(filled_up, each) if uneven and index not in self.shared else each
+            for index, each in enumerate(arguments)
+        ]
+        lowered = self.compiled.lower(*shapes)
+        return lowered, jax.tree.map(result, lowered.out_info)
 
 
 def _mesh(count: int, devices: Sequence[Any] | None) -> Mesh:

@@ -88,9 +88,9 @@ class JointReplenishment(Environment):
 
     def __init__(self, config: JointReplenishmentConfig) -> None:
         means = mean_demands(config.items)
-        self.cumulative = jnp.asarray(
-            np.cumsum([demand_probabilities(mean) for mean in means], -1)[:, :-1], jnp.float32
-        )
+        probabilities = np.stack([demand_probabilities(mean) for mean in means])
+        cumulative = np.cumsum(probabilities, -1)[:, :-1]
+        self.cumulative = jax.device_put(cumulative.astype(np.float32))
         self.joint_cost = jnp.float32(config.joint_cost)
         centred = config.reward == "centred"
         self.unit = UNIT * config.items if centred else 1.0

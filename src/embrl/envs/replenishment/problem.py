@@ -1,5 +1,7 @@
 """The numbers of joint replenishment: costs and demands."""
 
+import math
+
 import numpy as np
 
 DEMANDS = (20.0, 10.0)
@@ -19,7 +21,8 @@ def mean_demands(items: int) -> np.ndarray:
 
 def demand_probabilities(mean: float) -> np.ndarray:
     """Return the probabilities of demands of 0, 1, ... `MOST_DEMAND`: Poisson, cut off there."""
-    from scipy.stats import poisson
-
-    found = poisson.pmf(np.arange(MOST_DEMAND + 1), mean)
+    # scipy.stats has the same, and takes longer to import than everything else here.
+    count = np.arange(MOST_DEMAND + 1)
+    log_factorial = np.array([math.lgamma(each + 1) for each in count])
+    found = np.exp(count * math.log(mean) - mean - log_factorial)
     return found / found.sum()
