@@ -13,6 +13,25 @@ from pathlib import Path
 
 import pytest
 
+os.environ.setdefault(
+    "XLA_FLAGS",
+    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true "
+    "--xla_cpu_use_fusion_emitters=false "  # the former ones compile in half the time
+    "--xla_cpu_parallel_codegen_split_count=1",  # each part costs time, and the cores have work
+)
+# A cache of their own: warnings are errors here, and JAX warns where another process was killed
+# while it wrote to the cache, or keeps it locked.
+os.environ["XDG_CACHE_HOME"] = str(Path(__file__).parent.parent / ".pytest_cache" / "home")
+
+from unmeasured import measured, unmeasured
+
+from embrl.config.defaults import default_config
+from embrl.config.run import RunConfig
+from embrl.core.runtime import prepare_jax
+from embrl.envs.gridworld import GridworldConfig
+from embrl.storage.run_folder import RunFolder
+from embrl.training.loop import train
+
 PROGRAMS = 300
 """Programs that are lowered in one context of MLIR, which keeps their constants."""
 
@@ -37,23 +56,6 @@ def reuse_lowering_contexts() -> None:
 
     mlir.make_ir_context = make_or_reuse
 
-
-os.environ.setdefault(
-    "XLA_FLAGS",
-    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true "
-    "--xla_cpu_use_fusion_emitters=false "  # the former ones compile in half the time
-    "--xla_cpu_parallel_codegen_split_count=1",  # each part costs time, and the cores have work
-)
-# A cache of their own: warnings are errors here, and JAX warns where another process was killed
-# while it wrote to the cache, or keeps it locked.
-os.environ["XDG_CACHE_HOME"] = str(Path(__file__).parent.parent / ".pytest_cache" / "home")
-
-from embrl.config.defaults import default_config
-from embrl.config.run import RunConfig
-from embrl.core.runtime import prepare_jax
-from embrl.envs.gridworld import GridworldConfig
-from embrl.storage.run_folder import RunFolder
-from embrl.training.loop import train
 
 prepare_jax()
 reuse_lowering_contexts()
@@ -105,4 +107,15 @@ def tiny() -> Callable[..., RunConfig]:
 @pytest.fixture(scope="session")
 def trained(tiny, tmp_path_factory) -> RunFolder:
     """The tiny run to its end. Copy it before changing anything."""
-    return train(tiny(), tmp_path_factory.mktemp("trained") / "run")
+    with measured():
+        return train(tiny(), tmp_path_factory.mktemp("trained") / "run")
+
+
+@pytest.fixture(scope="module")
+def quick() -> Iterator[None]:
+    """Trains without measures of embeddings and references, for modules that do not look at them.
+
+    To be used by the whole module: `pytestmark = pytest.mark.usefixtures("quick")`.
+    """
+    with unmeasured():
+        yield

@@ -26,6 +26,8 @@ from embrl.embedding.objectives import OBJECTIVES
 from embrl.envs import ENVIRONMENTS
 from embrl.envs.gridworld import GridworldConfig
 
+pytestmark = pytest.mark.usefixtures("quick")
+
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "extending.md").read_text()
 EXAMPLES = ("corridor", "translation_objective")

@@ -22,6 +22,8 @@ from embrl.report.tensorboard_log import (
 )
 from embrl.training.loop import train
 
+pytestmark = pytest.mark.usefixtures("quick")
+
 MESSAGES = importlib.import_module("tensorboardX.proto.event_pb2")
 
 

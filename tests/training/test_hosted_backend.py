@@ -29,6 +29,8 @@ from embrl.training.restore import restore_policy
 from embrl.training.rng_streams import RngStream
 from embrl.training.trainer import Trainer
 
+pytestmark = pytest.mark.usefixtures("quick")
+
 
 class Nudge(gymnasium.Env):
     """A number between -1 and 1, moved by a tenth of the action; the reward is how near to 0."""

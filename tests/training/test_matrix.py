@@ -22,6 +22,8 @@ from embrl.training.replicas import seed_keys
 from embrl.training.restore import state_shapes
 from embrl.training.trainer import Trainer
 
+pytestmark = pytest.mark.usefixtures("quick")
+
 SMALL = {"gridworld": {"actuators": 3, "bins": 6}, "continuous_gridworld": {"actuators": 3}}
 
 

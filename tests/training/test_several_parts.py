@@ -16,6 +16,8 @@ from embrl.core.products import as_space
 from embrl.core.types import Key, TimeStep
 from embrl.envs import Environment
 
+pytestmark = pytest.mark.usefixtures("quick")
+
 LIMIT = 5
 TINY: dict[str, Any] = {
     "seeds": 1,
