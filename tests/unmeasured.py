@@ -31,12 +31,12 @@ def nothing() -> Quality:
 
 
 @contextlib.contextmanager
-def unmeasured() -> Iterator[None]:
-    """Train without measures of embeddings and without returns to compare with."""
+def unmeasured(references: bool = False) -> Iterator[None]:
+    """Train without measures of embeddings and, unless `references`, returns to compare with."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(quality, "measure", lambda *_, **__: nothing())
         patch.setattr(monitor, "measure", lambda *_: {})
-        for backend in (CompiledBackend, HostedBackend):
+        for backend in () if references else (CompiledBackend, HostedBackend):
             patch.setattr(backend, "references", lambda *_: {"random_return": -1.0})
         # Their programs are kept, too, apart from those of others.
         patch.setattr(kept_programs, "_key", lambda trainer: ("unmeasured", KEY(trainer)))

@@ -288,9 +288,7 @@ def test_looking_ahead_avoids_a_trap() -> None:
     log = [[0, 1, 3, 3], [0, 2, 4, 4]]
     config = RecommenderConfig(alpha=1e9, smoothing=0.0, mixture=0.0)
     environment = Recommender(config, purchases_of(log, [1.0, 5.0, 4.0, 0.01, 10.0]))
-    returns = dict(
-        zip(POLICIES, np.asarray(returns_of(environment)), strict=True)
-    )
+    returns = dict(zip(POLICIES, np.asarray(returns_of(environment)), strict=True))
     # By the last of the first two items: 0; 1 or 3; 2 or 4.
     np.testing.assert_allclose(np.unique(returns["oracle"].round(2)), [0.2, 5.19, 200.0])
     np.testing.assert_allclose(np.unique(returns["lookahead"].round(2)), [0.2, 194.0, 200.0])
