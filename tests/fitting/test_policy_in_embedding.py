@@ -9,8 +9,6 @@ from small_fits import WORLD
 import embrl
 from embrl.core.errors import EmbrlError
 
-pytestmark = pytest.mark.usefixtures("quick")
-
 TINY: dict[str, Any] = {
     "rollout": {"num_envs": 10, "steps_per_update": 100},
     "evaluation": {"every": 200, "episodes": 5, "final_episodes": 5},

@@ -22,8 +22,6 @@ from embrl.report.tensorboard_log import (
 )
 from embrl.training.loop import train
 
-pytestmark = pytest.mark.usefixtures("quick")
-
 MESSAGES = importlib.import_module("tensorboardX.proto.event_pb2")
 
 

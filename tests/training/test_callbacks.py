@@ -12,8 +12,6 @@ from embrl.report.curves import read_curve
 from embrl.training.loop import train
 from embrl.training.restore import restore_policy
 
-pytestmark = pytest.mark.usefixtures("quick")
-
 
 class Recorder:
     """Keeps what it is called with, and answers as it is told to."""

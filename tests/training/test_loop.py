@@ -14,8 +14,6 @@ from embrl.core.errors import EmbrlError
 from embrl.training import kept_programs
 from embrl.training.loop import train
 
-pytestmark = pytest.mark.usefixtures("quick")
-
 
 @pytest.fixture(scope="module")
 def stopped(tiny, tmp_path_factory):
