@@ -68,7 +68,7 @@ class Pair(Environment):
 @pytest.mark.parametrize(
     "options",
     [
-        {"method": "jsae", "algorithm": "ppo"},
+        pytest.param({"method": "jsae", "algorithm": "ppo"}, marks=pytest.mark.slow),
         {"method": "jsae", "algorithm": "sac", "decoder": {"kind": "wolpertinger", "k": 5}},
         {"method": "none", "algorithm": "ppo"},
         {"method": "ra", "algorithm": "vpg", "decoder": {"kind": "softmax"}},
