@@ -65,7 +65,7 @@ def test_a_squashed_density_is_exact_at_the_border_and_has_finite_slopes() -> No
 def test_a_squashed_entropy_is_the_mean_of_what_is_drawn(std: float) -> None:
     actor = squashed(std, shift=0.4)
     noise = jax.random.normal(jax.random.key(2), (50_000, 6, 2))
-    x = np.broadcast_to(ON_X, (50_000, 6, 3))
+    x: Any = np.broadcast_to(ON_X, (50_000, 6, 3))
     _, log_prob = eqx.filter_jit(actor.act_and_log_prob)(x, noise)
     entropy = eqx.filter_jit(actor.entropy)(X)
     assert float(entropy) == pytest.approx(-float(np.mean(log_prob)), abs=0.01)
@@ -79,7 +79,8 @@ def test_a_log_std_keeps_within_its_limits() -> None:
 def test_the_mode_of_a_squashed_gaussian_is_its_median() -> None:
     actor = squashed(shift=0.3)
     noise = jax.random.normal(KEY, (20_001, 6, 2))
-    drawn = eqx.filter_jit(actor.act)(np.broadcast_to(ON_X, (20_001, 6, 3)), noise)
+    x: Any = np.broadcast_to(ON_X, (20_001, 6, 3))
+    drawn = eqx.filter_jit(actor.act)(x, noise)
     mode = eqx.filter_jit(actor.mode)(X)
     np.testing.assert_allclose(np.median(drawn, axis=0), mode, atol=0.02)
 
@@ -96,9 +97,10 @@ def test_a_bounded_mean_is_the_tanh_of_an_unbounded_one() -> None:
 
 def test_actions_that_are_masked_are_not_chosen() -> None:
     actor = CategoricalActor(3, 4, (8,), key=KEY)
-    mask = np.array([False, True, False, True])
-    uniform = np.linspace(0.0, 0.999, 200, dtype=np.float32)
-    drawn = eqx.filter_jit(actor.act)(np.broadcast_to(ON_X[0], (200, 3)), uniform, mask)
+    mask: Any = np.array([False, True, False, True])
+    uniform: Any = np.linspace(0.0, 0.999, 200, dtype=np.float32)
+    x: Any = np.broadcast_to(ON_X[0], (200, 3))
+    drawn = eqx.filter_jit(actor.act)(x, uniform, mask)
     assert set(np.asarray(drawn).tolist()) == {1, 3}
     assert eqx.filter_jit(actor.mode)(ON_X[0], mask) in (1, 3)
 
@@ -117,7 +119,7 @@ def test_a_batch_is_one_by_one(actor: Any) -> None:
     noise = actor.noise(KEY, (3, 4))
 
     @eqx.filter_jit
-    def look(actor: Any, x: jax.Array, noise: jax.Array) -> Any:
+    def look(actor: Any, x: Any, noise: Any) -> Any:
         u = actor.act(x, noise)
         return u, actor.log_prob(x, u), actor.mode(x)
 

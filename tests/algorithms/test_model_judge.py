@@ -1,5 +1,7 @@
 """What the model thinks of candidates, against sums over all that may come."""
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -43,9 +45,9 @@ def test_candidates_differ_by_the_mean_outcome_of_what_is_predicted(space, head:
     norm = Norm(jnp.array([0.1, -0.2, 0.3, 0.0]), jnp.float32(0.4))
     model, judge = model_and_judge(space, head, norm)
     space.seed(0)
-    states = np.stack([space.sample() for _ in range(6)])
+    states: Any = np.stack([space.sample() for _ in range(6)])
     states = states.astype(np.float32 if space is BOX else np.int32)
-    candidates = np.random.default_rng(0).integers(5, size=(6, 3)).astype(np.int32)
+    candidates: Any = np.random.default_rng(0).integers(5, size=(6, 3)).astype(np.int32)
 
     @eqx.filter_jit
     def compute(model: JointEmbedding, judge: ModelScorer) -> tuple[jax.Array, jax.Array]:
@@ -64,13 +66,15 @@ def test_candidates_differ_by_the_mean_outcome_of_what_is_predicted(space, head:
 
 def test_all_actions_at_once_are_as_each_state_s_own_candidates() -> None:
     model, judge = model_and_judge(PAIR, "metric", Norm.none(4))
-    every = np.arange(5, dtype=np.int32)
+    every: Any = np.arange(5, dtype=np.int32)
+    states: Any = np.array([[0, 1], [2, 4]], np.int32)
+    twice: Any = np.stack([every] * 2)
 
     @eqx.filter_jit
     def compute(model: JointEmbedding, judge: ModelScorer) -> tuple[jax.Array, jax.Array]:
-        scorer = judge.scorer(model.phi(np.array([[0, 1], [2, 4]], np.int32)))
+        scorer = judge.scorer(model.phi(states))
         each = jnp.stack([model.g.table] * 2)
-        return scorer(model.g.table, every), scorer(each, np.stack([every] * 2))
+        return scorer(model.g.table, every), scorer(each, twice)
 
     once, each = compute(model, judge)
     assert once.shape == (2, 5)

@@ -26,9 +26,9 @@ def phi(state: Any) -> Any:
     return PHI[state]
 
 
-act = eqx.filter_jit(OverallPolicy.act)
-mode = eqx.filter_jit(OverallPolicy.mode)
-draw = eqx.filter_jit(OverallPolicy.noise)
+act: Any = eqx.filter_jit(OverallPolicy.act)
+mode: Any = eqx.filter_jit(OverallPolicy.mode)
+draw: Any = eqx.filter_jit(OverallPolicy.noise)
 near = jax.jit(nearest)
 
 
@@ -93,7 +93,8 @@ def test_a_critic_may_have_the_last_word() -> None:
     # Of all 20 the best by the lower of the twins, wherever the actor points.
     every = np.broadcast_to(TABLE, (9, 20, 2))
     x = np.broadcast_to(np.asarray(PHI)[:, None], (9, 20, 3))
-    best = np.asarray(eqx.filter_jit(learner.critic)(x, every)).min(0).argmax(-1)
+    critic: Any = eqx.filter_jit(learner.critic)
+    best = np.asarray(critic(x, every)).min(0).argmax(-1)
     action, _ = act(policy, STATES, draw(policy, KEY, (9,)))
     np.testing.assert_array_equal(action, best)
     np.testing.assert_array_equal(mode(policy, STATES), best)

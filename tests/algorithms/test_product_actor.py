@@ -37,7 +37,7 @@ def test_a_hybrid_has_the_density_of_its_numbers():
     actor = ProductActor(4, product, (8,), std=0.5, bounded=True, key=jax.random.key(0))
 
     @eqx.filter_jit
-    def drawn(actor: ProductActor, x: jax.Array) -> Any:
+    def drawn(actor: ProductActor, x: Any) -> Any:
         rows = actor.act(x, actor.noise(jax.random.key(2), (1000,)))
         return rows, actor.mode(x), actor.log_prob(x, rows)
 

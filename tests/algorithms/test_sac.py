@@ -141,7 +141,7 @@ def test_the_value_of_an_index_is_that_output_of_the_network() -> None:
 
 def of_each(critic: IndexCritic, x: Any, actions: int) -> np.ndarray:
     """What both twins say of each action, `[2, N, actions]`."""
-    look = eqx.filter_jit(critic)
+    look: Any = eqx.filter_jit(critic)
     return np.stack([look(x, np.full(len(x), a, np.int32)) for a in range(actions)], axis=-1)
 
 

@@ -1,5 +1,6 @@
 import dataclasses
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -102,7 +103,7 @@ def test_one_training_agent_has_no_averages_of_pairs(fitted, agents, tmp_path, m
 
 
 @functools.cache
-def slope():
+def slope() -> Any:
     """Points whose value rises along the first axis, those values, and a critic of them."""
     draw = np.random.default_rng(0)
     z = draw.standard_normal((600, 2)).astype(np.float32) * np.float32([1.0, 2.0])
