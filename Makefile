@@ -17,7 +17,7 @@ INTEROP := tests/interop --ignore tests/interop/test_wrappers.py tests/test_exam
 	tests/store tests/serving $(STORE_PAGES)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test testall lean interop lint format bench docs dist clean
+.PHONY: help setup demo test testall pages lean interop lint format bench docs dist clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -38,8 +38,11 @@ demo: $(READY) ## Our best against tuned PPO on 512 actions: tables and pictures
 test: $(READY) ## Run the tests
 	$(BIN)/pytest -n 2
 
-testall: $(READY) ## Run the slow tests, too
+testall: $(READY) ## Run the slow tests and those of pages, too
 	$(BIN)/pytest -n 2 -m "slow or not slow"
+
+pages: $(READY) ## Run the Python and the commands of the documentation
+	$(BIN)/pytest -n 2 -m "pages and not slow" tests/documentation tests/test_extending.py
 
 lean: $(READY) ## Test the wheel where nothing but its dependencies is installed
 	$(BIN)/pytest -n 0 -m slow tests/test_packaging.py

@@ -7,6 +7,7 @@ but with little optimisation: most of them run for less time than compiling take
 import dataclasses
 import gc
 import os
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -22,6 +23,8 @@ os.environ.setdefault(
 # while it wrote to the cache, or keeps it locked.
 os.environ["XDG_CACHE_HOME"] = str(Path(__file__).parent.parent / ".pytest_cache" / "home")
 
+from unmeasured import measured, unmeasured
+
 from embrl.config.defaults import default_config
 from embrl.config.run import RunConfig
 from embrl.core.runtime import prepare_jax
@@ -29,7 +32,33 @@ from embrl.envs.gridworld import GridworldConfig
 from embrl.storage.run_folder import RunFolder
 from embrl.training.loop import train
 
+PROGRAMS = 300
+"""Programs that are lowered in one context of MLIR, which keeps their constants."""
+
+
+def reuse_lowering_contexts() -> None:
+    """Lower many programs in one context of MLIR; a new one takes a quarter of an operation's time.
+
+    Where JAX makes them in another way, nothing changes.
+    """
+    from jax._src.interpreters import mlir
+
+    make = getattr(mlir, "make_ir_context", None)
+    if make is None:
+        return
+    kept = threading.local()  # a context is for one thread
+
+    def make_or_reuse():
+        if getattr(kept, "left", 0) == 0:
+            kept.context, kept.left = make(), PROGRAMS
+        kept.left -= 1
+        return kept.context
+
+    mlir.make_ir_context = make_or_reuse
+
+
 prepare_jax()
+reuse_lowering_contexts()
 # Tracing makes many objects that live long: looking through them all took 6 % of the time, in a
 # process that was still small.
 gc.set_threshold(100_000, 50, 50)
@@ -78,4 +107,15 @@ def tiny() -> Callable[..., RunConfig]:
 @pytest.fixture(scope="session")
 def trained(tiny, tmp_path_factory) -> RunFolder:
     """The tiny run to its end. Copy it before changing anything."""
-    return train(tiny(), tmp_path_factory.mktemp("trained") / "run")
+    with measured():
+        return train(tiny(), tmp_path_factory.mktemp("trained") / "run")
+
+
+@pytest.fixture(scope="module")
+def quick() -> Iterator[None]:
+    """Trains without measures of embeddings and references, for modules that do not look at them.
+
+    To be used by the whole module: `pytestmark = pytest.mark.usefixtures("quick")`.
+    """
+    with unmeasured():
+        yield

@@ -8,6 +8,8 @@ import pytest
 import embrl
 from embrl.training.loop import Progress
 
+pytestmark = pytest.mark.usefixtures("quick")
+
 WORLD: dict[str, Any] = {"actuators": 3, "bins": 10, "step_limit": 20}
 SMALL: dict[str, Any] = {
     "settings": "tuned",

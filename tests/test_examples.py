@@ -3,6 +3,7 @@ from pathlib import Path
 from types import ModuleType
 
 import numpy as np
+import pytest
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -16,6 +17,7 @@ def load(name: str) -> ModuleType:
     return module
 
 
+@pytest.mark.usefixtures("quick")
 def test_vmap_seeds_trains_every_seed(capsys):
     returns = load("vmap_seeds").main(7_500, seeds=4)
     assert returns.shape == (4,)

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from test_examples import load
+from unmeasured import unmeasured
 
 import embrl
 from embrl.algorithms import ALGORITHMS
@@ -136,7 +137,8 @@ def test_a_plugin_trains_by_the_command_on_the_page(
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     monkeypatch.chdir(tmp_path)
     (arguments,) = (words for words in commands() if f"examples/plugins/{name}.py" in words)
-    assert main([*arguments, *TINY]) == 0
+    with unmeasured(references=True):
+        assert main([*arguments, *TINY]) == 0
     run = embrl.load(arguments[arguments.index("--out") + 1])
     assert run.summary["final_return_mean"] > run.summary["random_return"] + 0.2
     if column is not None:
@@ -176,6 +178,7 @@ def test_by_direction_has_the_largest_cosine(plugin: ModuleType) -> None:
     np.testing.assert_array_equal(found, np.where(mask, cosine, -np.inf).argmax(1))
 
 
+@pytest.mark.pages
 @pytest.mark.parametrize("name", ["corridor", "translation"])
 def test_the_toys_learn(folder: Path, name: str) -> None:
     run = embrl.load(folder / "runs" / name)
@@ -186,6 +189,7 @@ def test_the_toys_learn(folder: Path, name: str) -> None:
         assert random + 0.5 * (best - random) < final <= best + 0.001  # sums of .05 round
 
 
+@pytest.mark.pages
 def test_the_objective_straightens_the_corridor(folder: Path) -> None:
     without, with_it = (
         np.mean([report["state_distance_correlation"] for report in run.folder.quality()])
@@ -194,18 +198,21 @@ def test_the_objective_straightens_the_corridor(folder: Path) -> None:
     assert with_it > without + 0.05
 
 
+@pytest.mark.pages
 def test_the_pictures_are_drawn(folder: Path) -> None:
     for run in ("corridor", "translation"):
         drawn = {path.name for path in (folder / "runs" / run / "figures").iterdir()}
         assert drawn == {"learning_curve.png", "embedding.png"}
 
 
+@pytest.mark.pages
 def test_inspect_knows_the_coordinates_of_the_corridor(folder: Path, capsys) -> None:
     assert main(["inspect", "runs/corridor"]) == 0  # needs no plugin
     out = capsys.readouterr().out
     assert "cell" in out
 
 
+@pytest.mark.pages
 @pytest.mark.slow
 def test_python_comes_to_the_same(folder: Path, capsys) -> None:
     names: dict = {}
@@ -220,6 +227,7 @@ def test_python_comes_to_the_same(folder: Path, capsys) -> None:
         np.testing.assert_array_equal(one.metrics[name], values)
 
 
+@pytest.mark.pages
 def test_a_registered_method_is_a_choice_of_the_command_line(folder: Path, capsys) -> None:
     exec(block("python", "register_method("))
     plugins = [f"--plugin=examples/{name}.py" for name in EXAMPLES]
@@ -233,6 +241,7 @@ def test_a_registered_method_is_a_choice_of_the_command_line(folder: Path, capsy
     assert "mountain_car, corridor," in " ".join(capsys.readouterr().out.split())
 
 
+@pytest.mark.pages
 def test_a_setting_out_of_range_is_named(folder: Path, capsys) -> None:
     flags = ["--plugin", "examples/corridor.py", "train", "corridor", "--env.reach", "17"]
     assert main(flags) == 2
@@ -241,6 +250,7 @@ def test_a_setting_out_of_range_is_named(folder: Path, capsys) -> None:
     assert "16" in message
 
 
+@pytest.mark.pages
 def test_a_run_brings_no_code(folder: Path, capsys, monkeypatch) -> None:
     run = folder / "runs" / "translation"
     policy, cells = embrl.load(run).policy(), np.arange(40)

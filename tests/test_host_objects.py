@@ -15,6 +15,8 @@ from embrl.envs.acrobot import Acrobot
 from embrl.envs.gym import GymnasiumConfig, HostEnvironment
 from embrl.report.film import prepare_mujoco
 
+pytestmark = pytest.mark.usefixtures("quick")
+
 SMALL = {
     "embedding": {"action_hidden": (8,), "decoder_hidden": (8,), "transition_hidden": (8,)},
     "pretrain": {"timesteps": 300, "gradient_steps": 20, "batch_size": 32},

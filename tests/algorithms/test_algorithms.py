@@ -97,20 +97,6 @@ def test_the_same_key_gives_the_same_update_and_another_another(hyper: Any, inte
     assert improve._cache_size() == 1
 
 
-@algorithms
-@internals
-def test_seeds_side_by_side_learn_what_they_learn_alone(hyper: Any, internal: Any) -> None:
-    keys = jax.random.split(jax.random.key(3), 3)
-    learners = [start(hyper, internal, key) for key in keys]
-    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *learners)
-    together = jax.jit(jax.vmap(lambda *a: update(hyper, internal, *a)))(stacked, keys)
-    for index, learner in enumerate(learners):
-        near(
-            jax.tree.map(lambda leaf, i=index: leaf[i], together),
-            compiled(hyper, internal)(learner, keys[index]),
-        )
-
-
 @pytest.mark.slow
 @algorithms
 def test_compiled_or_not_it_learns_the_same(hyper: Any) -> None:
@@ -122,26 +108,34 @@ def test_compiled_or_not_it_learns_the_same(hyper: Any) -> None:
 
 
 @algorithms
-def test_numbers_of_its_settings_may_be_traced(hyper: Any) -> None:
-    # One program for several settings side by side.
-    internal, key = EmbeddedActions(2), jax.random.key(5)
+@internals
+def test_seeds_and_settings_side_by_side_learn_what_they_learn_alone(
+    hyper: Any, internal: Any
+) -> None:
     names = [
         field.name
         for field in dataclasses.fields(hyper)
         if isinstance(getattr(hyper, field.name), float) and field.name != "updates_per_step"
     ]
     assert {"gamma", "actor_lr", "critic_lr"} <= set(names)
+    keys = jax.random.split(jax.random.key(3), 2)
 
-    def run(scale: Any) -> Any:
+    def run(scale: Any, key: Any) -> Any:
         values = {name: scale * getattr(hyper, name) for name in names}
         changed = dataclasses.replace(hyper, **values)
         return update(changed, internal, start(changed, internal, key), key)
 
-    both = jax.jit(jax.vmap(run))(jnp.array([1.0, 0.5]))
-    fixed = compiled(hyper, internal)(start(hyper, internal, key), key)
-    near(jax.tree.map(lambda leaf: leaf[0], both), fixed)
-    first, second = (jax.tree.leaves(jax.tree.map(lambda leaf, i=i: leaf[i], both)) for i in (0, 1))
-    assert any((a != b).any() for a, b in zip(first, second, strict=True))
+    # One program for several settings, too.
+    together = jax.jit(jax.vmap(run))(
+        np.array([1.0, 1.0, 0.5], np.float32), keys[np.array([0, 1, 1])]
+    )
+    first, second, slower = (
+        jax.tree.map(lambda leaf, i=i: np.asarray(leaf)[i], together) for i in range(3)
+    )
+    for one, key in ((first, keys[0]), (second, keys[1])):
+        near(one, compiled(hyper, internal)(start(hyper, internal, key), key))
+    leaves = zip(jax.tree.leaves(second), jax.tree.leaves(slower), strict=True)
+    assert any((a != b).any() for a, b in leaves)
 
 
 @algorithms

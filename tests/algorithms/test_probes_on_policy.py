@@ -19,13 +19,10 @@ SETTINGS: dict[str, Any] = {
 IN_PARTS = PPO(
     actor_lr=0.005, std_lr=0.005, critic_lr=0.01, gamma=0.8, update_epochs=3, num_minibatches=4
 )
-INTERNALS = [EmbeddedActions(2), IndexedActions(4)]
-
 settings = pytest.mark.parametrize("hyper", SETTINGS.values(), ids=SETTINGS)
-all_settings = pytest.mark.parametrize(
-    "hyper", [*SETTINGS.values(), IN_PARTS], ids=[*SETTINGS, "ppo in parts"]
+in_parts = pytest.mark.parametrize(
+    "hyper", [SETTINGS["vpg"], IN_PARTS], ids=["vpg", "ppo in parts"]
 )
-internals = pytest.mark.parametrize("internal", INTERNALS, ids=["points", "indices"])
 
 
 def never(state: Any) -> Any:
@@ -36,8 +33,11 @@ def always(state: Any) -> Any:
     return jnp.ones(state.shape, bool)
 
 
-@settings
-@internals
+@pytest.mark.parametrize(
+    ("hyper", "internal"),
+    [(SETTINGS["vpg"], EmbeddedActions(2)), (SETTINGS["ppo"], IndexedActions(4))],
+    ids=["vpg of points", "ppo of indices"],
+)
 def test_a_value_may_depend_on_the_state(hyper: Any, internal: InternalSpace) -> None:
     # One step; the reward is the state's, whatever is done.
     worth = jnp.array([1.0, -2.0, 0.5])
@@ -47,7 +47,7 @@ def test_a_value_may_depend_on_the_state(hyper: Any, internal: InternalSpace) ->
     np.testing.assert_allclose(learner.critic(features)[:, 0], worth, atol=0.05)
 
 
-@all_settings
+@in_parts
 def test_what_comes_later_counts_less(hyper: Any) -> None:
     # 0 -> 1 -> 2 -> end, with a reward of 1 on the last step only.
     world = World(
@@ -60,31 +60,32 @@ def test_what_comes_later_counts_less(hyper: Any) -> None:
 
 
 @settings
-@pytest.mark.parametrize("ending", ["terminated", "truncated"])
-def test_a_step_limit_is_no_end_of_the_world(hyper: Any, ending: str) -> None:
-    # A ring of three states with a reward of 1, cut after the last one. Terminated: what is left
-    # to come, 1 + .8 + .64. Truncated: 1 / (1 - .8) = 5 always.
+def test_a_step_limit_is_no_end_of_the_world(hyper: Any) -> None:
+    # Two rings of three states with a reward of 1, cut after the last one. Terminated: what is
+    # left to come, 1 + .8 + .64. Truncated: 1 / (1 - .8) = 5 always.
     def step(s: Any, u: Any) -> Any:
-        last = s == 2
-        ends = (last, never(s)) if ending == "terminated" else (never(s), last)
-        return jnp.ones(s.shape), (s + 1) % 3, *ends
+        following = jnp.where(s % 3 == 2, s - 2, s + 1)
+        return jnp.ones(s.shape), following, s == 2, s == 5
 
-    world = World(states_as_factors(3), step, starts=jnp.array([0]))
+    world = World(states_as_factors(6), step, starts=jnp.array([0, 3]))
     learner, _ = learn(
         hyper,
         world,
         IndexedActions(2),
         updates=250,
         steps=6,
-        lanes=8,
+        lanes=16,
         config=PolicyConfig(hidden=()),
     )
-    truth = [2.44, 1.8, 1.0] if ending == "terminated" else [5.0, 5.0, 5.0]
+    truth = [2.44, 1.8, 1.0, 5.0, 5.0, 5.0]
     np.testing.assert_allclose(learner.critic(world.features)[:, 0], truth, atol=0.07)
 
 
-@settings
-@pytest.mark.parametrize("bounded", [False, True])
+@pytest.mark.parametrize(
+    ("hyper", "bounded"),
+    [(SETTINGS["vpg"], False), (SETTINGS["ppo"], True)],
+    ids=["vpg", "bounded ppo"],
+)
 def test_a_gaussian_moves_to_the_rewarded_points_and_narrows(hyper: Any, bounded: bool) -> None:
     best = jnp.array([[0.5, -0.3], [-0.4, 0.2]])
     world = World(
@@ -102,7 +103,7 @@ def test_a_gaussian_moves_to_the_rewarded_points_and_narrows(hyper: Any, bounded
     assert measures["entropy"][-1] < measures["entropy"][0]
 
 
-@all_settings
+@in_parts
 def test_a_categorical_policy_finds_the_best_action_of_each_state(hyper: Any) -> None:
     worth = jnp.array([[0.0, 0.5, 1.0, -1.0], [0.3, -0.2, 0.0, 0.9]])
     world = World(

@@ -41,8 +41,7 @@ def world(ending: str) -> World:
     return World(states_as_factors(STATES), step, starts=jnp.arange(STATES))
 
 
-@pytest.mark.parametrize("ending", ["terminated", "truncated"])
-@pytest.mark.parametrize("alpha", [0.3, 1.0])
+@pytest.mark.parametrize(("alpha", "ending"), [(0.3, "terminated"), (1.0, "truncated")])
 def test_values_and_policy_over_actions_are_those_of_soft_value_iteration(
     alpha: float, ending: str
 ) -> None:
@@ -103,7 +102,7 @@ def test_values_and_policy_over_points_are_the_soft_ones() -> None:
         EmbeddedActions(2),
         updates=40,
         lanes=50,
-        config=PolicyConfig(hidden=(64, 64)),
+        config=PolicyConfig(hidden=(32, 32)),
     )
     assert isinstance(learner.actor, SquashedGaussianActor)
     assert isinstance(learner.critic, PointCritic)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -37,6 +38,14 @@ def draw(key: Any, count: int) -> Batch:
     return Batch(x, jnp.tanh(x[:, :2]), zeros, x.sum(-1), x, ends, ends)
 
 
+def updated(hyper: SAC, fresh: Batch, draw: Any = draw) -> Any:
+    """A new learner of points after an update, and its measures."""
+    improve = jax.jit(
+        lambda learner, fresh: hyper.update(learner, Experience(fresh, draw, None), KEY)
+    )
+    return improve(new_learner(hyper, EmbeddedActions(2)), fresh)
+
+
 def test_the_first_policy_is_as_wide_as_asked_and_in_the_middle() -> None:
     actor = new_learner(SAC(), EmbeddedActions(2)).actor
     assert isinstance(actor, SquashedGaussianActor)
@@ -61,15 +70,12 @@ def test_twins_begin_apart_and_slow_critics_as_their_copies() -> None:
         np.testing.assert_array_equal(now, slow)
 
 
-@pytest.mark.parametrize(("per_sample", "count"), [(1.0, 12), (0.3, 4)])
-def test_there_are_as_many_updates_as_asked(per_sample: float, count: int) -> None:
-    hyper = SAC(updates_per_step=per_sample, batch_size=4)
+def test_there_are_as_many_updates_as_asked() -> None:
+    hyper = SAC(updates_per_step=0.3, batch_size=4)
     fresh = jax.tree.map(lambda column: column.reshape(4, 3, *column.shape[1:]), draw(KEY, 12))
-    after, _ = jax.jit(lambda key: hyper.update(
-        new_learner(hyper, EmbeddedActions(2)), Experience(fresh, draw, None), key
-    ))(KEY)  # fmt: skip
-    assert after.critic_optimiser.count == count
-    assert after.actor_optimiser.count == count
+    after, _ = updated(hyper, fresh)
+    assert after.critic_optimiser.count == 4
+    assert after.actor_optimiser.count == 4
 
 
 def test_every_update_draws_steps_and_noise_of_its_own() -> None:
@@ -81,9 +87,7 @@ def test_every_update_draws_steps_and_noise_of_its_own() -> None:
 
     hyper = SAC(batch_size=4)
     fresh = jax.tree.map(lambda column: column.reshape(2, 3, *column.shape[1:]), draw(KEY, 6))
-    jax.block_until_ready(
-        hyper.update(new_learner(hyper, EmbeddedActions(2)), Experience(fresh, watched, None), KEY)
-    )
+    jax.block_until_ready(updated(hyper, fresh, watched))
     jax.effects_barrier()
     assert len(set(seen)) == 6
 
@@ -92,9 +96,7 @@ def test_alpha_moves_only_if_it_is_learned() -> None:
     fresh = jax.tree.map(lambda column: column[None], draw(KEY, 5))
     for rate, alpha in [(0.0, 0.3), (0.01, None)]:
         hyper = SAC(alpha=0.3, alpha_lr=rate, batch_size=4)
-        after, measures = hyper.update(
-            new_learner(hyper, EmbeddedActions(2)), Experience(fresh, draw, None), KEY
-        )
+        after, measures = updated(hyper, fresh)
         assert measures["alpha"] == pytest.approx(0.3, rel=0.1)
         assert (np.exp(after.log_alpha) == pytest.approx(0.3, rel=1e-6)) == (alpha is not None)
 
@@ -102,9 +104,7 @@ def test_alpha_moves_only_if_it_is_learned() -> None:
 def test_no_alpha_at_all_is_plain_q_learning_with_an_actor() -> None:
     hyper = SAC(alpha=0.0, batch_size=4)
     fresh = jax.tree.map(lambda column: column[None], draw(KEY, 5))
-    after, measures = hyper.update(
-        new_learner(hyper, EmbeddedActions(2)), Experience(fresh, draw, None), KEY
-    )
+    after, measures = updated(hyper, fresh)
     assert measures["alpha"] == 0.0
     assert all(np.isfinite(array).all() for array in arrays_of((after.actor, after.critic)))
 
@@ -120,9 +120,9 @@ def test_a_critic_judges_each_candidate_in_its_own_state(features: Any) -> None:
     points = jnp.asarray(rng.uniform(-1, 1, size=(2, 5, 7, 2)), jnp.float32)
     values = jax.jit(lambda x, points: learner.scorer(x)(points, None))(x, points)
     assert values.shape == (2, 5, 7)
-    for at in np.ndindex(2, 5, 7):
-        both = learner.critic(x[at[:2]], points[at])
-        assert values[at] == pytest.approx(float(both.min()), abs=1e-5)
+    alone = jax.vmap(jax.vmap(jax.vmap(learner.critic, (None, 0))))
+    both = np.asarray(jax.jit(alone)(x, points))
+    np.testing.assert_allclose(values, both.min(-1), atol=1e-5)
 
 
 def test_without_points_there_is_nothing_to_judge() -> None:
@@ -133,8 +133,16 @@ def test_the_value_of_an_index_is_that_output_of_the_network() -> None:
     critic = IndexCritic(3, 6, (8,), key=KEY)
     x = jax.random.normal(KEY, (10, 3))
     u = jax.random.randint(KEY, (10,), 0, 6, jnp.int32)
-    every = np.stack([critic(x, jnp.full(10, a, jnp.int32)) for a in range(6)], axis=-1)
-    np.testing.assert_allclose(critic(x, u), every[:, np.arange(10), np.asarray(u)], rtol=1e-6)
+    every = of_each(critic, x, 6)
+    np.testing.assert_allclose(
+        eqx.filter_jit(critic)(x, u), every[:, np.arange(10), np.asarray(u)], rtol=1e-6
+    )
+
+
+def of_each(critic: IndexCritic, x: Any, actions: int) -> np.ndarray:
+    """What both twins say of each action, `[2, N, actions]`."""
+    look: Any = eqx.filter_jit(critic)
+    return np.stack([look(x, np.full(len(x), a, np.int32)) for a in range(actions)], axis=-1)
 
 
 def test_soft_value_is_the_mean_of_what_is_drawn() -> None:
@@ -142,9 +150,9 @@ def test_soft_value_is_the_mean_of_what_is_drawn() -> None:
     actor = CategoricalActor(3, 4, (8,), key=KEY)
     critic = IndexCritic(3, 4, (8,), key=KEY)
     x = jax.random.normal(KEY, (5, 3))
-    value, entropy = soft_value(actor, critic, x, jnp.zeros(5), jnp.float32(0.3))
-    p = np.exp(np.asarray(actor.log_probs(x), np.float64))
-    lower = np.stack([critic(x, jnp.full(5, a, jnp.int32)).min(0) for a in range(4)], axis=-1)
+    value, entropy = jax.jit(soft_value)(actor, critic, x, np.zeros(5), jnp.float32(0.3))
+    p = np.exp(np.asarray(eqx.filter_jit(actor.log_probs)(x), np.float64))
+    lower = of_each(critic, x, 4).min(0)
     expected = (p * (lower - 0.3 * np.log(p))).sum(-1)
     np.testing.assert_allclose(value, expected, rtol=1e-5)
     np.testing.assert_allclose(entropy, -(p * np.log(p)).sum(-1), rtol=1e-5)
@@ -153,15 +161,15 @@ def test_soft_value_is_the_mean_of_what_is_drawn() -> None:
     critic = PointCritic(3, 1, (8,), key=KEY)
     noise = jax.random.normal(jax.random.key(1), (20_000, 5, 1))
     values, _ = jax.jit(soft_value)(
-        actor, critic, jnp.broadcast_to(x, (20_000, 5, 3)), noise, jnp.float32(0.3)
+        actor, critic, np.broadcast_to(x, (20_000, 5, 3)), noise, jnp.float32(0.3)
     )
     e = (np.arange(2000) + 0.5) / 1000 - 1
     grid = jnp.asarray(np.broadcast_to(e[:, None, None], (2000, 5, 1)), jnp.float32)
-    everywhere = jnp.broadcast_to(x, (2000, 5, 3))
-    log_p = np.asarray(actor.log_prob(everywhere, grid), np.float64)
-    lower = np.asarray(critic(everywhere, grid).min(0))
+    everywhere = jnp.asarray(np.broadcast_to(x, (2000, 5, 3)))
+    log_p = np.asarray(eqx.filter_jit(actor.log_prob)(everywhere, grid), np.float64)
+    lower = np.asarray(eqx.filter_jit(critic)(everywhere, grid)).min(0)
     integral = (np.exp(log_p) * (lower - 0.3 * log_p)).sum(0) / 1000
-    np.testing.assert_allclose(values.mean(0), integral, atol=0.01)
+    np.testing.assert_allclose(np.mean(values, 0), integral, atol=0.01)
 
 
 def test_the_actor_s_step_moves_no_critic_but_climbs_it() -> None:
@@ -174,8 +182,9 @@ def test_the_actor_s_step_moves_no_critic_but_climbs_it() -> None:
     )(learner)  # fmt: skip
     x = draw(jax.random.key(9), 500).x
     noise = learner.actor.noise(jax.random.key(10), (500,))
+    value = jax.jit(soft_value)
     before, now = (
-        float(soft_value(one.actor, learner.critic, x, noise, jnp.float32(0.1))[0].mean())
+        np.mean(value(one.actor, learner.critic, x, noise, jnp.float32(0.1))[0])
         for one in (learner, after)
     )
     assert now > before + 0.05

@@ -7,6 +7,8 @@ import pytest
 from embrl.cli import main
 from embrl.envs.gym import HostEnvironment
 
+pytestmark = pytest.mark.usefixtures("quick")
+
 
 @pytest.mark.parametrize(
     ("flags", "said"),

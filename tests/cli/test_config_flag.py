@@ -11,6 +11,8 @@ from embrl.cli.flags import configured
 from embrl.config.run import as_json, load_config
 from embrl.storage.run_folder import RunFolder
 
+pytestmark = pytest.mark.usefixtures("quick")
+
 FLAGS = [
     *("--env.actuators", "5", "--algorithm", "sac", "--decoder.kind", "wolpertinger"),
     *("--decoder.k", "4", "--objectives", "forward", "1", "reward", "0.5", "--seed", "7"),

@@ -5,6 +5,8 @@ import pytest
 
 from embrl.cli import main
 
+pytestmark = pytest.mark.usefixtures("quick")
+
 
 def error_of(capsys, *arguments: str) -> str:
     """Run a command that must fail; return its one line on standard error."""

@@ -8,7 +8,6 @@ import pytest
 
 from embrl.agents.cli import ABOUT as AGENTS_ABOUT
 from embrl.agents.cli import COMMANDS as AGENTS_COMMANDS
-from embrl.algorithms import ALGORITHMS
 from embrl.cli import main
 from embrl.cli.flags import configured
 from embrl.cli.main import ABOUT, COMMANDS
@@ -27,6 +26,8 @@ PLAIN = [
     *("out", "resume", "config", "log"),
 ]
 """Flags without a section."""
+ALIKE = {"acrobot", "mountain_car"}
+"""Environments whose settings are plain numbers, as those of cart_pole are."""
 
 
 @pytest.fixture(autouse=True)
@@ -52,10 +53,10 @@ def names_in(text: str) -> list[str]:
 @pytest.mark.parametrize(
     "choice",
     [
-        *([name] for name in (*ENVIRONMENTS, "CartPole-v1", "Pendulum-v1")),
-        *(["gridworld", "--method", name] for name in METHODS),
-        *(["gridworld", "--algorithm", name] for name in ALGORITHMS),
-        *(["gridworld", "--method", "none", "--algorithm", name] for name in ALGORITHMS),
+        *([name] for name in (*ENVIRONMENTS, "CartPole-v1", "Pendulum-v1") if name not in ALIKE),
+        *(["gridworld", "--method", name] for name in METHODS if name != "jsae"),
+        *(["gridworld", "--algorithm", name] for name in ("vpg", "sac")),
+        *(["gridworld", "--method", "none", "--algorithm", name] for name in ("vpg", "sac")),
         ["gridworld", "--settings", "paper", "--algorithm", "vpg"],
     ],
     ids=" ".join,
@@ -151,8 +152,9 @@ def test_what_is_used_with_another_choice_is_taken():
     assert config.transfer.keep == "states"
 
 
-@pytest.mark.parametrize("command", ["train", "sweep", "fit"])
-@pytest.mark.parametrize("width", ["80", "120"])
+@pytest.mark.parametrize(
+    ("command", "width"), [("train", "80"), ("train", "120"), ("sweep", "80"), ("fit", "80")]
+)
 def test_help_of_commands_that_make_a_run(capsys, monkeypatch, command, width):
     monkeypatch.setenv("COLUMNS", width)
     few = help_of(capsys, command, "gridworld", "--help")

@@ -7,6 +7,8 @@ from embrl.cli import main
 from embrl.cli.flags import configured
 from embrl.config.settings_by_name import setting
 
+pytestmark = pytest.mark.usefixtures("quick")
+
 TINY = [
     *("gridworld", "--env.actuators", "3", "--env.bins", "6", "--env.step-limit", "10"),
     *("--method", "none", "--seeds", "2", "--total-timesteps", "300", "--policy.hidden", "8"),

@@ -21,6 +21,8 @@ from embrl.embedding.objectives import OBJECTIVES, Objective
 from embrl.envs import ENVIRONMENTS
 from embrl.envs.gridworld import Gridworld
 
+pytestmark = pytest.mark.usefixtures("quick")
+
 SOURCE = str(Path(embrl.__file__).parents[1])
 
 WORLD = '''

@@ -45,7 +45,7 @@ def test_where_all_is_inf_the_first_is_the_least(n: int) -> None:
 def test_inside_vmap_and_out_of_jit_is_the_same() -> None:
     values = np.random.default_rng(0).integers(9, size=(2, 3, 50)).astype(np.float32)
     together = several(values, 6)
-    mapped = jax.vmap(jax.vmap(lambda row: several(row, 6)))(values)
+    mapped = jax.jit(jax.vmap(jax.vmap(lambda row: several(row, 6))))(values)
     for ours, theirs in zip(together, mapped, strict=True):
         np.testing.assert_array_equal(ours, theirs)
     np.testing.assert_array_equal(together[1], k_argmin(jnp.asarray(values), 6)[1])

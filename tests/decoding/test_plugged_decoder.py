@@ -11,6 +11,8 @@ from embrl.core.errors import EmbrlError
 from embrl.core.registry import load_plugin
 from embrl.decoding import DECODERS
 
+pytestmark = pytest.mark.usefixtures("quick")
+
 FILE = '''\
 """The decoder that takes the farthest action."""
 

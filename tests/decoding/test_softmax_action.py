@@ -251,15 +251,15 @@ def test_compiled_and_vmapped_over_seeds_is_as_one_by_one() -> None:
     tables, u, mask = embeddings(rng, 3, 40, 2), embeddings(rng, 3, 7, 2), rng.random((3, 40)) < 0.8
     noise = rng.random((3, 7)).astype(np.float32)
     decoders = jax.vmap(SoftmaxAction)(jnp.array([0.01, 0.1, 1.0]))
-    actions = jax.vmap(draw)(decoders, tables, u, noise, mask)
-    log_p = jax.vmap(log_prob)(decoders, tables, u, actions, mask)
+    actions = np.asarray(jax.jit(jax.vmap(draw))(decoders, tables, u, noise, mask))
+    log_p = np.asarray(jax.jit(jax.vmap(log_prob))(decoders, tables, u, actions, mask))
     for seed, temperature in enumerate((0.01, 0.1, 1.0)):
         decoder = SoftmaxAction(temperature)
         table, points, uniform, allowed = (
             jnp.asarray(part[seed]) for part in (tables, u, noise, mask)
         )
-        np.testing.assert_array_equal(actions[seed], decoder(table, points, uniform, allowed))
-        alone = decoder.log_prob(table, points, actions[seed], allowed)
+        np.testing.assert_array_equal(actions[seed], draw(decoder, table, points, uniform, allowed))
+        alone = log_prob(decoder, table, points, actions[seed], allowed)
         np.testing.assert_allclose(log_p[seed], alone, rtol=1e-4, atol=1e-5)
 
 

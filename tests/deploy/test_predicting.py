@@ -21,6 +21,8 @@ from embrl.deploy.exported import ExportedPolicy
 from embrl.portable import Chain
 from embrl.portable.steps import Affine, Gaussian, Nearest, PortablePolicy
 
+pytestmark = pytest.mark.usefixtures("quick")
+
 KINDS = ("npy", "npz", "csv", "jsonl", "parquet")
 ABOUT = {"run": "run", "seed": 0, "environment": "mine", "versions": {}}
 TABLE = np.arange(4, dtype=np.float32)[:, None]

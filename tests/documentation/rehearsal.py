@@ -5,17 +5,16 @@ takes to have a policy, and pages that train the same get copies of one run. Cal
 with the events of that run.
 """
 
-import contextlib
 import dataclasses
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import pytest
+from unmeasured import unmeasured
 
 import embrl
 from embrl.agents.collect import CollectConfig, collect
@@ -25,13 +24,10 @@ from embrl.agents.embeddings.fit import fit as fit_agents
 from embrl.agents.population import Population
 from embrl.config.run import RunConfig, as_json
 from embrl.embedding.methods import METHODS
-from embrl.embedding.quality import Quality
 from embrl.fitting.fit import learn
 from embrl.storage.run_folder import COUNTS, RunFolder
-from embrl.training import kept_programs, loop
-from embrl.training.backend import CompiledBackend
+from embrl.training import loop
 from embrl.training.callbacks import Callbacks, Status, TrainingEvent
-from embrl.training.hosted_backend import HostedBackend
 from embrl.training.restore import restore_policy
 
 TIMESTEPS, STEPS, ENVS, PRETRAINING = 400, 100, 4, 200
@@ -163,22 +159,6 @@ class Events:
             _policy=lambda _: restore_policy(self.folder, self.trained, 0),
             _save=lambda: None,
         )
-
-
-@contextlib.contextmanager
-def unmeasured() -> Iterator[None]:
-    """Leave out what tells how good an embedding or a return is, which takes half of the time."""
-    unknown: dict[str, Any] = {field.name: None for field in dataclasses.fields(Quality)}
-    nothing = {"state_feature_probing": {}, "state_features_lost": [], "notes": []}
-    quality = Quality(**{**unknown, **nothing, "held_out_loss": 1.0})
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("embrl.embedding.quality.measure", lambda *_, **__: quality)
-        patch.setattr("embrl.embedding.monitor.measure", lambda *_: {})
-        for backend in (CompiledBackend, HostedBackend):
-            patch.setattr(backend, "references", lambda *_: {"random_return": -1.0})
-        kept_programs.forget()
-        yield
-        kept_programs.forget()  # they measure nothing
 
 
 def replaced(section: Any, **changes: Any) -> Any:

@@ -2,6 +2,8 @@
 
 Trainings are rehearsed (`rehearsal.py`), except that of the first page. Blocks that cannot run here
 begin with the line `# not run by the tests: REASON`; NOT_RUN counts them.
+
+`make pages` runs all of them, after `make test`.
 """
 
 import os
@@ -96,6 +98,7 @@ def run(page: Path, names: dict[str, Any]) -> None:
             assert main(step.words) == 0, step
 
 
+@pytest.mark.pages
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_a_page_runs_as_it_stands(folder, page: Path):
     for word, module, extra in NEEDED:
@@ -118,6 +121,7 @@ def test_blocks_that_are_not_run_say_why():
     assert found == NOT_RUN
 
 
+@pytest.mark.pages
 def test_the_first_page_runs_as_it_stands(tmp_path):
     """In a process of its own, where programs are compiled as for users: faster, once they are."""
     (block,) = python_blocks(ROOT / "README.md")

@@ -21,6 +21,8 @@ from embrl.embedding.portable import f_chain, g_chain
 from embrl.training import online_updates as moving
 from embrl.training.trainer import Trainer
 
+pytestmark = pytest.mark.usefixtures("quick")
+
 STATES = Box(-1.0, 1.0, (3,))
 ACTIONS = Box(np.array([-1.0, 0.0], np.float32), np.array([3.0, 0.5], np.float32))
 CONFIG = EmbeddingConfig(state_dim=2, action_dim=2, action_network=False, transition_hidden=(8,))

@@ -35,6 +35,8 @@ from embrl.embedding.objectives import EmbeddingShape, Objective
 from embrl.embedding.pretraining import loss
 from embrl.training.trainer import Trainer
 
+pytestmark = pytest.mark.usefixtures("quick")
+
 KEY = jax.random.key(0)
 CONFIG = EmbeddingConfig(state_dim=3, action_dim=2, transition_hidden=(16,), head_hidden=(16,))
 

@@ -66,7 +66,7 @@ def test_the_loss_falls(trained: tuple[JointEmbedding, np.ndarray]) -> None:
 def test_next_states_are_predicted(trained: tuple[JointEmbedding, np.ndarray]) -> None:
     model, everything = trained[0], ring()
     [logits] = predict(model, everything)
-    assert (logits.argmax(-1) == everything.next_observation).mean() > 0.95
+    assert (np.argmax(logits, -1) == everything.next_observation).mean() > 0.95
 
 
 def test_duplicate_actions_lie_closer_than_different_ones(
@@ -97,19 +97,22 @@ def test_two_pieces_are_the_same_as_the_whole() -> None:
 
 def test_rows_that_no_data_train_may_be_left_out() -> None:
     model = JointEmbedding(spaces.Discrete(STATES), spaces.Discrete(40), CONFIG, key=KEY)
-    few = ring()._replace(action=7 * ring().action % 40)
-    keys, rates = jax.random.split(KEY, 12), jnp.full(12, 0.01)
-    chosen = listed(jnp.zeros(40, bool).at[few.action].set(True), 9)
+    few = ring()._replace(action=jnp.asarray(7 * np.asarray(ring().action) % 40))
+    keys, rates = jax.random.split(KEY, 12), np.full(12, 0.01, np.float32)
+    chosen = listed(jnp.asarray(np.isin(np.arange(40), few.action)), 9)
 
-    def trained(rows: jax.Array | None) -> FitState:
-        state = start(model)
-        for half in (slice(0, 5), slice(5, 12)):
-            narrow = state if rows is None else narrowed_state(state, rows)
-            after, _ = fit(narrow, drawing(few, BATCH), keys[half], rates[half], weights=FORWARD)
-            state = after if rows is None else widened_state(state, after, rows)
-        return state
+    @jax.jit
+    def half(
+        state: FitState, keys: jax.Array, rates: jax.Array, rows: jax.Array | None
+    ) -> FitState:
+        narrow = state if rows is None else narrowed_state(state, rows)
+        after, _ = fit(narrow, drawing(few, BATCH), keys, rates, weights=FORWARD)
+        return after if rows is None else widened_state(state, after, rows)
 
-    whole, part = jax.jit(trained)(None), jax.jit(trained)(chosen)
+    whole = part = start(model)
+    for which in (slice(0, 6), slice(6, 12)):
+        whole = half(whole, keys[which], rates[which], None)
+        part = half(part, keys[which], rates[which], chosen)
     for one, two in zip(leaves(whole), leaves(part), strict=True):
         np.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-6)
     untouched: Any = part.model.g, model.g
@@ -118,7 +121,7 @@ def test_rows_that_no_data_train_may_be_left_out() -> None:
 
 def test_fitting_is_a_loop_of_adam_s_steps() -> None:
     # Step by step in Python, outside of any scan, with optax's own optimiser and schedule.
-    config, everything, steps = PretrainConfig(gradient_steps=400), ring(), 5
+    config, everything, steps = PretrainConfig(gradient_steps=400), ring(), 10
     model = ring_model(CONFIG, KEY)
     adam = optax.adam(optax.cosine_decay_schedule(config.learning_rate, config.gradient_steps))
     optimiser = adam.init(eqx.filter(model, eqx.is_array))
@@ -134,8 +137,8 @@ def test_fitting_is_a_loop_of_adam_s_steps() -> None:
     expected = []
     for number in range(steps):
         key = jax.random.fold_in(KEY, number)
-        chosen = jax.random.randint(key, (BATCH,), 0, len(everything.action))
-        drawn = jax.tree.map(lambda column, chosen=chosen: column[chosen], everything)
+        chosen = np.asarray(jax.random.randint(key, (BATCH,), 0, len(everything.action)))
+        drawn = jax.tree.map(lambda column, at=chosen: np.asarray(column)[at], everything)
         model, optimiser, value = step(model, optimiser, batch(drawn))
         expected.append(value)
     state, losses = piece(start(ring_model(CONFIG, KEY)), everything, KEY, jnp.arange(steps))
@@ -146,23 +149,23 @@ def test_fitting_is_a_loop_of_adam_s_steps() -> None:
 
 def test_seeds_side_by_side_are_seeds_one_by_one() -> None:
     def run(key: jax.Array) -> tuple[jax.Array, jax.Array]:
-        state, losses = piece(start(ring_model(CONFIG, key)), ring(), key, jnp.arange(5))
+        state, losses = piece(start(ring_model(CONFIG, key)), ring(), key, jnp.arange(10))
         return losses, state.model.g.rows
 
     keys = jax.random.split(KEY, 3)
-    together = jax.vmap(run)(keys)
+    together = jax.jit(jax.vmap(run))(keys)
     for index, key in enumerate(keys):
-        for ours, theirs in zip(together, run(key), strict=True):
+        for ours, theirs in zip(map(np.asarray, together), run(key), strict=True):
             np.testing.assert_allclose(ours[index], theirs, rtol=1e-4, atol=1e-6)
 
 
 def test_states_that_were_never_visited_do_no_harm() -> None:
     seen = ring(np.arange(STATES // 2))  # and one step beyond on either side
-    everything = jax.tree.map(lambda column: jnp.tile(column, (2, 1)[: column.ndim]), seen)
+    everything = jax.tree.map(lambda column: jnp.asarray(np.tile(column, 2)), seen)
     (model, _), _ = piece(start(ring_model(CONFIG, KEY)), everything, KEY, jnp.arange(400))
     assert all(np.isfinite(leaf).all() for leaf in leaves(model))
     [logits] = predict(model, seen)
-    assert (logits.argmax(-1) == seen.next_observation).mean() > 0.95
+    assert (np.argmax(logits, -1) == seen.next_observation).mean() > 0.95
     assert np.abs(model.phi(jnp.arange(STATES))).max() < 1.0
 
 
@@ -200,18 +203,20 @@ def test_the_loss_is_the_weighted_sum_of_the_parts() -> None:
     first = jax.tree.map(lambda column: column[0], drawn.steps)
     parts = model.parts
 
-    @eqx.filter_jit
-    def alone() -> dict[str, jax.Array]:
-        values = {name: parts[name](model, first) for name in ("forward", "action", "reward")}
-        return {**values, "latent": parts["latent"](model, drawn.steps, drawn.mask)}  # type: ignore[call-arg]
+    some = {"latent": 1.0, "forward": 0.5}
 
-    values = alone()
+    @eqx.filter_jit
+    def alone() -> tuple[dict[str, jax.Array], jax.Array, jax.Array]:
+        values = {name: parts[name](model, first) for name in ("forward", "action", "reward")}
+        values["latent"] = parts["latent"](model, drawn.steps, drawn.mask)  # type: ignore[call-arg]
+        return values, loss(model, drawn, SEVERAL), loss(model, drawn, some)
+
+    values, of_several, of_some = alone()
     assert all(float(value) > 0.1 for value in values.values())
     expected = sum(weight * float(values[name]) for name, weight in SEVERAL.items())
-    assert eqx.filter_jit(loss)(model, drawn, SEVERAL) == pytest.approx(expected, rel=1e-5)
-    some = {"latent": 1.0, "forward": 0.5}
+    assert of_several == pytest.approx(expected, rel=1e-5)
     expected = float(values["latent"]) + 0.5 * float(values["forward"])
-    assert eqx.filter_jit(loss)(model, drawn, some) == pytest.approx(expected, rel=1e-5)
+    assert of_some == pytest.approx(expected, rel=1e-5)
 
 
 def test_weights_may_be_traced() -> None:
@@ -242,15 +247,15 @@ def run(state: FitState, frozen: tuple[str, ...]) -> FitState:
         return draw_segments(in_lane(ring()), key, 16, 3)
 
     keys, rates = jax.random.split(KEY, 4), jnp.full(4, 0.01)
-    return fit(state, draw, keys, rates, weights=SEVERAL, frozen=frozen)[0]
+    return fit(state, draw, keys, rates, weights={"forward": 2.0, "action": 0.5}, frozen=frozen)[0]
 
 
-@pytest.mark.parametrize("frozen", [("phi",), ("g",), ("parts",), ("phi", "parts"), ("g", "phi")])
+@pytest.mark.parametrize("frozen", [("g",), ("phi", "parts")])
 @pytest.mark.parametrize("warm", [False, True])
 def test_frozen_parts_stay_bit_by_bit_while_others_move(
     frozen: tuple[str, ...], warm: bool
 ) -> None:
-    before = start(several_model())
+    before = start(ring_model(CONFIG, KEY, objectives=("forward", "action")))
     if warm:  # Adam remembers gradients of all parts
         before = run(before, ())
     after = run(before, frozen).model

@@ -33,11 +33,11 @@ def laid_out(x: np.ndarray, e: np.ndarray, bias: np.ndarray | None = None) -> Jo
         ),
         key=KEY,
     )
-    model = jax.tree.map(jnp.zeros_like, model)
+    model = jax.tree.map(lambda leaf: jnp.asarray(np.zeros(leaf.shape, leaf.dtype)), model)
     model = eqx.tree_at(
         lambda m: (m.phi.network.layers[0].table, m.g.rows),
         model,
-        (jnp.arctanh(jnp.asarray(x, jnp.float32)), jnp.arctanh(jnp.asarray(e, jnp.float32))),
+        tuple(jnp.asarray(np.arctanh(np.asarray(each, np.float32))) for each in (x, e)),
     )
     if bias is not None:
         model = eqx.tree_at(
@@ -48,9 +48,16 @@ def laid_out(x: np.ndarray, e: np.ndarray, bias: np.ndarray | None = None) -> Jo
 
 def arriving(next_states: list[int]) -> Transition:
     """Transitions from state 0 by action 0, in one lane, `[T, 1]`."""
-    zeros = jnp.zeros((len(next_states), 1), jnp.int32)
-    after = jnp.asarray(next_states, jnp.int32)[:, None]
-    return Transition(zeros, zeros, zeros * 1.0, after, zeros > 0, zeros > 0)
+    zeros = np.zeros((len(next_states), 1), np.int32)
+    after = np.asarray(next_states, np.int32)[:, None]
+    return in_jax(zeros, zeros, after)
+
+
+def in_jax(state: np.ndarray, action: np.ndarray, after: np.ndarray) -> Transition:
+    """Transitions without reward that never end; made without compiling anything."""
+    nothing = np.zeros(state.shape, bool)
+    columns = (state, action, np.zeros(state.shape, np.float32), after, nothing, nothing)
+    return Transition(*map(jnp.asarray, columns))
 
 
 def measured(
@@ -98,15 +105,15 @@ def test_methods_without_next_states_have_the_loss_that_they_are_trained_on(
     model = JointEmbedding(
         states, actions, EmbeddingConfig(state_dim=3), objectives=tuple(objectives), key=KEY
     )
-    zeros = jnp.zeros((40, 2), jnp.int32)
-    state = jax.random.randint(KEY, (40, 2), 0, 6, jnp.int32)
-    held_out = Transition(state, state % 4, zeros * 1.0, (state + 1) % 6, zeros > 0, zeros > 0)
+    state = np.random.default_rng(0).integers(6, size=(40, 2), dtype=np.int32)
+    held_out = in_jax(state, state % 4, (state + 1) % 6)
     quality = measure(
         model, objectives, held_out, np.arange(6), observation_space=states, horizon=1
     )
-    flat = jax.tree.map(lambda column: column.reshape(1, -1), held_out)
-    segments = Segments(flat, jnp.ones((1, 80), bool))
-    assert quality.held_out_loss == pytest.approx(float(loss(model, segments, objectives)))
+    flat = in_jax(*(x.reshape(1, -1) for x in (state, state % 4, (state + 1) % 6)))
+    segments = Segments(flat, jnp.asarray(np.ones((1, 80), bool)))
+    expected = eqx.filter_jit(loss)(model, segments, objectives)
+    assert quality.held_out_loss == pytest.approx(float(expected))
     assert quality.next_state_accuracy is None
     longer = measure(model, objectives, held_out, np.arange(6), observation_space=states, horizon=3)
     assert longer.held_out_loss is not None

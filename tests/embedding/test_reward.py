@@ -81,13 +81,14 @@ def test_the_loss_is_the_cross_entropy_of_the_code() -> None:
     drawn = anywhere(PAIR)
     x, e = embedded(model, drawn.observation), acted(model, drawn.action)
     log_p = log_softmax(network(part(model).network, x, e))
-    expected = -(np.asarray(two_hot(drawn.reward)) * log_p).sum(-1).mean()
+    expected = -(np.asarray(code(drawn.reward)) * log_p).sum(-1).mean()
     assert weighted(model, batch(drawn), {"reward": 1.0}) == pytest.approx(expected, rel=1e-5)
 
 
 def test_what_is_always_predicted_costs_its_logarithm() -> None:
     model = jax.tree.map(
-        jnp.zeros_like, reward_model(config=EmbeddingConfig(state_dim=3, head_hidden=()))
+        lambda leaf: jnp.asarray(np.zeros(leaf.shape, leaf.dtype)),
+        reward_model(config=EmbeddingConfig(state_dim=3, head_hidden=())),
     )
     drawn = anywhere(PAIR, count=2)
     value = weighted(model, batch(drawn), {"reward": 1.0})
@@ -123,12 +124,16 @@ def test_rewards_of_any_size_are_learned(states: bool) -> None:
     drawn = drawn._replace(reward=jnp.asarray(reward, jnp.float32))
     model, losses = trained(reward_model(states), drawing(drawn, 64), {"reward": 1.0}, 800)
     # What the code leaves open: two bins share most rewards.
-    weights = np.asarray(two_hot(drawn.reward), np.float64)
+    weights = np.asarray(code(drawn.reward), np.float64)
     floor = -(weights * np.log(np.maximum(weights, 1e-30))).sum(-1).mean()
     assert losses[0] > 3.5
     assert losses[-20:].mean() < floor + 0.1
-    logits = part(model).network(model.phi(drawn.observation), model.g(drawn.action))
-    expected = np.asarray(jax.nn.softmax(logits)) @ CENTRES
+    probabilities = eqx.filter_jit(
+        lambda model, drawn: jax.nn.softmax(
+            part(model).network(model.phi(drawn.observation), model.g(drawn.action))
+        )
+    )
+    expected = np.asarray(probabilities(model, drawn)) @ CENTRES
     # What little probability the bin of 500 gets elsewhere counts 500 times.
     assert np.median(np.abs(expected - reward)) < 0.1
     np.testing.assert_allclose(expected, reward, rtol=0.1, atol=2.0)

@@ -44,16 +44,18 @@ def steps(
 
     def number(value: Any) -> jax.Array:
         array = np.asarray(value)
-        return jnp.asarray(array, jnp.int32 if array.dtype.kind == "i" else jnp.float32)
+        return jnp.asarray(array.astype(np.int32 if array.dtype.kind == "i" else np.float32))
 
-    action = number(action)
+    def of_each(value: Any, dtype: Any) -> jax.Array:
+        return jnp.asarray(np.broadcast_to(np.asarray(value, dtype), np.shape(action)))
+
     return Transition(
         observation=number(state),
-        action=action,
-        reward=jnp.broadcast_to(jnp.asarray(reward, jnp.float32), action.shape),
+        action=number(action),
+        reward=of_each(reward, np.float32),
         next_observation=number(next_state),
-        terminated=jnp.broadcast_to(jnp.asarray(terminated, bool), action.shape),
-        truncated=jnp.broadcast_to(jnp.asarray(truncated, bool), action.shape),
+        terminated=of_each(terminated, bool),
+        truncated=of_each(truncated, bool),
     )
 
 
@@ -84,7 +86,7 @@ def batch(transitions: Transition) -> Segments:
     """`[N]` transitions as segments of one step, each once."""
     return Segments(
         jax.tree.map(lambda column: column[None], transitions),
-        jnp.ones((1, *transitions.action.shape), bool),
+        jnp.asarray(np.ones((1, *transitions.action.shape), bool)),
     )
 
 
@@ -189,5 +191,5 @@ def laid_out(model: JointEmbedding, x: Any, e: Any) -> JointEmbedding:
     return eqx.tree_at(
         lambda m: (m.phi.network.layers[0].table, m.g.rows),
         model,
-        (jnp.arctanh(jnp.asarray(x, jnp.float32)), jnp.arctanh(jnp.asarray(e, jnp.float32))),
+        tuple(jnp.asarray(np.arctanh(np.asarray(each, np.float32))) for each in (x, e)),
     )

@@ -1,5 +1,6 @@
 """The gridworld against its facts, and its dynamics against plain Python in float64."""
 
+import functools
 import itertools
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -11,7 +12,7 @@ import pytest
 
 from embrl.core.errors import EmbrlError
 from embrl.envs import configure
-from embrl.envs.gridworld import Gridworld, GridworldConfig
+from embrl.envs.gridworld import GridworldConfig
 from embrl.envs.square import GridworldState, fewest_steps, motions
 from embrl.training.evaluation import play
 
@@ -94,8 +95,10 @@ class Trajectory(NamedTuple):
     terminated: Any
 
 
-def random_trajectory(env: Gridworld, steps: int) -> Trajectory:
+@functools.cache
+def random_trajectory(walls: Any, steps: int = 3000) -> Trajectory:
     """`steps` steps of the environment itself, near the goal's side half of the time."""
+    env = GridworldConfig(actuators=5, walls=walls).build()
 
     def one(state: GridworldState, key: jax.Array) -> tuple[GridworldState, Trajectory]:
         key_action, key_start = jax.random.split(key)
@@ -149,11 +152,11 @@ def test_a_motion_is_the_sum_of_its_actuators(n: int) -> None:
     ("n", "walls", "rate", "low", "high"),
     [
         (5, "released", 0.29, -2.75, -2.45),
-        (9, "released", 0.16, -2.9, -2.6),
-        (11, "released", 0.105, -2.9, -2.6),
-        (5, "swept", 0.06, -3.5, -3.1),
+        pytest.param(9, "released", 0.16, -2.9, -2.6, marks=pytest.mark.slow),
+        pytest.param(11, "released", 0.105, -2.9, -2.6, marks=pytest.mark.slow),
+        pytest.param(5, "swept", 0.06, -3.5, -3.1, marks=pytest.mark.slow),
         (9, "swept", 0.02, -3.3, -2.9),
-        (11, "swept", 0.01, -3.2, -2.8),
+        pytest.param(11, "swept", 0.01, -3.2, -2.8, marks=pytest.mark.slow),
     ],
 )
 def test_random_play_is_as_known(n: int, walls: Any, rate: float, low: float, high: float) -> None:
@@ -176,9 +179,9 @@ def test_random_play_is_as_known(n: int, walls: Any, rate: float, low: float, hi
     [
         (5, "released", 0.95),
         (9, "released", 0.96),
-        (11, "released", 0.96),
+        pytest.param(11, "released", 0.96, marks=pytest.mark.slow),
         (5, "swept", 0.92),
-        (9, "swept", 0.93),
+        pytest.param(9, "swept", 0.93, marks=pytest.mark.slow),
     ],
 )
 def test_best_known_return(n: int, walls: Any, best: float) -> None:
@@ -201,9 +204,8 @@ def test_there_is_no_best_return_where_no_path_leads_to_the_goal() -> None:
 
 @pytest.mark.parametrize("walls", ["released", "swept"])
 def test_steps_are_those_of_plain_python(walls: Any) -> None:
-    env = GridworldConfig(actuators=5, walls=walls).build()
     table = motions(5)
-    trajectory = random_trajectory(env, 3000)
+    trajectory = Trajectory(*(part[:1500] for part in random_trajectory(walls)))
     compared = reached = bumped = 0
     for before, action, after, observation, reward, terminated in zip(*trajectory, strict=True):
         # Each step starts from JAX's own position. Where a margin of 1e-5 around the walls makes
@@ -226,15 +228,14 @@ def test_steps_are_those_of_plain_python(walls: Any) -> None:
         compared += 1
         reached += expected.terminated
         bumped += expected.reward < -0.02
-    assert compared > 2900
-    assert reached >= 5
-    assert bumped > 300
+    assert compared > 1450
+    assert reached >= 3
+    assert bumped > 150
 
 
 def test_swept_walls_are_never_crossed_and_released_ones_are() -> None:
     for walls, crossings in (("swept", range(1)), ("released", range(10, 4000))):
-        env = GridworldConfig(actuators=5, walls=walls).build()  # type: ignore[arg-type]
-        trajectory = random_trajectory(env, 3000)
+        trajectory = random_trajectory(walls)
         # A step's sub-steps lie on one line: its ends tell its whole path.
         crossed = sum(
             meets(grown(box, -1e-5), before.astype(np.float64), after.astype(np.float64))
@@ -375,9 +376,9 @@ def test_a_world_without_obstacles_works(walls: Any) -> None:
     assert after.reward == pytest.approx(-0.06)
 
 
-@pytest.mark.parametrize("walls", ["released", "swept"])
-def test_many_at_once_are_as_one_by_one(walls: Any) -> None:
-    env = GridworldConfig(actuators=5, walls=walls).build()
+def test_many_at_once_are_as_one_by_one_where_walls_are_swept() -> None:
+    # Where they are released: tests/envs/test_contract.py.
+    env = GridworldConfig(actuators=5, walls="swept").build()
     rng = np.random.default_rng(2)
     positions = jnp.asarray(rng.random((30, 2)), jnp.float32)
     actions = jnp.asarray(rng.integers(32, size=30))

@@ -23,6 +23,7 @@ from embrl.core.errors import EmbrlError
 from embrl.envs import configure
 from embrl.envs.recommender import Recommender, RecommenderConfig
 from embrl.envs.recommender.environment import (
+    EPISODES,
     POLICIES,
     chain_values,
     expected_value,
@@ -138,6 +139,11 @@ def test_probabilities_of_the_real_log_sum_to_one() -> None:
 
 def shop(**options: Any) -> Recommender:
     return Recommender(RecommenderConfig(**options), purchases_of(SEQUENCES, PRICES))
+
+
+def returns_of(environment: Recommender) -> Any:
+    """Returns of all policies, by the program that references are computed with."""
+    return jax.jit(policy_returns, static_argnums=2)(environment, jax.random.key(0), EPISODES)
 
 
 def steps_from(
@@ -282,9 +288,7 @@ def test_looking_ahead_avoids_a_trap() -> None:
     log = [[0, 1, 3, 3], [0, 2, 4, 4]]
     config = RecommenderConfig(alpha=1e9, smoothing=0.0, mixture=0.0)
     environment = Recommender(config, purchases_of(log, [1.0, 5.0, 4.0, 0.01, 10.0]))
-    returns = dict(
-        zip(POLICIES, np.asarray(policy_returns(environment, jax.random.key(0), 200)), strict=True)
-    )
+    returns = dict(zip(POLICIES, np.asarray(returns_of(environment)), strict=True))
     # By the last of the first two items: 0; 1 or 3; 2 or 4.
     np.testing.assert_allclose(np.unique(returns["oracle"].round(2)), [0.2, 5.19, 200.0])
     np.testing.assert_allclose(np.unique(returns["lookahead"].round(2)), [0.2, 194.0, 200.0])
@@ -302,7 +306,7 @@ def test_looking_ahead_avoids_a_trap() -> None:
 def test_looking_ahead_of_the_last_step_sees_nothing() -> None:
     config = RecommenderConfig(alpha=1e9, smoothing=0.0, mixture=0.0, step_limit=1)
     log = purchases_of([[0, 1, 3, 3], [0, 2, 4, 4]], [1.0, 5.0, 4.0, 0.01, 10.0])
-    _, oracle, lookahead = policy_returns(Recommender(config, log), jax.random.key(0), 100)
+    _, oracle, lookahead = returns_of(Recommender(config, log))
     np.testing.assert_array_equal(lookahead, oracle)
     assert 5.0 in oracle  # not 4, the price of what leads to treasure
 
@@ -311,7 +315,7 @@ def test_recommending_the_likeliest() -> None:
     """Nobody can refuse here, and the likeliest after anything is 1, though it is cheap."""
     config = RecommenderConfig(alpha=1e9)
     environment = Recommender(config, purchases_of([[0, 1, 1, 1, 2, 1]], [7.0, 0.5, 9.0]))
-    likeliest, oracle, _ = policy_returns(environment, jax.random.key(0), 50)
+    likeliest, oracle, _ = returns_of(environment)
     np.testing.assert_allclose(likeliest, 20 * 0.5)
     np.testing.assert_allclose(oracle, 20 * 9.0)
 

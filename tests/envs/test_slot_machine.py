@@ -16,7 +16,7 @@ from embrl.core.errors import EmbrlError
 from embrl.core.spaces import action_count
 from embrl.data.rollout import open_envs, random_transitions
 from embrl.envs import configure
-from embrl.envs.slot_machine import SlotMachine, SlotMachineConfig, SlotMachineState, best_return
+from embrl.envs.slot_machine import SlotMachine, SlotMachineConfig, best_return
 from embrl.report.environment_pictures import picture_of
 
 KEY = jax.random.key(0)
@@ -275,25 +275,6 @@ def test_turning_moves_a_state_by_the_effect_of_its_action(machine: SlotMachine)
     before = turn(machine.state_coordinates(played.observation))
     after = turn(machine.state_coordinates(played.next_observation))
     np.testing.assert_allclose(before * turn(effects), after, atol=1e-6)
-
-
-def test_many_at_once_are_as_one_by_one_compiled_or_not(machine: SlotMachine) -> None:
-    rng = np.random.default_rng(0)
-    pointers = jnp.asarray(rng.integers(6, size=(20, 4)), jnp.int32)
-    actions = jnp.asarray(rng.integers(4096, size=20), jnp.int32)
-    states = SlotMachineState(pointers, jnp.arange(20, dtype=jnp.int32))
-    together = jax.tree.leaves(
-        jax.jit(jax.vmap(lambda s, a: machine.step(KEY, s, a)))(states, actions)
-    )
-    for index in range(20):
-        state = jax.tree.map(lambda leaf, i=index: leaf[i], states)
-        alone = step(machine, state, actions[index])
-        plain = machine.step(KEY, state, actions[index])
-        for all_of_them, one, other in zip(
-            together, jax.tree.leaves(alone), jax.tree.leaves(plain), strict=True
-        ):
-            np.testing.assert_array_equal(all_of_them[index], one)
-            np.testing.assert_array_equal(one, other)
 
 
 def test_another_machine_of_the_same_size_compiles_nothing_anew() -> None:

@@ -2,6 +2,7 @@
 
 import pytest
 from small_fits import SMALL, WORLD
+from unmeasured import measured
 
 import embrl
 
@@ -9,7 +10,8 @@ import embrl
 @pytest.fixture(scope="session")
 def gridworld_embedding():
     """Of a gridworld with 100 states and 8 actions."""
-    return embrl.fit("gridworld", timesteps=600, settings="tuned", **SMALL, **WORLD)
+    with measured():
+        return embrl.fit("gridworld", timesteps=600, settings="tuned", **SMALL, **WORLD)
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,8 @@ from embrl.fitting.sources import RunPolicy, open_source
 from embrl.training.replicas import Replicas, seed_keys
 from embrl.training.trainer import Trainer
 
+pytestmark = pytest.mark.usefixtures("quick")
+
 FEW: dict[str, Any] = {
     "pretrain": {"gradient_steps": 50, "batch_size": 64},
     "decoder": {"gradient_steps": 20},

@@ -12,6 +12,8 @@ import embrl
 from embrl.core.errors import EmbrlError
 from embrl.decoding.nearest import nearest
 
+pytestmark = pytest.mark.usefixtures("quick")
+
 
 @pytest.fixture
 def folder(gridworld_embedding, tmp_path):

@@ -15,6 +15,8 @@ from embrl.embedding.objectives import OBJECTIVES
 from embrl.fitting.embedding import FIXED_ACTIONS_OBJECTIVE, Embedding
 from embrl.fitting.fit import fit
 
+pytestmark = pytest.mark.usefixtures("quick")
+
 BITS = np.array([[int(bit) for bit in f"{number:03b}"] for number in range(8)], np.float32)
 WORLD: dict[str, Any] = {"actuators": 3, "bins": 10, "step_limit": 20}
 SMALL: dict[str, Any] = {"pretrain": {"gradient_steps": 50, "batch_size": 64}}

@@ -1,9 +1,12 @@
 from typing import Any
 
 import numpy as np
+import pytest
 
 import embrl
 from embrl.core.types import Transition
+
+pytestmark = pytest.mark.usefixtures("quick")
 
 
 def test_actions_without_a_transition_are_left_alone():

@@ -15,6 +15,8 @@ from embrl.core.spaces import action_count
 from embrl.data.rollout import random_transitions
 from embrl.envs.cart_pole import CartPole, CartPoleConfig
 
+pytestmark = pytest.mark.usefixtures("quick")
+
 gymnax = pytest.importorskip("gymnax", reason="pip install 'embrl[gymnax]'")
 adapters = pytest.importorskip("embrl.interop.gymnax")
 FromGymnax, GymnaxConfig, ToGymnax = (

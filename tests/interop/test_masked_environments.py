@@ -7,6 +7,8 @@ import pytest
 
 import embrl
 
+pytestmark = pytest.mark.usefixtures("quick")
+
 SMALL: dict[str, Any] = {
     "seeds": 1,
     "total_timesteps": 1_000,

@@ -24,6 +24,8 @@ from embrl.interop import wrappers
 from embrl.interop.space_adapters import fast_to_original
 from embrl.interop.wrappers import EmbeddedVectorEnv, wrap
 
+pytestmark = pytest.mark.usefixtures("quick")
+
 EmbeddedEnv: Any = wrappers.EmbeddedEnv  # with parts that may be None
 
 

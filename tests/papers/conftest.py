@@ -23,7 +23,7 @@ def line(label: str, group: Any, algorithm: str, **more: Any) -> PanelLine:
     return PanelLine(label, config, group, "none", **more)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def panel() -> Panel:
     """A line as published, and a tuned baseline."""
     return Panel(

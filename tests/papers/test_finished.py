@@ -26,12 +26,19 @@ def result(line: PanelLine, last: float) -> PanelResult:
     return PanelResult(line, TIMESTEPS, returns, -2.5, 0.96, wall_s=7.0, machine="cpu x 1, 2 cores")
 
 
-@pytest.fixture
-def reported(panel: Panel, tmp_path: Path) -> Path:
-    """A folder with a report of both lines, and no runs."""
+@pytest.fixture(scope="module")
+def report(panel: Panel, tmp_path_factory) -> Path:
+    """A folder with a report of both lines, and no runs. Copy it before changing anything."""
     results = {line.label: result(line, at / 3) for at, line in enumerate(panel.lines)}
-    collect(panel, results, {}, tmp_path, "embrl reproduce figx")
-    return tmp_path
+    out = tmp_path_factory.mktemp("report")
+    collect(panel, results, {}, out, "embrl reproduce figx")
+    return out
+
+
+@pytest.fixture
+def reported(report: Path, tmp_path: Path) -> Path:
+    """A copy of that folder."""
+    return shutil.copytree(report, tmp_path, dirs_exist_ok=True)
 
 
 def quietly(*_: Any):

@@ -15,6 +15,8 @@ from embrl.sweep.figure import draw
 from embrl.sweep.runs import GRIDS, PointResult, Sweep, SweepResult, planned, run, sweep_runs
 from embrl.training.loop import ignore_progress
 
+pytestmark = pytest.mark.usefixtures("quick")
+
 
 def tiny(method="none", algorithm="vpg", seeds=1, **values):
     env = envs.configure("gridworld", actuators=3, bins=6, step_limit=10)

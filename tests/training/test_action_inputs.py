@@ -25,6 +25,8 @@ from embrl.storage.run_folder import RunFolder
 from embrl.training import action_inputs
 from embrl.training.loop import train
 
+pytestmark = pytest.mark.usefixtures("quick")
+
 BITS = np.array([[int(bit) for bit in f"{number:03b}"] for number in range(8)], np.float32)
 CLOSED = np.array([6, 1])
 

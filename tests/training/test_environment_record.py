@@ -22,6 +22,8 @@ from embrl.training.environment_record import (
     keep_paths,
 )
 
+pytestmark = pytest.mark.usefixtures("quick")
+
 ROWS = "user,ts,item,price\n" + "".join(
     f"u{i % 4},2020-01-01 00:{i:02},{item},2\n" for i, item in enumerate("abacabacabacabad")
 )

@@ -15,6 +15,8 @@ from embrl.training.exploration import VisitCounter
 from embrl.training.loop import train
 from embrl.training.trainer import Trainer
 
+pytestmark = pytest.mark.usefixtures("quick")
+
 
 def arrivals(observations) -> Transition:
     observations = jnp.asarray(observations)

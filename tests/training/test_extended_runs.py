@@ -12,6 +12,8 @@ from embrl.core.errors import EmbrlError
 from embrl.storage.run_folder import FORMAT
 from embrl.training.loop import train
 
+pytestmark = pytest.mark.usefixtures("quick")
+
 
 def to(config, samples, **update):
     update = dataclasses.replace(config.online, **update)

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from gymnasium.wrappers import TimeLimit
+from unmeasured import measured
 
 import embrl
 from embrl import envs
@@ -28,6 +29,8 @@ from embrl.training.replicas import Replicas
 from embrl.training.restore import restore_policy
 from embrl.training.rng_streams import RngStream
 from embrl.training.trainer import Trainer
+
+pytestmark = pytest.mark.usefixtures("quick")
 
 
 class Nudge(gymnasium.Env):
@@ -259,7 +262,8 @@ def test_an_episode_without_an_end_is_cut_and_counted_and_the_run_is_kept(tmp_pa
     config = small("none", seeds=1, **longest)
     endless = HostEnvironment.of(lambda: Nudge(end=10**9), "Endless")
     seen = []
-    with pytest.warns(EmbrlWarning, match=r"4 episodes were cut after 30 steps") as warned:
+    said = pytest.warns(EmbrlWarning, match=r"4 episodes were cut after 30 steps")
+    with measured(), said as warned:
         folder = train(config, tmp_path / "run", env=endless, on_progress=seen.append)
     assert len(warned) == 1
     assert (folder.metrics()["length_mean"] == 30).all()

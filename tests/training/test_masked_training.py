@@ -25,6 +25,8 @@ from embrl.training.replicas import Replicas
 from embrl.training.trained_policy import Policy
 from embrl.training.trainer import EMPTY_MASKS, Trainer
 
+pytestmark = pytest.mark.usefixtures("quick")
+
 KEY = jax.random.key(0)
 SMALL: dict[str, Any] = {
     "seeds": 1,

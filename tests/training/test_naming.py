@@ -24,6 +24,8 @@ from embrl.training.loop import train
 from embrl.training.restore import restore_policy
 from embrl.training.trainer import Trainer
 
+pytestmark = pytest.mark.usefixtures("quick")
+
 ITEMS = 8
 
 

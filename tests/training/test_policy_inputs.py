@@ -17,6 +17,8 @@ from embrl.core.errors import EmbrlError
 from embrl.decoding.base import DecoderConfig
 from embrl.training.trainer import Trainer
 
+pytestmark = pytest.mark.usefixtures("quick")
+
 NUMBERS, NAMES = spaces.Box(-np.inf, np.inf, (3,), np.float32), spaces.Discrete(9)
 ACTIONS = spaces.Discrete(5)
 

@@ -16,6 +16,8 @@ from embrl.core.products import as_space
 from embrl.core.types import Key, TimeStep
 from embrl.envs import Environment
 
+pytestmark = pytest.mark.usefixtures("quick")
+
 LIMIT = 5
 TINY: dict[str, Any] = {
     "seeds": 1,
@@ -66,7 +68,7 @@ class Pair(Environment):
 @pytest.mark.parametrize(
     "options",
     [
-        {"method": "jsae", "algorithm": "ppo"},
+        pytest.param({"method": "jsae", "algorithm": "ppo"}, marks=pytest.mark.slow),
         {"method": "jsae", "algorithm": "sac", "decoder": {"kind": "wolpertinger", "k": 5}},
         {"method": "none", "algorithm": "ppo"},
         {"method": "ra", "algorithm": "vpg", "decoder": {"kind": "softmax"}},

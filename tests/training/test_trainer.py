@@ -19,6 +19,8 @@ from embrl.training.replicas import over_replicas, seed_keys
 from embrl.training.rng_streams import RngStream, stream_key
 from embrl.training.trainer import Trainer
 
+pytestmark = pytest.mark.usefixtures("quick")
+
 SEEDS = 3
 
 

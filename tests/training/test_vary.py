@@ -20,6 +20,8 @@ from embrl.training.replicas import seed_keys
 from embrl.training.restore import restore_policy
 from embrl.training.trainer import Trainer
 
+pytestmark = pytest.mark.usefixtures("quick")
+
 
 def small(tiny, method, algorithm):
     """A run in which every setting that may vary has something to say."""

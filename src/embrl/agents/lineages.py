@@ -19,6 +19,7 @@ from embrl.core.errors import EmbrlError
 from embrl.core.spaces import action_count, dimensions, is_continuous
 from embrl.core.types import Key
 from embrl.envs import EnvConfig, Environment
+from embrl.training.kept_programs import kept
 from embrl.training.replicas import numbered_keys, over_replicas
 from embrl.training.state import TrainState
 from embrl.training.trainer import Trainer
@@ -110,16 +111,21 @@ class Lineages:
     ) -> Callable[..., Any]:
         """Map `function` over lineages; positions do not count the trainer and environment."""
 
-        def one(env: Environment, rate: Array, *arguments: Any) -> Any:
-            return function(self.trainer.with_settings({RATE: rate}), env, *arguments)
+        trainer, block = self.trainer, self.block
 
-        return over_replicas(
-            one,
-            self.block,
-            shared=(0, *(at + 1 for at in shared)),
-            donate=tuple(at + 1 for at in donate),
-            once=once,
-        )
+        def one(env: Environment, rate: Array, *arguments: Any) -> Any:
+            return function(trainer.with_settings({RATE: rate}), env, *arguments)
+
+        def compiled() -> Callable[..., Any]:
+            return over_replicas(
+                one,
+                block,
+                shared=(0, *(at + 1 for at in shared)),
+                donate=tuple(at + 1 for at in donate),
+                once=once,
+            )
+
+        return kept(trainer, (function, block), compiled)
 
 
 def _start(trainer: Trainer, env: Environment, key: Key) -> TrainState:

@@ -1,4 +1,6 @@
 import dataclasses
+import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -100,15 +102,22 @@ def test_one_training_agent_has_no_averages_of_pairs(fitted, agents, tmp_path, m
     assert "average" not in {point["generator"] for point in found["points"]}
 
 
-def test_a_critic_knows_the_way_up_and_a_path_stays_near():
+@functools.cache
+def slope() -> Any:
+    """Points whose value rises along the first axis, those values, and a critic of them."""
     draw = np.random.default_rng(0)
-    z = draw.standard_normal((600, 3)).astype(np.float32) * [1.0, 2.0, 0.5]
+    z = draw.standard_normal((600, 2)).astype(np.float32) * np.float32([1.0, 2.0])
     value = 100 + 10 * z[:, 0]
-    critic = fit_critic(z, value, jax.random.key(0), steps=300)
+    return z, value, fit_critic(z, value, jax.random.key(0), steps=300)
+
+
+def test_a_critic_knows_the_way_up_and_a_path_stays_near():
+    z, value, critic = slope()
     expected, _ = critic(jnp.asarray(z))
     assert np.corrcoef(expected, value)[0, 1] > 0.99
     path, score = latent_search(critic, jnp.asarray(z[:20]), steps=30, radius=1.0)
     np.testing.assert_array_equal(path[0], z[:20])
+    score = np.asarray(score)
     assert (score[-1] > score[0] + 5).all()
     assert (np.asarray(path[-1])[:, 0] > z[:20, 0]).all()
     away = (np.asarray(path) - z[:20]) / z.std(0)
@@ -116,9 +125,7 @@ def test_a_critic_knows_the_way_up_and_a_path_stays_near():
 
 
 def test_guided_draws_are_those_that_the_critic_likes():
-    draw = np.random.default_rng(0)
-    z = draw.standard_normal((600, 2)).astype(np.float32)
-    critic = fit_critic(z, 100 + 10 * z[:, 0], jax.random.key(0), steps=300)
+    z, _, critic = slope()
     prior = fit_prior(z)
     found = guided_samples(prior, critic, jax.random.key(1), 200, least=105.0)
     assert found.shape == (200, 2)
