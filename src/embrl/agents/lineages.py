@@ -110,7 +110,6 @@ class Lineages:
         once: bool = False,
     ) -> Callable[..., Any]:
         """Map `function` over lineages; positions do not count the trainer and environment."""
-
         trainer, block = self.trainer, self.block
 
         def one(env: Environment, rate: Array, *arguments: Any) -> Any:
