@@ -96,7 +96,7 @@ def test_methods_learn_from_rows(method):
 def test_expected_outcome_is_that_of_the_most_certain_prediction():
     model = embedding()
     outcome = Outcome(
-        EmbeddingShape(SPACE, 8, 4, 2),
+        EmbeddingShape(SPACE, Mixed((3, 2), 2), 8, 4, 2),
         EmbeddingConfig(),
         key=jax.random.key(0),
     )

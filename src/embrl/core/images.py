@@ -20,6 +20,9 @@ NATURE_SIDE = 36
 MAX_PREDICTED = 4096
 """Numbers of an image that are predicted at most; of larger ones, means of square blocks are."""
 
+LUMINANCE = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue in grey (ITU-R BT.601)."""
+
 Filters = tuple[int, int, int, bool]
 """A convolution: filters, side, stride, and whether its output is added to its input."""
 
@@ -50,6 +53,8 @@ class Image:
     """Largest value of a pixel; 1: planes of flags."""
     layers: str = "flat"
     """A name in `FILTERS`."""
+    grey: bool = False
+    """True if colours were made grey, which leaves a third of the channels."""
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -85,15 +90,17 @@ def is_image(space: spaces.Space) -> bool:
     return isinstance(space, spaces.Box) and len(space.shape) == 3 and space.dtype == np.uint8
 
 
-def image_of(space: spaces.Space, layers: str = "flat") -> Image | None:
+def image_of(space: spaces.Space, layers: str = "flat", grey: bool = False) -> Image | None:
     """Return the size of an image; None if values of the space are none.
 
     Args:
         space: observation space, in embrl's form.
         layers: of `ImageLayers`.
+        grey: whether networks see the luminance of colours alone.
 
     Raises:
-        SettingError: the layers need a larger image; the message says what would fit.
+        SettingError: channels are no colours, or the layers need a larger image; the message says
+            what would fit.
     """
     if not isinstance(space, spaces.Box) or not is_image(space):
         return None
@@ -111,4 +118,9 @@ def image_of(space: spaces.Space, layers: str = "flat") -> Image | None:
             layers,
             f"{layers} needs {least} x {least}",
         )
-    return Image(height, width, channels, int(space.high.max()), layers)
+    if grey and channels % 3:
+        raise SettingError(
+            "embedding.grey_scale", f"false for images with {channels} channels", "true"
+        )
+    channels = channels // 3 if grey else channels
+    return Image(height, width, channels, int(space.high.max()), layers, grey)

@@ -59,6 +59,8 @@ class EmbeddingConfig(Section):
     """Layers of phi, and of actor and critic where they see images. small: one convolution of 3 x
     3. nature: the three of Mnih et al. (2015). residual: three strided ones with residual ones.
     flat: none, pixels are one vector. auto: nature from 36 x 36 on, else small."""
+    grey_scale: bool = False
+    """Whether phi and T see the luminance of colours alone."""
     random_shift: int = 0
     """Pixels by which images are shifted at random, at most, in each gradient step of pre-training
     and of online updates (Kostrikov et al. 2020); 0: none."""
@@ -221,6 +223,8 @@ class EmbeddingShape:
     """Sizes and spaces that the networks of objectives are built for."""
 
     observation_space: gymnasium.Space
+    raw: int | tuple[int, ...] | Mixed | Image
+    """Features of raw states, which predictions are compared with."""
     features: int | tuple[int, ...] | Mixed | Image
     """Output of phi: m, or the features of raw states."""
     actions: int

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, UInt32
 
 from embrl.core.errors import SettingError
-from embrl.core.images import Image, image_of
+from embrl.core.images import LUMINANCE, Image, image_of
 from embrl.core.layers import FactorLinear
 from embrl.core.nn import MLP, mean_one
 from embrl.core.products import Mixed
@@ -47,6 +47,7 @@ class RawStates(eqx.Module):
         space: gymnasium.Space,
         layers: str = "flat",
         *,
+        grey: bool = False,
         scaled: bool = False,
         unchanged: bool = False,
     ) -> None:
@@ -55,11 +56,12 @@ class RawStates(eqx.Module):
         Args:
             space: observation space.
             layers: layers that read images (`embrl.core.images.ImageLayers`).
+            grey: True to make the colours of images grey.
             scaled: True to scale unbounded coordinates by observed statistics (`RawBox`).
             unchanged: True to leave unbounded coordinates as they are (`RawBox`).
         """
         self.scalar = isinstance(space, gymnasium.spaces.Discrete)
-        self.image = image_of(space, layers)
+        self.image = image_of(space, layers, grey)
         box, self.sizes = numbers_and_factors(space)
         self.box = None if box is None else RawBox(box, scaled=scaled, unchanged=unchanged)
 
@@ -110,6 +112,9 @@ class RawStates(eqx.Module):
         """
         if self.image is not None:
             pixels = observation.reshape(*observation.shape[:-3], -1).astype(jnp.float32)
+            if self.image.grey:  # rounded, as a camera does: what is the same grey is the same
+                colours = pixels.reshape(*pixels.shape[:-1], -1, 3)
+                pixels = jnp.rint(colours @ jnp.array(LUMINANCE, jnp.float32))
             return pixels / self.image.levels
         if self.box is None:
             return observation[..., None] if self.scalar else observation
@@ -147,6 +152,7 @@ class StateEncoder(eqx.Module):
         *,
         spread: float = SPREAD,
         layers: str = "auto",
+        grey: bool = False,
         key: Key,
     ) -> None:
         """Initialise the network.
@@ -158,13 +164,14 @@ class StateEncoder(eqx.Module):
                 `BOX_HIDDEN`.
             spread: initial standard deviation of embeddings.
             layers: layers that read images (`embrl.core.images.ImageLayers`).
+            grey: True to make the colours of images grey.
             key: random key.
 
         Raises:
             SettingError: hidden layers for several factors; the values of a factor would have no
                 point of their own in X.
         """
-        self.raw = RawStates(space, layers, scaled=True)
+        self.raw = RawStates(space, layers, grey=grey, scaled=True)
         discrete = isinstance(self.raw.features, tuple)
         if hidden is None:
             hidden = () if discrete else BOX_HIDDEN

@@ -88,7 +88,9 @@ class JointEmbedding(eqx.Module):
                 `config.action_features` is set but `features` is None.
         """
         key_phi, key_g, key_parts = jax.random.split(key, 3)
-        self.raw = RawStates(observation_space, config.image_layers, scaled=True)
+        self.raw = RawStates(
+            observation_space, config.image_layers, grey=config.grey_scale, scaled=True
+        )
         self.phi = (
             StateEncoder(
                 observation_space,
@@ -96,6 +98,7 @@ class JointEmbedding(eqx.Module):
                 config.state_hidden,
                 spread=config.state_spread,
                 layers=config.image_layers,
+                grey=config.grey_scale,
                 key=key_phi,
             )
             if states
@@ -123,6 +126,7 @@ class JointEmbedding(eqx.Module):
         self.tie = named if echo.tie else None
         shape = EmbeddingShape(
             observation_space,
+            self.raw.features,
             self.phi.features,
             actions,
             embedding_dims(config, action_space),

@@ -4,6 +4,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from embrl.core.images import LUMINANCE
 from embrl.core.portable import decoder_chain, mlp_steps, plain, scaled_steps
 from embrl.embedding.encoders import (
     ActionDecoder,
@@ -17,6 +18,7 @@ from embrl.embedding.encoders import (
 from embrl.embedding.feature_actions import FeatureActions
 from embrl.embedding.product_actions import ProductActions
 from embrl.portable.steps import (
+    Affine,
     Beside,
     Cast,
     Chain,
@@ -25,6 +27,7 @@ from embrl.portable.steps import (
     PartRows,
     PortableStep,
     Reshaped,
+    Rounded,
     Rows,
     Slice,
     Standardised,
@@ -108,7 +111,14 @@ def raw_steps(raw: RawStates) -> tuple[PortableStep, ...]:
     """Return the steps from observations to a network's input."""
     if (image := raw.image) is not None:
         unit = Standardised(np.zeros(1, np.float32), np.full(1, image.levels, np.float32))
-        return (Cast("float32"), Reshaped(image.shape, (image.pixels,)), unit)
+        if not image.grey:
+            return (Cast("float32"), Reshaped(image.shape, (image.pixels,)), unit)
+        given = (*image.shape[:2], 3 * image.channels)
+        weights = np.array(LUMINANCE, np.float32)[:, None]
+        grey = (Affine(weights, np.zeros(1, np.float32)), Rounded())
+        colours = Reshaped(given, (image.pixels, 3))
+        flat = Reshaped((image.pixels, 1), (image.pixels,))
+        return (Cast("float32"), colours, *grey, flat, unit)
     if raw.box is None:
         return (Column(),) if raw.scalar else ()
     scaled, k = scaled_steps(raw.box), len(raw.sizes)

@@ -22,7 +22,7 @@ from embrl.core.nn import (
 from embrl.core.products import Mixed
 from embrl.core.types import Key
 from embrl.embedding.config import EmbeddingConfig, EmbeddingShape
-from embrl.embedding.encoders import RawFeatures, RawStates
+from embrl.embedding.encoders import RawFeatures
 from embrl.embedding.memory import Recalled
 
 NONLINEAR_RATE = 0.3
@@ -524,7 +524,7 @@ def new_transition(shape: EmbeddingShape, config: EmbeddingConfig, *, key: Key) 
         EmbrlError: states are not embedded, or the head is echo and actions do not name values of
             the observation.
     """
-    m, raw = shape.m("forward"), RawStates(shape.observation_space).features
+    m, raw = shape.m("forward"), shape.raw
     if config.head == "echo":
         if shape.named is None or not isinstance(raw, tuple):
             raise SettingError(

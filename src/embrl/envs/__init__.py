@@ -41,6 +41,7 @@ ENVIRONMENTS = Registry(
         "joint_replenishment": "embrl.envs.replenishment:JointReplenishmentConfig",
         "manoeuvres": "embrl.envs.manoeuvres:ManoeuvresConfig",
         "switches": "embrl.envs.switches:SwitchesConfig",
+        "traffic_lights": "embrl.envs.traffic_lights:TrafficLightsConfig",
         "cart_pole": "embrl.envs.cart_pole:CartPoleConfig",
         "acrobot": "embrl.envs.acrobot:AcrobotConfig",
         "mountain_car": "embrl.envs.mountain_car:MountainCarConfig",

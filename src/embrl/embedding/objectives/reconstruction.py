@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 from embrl.core.nn import MLP, categorical_log_prob
 from embrl.core.types import Key, Transition
 from embrl.embedding.config import EmbeddingConfig, EmbeddingShape
-from embrl.embedding.encoders import ContinuousActions, RawStates
+from embrl.embedding.encoders import ContinuousActions
 from embrl.embedding.objectives.base import EncoderPair, Objective
 from embrl.embedding.product_actions import ProductActions
 from embrl.embedding.transition import as_prediction, observation_loss, output_size
@@ -27,7 +27,7 @@ class StateReconstruction(Objective):
         Raises:
             EmbrlError: states are not embedded.
         """
-        outputs = output_size(RawStates(shape.observation_space).features)
+        outputs = output_size(shape.raw)
         self.decoder = MLP(shape.m("state"), config.head_hidden, outputs, last_scale=0.1, key=key)
 
     def __call__(self, model: EncoderPair, batch: Transition) -> Float[Array, ""]:

@@ -13,7 +13,6 @@ from embrl.core.layers import FactorLinear, MixedLinear
 from embrl.core.nn import MLP
 from embrl.core.types import Key, Transition
 from embrl.embedding.config import EmbeddingConfig, EmbeddingShape
-from embrl.embedding.encoders import RawStates
 from embrl.embedding.objectives.base import EncoderPair, Objective
 from embrl.embedding.transition import ImagePrediction, Logits, Prediction, RowPrediction
 
@@ -82,7 +81,7 @@ class Outcome(Objective):
 
     def __init__(self, shape: EmbeddingShape, config: EmbeddingConfig, *, key: Key) -> None:
         del config
-        features = RawStates(shape.observation_space).features
+        features = shape.raw
         if isinstance(features, Image):
             raise EmbrlError("objective outcome needs observations that are no images; use reward")
         self.network = MLP(features, (), 1, last_scale=0.0, key=key)
