@@ -159,7 +159,7 @@ def _space(space: Mapping[str, Any]) -> str:
     """Return a short description of a space."""
     if space.get("kind") == "Box":
         return f"Box({len(space.get('low') or ())})"
-    sizes = space.get("sizes") or ()
+    sizes = space.get("sizes") or space.get("shape") or ()
     return f"{space.get('kind')}({', '.join(map(str, sizes))})"
 
 
