@@ -3,8 +3,8 @@
     python results/known_optima.py --sb3 PYTHON [ROW ...]
 
 trains each row's arms for the same number of timesteps with the same seeds and writes
-results/known_optima/table.md, which docs/suite.md shows. PYTHON is an interpreter that has embrl and
-Stable-Baselines3; without it only embrl's arms are trained. What is finished is kept in
+results/known_optima/table.md, which docs/suite.md shows. PYTHON is an interpreter that has embrl
+and Stable-Baselines3; without it only embrl's arms are trained. What is finished is kept in
 runs/known_optima and not trained again. Rows are named by ROWS; all of them take some hours on 2
 cores.
 """
