@@ -10,12 +10,14 @@ latency counts from that time, also where it had to wait for a connection.
 import argparse
 import asyncio
 import json
+import os
 import random
 import statistics
 import subprocess
 import sys
 import time
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -138,6 +140,12 @@ def observations(policy: ExportedPolicy, count: int) -> list[Any]:
     return (np.floor(values).astype(int) if form.whole else values).tolist()
 
 
+def seconds_of(process: int) -> float:
+    """Return the seconds that a process has spent on a processor."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def main() -> None:
     good = observations(opened(ARGUMENTS.run), 1_000)
     command = [sys.executable, "-m", "embrl", "serve", ARGUMENTS.run, "--port", "0"]
@@ -148,9 +156,13 @@ def main() -> None:
         bodies = [json.dumps({"observation": each}).encode() for each in good]
         asyncio.run(load(port, bodies, 200, 400))  # warm
         count = int(ARGUMENTS.rate * ARGUMENTS.seconds)
+        busy = seconds_of(server.pid), time.process_time()
         took = sorted(
             1000 * each for each in asyncio.run(load(port, bodies, ARGUMENTS.rate, count))
         )
+        used = seconds_of(server.pid) - busy[0], time.process_time() - busy[1]
+        each, ours = (1000 * seconds / count for seconds in used)
+        print(f"| processor time | {each:.2f} ms a request; of the load generator {ours:.2f} ms |")
         share = {each: took[int(each / 100 * (len(took) - 1))] for each in (95, 99)}
         median = statistics.median(took)
         rest = ", ".join(f"{each} % within {ms:.1f} ms" for each, ms in share.items())

@@ -85,10 +85,12 @@ def test_tokens_rates_and_paths(serving):
     assert send("/health")[0] == 200  # for those who watch the server
     assert send("/elsewhere")[0] == 404
     assert send("/act")[0] == 405
+    assert send("/act", HERE, Authorization="Bearer secret", Origin="http://shop")[0] == 200
     limited = serving(PolicyAnswers(policy()), rate=2.0)
     statuses = [limited("/act", HERE)[0] for _ in range(20)]
     assert statuses[:4] == [200] * 4
     assert 429 in statuses
+    assert serving(PolicyAnswers(policy()))("/act", HERE, Origin="http://elsewhere")[0] == 403
 
 
 def test_random_bodies_get_an_answer_or_one_line(serving):

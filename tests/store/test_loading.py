@@ -1,9 +1,11 @@
 """What embrl has trained, in a store: actions, states and agents; and the commands."""
 
 import dataclasses
+import importlib
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import equinox as eqx
 import numpy as np
@@ -83,8 +85,7 @@ def test_metadata_belongs_to_actions_by_id_or_name(embedding, folder):
 
 def test_agents_that_behave_like_one_but_survive_longer(folder, tmp_path):
     pytest.importorskip("milvus_lite", reason="pip install 'embrl[store]'")
-    from skilled import population
-
+    population: Any = importlib.import_module("skilled").population
     agents = population(tmp_path / "agents", 3, 6, steps=60, episodes=4)
     fitted = embrl.fit_agents(
         agents, "vae", out=tmp_path / "fitted", measure=False, steps=2, batch=8, k=3, hidden=(8,),

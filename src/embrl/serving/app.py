@@ -111,7 +111,10 @@ def application(answering: Answering, limits: Limits, about: dict[str, Any]) -> 
     def check(request: Request) -> None:
         if not rates.admits(request.client.host if request.client else ""):
             raise RefusedError(429, f"requests must be at most {limits.rate:g} a second, got more")
-        if limits.token is not None:
+        if limits.token is None:
+            if "origin" in request.headers:  # any page that a user opens could change items
+                raise RefusedError(403, "token must be set on the server for requests of web pages")
+        else:
             given = request.headers.get("authorization", "").encode()
             if not hmac.compare_digest(given, f"Bearer {limits.token}".encode()):
                 raise RefusedError(401, "token must be that of the server; add the header "
