@@ -130,7 +130,10 @@ class Mixed(gymnasium.Env):
 
 
 def test_a_dict_of_both_kinds_trains_exports_and_wraps(tmp_path):
-    few = {"pretrain": {"gradient_steps": 10}, "online": {"gradient_steps": 2, "batch_size": 32}}
+    few: dict[str, Any] = {
+        "pretrain": {"gradient_steps": 10},
+        "online": {"gradient_steps": 2, "batch_size": 32},
+    }
     run = embrl.train(Mixed, **TINY, **few, algorithm=PPO, out=tmp_path / "run")
     policy, env = run.policy(environment=Mixed), Mixed()
     observation, _ = env.reset(seed=0)
