@@ -121,6 +121,7 @@ def plugin(request: pytest.FixtureRequest, monkeypatch) -> ModuleType:
     return load(f"plugins/{request.param}")
 
 
+@pytest.mark.pages
 @pytest.mark.parametrize(
     ("name", "column"),
     [

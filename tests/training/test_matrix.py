@@ -24,7 +24,11 @@ from embrl.training.trainer import Trainer
 
 pytestmark = pytest.mark.usefixtures("quick")
 
-SMALL = {"gridworld": {"actuators": 3, "bins": 6}, "continuous_gridworld": {"actuators": 3}}
+SMALL = {
+    "gridworld": {"actuators": 3, "bins": 6},
+    "continuous_gridworld": {"actuators": 3},
+    "switches": {"count": 6},
+}
 
 
 @functools.cache

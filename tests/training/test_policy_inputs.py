@@ -114,7 +114,14 @@ def test_where_it_cannot_one_line_says_so(settings, said):
         trainer(**settings).validate()
 
 
-@pytest.mark.parametrize("algorithm", ["sac", pytest.param("ppo", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "algorithm",
+    [
+        embrl.SAC(updates_per_step=0.1, batch_size=16),
+        pytest.param("ppo", marks=pytest.mark.slow),
+    ],
+    ids=["sac", "ppo"],
+)
 def test_a_run_trains_and_is_read_again(tmp_path, algorithm):
     run = embrl.train(
         "cart_pole",

@@ -19,6 +19,8 @@ from embrl.envs import Environment
 pytestmark = pytest.mark.usefixtures("quick")
 
 LIMIT = 5
+PPO = embrl.PPO(num_minibatches=2, update_epochs=1, critic_epochs=1)
+SAC = embrl.SAC(updates_per_step=0.1, batch_size=16)
 TINY: dict[str, Any] = {
     "seeds": 1,
     "total_timesteps": 1_000,
@@ -68,9 +70,9 @@ class Pair(Environment):
 @pytest.mark.parametrize(
     "options",
     [
-        pytest.param({"method": "jsae", "algorithm": "ppo"}, marks=pytest.mark.slow),
-        {"method": "jsae", "algorithm": "sac", "decoder": {"kind": "wolpertinger", "k": 5}},
-        {"method": "none", "algorithm": "ppo"},
+        pytest.param({"method": "jsae", "algorithm": PPO}, marks=pytest.mark.slow),
+        {"method": "jsae", "algorithm": SAC, "decoder": {"kind": "wolpertinger", "k": 5}},
+        {"method": "none", "algorithm": PPO},
         {"method": "ra", "algorithm": "vpg", "decoder": {"kind": "softmax"}},
     ],
     ids=["nearest", "wolpertinger", "original", "softmax"],
@@ -128,7 +130,11 @@ class Mixed(gymnasium.Env):
 
 
 def test_a_dict_of_both_kinds_trains_exports_and_wraps(tmp_path):
-    run = embrl.train(Mixed, **TINY, pretrain={"gradient_steps": 10}, out=tmp_path / "run")
+    few: dict[str, Any] = {
+        "pretrain": {"gradient_steps": 10},
+        "online": {"gradient_steps": 2, "batch_size": 32},
+    }
+    run = embrl.train(Mixed, **TINY, **few, algorithm=PPO, out=tmp_path / "run")
     policy, env = run.policy(environment=Mixed), Mixed()
     observation, _ = env.reset(seed=0)
     action = policy.act(observation, deterministic=True)
@@ -153,4 +159,4 @@ def test_a_dict_of_both_kinds_trains_exports_and_wraps(tmp_path):
 
 def test_a_part_without_a_value_says_which_and_when():
     with pytest.raises(EmbrlError, match=r"step 3.*no value of part 2"):
-        embrl.train(lambda: Mixed(3), **TINY, pretrain={"gradient_steps": 10})
+        embrl.train(lambda: Mixed(3), **TINY, algorithm=PPO, pretrain={"gradient_steps": 10})

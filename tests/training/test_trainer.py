@@ -67,7 +67,7 @@ def test_no_two_purposes_share_random_numbers():
     assert len(set(used)) == len(used)
 
 
-@pytest.mark.parametrize("method", ["jsae", "none"])
+@pytest.mark.parametrize("method", ["jsae", pytest.param("none", marks=pytest.mark.slow)])
 def test_nothing_is_compiled_twice_in_a_run(tiny, tmp_path, monkeypatch, method):
     made = []
 
@@ -239,6 +239,7 @@ def test_an_on_policy_algorithm_that_draws_replayed_steps_is_refused(tiny):
         jax.eval_shape(trainer.train, jax.random.key(0))
 
 
+@pytest.mark.slow  # tests/decoding/test_tree.py compares the actions
 def test_a_tree_of_actions_changes_nothing_where_all_were_tried(tiny, monkeypatch):
     config = tiny(seeds=1)
 

@@ -106,7 +106,7 @@ def test_one_training_agent_has_no_averages_of_pairs(fitted, agents, tmp_path, m
 def slope() -> Any:
     """Points whose value rises along the first axis, those values, and a critic of them."""
     draw = np.random.default_rng(0)
-    z = draw.standard_normal((600, 2)).astype(np.float32) * np.float32([1.0, 2.0])
+    z = draw.standard_normal((600, 2)).astype(np.float32) * np.array([1.0, 2.0], np.float32)
     value = 100 + 10 * z[:, 0]
     return z, value, fit_critic(z, value, jax.random.key(0), steps=300)
 
