@@ -1,5 +1,7 @@
 """Networks of phi(s) and of the state's own numbers, against sums by hand."""
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -22,7 +24,8 @@ def test_a_layer_of_its_own_comes_first(beside: int) -> None:
     rng = np.random.default_rng(0)
     joined = Joined(JointFeatures(3, 4), (5, 6), 7, beside=beside, activation=jax.nn.relu, key=KEY)
     x, u = rng.normal(size=(8, 7)), rng.normal(size=(8, beside))
-    own = x[:, 3:] @ np.asarray(joined.own.weight)
+    layer: Any = joined.own
+    own = x[:, 3:] @ np.asarray(layer.weight)
     if beside:
         own = own + u @ np.asarray(joined.beside)
     inputs = np.concatenate([x[:, :3], own / np.abs(own).mean(-1, keepdims=True)], -1)

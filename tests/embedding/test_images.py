@@ -44,7 +44,7 @@ FLAGS = spaces.Box(0, 1, (8, 9, 2), np.uint8)
 )
 def test_images_are_bytes_with_channels_last(space, shape, levels):
     read = Observations(space)
-    assert image_of(read.space) == Image(*shape, levels)
+    assert image_of(read.space) == Image(shape[0], shape[1], shape[2], levels)
     space.seed(0)
     one = read(space.sample())
     assert (one.dtype, one.shape) == (np.uint8, shape)

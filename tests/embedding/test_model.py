@@ -275,7 +275,8 @@ def test_gradients_reach_every_part_of_the_model() -> None:
     @eqx.filter_jit
     @eqx.filter_grad
     def total(model: JointEmbedding) -> jax.Array:
-        [logits] = model.predict(jnp.asarray(observation), jnp.asarray(action))
+        prediction: Any = model.predict(jnp.asarray(observation), jnp.asarray(action))
+        [logits] = prediction
         return jax.nn.log_softmax(logits)[:, 0].sum()
 
     for leaf in jax.tree.leaves(total(model)):

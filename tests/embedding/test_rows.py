@@ -1,5 +1,7 @@
 """Observations of factors and numbers together: rows, an encoder and a prediction for each."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -24,7 +26,7 @@ from embrl.embedding.transition import RowPrediction, as_prediction, observation
 from embrl.portable.steps import Chain
 
 SPACE = spaces.Tuple((spaces.MultiDiscrete([3, 2]), spaces.Box(-2.0, 2.0, (2,))))
-ROWS = np.float32([[2, 0, 1.0, -2.0], [0, 1, 0.5, 0.0]])
+ROWS = np.array([[2, 0, 1.0, -2.0], [0, 1, 0.5, 0.0]], np.float32)
 
 
 def embedding(method="jsae"):
@@ -117,12 +119,13 @@ def test_portable_forms_answer_alike():
     model = embedding()
     assert np.allclose(phi_chain(model.phi)(ROWS), model.phi(jnp.asarray(ROWS)), atol=1e-6)
     raw = RawStates(SPACE)
-    codes = as_vector(raw, SPACE)
+    codes: Any = as_vector(raw, SPACE)
     assert codes(jnp.asarray(ROWS)).shape == (2, vector_size(raw))
     assert np.allclose(Chain(row_code_steps(codes))(ROWS), codes(jnp.asarray(ROWS)), atol=1e-6)
     for inputs in (Mixed((3, 2), 2), JointFeatures(8, vector_size(raw))):
         assert network(inputs, (16,), 3, key=jax.random.key(0)) is not None
-    assert MLP(Mixed((3, 2), 2), (4,), 1, beside=3, key=jax.random.key(0)).beside.shape == (3, 4)
+    beside: Any = MLP(Mixed((3, 2), 2), (4,), 1, beside=3, key=jax.random.key(0)).beside
+    assert beside.shape == (3, 4)
 
 
 def test_factors_are_cells_of_what_was_seen():
@@ -145,5 +148,5 @@ def test_rows_are_checked_and_written_down():
         ([0, 0, 0], r"observations with 2 parts and 2 numbers"),
     ):
         with pytest.raises(EmbrlError, match=said):
-            check_observation(SPACE, np.float32(wrong))
+            check_observation(SPACE, np.array(wrong, np.float32))
     assert from_json(to_json(SPACE), "here") == SPACE

@@ -32,7 +32,9 @@ def test_the_lamp_decides_what_passing_the_line_is_worth():
 
 
 def test_images_tell_all_and_grey_ones_hide_the_lamp():
-    images = jnp.stack([ENV._observe(at(cell, green)) for cell in (0, 7, 11) for green in (0, 1)])
+    images = jnp.stack(
+        [ENV._observe(at(cell, green)) for cell in (0, 7, 11) for green in (False, True)]
+    )
     truth = ENV.state_coordinates(images)
     assert truth.tolist() == [[0, 0], [0, 1], [7, 0], [7, 1], [11, 0], [11, 1]]
     grey = RawStates(ENV.observation_space, grey=True)
@@ -51,7 +53,7 @@ def test_an_embedding_of_grey_images_predicts_grey_ones():
         objectives=("forward", "state"),
         key=jax.random.key(0),
     )
-    images = jnp.stack([ENV._observe(at(3, green)) for green in (0, 1)])
+    images = jnp.stack([ENV._observe(at(3, green)) for green in (False, True)])
     zeros = jnp.zeros(2)
     batch = Transition(images, zeros.astype(int), zeros, images, zeros > 0, zeros > 0)
     assert all(np.isfinite(float(part(model, batch))) for part in model.parts.values())

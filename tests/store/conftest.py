@@ -1,7 +1,9 @@
 """Stores for tests: the same tests run with a folder and with a server."""
 
+import importlib
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -25,9 +27,8 @@ def uri(request, tmp_path) -> Iterator[str]:
                 store.drop(record.name, record.version)
         yield MILVUS
         return
-    from milvus_lite.adapter.grpc.server import start_server_in_thread
-
-    server, lite, port = start_server_in_thread(str(tmp_path / "served"))
+    lite_server: Any = importlib.import_module("milvus_lite.adapter.grpc.server")
+    server, lite, port = lite_server.start_server_in_thread(str(tmp_path / "served"))
     yield f"http://127.0.0.1:{port}"
     server.stop(grace=0).wait()
     lite.close()

@@ -162,8 +162,7 @@ def test_tables_keep_their_kinds(tmp_path, suffix):
         rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     else:
-        from pyarrow import parquet
-
+        parquet: Any = importlib.import_module("pyarrow.parquet")
         parquet.write_table(arrow.table(columns), path)
     found = read_table(path)
     assert {name: values.tolist() for name, values in found.items()} == columns

@@ -80,16 +80,15 @@ def application(answering: Answering, limits: Limits, about: dict[str, Any]) -> 
         limits: limits of requests.
         about: what `/health` says of the policy.
     """
-    require("starlette", "serve")
-    from starlette.applications import Starlette
-    from starlette.requests import ClientDisconnect, Request
-    from starlette.responses import JSONResponse, PlainTextResponse, Response
-    from starlette.routing import Route
+    applications, requests, responses, routing = (
+        require(f"starlette.{module}", "serve")
+        for module in ("applications", "requests", "responses", "routing")
+    )
 
     metrics, rates = Metrics(), Rates(limits.rate)
     batcher = Batcher(answering, limits.batch_wait / 1000, metrics)
 
-    async def body_of(request: Request) -> Any:
+    async def body_of(request: Any) -> Any:
         length = request.headers.get("content-length", "0")
         too_large = RefusedError(413, f"body must be at most {limits.max_body:,} bytes, got more")
         if not length.isdecimal() or int(length) > limits.max_body:
@@ -108,7 +107,7 @@ def application(answering: Answering, limits: Limits, about: dict[str, Any]) -> 
         except (ValueError, RecursionError) as error:
             raise RefusedError(400, f"body must be JSON, got {_short(read)}: {error}") from error
 
-    def check(request: Request) -> None:
+    def check(request: Any) -> None:
         if not rates.admits(request.client.host if request.client else ""):
             raise RefusedError(429, f"requests must be at most {limits.rate:g} a second, got more")
         if limits.token is None:
@@ -122,35 +121,35 @@ def application(answering: Answering, limits: Limits, about: dict[str, Any]) -> 
 
     def path(
         where: str, answer: Callable[[Any], Awaitable[Any]] | None, method: str = "POST"
-    ) -> Route:
-        async def endpoint(request: Request) -> Response:
+    ) -> Any:
+        async def endpoint(request: Any) -> Any:
             began = time.perf_counter()
             try:
                 check(request)
                 if answer is None:
-                    response: Response = PlainTextResponse(metrics.text())
+                    response: Any = responses.PlainTextResponse(metrics.text())
                 else:
-                    response = JSONResponse(await answer(await body_of(request)))
+                    response = responses.JSONResponse(await answer(await body_of(request)))
             except RefusedError as error:
-                response = JSONResponse({"error": str(error)}, error.status)
+                response = responses.JSONResponse({"error": str(error)}, error.status)
             except BusyError as error:
-                response = JSONResponse({"error": str(error)}, 503)
+                response = responses.JSONResponse({"error": str(error)}, 503)
             except EmbrlError as error:
-                response = JSONResponse({"error": str(error)}, 422)
-            except ClientDisconnect:
-                response = Response(status_code=400)
+                response = responses.JSONResponse({"error": str(error)}, 422)
+            except requests.ClientDisconnect:
+                response = responses.Response(status_code=400)
             metrics.request(where, response.status_code, time.perf_counter() - began)
             return response
 
-        return Route(where, endpoint, methods=[method])
+        return routing.Route(where, endpoint, methods=[method])
 
-    async def health(_: Request) -> Response:
-        return JSONResponse({"status": "ok", **about})
+    async def health(_: Any) -> Any:
+        return responses.JSONResponse({"status": "ok", **about})
 
     async def act(body: Any) -> Any:
         return await batcher.ask(answering.read(body))
 
-    routes = [Route("/health", health), path("/metrics", None, "GET"), path("/act", act)]
+    routes = [routing.Route("/health", health), path("/metrics", None, "GET"), path("/act", act)]
     if isinstance(answering, CatalogueAnswers):
         change, remove = answering.change, answering.remove
         routes += [
@@ -163,16 +162,16 @@ def application(answering: Answering, limits: Limits, about: dict[str, Any]) -> 
         yield
         batcher.close()
 
-    async def refused(_: Request, error: Any) -> Response:
+    async def refused(_: Any, error: Any) -> Any:
         wanted = ", ".join(route.path for route in routes)
         text = f"path and method must be those of {wanted}"
-        return JSONResponse({"error": text}, error.status_code, headers=error.headers)
+        return responses.JSONResponse({"error": text}, error.status_code, headers=error.headers)
 
-    async def failed(_: Request, __: Exception) -> Response:
-        return JSONResponse({"error": "the server failed; its log says why"}, 500)
+    async def failed(_: Any, __: Exception) -> Any:
+        return responses.JSONResponse({"error": "the server failed; its log says why"}, 500)
 
     handlers: Any = {404: refused, 405: refused, 500: failed}
-    return Starlette(routes=routes, lifespan=lifespan, exception_handlers=handlers)
+    return applications.Starlette(routes=routes, lifespan=lifespan, exception_handlers=handlers)
 
 
 def _short(body: bytearray) -> str:

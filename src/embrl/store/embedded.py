@@ -33,10 +33,9 @@ class Embedded:
         """
         lite = require("milvus_lite", "store")
         _check(path, create)
-        from milvus_lite.adapter.grpc.server import start_server_in_thread
-
+        server = require("milvus_lite.adapter.grpc.server", "store")
         try:
-            self._server, self._lite, port = start_server_in_thread(str(path))
+            self._server, self._lite, port = server.start_server_in_thread(str(path))
         except lite.DataDirLockedError as error:
             raise EmbrlError(
                 f"{path} must be opened by one process at a time, got a second one; wait until the "
