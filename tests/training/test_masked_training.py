@@ -156,7 +156,8 @@ def test_a_state_without_actions_ends_the_run_in_one_line():
     env = Twos(dead_end=2)
     backend: Any = CompiledBackend(Replicas(trainer_of(env, "none", "vpg")), env)
     found = {EMPTY_MASKS: np.array([0.0, 0.5]), "loss": np.ones(2)}
-    backend._iterate = lambda *given: (None, found)
+    program: Any = lambda *given: (None, found)  # noqa: E731
+    backend._iterate = program
     with pytest.raises(EmbrlError, match=r"action_mask of Twos .*50.00% .* timesteps 0 and 80"):
         backend.improve(None, 0, 1)  # type: ignore[arg-type]
 
