@@ -68,7 +68,7 @@ class Image:
 
     @property
     def flags(self) -> bool:
-        """Whether pixels are 0 or 1."""
+        """True if pixels are 0 or 1."""
         return self.levels == 1
 
     @property

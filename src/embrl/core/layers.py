@@ -80,7 +80,7 @@ class MixedLinear(eqx.Module):
 
     @property
     def bias(self) -> Float[Array, " outputs"]:
-        """What is added, as in the other layers."""
+        """Bias of the layer, as in the other layers."""
         return self.rows.bias
 
 

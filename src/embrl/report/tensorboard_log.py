@@ -14,6 +14,7 @@ from jaxtyping import Float
 
 from embrl.config.run import as_json
 from embrl.core.errors import require
+from embrl.core.images import is_image
 from embrl.core.spaces import factors, is_discrete
 from embrl.embedding.encoders import StateEncoder
 from embrl.embedding.methods import METHODS
@@ -253,7 +254,9 @@ def points_of_states(embedding: Embedding, env: AnyEnvironment) -> ProjectedPoin
         if embedding.reference is None:
             return None
         observations = np.asarray(embedding.reference.held_out.observation)[:MAX_PROJECTED]
-        labels = _columns("o", observations) | _coordinates(env, observations)
+        # Pixels say nothing as labels.
+        labels = {} if is_image(space) else _columns("o", observations)
+        labels |= _coordinates(env, observations)
         return ProjectedPoints("states", embedding.phi(observations), labels)
     if len(factors(space)) > 1:
         points = np.asarray(phi.points[-1])

@@ -1,4 +1,4 @@
-"""What a server counts, as text that Prometheus reads."""
+"""Counters of a server, as text that Prometheus reads."""
 
 from collections import Counter
 

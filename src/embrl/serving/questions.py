@@ -35,7 +35,7 @@ class Question:
 
 
 class Answering(Protocol):
-    """What answers questions: a policy alone, or one with a catalogue."""
+    """Interface of policies that answer questions, alone or with a catalogue."""
 
     def read(self, body: Any) -> Question: ...
 

@@ -1,4 +1,4 @@
-"""What is known of a collection, and its form in Milvus."""
+"""Record of a collection, and its form in Milvus."""
 
 import dataclasses
 from typing import Any, Literal
@@ -23,7 +23,7 @@ TEXT_LENGTH = 2048
 
 @dataclasses.dataclass(frozen=True)
 class CollectionRecord:
-    """What is known of a collection."""
+    """Record of a collection."""
 
     name: str
     kind: str
