@@ -87,6 +87,13 @@ def flat_minigrid(**options: Any) -> gymnasium.Env:
     return importlib.import_module("minigrid.wrappers").FlatObsWrapper(env)
 
 
+def pong_frames(**options: Any) -> gymnasium.Env:
+    env = gymnasium.make("ALE/Pong-v5", frameskip=1, **options)
+    return gymnasium.wrappers.FrameStackObservation(
+        gymnasium.wrappers.AtariPreprocessing(env), stack_size=4
+    )
+
+
 def pong(**options: Any) -> gymnasium.Env:
     return gymnasium.make("ALE/Pong-v5", obs_type="ram", **options)
 
@@ -130,6 +137,10 @@ CASES = {
     "PointMaze_UMaze-v3": Case("PointMaze_UMaze-v3", "gymnasium_robotics", "gymnasium-robotics"),
     "MiniGrid-Empty-5x5-v0, FlatObs": Case(
         f"{PREFIX}MiniGridFlat-v0", "minigrid", "minigrid", flat_minigrid
+    ),
+    "MiniGrid-Empty-5x5-v0, a Dict": Case("MiniGrid-Empty-5x5-v0", "minigrid", "minigrid"),
+    "ALE/Pong-v5, four frames": Case(
+        f"{PREFIX}PongFrames-v0", "ale_py", "ale-py", pong_frames, CUT
     ),
     "ALE/Pong-v5, RAM": Case(f"{PREFIX}PongRAM-v0", "ale_py", "ale-py", pong, CUT),
     "stocks-v0": Case("stocks-v0", "gym_anytrading", "gym-anytrading", settings=CUT),

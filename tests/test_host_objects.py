@@ -68,7 +68,8 @@ def run(tmp_path_factory) -> embrl.Run:
     return embrl.train(Walk(), out=tmp_path_factory.mktemp("objects") / "run", **HOW)  # type: ignore[arg-type]
 
 
-FLAT = np.array([0.5, -0.25, 0.0, 1.0, 0.0], np.float32)
+ROW = np.array([1.0, 0.5, -0.25], np.float32)
+"""An observation in embrl's form: the phase, then the place."""
 
 
 # Training
@@ -99,9 +100,7 @@ def test_going_on_needs_the_object(run, tmp_path, capsys):
 
 def test_without_the_object_there_is_still_a_policy(run):
     again = embrl.load(run.folder.path)
-    np.testing.assert_array_equal(
-        again.policy(1).act(FLAT, seed=0), run.policy(1).act(FLAT, seed=0)
-    )
+    np.testing.assert_array_equal(again.policy(1).act(ROW, seed=0), run.policy(1).act(ROW, seed=0))
     pytest.importorskip("matplotlib")
     assert main(["plot", str(run.folder.path)]) == 0
 
@@ -148,7 +147,7 @@ def test_what_is_no_environment_is_refused(tmp_path, environment, options, messa
 
 
 def test_one_observation_gives_one_vector_within_the_bounds(run):
-    action = run.policy().act(FLAT)
+    action = run.policy().act(ROW)
     assert isinstance(action, np.ndarray)
     assert (action.shape, action.dtype) == ((2,), np.float32)
     assert ((action >= -1.0) & (action <= 3.0)).all()
@@ -156,7 +155,7 @@ def test_one_observation_gives_one_vector_within_the_bounds(run):
 
 def test_many_observations_give_as_many(run):
     policy = run.policy(seed=1)
-    many = np.tile(FLAT, (4, 3, 1)).astype(np.float64)
+    many = np.tile(ROW, (4, 3, 1)).astype(np.float64)
     actions = policy.act(many, seed=3)
     assert (actions.shape, actions.dtype) == ((4, 3, 2), np.float32)
     assert len(np.unique(actions[..., 0])) == 12  # a draw each
@@ -169,20 +168,20 @@ def test_many_observations_give_as_many(run):
 
 def test_a_policy_is_f_of_pi_i_of_phi(run):
     policy, embedding = run.policy(), run.embedding()
-    e = policy.overall.actor.mode(policy.overall.phi(FLAT))
+    e = policy.overall.actor.mode(policy.overall.phi(ROW))
     np.testing.assert_allclose(
-        policy.act(FLAT, deterministic=True), embedding.f(e), rtol=1e-4, atol=1e-5
+        policy.act(ROW, deterministic=True), embedding.f(e), rtol=1e-4, atol=1e-5
     )
 
 
 @pytest.mark.parametrize(
     ("observation", "mask", "message"),
     [
-        (FLAT[:4], None, r"must be 5, got shape \[4\]"),
-        (FLAT[0], None, r"must be 5, got shape \[\]"),
-        (np.full(5, np.nan), None, "is not in Box"),
-        (FLAT > 0, None, "must be numbers, got bool"),
-        (FLAT, np.ones(2, bool), "mask must be None where actions are continuous"),
+        (ROW[:2], None, r"numbers \[\.\.\., 3\], got float32\[2\]"),
+        (ROW[0], None, r"numbers \[\.\.\., 3\], got float32\[\]"),
+        (np.full(3, np.nan), None, "part 0 of the observation must be a whole number"),
+        (ROW > 0, None, r"numbers .*, got bool\[3\]"),
+        (ROW, np.ones(2, bool), "mask must be None where actions are continuous"),
     ],
 )
 def test_what_cannot_be_acted_on_is_refused(run, observation, mask, message):
@@ -192,14 +191,14 @@ def test_what_cannot_be_acted_on_is_refused(run, observation, mask, message):
 
 def test_a_policy_speaks_as_its_environment_does(run):
     policy, flat = run.policy(environment=Walk), run.policy()
-    seen = {"at": FLAT[:2], "phase": 1}
+    seen = {"at": ROW[1:], "phase": 1}
     action = policy.act(seen, deterministic=True)
     assert Walk().action_space.contains(action)
-    np.testing.assert_array_equal(action["go"], flat.act(FLAT, deterministic=True))
+    np.testing.assert_array_equal(action["go"], flat.act(ROW, deterministic=True))
     many = policy.act({"at": np.zeros((6, 2)), "phase": np.zeros(6, int)})
     assert many["go"].shape == (6, 2)
     with pytest.raises(embrl.EmbrlError, match="lacks its part"):
-        policy.act({"at": FLAT[:2]})
+        policy.act({"at": ROW[1:]})
     with pytest.raises(
         embrl.EmbrlError, match=r"Pendulum-v1 has the observation space .* was trained with"
     ):
@@ -216,7 +215,7 @@ def test_played_episodes_are_the_same_each_time(run):
     assert [episode.length for episode in first] == [10, 10, 10]
     again = embrl.play(run.folder.path, environment=Walk(), episodes=3)
     assert [a.total for a in first] == [b.total for b in again]
-    assert first[0].total == pytest.approx(-np.abs(first[0].observations[1:, :2]).sum(), rel=1e-5)
+    assert first[0].total == pytest.approx(-np.abs(first[0].observations[1:, 1:]).sum(), rel=1e-5)
     other = embrl.play(run, environment=Walk, episodes=3, seed=1)
     assert [a.total for a in first] != [b.total for b in other]
     assert not np.array_equal(first[0].actions, first[1].actions)

@@ -80,11 +80,10 @@ def application(answering: Answering, limits: Limits, about: dict[str, Any]) -> 
         limits: limits of requests.
         about: what `/health` says of the policy.
     """
-    applications, requests, responses, routing = (
-        require(f"starlette.{module}", "serve")
-        for module in ("applications", "requests", "responses", "routing")
-    )
-
+    applications = require("starlette.applications", "serve")
+    requests = require("starlette.requests", "serve")
+    responses = require("starlette.responses", "serve")
+    routing = require("starlette.routing", "serve")
     metrics, rates = Metrics(), Rates(limits.rate)
     batcher = Batcher(answering, limits.batch_wait / 1000, metrics)
 

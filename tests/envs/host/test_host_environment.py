@@ -191,9 +191,10 @@ def test_what_is_no_environment():
     class Watching(Counting):
         def __init__(self):
             super().__init__()
-            self.observation_space = spaces.Box(0, 255, (84, 84), np.uint8)
+            picture = spaces.Box(0, 255, (84, 84), np.uint8)
+            self.observation_space = spaces.Tuple((picture, spaces.Discrete(2)))
 
-    with pytest.raises(EmbrlError, match=r"^Watching: observations .*got Box.* no image encoder"):
+    with pytest.raises(EmbrlError, match=r"^Watching: an image must be all of an observation"):
         HostEnvironment.of(Watching)
     with pytest.raises(EmbrlError, match=r"vector.*Counting.*got envpool"):
         HostEnvironment.of(Counting, vector="envpool")
