@@ -88,10 +88,10 @@ def flat_minigrid(**options: Any) -> gymnasium.Env:
 
 
 def pong_frames(**options: Any) -> gymnasium.Env:
-    env = gymnasium.make("ALE/Pong-v5", frameskip=1, **options)
-    return gymnasium.wrappers.FrameStackObservation(
-        gymnasium.wrappers.AtariPreprocessing(env), stack_size=4
-    )
+    env = gymnasium.make("ALE/Pong-v5", obs_type="grayscale", **options)
+    small = gymnasium.spaces.Box(0, 255, (70, 80), np.uint8)
+    env = gymnasium.wrappers.TransformObservation(env, lambda frame: frame[::3, ::2], small)
+    return gymnasium.wrappers.FrameStackObservation(env, stack_size=4)
 
 
 def pong(**options: Any) -> gymnasium.Env:
