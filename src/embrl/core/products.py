@@ -8,7 +8,6 @@ indices and numbers are such rows, too.
 
 import dataclasses
 import math
-from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -35,7 +34,7 @@ class Mixed:
     """Length of the vector of numbers."""
 
 
-InputSize: TypeAlias = int | Sequence[int] | Mixed | Image
+InputSize: TypeAlias = int | tuple[int, ...] | Mixed | Image
 """Size of a network's input: of a vector, of discrete factors, of a row of both, or of an image."""
 
 

@@ -13,7 +13,7 @@ from embrl.core.errors import (
     check_positive,
 )
 from embrl.core.images import Image, ImageLayers
-from embrl.core.products import Mixed, Product, is_product, product_of
+from embrl.core.products import InputSize, Mixed, Product, is_product, product_of
 from embrl.core.section import Section
 from embrl.core.spaces import (
     action_count,
@@ -223,9 +223,9 @@ class EmbeddingShape:
     """Sizes and spaces that the networks of objectives are built for."""
 
     observation_space: gymnasium.Space
-    raw: int | tuple[int, ...] | Mixed | Image
+    raw: InputSize
     """Features of raw states, which predictions are compared with."""
-    features: int | tuple[int, ...] | Mixed | Image
+    features: InputSize
     """Output of phi: m, or the features of raw states."""
     actions: int
     """Number of discrete actions; 0 if actions are continuous."""
@@ -265,7 +265,7 @@ class EmbeddingShape:
         return self.actions
 
     @property
-    def pair(self) -> int | tuple[int, ...] | Mixed:
+    def pair(self) -> InputSize:
         """Features of a state and of the next state, side by side; two images are one vector."""
         if isinstance(self.features, Image):
             return 2 * self.features.pixels

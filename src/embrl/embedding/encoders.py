@@ -1,7 +1,7 @@
 """Encoders phi and g: states and actions embedded in bounded low-dimensional spaces."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import gymnasium
@@ -14,14 +14,11 @@ from embrl.core.errors import SettingError
 from embrl.core.images import LUMINANCE, Image, image_of
 from embrl.core.layers import FactorLinear
 from embrl.core.nn import MLP, mean_one
-from embrl.core.products import Mixed
+from embrl.core.products import InputSize, Mixed
 from embrl.core.scaling import RawBox, Scale
 from embrl.core.spaces import numbers_and_factors
 from embrl.core.types import Key, Observation
 from embrl.embedding.config import SPREAD
-
-RawFeatures: TypeAlias = int | tuple[int, ...] | Mixed | Image
-"""Sizes of raw features of observations (`RawStates.features`)."""
 
 BOX_HIDDEN = (64,)
 """Default hidden layers of phi for `Box` observations."""
@@ -66,7 +63,7 @@ class RawStates(eqx.Module):
         self.box = None if box is None else RawBox(box, scaled=scaled, unchanged=unchanged)
 
     @property
-    def features(self) -> RawFeatures:
+    def features(self) -> InputSize:
         """Input of a network behind this: length of a vector, sizes of factors, or an image."""
         if self.image is not None:
             return self.image

@@ -19,10 +19,9 @@ from embrl.core.nn import (
     linear_cross_entropy,
     orthonormal_rows,
 )
-from embrl.core.products import Mixed
+from embrl.core.products import InputSize, Mixed
 from embrl.core.types import Key
 from embrl.embedding.config import EmbeddingConfig, EmbeddingShape
-from embrl.embedding.encoders import RawFeatures
 from embrl.embedding.memory import Recalled
 
 NONLINEAR_RATE = 0.3
@@ -86,7 +85,7 @@ Points: TypeAlias = tuple[Float[Array, "values m"], ...]
 """Points in X of the values of each factor."""
 
 
-def output_size(features: RawFeatures) -> int:
+def output_size(features: InputSize) -> int:
     """Return the number of outputs that predict an observation with these raw features."""
     if isinstance(features, Image):
         return features.predicted
@@ -95,7 +94,7 @@ def output_size(features: RawFeatures) -> int:
     return features if isinstance(features, int) else sum(features)
 
 
-def as_prediction(outputs: Float[Array, "*batch outputs"], features: RawFeatures) -> Prediction:
+def as_prediction(outputs: Float[Array, "*batch outputs"], features: InputSize) -> Prediction:
     """Split the outputs of a network into factors and numbers."""
     if isinstance(features, int):
         return outputs

@@ -7,10 +7,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from embrl.core.nn import MLP, categorical_log_prob, linear_cross_entropy
-from embrl.core.products import Mixed
+from embrl.core.products import InputSize, Mixed
 from embrl.core.types import Key, Transition
 from embrl.embedding.config import EmbeddingConfig, EmbeddingShape
-from embrl.embedding.encoders import RawFeatures
 from embrl.embedding.objectives.base import EncoderPair, Objective
 from embrl.embedding.product_actions import ProductActions
 from embrl.embedding.transition import (
@@ -97,7 +96,7 @@ class Inverse(Objective):
         return loss + ((predicted[..., table.split :] - g.numbers(numbers)) ** 2).mean()
 
 
-def _pair(features: RawFeatures, x: Array, next_x: Array) -> Array:
+def _pair(features: InputSize, x: Array, next_x: Array) -> Array:
     """Return the features of two states side by side, factors before numbers."""
     k = len(features.sizes) if isinstance(features, Mixed) else 0
     parts = [x[..., :k], next_x[..., :k], x[..., k:], next_x[..., k:]]
