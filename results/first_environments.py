@@ -9,10 +9,12 @@ is kept in runs/first and not trained again. All ten take some hours on 2 cores.
 """
 
 import argparse
-import json
+import functools
 import subprocess
 import sys
 from pathlib import Path
+
+from beside_sb3 import cell, summary_of, their_returns, train_theirs
 
 HERE = Path(__file__).parent
 RUNS = HERE.parent / "runs" / "first"
@@ -57,33 +59,9 @@ def train_ours(name: str, timesteps: int, seeds: int) -> None:
     subprocess.run(command, check=False)  # what fails is missing from the table
 
 
-def train_theirs(python: str, name: str, timesteps: int, seeds: int) -> None:
-    """Train Stable-Baselines3's PPO with its defaults, one seed after another."""
-    for seed in range(seeds):
-        out = RUNS / name / f"sb3-{seed}.json"
-        if not out.exists():
-            command = [python, "-c", SB3, name, str(timesteps), str(seed)]
-            done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
-            if done.returncode:
-                return
-            out.parent.mkdir(parents=True, exist_ok=True)
-            out.write_text(done.stdout.splitlines()[-1])
-
-
-def cell(returns: list[float], seeds: int) -> str:
-    """Return mean, interval and every seed's return; of too few seeds, the returns alone."""
-    if not returns:
-        return "not measured"
-    if len(returns) < seeds:
-        alone = ", ".join(f"{value:.3g}" for value in returns)
-        return f"{alone} ({len(returns)} of {seeds} seeds measured)"
-    import numpy as np
-
-    from embrl.core.statistics import bootstrap_mean
-
-    mean, low, high = (float(value) for value in bootstrap_mean(np.array(returns)))
-    each = ", ".join(f"{value:.3g}" for value in returns)
-    return f"{mean:.3g} [{low:.3g}, {high:.3g}] ({each})"
+def their_command(python: str, name: str, seed: int) -> list[str]:
+    """Return the command that trains a seed of Stable-Baselines3's PPO with its defaults."""
+    return [python, "-c", SB3, name, str(TIMESTEPS[name]), str(seed)]
 
 
 def main() -> None:
@@ -97,7 +75,8 @@ def main() -> None:
         timesteps = TIMESTEPS[name]
         train_ours(name, timesteps, arguments.seeds)
         if arguments.sb3:
-            train_theirs(arguments.sb3, name, timesteps, arguments.seeds)
+            command = functools.partial(their_command, arguments.sb3, name)
+            train_theirs(RUNS / name, arguments.seeds, command)
         write_table(arguments.seeds)
 
 
@@ -111,11 +90,8 @@ def write_table(seeds: int) -> None:
         "|---|---|---|---|",
     ]
     for name, timesteps in TIMESTEPS.items():
-        folder = RUNS / name
-        mine = folder / "embrl" / "summary.json"
-        its = [folder / f"sb3-{seed}.json" for seed in range(seeds)]
-        found = json.loads(mine.read_text())["final_return_per_seed"] if mine.exists() else []
-        rival = [json.loads(path.read_text())["sampled"] for path in its if path.exists()]
+        found = summary_of(RUNS / name / "embrl").get("final_return_per_seed", [])
+        rival = their_returns(RUNS / name, seeds)
         if found or rival:
             cells = cell(found, seeds), cell(rival, seeds)
             lines.append(f"| {name} | {timesteps:,} | {cells[0]} | {cells[1]} |")

@@ -11,11 +11,14 @@ cores.
 
 import argparse
 import dataclasses
+import functools
 import json
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+
+from beside_sb3 import cell, summary_of, their_returns, train_theirs
 
 HERE = Path(__file__).parent
 RUNS = HERE.parent / "runs" / "known_optima"
@@ -112,7 +115,8 @@ ROWS = {
 
 SB3 = f"""
 import sys, json
-import embrl, gymnasium
+import gymnasium  # before embrl, which then registers its ids
+import embrl
 from stable_baselines3 import PPO
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.evaluation import evaluate_policy
@@ -141,42 +145,18 @@ def train_ours(name: str, row: Row, method: str, seeds: int) -> None:
     subprocess.run(command, check=False)  # what fails is missing from the table
 
 
-def train_theirs(python: str, name: str, row: Row, seeds: int) -> None:
-    """Train Stable-Baselines3's PPO, one seed after another."""
-    for seed in range(seeds):
-        out = RUNS / name / f"sb3-{seed}.json"
-        if out.exists():
-            continue
-        settings = json.dumps({**row.settings, **row.sb3_settings})
-        command = [python, "-c", SB3, row.id, str(row.timesteps), str(seed), str(row.num_envs)]
-        command += [settings, json.dumps(dict(row.sb3))]
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
-        if done.returncode:
-            return
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(done.stdout.splitlines()[-1])
-
-
-def cell(returns: list[float], seeds: int) -> str:
-    """Return mean, interval and worst seed; of too few seeds, the returns alone."""
-    import numpy as np
-
-    from embrl.core.statistics import bootstrap_mean
-
-    if not returns:
-        return "not measured"
-    if len(returns) < seeds:
-        alone = ", ".join(f"{value:.4g}" for value in returns)
-        return f"{alone} ({len(returns)} of {seeds} seeds)"
-    mean, low, high = (float(value) for value in bootstrap_mean(np.array(returns)))
-    return f"{mean:.4g} [{low:.4g}, {high:.4g}] ({min(returns):.4g} to {max(returns):.4g})"
+def their_command(python: str, row: Row, seed: int) -> list[str]:
+    """Return the command that trains a seed of Stable-Baselines3's PPO."""
+    command = [python, "-c", SB3, row.id, str(row.timesteps), str(seed), str(row.num_envs)]
+    settings = {**row.settings, **row.sb3_settings}
+    return [*command, json.dumps(settings), json.dumps(dict(row.sb3))]
 
 
 def write_table(seeds: int) -> None:
     """Write the table of whatever is finished."""
     lines = [
         f"Returns after training, sampled actions: mean over {seeds} seeds, 95 % interval",
-        "(bootstrap over seeds), worst and best seed.",
+        "(bootstrap over seeds), and every seed.",
         "",
         "| environment | timesteps | JSAE | no embedding | Stable-Baselines3 PPO | best known |",
         "|---|---|---|---|---|---|",
@@ -184,15 +164,13 @@ def write_table(seeds: int) -> None:
     for name, row in ROWS.items():
         arms, known = [], "?"
         for method in ("jsae", "none"):
-            path = RUNS / name / method / "summary.json"
-            summary = json.loads(path.read_text()) if path.exists() else {}
+            summary = summary_of(RUNS / name / method)
             arms.append(summary.get("final_return_per_seed", []))
             if "best_known_return" in summary:
                 known = f"{summary['best_known_return']:.4g}"
-        files = [RUNS / name / f"sb3-{seed}.json" for seed in range(seeds)]
-        arms.append([json.loads(path.read_text())["sampled"] for path in files if path.exists()])
+        arms.append(their_returns(RUNS / name, seeds))
         if any(arms):
-            cells = " | ".join(cell(arm, seeds) for arm in arms)
+            cells = " | ".join(cell(arm, seeds, digits=4) for arm in arms)
             lines.append(f"| {name} | {row.timesteps:,} | {cells} | {known} |")
     table = HERE / "known_optima" / "table.md"
     table.parent.mkdir(exist_ok=True)
@@ -211,7 +189,8 @@ def main() -> None:
             train_ours(name, ROWS[name], method, arguments.seeds)
             write_table(arguments.seeds)
         if arguments.sb3:
-            train_theirs(arguments.sb3, name, ROWS[name], arguments.seeds)
+            command = functools.partial(their_command, arguments.sb3, ROWS[name])
+            train_theirs(RUNS / name, arguments.seeds, command)
         write_table(arguments.seeds)
 
 

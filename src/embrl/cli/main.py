@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from embrl.core.errors import EmbrlError, EmbrlWarning
+from embrl.core.errors import EmbrlError, EmbrlWarning, SettingError
 from embrl.core.registry import Registry, load_plugin
 from embrl.core.runtime import CACHE_TROUBLE
 
@@ -55,6 +55,34 @@ ABOUT = {
     "serve RUN": "Answer observations with a policy's actions, over HTTP.",
 }
 """Arguments of each command, and the first line of its help text."""
+
+
+def run_subcommand(
+    program: str,
+    about: str,
+    lines: Mapping[str, str],
+    commands: Registry,
+    arguments: Sequence[str],
+) -> None:
+    """Run one of the commands of a command, or print the help text that lists them.
+
+    Args:
+        program: what precedes them.
+        about: description.
+        lines: lines of help by command with arguments.
+        commands: functions of the remaining arguments, by name.
+        arguments: those after `program`.
+
+    Raises:
+        EmbrlError: there is no such command.
+    """
+    if arguments and arguments[0] in HELP:
+        print(overview(program, about, lines))
+        return
+    if not arguments or arguments[0].startswith("-"):
+        raise SettingError("COMMAND", f"one of {', '.join(commands)}", "nothing")
+    command, *rest = arguments
+    commands[command](rest)
 
 
 def overview(program: str, about: str, commands: Mapping[str, str]) -> str:

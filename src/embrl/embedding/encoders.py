@@ -77,6 +77,13 @@ class RawStates(eqx.Module):
             return observation[..., None]
         return observation[..., : len(self.sizes)].astype(jnp.int32)
 
+    @property
+    def length(self) -> int:
+        """Length of `vector`."""
+        if self.image is not None:
+            return self.image.pixels
+        return 0 if self.box is None else self.box.features
+
     def vector(self, observation: Observation) -> Float[Array, "*batch p"]:
         """Return raw features that are no factors: scaled numbers, or pixels; none if discrete."""
         return self(observation)[..., len(self.sizes) :]
@@ -260,7 +267,7 @@ class RowCodes(eqx.Module):
 
     def __call__(self, observation: Observation) -> Float[Array, "*batch k"]:
         codes = self.codes(self.raw.indices(observation))
-        return jnp.concatenate([codes, self.raw(observation)[..., len(self.raw.sizes) :]], axis=-1)
+        return jnp.concatenate([codes, self.raw.vector(observation)], axis=-1)
 
 
 def as_vector(raw: RawStates, space: gymnasium.Space) -> "RawStates | StateEncoder | RowCodes":
@@ -281,7 +288,7 @@ def vector_size(raw: RawStates) -> int | Image:
     """Return the length of the vectors of `as_vector`; an image is one, too."""
     if raw.image is not None:
         return raw.image
-    return (CODE_LENGTH if raw.sizes else 0) + (0 if raw.box is None else raw.box.features)
+    return (CODE_LENGTH if raw.sizes else 0) + raw.length
 
 
 def state_codes(space: gymnasium.Space) -> StateEncoder:

@@ -16,7 +16,7 @@ from embrl.embedding.objectives.dynamics import Forward
 from embrl.embedding.pretraining import Weights, loss
 from embrl.embedding.probing import LOST, probe
 from embrl.embedding.product_actions import ProductActions
-from embrl.embedding.transition import ImagePrediction, RowPrediction, block_means
+from embrl.embedding.transition import ImagePrediction, RowPrediction, compared_numbers
 
 COINCIDE = 0.01
 """Distance below which two embeddings coincide, in a space of side 2."""
@@ -325,11 +325,9 @@ def _predictions(model: JointEmbedding, held_out: Transition) -> tuple[float | N
         sums = _correct_and_error(model, chunk)
         correct, error = correct + float(sums[0]), error + float(sums[1])
     accuracy = correct / count if model.raw.sizes else None
-    if model.raw.box is None and model.raw.image is None:
+    if not model.raw.length:
         return accuracy, None
-    truth = model.raw.vector(jnp.asarray(flat.next_observation))
-    if model.raw.image is not None:
-        truth = block_means(model.raw.image, truth)
+    truth = compared_numbers(model.raw, jnp.asarray(flat.next_observation))
     return accuracy, _explained(error, np.asarray(truth))
 
 
@@ -349,10 +347,7 @@ def _correct_and_error(model: JointEmbedding, batch: Transition) -> tuple[jax.Ar
         right = [each.argmax(-1) == target[..., index] for index, each in enumerate(logits)]
         correct = jnp.stack(right).all(0).sum(dtype=jnp.int32)
     if numbers is not None:
-        target = model.raw.vector(batch.next_observation)
-        if isinstance(predicted, ImagePrediction):
-            target = block_means(predicted.image, target)
-        error = ((numbers - target) ** 2).sum()
+        error = ((numbers - compared_numbers(model.raw, batch.next_observation)) ** 2).sum()
     return correct, error
 
 

@@ -20,8 +20,9 @@ from embrl.core.nn import (
     orthonormal_rows,
 )
 from embrl.core.products import InputSize, Mixed
-from embrl.core.types import Key
+from embrl.core.types import Key, Observation
 from embrl.embedding.config import EmbeddingConfig, EmbeddingShape
+from embrl.embedding.encoders import RawStates
 from embrl.embedding.memory import Recalled
 
 NONLINEAR_RATE = 0.3
@@ -83,6 +84,12 @@ def block_means(image: Image, pixels: Float[Array, "*batch pixels"]) -> Array:
 
 Points: TypeAlias = tuple[Float[Array, "values m"], ...]
 """Points in X of the values of each factor."""
+
+
+def compared_numbers(raw: RawStates, observation: Observation) -> Float[Array, "*batch values"]:
+    """Return what predictions of numbers are compared with: these, or what is left of an image."""
+    numbers = raw.vector(observation)
+    return numbers if raw.image is None else block_means(raw.image, numbers)
 
 
 def output_size(features: InputSize) -> int:

@@ -1,4 +1,4 @@
-"""The commands `embrl store load|search|info|delete`."""
+"""The commands `embrl store load|search|info|delete|project`."""
 
 import dataclasses
 import json
@@ -11,7 +11,7 @@ import numpy as np
 import tyro
 from rich.table import Table
 
-from embrl.cli.main import HELP, overview
+from embrl.cli.main import run_subcommand
 from embrl.cli.parsing import Switch, parse
 from embrl.core.errors import EmbrlError, SettingError, WarnOnce
 from embrl.core.registry import Registry
@@ -47,17 +47,8 @@ ABOUT = {
 
 def store(arguments: Sequence[str]) -> None:
     """Run a command of `embrl store`."""
-    if arguments and arguments[0] in HELP:
-        print(
-            overview(
-                "embrl store", "Keep embeddings with metadata in a store, and search it.", ABOUT
-            )
-        )
-        return
-    if not arguments or arguments[0].startswith("-"):
-        raise SettingError("COMMAND", f"one of {', '.join(COMMANDS)}", "nothing")
-    command, *rest = arguments
-    COMMANDS[command](rest)
+    about = "Keep embeddings with metadata in a store, and search it."
+    run_subcommand("embrl store", about, ABOUT, COMMANDS, arguments)
 
 
 def opened(uri: str, create: bool = False) -> Store:
@@ -69,7 +60,7 @@ def opened(uri: str, create: bool = False) -> Store:
 class _Load:
     """Write embedded actions, states or agents into a store.
 
-    StoredRows with the same ids are replaced. Vectors of different embeddings are kept apart, by a
+    Rows with the same ids are replaced. Vectors of different embeddings are kept apart, by a
     version: a hash of the weights.
     """
 

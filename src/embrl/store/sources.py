@@ -50,15 +50,24 @@ def embedding_of(source: Any, seed: int = 0) -> Embedding | AgentEmbedding:
     Raises:
         EmbrlError: it has none.
     """
-    found = source
-    if isinstance(source, str | Path):
-        prepare_jax()
-        found = load(source)
+    return _embedding(_opened(source), source, seed)
+
+
+def _embedding(found: Any, source: Any, seed: int) -> Embedding | AgentEmbedding:
+    """Return the embedding of what `source` holds."""
     if isinstance(found, Run):
         return found.embedding(seed)
     if not isinstance(found, Embedding | AgentEmbedding):
         raise SettingError("source", "a run or an embedding", source, "embrl fit makes one")
     return found
+
+
+def _opened(source: Any) -> Any:
+    """Return what a folder holds, or what was given."""
+    if not isinstance(source, str | Path):
+        return source
+    prepare_jax()
+    return load(source)
 
 
 def version_of(embedding: Embedding | AgentEmbedding) -> str:
@@ -90,13 +99,13 @@ def actions(
         EmbrlError: actions are not listed (continuous, or of several parts), or metadata does not
             fit them.
     """
-    embedding = _of_states(source, seed)
+    found = _opened(source)
+    embedding = _of_states(found, source, seed)
     if embedding.table is None:
         raise SettingError("actions", "Discrete to be stored", embedding.action_space)
     ids = np.arange(len(embedding.table))
     if names is None:
-        run = load(source) if isinstance(source, str | Path) else source
-        names = run.action_names if isinstance(run, Run) else None
+        names = found.action_names if isinstance(found, Run) else None
     if names is not None and len(names) != len(ids):
         raise SettingError("names", f"{len(ids)} names", len(names))
     if embedding.allowed is not None:
@@ -127,7 +136,7 @@ def states(
     Raises:
         EmbrlError: an observation is not in the space, or metadata has another length.
     """
-    embedding = _of_states(source, seed)
+    embedding = _of_states(_opened(source), source, seed)
     seen = np.asarray(observations)
     parts = [embedding.phi(seen[at : at + ENCODED]) for at in range(0, len(seen), ENCODED)]
     vectors = np.concatenate([np.zeros((0, embedding.m), np.float32), *parts])
@@ -169,8 +178,8 @@ def agents(
     return _loaded("agents", embedding, np.arange(opened.count), vectors, values, opened.path)
 
 
-def _of_states(source: Any, seed: int) -> Embedding:
-    embedding = embedding_of(source, seed)
+def _of_states(found: Any, source: Any, seed: int) -> Embedding:
+    embedding = _embedding(found, source, seed)
     if not isinstance(embedding, Embedding):
         raise SettingError("source", "an embedding of states and actions", source)
     return embedding

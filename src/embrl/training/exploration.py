@@ -30,19 +30,12 @@ HASH = 2654435761
 Visits = Int[Array, " counters"]
 
 
-def length_of(raw: RawStates) -> int:
-    """Return the length of the part of an observation that is counted by cells."""
-    if raw.image is not None:
-        return raw.image.pixels
-    return 0 if raw.box is None else raw.box.features
-
-
 class VisitCounter:
     """Visit counts of states, for one observation space."""
 
     def __init__(self, space: gymnasium.Space, config: ExplorationConfig) -> None:
         self.raw, self.config = RawStates(space), config
-        if count := length_of(self.raw):
+        if count := self.raw.length:
             draw = np.random.default_rng(0).normal(size=(count, AXES))
             axes = draw / np.linalg.norm(draw, axis=0) if count > AXES else np.eye(count)
             self.axes = axes.astype(np.float32)  # NumPy: not an array of a trace
@@ -54,7 +47,7 @@ class VisitCounter:
     def counter(self, observation: Observation) -> Int[Array, "*batch"]:
         """Return the index of a state's counter."""
         number, sizes = self.raw.number(observation), self.raw.sizes
-        if length_of(self.raw):
+        if self.raw.length:
             scaled = self.raw.vector(observation)
             cells = jnp.clip((0.5 * (scaled @ self.axes) + 0.5) * CELLS, 0, CELLS - 1)
             grid = (CELLS,) * cells.shape[-1]

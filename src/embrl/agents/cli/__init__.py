@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 
-from embrl.cli.main import HELP, overview
-from embrl.core.errors import SettingError
+from embrl.cli.main import run_subcommand
 from embrl.core.registry import Registry
 
 COMMANDS = Registry(
@@ -34,11 +33,5 @@ ABOUT = {
 
 def agents(arguments: Sequence[str]) -> None:
     """Run a command of `embrl agents`."""
-    if arguments and arguments[0] in HELP:
-        about = "Collect populations of whole agents, and embed them."
-        print(overview("embrl agents", about, ABOUT))
-        return
-    if not arguments or arguments[0].startswith("-"):
-        raise SettingError("COMMAND", f"one of {', '.join(COMMANDS)}", "nothing")
-    command, *rest = arguments
-    COMMANDS[command](rest)
+    about = "Collect populations of whole agents, and embed them."
+    run_subcommand("embrl agents", about, ABOUT, COMMANDS, arguments)
