@@ -59,3 +59,17 @@ def cell(returns: list[float], seeds: int, digits: int = 3) -> str:
 
     mean, low, high = (float(value) for value in bootstrap_mean(np.array(returns)))
     return f"{mean:.{digits}g} [{low:.{digits}g}, {high:.{digits}g}] ({each})"
+
+
+def short_cell(returns: list[float]) -> str:
+    """Return mean, interval and the worst of a few seeds or many."""
+    if not returns:
+        return "not measured"
+    if len(returns) == 1:
+        return f"{returns[0]:.4g} (1 seed)"
+    import numpy as np
+
+    from embrl.core.statistics import bootstrap_mean
+
+    mean, low, high = (float(value) for value in bootstrap_mean(np.array(returns)))
+    return f"{mean:.4g} [{low:.4g}, {high:.4g}], worst {min(returns):.4g} ({len(returns)} seeds)"

@@ -18,7 +18,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from beside_sb3 import cell, summary_of, their_returns, train_theirs
+from beside_sb3 import short_cell, summary_of, their_returns, train_theirs
 
 HERE = Path(__file__).parent
 RUNS = HERE.parent / "runs" / "known_optima"
@@ -33,21 +33,19 @@ REPLENISHMENT = {
     "ppo.actor-lr": 1e-3,
     "ppo.critic-lr": 1e-3,
     "ppo.ent-coef": 0,
-    "rollout.steps-per-update": 2000,
+    "policy.hidden": 32,
     "rollout.num-envs": 20,
-    "evaluation.every": 10_000,
 }
-ORDERED = {"embedding.action-dim": 1, "online.every": 0, "exploration.bonus": 0}
-"""Of JSAE alone: the values of a part are ordered by their effect. Beside these,
-`--ppo.no-scale-by-std`."""
+ROLLOUT = {4: 2000, 20: 8000}
+"""Timesteps between two updates, by the number of items: the more parts, the more noise."""
+ORDERED = {
+    "embedding.action-dim": 1,
+    "online.every": 0,
+    "exploration.bonus": 0,
+}
+"""Of JSAE alone: the values of a part are ordered by their effect."""
 
-SB3_REPLENISHMENT = {
-    "gamma": 0.9,
-    "gae_lambda": 0.9,
-    "learning_rate": 1e-3,
-    "n_steps": 100,
-    "batch_size": 250,
-}
+SB3_REPLENISHMENT = {"gamma": 0.9, "gae_lambda": 0.9, "learning_rate": 1e-3}
 """The same settings for Stable-Baselines3's PPO, whose other ones are its defaults."""
 
 
@@ -70,20 +68,32 @@ class Row:
     """Of the environment for it, where it cannot take its actions."""
     num_envs: int = 1
     """Parallel environments of Stable-Baselines3."""
+    switches: tuple[str, ...] = ()
+    """Flags without a value, of both of embrl's arms."""
+    jsae_switches: tuple[str, ...] = ()
+    """The same of JSAE alone."""
+    seeds: int | None = None
+    """Seeds of embrl's arms; None: as many as asked for."""
 
 
-def replenishment(items: int, joint_cost: float, timesteps: int) -> Row:
+def replenishment(items: int, joint_cost: float, timesteps: int, seeds: int | None = None) -> Row:
     """Return a row of joint replenishment."""
     settings: dict[str, str | int | float] = {"items": items, "joint_cost": joint_cost}
+    steps = ROLLOUT[items]
+    evaluations = timesteps // 30 // steps * steps
+    sizes = {"rollout.steps-per-update": steps, "evaluation.every": evaluations}
     return Row(
         "joint_replenishment",
         "embrl/JointReplenishment-v0",
         timesteps,
         settings,
-        REPLENISHMENT,
-        ORDERED,
-        SB3_REPLENISHMENT,
+        REPLENISHMENT | sizes,
+        ORDERED | {"embedding.state-dim": max(16, 2 * items)},
+        SB3_REPLENISHMENT | {"n_steps": steps // 20, "batch_size": steps // 8},
         num_envs=20,
+        switches=("ppo.by-part", "ppo.anneal"),
+        jsae_switches=("ppo.no-scale-by-std",),
+        seeds=seeds,
     )
 
 
@@ -107,10 +117,10 @@ ROWS = {
         50_000,
         {"actions": "table"},
     ),
-    "replenishment-4": replenishment(4, 0.0, 300_000),
-    "replenishment-4-joint": replenishment(4, 75.0, 300_000),
-    "replenishment-20": replenishment(20, 0.0, 600_000),
-    "replenishment-20-joint": replenishment(20, 75.0, 600_000),
+    "replenishment-4": replenishment(4, 0.0, 300_000, seeds=10),
+    "replenishment-4-joint": replenishment(4, 75.0, 300_000, seeds=10),
+    "replenishment-20": replenishment(20, 0.0, 2_000_000, seeds=10),
+    "replenishment-20-joint": replenishment(20, 75.0, 2_000_000, seeds=10),
 }
 
 SB3 = f"""
@@ -132,7 +142,7 @@ print(json.dumps({{"sampled": float(mean)}}))
 
 def train_ours(name: str, row: Row, method: str, seeds: int) -> None:
     """Train all seeds of one of embrl's arms."""
-    out = RUNS / name / method
+    out, seeds = RUNS / name / method, row.seeds or seeds
     command = [str(Path(sys.executable).parent / "embrl"), "train", row.environment]
     command += ["--method", method, "--seeds", str(seeds), "--resume", "--out", str(out)]
     command += ["--total-timesteps", str(row.timesteps)]
@@ -140,8 +150,8 @@ def train_ours(name: str, row: Row, method: str, seeds: int) -> None:
         command += [f"--env.{setting.replace('_', '-')}", str(value)]
     flags = {**row.flags, **(row.jsae if method == "jsae" else {})}
     command += [f"--{flag}={value}" for flag, value in flags.items()]
-    if row.jsae and method == "jsae":
-        command.append("--ppo.no-scale-by-std")
+    switches = row.switches + (row.jsae_switches if method == "jsae" else ())
+    command += [f"--{switch}" for switch in switches]
     subprocess.run(command, check=False)  # what fails is missing from the table
 
 
@@ -155,26 +165,39 @@ def their_command(python: str, row: Row, seed: int) -> list[str]:
 def write_table(seeds: int) -> None:
     """Write the table of whatever is finished."""
     lines = [
-        f"Returns after training, sampled actions: mean over {seeds} seeds, 95 % interval",
-        "(bootstrap over seeds), and every seed.",
+        "Returns after training, sampled actions: mean, 95 % interval (bootstrap over seeds), and the",
+        "worst seed. Way: what JSAE has gone of the way from the baseline (random actions; in joint",
+        "replenishment ordering up to the mean demand) to the best known, or, in joint replenishment,",
+        "to the best levels of each item.",
         "",
-        "| environment | timesteps | JSAE | no embedding | Stable-Baselines3 PPO | best known |",
-        "|---|---|---|---|---|---|",
+        "| row | timesteps | JSAE | way | no embedding | Stable-Baselines3 PPO | best known |",
+        "|---|---|---|---|---|---|---|",
     ]
     for name, row in ROWS.items():
-        arms, known = [], "?"
-        for method in ("jsae", "none"):
-            summary = summary_of(RUNS / name / method)
-            arms.append(summary.get("final_return_per_seed", []))
-            if "best_known_return" in summary:
-                known = f"{summary['best_known_return']:.4g}"
+        summaries = {method: summary_of(RUNS / name / method) for method in ("jsae", "none")}
+        arms = [summary.get("final_return_per_seed", []) for summary in summaries.values()]
         arms.append(their_returns(RUNS / name, seeds))
         if any(arms):
-            cells = " | ".join(cell(arm, seeds, digits=4) for arm in arms)
-            lines.append(f"| {name} | {row.timesteps:,} | {cells} | {known} |")
+            of_jsae = summaries["jsae"]
+            known = of_jsae.get("best_known_return")
+            cells = [short_cell(arm) for arm in arms]
+            cells.insert(1, way(of_jsae))
+            cells.append("?" if known is None else f"{known:.4g}")
+            lines.append(f"| {name} | {row.timesteps:,} | " + " | ".join(cells) + " |")
     table = HERE / "known_optima" / "table.md"
     table.parent.mkdir(exist_ok=True)
     table.write_text("\n".join(lines) + "\n")
+
+
+def way(summary: Mapping) -> str:
+    """Return the mean and the worst seed's share of the way from the baseline to the best."""
+    returns = summary.get("final_return_per_seed", [])
+    low = summary.get("mean_demand_return", summary.get("random_return"))
+    high = summary.get("best_base_stock_return", summary.get("best_known_return"))
+    if not returns or low is None or high is None:
+        return ""
+    shares = [(value - low) / (high - low) for value in returns]
+    return f"{sum(shares) / len(shares):.1%}, worst {min(shares):.1%}"
 
 
 def main() -> None:

@@ -63,6 +63,15 @@ class Actor(eqx.Module):
         """Return both; where the network is in both, it should be differentiated once only."""
         return self.log_prob(x, u, mask), self.entropy(x, mask)
 
+    def log_prob_by_part(
+        self, x: Array, u: Array, mask: Array | None = None
+    ) -> Float[Array, "*batch k"]:
+        """Return the log density of each part that is drawn independently; they sum to `log_prob`.
+
+        Parts are the discrete ones of an action and its numbers, or the axes of E.
+        """
+        return self.log_prob(x, u, mask)[..., None]
+
     def width(self) -> Float[Array, ""] | float:
         """Return the scale of the distribution, in the unit of its mean; 1 if it has none."""
         return 1.0
@@ -114,6 +123,12 @@ class GaussianActor(Actor):
     def log_prob(self, x: Array, u: Array, mask: Array | None = None) -> Float[Array, "*batch"]:
         del mask
         return distributions.gaussian_log_prob(self.mode(x), self.log_std, u)
+
+    def log_prob_by_part(
+        self, x: Array, u: Array, mask: Array | None = None
+    ) -> Float[Array, "*batch d"]:
+        del mask
+        return distributions.gaussian_log_probs(self.mode(x), self.log_std, u)
 
     def entropy(self, x: Array, mask: Array | None = None) -> Float[Array, ""]:
         del x, mask

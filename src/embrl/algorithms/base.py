@@ -132,6 +132,8 @@ class Experience(NamedTuple):
     """What f currently decodes with."""
     allowed: Bool[Array, " n"] | None = None
     """Actions that f may return; None: all."""
+    progress: Float[Array, ""] | float = 0.0
+    """Fraction of the updates of the run that are done."""
 
 
 class Learner(Protocol):

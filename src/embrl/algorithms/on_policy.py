@@ -72,6 +72,19 @@ class StochasticPolicy(NamedTuple):
         log_prob, entropy = self.actor.log_prob_and_entropy(x, u, allowed)
         return log_prob + self.f.log_prob(table, u, action, allowed), entropy
 
+    def log_prob_by_part(
+        self,
+        table: ActionTable,
+        x: Array,
+        u: Array,
+        action: Array,
+        allowed: Bool[Array, "*#batch n"] | None = None,
+    ) -> Float[Array, "*batch k+1"]:
+        """Return log pi_i(u_k | x) of each part of u, and log P(a | u) as another part."""
+        parts = self.actor.log_prob_by_part(x, u, allowed)
+        of_f = self.f.log_prob(table, u, action, allowed)
+        return jnp.concatenate([parts, of_f[..., None]], -1)
+
 
 class Minibatch(NamedTuple):
     """Steps as the policy learns from them, with any leading axes."""
@@ -80,8 +93,8 @@ class Minibatch(NamedTuple):
     u: Array
     action: Array
     advantage: Float[Array, "*batch"]
-    before: Float[Array, "*batch"]
-    """Log probability under the policy that took them."""
+    before: Float[Array, "*batch"] | Float[Array, "*batch k"]
+    """Log probability under the policy that took them; of each part with `by_part`."""
     mask: Bool[Array, "*batch n"] | None = None
     """Actions that could be chosen; None: the same in all steps."""
 
@@ -144,6 +157,11 @@ class ActorCritic(Section, abc.ABC):
     """Epochs of the actor on each rollout."""
     critic_epochs: int = 6
     """Epochs of the critic on each rollout."""
+    anneal: bool = False
+    """Lower all learning rates linearly to 0 over the run."""
+    by_part: bool = False
+    """Give each part of an action, or each axis of E, a probability ratio of its own instead of the
+    product of all, which clips all parts where one has moved far."""
     num_minibatches: int = 1
     """Minibatches of each epoch, of equal size, with a gradient step each; steps that are left over
     wait for the next epoch. 1: the whole rollout at once."""
@@ -215,16 +233,19 @@ class ActorCritic(Section, abc.ABC):
         policy, critic, policy_optimiser, critic_optimiser = learner
         chosen_from = allowed if steps.mask is None else steps.mask
         advantage, target = self.advantages(critic, steps)
-        minibatch = Minibatch(
-            steps.x,
-            steps.u,
-            steps.action,
-            (advantage - advantage.mean()) / (advantage.std() + 1e-8),
-            policy.log_prob(table, steps.x, steps.u, steps.action, chosen_from),
-            steps.mask,
-        )
+        taken = steps.x, steps.u, steps.action
+        if self.by_part:
+            before = policy.log_prob_by_part(table, *taken, chosen_from)
+        else:
+            before = policy.log_prob(table, *taken, chosen_from)
+        advantage = (advantage - advantage.mean()) / (advantage.std() + 1e-8)
+        minibatch = Minibatch(*taken, advantage, before, steps.mask)
         # Once a rollout: all gradient steps are as long as the first.
         actor_lr = self.actor_lr * (policy.actor.width() if self.scale_by_std else 1.0)
+        std_lr, critic_lr = self.std_lr, self.critic_lr
+        if self.anneal:
+            left = 1.0 - experience.progress
+            actor_lr, std_lr, critic_lr = left * actor_lr, left * std_lr, left * critic_lr
 
         def improve_policy(
             state: tuple[StochasticPolicy, OptState, Array], part: Minibatch
@@ -235,7 +256,7 @@ class ActorCritic(Section, abc.ABC):
             )
             direction, after = adam(ADAM_EPS).update(gradient, optimiser)
             change = jax.tree_util.tree_map_with_path(
-                lambda path, d: -(self.std_lr if _is_spread(path) else actor_lr) * d, direction
+                lambda path, d: -(std_lr if _is_spread(path) else actor_lr) * d, direction
             )
             improved, may = eqx.apply_updates(policy, change), self.goes_on(metrics)
             if may is not None:
@@ -253,7 +274,7 @@ class ActorCritic(Section, abc.ABC):
             critic, optimiser = state
             loss, gradient = eqx.filter_value_and_grad(critic_loss)(critic, *part)
             direction, optimiser = adam(ADAM_EPS).update(gradient, optimiser)
-            change = jax.tree.map(lambda d: -self.critic_lr * d, direction)
+            change = jax.tree.map(lambda d: -critic_lr * d, direction)
             return (eqx.apply_updates(critic, change), optimiser), {"critic_loss": loss}
 
         key_policy, key_critic = jax.random.split(key)
@@ -312,6 +333,14 @@ class ActorCritic(Section, abc.ABC):
         """Return the surrogate loss less the entropy bonus, and metrics."""
         allowed = minibatch.allowed(allowed)
         steps = minibatch.x, minibatch.u, minibatch.action, allowed
+        if self.by_part:
+            log_prob = policy.log_prob_by_part(table, *steps)
+            advantage = minibatch.advantage[..., None]
+            mean, metrics = self.surrogate(log_prob, minibatch.before, advantage)
+            loss = log_prob.shape[-1] * mean  # a sum over parts, as log-probabilities add up
+            if isinstance(self.ent_coef, float) and self.ent_coef == 0.0:
+                return loss, metrics
+            return loss - self.ent_coef * policy.actor.entropy(minibatch.x, allowed), metrics
         if isinstance(self.ent_coef, float) and self.ent_coef == 0.0:
             # XLA keeps 0 * entropy, a quarter of the time of many actions.
             log_prob = policy.log_prob(table, *steps)

@@ -66,36 +66,47 @@ class ProductActor(Actor):
         return jnp.concatenate([uniform, normal], -1)
 
     def act(self, x: Array, noise: Array, mask: Array | None = None) -> Array:
-        logits, mean = self._parameters(x, mask)
+        logits, mean = self.parameters(x, mask)
         parts = len(self.product.sizes)
         indices = distributions.categorical_sample(logits, noise[..., :parts])
         return self.product.joined(indices, mean + jnp.exp(self.log_std) * noise[..., parts:])
 
     def mode(self, x: Array, mask: Array | None = None) -> Array:
-        logits, mean = self._parameters(x, mask)
+        logits, mean = self.parameters(x, mask)
         return self.product.joined(logits.argmax(-1).astype(np.int32), mean)
 
     def log_prob(self, x: Array, u: Array, mask: Array | None = None) -> Float[Array, "*batch"]:
         return self.log_prob_and_entropy(x, u, mask)[0]
 
     def entropy(self, x: Array, mask: Array | None = None) -> Float[Array, ""]:
-        return self._entropy(self._parameters(x, mask)[0])
+        return self._entropy(self.parameters(x, mask)[0])
 
     def log_prob_and_entropy(
         self, x: Array, u: Array, mask: Array | None = None
     ) -> tuple[Float[Array, "*batch"], Float[Array, ""]]:
-        logits, mean = self._parameters(x, mask)
+        logits, mean = self.parameters(x, mask)
         indices, numbers = self.product.split(u)
         total = distributions.categorical_log_prob(logits, indices).sum(-1)
         if self.product.numbers:
             total = total + distributions.gaussian_log_prob(mean, self.log_std, numbers)
         return total, self._entropy(logits)
 
+    def log_prob_by_part(
+        self, x: Array, u: Array, mask: Array | None = None
+    ) -> Float[Array, "*batch k+p"]:
+        logits, mean = self.parameters(x, mask)
+        indices, numbers = self.product.split(u)
+        discrete = distributions.categorical_log_prob(logits, indices)
+        if not self.product.numbers:
+            return discrete
+        density = distributions.gaussian_log_probs(mean, self.log_std, numbers)
+        return jnp.concatenate([discrete, density], -1)
+
     def _entropy(self, logits: Float[Array, "*batch k widest"]) -> Float[Array, ""]:
         discrete = distributions.categorical_entropy(logits).sum(-1).mean()
         return discrete + distributions.gaussian_entropy(self.log_std)
 
-    def _parameters(
+    def parameters(
         self, x: Array, mask: Array | None
     ) -> tuple[Float[Array, "*batch k widest"], Float[Array, "*batch p"]]:
         """Return logits, -inf where masked or beyond a part's values, and the mean of numbers."""

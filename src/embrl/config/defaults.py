@@ -263,7 +263,8 @@ def default_config(
         if few or not continuous_actions:
             config = _best(config, named)
             if product is not None:
-                config = _changed(config, {"embedding": {"action_dim": part_dimensions(product)}})
+                parts: Changes = {"embedding": {"action_dim": part_dimensions(product)}}
+                config = _changed(config, parts | {HYPERPARAMETERS: {"by_part": True}})
             if continuous_actions:
                 config = _changed(config, _continuous(env, algorithm, built))
             config = _changed(config, few)

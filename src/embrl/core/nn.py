@@ -143,6 +143,14 @@ def gaussian_log_prob(
     return -0.5 * (z**2).sum(-1) - log_std.sum(-1) - 0.5 * mean.shape[-1] * LOG_TWO_PI
 
 
+def gaussian_log_probs(
+    mean: Float[Array, "*batch d"], log_std: Float[Array, "*#batch d"], e: Float[Array, "*batch d"]
+) -> Float[Array, "*batch d"]:
+    """Return the log density of N(mean, std^2) at e on each axis."""
+    z = (e - mean) * jnp.exp(-log_std)
+    return -0.5 * (z**2) - log_std - 0.5 * LOG_TWO_PI
+
+
 def gaussian_entropy(log_std: Float[Array, "*batch d"]) -> Float[Array, "*batch"]:
     """Return the entropy of a diagonal Gaussian in nats."""
     return (log_std + 0.5 * (1.0 + LOG_TWO_PI)).sum(-1)

@@ -533,7 +533,8 @@ class Trainer:
             u = place_of(state.agent.embedded, policy.table, taken.transitions.action)
         masks = taken.masks
         fresh = self._batch(policy, transitions, u, None if masks is None else masks.now)
-        experience = Experience(fresh, draw, policy.table, policy.allowed)
+        progress = index / self.schedule.num_updates
+        experience = Experience(fresh, draw, policy.table, policy.allowed, progress)
         key_update = jax.random.fold_in(key, RngStream.UPDATE)
         learner, metrics = self.config.hyperparameters.update(
             state.agent.learner, experience, key_update
