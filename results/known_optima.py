@@ -165,10 +165,10 @@ def their_command(python: str, row: Row, seed: int) -> list[str]:
 def write_table(seeds: int) -> None:
     """Write the table of whatever is finished."""
     lines = [
-        "Returns after training, sampled actions: mean, 95 % interval (bootstrap over seeds), and the",
-        "worst seed. Way: what JSAE has gone of the way from the baseline (random actions; in joint",
-        "replenishment ordering up to the mean demand) to the best known, or, in joint replenishment,",
-        "to the best levels of each item.",
+        "Returns after training, sampled actions: mean, 95 % interval (bootstrap over seeds), and",
+        "the worst seed. Way: what JSAE has gone of the way from the baseline (random actions; in",
+        "joint replenishment ordering up to the mean demand) to the best known, or, in joint",
+        "replenishment, to the best levels of each item.",
         "",
         "| row | timesteps | JSAE | way | no embedding | Stable-Baselines3 PPO | best known |",
         "|---|---|---|---|---|---|---|",

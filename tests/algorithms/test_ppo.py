@@ -9,7 +9,7 @@ import pytest
 from filling import arrays_of
 
 from embrl.algorithms.base import Batch, EmbeddedActions, Experience, PolicyConfig
-from embrl.algorithms.on_policy import OnPolicyLearner, shuffled
+from embrl.algorithms.on_policy import Minibatch, OnPolicyLearner, shuffled
 from embrl.algorithms.ppo import PPO
 from embrl.algorithms.vpg import VPG
 from embrl.core.errors import EmbrlError
@@ -90,6 +90,42 @@ def test_its_first_step_is_vanilla_policy_gradient_s() -> None:
     _, by_vpg, _ = updated(VPG(**settings), random_steps())
     for one, other in zip(arrays_of(by_ppo), arrays_of(by_vpg), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("algorithm", [VPG, PPO])
+def test_ratios_by_part_begin_as_their_product_does(algorithm: Any) -> None:
+    settings: dict[str, Any] = {"update_epochs": 1, "actor_lr": 0.01, "ent_coef": -0.1}
+    _, together, _ = updated(algorithm(**settings), random_steps())
+    _, apart, _ = updated(algorithm(**settings, by_part=True), random_steps())
+    for one, other in zip(arrays_of(together), arrays_of(apart), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
+
+
+def test_a_part_that_has_moved_far_does_not_hold_the_others() -> None:
+    hyper = PPO(clip_range=0.2, by_part=True)
+    start = hyper.start(3, EmbeddedActions(2), Identity(), PolicyConfig(hidden=(8,)), key=KEY)
+    steps = random_steps()
+    taken = steps.x, steps.u, steps.action
+    now = start.policy.log_prob_by_part(None, *taken)
+    ratios = jnp.array([1.5, 0.9, 1.0])  # two axes of E, and f, which chooses nothing
+    minibatch = Minibatch(*taken, jnp.ones(now.shape[:-1]), now - jnp.log(ratios))
+    loss, measures = hyper.policy_loss(start.policy, None, minibatch)
+    assert loss == pytest.approx(-(1.2 + 0.9 + 1.0), rel=1e-5)
+    assert measures["clipped"] == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize("progress", [0.0, 0.75, 1.0])
+def test_annealed_rates_fall_to_nothing(progress: float) -> None:
+    settings: dict[str, Any] = {"update_epochs": 1, "critic_epochs": 1, "actor_lr": 0.01}
+    hyper = PPO(**settings, anneal=True)
+    start, full, _ = updated(PPO(**settings), random_steps())
+    experience = Experience(random_steps(), nothing_old, None, progress=progress)
+    after, _ = jax.jit(lambda key: hyper.update(start, experience, key))(KEY)
+    for part in ("policy", "critic"):
+        whole = moved(getattr(start, part), getattr(full, part))
+        assert moved(getattr(start, part), getattr(after, part)) == pytest.approx(
+            (1.0 - progress) * whole, rel=1e-3
+        )
 
 
 def test_an_actor_that_has_gone_too_far_rests() -> None:

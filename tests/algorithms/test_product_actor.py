@@ -50,3 +50,19 @@ def test_a_hybrid_has_the_density_of_its_numbers():
     chosen = np.asarray(rows[:, 0])
     assert chances[chosen == 0][0] + chances[chosen == 1][0] == pytest.approx(1.0, abs=1e-4)
     assert abs(float(z.mean())) < 0.15
+
+
+def test_log_probabilities_of_parts_add_up():
+    actor = ProductActor(
+        4, Product((3, 2), (-1.0,), (1.0,)), (8,), std=0.5, bounded=True, key=jax.random.key(0)
+    )
+    x = np.zeros((5, 4), np.float32)
+
+    @eqx.filter_jit
+    def both(actor: ProductActor, mask: Any) -> Any:
+        rows = actor.act(x, actor.noise(jax.random.key(2), (5,)), mask)
+        return actor.log_prob_by_part(x, rows, mask), actor.log_prob(x, rows, mask)
+
+    parts, whole = both(actor, np.array([True, False, True, True, True]))
+    assert parts.shape == (5, 3)
+    np.testing.assert_allclose(parts.sum(-1), whole, rtol=1e-5)
