@@ -11,7 +11,6 @@ Importing embrl is cheap: JAX is loaded at the first call.
 """
 
 import importlib
-import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -176,5 +175,4 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module 'embrl' has no attribute {name!r}")
 
 
-if "gymnasium" in sys.modules:
-    importlib.import_module("embrl.core.gymnasium_ids").register()
+importlib.import_module("embrl.core.gymnasium_ids").register_once_imported()

@@ -1,5 +1,8 @@
 """Environments with known optima: what is computed against what is played."""
 
+import subprocess
+import sys
+
 import gymnasium
 import jax
 import jax.numpy as jnp
@@ -104,3 +107,9 @@ def test_gymnasium_makes_them():
     assert ends == [False, False, True]
     with pytest.raises(EmbrlError, match="axes"):
         gymnasium.make("embrl/Manoeuvres-v0", axes=0)
+
+
+@pytest.mark.parametrize("modules", ["embrl, gymnasium", "gymnasium, embrl"])
+def test_ids_are_registered_in_either_order_of_imports(modules):
+    script = f"import {modules}; assert 'embrl/Switches-v0' in gymnasium.registry"
+    subprocess.run([sys.executable, "-c", script], check=True)

@@ -1,8 +1,13 @@
 """Ids under which Gymnasium makes embrl's environments with known optima.
 
-They are registered when embrl is imported after Gymnasium, or by `gymnasium.make("embrl:ID")`.
+They are registered as soon as both embrl and Gymnasium are imported, in whichever order. embrl does
+not import Gymnasium for that: it takes half a second, which `embrl --help` should not.
 """
 
+import importlib.util
+import sys
+from importlib.machinery import ModuleSpec
+from types import ModuleType
 from typing import Any
 
 IDS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -28,3 +33,32 @@ def register() -> None:
                 "embrl.interop.compiled_env:CompiledEnv",
                 kwargs={"environment": environment, **settings},
             )
+
+
+def register_once_imported() -> None:
+    """Register the ids now if Gymnasium is imported, else as soon as it is."""
+    if "gymnasium" in sys.modules:
+        register()
+    else:
+        sys.meta_path.insert(0, _AfterGymnasium())
+
+
+class _AfterGymnasium:
+    """Finder that finds nothing, but makes the import of Gymnasium end in `register`."""
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        del path, target
+        if name != "gymnasium":
+            return None
+        sys.meta_path.remove(self)  # type: ignore[arg-type]
+        spec = importlib.util.find_spec(name)
+        if spec is None or spec.loader is None:
+            return None
+        execute = spec.loader.exec_module
+
+        def execute_and_register(module: ModuleType) -> None:
+            execute(module)
+            register()
+
+        spec.loader.exec_module = execute_and_register  # type: ignore[method-assign]
+        return spec
