@@ -1,6 +1,7 @@
 """Command `embrl sweep`."""
 
 import dataclasses
+import functools
 import inspect
 import itertools
 import shlex
@@ -12,14 +13,16 @@ import tyro
 from rich.console import Console
 
 from embrl import envs
+from embrl.cli.executor_flags import NAMES, chosen_executor, executor_flags
 from embrl.cli.flags import configured
 from embrl.cli.main import STARTED
-from embrl.cli.parsing import Flag, Switch, parse, parse_flags
+from embrl.cli.parsing import Flag, Switch, flags_of, parse_flags
 from embrl.config.run import RunConfig
 from embrl.config.settings_by_name import replaced, settings, validate_name
 from embrl.config.used_settings import unused
 from embrl.core.errors import EmbrlError, SettingError, require
 from embrl.core.runtime import prepare_jax
+from embrl.executors.tasks import FILE as TASKS
 from embrl.report.console import plain_console
 from embrl.report.progress_bar import ProgressBar
 from embrl.storage import files
@@ -29,7 +32,7 @@ from embrl.sweep.runs import GRIDS
 
 OVER = "--over"
 
-OWN = (OVER, "--grid", "--by", "--replicas", "--seed", "--seeds", "--out", "--resume")
+OWN = (OVER, "--grid", "--by", "--replicas", "--seed", "--seeds", "--out", "--resume", *NAMES)
 """Flags of a sweep that `embrl train` does not take over."""
 
 
@@ -37,7 +40,7 @@ def sweep(arguments: Sequence[str]) -> None:
     """Parse the arguments, train every point and print which is best."""
     prepare_jax()
     if not arguments or arguments[0].startswith("-"):
-        plan, out, resume = _resumed(arguments)
+        plan, out, resume, values = _resumed(arguments)
         rest = files.read_json(out / sweeps.FILE).get("train", [])
     else:
         environment, *rest = arguments
@@ -47,7 +50,7 @@ def sweep(arguments: Sequence[str]) -> None:
             flags,
             "sweep",
             seed=1,  # not 0, which reports use: they must not see the seeds that chose a point
-            extra=_own_flags(),
+            extra=[*_own_flags(), *executor_flags()],
             about=inspect.getdoc(_ResumeSweep) or "",
         )
         grid = GRIDS[given.grid](config) if given.grid else {}
@@ -56,19 +59,26 @@ def sweep(arguments: Sequence[str]) -> None:
         _refuse_unused(config, grid, mine)
         plan = sweeps.Sweep(config, grid, given.by, given.replicas)
         out, resume, rest = given.out, given.resume, [environment, *_without(OWN, rest)]
+        values = vars(given)
     require("matplotlib", "plot")  # before the work, not after it
     console = plain_console()
-    with ProgressBar(console, plan.config) as bar:
-        result = sweeps.run(
-            plan,
-            out,
-            resume=resume,
-            train_flags=rest,
-            begin=lambda number, of: bar.begin(f"run {number} of {of}"),
-            started=STARTED,
-        )
+    executor = chosen_executor(values, console)
+    work = functools.partial(
+        sweeps.run, plan, out, resume=resume, train_flags=rest, started=STARTED, executor=executor
+    )
+    if executor is not None:  # it has a bar of its own
+        result = work()
+    else:
+        with ProgressBar(console, plan.config) as bar:
+            result = work(begin=lambda number, of: bar.begin(f"run {number} of {of}"))
     _write(result, out, rest)
     _report(result, out, console)
+    if result.missing:
+        points = "; ".join(_point_text(point) for point in result.missing[:5])
+        raise EmbrlError(
+            f"{len(result.missing)} points are missing, as their runs failed ({points}; reasons "
+            f"are in {out / TASKS}); {sweeps.AGAIN}"
+        )
 
 
 def _own_flags() -> list[Flag]:
@@ -119,15 +129,26 @@ class _ResumeSweep:
     """Folder of the sweep."""
 
 
-def _resumed(arguments: Sequence[str]) -> tuple[sweeps.Sweep, Path, bool]:
-    given = parse(_ResumeSweep, arguments, "embrl sweep", names=envs.listed_names())
+def _point_text(point: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {sweep_table.value_text(value)}" for name, value in point.items())
+
+
+def _resumed(arguments: Sequence[str]) -> tuple[sweeps.Sweep, Path, bool, dict[str, Any]]:
+    """Return the sweep in a folder, the folder, and the values of all flags."""
+    own = [
+        dataclasses.replace(flag, text=flag.text.replace("{names}", envs.listed_names()))
+        for flag in flags_of(_ResumeSweep)
+    ]
+    about = inspect.getdoc(_ResumeSweep) or ""
+    values = parse_flags([*own, *executor_flags()], arguments, "embrl sweep", about)
+    given = _ResumeSweep(**{flag.name: values[flag.name] for flag in own})
     if not given.resume:
         raise SettingError(
             "ENV", f"one of {envs.listed_names()}", "nothing", "embrl sweep gridworld --grid paper"
         )
     if given.out is None:
         raise SettingError("--out", "the folder of the sweep to continue", "nothing")
-    return sweeps.planned(given.out), given.out, True
+    return sweeps.planned(given.out), given.out, True, values
 
 
 def _without_over(arguments: Sequence[str]) -> tuple[list[list[str]], list[str]]:

@@ -47,8 +47,10 @@ class ExecutorOptions:
         if self.task_memory is not None and not 0.05 <= self.task_memory <= 1e6:
             raise SettingError("task_memory", "0.05 to 1000000 (GB)", self.task_memory)
         default = ExecutorOptions()
-        unused = {"local": ("workers", "task_cores", "task_memory", "results", "ray_address")}
-        unused["processes"] = ("results", "ray_address")
+        unused: dict[str, tuple[str, ...]] = {
+            "local": ("workers", "task_cores", "task_memory", "results", "ray_address"),
+            "processes": ("results", "ray_address"),
+        }
         for name in unused.get(self.executor, ()):
             if (value := getattr(self, name)) != getattr(default, name):
                 constraint = f"left out with executor {self.executor}, which ignores it"

@@ -12,7 +12,7 @@ from embrl.executors.options import ExecutorOptions, Say, worker_environment
 from embrl.executors.packing import pack, unpack
 from embrl.executors.processes import GB, event_of, setup, too_large
 from embrl.executors.ray_actor import RemoteWorker
-from embrl.executors.supervisor import Failed, Lost, Ready, WorkerEvent
+from embrl.executors.supervisor import Lost, Ready, WorkerEvent
 from embrl.executors.tasks import Task
 
 ASK_EVERY = 0.5

@@ -145,7 +145,9 @@ class ProgressBar:
             value: text beside the counts; may be empty.
         """
         left = self._left(Step("work", done, total, None))
-        self.display.show(StepShown("tasks", done, total, ", ".join(filter(None, (part, value))), left))
+        self.display.show(
+            StepShown("tasks", done, total, ", ".join(filter(None, (part, value))), left)
+        )
 
     def _left(self, step: Step) -> str:
         """Return the time left, at the speed since the stage's first step.

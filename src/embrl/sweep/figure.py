@@ -137,6 +137,8 @@ def _strips(result: SweepResult, axes: list[str], path: str | Path) -> None:
             values = result.sweep.grid[axis]
             for at, value in enumerate(values):
                 mine = [o for o in result.outcomes if o.settings[axis] == value]
+                if not mine:  # all are missing
+                    continue
                 scores = np.array([o.score(result.sweep.by) for o in mine])
                 below = ~(scores >= lowest)
                 x = at + jitter.uniform(-0.15, 0.15, len(scores))

@@ -22,6 +22,9 @@ from embrl.core.errors import EmbrlError
 from embrl.core.registry import Registry
 from embrl.core.statistics import area_under_curve
 from embrl.embedding.methods import METHODS
+from embrl.executors.tasks import Executor, check_complete, write_reports
+from embrl.executors.tasks import missing as lost_tasks
+from embrl.executors.train_task import run_task
 from embrl.storage import files
 from embrl.storage.lock import locked
 from embrl.storage.run_folder import RunFolder
@@ -38,6 +41,9 @@ REPORT_SEED = 0
 """Default seed of `embrl train`, which reports use."""
 
 FILE = "sweep.json"
+
+AGAIN = "the same with --resume tries them again"
+"""Advice where points are missing."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,7 +98,9 @@ class SweepResult:
     outcomes: tuple[PointResult, ...]
     """Results of all points, the best first."""
     wall_s: float
-    """Duration of all runs in seconds."""
+    """Duration of all runs in seconds, one after another."""
+    missing: tuple[Mapping[str, Any], ...] = ()
+    """Points without results, as their runs failed."""
 
     @property
     def best(self) -> PointResult:
@@ -134,6 +142,7 @@ def run(
     train_flags: Sequence[str] = (),
     begin: Callable[[int, int], ProgressCallback] = lambda *_: ignore_progress,
     started: float | None = None,
+    executor: Executor | None = None,
 ) -> SweepResult:
     """Train every point of a grid, in run folders below `out`.
 
@@ -145,23 +154,29 @@ def run(
         begin: Called before each run with its number, from 1, and the number of runs; returns the
             watcher of the run.
         started: Start of the command as returned by `time.perf_counter`.
+        executor: What trains the runs; None: this process, one after another.
 
     Returns:
-        The results of all points.
+        The results of all points but those whose runs failed with an executor.
 
     Raises:
-        EmbrlError: A setting is invalid, or `out` holds something else.
+        EmbrlError: A setting is invalid, `out` holds something else, or no point has results.
     """
     out, todo = Path(out), sweep_runs(sweep)
     started = time.perf_counter() if started is None else started
     _check_all(todo)
-    outcomes, wall = [], 0.0
+    outcomes, missing, wall = [], [], 0.0
+    folders = [out / "runs" / f"{number:03d}" for number in range(len(todo))]
     with locked(out):
         _open(sweep, out, resume, train_flags)
+        lost = {} if executor is None else _execute(executor, todo, folders, out)
         for number, part in enumerate(todo):
+            if folders[number].name in lost:
+                missing += part.points
+                continue
             folder = train(
                 part.config,
-                out / "runs" / f"{number:03d}",
+                folders[number],
                 resume=True,
                 on_progress=begin(number + 1, len(todo)),
                 started=started,
@@ -172,7 +187,24 @@ def run(
             started = time.perf_counter()
     # The sort is stable: equal points stay in the order of the grid.
     outcomes.sort(key=lambda outcome: outcome.score(sweep.by), reverse=True)
-    return SweepResult(sweep, tuple(outcomes), wall)
+    if not outcomes:
+        check_complete(lost, len(todo), AGAIN)
+    return SweepResult(sweep, tuple(outcomes), wall, tuple(missing))
+
+
+def _execute(
+    executor: Executor, todo: Sequence[SweepRun], folders: Sequence[Path], out: Path
+) -> dict[str, str]:
+    """Train the runs that are not complete, and return what went wrong in each that is missing."""
+    tasks = [
+        run_task(folder.name, part.config, folder, sweep=True)
+        for part, folder in zip(todo, folders, strict=True)
+        if not RunFolder(folder).complete
+    ]
+    reports = executor.run(tasks, "sweep")
+    if reports:
+        write_reports(reports, out)
+    return lost_tasks(reports)
 
 
 def planned(out: str | Path) -> Sweep:

@@ -63,6 +63,7 @@ def as_json(result: SweepResult, command: Sequence[str] = ()) -> dict[str, Any]:
     return {
         "plan": plan_json(sweep),
         "points": len(result.outcomes),
+        **({"missing": plain([dict(point) for point in result.missing])} if result.missing else {}),
         "diverged": sum(outcome.diverged > 0 for outcome in result.outcomes),
         "chosen_by": TITLES[sweep.by],
         "seed": sweep.config.seed,
@@ -72,13 +73,18 @@ def as_json(result: SweepResult, command: Sequence[str] = ()) -> dict[str, Any]:
         if best.diverged
         else {
             "at_the_edge_of": edges(result),
-            "settings": json.loads(json.dumps(dict(best.settings))),
+            "settings": plain(dict(best.settings)),
             "flags": chosen,
             "command": [*command, *chosen],
             "final_return_mean": float(best.final.mean()),
             "auc_mean": float(best.auc.mean()),
         },
     }
+
+
+def plain(value: Any) -> Any:
+    """Return a value as JSON has it: tuples become lists."""
+    return json.loads(json.dumps(value))
 
 
 def to_csv(result: SweepResult) -> str:
@@ -146,9 +152,10 @@ def edges(result: SweepResult) -> list[str]:
 def _note(result: SweepResult) -> str:
     config = result.sweep.config
     seeds = "1 seed" if config.seeds == 1 else f"{config.seeds} seeds"
+    lost = f" {len(result.missing)} more are missing: their runs failed." if result.missing else ""
     return (
         f"{len(result.outcomes)} points, {seeds} each (--seed {config.seed}), ordered by "
-        f"{TITLES[result.sweep.by]}, mean over seeds; intervals are 95 % bootstrap."
+        f"{TITLES[result.sweep.by]}, mean over seeds; intervals are 95 % bootstrap.{lost}"
     )
 
 
