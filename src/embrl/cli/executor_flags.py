@@ -22,22 +22,30 @@ def executor_flags() -> list[Flag]:
     return flags_of(ExecutorOptions(), common=COMMON)
 
 
-def chosen_executor(values: Mapping[str, Any], console: Console) -> Executor | None:
+def make_chosen(values: Mapping[str, Any], console: Console) -> Executor:
     """Return the executor that flags describe.
 
     Args:
         values: values of all flags by name.
         console: where to show progress.
 
-    Returns:
-        None for this process, in which commands run as they do without tasks.
-
     Raises:
         EmbrlError: a flag is wrong, or Ray is not installed.
     """
     from embrl.executors.choose import make_executor
 
+    return make_executor(_options(values), console)
+
+
+def chosen_executor(values: Mapping[str, Any], console: Console) -> Executor | None:
+    """Return the executor that flags describe; None for this process.
+
+    Without one, commands work as they do where all is done in this process.
+    """
+    made = make_chosen(values, console)
+    return None if _options(values).executor == "local" else made
+
+
+def _options(values: Mapping[str, Any]) -> ExecutorOptions:
     names = [field.name for field in dataclasses.fields(ExecutorOptions)]
-    options = ExecutorOptions(**{name: values[name] for name in names})
-    made = make_executor(options, console)
-    return None if options.executor == "local" else made
+    return ExecutorOptions(**{name: values[name] for name in names})

@@ -46,6 +46,19 @@ AGAIN = "the same with --resume tries them again"
 """Advice where points are missing."""
 
 
+CHOICES = ("environment", "method", "algorithm")
+"""Names in a grid that stand for whole configurations, as other defaults depend on them."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SweepVariant:
+    """Configuration of all points with the same method, algorithm and environment."""
+
+    choice: Mapping[str, str]
+    """Values of those of `CHOICES` that are in the grid."""
+    config: RunConfig
+
+
 @dataclasses.dataclass(frozen=True)
 class Sweep:
     """Definition of a sweep."""
@@ -59,6 +72,27 @@ class Sweep:
     last evaluation; means over seeds."""
     replicas: int = REPLICAS
     """Maximum number of replicas in one run, 1 or more; a single point may exceed it."""
+    chosen: tuple[SweepVariant, ...] = ()
+    """Configurations in place of `config`, if the grid has any of `CHOICES`: one for each
+    combination of their values."""
+
+    @property
+    def variants(self) -> tuple[SweepVariant, ...]:
+        """Configurations of the points: one, unless the grid has any of `CHOICES`."""
+        return self.chosen or (SweepVariant({}, self.config),)
+
+    @property
+    def settings_grid(self) -> dict[str, tuple[Any, ...]]:
+        """Values of the settings in the grid, without `CHOICES`."""
+        return {name: values for name, values in self.grid.items() if name not in CHOICES}
+
+    def variant(self, point: Mapping[str, Any]) -> SweepVariant:
+        """Return the variant that a point belongs to."""
+        return next(
+            each
+            for each in self.variants
+            if all(point[name] == value for name, value in each.choice.items())
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,8 +148,12 @@ def sweep_runs(sweep: Sweep) -> list[SweepRun]:
     Raises:
         EmbrlError: A setting is unknown or has no value, or the seed is the one of reports.
     """
-    config, grid = sweep.config, sweep.grid
     _check(sweep)
+    return [run for variant in sweep.variants for run in _variant_runs(sweep, variant)]
+
+
+def _variant_runs(sweep: Sweep, variant: SweepVariant) -> list[SweepRun]:
+    config, grid = variant.config, sweep.settings_grid
     traced = [name for name in grid if _is_traced(config, name, grid[name])]
     others = [name for name in grid if name not in traced]
     side_by_side = list(itertools.product(*(map(float, grid[name]) for name in traced)))
@@ -128,8 +166,11 @@ def sweep_runs(sweep: Sweep) -> list[SweepRun]:
         for chunk in np.array_split(np.arange(len(side_by_side)), count):
             values = [side_by_side[index] for index in chunk]
             vary = dict(zip(traced, zip(*values, strict=True), strict=True)) if traced else {}
-            points = tuple(fixed | dict(zip(traced, point, strict=True)) for point in values)
-            in_order = tuple({name: point[name] for name in grid} for point in points)
+            points = tuple(
+                {**variant.choice, **fixed, **dict(zip(traced, point, strict=True))}
+                for point in values
+            )
+            in_order = tuple({name: point[name] for name in sweep.grid} for point in points)
             found.append(SweepRun(dataclasses.replace(one, vary=vary), in_order))
     return found
 
@@ -164,7 +205,7 @@ def run(
     """
     out, todo = Path(out), sweep_runs(sweep)
     started = time.perf_counter() if started is None else started
-    _check_all(todo)
+    check_configs([part.config for part in todo])
     outcomes, missing, wall = [], [], 0.0
     folders = [out / "runs" / f"{number:03d}" for number in range(len(todo))]
     with locked(out):
@@ -220,12 +261,16 @@ def planned(out: str | Path) -> Sweep:
     try:
         plan = found["plan"]
         config = from_json(plan["config"], path)
-        kinds = settings(config)
+        chosen = tuple(
+            SweepVariant(dict(each["choice"]), from_json(each["config"], path))
+            for each in plan.get("variants", ())
+        )
+        kinds = settings(config) | dict.fromkeys(CHOICES, str)
         grid = {
             name: tuple(cattrs.structure(value, kinds[name]) for value in values)
             for name, values in plan["grid"].items()
         }
-        return Sweep(config, grid, plan["by"], plan["replicas"])
+        return Sweep(config, grid, plan["by"], plan["replicas"], chosen)
     except (KeyError, TypeError, AttributeError, ValueError, cattrs.BaseValidationError) as error:
         raise EmbrlError(f"{path} is damaged: {error}") from error
 
@@ -238,6 +283,10 @@ def plan_json(sweep: Sweep) -> dict[str, Any]:
         "by": sweep.by,
         "replicas": sweep.replicas,
     }
+    if sweep.chosen:
+        plan["variants"] = [
+            {"choice": dict(each.choice), "config": as_json(each.config)} for each in sweep.chosen
+        ]
     return json.loads(json.dumps(plan))  # tuples become lists
 
 
@@ -248,7 +297,9 @@ def _check(sweep: Sweep) -> None:
             "there is nothing to sweep; add --over NAME VALUE VALUE ... or --grid NAME"
         )
     for name, values in grid.items():
-        validate_name(config, name)
+        if not (name in CHOICES and sweep.chosen):
+            for variant in sweep.variants:
+                validate_name(variant.config, name)
         if not values:
             raise EmbrlError(f"--over {name} must have at least one value, got none")
         if len(set(values)) < len(values):
@@ -264,14 +315,18 @@ def _check(sweep: Sweep) -> None:
         )
 
 
-def _check_all(todo: Sequence[SweepRun]) -> None:
-    """Check the settings of all runs before the first one is trained."""
+def check_configs(configs: Sequence[RunConfig]) -> None:
+    """Check the settings of all runs before the first one is trained.
+
+    Raises:
+        EmbrlError: A setting is invalid.
+    """
     env_config = env = None
-    for part in todo:
-        if env is None or part.config.env != env_config:
-            env_config = part.config.env
+    for config in configs:
+        if env is None or config.env != env_config:
+            env_config = config.env
             env = env_config.build()
-        Trainer(part.config, env.observation_space, env.action_space).validate()
+        Trainer(config, env.observation_space, env.action_space).validate()
 
 
 def _is_traced(config: RunConfig, name: str, values: Sequence[Any]) -> bool:
@@ -285,8 +340,8 @@ def _open(sweep: Sweep, out: Path, resume: bool, train_flags: Sequence[str]) -> 
         if not resume:
             raise EmbrlError(f"{out} already holds a sweep; choose another --out, or add --resume")
         found = files.read_json(path).get("plan", {})
-        for name in ("config", "grid", "replicas"):  # `by` may change
-            if found.get(name) != plan[name]:
+        for name in ("config", "grid", "replicas", "variants"):  # `by` may change
+            if found.get(name) != plan.get(name):
                 raise EmbrlError(
                     f"{out} holds another sweep with a different {name}; choose another --out"
                 )

@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from embrl.config.settings_by_name import replaced
 from embrl.config.used_settings import unused
 from embrl.core.statistics import bootstrap_mean
 from embrl.report.drawing import decimals
-from embrl.sweep.runs import SweepResult, plan_json
+from embrl.sweep.runs import Sweep, SweepResult, plan_json
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -22,6 +22,19 @@ TITLES = {"auc": "mean return over training (AUC)", "final": "final return"}
 """Description of each value of `Sweep.by`."""
 
 WORST, BEST = "worst seed", "best seed"
+
+
+def point_flags(sweep: Sweep, point: Mapping[str, Any]) -> list[str]:
+    """Return the flags of `embrl train` that make a point of a sweep, without the environment."""
+    variant = sweep.variant(point)
+    choice = [
+        word
+        for name, value in variant.choice.items()
+        if name != "environment"
+        for word in (f"--{name}", value)
+    ]
+    rest = {name: value for name, value in point.items() if name not in variant.choice}
+    return [*choice, *flags(variant.config, rest)]
 
 
 def flags(config: RunConfig, settings: dict[str, Any]) -> list[str]:
@@ -59,7 +72,7 @@ def as_json(result: SweepResult, command: Sequence[str] = ()) -> dict[str, Any]:
         command: Start of the command `embrl train` with the rest of the configuration.
     """
     sweep, best = result.sweep, result.best
-    chosen = flags(sweep.config, dict(best.settings))
+    chosen = point_flags(sweep, best.settings)
     return {
         "plan": plan_json(sweep),
         "points": len(result.outcomes),
