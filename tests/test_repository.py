@@ -29,6 +29,7 @@ ROOMS = [
     {"fitting"},
     {"interop"},
     {"report"},
+    {"executors"},
     {"sweep"},
     {"trained"},
     {"api", "registration"},

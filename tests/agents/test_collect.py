@@ -16,6 +16,8 @@ from embrl.agents.population import Population
 from embrl.core.errors import EmbrlError
 from embrl.envs.cart_pole import CartPoleConfig
 from embrl.envs.slot_machine import SlotMachineConfig
+from embrl.executors.local import LocalExecutor
+from embrl.executors.tasks import TaskReport
 from embrl.training.loop import Progress
 
 RUNS = LineageConfig(
@@ -55,6 +57,29 @@ def test_each_lineage_has_an_agent_at_each_checkpoint(whole):
     within = np.linalg.norm(weights[1::3] - weights[::3], axis=1)
     between = np.linalg.norm(weights[3::3] - weights[:-3:3], axis=1)
     assert within.max() < between.min()
+
+
+class FirstOnly:
+    """An executor that does the first task alone, as one whose workers died would."""
+
+    def run(self, tasks, title):
+        self.asked = [task.name for task in tasks]
+        done = LocalExecutor(0, None).run(tasks[:1], title)
+        lost = [TaskReport(task.name, "missing", 1, 0.0, "killed") for task in tasks[1:]]
+        return done + lost
+
+
+def test_blocks_collected_apart_are_the_same_population(whole, tmp_path):
+    out, executor = tmp_path / "apart", FirstOnly()
+    with pytest.raises(EmbrlError, match=r"1 of 2 tasks are missing \(00001: killed\)"):
+        collect(TINY, out, executor=executor)
+    assert Population(out).table()["lineage"].max() == 3
+    found = collect(TINY, out, resume=True)  # here, what is missing
+    np.testing.assert_array_equal(found.weights(), whole.weights())
+    for name, values in whole.table().items():
+        np.testing.assert_array_equal(found.table()[name], values)
+    collect(TINY, out, resume=True, executor=executor)
+    assert executor.asked == []
 
 
 def test_agents_are_what_their_row_says(whole):

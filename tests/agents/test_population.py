@@ -8,7 +8,7 @@ from safetensors.numpy import load_file
 
 from embrl.agents import population
 from embrl.agents.architecture import Architecture
-from embrl.agents.population import COLUMNS, Population, append, create
+from embrl.agents.population import COLUMNS, Population, append, create, join
 from embrl.core.errors import EmbrlError
 from embrl.envs.gridworld import GridworldConfig
 from embrl.storage import files
@@ -332,3 +332,38 @@ def test_create_takes_nobody_s_folder(path, tmp_path):
             create(place, *arguments)
     with pytest.raises(EmbrlError, match="nowhere is not a population"):
         Population(tmp_path / "nowhere")
+
+
+def test_shards_of_many_writers_are_read_as_one(path):
+    append(path, weights(2), table(2))
+    parts = [path / "blocks" / f"{number:05d}" for number in range(3)]
+    for number, part in enumerate(parts):
+        create(part, ARCHITECTURE, "gridworld", GridworldConfig(actuators=3), 7)
+        append(part, weights(3, seed=number), table(3, start=100 * number))
+    assert join(path, parts[:1]).count == 5
+    found = join(path, parts)  # what was listed before is listed once
+    assert found.count == 11
+    expected = [weights(2), *(weights(3, seed=number) for number in range(3))]
+    np.testing.assert_array_equal(found.weights(), np.concatenate(expected))
+    np.testing.assert_array_equal(found.rows(np.array([10, 0])), found.weights()[[10, 0]])
+    append(path, weights(1, seed=9), table(1))
+    np.testing.assert_array_equal(Population(path).weights(11), weights(1, seed=9))
+    other = path / "blocks/00003"
+    create(other, ARCHITECTURE, "gridworld", GridworldConfig(actuators=4), 7)
+    with pytest.raises(EmbrlError, match=r"env of .*00003 must be"):
+        join(path, [*parts, other])
+    assert Population(path).count == 12
+
+
+def test_a_shard_outside_the_folder_is_refused(path):
+    append(path, weights(2), table(2))
+    record = json.loads((path / "population.json").read_text())
+    for name in (
+        "../agents-00000.safetensors",
+        "/agents-00000.safetensors",
+        "a/../agents-00000.safetensors",
+    ):
+        record["shards"][0]["file"] = name
+        (path / "population.json").write_text(json.dumps(record))
+        with pytest.raises(EmbrlError, match="is not a shard"):
+            Population(path)

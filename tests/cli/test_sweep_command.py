@@ -58,7 +58,11 @@ def test_a_sweep_ends_in_a_table_a_picture_and_flags_to_train_with(capsys, tmp_p
             ["--over", "policy.std", ".3", ".6"],
             "--over policy.std must be left out with method none",
         ),
-        (["--over", "algorithm", "ppo"], "algorithm cannot be swept"),
+        (["--over", "seeds", "2"], "seeds cannot be swept"),
+        (["--over", "algorithm", "ppo", "pop"], "unknown algorithm 'pop'"),
+        (["--over", "method"], "--over method must have at least one value"),
+        (["--over", "algorithm", "ppo", "vpg", "--over", "ppo.gamma", ".9"], "'ppo.gamma'"),
+        (["--over", "ppo.gamma", ".9", "--workers", "2"], "workers must be left out with executor"),
         (["--grid", "papr"], "unknown grid 'papr': did you mean paper?"),
     ],
 )
@@ -69,3 +73,18 @@ def test_a_wrong_sweep_is_refused_in_one_line(capsys, tmp_path, flags, said):
     assert said in err
     assert err.count("\n") == 1
     assert not (tmp_path / "sweep").exists()
+
+
+def test_methods_and_algorithms_are_swept_each_with_its_own_defaults(capsys, tmp_path):
+    out = tmp_path / "sweep"
+    over = ["--over", "algorithm", "vpg", "ppo", "--over", "policy.hidden", "8", "4"]
+    assert main(["sweep", *TINY, *over, "--out", str(out)]) == 0
+    found = json.loads((out / "sweep.json").read_text())
+    assert found["points"] == 4
+    _, _, environment, *rest = found["best"]["command"]
+    config, _ = configured(environment, rest, "train")
+    assert config.algorithm == found["best"]["settings"]["algorithm"]
+    assert config.policy.hidden == tuple(found["best"]["settings"]["policy.hidden"])
+    kept = (out / "table.csv").read_bytes()
+    assert main(["sweep", "--resume", "--out", str(out)]) == 0
+    assert (out / "table.csv").read_bytes() == kept

@@ -1,6 +1,7 @@
 import csv
 import dataclasses
 import io
+import json
 
 import numpy as np
 import pytest
@@ -10,9 +11,20 @@ from embrl.cli.flags import configured
 from embrl.config.defaults import default_config
 from embrl.config.settings_by_name import replaced
 from embrl.core.errors import EmbrlError
+from embrl.executors.choose import make_executor
+from embrl.executors.options import ExecutorOptions
 from embrl.sweep import table as sweep_table
 from embrl.sweep.figure import draw
-from embrl.sweep.runs import GRIDS, PointResult, Sweep, SweepResult, planned, run, sweep_runs
+from embrl.sweep.runs import (
+    GRIDS,
+    PointResult,
+    Sweep,
+    SweepResult,
+    plan_json,
+    planned,
+    run,
+    sweep_runs,
+)
 from embrl.training.loop import ignore_progress
 
 pytestmark = pytest.mark.usefixtures("quick")
@@ -103,6 +115,24 @@ def test_an_interrupted_sweep_goes_on_to_the_same_table(tmp_path):
     ]:
         with pytest.raises(EmbrlError, match=message):
             run(other, tmp_path / "stopped", resume=resume)
+
+
+def test_processes_train_the_same_points_and_what_they_cannot_is_missing(tmp_path):
+    sweep = Sweep(tiny(), {"policy.hidden": ((8,), (4,))})
+    executor = make_executor(ExecutorOptions("processes", workers=2, retries=0))
+    alone, apart = run(sweep, tmp_path / "alone"), tmp_path / "apart"
+    (apart / "runs/001").mkdir(parents=True)
+    (apart / "runs/001/config.json").write_text("{")
+    (apart / "sweep.json").write_text(json.dumps({"plan": plan_json(sweep)}))
+    partial = run(sweep, apart, resume=True, executor=executor)
+    assert partial.missing == ({"policy.hidden": (4,)},)
+    assert "1 more are missing" in sweep_table.to_markdown(partial)
+    draw(partial, tmp_path / "grid.png")
+    (apart / "runs/001/config.json").unlink()
+    done = (apart / "runs/000/summary.json").stat().st_mtime_ns
+    whole = run(sweep, apart, resume=True, executor=executor)
+    assert sweep_table.to_csv(whole) == sweep_table.to_csv(alone)
+    assert (apart / "runs/000/summary.json").stat().st_mtime_ns == done
 
 
 @pytest.mark.parametrize(

@@ -13,17 +13,22 @@ from jaxtyping import Float, Int
 
 from embrl.agents.episodes import survival
 from embrl.agents.lineages import LineageConfig, Lineages
-from embrl.agents.population import RECORD, Population, append, create
+from embrl.agents.population import RECORD, Population, append, create, join
 from embrl.core.errors import EmbrlError
 from embrl.core.runtime import versions
 from embrl.core.types import Key
 from embrl.envs import ENVIRONMENTS
+from embrl.executors.local import LocalExecutor
+from embrl.executors.tasks import Executor, Task, check_complete, missing, write_reports
 from embrl.storage import files
 from embrl.storage.lock import locked
 from embrl.training.loop import Progress
 
 FILE = "collect.json"
 """File beside `population.json` with the settings of the collection."""
+
+BLOCKS = "blocks"
+"""Folder below it with a population for each block, where blocks were collected by tasks."""
 
 EVALUATE = 2**32 - 1
 """Index folded into the seed's key for evaluation episodes; lineages have lower ones."""
@@ -63,6 +68,7 @@ def collect(
     *,
     resume: bool = False,
     on_progress: Callable[[Progress], None] = lambda _: None,
+    executor: Executor | None = None,
 ) -> Population:
     """Collect a population in the folder `out`, block by block.
 
@@ -74,21 +80,26 @@ def collect(
         resume: continue with what is in `out`; the result is the same, bit for bit, as without the
             interruption. If nothing is there yet, start.
         on_progress: called before the first block and after each.
+        executor: what collects the blocks, each into a folder of its own below `out`/blocks; None:
+            this process, one after another.
 
     Raises:
-        EmbrlError: a setting is invalid, or `out` holds something else; it stays unchanged.
+        EmbrlError: a setting is invalid, or `out` holds something else, which stays unchanged; or
+            some blocks are missing, as they failed with an executor.
     """
     out = Path(out)
     _check(config)
     lineages = Lineages(config.runs, min(config.block, config.lineages))
     with locked(out):
         _open(config, lineages, out, resume)
+        if executor is not None or (out / BLOCKS).exists():
+            return _collect_apart(config, out, executor or LocalExecutor(0, None), on_progress)
         key = evaluation_key(config)
         first = _done(config, lineages, out)
         on_progress(_progress(config, out, min(first, config.lineages)))
         for start in range(first, config.lineages, lineages.block):
             numbers = np.arange(start, min(start + lineages.block, config.lineages))
-            weights, table, lost = _block(config, lineages, numbers, key)
+            weights, table, lost = block_of_agents(config, lineages, numbers, key)
             append(out, weights, table, architecture=lineages.architecture)
             on_progress(_progress(config, out, int(numbers[-1]) + 1, lost))
     return Population(out)
@@ -139,7 +150,37 @@ def from_json(value: dict[str, Any], where: Path) -> CollectConfig:
         raise EmbrlError(f"{where} is damaged: {reasons}") from error
 
 
-def _block(
+def _collect_apart(
+    config: CollectConfig, out: Path, executor: Executor, on_progress: Callable[[Progress], None]
+) -> Population:
+    """Collect the blocks that are missing, each into its own folder, and list them all.
+
+    Raises:
+        EmbrlError: some are still missing; the others are in the population.
+    """
+    there = set((Population(out).table()["lineage"] // config.block).tolist())
+    steps = config.runs.steps_per_update * max(config.runs.checkpoints, default=0)
+    tasks = []
+    for number, start in enumerate(range(0, config.lineages, config.block)):
+        folder = out / BLOCKS / f"{number:05d}"
+        if number not in there and not (folder / RECORD).exists():
+            count = min(config.block, config.lineages - start)
+            spec = {"config": as_json(config), "start": start}
+            tasks.append(Task(folder.name, "agents_block", spec, folder, float(count * steps)))
+    on_progress(_progress(config, out, 0))
+    files.make_folder(out / BLOCKS)
+    try:
+        reports = executor.run(tasks, f"agents of {config.runs.environment}")
+    finally:  # after an interruption, too: what is complete can be read
+        found = join(out, sorted(path.parent for path in (out / BLOCKS).glob(f"*/{RECORD}")))
+    if reports:
+        write_reports(reports, out)
+    check_complete(missing(reports), len(tasks), "the same with --resume tries them again")
+    on_progress(_progress(config, out, config.lineages))
+    return found
+
+
+def block_of_agents(
     config: CollectConfig, lineages: Lineages, numbers: Int[np.ndarray, " n"], key: Key
 ) -> tuple[Float[np.ndarray, "agents size"], dict[str, np.ndarray], list[int]]:
     """Return the agents of these lineages, their table, and the lineages left out."""

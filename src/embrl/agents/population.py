@@ -13,7 +13,7 @@ import functools
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -52,6 +52,9 @@ SHARD_BYTES = 2**28
 """Approximate maximum size of a shard, which `append` holds in memory beside its input."""
 HEADER_BYTES = 2**20
 """Upper bound of the size of a shard's header."""
+
+SHARD_FILE = r"(?:[A-Za-z0-9][\w-]*/){0,3}agents-\d{5,}\.safetensors"
+"""Path of a shard, in the population's folder or below it."""
 
 NAMES = {np.dtype(np.float32): "F32", np.dtype(np.int64): "I64"}
 """Names of dtypes in safetensors."""
@@ -271,6 +274,37 @@ def append(
         files.write_json(path / RECORD, {**population._record, "shards": listed})
 
 
+def join(path: str | Path, parts: Sequence[Path]) -> Population:
+    """List the agents of other populations, whose folders lie below this one, as this one's.
+
+    Nothing is copied: a population may have as many shards as there were processes to write them,
+    and is read as one. Agents that are in the population itself come first, then those of the parts
+    in their order; what was listed of parts before is listed anew.
+
+    Args:
+        path: folder of the population.
+        parts: folders of populations of the same agents, below `path`.
+
+    Raises:
+        EmbrlError: a part is no such population; this one stays unchanged.
+    """
+    path = Path(path)
+    with locked(path):
+        record = _read(path)
+        listed = [shard for shard in record["shards"] if "/" not in shard["file"]]
+        for part in parts:
+            other = Population(part)._record
+            for name in ("environment", "env", "architecture", "episodes"):
+                if other[name] != record[name]:
+                    raise EmbrlError(
+                        f"{name} of {part} must be {record[name]} as in {path}, got {other[name]}"
+                    )
+            below = part.relative_to(path).as_posix()
+            listed += [{**shard, "file": f"{below}/{shard['file']}"} for shard in other["shards"]]
+        files.write_json(path / RECORD, {**record, "shards": listed})
+    return Population(path)
+
+
 def _columns(table: Mapping[str, np.ndarray], count: int, path: Path) -> dict[str, np.ndarray]:
     if table.keys() != COLUMNS.keys():
         wrong = ", ".join(sorted(table.keys() ^ COLUMNS.keys()))
@@ -338,7 +372,7 @@ class _Tensor(NamedTuple):
 
 def _tensors(folder: Path, shard: Shard, size: int) -> dict[str, _Tensor]:
     path = folder / shard.file
-    if not re.fullmatch(r"agents-\d{5,}\.safetensors", shard.file) or shard.count < 1:
+    if not re.fullmatch(SHARD_FILE, shard.file) or shard.count < 1:
         raise EmbrlError(f"{folder / RECORD} is damaged: {shard} is not a shard")
     try:
         with path.open("rb") as file:

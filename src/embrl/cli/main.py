@@ -31,6 +31,7 @@ COMMANDS = Registry(
         "predict": "embrl.cli.predict:predict",
         "reproduce": "embrl.papers.cli:reproduce",
         "sweep": "embrl.cli.sweep:sweep",
+        "batch": "embrl.cli.batch:batch",
         "agents": "embrl.agents.cli:agents",
         "store": "embrl.store.cli:store",
         "serve": "embrl.serving.cli:serve",
@@ -50,6 +51,7 @@ ABOUT = {
     "predict POLICY FILE": "Write a policy's actions for a file of observations.",
     "reproduce FIGURE": "Reproduce a figure of the paper.",
     "sweep ENV": "Train every point of a grid of settings, and report the best.",
+    "batch RUNS.toml": "Train a list of runs, each in a folder of its own.",
     "agents COMMAND": "Collect populations of whole agents, and embed them.",
     "store COMMAND": "Keep embeddings with metadata in a store, and search it.",
     "serve RUN": "Answer observations with a policy's actions, over HTTP.",
@@ -113,6 +115,7 @@ INTERRUPTED = {
     "train": "; --resume continues from the last checkpoint",
     "sweep": "; --resume continues from the last checkpoint",
     "agents": "; with --resume, collect and fit continue from what is saved",
+    "batch": "; the same command continues from the last checkpoint",
     "reproduce": "; the same command continues from the last checkpoint",
 }
 """Hint after an interruption, for commands that save their progress."""

@@ -1,6 +1,7 @@
 """Command `embrl sweep`."""
 
 import dataclasses
+import functools
 import inspect
 import itertools
 import shlex
@@ -12,14 +13,16 @@ import tyro
 from rich.console import Console
 
 from embrl import envs
+from embrl.cli.executor_flags import NAMES, chosen_executor, executor_flags
 from embrl.cli.flags import configured
 from embrl.cli.main import STARTED
-from embrl.cli.parsing import Flag, Switch, parse, parse_flags
+from embrl.cli.parsing import Flag, Switch, flags_of, parse_flags
 from embrl.config.run import RunConfig
 from embrl.config.settings_by_name import replaced, settings, validate_name
 from embrl.config.used_settings import unused
 from embrl.core.errors import EmbrlError, SettingError, require
 from embrl.core.runtime import prepare_jax
+from embrl.executors.tasks import FILE as TASKS
 from embrl.report.console import plain_console
 from embrl.report.progress_bar import ProgressBar
 from embrl.storage import files
@@ -29,7 +32,7 @@ from embrl.sweep.runs import GRIDS
 
 OVER = "--over"
 
-OWN = (OVER, "--grid", "--by", "--replicas", "--seed", "--seeds", "--out", "--resume")
+OWN = (OVER, "--grid", "--by", "--replicas", "--seed", "--seeds", "--out", "--resume", *NAMES)
 """Flags of a sweep that `embrl train` does not take over."""
 
 
@@ -37,38 +40,43 @@ def sweep(arguments: Sequence[str]) -> None:
     """Parse the arguments, train every point and print which is best."""
     prepare_jax()
     if not arguments or arguments[0].startswith("-"):
-        plan, out, resume = _resumed(arguments)
+        plan, out, resume, values = _resumed(arguments)
         rest = files.read_json(out / sweeps.FILE).get("train", [])
     else:
         environment, *rest = arguments
         over, flags = _without_over(rest)
-        config, given = configured(
-            environment,
-            flags,
-            "sweep",
-            seed=1,  # not 0, which reports use: they must not see the seeds that chose a point
-            extra=_own_flags(),
-            about=inspect.getdoc(_ResumeSweep) or "",
-        )
+        choices = _choices(over)
+        variants, given = _variants(environment, flags, choices)
+        config = variants[0].config
         grid = GRIDS[given.grid](config) if given.grid else {}
         mine = _values(config, over)
         grid = {**grid, **mine}
-        _refuse_unused(config, grid, mine)
-        plan = sweeps.Sweep(config, grid, given.by, given.replicas)
-        out, resume, rest = given.out, given.resume, [environment, *_without(OWN, rest)]
+        chosen = tuple(variants) if choices else ()
+        plan = sweeps.Sweep(config, grid, given.by, given.replicas, chosen)
+        _refuse_unused(plan, mine)
+        taken = [f"--{name}" for name in choices]
+        out, resume = given.out, given.resume
+        rest = [environment, *_without((*OWN, *taken), rest)]
+        values = vars(given)
     require("matplotlib", "plot")  # before the work, not after it
     console = plain_console()
-    with ProgressBar(console, plan.config) as bar:
-        result = sweeps.run(
-            plan,
-            out,
-            resume=resume,
-            train_flags=rest,
-            begin=lambda number, of: bar.begin(f"run {number} of {of}"),
-            started=STARTED,
-        )
+    executor = chosen_executor(values, console)
+    work = functools.partial(
+        sweeps.run, plan, out, resume=resume, train_flags=rest, started=STARTED, executor=executor
+    )
+    if executor is not None:  # it has a bar of its own
+        result = work()
+    else:
+        with ProgressBar(console, plan.config) as bar:
+            result = work(begin=lambda number, of: bar.begin(f"run {number} of {of}"))
     _write(result, out, rest)
     _report(result, out, console)
+    if result.missing:
+        points = "; ".join(_point_text(point) for point in result.missing[:5])
+        raise EmbrlError(
+            f"{len(result.missing)} points are missing, as their runs failed ({points}; reasons "
+            f"are in {out / TASKS}); {sweeps.AGAIN}"
+        )
 
 
 def _own_flags() -> list[Flag]:
@@ -119,15 +127,26 @@ class _ResumeSweep:
     """Folder of the sweep."""
 
 
-def _resumed(arguments: Sequence[str]) -> tuple[sweeps.Sweep, Path, bool]:
-    given = parse(_ResumeSweep, arguments, "embrl sweep", names=envs.listed_names())
+def _point_text(point: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {sweep_table.value_text(value)}" for name, value in point.items())
+
+
+def _resumed(arguments: Sequence[str]) -> tuple[sweeps.Sweep, Path, bool, dict[str, Any]]:
+    """Return the sweep in a folder, the folder, and the values of all flags."""
+    own = [
+        dataclasses.replace(flag, text=flag.text.replace("{names}", envs.listed_names()))
+        for flag in flags_of(_ResumeSweep)
+    ]
+    about = inspect.getdoc(_ResumeSweep) or ""
+    values = parse_flags([*own, *executor_flags()], arguments, "embrl sweep", about)
+    given = _ResumeSweep(**{flag.name: values[flag.name] for flag in own})
     if not given.resume:
         raise SettingError(
             "ENV", f"one of {envs.listed_names()}", "nothing", "embrl sweep gridworld --grid paper"
         )
     if given.out is None:
         raise SettingError("--out", "the folder of the sweep to continue", "nothing")
-    return sweeps.planned(given.out), given.out, True
+    return sweeps.planned(given.out), given.out, True, values
 
 
 def _without_over(arguments: Sequence[str]) -> tuple[list[list[str]], list[str]]:
@@ -159,26 +178,71 @@ def _without(names: Sequence[str], arguments: Sequence[str]) -> list[str]:
     return rest
 
 
+def _choices(over: Sequence[Sequence[str]]) -> dict[str, tuple[str, ...]]:
+    """Return the values of each `--over` of a method, an algorithm or an environment."""
+    return {
+        name: tuple(texts)
+        for name, *texts in (words or [""] for words in over)
+        if name in sweeps.CHOICES
+    }
+
+
+def _variants(
+    environment: str, flags: Sequence[str], choices: Mapping[str, Sequence[str]]
+) -> tuple[list[sweeps.SweepVariant], Any]:
+    """Return a configuration for each combination of choices, and the values of other flags."""
+    given, found = None, []
+    for values in itertools.product(*choices.values()):
+        choice = dict(zip(choices, values, strict=True))
+        rest = _without([f"--{name}" for name in choice], flags)
+        more = [
+            word
+            for name, value in choice.items()
+            if name != "environment"
+            for word in (f"--{name}", value)
+        ]
+        config, own = configured(
+            choice.get("environment", environment),
+            [*rest, *more],
+            "sweep",
+            seed=1,  # not 0, which reports use: they must not see the seeds that chose a point
+            extra=[*_own_flags(), *executor_flags()],
+            about=inspect.getdoc(_ResumeSweep) or "",
+        )
+        given = given or own
+        found.append(sweeps.SweepVariant(choice, config))
+    if not found:
+        name = next(name for name, values in choices.items() if not values)
+        raise EmbrlError(f"{OVER} {name} must have at least one value, got none")
+    return found, given
+
+
 def _values(config: RunConfig, over: Sequence[Sequence[str]]) -> dict[str, tuple[Any, ...]]:
     """Parse the values of each `--over`, by dotted name."""
     grid: dict[str, tuple[Any, ...]] = {}
     for name, *texts in ([*words, *[""] * (not words)] for words in over):
-        name = _dotted(config, name)
+        choice = name in sweeps.CHOICES
+        name = name if choice else _dotted(config, name)
         if name in grid:
             raise EmbrlError(f"{OVER} {name} is given twice; put all values in one list")
         if not texts:
             raise EmbrlError(f"{OVER} {name} must have at least one value, got none")
-        kind = settings(config)[name]
+        kind = str if choice else settings(config)[name]
         grid[name] = tuple(_value(name, kind, text) for text in texts)
     return grid
 
 
-def _refuse_unused(config: RunConfig, grid: Mapping[str, Any], names: Collection[str]) -> None:
+def _refuse_unused(plan: sweeps.Sweep, names: Collection[str]) -> None:
     """Refuse settings that have no effect at any point of a grid."""
-    points = (dict(zip(grid, point, strict=True)) for point in itertools.product(*grid.values()))
-    hidden = [unused(replaced(config, point)) for point in points]
+    grid = plan.settings_grid
+    hidden = [
+        unused(replaced(variant.config, dict(zip(grid, point, strict=True))))
+        for variant in plan.variants
+        if not grid.keys() - settings(variant.config).keys()  # else refused, with the right names
+        for point in itertools.product(*grid.values())
+    ]
     for name in names:
-        if all(name in one for one in hidden):
+        if hidden and all(name in one for one in hidden):
             constraint = f"left out with {hidden[0][name]}, which ignores it"
             raise SettingError(f"{OVER} {name}", constraint, " ".join(map(str, grid[name])))
 
@@ -210,7 +274,8 @@ def _write(result: sweeps.SweepResult, out: Path, rest: Sequence[str]) -> None:
     files.write_text(out / "table.md", sweep_table.to_markdown(result))
     files.write_text(out / "table.csv", sweep_table.to_csv(result))
     sweep_figure.draw(result, out / "grid.png")
-    command = ["embrl", "train", *rest]
+    environment = result.best.settings.get("environment", rest[0] if rest else "")
+    command = ["embrl", "train", environment, *rest[1:]]
     files.write_json(
         out / sweeps.FILE, {"train": list(rest), **sweep_table.as_json(result, command)}
     )
@@ -221,8 +286,11 @@ def _report(result: sweeps.SweepResult, out: Path, console: Console) -> None:
     if result.best.diverged:
         console.print("every point diverged; try smaller learning rates")
     else:
-        chosen = sweep_table.flags(result.sweep.config, dict(result.best.settings))
-        console.print(f"best: {shlex.join(chosen)}", soft_wrap=True)
+        chosen = sweep_table.point_flags(result.sweep, result.best.settings)
+        where = [
+            result.best.settings[name] for name in ("environment",) if name in result.sweep.grid
+        ]
+        console.print(f"best: {shlex.join([*where, *chosen])}", soft_wrap=True)
         for name in sweep_table.edges(result):
             console.print(f"{name} is best at the edge of the values tried; try values beyond it")
     console.print(f"{result.wall_s:.1f} s\n{out}", soft_wrap=True)

@@ -116,6 +116,15 @@ _failures: list[str] | None = None
 """Messages of installed plugins that failed; None until they have been loaded."""
 
 
+_loaded: list[str] = []
+"""Plugins that were loaded by name, in order."""
+
+
+def loaded_plugins() -> list[str]:
+    """Return what another process passes to `load_plugin` to know what this one does."""
+    return list(_loaded)
+
+
 class _NotFoundError(EmbrlError):
     """A plugin that does not exist, in contrast to one that failed."""
 
@@ -132,6 +141,7 @@ def load_plugin(source: str) -> None:
     try:
         if source.endswith(".py") or "/" in source or "\\" in source:
             _run_file(Path(source))
+            source = str(Path(source).resolve())
         else:
             _import_module(source)
     except _NotFoundError:
@@ -141,6 +151,8 @@ def load_plugin(source: str) -> None:
         message = _message(error).removeprefix(str(Path(source).resolve()))
         between = "" if message.startswith(" line ") else ": "
         raise EmbrlError(f"plugin {source}{between}{message}") from error
+    if source not in _loaded:
+        _loaded.append(source)
 
 
 def load_installed_plugins() -> tuple[str, ...]:

@@ -25,11 +25,22 @@ read half of it from the step before: wrong gradients, other ones each time (doc
 """
 
 
+CORES, DEVICES = "EMBRL_CORES", "EMBRL_DEVICES"
+"""Environment variables of a worker: cores that it may use, and devices that JAX makes of them.
+
+The devices are those of the process that gave the task, however many cores the worker has: what is
+compiled, and so each bit of a result, depends on them.
+"""
+
+
 def available_cores() -> int:
     """Return the number of processor cores that this process may use.
 
-    This is less than the machine has where a scheduler or `taskset` restricts the process.
+    This is less than the machine has where a scheduler or `taskset` restricts the process, or where
+    it is a worker that shares the machine with others (`CORES`).
     """
+    if (given := os.environ.get(CORES, "")).isdecimal():
+        return max(1, int(given))
     if hasattr(os, "sched_getaffinity"):  # Linux
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -61,6 +72,12 @@ def check_not_forked(what: str) -> None:
         )
 
 
+def device_count() -> int:
+    """Return the number of devices that `prepare_jax` makes of this machine's cores."""
+    given = os.environ.get(DEVICES, "")
+    return max(1, int(given)) if given.isdecimal() else available_cores()
+
+
 @functools.cache
 def watch_forks() -> None:
     """Notice in forked processes, from now on, that they are; before JAX runs."""
@@ -84,7 +101,7 @@ def prepare_jax() -> None:
     check_not_forked("embrl")
     watch_forks()
     with contextlib.suppress(RuntimeError):  # JAX is already running with its own settings
-        jax.config.update("jax_num_cpu_devices", available_cores())
+        jax.config.update("jax_num_cpu_devices", device_count())
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         folder = _cache_folder()
         jax.config.update("jax_compilation_cache_dir", str(folder))

@@ -1,6 +1,7 @@
 """Command `embrl reproduce`."""
 
 import dataclasses
+import inspect
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,7 +9,8 @@ from typing import Annotated, Any
 import tyro
 from rich.console import Console
 
-from embrl.cli.parsing import Switch, parse
+from embrl.cli.executor_flags import chosen_executor, executor_flags
+from embrl.cli.parsing import Switch, flags_of, parse_flags
 from embrl.core.errors import require
 from embrl.core.runtime import prepare_jax
 from embrl.papers.panel import GROUPS, SEEDS, Group, PanelLine, ReproductionOptions, chosen
@@ -51,7 +53,13 @@ class _Reproduce:
 
 def reproduce(arguments: Sequence[str]) -> None:
     """Run the lines that are missing, write the report and print which claims hold."""
-    given = parse(_Reproduce, arguments, "embrl reproduce", names=", ".join(FIGURES))
+    own = [
+        dataclasses.replace(flag, text=flag.text.replace("{names}", ", ".join(FIGURES)))
+        for flag in flags_of(_Reproduce)
+    ]
+    about = inspect.getdoc(_Reproduce) or ""
+    values = parse_flags([*own, *executor_flags()], arguments, "embrl reproduce", about)
+    given = _Reproduce(**{flag.name: values[flag.name] for flag in own})
     require("matplotlib", "plot")  # before the work, not after it
     prepare_jax()
     options = ReproductionOptions(
@@ -65,8 +73,9 @@ def reproduce(arguments: Sequence[str]) -> None:
     asked = chosen(panel, given.groups, given.lines)
     out = given.out or Path("reproductions") / (given.figure + "-quick" * given.quick)
     console = plain_console()
+    executor = chosen_executor(values, console)
     with _Bars(console) as bars:
-        summary = run(panel, out, _command(given), bars.begin, asked)
+        summary = run(panel, out, _command(given), bars.begin, asked, executor)
     _report(summary, out, console)
 
 

@@ -11,6 +11,10 @@ from typing import Any
 import jax
 import numpy as np
 
+from embrl.config.run import RunConfig
+from embrl.executors.tasks import Executor, TaskReport, check_complete, write_reports
+from embrl.executors.tasks import missing as lost_tasks
+from embrl.executors.train_task import run_task
 from embrl.papers.panel import Panel, PanelLine
 from embrl.papers.report import draw_panel, readme
 from embrl.papers.results import (
@@ -26,6 +30,9 @@ from embrl.storage import files
 from embrl.storage.run_folder import RunFolder
 from embrl.training.loop import ProgressCallback, train
 
+AGAIN = "the same command tries them again"
+"""Advice where lines are missing."""
+
 WatchLine = Callable[[PanelLine, int, int], ProgressCallback]
 """Function called before each run with its line, the line's number and the number of lines; returns
 the watcher of the run."""
@@ -37,6 +44,7 @@ def reproduce(
     command: str,
     watch: WatchLine,
     asked: Container[str] | None = None,
+    executor: Executor | None = None,
 ) -> dict[str, Any]:
     """Run the lines of a panel that `out` has no results of, and write its report.
 
@@ -51,12 +59,14 @@ def reproduce(
         watch: Called before each run.
         asked: Labels of the lines to run; None for all. The report also has other lines if `out`
             has their results already.
+        executor: What runs the lines; None: this process, one after another.
 
     Returns:
         The summary.
 
     Raises:
-        EmbrlError: A setting is invalid, or `out` holds other runs.
+        EmbrlError: A setting is invalid, or `out` holds other runs; or lines are missing, as they
+            failed with an executor, after the report of the others is written.
     """
     out, labels = Path(out), [line.label for line in panel.lines]
     asked = labels if asked is None else asked
@@ -67,22 +77,56 @@ def reproduce(
     missing = [line for line in panel.lines if line.label in asked and line.label not in results]
     needed = {name for line in missing for name in (line.label, line.source)}
     folders: dict[str, RunFolder] = {}
+    lost: dict[str, str] = {}
+    if executor is not None:
+        lost = _execute(executor, panel, needed, out)
+        if lost and (panel.examine is not None or (len(lost) == len(needed) and not results)):
+            check_complete(lost, len(needed), AGAIN)  # there is nothing to report
     for at, line in enumerate(panel.lines):
-        if line.label not in needed:
+        if line.label not in needed or line.label in lost:
             continue
-        config = line.config
-        if line.source:
-            run = str(folders[line.source].path)
-            config = dataclasses.replace(
-                config, transfer=dataclasses.replace(config.transfer, run=run)
-            )
+        config = _with_source(line, panel, out)
         watcher = watch(line, at + 1, len(panel.lines))
         folders[line.label] = train(config, run_path(out, line), resume=True, on_progress=watcher)
         results[line.label] = from_run(line, folders[line.label])
         jax.clear_caches()  # the compiled programs of a whole panel would fill the memory
     if len(results) < len(labels):
         command += " " + shlex.join(["--lines", *(name for name in labels if name in results)])
-    return collect(panel.only(results), results, folders, out, command)
+    summary = collect(panel.only(results), results, folders, out, command)
+    check_complete(lost, len(needed), AGAIN)
+    return summary
+
+
+def _with_source(line: PanelLine, panel: Panel, out: Path) -> RunConfig:
+    """Return a line's configuration, which starts from another line's run if it has a source."""
+    if not line.source:
+        return line.config
+    source = next(each for each in panel.lines if each.label == line.source)
+    transfer = dataclasses.replace(line.config.transfer, run=str(run_path(out, source)))
+    return dataclasses.replace(line.config, transfer=transfer)
+
+
+def _execute(executor: Executor, panel: Panel, needed: Container[str], out: Path) -> dict[str, str]:
+    """Run the lines that are not complete, and return what went wrong in each that is missing."""
+    lines = [line for line in panel.lines if line.label in needed]
+    reports: list[TaskReport] = []
+    lost: dict[str, str] = {}
+    for wave in (  # those with a source need its run
+        [line for line in lines if not line.source],
+        [line for line in lines if line.source],
+    ):
+        lost |= {line.label: f"{line.source} is missing" for line in wave if line.source in lost}
+        tasks = [
+            run_task(line.label, _with_source(line, panel, out), run_path(out, line))
+            for line in wave
+            if line.label not in lost and not RunFolder(run_path(out, line)).complete
+        ]
+        reports += executor.run(tasks, "lines")
+        lost |= lost_tasks(reports)
+    if reports:
+        files.make_folder(out)
+        write_reports(reports, out)
+    return lost
 
 
 def collect(

@@ -135,6 +135,20 @@ class ProgressBar:
             StepShown(self.part + step.stage, step.done, step.total, value, self._left(step))
         )
 
+    def show_work(self, part: str, done: int, total: int, value: str) -> None:
+        """Show work that several processes do.
+
+        Args:
+            part: what of it is finished, in words.
+            done: units of work that are done.
+            total: units of all work.
+            value: text beside the counts; may be empty.
+        """
+        left = self._left(Step("work", done, total, None))
+        self.display.show(
+            StepShown("tasks", done, total, ", ".join(filter(None, (part, value))), left)
+        )
+
     def _left(self, step: Step) -> str:
         """Return the time left, at the speed since the stage's first step.
 

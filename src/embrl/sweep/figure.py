@@ -8,7 +8,7 @@ import numpy as np
 
 from embrl.core.statistics import bootstrap_mean
 from embrl.report.drawing import FAINT, INK, MUTED, PALETTE, decimals, figure
-from embrl.sweep.runs import SweepResult
+from embrl.sweep.runs import CHOICES, SweepResult
 from embrl.sweep.table import TITLES, value_text
 
 if TYPE_CHECKING:
@@ -137,6 +137,8 @@ def _strips(result: SweepResult, axes: list[str], path: str | Path) -> None:
             values = result.sweep.grid[axis]
             for at, value in enumerate(values):
                 mine = [o for o in result.outcomes if o.settings[axis] == value]
+                if not mine:  # all are missing
+                    continue
                 scores = np.array([o.score(result.sweep.by) for o in mine])
                 below = ~(scores >= lowest)
                 x = at + jitter.uniform(-0.15, 0.15, len(scores))
@@ -236,7 +238,11 @@ def _title(drawn: "Figure", result: SweepResult, legend: str) -> None:
     seeds = "1 seed" if config.seeds == 1 else f"{config.seeds} seeds"
     # Reserve space for three lines; constrained layout only knows of the first.
     drawn.suptitle(f"{TITLES[result.sweep.by]}\n\n", x=LEFT, ha="left", fontsize=11, weight="bold")
-    setting = f"{config.method} + {config.algorithm} on {config.environment}, {seeds} each"
+    names = {
+        name: f"each {name}" if name in result.sweep.grid else getattr(config, name)
+        for name in CHOICES
+    }
+    setting = "{method} + {algorithm} on {environment}".format(**names) + f", {seeds} each"
     for line, text in enumerate((setting, legend), start=1):
         height = 1.0 - (0.1 + 0.19 * line) / drawn.get_figheight()
         drawn.text(LEFT, height, text, va="top", fontsize=8.5, color=MUTED)

@@ -22,6 +22,9 @@ from embrl.core.errors import EmbrlError
 from embrl.core.registry import Registry
 from embrl.core.statistics import area_under_curve
 from embrl.embedding.methods import METHODS
+from embrl.executors.tasks import Executor, check_complete, write_reports
+from embrl.executors.tasks import missing as lost_tasks
+from embrl.executors.train_task import run_task
 from embrl.storage import files
 from embrl.storage.lock import locked
 from embrl.storage.run_folder import RunFolder
@@ -39,6 +42,22 @@ REPORT_SEED = 0
 
 FILE = "sweep.json"
 
+AGAIN = "the same with --resume tries them again"
+"""Advice where points are missing."""
+
+
+CHOICES = ("environment", "method", "algorithm")
+"""Names in a grid that stand for whole configurations, as other defaults depend on them."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SweepVariant:
+    """Configuration of all points with the same method, algorithm and environment."""
+
+    choice: Mapping[str, str]
+    """Values of those of `CHOICES` that are in the grid."""
+    config: RunConfig
+
 
 @dataclasses.dataclass(frozen=True)
 class Sweep:
@@ -53,6 +72,27 @@ class Sweep:
     last evaluation; means over seeds."""
     replicas: int = REPLICAS
     """Maximum number of replicas in one run, 1 or more; a single point may exceed it."""
+    chosen: tuple[SweepVariant, ...] = ()
+    """Configurations in place of `config`, if the grid has any of `CHOICES`: one for each
+    combination of their values."""
+
+    @property
+    def variants(self) -> tuple[SweepVariant, ...]:
+        """Configurations of the points: one, unless the grid has any of `CHOICES`."""
+        return self.chosen or (SweepVariant({}, self.config),)
+
+    @property
+    def settings_grid(self) -> dict[str, tuple[Any, ...]]:
+        """Values of the settings in the grid, without `CHOICES`."""
+        return {name: values for name, values in self.grid.items() if name not in CHOICES}
+
+    def variant(self, point: Mapping[str, Any]) -> SweepVariant:
+        """Return the variant that a point belongs to."""
+        return next(
+            each
+            for each in self.variants
+            if all(point[name] == value for name, value in each.choice.items())
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,7 +132,9 @@ class SweepResult:
     outcomes: tuple[PointResult, ...]
     """Results of all points, the best first."""
     wall_s: float
-    """Duration of all runs in seconds."""
+    """Duration of all runs in seconds, one after another."""
+    missing: tuple[Mapping[str, Any], ...] = ()
+    """Points without results, as their runs failed."""
 
     @property
     def best(self) -> PointResult:
@@ -106,8 +148,12 @@ def sweep_runs(sweep: Sweep) -> list[SweepRun]:
     Raises:
         EmbrlError: A setting is unknown or has no value, or the seed is the one of reports.
     """
-    config, grid = sweep.config, sweep.grid
     _check(sweep)
+    return [run for variant in sweep.variants for run in _variant_runs(sweep, variant)]
+
+
+def _variant_runs(sweep: Sweep, variant: SweepVariant) -> list[SweepRun]:
+    config, grid = variant.config, sweep.settings_grid
     traced = [name for name in grid if _is_traced(config, name, grid[name])]
     others = [name for name in grid if name not in traced]
     side_by_side = list(itertools.product(*(map(float, grid[name]) for name in traced)))
@@ -120,8 +166,11 @@ def sweep_runs(sweep: Sweep) -> list[SweepRun]:
         for chunk in np.array_split(np.arange(len(side_by_side)), count):
             values = [side_by_side[index] for index in chunk]
             vary = dict(zip(traced, zip(*values, strict=True), strict=True)) if traced else {}
-            points = tuple(fixed | dict(zip(traced, point, strict=True)) for point in values)
-            in_order = tuple({name: point[name] for name in grid} for point in points)
+            points = tuple(
+                {**variant.choice, **fixed, **dict(zip(traced, point, strict=True))}
+                for point in values
+            )
+            in_order = tuple({name: point[name] for name in sweep.grid} for point in points)
             found.append(SweepRun(dataclasses.replace(one, vary=vary), in_order))
     return found
 
@@ -134,6 +183,7 @@ def run(
     train_flags: Sequence[str] = (),
     begin: Callable[[int, int], ProgressCallback] = lambda *_: ignore_progress,
     started: float | None = None,
+    executor: Executor | None = None,
 ) -> SweepResult:
     """Train every point of a grid, in run folders below `out`.
 
@@ -145,23 +195,29 @@ def run(
         begin: Called before each run with its number, from 1, and the number of runs; returns the
             watcher of the run.
         started: Start of the command as returned by `time.perf_counter`.
+        executor: What trains the runs; None: this process, one after another.
 
     Returns:
-        The results of all points.
+        The results of all points but those whose runs failed with an executor.
 
     Raises:
-        EmbrlError: A setting is invalid, or `out` holds something else.
+        EmbrlError: A setting is invalid, `out` holds something else, or no point has results.
     """
     out, todo = Path(out), sweep_runs(sweep)
     started = time.perf_counter() if started is None else started
-    _check_all(todo)
-    outcomes, wall = [], 0.0
+    check_configs([part.config for part in todo])
+    outcomes, missing, wall = [], [], 0.0
+    folders = [out / "runs" / f"{number:03d}" for number in range(len(todo))]
     with locked(out):
         _open(sweep, out, resume, train_flags)
+        lost = {} if executor is None else _execute(executor, todo, folders, out)
         for number, part in enumerate(todo):
+            if folders[number].name in lost:
+                missing += part.points
+                continue
             folder = train(
                 part.config,
-                out / "runs" / f"{number:03d}",
+                folders[number],
                 resume=True,
                 on_progress=begin(number + 1, len(todo)),
                 started=started,
@@ -172,7 +228,24 @@ def run(
             started = time.perf_counter()
     # The sort is stable: equal points stay in the order of the grid.
     outcomes.sort(key=lambda outcome: outcome.score(sweep.by), reverse=True)
-    return SweepResult(sweep, tuple(outcomes), wall)
+    if not outcomes:
+        check_complete(lost, len(todo), AGAIN)
+    return SweepResult(sweep, tuple(outcomes), wall, tuple(missing))
+
+
+def _execute(
+    executor: Executor, todo: Sequence[SweepRun], folders: Sequence[Path], out: Path
+) -> dict[str, str]:
+    """Train the runs that are not complete, and return what went wrong in each that is missing."""
+    tasks = [
+        run_task(folder.name, part.config, folder, sweep=True)
+        for part, folder in zip(todo, folders, strict=True)
+        if not RunFolder(folder).complete
+    ]
+    reports = executor.run(tasks, "sweep")
+    if reports:
+        write_reports(reports, out)
+    return lost_tasks(reports)
 
 
 def planned(out: str | Path) -> Sweep:
@@ -188,12 +261,16 @@ def planned(out: str | Path) -> Sweep:
     try:
         plan = found["plan"]
         config = from_json(plan["config"], path)
-        kinds = settings(config)
+        chosen = tuple(
+            SweepVariant(dict(each["choice"]), from_json(each["config"], path))
+            for each in plan.get("variants", ())
+        )
+        kinds = settings(config) | dict.fromkeys(CHOICES, str)
         grid = {
             name: tuple(cattrs.structure(value, kinds[name]) for value in values)
             for name, values in plan["grid"].items()
         }
-        return Sweep(config, grid, plan["by"], plan["replicas"])
+        return Sweep(config, grid, plan["by"], plan["replicas"], chosen)
     except (KeyError, TypeError, AttributeError, ValueError, cattrs.BaseValidationError) as error:
         raise EmbrlError(f"{path} is damaged: {error}") from error
 
@@ -206,6 +283,10 @@ def plan_json(sweep: Sweep) -> dict[str, Any]:
         "by": sweep.by,
         "replicas": sweep.replicas,
     }
+    if sweep.chosen:
+        plan["variants"] = [
+            {"choice": dict(each.choice), "config": as_json(each.config)} for each in sweep.chosen
+        ]
     return json.loads(json.dumps(plan))  # tuples become lists
 
 
@@ -216,7 +297,9 @@ def _check(sweep: Sweep) -> None:
             "there is nothing to sweep; add --over NAME VALUE VALUE ... or --grid NAME"
         )
     for name, values in grid.items():
-        validate_name(config, name)
+        if not (name in CHOICES and sweep.chosen):
+            for variant in sweep.variants:
+                validate_name(variant.config, name)
         if not values:
             raise EmbrlError(f"--over {name} must have at least one value, got none")
         if len(set(values)) < len(values):
@@ -232,14 +315,18 @@ def _check(sweep: Sweep) -> None:
         )
 
 
-def _check_all(todo: Sequence[SweepRun]) -> None:
-    """Check the settings of all runs before the first one is trained."""
+def check_configs(configs: Sequence[RunConfig]) -> None:
+    """Check the settings of all runs before the first one is trained.
+
+    Raises:
+        EmbrlError: A setting is invalid.
+    """
     env_config = env = None
-    for part in todo:
-        if env is None or part.config.env != env_config:
-            env_config = part.config.env
+    for config in configs:
+        if env is None or config.env != env_config:
+            env_config = config.env
             env = env_config.build()
-        Trainer(part.config, env.observation_space, env.action_space).validate()
+        Trainer(config, env.observation_space, env.action_space).validate()
 
 
 def _is_traced(config: RunConfig, name: str, values: Sequence[Any]) -> bool:
@@ -253,8 +340,8 @@ def _open(sweep: Sweep, out: Path, resume: bool, train_flags: Sequence[str]) -> 
         if not resume:
             raise EmbrlError(f"{out} already holds a sweep; choose another --out, or add --resume")
         found = files.read_json(path).get("plan", {})
-        for name in ("config", "grid", "replicas"):  # `by` may change
-            if found.get(name) != plan[name]:
+        for name in ("config", "grid", "replicas", "variants"):  # `by` may change
+            if found.get(name) != plan.get(name):
                 raise EmbrlError(
                     f"{out} holds another sweep with a different {name}; choose another --out"
                 )

@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from embrl.config.settings_by_name import replaced
 from embrl.config.used_settings import unused
 from embrl.core.statistics import bootstrap_mean
 from embrl.report.drawing import decimals
-from embrl.sweep.runs import SweepResult, plan_json
+from embrl.sweep.runs import Sweep, SweepResult, plan_json
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -22,6 +22,19 @@ TITLES = {"auc": "mean return over training (AUC)", "final": "final return"}
 """Description of each value of `Sweep.by`."""
 
 WORST, BEST = "worst seed", "best seed"
+
+
+def point_flags(sweep: Sweep, point: Mapping[str, Any]) -> list[str]:
+    """Return the flags of `embrl train` that make a point of a sweep, without the environment."""
+    variant = sweep.variant(point)
+    choice = [
+        word
+        for name, value in variant.choice.items()
+        if name != "environment"
+        for word in (f"--{name}", value)
+    ]
+    rest = {name: value for name, value in point.items() if name not in variant.choice}
+    return [*choice, *flags(variant.config, rest)]
 
 
 def flags(config: RunConfig, settings: dict[str, Any]) -> list[str]:
@@ -59,10 +72,11 @@ def as_json(result: SweepResult, command: Sequence[str] = ()) -> dict[str, Any]:
         command: Start of the command `embrl train` with the rest of the configuration.
     """
     sweep, best = result.sweep, result.best
-    chosen = flags(sweep.config, dict(best.settings))
+    chosen = point_flags(sweep, best.settings)
     return {
         "plan": plan_json(sweep),
         "points": len(result.outcomes),
+        **({"missing": plain([dict(point) for point in result.missing])} if result.missing else {}),
         "diverged": sum(outcome.diverged > 0 for outcome in result.outcomes),
         "chosen_by": TITLES[sweep.by],
         "seed": sweep.config.seed,
@@ -72,13 +86,18 @@ def as_json(result: SweepResult, command: Sequence[str] = ()) -> dict[str, Any]:
         if best.diverged
         else {
             "at_the_edge_of": edges(result),
-            "settings": json.loads(json.dumps(dict(best.settings))),
+            "settings": plain(dict(best.settings)),
             "flags": chosen,
             "command": [*command, *chosen],
             "final_return_mean": float(best.final.mean()),
             "auc_mean": float(best.auc.mean()),
         },
     }
+
+
+def plain(value: Any) -> Any:
+    """Return a value as JSON has it: tuples become lists."""
+    return json.loads(json.dumps(value))
 
 
 def to_csv(result: SweepResult) -> str:
@@ -146,9 +165,10 @@ def edges(result: SweepResult) -> list[str]:
 def _note(result: SweepResult) -> str:
     config = result.sweep.config
     seeds = "1 seed" if config.seeds == 1 else f"{config.seeds} seeds"
+    lost = f" {len(result.missing)} more are missing: their runs failed." if result.missing else ""
     return (
         f"{len(result.outcomes)} points, {seeds} each (--seed {config.seed}), ordered by "
-        f"{TITLES[result.sweep.by]}, mean over seeds; intervals are 95 % bootstrap."
+        f"{TITLES[result.sweep.by]}, mean over seeds; intervals are 95 % bootstrap.{lost}"
     )
 
 

@@ -20,6 +20,7 @@ from embrl.agents.groups import Groups
 from embrl.agents.importing import import_agents
 from embrl.agents.lineages import LineageConfig
 from embrl.agents.population import RECORD, Population
+from embrl.cli.executor_flags import chosen_executor, executor_flags
 from embrl.cli.parsing import Flag, Switch, flags_of, parse_flags, section_values, value_of
 from embrl.core.errors import SettingError
 from embrl.core.runtime import prepare_jax
@@ -57,11 +58,15 @@ class _Collect:
 def collect(arguments: Sequence[str]) -> None:
     """Parse the arguments, collect a population and print a summary."""
     prepare_jax()
-    config, out, resume = _configured(arguments)
+    config, out, resume, values = _configured(arguments)
     console = plain_console()
+    executor = chosen_executor(values, console)
     started = time.perf_counter()
-    with ProgressBar(console, f"agents of {config.runs.environment}") as bar:
-        population = collecting.collect(config, out, resume=resume, on_progress=bar.show)
+    if executor is not None:  # it has a bar of its own
+        population = collecting.collect(config, out, resume=resume, executor=executor)
+    else:
+        with ProgressBar(console, f"agents of {config.runs.environment}") as bar:
+            population = collecting.collect(config, out, resume=resume, on_progress=bar.show)
     _report_collected(population, console, time.perf_counter() - started)
 
 
@@ -69,8 +74,10 @@ def _collect_defaults(environment: str) -> CollectConfig:
     return CollectConfig(LineageConfig(environment, ENVIRONMENTS[environment]()))
 
 
-def _configured(arguments: Sequence[str]) -> tuple[CollectConfig, Path, bool]:
-    """Return the collection that the flags describe, its folder, and whether it is resumed."""
+def _configured(
+    arguments: Sequence[str],
+) -> tuple[CollectConfig, Path, bool, dict[str, Any]]:
+    """Return the collection of the flags, its folder, whether it is resumed, and all values."""
     named = bool(arguments) and not arguments[0].startswith("-")
     environment, rest = (arguments[0], arguments[1:]) if named else (_Collect.env, arguments)
     # The flags' defaults depend on these, so they are read first.
@@ -82,7 +89,7 @@ def _configured(arguments: Sequence[str]) -> tuple[CollectConfig, Path, bool]:
             default = None
     default = default or _collect_defaults(environment)
     values = parse_flags(
-        _collect_flags(default, out),
+        [*_collect_flags(default, out), *executor_flags()],
         [environment, *rest],
         "embrl agents collect",
         inspect.getdoc(_Collect) or "",
@@ -94,7 +101,7 @@ def _configured(arguments: Sequence[str]) -> tuple[CollectConfig, Path, bool]:
         runs=dataclasses.replace(default.runs, env=env, **runs),
         **{name: values[name] for name in ("lineages", "episodes", "block")},
     )
-    return config, values["out"], values["resume"]
+    return config, values["out"], values["resume"], values
 
 
 def _collect_flags(default: CollectConfig, out: Path) -> list[Flag]:
