@@ -225,7 +225,7 @@ def _draw_states(
 ) -> None:
     axes.set_title("state embedding")
     shown = visited & reachable
-    points, names = plane(phi, "x", shown)
+    points, names = plane(phi, "x", shown)[:2]
     colour = PALETTE[0] if picture is None else colours(picture.positions)[shown]
     for left_out, marker, name in [
         (~visited & reachable, "o", "never visited"),
@@ -256,14 +256,14 @@ def _draw_states(
 
 def _draw_effects(axes: "Axes", *, effects: np.ndarray, unit: str) -> None:
     axes.set_title("displacement by each action" if unit else "effect of each action")
-    points, (across, up) = plane(effects, "Δc")
+    points, (across, up) = plane(effects, "Δc")[:2]
     axes.scatter(*points.T, s=_size(len(points)), c=colours(points), linewidth=0)
     _frame(axes, (f"{across} ({unit})" if unit else across, up))
 
 
 def _draw_actions(axes: "Axes", *, g: np.ndarray, effects: np.ndarray | None) -> None:
     axes.set_title("action embedding")
-    points, names = plane(g, "e")
+    points, names = plane(g, "e")[:2]
     colour = PALETTE[0] if effects is None else colours(plane(effects, "c").points)
     axes.scatter(*points.T, s=_size(len(points)), c=colour, linewidth=0)
     _frame(axes, names)

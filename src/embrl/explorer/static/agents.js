@@ -2,10 +2,10 @@
 
 const gelu = (x) => 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3)));
 
-// x W + b, with the matrix at a place of the weights.
-function affine(x, weight, bias, inputs, outputs, from = 0) {
-  const found = new Float64Array(outputs);
-  for (let at = 0; at < outputs; at++) found[at] = bias[at];
+// x W + b into `found`, with the matrix at one place of arrays and the bias at another.
+function affine(found, x, inputs, weight, from, bias, start) {
+  const outputs = found.length;
+  for (let to = 0; to < outputs; to++) found[to] = bias[start + to];
   for (let at = 0; at < inputs; at++) {
     const value = x[at], first = from + at * outputs;
     for (let to = 0; to < outputs; to++) found[to] += value * weight[first + to];
@@ -17,6 +17,7 @@ class AgentSimulator {
   constructor({ decoder, widths, activation, cart_pole: settings }) {
     Object.assign(this, { decoder, widths, settings });
     this.activation = activation === "tanh" ? Math.tanh : (x) => Math.max(0, x);
+    this.layers = widths.slice(1).map((width) => new Float64Array(width));
   }
 
   // The weights of the agent at a point of Z.
@@ -25,22 +26,27 @@ class AgentSimulator {
     let x = z;
     layers.forEach(({ weight, bias }, at) => {
       if (at) x = x.map(gelu);
-      x = affine(x, weight, bias, ...weight.shape);
+      x = affine(new Float64Array(bias.length), x, x.length, weight, 0, bias, 0);
     });
     return x.map((value, at) => mean[at] + deviation[at] * value);
   }
 
   // The most likely action: 0 pushes to the left, 1 to the right.
   act(weights, observation) {
-    let [x, from] = [observation, 0];
-    for (let layer = 0; layer + 1 < this.widths.length; layer++) {
-      const [inputs, outputs] = [this.widths[layer], this.widths[layer + 1]];
-      if (layer) x = x.map(this.activation);
-      const bias = weights.subarray(from + inputs * outputs, from + (inputs + 1) * outputs);
-      x = affine(x, weights, bias, inputs, outputs, from);
-      from += (inputs + 1) * outputs;
+    let x = observation, from = 0;
+    for (let layer = 0; layer < this.layers.length; layer++) {
+      const inputs = this.widths[layer], outputs = this.layers[layer];
+      const bias = from + inputs * outputs.length;
+      affine(outputs, x, inputs, weights, from, weights, bias);
+      from = bias + outputs.length;
+      if (layer + 1 < this.layers.length) {
+        for (let at = 0; at < outputs.length; at++) outputs[at] = this.activation(outputs[at]);
+      }
+      x = outputs;
     }
-    return x.indexOf(Math.max(...x));
+    let best = 0;
+    for (let at = 1; at < x.length; at++) if (x[at] > x[best]) best = at;
+    return best;
   }
 
   // One step of Euler's method, as embrl.envs.cart_pole takes it.
@@ -87,9 +93,9 @@ const FROM = -0.5, TO = 1.5;
 
 // The panel: two agents, a slider between and beyond them, and the agent at work.
 class LiveAgents {
-  constructor(given, cloud, plot, project) {
+  constructor(given, cloud, plot) {
     this.simulator = new AgentSimulator(given);
-    Object.assign(this, { cloud, plot, project, t: 0.5, next: "a" });
+    Object.assign(this, { cloud, plot, t: 0.5, next: "a" });
     this.slider = el("input", { type: "range", min: FROM, max: TO, step: 0.01, value: this.t,
       id: "between" });
     this.slider.addEventListener("input", () => this.move(Number(this.slider.value)));
@@ -142,8 +148,8 @@ class LiveAgents {
     this.says.textContent = `at ${t.toFixed(2)}: survives ${shown(this.mean)} of ${
       this.simulator.settings.step_limit} steps`;
     this.begin();
-    if (this.project) {
-      const place = (share) => this.project(this.point(share));
+    if (this.plot.view.linear) {
+      const place = (share) => this.plot.project(this.point(share));
       this.plot.shapes = [
         { points: [place(FROM), place(TO)], stroke: "#999", dash: [4, 3] },
         { points: [place(0), place(1)], stroke: "#000" },

@@ -49,11 +49,10 @@ const redraw = () => plots.forEach((plot) => plot.redraw());
 const inE = plotOf("E");
 const policy = unpacked.policy
   ? new PolicyView(unpacked.policy, unpacked.walk, inE, clouds.actions) : null;
-const flat = (plot) => (plot?.view.linear ? (e) => PolicyView.prototype.project.call({ linear: plot.view.linear }, e) : null);
 const random = el("input", { type: "checkbox", id: "random" });
 const walked = el("p", { className: "quiet", id: "walked" });
 const live = unpacked.agents
-  ? new LiveAgents(unpacked.agents, clouds.agents, plotOf("Z"), flat(plotOf("Z"))) : null;
+  ? new LiveAgents(unpacked.agents, clouds.agents, plotOf("Z")) : null;
 
 function walkFrom(place) {
   const plot = plotOf("S"), start = place.map((value) => Math.fround(Math.min(1, Math.max(0, value))));
@@ -86,6 +85,7 @@ function select(cloud, index) {
     const chosen = index < 0 ? -1 : policy.policy.action[index];
     if (clouds.actions) clouds.actions.marked = chosen;
     if (inE) inE.shapes = index < 0 ? [] : policy.shapes(index);
+    if (inE?.shapes.length) inE.include(inE.project(row(policy.policy.mean, index)));
   }
   describe(cloud);
   redraw();
@@ -113,9 +113,9 @@ function ofPolicy(cloud, index) {
   const found = [], chosen = policy.policy.action[index];
   if (chosen >= 0) found.push(el("p", { id: "chosen" }, `The policy's most likely choice: ${clouds.actions.label(chosen)}.`));
   if (policy.policy.mean && policy.linear) {
-    found.push(el("p", { className: "quiet" }, "In E: its mean, one and two standard deviations, and, "
-      + `${policy.policy.nearest ? "the cell of f" : "as f also weighs scores or chance, the cell of the nearest action"
-      } in the plane through the mean.`));
+    const cell = policy.policy.nearest ? "f" : "the nearest action (f weighs more than distance)";
+    found.push(el("p", { className: "quiet" }, "In E: its mean, one and two standard deviations, "
+      + `and the cell of ${cell} in the plane through the mean.`));
   }
   return found;
 }

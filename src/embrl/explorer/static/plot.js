@@ -46,6 +46,13 @@ class Plot {
     this.redraw();
   }
 
+  // Zoom out until a place is in sight.
+  include([x, y]) {
+    const room = [this.width, this.height].map((size) => size / 2 - MARGIN);
+    const away = [x - this.middle[0], y - this.middle[1]].map(Math.abs);
+    this.scale = Math.min(this.scale, room[0] / away[0], room[1] / away[1]);
+  }
+
   toScreen(x, y) {
     return [this.width / 2 + (x - this.middle[0]) * this.scale,
       this.height / 2 - (y - this.middle[1]) * this.scale];
@@ -54,6 +61,16 @@ class Plot {
   toPlane(u, v) {
     return [this.middle[0] + (u - this.width / 2) / this.scale,
       this.middle[1] - (v - this.height / 2) / this.scale];
+  }
+
+  // Where a vector of the cloud's space lies in a linear view.
+  project(vector) {
+    const { centre, axes } = this.view.linear, d = centre.length;
+    return [0, 1].map((axis) => {
+      let sum = 0;
+      for (let at = 0; at < d; at++) sum += axes[axis * d + at] * (vector[at] - centre[at]);
+      return sum;
+    });
   }
 
   redraw() {

@@ -9,18 +9,9 @@ class PolicyView {
     return this.plot ? this.plot.view.linear : null;
   }
 
-  project(e) {
-    const { centre, axes } = this.linear, d = centre.length;
-    return [0, 1].map((axis) => {
-      let sum = 0;
-      for (let at = 0; at < d; at++) sum += axes[axis * d + at] * (e[at] - centre[at]);
-      return sum;
-    });
-  }
-
   // The curve of points at `sigmas` standard deviations, as it is projected.
   ellipse(mean, std, sigmas) {
-    const { axes } = this.linear, d = mean.length, middle = this.project(mean);
+    const { axes } = this.linear, d = mean.length, middle = this.plot.project(mean);
     let [a, b, c] = [0, 0, 0];
     for (let at = 0; at < d; at++) {
       const [x, y, variance] = [axes[at], axes[d + at], std[at] ** 2];
@@ -39,7 +30,7 @@ class PolicyView {
   // The cell of the action nearest to e, in the plane of the view through e: an exact polygon, cut
   // by a half-plane for each other action, out of what is shown.
   cell(e) {
-    const { axes } = this.linear, d = e.length, middle = this.project(e), g = this.actions.vectors;
+    const { axes } = this.linear, d = e.length, middle = this.plot.project(e), g = this.actions.vectors;
     const [[nearest]] = this.nearest(e);
     const away = (at) => {
       let sum = 0;
@@ -75,7 +66,7 @@ class PolicyView {
       { points: polygon, closed: true, fill: "#c000c022", stroke: "#c000c0", width: 1 },
       { points: this.ellipse(mean, std, 2), closed: true, stroke: "#000", dash: [4, 3] },
       { points: this.ellipse(mean, std, 1), closed: true, stroke: "#000" },
-      { points: [this.project(mean)], fill: "#000" },
+      { points: [this.plot.project(mean)], fill: "#000" },
     ];
   }
 
