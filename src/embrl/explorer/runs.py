@@ -141,7 +141,7 @@ def _notes(clouds: dict[str, Cloud], embedding: Embedding) -> tuple[str, ...]:
 
 
 def _observed(embedding: Embedding, env: Environment | None, most: int) -> Observed:
-    """Return the states of a picture, all of a discrete space, or those that were held out."""
+    """Return the states of a picture, all of a discrete space, or those held out, each once."""
     space, picture = embedding.observation_space, None if env is None else picture_of(env)
     images = None
     if picture is not None:
@@ -150,6 +150,8 @@ def _observed(embedding: Embedding, env: Environment | None, most: int) -> Obser
         observations = np.arange(space.n, dtype=np.int32)
     elif embedding.reference is not None:
         observations = np.asarray(embedding.reference.held_out.observation)
+        flat = observations.reshape(len(observations), -1)
+        observations = observations[np.sort(np.unique(flat, axis=0, return_index=True)[1])]
     else:
         observations = np.zeros((0, *(space.shape or ())))
     ids = _spread(len(observations), min(most, MAX_IMAGES) if is_image(space) else most)

@@ -95,7 +95,7 @@ class Plot {
     const radius = this.radius(), whole = Math.ceil(radius), disc = [];
     for (let v = -whole; v <= whole; v++) {
       for (let u = -whole; u <= whole; u++) {
-        if (u * u + v * v <= radius * radius + 0.5) disc.push(v * width + u);
+        if (u * u + v * v <= radius * (radius + 0.8)) disc.push(v * width + u);
       }
     }
     pixels.fill(0xffffffff);
