@@ -14,7 +14,7 @@ STORE_PAGES := 'tests/documentation/test_doc_code.py::test_a_page_runs_as_it_sta
 	'tests/documentation/test_doc_code.py::test_a_page_runs_as_it_stands[docs/tutorials/served_recommender.md]'
 # Those of the wrappers need neither library, and are among `make test`'s.
 INTEROP := tests/interop --ignore tests/interop/test_wrappers.py tests/test_examples_interop.py tests/test_tutorial.py \
-	tests/store tests/serving $(STORE_PAGES)
+	tests/store tests/serving tests/explorer $(STORE_PAGES)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test testall pages lean interop lint format bench docs dist clean
@@ -47,8 +47,8 @@ pages: $(READY) ## Run the Python and the commands of the documentation
 lean: $(READY) ## Test the wheel where nothing but its dependencies is installed
 	$(BIN)/pytest -n 0 -m slow tests/test_packaging.py
 
-interop: $(READY) ## Install Stable-Baselines3, TorchRL, pymilvus and Starlette, and run what needs them
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,interop,store,serve]'
+interop: $(READY) ## Install Stable-Baselines3, TorchRL, pymilvus, Starlette and Playwright, and run what needs them
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,interop,store,serve,browser]'
 	$(BIN)/pytest -n 2 $(INTEROP)
 
 lint: $(READY) ## Check style and types

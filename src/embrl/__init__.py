@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from embrl.deploy.export import export
     from embrl.deploy.exported import load_policy
     from embrl.embedding.config import EchoConfig, EmbeddingConfig, PretrainConfig
+    from embrl.explorer.explore import explore
     from embrl.fitting.embedding import Embedding, load_embedding
     from embrl.fitting.fit import fit
     from embrl.interop.wrappers import wrap
@@ -89,6 +90,7 @@ _HOMES = {
     "TrainingEvent": "training.callbacks",
     "VPG": "algorithms.vpg",
     "collect_agents": "agents.api",
+    "explore": "explorer.explore",
     "export": "deploy.export",
     "fit": "fitting.fit",
     "fit_agents": "agents.api",
@@ -142,6 +144,7 @@ __all__ = [
     "TrainingEvent",
     "TransferConfig",
     "collect_agents",
+    "explore",
     "export",
     "fit",
     "fit_agents",

@@ -30,6 +30,7 @@ MODULES = (
     *(f"embrl.cli.{name}" for name in ("compare", "export", "fit", "inspect", "play", "plot")),
     *(f"embrl.cli.{name}" for name in ("predict", "sweep", "train")),
     *(f"embrl.agents.cli.{name}" for name in ("evidence", "fit", "generate", "population")),
+    "embrl.explorer.cli",
     "embrl.papers.cli",
     "embrl.serving.cli",
     "embrl.store.cli",

@@ -15,6 +15,7 @@ from embrl.config.defaults import FULL_SIZE, default_config
 from embrl.envs import ENVIRONMENTS
 from embrl.envs.gridworld import GridworldConfig
 from embrl.envs.gym.registration import GymnasiumConfig
+from embrl.explorer.cli import _Explore
 from embrl.interop.wrappers import WrapOptions
 from embrl.papers.cli import _Reproduce
 from embrl.serving.cli import _Serve
@@ -22,6 +23,7 @@ from embrl.serving.cli import _Serve
 RUN = default_config("gridworld", GridworldConfig(), total_timesteps=FULL_SIZE)
 """What a page without an environment of its own speaks of: our best, many actions."""
 COMMANDS: dict[str, Any] = {
+    "docs/explorer.md": flags_of(_Explore),
     "docs/playing.md": flags_of(_Play),
     "docs/serving.md": flags_of(_Serve),
     "docs/reproducing.md": flags_of(_Reproduce),
@@ -32,6 +34,8 @@ NOTHING = ("", "none", "None", "off")
 IN_WORDS = {
     "all",
     "as the embedding has them",
+    "figures/explore.html in the folder",
+    "principal components of weights",
     "reproductions/FIG",
     "RUN/policy-K",
     "the L",

@@ -35,6 +35,7 @@ COMMANDS = Registry(
         "agents": "embrl.agents.cli:agents",
         "store": "embrl.store.cli:store",
         "serve": "embrl.serving.cli:serve",
+        "explore": "embrl.explorer.cli:explore",
     },
 )
 """Name to a function of the arguments after it. A new command is one file and one line here."""
@@ -55,6 +56,7 @@ ABOUT = {
     "agents COMMAND": "Collect populations of whole agents, and embed them.",
     "store COMMAND": "Keep embeddings with metadata in a store, and search it.",
     "serve RUN": "Answer observations with a policy's actions, over HTTP.",
+    "explore SOURCE": "Write a page in which an embedding can be seen and touched.",
 }
 """Arguments of each command, and the first line of its help text."""
 

@@ -30,6 +30,9 @@ class Plane(NamedTuple):
     points: Float[np.ndarray, "N 2"]
     names: tuple[str, str]
     """Labels of the two axes; they name the projection and the variance that it explains."""
+    centre: Float[np.ndarray, " p"]
+    axes: Float[np.ndarray, "2 p"]
+    """`points` are `(values - centre) @ axes.T`."""
 
 
 def plot_embedding(
@@ -141,10 +144,10 @@ def plane(values: Float[np.ndarray, "N p"], symbol: str, among: np.ndarray | Non
         symbol: Name of the point: `x` has the coordinates x₁ and x₂.
         among: True for points that the components are computed from, bool `[N]`. By default all.
     """
-    if values.shape[1] == 1:
-        return Plane(np.pad(values, ((0, 0), (0, 1))), (f"{symbol}₁", ""))
-    if values.shape[1] == 2:
-        return Plane(values, (f"{symbol}₁", f"{symbol}₂"))
+    if (p := values.shape[1]) <= 2:
+        points = np.pad(values, ((0, 0), (0, 2 - p)))
+        names = (f"{symbol}₁", f"{symbol}₂" if p == 2 else "")
+        return Plane(points, names, np.zeros(p), np.eye(2, p))
     chosen = values if among is None or not among.any() else values[among]
     centre = chosen.mean(axis=0)
     _, sizes, axes = np.linalg.svd(chosen - centre, full_matrices=False)
@@ -156,11 +159,12 @@ def plane(values: Float[np.ndarray, "N p"], symbol: str, among: np.ndarray | Non
     fractions = sizes[:2] ** 2 / max(float((sizes**2).sum()), np.finfo(float).tiny)
     if len(axes) < 2:  # a single point has a single component
         points, fractions = np.pad(points, ((0, 0), (0, 1))), np.append(fractions, 0.0)
+        axes = np.pad(axes, ((0, 1), (0, 0)))
     first, second = (
         f"principal component {at} of {symbol} ({100 * fraction:.0f} % of variance)"
         for at, fraction in enumerate(fractions, start=1)
     )
-    return Plane(points, (first, second))
+    return Plane(points, (first, second), centre, axes)
 
 
 def colours(points: Float[np.ndarray, "N 2"]) -> Float[np.ndarray, "N 3"]:
@@ -221,7 +225,7 @@ def _draw_states(
 ) -> None:
     axes.set_title("state embedding")
     shown = visited & reachable
-    points, names = plane(phi, "x", shown)
+    points, names = plane(phi, "x", shown)[:2]
     colour = PALETTE[0] if picture is None else colours(picture.positions)[shown]
     for left_out, marker, name in [
         (~visited & reachable, "o", "never visited"),
@@ -252,14 +256,14 @@ def _draw_states(
 
 def _draw_effects(axes: "Axes", *, effects: np.ndarray, unit: str) -> None:
     axes.set_title("displacement by each action" if unit else "effect of each action")
-    points, (across, up) = plane(effects, "Δc")
+    points, (across, up) = plane(effects, "Δc")[:2]
     axes.scatter(*points.T, s=_size(len(points)), c=colours(points), linewidth=0)
     _frame(axes, (f"{across} ({unit})" if unit else across, up))
 
 
 def _draw_actions(axes: "Axes", *, g: np.ndarray, effects: np.ndarray | None) -> None:
     axes.set_title("action embedding")
-    points, names = plane(g, "e")
+    points, names = plane(g, "e")[:2]
     colour = PALETTE[0] if effects is None else colours(plane(effects, "c").points)
     axes.scatter(*points.T, s=_size(len(points)), c=colour, linewidth=0)
     _frame(axes, names)

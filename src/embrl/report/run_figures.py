@@ -165,7 +165,7 @@ def draw_fitted(path: str | Path) -> Path:
             saved.
     """
     found = fitted.read(path)
-    env = _environment(found)
+    env = environment_of_fitted(found)
     target = Path(path) / "figures" / "embedding.png"
     files.make_folder(target.parent)
     title = f"{found.method} on {found.source.get('name')}"
@@ -178,7 +178,7 @@ def draw_fitted(path: str | Path) -> Path:
     return target
 
 
-def _environment(found: SavedEmbedding) -> Environment | None:
+def environment_of_fitted(found: SavedEmbedding) -> Environment | None:
     """Return the environment of embrl's own that the embedding was fitted in, None if unknown."""
     source = found.source
     name = str(source.get("name"))
