@@ -52,6 +52,7 @@ if TYPE_CHECKING:
         register_environment,
         register_method,
         register_objective,
+        register_text_encoder,
     )
     from embrl.store.store import Store
     from embrl.trained import Run
@@ -106,6 +107,7 @@ _HOMES = {
     "register_environment": "registration",
     "register_method": "registration",
     "register_objective": "registration",
+    "register_text_encoder": "registration",
     "report_agents": "agents.api",
     "train": "api",
     "walk_agents": "agents.api",
@@ -159,6 +161,7 @@ __all__ = [
     "register_environment",
     "register_method",
     "register_objective",
+    "register_text_encoder",
     "report_agents",
     "train",
     "walk_agents",
