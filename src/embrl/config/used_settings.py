@@ -138,6 +138,11 @@ def _rules(config: RunConfig) -> list[_Rule]:
             ("embedding.action_hidden", "embedding.action_rows"),
         ),
         _Rule(
+            not config.embedding.action_features.lower().endswith(".csv"),
+            "no texts in embedding.action_features",
+            ("embedding.text_encoder",),
+        ),
+        _Rule(
             continuous and not config.embedding.action_network,
             "embedding.action_network false",
             ("embedding.action_hidden", "embedding.decoder_hidden", *TO_INVERT_G),

@@ -110,6 +110,19 @@ class Environment(eqx.Module):
         own = getattr(self, "step_limit", None)
         return getattr(getattr(self, "config", None), "step_limit", None) if own is None else own
 
+    def transcript(
+        self, observations: np.ndarray, actions: np.ndarray, rewards: np.ndarray
+    ) -> tuple[str, ...] | None:
+        """Return an episode as lines of text, or None where it has no such form.
+
+        Args:
+            observations: `[T + 1, ...]`, the last one too.
+            actions: `[T, ...]`.
+            rewards: `[T]`.
+        """
+        del observations, actions, rewards
+        return None
+
     def references(self, key: Key) -> dict[str, float]:
         """Return returns to compare a policy with, such as `best_known_return`, by name.
 

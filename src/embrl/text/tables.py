@@ -94,3 +94,13 @@ def _content(path: Path, what: str) -> str:
         raise EmbrlError(f"{what}: {path} must be text in UTF-8, got {error.reason}") from error
     except OSError as error:
         raise EmbrlError(f"{what}: {path} cannot be read: {error.strerror or error}") from error
+
+
+def header_of(path: Path, what: str) -> list[str]:
+    """Return the names in the first line of a CSV file.
+
+    Raises:
+        EmbrlError: the file is missing, or is no text.
+    """
+    lines = csv.reader(io.StringIO(_content(path, what), newline=""))
+    return [name.strip() for name in next(lines, [])]
