@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from gymnasium import spaces
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from embrl.core.types import Action, Key, Observation, TimeStep
 from embrl.envs.chatbot.corpus import (
@@ -27,13 +27,16 @@ SEEN = 3
 """Sentences that an observation has: the user's, the agent's before it, the user's before that."""
 
 REPEATED = 0.25
-"""Factor on how good a reply is that is one of the last few."""
+"""Factor on how good a reply is that is one of the last few, or repeats the user's own words."""
 
 IMPATIENCE = (0.15, 0.35, 0.7)
 """Probabilities that a user leaves after a reply that is not good at all; each has one of these."""
 
 OPENING = 6.0
 """How strongly users speak of what they are interested in: factor on a cosine."""
+
+CHANGE = 0.2
+"""Probability that a user who does not take up a reply speaks of something else of interest."""
 
 NOISE = 0.1
 """Standard deviation of a rating."""
@@ -118,6 +121,7 @@ class ChatbotState(NamedTuple):
     """The agent's last replies, the latest first; -1 where there were fewer."""
     interest: Int[Array, ""]
     impatience: Int[Array, ""]
+    """Index in `IMPATIENCE`."""
     rating: Float[Array, ""]
     steps: Int[Array, ""]
 
@@ -129,6 +133,8 @@ class Chatbot(Environment):
     reply_vectors: Float[Array, "replies q"]
     meanings: Float[Array, "replies k"]
     wanted: Float[Array, "pairs k"]
+    echo: Int[Array, " pairs"]
+    """The reply with the very words of each message; -1 where there is none."""
     centre: Float[Array, " pairs"]
     width: Float[Array, " pairs"]
     interest: Float[Array, "topics replies"]
@@ -157,6 +163,9 @@ class Chatbot(Environment):
         self.reply_vectors = jnp.asarray(vectors[2 * pairs :])
         self.meanings = jnp.asarray(judge.replies)
         self.wanted = jnp.asarray(judge.wanted)
+        numbers = {reply: at for at, reply in enumerate(corpus.replies)}
+        echo = [numbers.get(message, -1) for message in corpus.messages]
+        self.echo = jnp.asarray(np.array(echo, np.int32))
         self.centre = jnp.asarray(judge.centre, jnp.float32)
         self.width = jnp.asarray(judge.width, jnp.float32)
         self.interest = jnp.asarray(judge.interest)
@@ -246,7 +255,11 @@ class Chatbot(Environment):
         fit = jax.scipy.stats.norm.cdf((cosine - self.centre[state.pair]) / self.width[state.pair])
         weight = self.interest_weight
         good = weight * self.interest[state.interest, action] + (1.0 - weight) * fit
-        return good * jnp.where((state.said == action).any(), REPEATED, 1.0)
+        return good * jnp.where(self.repeats(state, action), REPEATED, 1.0)
+
+    def repeats(self, state: ChatbotState, action: Action) -> Bool[Array, ""]:
+        """Return whether a reply is one of the agent's last few, or the user's own words."""
+        return (state.said == action).any() | (self.echo[state.pair] == action)
 
     def state_coordinates(self, observation: Observation) -> None:
         """Return None: what tells users apart is hidden."""
@@ -285,10 +298,6 @@ class Chatbot(Environment):
                 state.rating[None],
             ]
         )
-
-
-CHANGE = 0.2
-"""Probability that a user who does not take up a reply speaks of something else of interest."""
 
 
 def _components(

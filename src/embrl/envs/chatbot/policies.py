@@ -55,7 +55,7 @@ def policy_returns(
         def choose(key: Key, state: ChatbotState) -> Array:
             del key
             few = rows(state)
-            repeated = (few[:, None] == state.said[None]).any(1)
+            repeated = jax.vmap(lambda reply: env.repeats(state, reply))(few)
             return few[jnp.argmin(repeated)]  # the first that was not just said
 
         return choose
@@ -170,7 +170,7 @@ def _plan(env: Chatbot, fits: Int[Array, "pairs few"]) -> Array:
                 follows = env.followed * good
                 later = follows * value[env.taken_up[replies]] + (1 - follows) * own[:, None]
                 total = good + (1 - (1 - good) * impatience) * later
-                total, order = jax.lax.top_k(total, min(SEEN + 1, total.shape[1]))
+                total, order = jax.lax.top_k(total, min(SEEN + 2, total.shape[1]))
                 return total[:, 0], jnp.take_along_axis(replies, order, 1)
 
             return jax.lax.scan(earlier, jnp.zeros(pairs), None, env.step_limit)[1]
