@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from embrl.config.run import (
         EvaluationConfig,
         ExplorationConfig,
+        ImitationConfig,
         OnlineConfig,
         RolloutConfig,
         TransferConfig,
@@ -74,6 +75,7 @@ _HOMES = {
     "Evaluation": "training.episodes",
     "EvaluationConfig": "config.run",
     "ExplorationConfig": "config.run",
+    "ImitationConfig": "config.run",
     "JSAE": "config.method_settings",
     "LatentPrediction": "config.method_settings",
     "OnlineConfig": "config.run",
@@ -133,6 +135,7 @@ __all__ = [
     "Evaluation",
     "EvaluationConfig",
     "ExplorationConfig",
+    "ImitationConfig",
     "LatentPrediction",
     "OnlineConfig",
     "Policy",

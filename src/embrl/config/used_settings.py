@@ -200,6 +200,11 @@ def _rules(config: RunConfig) -> list[_Rule]:
             "exploration.bonus 0",
             _others(config, "exploration", "bonus"),
         ),
+        _Rule(
+            not config.imitation.gradient_steps,
+            "imitation.gradient_steps 0",
+            _others(config, "imitation", "gradient_steps"),
+        ),
     ]
 
 

@@ -11,7 +11,7 @@ from gymnasium import spaces
 from jaxtyping import Array, Float, Int
 
 from embrl.core.types import Action, Key, Observation, TimeStep
-from embrl.envs.checks import check_choice
+from embrl.envs.checks import check_choice, check_whole
 from embrl.envs.environment import Demonstrations, Environment
 from embrl.envs.translation.chrf import ChrF
 from embrl.envs.translation.spelled import END, Parallel, spelled_numbers
@@ -29,6 +29,9 @@ class TranslationConfig:
     """Languages, from and to: two of en, fr, es."""
     numbers: Literal["trained", "held_out"] = "trained"
     """Numbers from 0 to 9,999 that are asked for: those for training, or the fifth held out."""
+    demonstrated: int | None = None
+    """How many of the numbers for training an expert translates, where policies imitate one
+    (imitation), at least 1; None: all."""
     reward: Literal["chrf", "exact"] = "chrf"
     """Reward of a sentence. chrf: the F-score of its character n-grams, 0 to 1 (as sacrebleu's,
     divided by 100). exact: 1 if it is right, else 0."""
@@ -40,6 +43,8 @@ class TranslationConfig:
             EmbrlError: If a setting is out of range, or num2words is not installed.
         """
         check_choice("numbers", self.numbers, ("trained", "held_out"))
+        if self.demonstrated is not None:
+            check_whole("demonstrated", self.demonstrated, 1)
         check_choice("reward", self.reward, ("chrf", "exact"))
         return Translation(self, spelled_numbers(self.pair))
 
@@ -67,6 +72,8 @@ class Translation(Environment):
     target: Int[Array, "numbers target_length"]
     asked: Int[Array, " asked"]
     """Numbers that are asked for."""
+    shown: Int[Array, " shown"]
+    """Numbers that an expert translates."""
     chrf: ChrF
     exact: bool = eqx.field(static=True)
     vocabulary: Vocabulary = eqx.field(static=True)
@@ -76,6 +83,8 @@ class Translation(Environment):
         self.target = jnp.asarray(parallel.target)
         held_out = config.numbers == "held_out"
         self.asked = jnp.asarray(np.flatnonzero(parallel.held_out == held_out).astype(np.int32))
+        trained = np.random.default_rng(1).permutation(np.flatnonzero(~parallel.held_out))
+        self.shown = jnp.asarray(trained[: config.demonstrated].astype(np.int32))
         self.chrf = ChrF(parallel.target_words)
         self.exact = config.reward == "exact"
         self.vocabulary = Vocabulary(parallel, parallel.target_words)
@@ -132,10 +141,10 @@ class Translation(Environment):
         return self.chrf(written, wanted)
 
     def demonstrations(self, key: Key, count: int) -> Demonstrations:
-        """Return places in right translations of numbers that are asked for, and the next words."""
+        """Return random places in right translations, and the next words."""
         key_number, key_place = jax.random.split(key)
-        at = jax.random.randint(key_number, (count,), 0, len(self.asked), jnp.int32)
-        numbers = self.asked[at]
+        at = jax.random.randint(key_number, (count,), 0, len(self.shown), jnp.int32)
+        numbers = self.shown[at]
         wanted = self.target[numbers]
         words = (wanted != END).sum(1)
         places = jnp.floor(jax.random.uniform(key_place, (count,)) * (words + 1)).astype(jnp.int32)
