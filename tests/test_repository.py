@@ -18,6 +18,7 @@ ROOMS = [
     {"portable"},
     {"core"},
     {"storage"},
+    {"text"},
     {"envs"},
     {"data"},
     {"decoding"},
@@ -165,6 +166,7 @@ def test_environments_on_the_host_know_no_jax():
         "embrl.core.products",
         "embrl.core.spaces",
         "embrl.envs.checks",
+        "embrl.text.encoders",
     }
     paths = list((SOURCE / "envs/gym").glob("*.py"))
     assert paths

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from embrl.config.run import (
         EvaluationConfig,
         ExplorationConfig,
+        ImitationConfig,
         OnlineConfig,
         RolloutConfig,
         TransferConfig,
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
         register_environment,
         register_method,
         register_objective,
+        register_text_encoder,
     )
     from embrl.store.store import Store
     from embrl.trained import Run
@@ -73,6 +75,7 @@ _HOMES = {
     "Evaluation": "training.episodes",
     "EvaluationConfig": "config.run",
     "ExplorationConfig": "config.run",
+    "ImitationConfig": "config.run",
     "JSAE": "config.method_settings",
     "LatentPrediction": "config.method_settings",
     "OnlineConfig": "config.run",
@@ -107,6 +110,7 @@ _HOMES = {
     "register_environment": "registration",
     "register_method": "registration",
     "register_objective": "registration",
+    "register_text_encoder": "registration",
     "report_agents": "agents.api",
     "train": "api",
     "walk_agents": "agents.api",
@@ -132,6 +136,7 @@ __all__ = [
     "Evaluation",
     "EvaluationConfig",
     "ExplorationConfig",
+    "ImitationConfig",
     "LatentPrediction",
     "OnlineConfig",
     "Policy",
@@ -161,6 +166,7 @@ __all__ = [
     "register_environment",
     "register_method",
     "register_objective",
+    "register_text_encoder",
     "report_agents",
     "train",
     "walk_agents",

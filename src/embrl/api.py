@@ -21,6 +21,7 @@ from embrl.config.method_settings import MethodSettings, chosen
 from embrl.config.run import (
     EvaluationConfig,
     ExplorationConfig,
+    ImitationConfig,
     OnlineConfig,
     RolloutConfig,
     TransferConfig,
@@ -81,6 +82,7 @@ def train(
     policy: PolicyConfig | Mapping[str, Any] | None = None,
     decoder: DecoderConfig | Mapping[str, Any] | None = None,
     rollout: RolloutConfig | Mapping[str, Any] | None = None,
+    imitation: ImitationConfig | Mapping[str, Any] | None = None,
     exploration: ExplorationConfig | Mapping[str, Any] | None = None,
     evaluation: EvaluationConfig | Mapping[str, Any] | None = None,
     callback: Callback | Sequence[Callback] | None = None,
@@ -121,6 +123,7 @@ def train(
         policy: networks and input of the policy.
         decoder: f, which turns points of the embedding into actions.
         rollout: collection of experience.
+        imitation: supervised training on an expert's actions, before rewards count.
         exploration: bonus for reaching states that were seldom reached.
         evaluation: evaluation of the policy.
         callback: called with a `TrainingEvent` after each evaluation; or an object with any of
@@ -150,6 +153,7 @@ def train(
         policy=policy,
         decoder=decoder,
         rollout=rollout,
+        imitation=imitation,
         exploration=exploration,
         evaluation=evaluation,
         **{} if isinstance(algorithm, str) else {algorithm_name: algorithm},

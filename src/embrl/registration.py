@@ -11,6 +11,7 @@ from embrl.decoding.base import DECODERS, Decoder
 from embrl.embedding.methods import METHODS, Method
 from embrl.embedding.objectives import OBJECTIVES, OwnObjective, checked_objective
 from embrl.envs import ENVIRONMENTS
+from embrl.text.encoders import TEXT_ENCODERS, EncodeTexts, OwnTextEncoder, text_encoder
 
 ConfigT = TypeVar("ConfigT", bound=type)
 CustomT = TypeVar("CustomT", bound=OwnObjective)
@@ -118,6 +119,28 @@ def register_algorithm(name: str, algorithm: Any = None) -> Any:
     _check_dataclass("algorithm", name, algorithm, ("start", "update", "validate"))
     ALGORITHMS.add(name, algorithm)
     return algorithm
+
+
+def register_text_encoder(name: str, encode: EncodeTexts, version: str = "") -> EncodeTexts:
+    """Register an encoder of texts, for `--embedding.text-encoder` and `--env.text-encoder`.
+
+    Args:
+        name: lowercase letters, digits and underscores.
+        encode: a function of a list of texts that returns a row of numbers for each.
+        version: of the model behind it. With one, vectors are kept in the cache on disk; change it
+            when they change.
+
+    Returns:
+        The function.
+
+    Raises:
+        EmbrlError: the name is taken or invalid, or `encode` is no function.
+    """
+    if not callable(encode):
+        raise SettingError(f"text encoder {name}", "a function of a list of texts", repr(encode))
+    text_encoder.cache_clear()  # the latest definition counts
+    TEXT_ENCODERS.add(name, OwnTextEncoder(name, encode, version))
+    return encode
 
 
 def register_method(name: str, method: Method) -> Method:

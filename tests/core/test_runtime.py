@@ -38,6 +38,6 @@ def test_a_cache_that_is_too_large_loses_what_was_used_longest_ago(tmp_path):
     for at, name in enumerate(("old", "middle", "new")):
         (tmp_path / name).write_bytes(bytes(10))
         os.utime(tmp_path / name, (at, at))
-    runtime._trim(tmp_path, 20)
+    runtime.trim_cache(tmp_path, 20)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["middle", "new"]
-    runtime._trim(tmp_path / "missing", 20)
+    runtime.trim_cache(tmp_path / "missing", 20)

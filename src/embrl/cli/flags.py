@@ -51,6 +51,7 @@ SECTIONS = (
     "decoder",
     HYPERPARAMETERS,
     "rollout",
+    "imitation",
     "exploration",
     "evaluation",
 )

@@ -179,6 +179,28 @@ class ExplorationConfig(Section):
 
 
 @dataclasses.dataclass(frozen=True)
+class ImitationConfig(Section):
+    """Supervised training of the policy on an expert's actions, before it is trained by rewards."""
+
+    gradient_steps: int = 0
+    """Gradient steps on demonstrations of the environment, which count as no timesteps; 0: none."""
+    batch_size: int = 512
+    """Demonstrated actions in a gradient step."""
+    learning_rate: float = 3e-3
+    """Initial learning rate of Adam; it falls to zero along half a cosine."""
+
+    def validate(self) -> None:
+        """Check all settings.
+
+        Raises:
+            SettingError: a value is out of range.
+        """
+        check_at_least("imitation.gradient_steps", self.gradient_steps, 0)
+        check_positive("imitation.batch_size", self.batch_size)
+        check_positive("imitation.learning_rate", self.learning_rate)
+
+
+@dataclasses.dataclass(frozen=True)
 class RunConfig:
     """Complete configuration of a run.
 
@@ -207,6 +229,7 @@ class RunConfig:
     rollout: RolloutConfig
     evaluation: EvaluationConfig
     exploration: ExplorationConfig = dataclasses.field(default_factory=ExplorationConfig)
+    imitation: ImitationConfig = dataclasses.field(default_factory=ImitationConfig)
     echo: EchoConfig = dataclasses.field(default_factory=EchoConfig)
     vary: dict[str, tuple[float, ...]] = dataclasses.field(default_factory=dict)
     """Settings that differ between the points of a sweep, by dotted name, with a value for each
@@ -239,6 +262,7 @@ class RunConfig:
         self.rollout.validate()
         self.evaluation.validate(self.rollout.steps_per_update)
         self.exploration.validate()
+        self.imitation.validate()
         self.policy.validate()
         self.hyperparameters.validate(self.algorithm)
 
@@ -283,7 +307,7 @@ def from_json(value: dict[str, Any], where: str | Path) -> RunConfig:
         raise EmbrlError(f"{where}: {error}") from error
     if algorithm in value:
         value[HYPERPARAMETERS] = value.pop(algorithm)
-    value = {"vary": {}, **value}
+    value = {"vary": {}, "imitation": {}, **value}  # which older folders lack
     require_keys(value, kinds, where)
     if unknown := value.keys() - kinds.keys():
         raise EmbrlError(f"{where} has unknown entries {', '.join(sorted(unknown))}")

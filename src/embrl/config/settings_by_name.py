@@ -10,7 +10,7 @@ from embrl.config.run import HYPERPARAMETERS, RunConfig
 from embrl.core.errors import EmbrlError, UnknownNameError
 from embrl.embedding.methods import METHODS
 
-SECTIONS = ("env", "policy", HYPERPARAMETERS, "rollout", "evaluation", "exploration")
+SECTIONS = ("env", "policy", HYPERPARAMETERS, "rollout", "evaluation", "exploration", "imitation")
 EMBEDDING_SECTIONS = ("embedding", "echo", "pretrain", "online", "transfer", "decoder")
 """Sections that only methods with embeddings use."""
 

@@ -138,6 +138,11 @@ def _rules(config: RunConfig) -> list[_Rule]:
             ("embedding.action_hidden", "embedding.action_rows"),
         ),
         _Rule(
+            not config.embedding.action_features.lower().endswith(".csv"),
+            "no texts in embedding.action_features",
+            ("embedding.text_encoder",),
+        ),
+        _Rule(
             continuous and not config.embedding.action_network,
             "embedding.action_network false",
             ("embedding.action_hidden", "embedding.decoder_hidden", *TO_INVERT_G),
@@ -194,6 +199,11 @@ def _rules(config: RunConfig) -> list[_Rule]:
             not config.exploration.bonus,
             "exploration.bonus 0",
             _others(config, "exploration", "bonus"),
+        ),
+        _Rule(
+            not config.imitation.gradient_steps,
+            "imitation.gradient_steps 0",
+            _others(config, "imitation", "gradient_steps"),
         ),
     ]
 

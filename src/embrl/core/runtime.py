@@ -106,14 +106,14 @@ def prepare_jax() -> None:
         folder = _cache_folder()
         jax.config.update("jax_compilation_cache_dir", str(folder))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
-        _trim(folder)
+        trim_cache(folder)
         # What a killed process left half-written is compiled again.
         warnings.filterwarnings("ignore", CACHE_TROUBLE, UserWarning)
 
 
 @functools.cache
-def _trim(folder: Path, most: int = CACHE_BYTES) -> None:
-    """Remove the programs used longest ago from a cache folder larger than `most` bytes, once.
+def trim_cache(folder: Path, most: int = CACHE_BYTES) -> None:
+    """Remove the files used longest ago from a cache folder larger than `most` bytes, once.
 
     JAX could do so itself, but under a lock for which all processes wait at each program, and no
     more after a process that was killed between the two files of an entry.
@@ -149,15 +149,19 @@ def machine() -> str:
     return f"{device.device_kind} x {len(jax.devices())}, {available_cores()} cores"
 
 
+def cache_base() -> Path:
+    """Return the folder of everything that is kept only to save time."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "embrl"
+
+
 def _cache_folder() -> Path:
     """Return the cache folder of this kind of processor.
 
     A home folder may be shared between machines, and code compiled for one processor may not run
     on another. (Earlier versions let JAX evict programs, which must have a folder of their own.)
     """
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     processor = platform.processor() + platform.machine()
     with contextlib.suppress(OSError):
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         processor += next((line for line in lines if line.startswith(("flags", "Features"))), "")
-    return base / "embrl" / "programs" / hashlib.sha256(processor.encode()).hexdigest()[:12]
+    return cache_base() / "programs" / hashlib.sha256(processor.encode()).hexdigest()[:12]

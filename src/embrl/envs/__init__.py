@@ -42,6 +42,8 @@ ENVIRONMENTS = Registry(
         "manoeuvres": "embrl.envs.manoeuvres:ManoeuvresConfig",
         "switches": "embrl.envs.switches:SwitchesConfig",
         "traffic_lights": "embrl.envs.traffic_lights:TrafficLightsConfig",
+        "chatbot": "embrl.envs.chatbot:ChatbotConfig",
+        "translation": "embrl.envs.translation:TranslationConfig",
         "cart_pole": "embrl.envs.cart_pole:CartPoleConfig",
         "acrobot": "embrl.envs.acrobot:AcrobotConfig",
         "mountain_car": "embrl.envs.mountain_car:MountainCarConfig",

@@ -4,7 +4,7 @@ import abc
 import dataclasses
 from collections.abc import Mapping
 from keyword import iskeyword
-from typing import Any, ClassVar, NoReturn, Protocol
+from typing import Any, ClassVar, NamedTuple, NoReturn, Protocol
 
 import equinox as eqx
 import gymnasium
@@ -16,6 +16,15 @@ from embrl.core.errors import EmbrlError, SettingError
 from embrl.core.products import mask_length
 from embrl.core.spaces import is_continuous
 from embrl.core.types import Action, EnvState, Key, Observation, TimeStep
+
+
+class Demonstrations(NamedTuple):
+    """Situations, and what an expert does in each."""
+
+    observation: Array
+    """`[n, ...]`."""
+    action: Array
+    """`[n]`, or `[n, p]`."""
 
 
 class Environment(eqx.Module):
@@ -109,6 +118,27 @@ class Environment(eqx.Module):
         """
         own = getattr(self, "step_limit", None)
         return getattr(getattr(self, "config", None), "step_limit", None) if own is None else own
+
+    def demonstrations(self, key: Key, count: int) -> "Demonstrations | None":
+        """Return what an expert does in `count` random situations, or None if there is none.
+
+        A policy may learn from it before it is trained by rewards (`imitation`).
+        """
+        del key, count
+        return None
+
+    def transcript(
+        self, observations: np.ndarray, actions: np.ndarray, rewards: np.ndarray
+    ) -> tuple[str, ...] | None:
+        """Return an episode as lines of text, or None where it has no such form.
+
+        Args:
+            observations: `[T + 1, ...]`, the last one too.
+            actions: `[T, ...]`.
+            rewards: `[T]`.
+        """
+        del observations, actions, rewards
+        return None
 
     def references(self, key: Key) -> dict[str, float]:
         """Return returns to compare a policy with, such as `best_known_return`, by name.

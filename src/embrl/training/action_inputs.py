@@ -16,13 +16,18 @@ from embrl.config.run import RunConfig
 from embrl.core.errors import EmbrlError
 from embrl.core.products import is_product
 from embrl.core.spaces import action_count, is_continuous
+from embrl.embedding.config import EmbeddingConfig
 from embrl.embedding.feature_actions import checked_features, checked_indices, without
 from embrl.embedding.methods import METHODS
 from embrl.storage import files
 from embrl.storage.run_folder import RunFolder
+from embrl.text import read_texts, text_vectors
 
 FEATURES = "action-features.npy"
 EXCLUDED = "excluded-actions.npy"
+
+TEXTS = ".csv"
+"""End of the name of a file with a text for each action."""
 
 FROM_ENVIRONMENT = "env"
 """Value of `embedding.action_features` for those of the environment."""
@@ -83,7 +88,7 @@ class ActionInputs:
         actions = action_count(source.action_space)
         features = allowed = None
         if config.embedding.action_features:
-            features = _features(config.embedding.action_features, source, actions, folder)
+            features = _features(config.embedding, source, actions, folder)
         if config.rollout.excluded_actions:
             path = _copy(folder, EXCLUDED) or Path(config.rollout.excluded_actions)
             allowed = _allowed(path, actions, "rollout.excluded_actions")
@@ -139,18 +144,27 @@ def _copy(folder: RunFolder | None, name: str) -> Path | None:
 
 
 def _features(
-    named: str, source: ActionSource, actions: int, folder: RunFolder | None
+    embedding: EmbeddingConfig, source: ActionSource, actions: int, folder: RunFolder | None
 ) -> np.ndarray:
+    named = embedding.action_features
     what = f"embedding.action_features {named}"
     if copy := _copy(folder, FEATURES):
         return checked_features(_array(copy, what), str(copy), rows=actions)
+    if named.lower().endswith(TEXTS):
+        texts = read_texts(files.as_path(named), "embedding.action_features")
+        if len(texts) != actions:
+            raise EmbrlError(
+                f"{what} must have a text for each of {actions} actions, got {len(texts)} rows"
+            )
+        vectors = text_vectors(texts, embedding.text_encoder)
+        return checked_features(vectors, what, rows=actions)
     if named != FROM_ENVIRONMENT:
         return checked_features(_array(Path(named), what), what, rows=actions)
     found = source.action_features()
     if found is None:
         raise EmbrlError(
-            "embedding.action_features must be a .npy file, got env; this environment has no "
-            "features of actions"
+            "embedding.action_features must be a .npy or .csv file, got env; this environment has "
+            "no features of actions"
         )
     return checked_features(found, what, rows=actions)
 

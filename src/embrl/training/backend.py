@@ -108,6 +108,9 @@ class CompiledBackend:
         self.env, self.trainer, self.keys = env, replicas.trainer, replicas.keys
         self._collect = replicas.over(Trainer.collect, shared=(0,), once=True)
         self._start = replicas.over(Trainer.start, shared=(0,), once=True)
+        self._imitate = None
+        if self.trainer.config.imitation.gradient_steps:
+            self._imitate = replicas.over(Trainer.imitate, shared=(0,))
         self._iterate = replicas.over(Trainer.iterate, shared=(0, 3, 4), donate=(1,))
         self._evaluate = replicas.over(Trainer.evaluate, shared=(0, 3, 4))
 
@@ -131,7 +134,8 @@ class CompiledBackend:
         return self._collect(self.env, self.keys)
 
     def begin(self, agent: Agent, data: PretrainingData | None) -> TrainState:
-        return self._start(self.env, self.keys, agent, data)
+        state = self._start(self.env, self.keys, agent, data)
+        return state if self._imitate is None else self._imitate(self.env, state, self.keys)
 
     def shapes(self, agent: Any, data: Any) -> Any:
         start = jax.vmap(self.trainer.start, (None, 0, 0, 0))

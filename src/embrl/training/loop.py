@@ -43,6 +43,7 @@ from embrl.training.environment_record import (
 )
 from embrl.training.evaluation import CUT, longest_episode, of_cut_episodes
 from embrl.training.fit_embedding import EmbeddingReplicas
+from embrl.training.imitation import check_demonstrations
 from embrl.training.replicas import Replicas, on_one_device, over_replicas
 from embrl.training.restore import RestoredPolicy, check_seed, open_folder, state_shapes
 from embrl.training.state import TrainState
@@ -151,6 +152,7 @@ def train(
         masked=config.hyperparameters.off_policy and has_masks(env),
     )
     trainer.validate()
+    check_demonstrations(env, config.imitation)
     folder = open_folder(config, RunFolder(out).path, resume)
     if resume and folder.holds_run:
         check_unchanged(folder, env, resumed=True)

@@ -27,6 +27,7 @@ class RngStream(enum.IntEnum):
     DECODER = 8
     PLAY = 9
     SCORE = 10
+    IMITATE = 11
 
 
 def stream_key(key: Key, stream: RngStream, index: int | Int[Array, ""] = 0) -> Key:

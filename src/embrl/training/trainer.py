@@ -66,6 +66,7 @@ from embrl.envs import Environment
 from embrl.envs.environment import has_masks, named_factor
 from embrl.training.action_inputs import NONE, ActionInputs
 from embrl.training.evaluation import CUT, evaluate
+from embrl.training.imitation import check_demonstrations, imitate
 from embrl.training.online_updates import place_of
 from embrl.training.parts import ExplorationBonus, Part, UpdateStep, make_parts, replay_of
 from embrl.training.rng_streams import RngStream, stream_key
@@ -126,6 +127,7 @@ class Trainer:
             has_masks(env),
         )
         trainer.validate()
+        check_demonstrations(env, config.imitation)
         return trainer
 
     def validate(self) -> None:
@@ -173,6 +175,7 @@ class Trainer:
             data = self.collect(env, key)
             embedding = self.pretrain(key, self.split(data)[0])
         state = self.start(env, key, self.new_agent(key, embedding), data)
+        state = self.imitate(env, state, key)
 
         def to_evaluation(state: TrainState, stage: Array) -> tuple[TrainState, Metrics]:
             first, end, rounds = stage
@@ -447,6 +450,15 @@ class Trainer:
         if not isinstance(embedding.phi, StateEncoder):
             return reference, None
         return reference, Norm.of(embedding.phi(_sample(train.observation)))
+
+    def imitate(self, env: Environment, state: TrainState, key: Key) -> TrainState:
+        """Train the policy on the environment's demonstrations, where settings ask for it."""
+        config, agent = self.config.imitation, state.agent
+        if not config.gradient_steps:
+            return state
+        key = stream_key(key, RngStream.IMITATE)
+        learner = imitate(env, agent.learner, self.policy(agent), config, key)
+        return state._replace(agent=agent._replace(learner=learner))
 
     def iterate(
         self,

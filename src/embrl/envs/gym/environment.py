@@ -49,6 +49,7 @@ class HostEnvironment:
         action_mask: str = AUTO,
         strict: bool = False,
         actions: ActionForm = "auto",
+        text_encoder: str = "words",
     ) -> None:
         """Make the environment once, to learn its spaces.
 
@@ -61,6 +62,7 @@ class HostEnvironment:
                 (`embrl.envs.gym.masks.MaskReader`).
             strict: Refuse observations outside their bounds, of which there is else one warning.
             actions: Form of actions with several discrete parts (`embrl.envs.gym.Actions`).
+            text_encoder: Encoder of observations that are texts (`embrl.text`).
 
         Raises:
             EmbrlError: If the environment cannot be made or its spaces are not supported.
@@ -94,11 +96,13 @@ class HostEnvironment:
             self.metadata = dict(env.metadata) if isinstance(env.metadata, Mapping) else {}
             self.max_episode_steps = _limit_of(env)
         try:
-            whole = Observations(observations)
+            whole = Observations(observations, text_encoder=text_encoder)
             self.actions = Actions(chosen, actions)
             self.masks = MaskReader(observations, self.actions, action_mask, name)
             path = self.masks.path
-            self.observations = whole if path is None else Observations(observations, path)
+            self.observations = whole
+            if path is not None:
+                self.observations = Observations(observations, path, text_encoder)
             self.observations.strict = strict
         except EmbrlError as error:
             raise EmbrlError(f"{name}: {error}") from error
@@ -112,6 +116,7 @@ class HostEnvironment:
         action_mask: str = AUTO,
         strict: bool = False,
         actions: ActionForm = "auto",
+        text_encoder: str = "words",
     ) -> "HostEnvironment":
         """Wrap an environment object, or a function that makes a new environment at each call.
 
@@ -125,6 +130,7 @@ class HostEnvironment:
             action_mask: Key of the actions' mask, as in the constructor.
             strict: Refuse observations outside their bounds, of which there is else one warning.
             actions: Form of actions with several discrete parts, as in the constructor.
+            text_encoder: Encoder of observations that are texts, as in the constructor.
 
         Raises:
             EmbrlError: If the environment can be neither made again nor copied, or the function
@@ -142,7 +148,15 @@ class HostEnvironment:
                 "environment must be a gymnasium.Env or a function that makes one, got "
                 f"{source!r}; {advice}"
             )
-        return cls(name, maker, vector, action_mask=action_mask, strict=strict, actions=actions)
+        return cls(
+            name,
+            maker,
+            vector,
+            action_mask=action_mask,
+            strict=strict,
+            actions=actions,
+            text_encoder=text_encoder,
+        )
 
     def made_strict(self) -> "HostEnvironment":
         """Return this environment, with observations outside their bounds refused."""

@@ -38,19 +38,25 @@ class Observations:
     | `Discrete`, also with a start | `Discrete` from 0 |
     | `Discrete` of more than 2^16 values | `MultiDiscrete` of its digits, the first one greatest |
     | `MultiDiscrete`, `MultiBinary`, of any axes | `MultiDiscrete`, one axis, from 0 |
-    | `Text`, and spaces of text as MiniGrid's missions | 32 numbers: which words occur |
+    | `Text`, and spaces of text as MiniGrid's missions | the vector of a text encoder |
     | `Dict`, `Tuple` of `Box` | one `Box`, part after part |
     | `Dict`, `Tuple` of the discrete ones | one `MultiDiscrete` |
     | `Dict`, `Tuple` of both | a row, all indices before all numbers (`embrl.core.products`) |
     """
 
-    def __init__(self, original: spaces.Space, without: tuple[Any, ...] | None = None) -> None:
+    def __init__(
+        self,
+        original: spaces.Space,
+        without: tuple[Any, ...] | None = None,
+        text_encoder: str = "words",
+    ) -> None:
         """Build the converter.
 
         Args:
             original: The environment's observation space.
             without: Keys that lead to a part that is left out, such as a mask of actions; None:
                 nothing is. A part that is all there is stays.
+            text_encoder: Name of the encoder of texts (`embrl.text`).
 
         Raises:
             EmbrlError: If embrl has no encoder for such observations; the message says which part
@@ -66,7 +72,7 @@ class Observations:
             found = [leaf for leaf in found if leaf.path[: len(without)] != without] or found
         if not found:
             raise EmbrlError(f"observation space must not be empty, got {original}")
-        parts = [(leaf, form_of(leaf, len(found) == 1)) for leaf in found]
+        parts = [(leaf, form_of(leaf, len(found) == 1, text_encoder)) for leaf in found]
         self.image = next((form for _, form in parts if isinstance(form, ImagePart)), None)
         """The conversion of images; None of other observations."""
         if self.image is not None and len(parts) > 1:

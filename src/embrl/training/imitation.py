@@ -1,0 +1,98 @@
+"""Supervised training of a policy on an expert's actions, before it is trained by rewards."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from gymnasium import spaces
+from jaxtyping import Array, Bool, Float, Int
+
+from embrl.algorithms.actors import CategoricalActor, GaussianActor
+from embrl.algorithms.on_policy import ADAM_EPS, OnPolicyLearner, StochasticPolicy
+from embrl.config.run import ImitationConfig
+from embrl.core.errors import EmbrlError, SettingError
+from embrl.core.nn import adam
+from embrl.core.types import Key
+from embrl.embedding.pretraining import cosine_decay
+from embrl.envs import AnyEnvironment, Environment
+
+SETTING = "imitation.gradient_steps"
+
+
+def check_demonstrations(env: AnyEnvironment, config: ImitationConfig) -> None:
+    """Check that an environment has an expert, if policies are to imitate one.
+
+    Raises:
+        EmbrlError: it has none.
+    """
+    if not config.gradient_steps:
+        return
+    advice = "it needs an environment with demonstrations and Discrete actions"
+    compiled = isinstance(env, Environment) and isinstance(env.action_space, spaces.Discrete)
+    if not compiled or env.demonstrations(jax.random.key(0), 1) is None:  # type: ignore[union-attr]
+        raise SettingError(SETTING, "0 here", config.gradient_steps, advice)
+
+
+def imitate(
+    env: Environment, learner: Any, policy: Any, config: ImitationConfig, key: Key
+) -> OnPolicyLearner:
+    """Return a learner whose actor has been trained to choose what an expert does.
+
+    Args:
+        env: the environment, which has demonstrations.
+        learner: what acts, of an on-policy algorithm.
+        policy: the overall policy of which it is a part.
+        config: settings.
+        key: random key of the demonstrations.
+
+    Raises:
+        EmbrlError: the learner is of another kind.
+    """
+    if not isinstance(learner, OnPolicyLearner):
+        raise EmbrlError(f"{SETTING} must be 0 but with VPG and PPO; choose one of these")
+    total = config.gradient_steps
+
+    def step(
+        now: tuple[StochasticPolicy, Any], index: Int[Array, ""]
+    ) -> tuple[tuple[StochasticPolicy, Any], Float[Array, ""]]:
+        acting, optimiser = now
+        shown = env.demonstrations(jax.random.fold_in(key, index), config.batch_size)
+        assert shown is not None
+        x = policy.phi(shown.observation)
+        loss, gradient = eqx.filter_value_and_grad(cross_entropy)(
+            acting, policy.table, x, shown.action, policy.allowed
+        )
+        direction, optimiser = adam(ADAM_EPS).update(gradient, optimiser)
+        rate = cosine_decay(config.learning_rate, total, index)
+        change = jax.tree.map(lambda d: -rate * d, direction)
+        return (eqx.apply_updates(acting, change), optimiser), loss
+
+    start = (learner.policy, adam(ADAM_EPS).init(learner.policy))  # type: ignore[arg-type]
+    steps = jnp.arange(total, dtype=jnp.int32)
+    (acting, _), _ = jax.lax.scan(step, start, steps)
+    return learner._replace(policy=acting)
+
+
+def cross_entropy(
+    policy: StochasticPolicy,
+    table: Any,
+    x: Array,
+    action: Int[Array, "*batch"],
+    allowed: Bool[Array, " n"] | None,
+) -> Float[Array, ""]:
+    """Return the mean of - log P(a | x).
+
+    In an embedding, P(a | x) is a softmax over the log densities of all g(a) under pi_i(. | x).
+    """
+    actor = policy.actor
+    if isinstance(actor, CategoricalActor):
+        return -actor.log_prob(x, action, allowed).mean()
+    if not isinstance(actor, GaussianActor) or not eqx.is_array(table):
+        raise EmbrlError(f"{SETTING} must be 0 for so many actions, or actions with several parts")
+    away = (actor.mode(x)[..., None, :] - table) * jnp.exp(-actor.log_std)
+    logits = -0.5 * (away**2).sum(-1)
+    if allowed is not None:
+        logits = jnp.where(allowed, logits, -jnp.inf)
+    chosen = jnp.take_along_axis(jax.nn.log_softmax(logits), action[..., None], -1)
+    return -chosen.mean()
