@@ -84,6 +84,16 @@ class Part:
         del state, index
         return transitions
 
+    def metrics(self, state: TrainState, step: UpdateStep) -> dict[str, Array]:
+        """Return metrics of a rollout.
+
+        Args:
+            state: before the policy learned from it.
+            step: the update.
+        """
+        del state, step
+        return {}
+
     def finish(self, state: TrainState, step: UpdateStep) -> TrainState:
         """Complete an update, after the policy has learned."""
         del step
@@ -297,10 +307,9 @@ class ExplorationBonus(Part):
         bonus = self.counter.bonus(visits, transitions.next_observation, progress)
         return transitions._replace(reward=transitions.reward + bonus)
 
-    def mean(self, state: TrainState, step: UpdateStep) -> Array:
-        """Return the mean bonus of a rollout."""
+    def metrics(self, state: TrainState, step: UpdateStep) -> dict[str, Array]:
         rewarded = self.reward(state, step.transitions, step.number)
-        return (rewarded.reward - step.transitions.reward).mean()
+        return {"bonus": (rewarded.reward - step.transitions.reward).mean()}
 
 
 @dataclasses.dataclass(frozen=True)

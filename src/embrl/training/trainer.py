@@ -68,7 +68,7 @@ from embrl.training.action_inputs import NONE, ActionInputs
 from embrl.training.evaluation import CUT, evaluate
 from embrl.training.imitation import check_demonstrations, imitate
 from embrl.training.online_updates import place_of
-from embrl.training.parts import ExplorationBonus, Part, UpdateStep, make_parts, replay_of
+from embrl.training.parts import Part, UpdateStep, make_parts, replay_of
 from embrl.training.rng_streams import RngStream, stream_key
 from embrl.training.state import Agent, PretrainingData, Rollout, TrainState
 
@@ -552,8 +552,7 @@ class Trainer:
             state.agent.learner, experience, key_update
         )
         for part in self.parts:
-            if isinstance(part, ExplorationBonus):
-                metrics["bonus"] = part.mean(before, step)
+            metrics |= part.metrics(before, step)
         if masks is not None:
             metrics[EMPTY_MASKS] = masks.empty.mean(dtype=jnp.float32)
         state = state._replace(agent=state.agent._replace(learner=learner))
