@@ -9,7 +9,6 @@ from jaxtyping import Int
 
 from embrl.algorithms.actors import GaussianActor, SquashedGaussianActor
 from embrl.algorithms.policy import OverallPolicy
-from embrl.core.spaces import is_continuous
 from embrl.decoding import NearestAction
 from embrl.envs import Environment
 from embrl.envs.gridworld import Gridworld
@@ -45,7 +44,7 @@ def behaviour(
         place[actions] = np.arange(len(actions))
         rows = place[chosen]
         columns["action"] = chosen
-    elif is_continuous(embedding.action_space):
+    elif chosen.ndim == 2:
         columns |= {f"action_{at + 1}": values for at, values in enumerate(chosen.T[:6])}
     found = {"action": rows, "nearest": isinstance(policy.f, NearestAction)}
     if mean is None or std is None:

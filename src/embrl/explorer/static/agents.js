@@ -77,19 +77,16 @@ class AgentSimulator {
     return found;
   }
 
-  // Mean steps of survival over the same starts each time.
-  survival(weights, episodes = 5) {
-    let total = 0;
-    for (let episode = 0; episode < episodes; episode++) {
-      const start = [1, 2, 3, 5].map((prime) =>
-        this.settings.spread * Math.sin(97 * prime * (episode + 1)));
-      total += this.trajectory(weights, start, this.settings.step_limit).length - 1;
-    }
-    return total / episodes;
+  // Steps of survival in an episode that starts as it does each time.
+  survival(weights, episode) {
+    const { spread, step_limit: limit } = this.settings;
+    const start = [1, 2, 3, 5].map((prime) => spread * Math.sin(97 * prime * (episode + 1)));
+    return this.trajectory(weights, start, limit).length - 1;
   }
 }
 
-const FROM = -0.5, TO = 1.5;
+const FROM = -0.5, TO = 1.5, POINTS = 41, EPISODES = 5;
+const BUSY = 4; // milliseconds of a frame that may go into the curve
 
 // The panel: two agents, a slider between and beyond them, and the agent at work.
 class LiveAgents {
@@ -107,7 +104,7 @@ class LiveAgents {
       el("p", { className: "quiet" }, "Click two agents in turn. The slider goes from the first, "
         + "0, to the second, 1, and beyond both; the agent decoded there balances its pole."),
       this.ends, this.slider, this.says, this.canvas,
-      el("p", { className: "quiet" }, "Survival along the slider, mean of 5 starts:"), this.curve);
+      el("p", { className: "quiet" }, `Survival along the slider, mean of ${EPISODES} starts:`), this.curve);
     const best = cloud.columns.find((each) => each.name === "survival_mean");
     const order = Array.from(cloud.ids.keys());
     if (best) order.sort((one, other) => best.values[other] - best.values[one]);
@@ -137,14 +134,31 @@ class LiveAgents {
     this.ends.textContent = `0: ${said(this.a)}; 1: ${said(this.b)}; the next click sets ${
       this.next === "a" ? 0 : 1}`;
     this.survivals = [];
+    this.survey = this.surveyed();
     this.move(this.t);
+  }
+
+  // The survival along the slider, an episode at a time.
+  *surveyed() {
+    for (let at = 0; at < POINTS; at++) {
+      const weights = this.simulator.decode(this.point(FROM + ((TO - FROM) * at) / (POINTS - 1)));
+      let total = 0;
+      for (let episode = 0; episode < EPISODES; episode++) {
+        total += this.simulator.survival(weights, episode);
+        yield;
+      }
+      this.survivals.push(total / EPISODES);
+    }
   }
 
   move(t) {
     this.t = t;
     this.slider.value = t;
     this.weights = this.simulator.decode(this.point(t));
-    this.mean = this.simulator.survival(this.weights);
+    this.mean = 0;
+    for (let episode = 0; episode < EPISODES; episode++) {
+      this.mean += this.simulator.survival(this.weights, episode) / EPISODES;
+    }
     this.says.textContent = `at ${t.toFixed(2)}: survives ${shown(this.mean)} of ${
       this.simulator.settings.step_limit} steps`;
     this.begin();
@@ -174,12 +188,9 @@ class LiveAgents {
       if (simulator.fallen(this.now) || this.steps >= simulator.settings.step_limit) this.over = 40;
     } else if (--this.over === 0) this.begin();
     this.drawCart();
-    const points = 41;
-    if (this.survivals.length < points) { // one of them a frame, so that the page stays awake
-      const t = FROM + ((TO - FROM) * this.survivals.length) / (points - 1);
-      this.survivals.push(simulator.survival(simulator.decode(this.point(t))));
-    }
-    this.drawCurve(points);
+    const until = performance.now() + BUSY;
+    while (performance.now() < until && !this.survey.next().done);
+    this.drawCurve();
   }
 
   drawCart() {
@@ -201,7 +212,7 @@ class LiveAgents {
     g.lineWidth = 1;
   }
 
-  drawCurve(points) {
+  drawCurve() {
     const g = this.curve.getContext("2d"), { width, height } = this.curve;
     const across = (t) => 2 + ((t - FROM) / (TO - FROM)) * (width - 4);
     const up = (value) => height - 2 - (value / this.simulator.settings.step_limit) * (height - 4);
@@ -211,7 +222,7 @@ class LiveAgents {
     g.strokeStyle = "#0072b2";
     g.beginPath();
     this.survivals.forEach((value, at) => {
-      const t = FROM + ((TO - FROM) * at) / (points - 1);
+      const t = FROM + ((TO - FROM) * at) / (POINTS - 1);
       if (at) g.lineTo(across(t), up(value));
       else g.moveTo(across(t), up(value));
     });
