@@ -24,7 +24,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from benchmarks.kill_and_resume import SMALL, TIMEOUT, check, check_interrupted
+from benchmarks.kill_and_resume import TIMEOUT, check, check_interrupted
 from benchmarks.ray_cluster import ALONE, RayNode, ray_cluster
 
 PLUGIN = """
@@ -34,9 +34,18 @@ loop.train.__kwdefaults__["save_every"] = 0.0
 """Plugin by which drivers and workers save a checkpoint at every chance."""
 
 SWEEP = (
-    *("sweep", "gridworld", *SMALL, "--method", "jsae", "--total-timesteps", "4000"),
-    *("--over", "ppo.num-minibatches", "1", "2", "--over", "policy.hidden", "16", "12"),
+    *("sweep", "gridworld", "--method", "none", "--algorithm", "vpg", "--env.actuators", "2"),
+    *("--seeds", "2", "--total-timesteps", "6000", "--evaluation.every", "500"),
+    *("--rollout.steps-per-update", "500", "--rollout.num-envs", "10"),
+    *("--evaluation.episodes", "2", "--evaluation.final-episodes", "4"),
+    *("--evaluation.max-episode-steps", "50", "--over", "policy.hidden", "16", "12", "8", "4"),
 )
+
+QUICK_TO_COMPILE = (
+    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true "
+    "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
+)
+"""Flags of XLA, as the tests have them."""
 
 
 class Faults:
@@ -58,7 +67,9 @@ class Faults:
             [sys.executable, "-c", code, *arguments],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
-            env=os.environ | ALONE | {"XDG_CACHE_HOME": str(self.work / "cache")},
+            env=os.environ
+            | ALONE
+            | {"XDG_CACHE_HOME": str(self.work / "cache"), "XLA_FLAGS": QUICK_TO_COMPILE},
         )
 
     def finish(self, process: subprocess.Popen[bytes]) -> bool:
@@ -204,7 +215,8 @@ def main() -> int:
             kinds["nodes"] = (lambda _: nodes[1].end() is None, min(given.nodes, 1))
         for kind, (disturb, times) in kinds.items():
             struck = complete = 0
-            for _ in range(times):
+            for number in range(times):
+                print(f"{kind}: {number} of {times}", file=sys.stderr, flush=True)
                 hit, whole = faults.disturbed(disturb)
                 struck, complete = struck + hit, complete + whole
             print(
