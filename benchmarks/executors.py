@@ -1,13 +1,15 @@
 """The same work by `local`, `processes` and `ray`, side by side in one run: seconds, and each bit.
 
-    python -m benchmarks.executors [--only sweep,panel,population] [--agents 2000] [--json FILE]
+    python -m benchmarks.executors [--only overhead,sweep,panel,population] [--agents 2000]
+        [--json FILE]
 
 A sweep of 12 points in 12 runs (networks, which cannot train side by side in one program), a panel
 by `embrl reproduce fig3a --quick`, and a population of 2,000 agents. Each is made by one process,
 by two processes and by a Ray cluster of two nodes with one core each on this machine, which the
 script starts and ends. Every executor has a cache of programs of its own, which is warm: the
 work was done once before, as it is in a second sweep of the day. Printed are seconds of the command
-as a whole, of each task, and whether the results are equal, bit for bit.
+as a whole, of each task, and whether the results are equal, bit for bit; and first the seconds of
+200 tasks that do nothing, which are what an executor costs.
 """
 
 import argparse
@@ -26,12 +28,24 @@ import numpy as np
 from benchmarks.executor_faults import results
 from benchmarks.ray_cluster import ALONE, ray_cluster
 from embrl.agents.population import Population
+from embrl.core.registry import load_plugin
+from embrl.executors.choose import make_executor
+from embrl.executors.options import ExecutorOptions
+from embrl.executors.tasks import Task
 
 RUN = (
     *("--env.actuators", "3", "--seeds", "2", "--total-timesteps", "20000"),
     *("--evaluation.episodes", "2", "--evaluation.final-episodes", "4", "--method", "none"),
     *("--evaluation.max-episode-steps", "50"),
 )
+NOTHING = """
+from embrl.executors.tasks import KINDS
+if "nothing" not in KINDS:
+    KINDS.add("nothing", lambda spec, out, heard: None)
+"""
+
+EMPTY_TASKS = 200
+
 WIDTHS = [str(8 * width) for width in range(1, 13)]
 
 
@@ -64,6 +78,22 @@ def run(command: list[str], out: Path, flags: list[str], cache: Path) -> float:
     return time.perf_counter() - started
 
 
+def overhead(work: Path, options: dict[str, Any]) -> tuple[float, float]:
+    """Return the seconds until two workers are ready, and those of each task that does nothing."""
+    plugin = work / "nothing.py"
+    plugin.write_text(NOTHING)
+    load_plugin(str(plugin))
+
+    def seconds(count: int) -> float:
+        tasks = [Task(f"{number}", "nothing", {}, work / "none") for number in range(count)]
+        started = time.perf_counter()
+        make_executor(ExecutorOptions(workers=2, **options)).run(tasks, "nothing")
+        return time.perf_counter() - started
+
+    start = seconds(2)
+    return start, (seconds(EMPTY_TASKS) - start) / EMPTY_TASKS
+
+
 def same(one: Path, other: Path) -> bool:
     """Return whether two folders have the same results, bit for bit."""
     if (one / "population.json").exists():
@@ -92,7 +122,7 @@ def task_seconds(out: Path) -> list[float]:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description="local, processes and ray side by side.")
-    parser.add_argument("--only", default="sweep,panel,population")
+    parser.add_argument("--only", default="overhead,sweep,panel,population")
     parser.add_argument("--agents", type=int, default=2000)
     parser.add_argument("--json", type=Path, help="file for the figures")
     given = parser.parse_args()
@@ -110,6 +140,15 @@ def main() -> None:
                     *("--executor", "ray", "--ray-address", address, "--results", "return")
                 ],
             }
+            if "overhead" in given.only.split(","):
+                os.environ.update(ALONE)
+                for kind, options in {
+                    "processes": {},
+                    "ray": {"ray_address": address},
+                }.items():
+                    start, each = overhead(work, {"executor": kind, **options})
+                    found[f"overhead, {kind}"] = {"start_s": start, "task_s": each}
+                    print(f"{kind}: {start:.1f} s to start, {1e3 * each:.1f} ms a task", flush=True)
             for name, command in commands(given.agents).items():
                 if name not in given.only.split(","):
                     continue
