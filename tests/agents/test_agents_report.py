@@ -12,12 +12,14 @@ from embrl.agents.embeddings.embedding import AgentFitConfig
 from embrl.agents.embeddings.fit import fit
 from embrl.agents.evidence import pair_walks
 from embrl.agents.evidence.claims import quality_claims
-from embrl.agents.evidence.report import Parts
+from embrl.agents.evidence.report import Parts, ReportConfig
+from embrl.agents.evidence.report_tasks import measure_apart
 from embrl.agents.groups import score_scale
 from embrl.agents.population import append, create
 from embrl.agents.walks import rule_of
 from embrl.cli import main
 from embrl.envs import ENVIRONMENTS
+from embrl.executors.local import LocalExecutor
 
 TINY = AgentFitConfig(k=2, hidden=(8,), steps=8, batch=4, states=8, keep=8, working=8, chunk=8)
 FEW = ["--pairs", "6", "--walk-episodes", "2", "--agents", "4", "--episodes", "2"]
@@ -120,6 +122,14 @@ def test_a_report_and_the_same_again(folder, tmp_path, capsys, monkeypatch):
     again = json.loads((out / "summary.json").read_text())
     assert again["walks"] == summary["walks"]
     assert again["latent_search"] == summary["latent_search"]
+    # What tasks measure are the parts of the report, each from the same inputs.
+    parts = {path.name: path.read_bytes() for path in (out / "parts").glob("*.json")}
+    for part in ("novelty-vae", "latent-search-behaviour"):
+        (out / "parts" / f"{part}.json").unlink()
+    few = ReportConfig(pairs=6, walk_episodes=2, agents=4, episodes=2)
+    places = {name: folder / name for name in ("behaviour", "vae")}
+    measure_apart(LocalExecutor(0, None), folder / "population", places, out, few)
+    assert parts == {path.name: path.read_bytes() for path in (out / "parts").glob("*.json")}
     # Other settings are other walks.
     with pytest.raises(AssertionError, match="measured again"):
         main([*arguments, "--walk-episodes", "4"])

@@ -27,6 +27,8 @@ def do(spec, out, heard):
             del eaten
         case "sleep":
             time.sleep(60)
+        case "wait":
+            time.sleep(5)
     files.write_text(out / "result", f"{os.environ['NPROC']} {os.environ['EMBRL_DEVICES']}")
 
 

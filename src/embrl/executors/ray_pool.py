@@ -17,6 +17,8 @@ from embrl.executors.tasks import Task
 
 ASK_EVERY = 0.5
 """Seconds between two questions to a worker how far it is."""
+ASKED_PER_SECOND = 50
+"""Most such questions a second, to all workers together: hundreds would keep the driver busy."""
 FETCH_EVERY = 15.0
 """Minimum number of seconds between two copies of a folder that is not shared."""
 
@@ -68,7 +70,8 @@ class RayPool:
         """Start a worker."""
         shared = self.options.results == "shared"
         made = self.actor.remote(self.setup, self.environment, shared)
-        return RayWorker(self.ray, made, self.options)
+        ask_every = max(ASK_EVERY, self.size / ASKED_PER_SECOND)
+        return RayWorker(self.ray, made, self.options, ask_every)
 
     def close(self) -> None:
         """Leave the cluster; one that was started here ends, and no other."""
@@ -79,8 +82,9 @@ class RayPool:
 class RayWorker:
     """A Ray actor."""
 
-    def __init__(self, ray: Any, actor: Any, options: ExecutorOptions) -> None:
+    def __init__(self, ray: Any, actor: Any, options: ExecutorOptions, ask_every: float) -> None:
         self.ray, self.actor, self.options = ray, actor, options
+        self.ask_every = ask_every
         self.starting = actor.ready.remote()
         self.task: Task | None = None
         self.work: Any = None
@@ -139,7 +143,7 @@ class RayWorker:
             if content is not None and self.task is not None:
                 unpack(content, self.task.out)
         if self.question is None:
-            if now - self.asked_at > ASK_EVERY:
+            if now - self.asked_at > self.ask_every:
                 self.asked_at, self.question = now, self.actor.heard.remote()
             return []
         if not self._has(self.question):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 PAUSE = 0.05
-"""Seconds between two looks at the workers."""
+"""Seconds between two looks at the workers, if nothing has happened."""
 RETRY_AFTER = 1.0
 """Seconds until a failed task is tried again; as many times more as it has failed before."""
 START_FAILURES = 3
@@ -141,10 +141,11 @@ class _Campaign:
             while self.waiting or self.running:
                 self._start_workers()
                 self._give_tasks()
-                for worker in list(self.workers):
-                    for event in worker.poll():
-                        self._take(worker, event)
-                time.sleep(PAUSE)
+                events = [(worker, each) for worker in self.workers for each in worker.poll()]
+                for worker, event in events:
+                    self._take(worker, event)
+                if not events:
+                    time.sleep(PAUSE)
         finally:
             for worker in self.workers:
                 worker.stop()

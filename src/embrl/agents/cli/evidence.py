@@ -11,10 +11,12 @@ import tyro
 from embrl.agents.embeddings.embedding import AgentEmbedding, load
 from embrl.agents.evidence.pair_walks import summary_line, walk_key, walk_pair, write_walk
 from embrl.agents.evidence.report import ReportConfig, write_report
+from embrl.agents.evidence.report_tasks import measure_apart
 from embrl.agents.population import Population
 from embrl.agents.walks import rule_of
+from embrl.cli.executor_flags import chosen_executor, executor_flags
 from embrl.cli.parsing import flags_of, parse, parse_flags
-from embrl.core.errors import EmbrlError, require
+from embrl.core.errors import EmbrlError, SettingError, require
 from embrl.core.runtime import prepare_jax
 from embrl.report.console import plain_console
 from embrl.report.progress_bar import ProgressBar
@@ -92,7 +94,8 @@ def report(arguments: Sequence[str]) -> None:
     """Parse the arguments, write the evidence folder and print the claims."""
     own, measured = flags_of(_AgentReport), flags_of(ReportConfig())
     about = inspect.getdoc(_AgentReport) or ""
-    values = parse_flags([*own, *measured], arguments, "embrl agents report", about)
+    flags = [*own, *measured, *executor_flags()]
+    values = parse_flags(flags, arguments, "embrl agents report", about)
     given = _AgentReport(**{flag.name: values[flag.name] for flag in own})
     config = ReportConfig(**{flag.name: values[flag.name] for flag in measured})
     require("matplotlib", "plot")  # before the work, not after it
@@ -100,6 +103,13 @@ def report(arguments: Sequence[str]) -> None:
     population = Population(given.population)
     embeddings = _named(given.embeddings)
     console = plain_console()
+    if (executor := chosen_executor(values, console)) is not None:
+        if values["results"] != "shared":
+            raise SettingError(
+                "results", "shared", values["results"], "parts of a report are in one folder"
+            )
+        folders = dict(zip(embeddings, given.embeddings, strict=True))
+        measure_apart(executor, given.population, folders, given.out, config)
     with ProgressBar(console, f"report on {given.population.name}") as bar:
         summary = write_report(
             population,

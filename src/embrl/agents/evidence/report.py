@@ -28,6 +28,9 @@ from embrl.core.runtime import machine, versions
 from embrl.storage import files
 from embrl.training.loop import Progress
 
+WEIGHT_SPACES = ("aligned", "stored")
+"""Spaces of weights that walks are compared in."""
+
 MIN_AGENTS = 20
 """Minimum number of agents of a population to report on."""
 
@@ -94,7 +97,7 @@ def write_report(
     check_count(population, MIN_AGENTS, "a report")
     for name, embedding in embeddings.items():
         check_fits(embedding, population, name)
-    work = _Report(population, dict(embeddings), Path(out), config, on_progress)
+    work = ReportParts(population, dict(embeddings), Path(out), config, on_progress)
     started = time.perf_counter()
     summary: dict[str, Any] = {
         "command": command,
@@ -141,8 +144,8 @@ def _about(embedding: AgentEmbedding) -> dict[str, Any]:
     return {"kind": embedding.kind, "k": embedding.k, "group": embedding.config.group}
 
 
-class _Report:
-    """A report in progress."""
+class ReportParts:
+    """A report in progress, part by part."""
 
     def __init__(
         self,
@@ -248,20 +251,24 @@ class _Report:
     def latent_search(self) -> dict[str, Any]:
         """Measure the search in embeddings of all groups; a critic needs bad agents too."""
         names = [name for name, e in self.embeddings.items() if supports_search(e)]
-        settings = {"agents": self.config.agents, "episodes": self.config.episodes}
         found = {}
         for at, name in enumerate(names):
             self._progress("latent search", at, len(names))
-            found[name] = self.parts.get(
-                f"latent-search-{name}",
-                {**self._inputs(name), **settings, "radius": RADIUS},
-                lambda name=name: claims.measure_latent_search(
-                    self.embeddings[name], self.population, self.groups, **settings,
-                    seed=self.config.seed,
-                ),
-            )  # fmt: skip
+            found[name] = self.searched(name)
             self._progress("latent search", at + 1, len(names))
         return found
+
+    def searched(self, name: str) -> dict[str, Any]:
+        """Measure the search in one embedding."""
+        settings = {"agents": self.config.agents, "episodes": self.config.episodes}
+        return self.parts.get(
+            f"latent-search-{name}",
+            {**self._inputs(name), **settings, "radius": RADIUS},
+            lambda: claims.measure_latent_search(
+                self.embeddings[name], self.population, self.groups, **settings,
+                seed=self.config.seed,
+            ),
+        )  # fmt: skip
 
     def walks(self) -> dict[str, Any]:
         """Classify walks in each space, for every scope.
@@ -271,32 +278,31 @@ class _Report:
         found = {}
         for scope, names in self.scopes().items():
             pairs = self.pairs[scope] = self._pairs(names[0])
-            spaces = {name: lines(self.embeddings[name], self.population) for name in names}
-            every = {name: spaces[name]["latent"] for name in names}
-            every |= {name: spaces[names[0]][name] for name in ("aligned", "stored")}
             entry, limit = {}, pair_walks.score_limit(self.population)
-            for name, along in every.items():
-                stage = f"walks, {scope}: {name}"
-                of = {
-                    **self._inputs(name if name in names else None),
-                    "pairs": _pairs_digest(pairs),
-                }
-                of["episodes"] = self.config.walk_episodes
-                part = self.parts.get(
-                    f"walks-{scope}-{name}",
-                    of,
-                    lambda along=along, stage=stage, pairs=pairs: pair_walks.played(
-                        self.population, along, pairs, self.key, self.config.walk_episodes,
-                        self.on_progress, stage,
-                    ),
-                )  # fmt: skip
-                walks = pair_walks.walks_of(part)
+            for name in (*names, *WEIGHT_SPACES):
+                walks = pair_walks.walks_of(self.walked(scope, name))
                 self.counts[f"{scope}: {name}"] = walks
                 entry[name] = pair_walks.counted(
                     walks, self.rule, self.groups, self.group[pairs], limit
                 )
             found[scope] = {"spaces": entry, "claims": self._smoother(scope, names)}
         return found
+
+    def walked(self, scope: str, name: str) -> dict[str, Any]:
+        """Play the walks of a scope in one space: an embedding's, or one of `WEIGHT_SPACES`."""
+        names = self.scopes()[scope]
+        pairs = self._pairs(names[0])
+        of = {**self._inputs(name if name in names else None), "pairs": _pairs_digest(pairs)}
+        of["episodes"] = self.config.walk_episodes
+
+        def played() -> dict[str, Any]:
+            spaces = lines(self.embeddings[name if name in names else names[0]], self.population)
+            return pair_walks.played(
+                self.population, spaces["latent" if name in names else name], pairs, self.key,
+                self.config.walk_episodes, self.on_progress, f"walks, {scope}: {name}",
+            )  # fmt: skip
+
+        return self.parts.get(f"walks-{scope}-{name}", of, played)
 
     def scopes(self) -> dict[str, list[str]]:
         """Group embeddings that learned from the same agents, by the name of their scope."""
