@@ -109,13 +109,14 @@ def _meanings(corpus: Corpus) -> Callable[[Sequence[str]], Float[np.ndarray, "n 
         return csr_matrix((values, (rows, columns)), (len(texts), len(known)))
 
     counts = table(pairs)
-    size = min(DIMENSIONS, min(counts.shape) - 1)
+    smaller = min(len(pairs), len(known))
+    size = min(DIMENSIONS, smaller - 1)
     if size < 1:
         directions = np.eye(len(known))
     else:
-        start = np.random.default_rng(0).normal(size=min(counts.shape))
+        start = np.random.default_rng(0).normal(size=smaller)
         # Signs do not matter: only cosines are used.
-        directions = svds(counts, k=size, v0=start)[2].T
+        directions = np.asarray(svds(counts, k=size, v0=start)[2]).T
 
     def meaning(texts: Sequence[str]) -> Float[np.ndarray, "n k"]:
         return _normed(np.asarray(table(texts) @ directions)).astype(np.float32)

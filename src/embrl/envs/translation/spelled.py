@@ -79,11 +79,11 @@ def spelled_numbers(pair: str) -> Parallel:
             f"env.pair must be two different ones of {', '.join(LANGUAGES)}, as en-fr, got {pair!r}"
         )
     spell = require("num2words", "translation").num2words
-    spelled = [
+    source, target = (
         [spell(number, lang=language).replace(",", "") for number in range(NUMBERS)]
         for language in (first, second)
-    ]
-    return _parallel(*spelled, {})
+    )
+    return _parallel(source, target, {})
 
 
 def read_parallel(data: str) -> Parallel:
