@@ -50,6 +50,9 @@ ARMS = {
 }
 """Arms, and what they are called in the table."""
 
+PROGRAMS: dict[Any, Any] = {}
+"""Compiled programs by kind of arm."""
+
 
 def settings(arm: str, given: argparse.Namespace) -> dict[str, Any]:
     """Return the settings of an arm; all have the same budget of timesteps."""
@@ -110,21 +113,28 @@ def trained(arm: str, env: Chatbot, held_out: Chatbot, given: argparse.Namespace
     updates = (given.timesteps - start_at) // STEPS
     stages = np.linspace(0, updates, given.stages + 1).astype(np.int32)
 
-    def returns(env: Chatbot, policy: Any, key: Any, allowed: Any = None) -> jax.Array:
+    def returns(
+        env: Chatbot, policy: Any, key: Any, allowed: Any = None, likeliest: bool = False
+    ) -> jax.Array:
         if allowed is not None:
             policy = dataclasses.replace(policy, allowed=jnp.asarray(allowed))
 
         def act(key: Any, seen: Any, mask: Any) -> jax.Array:
             del mask
+            if likeliest:
+                return policy.mode(seen)
             return policy.act(seen, policy.noise(key, (EPISODES,)))[0]
 
         return play(env, act, key, EPISODES, env.step_limit).returns.mean()
 
-    def one(env: Chatbot, held_out: Chatbot, key: Any) -> dict[str, jax.Array]:
+    def one(env: Chatbot, held_out: Chatbot, features: Any, key: Any) -> dict[str, jax.Array]:
         embedding = data = None
         if method == "jsae":
             data = trainer.collect(env, key)
-            embedding = trainer.pretrain(key, trainer.split(data)[0])
+            train, _ = trainer.split(data)
+            fitted = trainer.new_model(key, train, features)
+            steps = jnp.arange(config.pretrain.gradient_steps)
+            embedding = trainer.fit(fitted, train, key, steps)[0].model
         state = trainer.start(env, key, trainer.new_agent(key, embedding), data)
         state = trainer.imitate(env, state, key)
         judge_key = jax.random.fold_in(key, 99)
@@ -132,26 +142,41 @@ def trained(arm: str, env: Chatbot, held_out: Chatbot, given: argparse.Namespace
         def stage(state: Any, bounds: jax.Array) -> tuple[Any, jax.Array]:
             first, count = bounds[0], bounds[1] - bounds[0]
             state, _ = trainer.iterate(env, state, key, first, count)
-            return state, returns(held_out, trainer.policy(state.agent), judge_key)
+            return state, both(trainer.policy(state.agent))
 
-        begun = returns(held_out, trainer.policy(state.agent), judge_key)
+        def both(policy: Any) -> jax.Array:
+            sampled = returns(held_out, policy, judge_key)
+            return jnp.stack([sampled, returns(held_out, policy, judge_key, likeliest=True)])
+
+        begun = both(trainer.policy(state.agent))
         bounds = jnp.asarray(np.stack([stages[:-1], stages[1:]], 1))
         state, later = jax.lax.scan(stage, state, bounds)
         policy = trainer.policy(state.agent)
-        found = {"held_out": jnp.append(begun, later), "trained": returns(env, policy, judge_key)}
+        curves = jnp.concatenate([begun[None], later])
+        found = {
+            "held_out": curves[:, 0],
+            "likeliest": curves[:, 1],
+            "trained": returns(env, policy, judge_key),
+        }
         if new:
             found["old_half"] = returns(held_out, policy, judge_key, old)
             found["new_half"] = returns(held_out, policy, judge_key, ~old)
         return found
 
     start = time.perf_counter()
-    every = jax.jit(lambda *a: jax.lax.map(lambda key: one(a[0], a[1], key), a[2]))
-    found = every(env, held_out, seed_keys(0, given.seeds))
+    # Arms with features are the same program.
+    kind = (method, new, bool(config.method != "none" and config.embedding.action_features))
+    if kind not in PROGRAMS:
+        PROGRAMS[kind] = jax.jit(lambda *a: jax.lax.map(lambda key: one(*a[:3], key), a[3]))
+    given_features = None if inputs.features is None else jnp.asarray(inputs.features)
+    found = PROGRAMS[kind](env, held_out, given_features, seed_keys(0, given.seeds))
     return {
         "arm": arm,
         "timesteps": [int(start_at + STEPS * at) for at in stages],
         **{name: np.asarray(values, float).tolist() for name, values in found.items()},
-        "settings": {name: getattr(given, name) for name in ("replies", "supervised", "std")},
+        "settings": {
+            name: getattr(given, name) for name in ("replies", "supervised", "std", "actor_lr")
+        },
         "wall_s": time.perf_counter() - start,
         "machine": machine(),
     }
@@ -170,26 +195,30 @@ def table(arms: list[dict[str, Any]], rivals: dict[str, dict[str, float]]) -> st
         rivals["held_out"][f"{name}_return"] for name in ("nearest_reply", "nearest_message")
     )
     rows = [
-        "| replies chosen by | held-out users | share of the oracle's | ahead of retrieval by | "
-        "users of training |",
-        "|---|---:|---:|---:|---:|",
+        "| replies chosen by | held-out users | the likeliest reply | share of the oracle's | "
+        "ahead of retrieval by | users of training |",
+        "|---|---:|---:|---:|---:|---:|",
     ]
     for found in arms:
         curve = np.array(found["held_out"])
         name = ARMS[found["arm"]]
-        rows.append(f"| {name}, supervised alone | {shown(curve[:, 0])} | | | |")
+        greedy = np.array(found["likeliest"])
+        best_of = max((curve[:, -1], greedy[:, -1]), key=np.mean)
+        begun = f"{shown(curve[:, 0])} | {shown(greedy[:, 0])}"
+        rows.append(f"| {name}, supervised alone | {begun} | | | |")
         rows.append(
-            f"| {name}, then ratings | {shown(curve[:, -1])} | {curve[:, -1].mean() / best:.0%} | "
-            f"{shown(curve[:, -1] - retrieved)} | {shown(found['trained'])} |"
+            f"| {name}, then ratings | {shown(curve[:, -1])} | {shown(greedy[:, -1])} | "
+            f"{best_of.mean() / best:.0%} | {shown(best_of - retrieved)} | "
+            f"{shown(found['trained'])} |"
         )
         if "new_half" in found:
-            rows.append(f"| the half trained on, alone | {shown(found['old_half'])} | | | |")
-            rows.append(f"| the half held out, alone | {shown(found['new_half'])} | | | |")
+            rows.append(f"| the half trained on, alone | {shown(found['old_half'])} | | | | |")
+            rows.append(f"| the half held out, alone | {shown(found['new_half'])} | | | | |")
     for name, value in rivals["held_out"].items():
         if name != "best_known_return":
             text = name.removesuffix("_return").replace("_", " ")
             trained_on = rivals["trained"][name]
-            rows.append(f"| {text} | {value:.2f} | {value / best:.0%} | | {trained_on:.2f} |")
+            rows.append(f"| {text} | {value:.2f} | | {value / best:.0%} | | {trained_on:.2f} |")
     return "\n".join(rows) + "\n"
 
 

@@ -47,7 +47,7 @@ def imitate(
         key: random key of the demonstrations.
 
     Raises:
-        EmbrlError: the learner is of another kind.
+        EmbrlError: the learner is of another kind, as that of a plugin may be.
     """
     if not isinstance(learner, OnPolicyLearner):
         raise EmbrlError(f"{SETTING} must be 0 but with VPG and PPO; choose one of these")
@@ -89,7 +89,7 @@ def cross_entropy(
     if isinstance(actor, CategoricalActor):
         return -actor.log_prob(x, action, allowed).mean()
     if not isinstance(actor, GaussianActor) or not eqx.is_array(table):
-        raise EmbrlError(f"{SETTING} must be 0 for so many actions, or actions with several parts")
+        raise EmbrlError(f"{SETTING} must be 0 for actions with several parts; leave it out")
     scale = jnp.exp(-actor.log_std)
     mean, places = actor.mode(x) * scale, table * scale
     # What is the same for all actions is left out.
