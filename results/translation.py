@@ -58,7 +58,7 @@ def judged(env: Translation, policy: Any) -> jax.Array:
 
 def _asked(env: Translation, number: jax.Array) -> Any:
     state, _ = env.reset(jax.random.key(0))
-    state = state._replace(number=number)
+    state = state._replace(sentence=number)
     return state, env._observe(state)
 
 

@@ -24,3 +24,10 @@ def test_vmap_seeds_trains_every_seed(capsys):
     assert np.isfinite(returns).all()
     printed = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in printed[1:]] == ["5,000", "7,500"]
+
+
+@pytest.mark.usefixtures("quick")
+def test_small_talk_prints_a_dialogue():
+    lines = load("small_talk").main(1_000)
+    assert lines[0].startswith("user: ")
+    assert lines[1].startswith("agent: ")

@@ -37,6 +37,18 @@ def recommender_options(folder: Path) -> dict[str, Any]:
     return {"data": str(log), "top_items": 5}
 
 
+def word_options(folder: Path, name: str) -> dict[str, Any]:
+    """A few made-up sentences, and no pre-trained model."""
+    path = folder / "words.csv"
+    if name == "translation":
+        rows = [f"one {at},un {at}" for at in range(10)]
+        path.write_text("\n".join(["source,target", *rows]) + "\n")
+        return {"data": str(path)}
+    rows = [f"{at // 5},turn {at % 5} of tea {at * at % 7}" for at in range(100)]
+    path.write_text("\n".join(["conversation,text", *rows]) + "\n")
+    return {"data": str(path), "text_encoder": "words", "interests": 2, "dimensions": 4}
+
+
 def example(name: str) -> Any:
     """The configuration class of an environment in examples/, which is not known by name."""
     load_plugin(str(Path(__file__).parents[2] / "examples" / f"{name}.py"))
@@ -52,6 +64,8 @@ def config(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     options = {"actuators": 5} if name.endswith("gridworld") else {}
     if name == "recommender":
         options = recommender_options(tmp_path_factory.mktemp("log"))
+    if name in ("chatbot", "translation"):
+        options = word_options(tmp_path_factory.mktemp("words"), name)
     return ENVIRONMENTS[name](**options, step_limit=LIMIT)
 
 

@@ -70,6 +70,8 @@ def play(arguments: Sequence[str]) -> None:
         cut = ", cut" if episode.cut else ""
         steps = "1 step" if episode.length == 1 else f"{episode.length} steps"
         print(f"episode {len(returns)}: return {episode.total:.3f}, {steps}{cut}", flush=True)
+        for line in episode.transcript or ():
+            print(f"  {line}")
         if names is not None:
             chosen.update(names_of(names, episode.actions).tolist())
         if given.actions:

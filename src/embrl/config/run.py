@@ -263,6 +263,13 @@ class RunConfig:
         self.evaluation.validate(self.rollout.steps_per_update)
         self.exploration.validate()
         self.imitation.validate()
+        if self.imitation.gradient_steps and self.hyperparameters.off_policy:
+            raise SettingError(
+                "imitation.gradient_steps",
+                f"0 with algorithm {self.algorithm}",
+                self.imitation.gradient_steps,
+                "choose ppo or vpg",
+            )
         self.policy.validate()
         self.hyperparameters.validate(self.algorithm)
 

@@ -36,6 +36,8 @@ class Episode(NamedTuple):
     """True if the episode terminated, not truncated."""
     cut: bool
     """True if it was stopped after a number of steps and would have continued."""
+    transcript: tuple[str, ...] | None = None
+    """The episode as lines of text, where its environment has such a form."""
 
     @property
     def total(self) -> float:
@@ -90,6 +92,9 @@ def play_episodes(
                 if max_steps is None:
                     warn_of_cut_episodes(env, 1, longest)
                     max_steps = longest  # there is one warning
+            if isinstance(env, Environment):
+                said = env.transcript(episode.observations, episode.actions, episode.rewards)
+                episode = episode._replace(transcript=said)
             yield episode
     finally:
         if stream is not None:

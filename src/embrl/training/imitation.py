@@ -47,7 +47,7 @@ def imitate(
         key: random key of the demonstrations.
 
     Raises:
-        EmbrlError: the learner is of another kind.
+        EmbrlError: the learner is of another kind, as that of a plugin may be.
     """
     if not isinstance(learner, OnPolicyLearner):
         raise EmbrlError(f"{SETTING} must be 0 but with VPG and PPO; choose one of these")
@@ -89,9 +89,11 @@ def cross_entropy(
     if isinstance(actor, CategoricalActor):
         return -actor.log_prob(x, action, allowed).mean()
     if not isinstance(actor, GaussianActor) or not eqx.is_array(table):
-        raise EmbrlError(f"{SETTING} must be 0 for so many actions, or actions with several parts")
-    away = (actor.mode(x)[..., None, :] - table) * jnp.exp(-actor.log_std)
-    logits = -0.5 * (away**2).sum(-1)
+        raise EmbrlError(f"{SETTING} must be 0 for actions with several parts; leave it out")
+    scale = jnp.exp(-actor.log_std)
+    mean, places = actor.mode(x) * scale, table * scale
+    # What is the same for all actions is left out.
+    logits = mean @ places.T - 0.5 * (places**2).sum(-1)
     if allowed is not None:
         logits = jnp.where(allowed, logits, -jnp.inf)
     chosen = jnp.take_along_axis(jax.nn.log_softmax(logits), action[..., None], -1)

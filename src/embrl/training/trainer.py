@@ -137,6 +137,11 @@ class Trainer:
             EmbrlError: some do not; the message names the setting and the reason.
         """
         validate_run(self.config, self.observation_space, self.action_space, self.custom_objectives)
+        if self.config.imitation.gradient_steps and self.schedule.indexed(self.action_space):
+            raise EmbrlError(
+                "imitation.gradient_steps must be 0 for so many actions in an embedding; leave it "
+                "out, or choose more dimensions or method none"
+            )
 
     def validate_embedding(self) -> None:
         """Check the settings that an embedding depends on.

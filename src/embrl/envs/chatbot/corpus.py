@@ -85,7 +85,7 @@ def read_conversations(data: str, columns: Sequence[str]) -> tuple[Turns, Dialog
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         return turns, DialogueSource({data: digest}, len(turns))
     package = require("chitchat_dataset", "dialogues")
-    content = Path(package.__file__).with_name("dataset.json").read_bytes()
+    content = Path(str(package.__file__)).with_name("dataset.json").read_bytes()
     turns = [
         [" ".join(message["text"] for message in turn) for turn in dialogue["messages"]]
         for dialogue in json.loads(content).values()

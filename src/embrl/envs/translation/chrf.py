@@ -5,15 +5,10 @@ from collections.abc import Sequence
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
-
-from embrl.core.errors import EmbrlError
+from jaxtyping import Array, Bool, Float, Int
 
 ORDER, BETA = 6, 2.0
 """Longest n-grams, and weight of recall: sacrebleu's defaults."""
-
-LETTERS = 31
-"""Different characters, at most: six of them then are one int32."""
 
 
 class ChrF(eqx.Module):
@@ -24,14 +19,8 @@ class ChrF(eqx.Module):
     lengths: Int[Array, " words"]
 
     def __init__(self, words: Sequence[str]) -> None:
-        """Number the characters of a vocabulary; word 0 is the end of a sentence.
-
-        Raises:
-            EmbrlError: there are too many different characters.
-        """
+        """Number the characters of a vocabulary; word 0 is the end of a sentence."""
         alphabet = sorted({letter for word in words for letter in word})
-        if len(alphabet) > LETTERS:
-            raise EmbrlError(f"chrF needs at most {LETTERS} characters, got {len(alphabet)}")
         places = {letter: at for at, letter in enumerate(alphabet, start=1)}
         table = np.zeros((len(words), max(map(len, words))), np.int32)
         for row, word in zip(table, words, strict=True):
@@ -44,13 +33,16 @@ class ChrF(eqx.Module):
         hypothesis, length = self._characters(written)
         reference, wanted_length = self._characters(wanted)
         precision, recall, counted = jnp.float32(0), jnp.float32(0), jnp.float32(0)
-        grams, wanted_grams = jnp.zeros_like(hypothesis), jnp.zeros_like(reference)
+        # Whether the n-grams that begin at two characters are the same.
+        letters, wanted_letters = _equal(hypothesis, hypothesis), _equal(hypothesis, reference)
+        same, found = letters, wanted_letters
         for order in range(1, ORDER + 1):
-            grams = _longer(grams, hypothesis, order)
-            wanted_grams = _longer(wanted_grams, reference, order)
+            if order > 1:
+                same = same & jnp.roll(letters, (1 - order, 1 - order), (0, 1))
+                found = found & jnp.roll(wanted_letters, (1 - order, 1 - order), (0, 1))
             have = jnp.maximum(length - order + 1, 0)
             need = jnp.maximum(wanted_length - order + 1, 0)
-            matches = _matches(grams, have, wanted_grams, need)
+            matches = _matches(same, have, found, need)
             counts = ((have > 0) & (need > 0)).astype(jnp.float32)
             precision += counts * matches / jnp.maximum(have, 1)
             recall += counts * matches / jnp.maximum(need, 1)
@@ -73,16 +65,14 @@ class ChrF(eqx.Module):
         return found.at[at].set(self.letters[words], mode="drop"), lengths.sum()
 
 
-def _longer(grams: Array, letters: Array, order: int) -> Array:
-    """Return the n-grams that begin at each character, as numbers, one character longer."""
-    return grams * (LETTERS + 1) + jnp.roll(letters, 1 - order)
+def _equal(one: Int[Array, " n"], two: Int[Array, " k"]) -> Bool[Array, "n k"]:
+    return one[:, None] == two[None]
 
 
-def _matches(grams: Array, have: Array, wanted: Array, need: Array) -> Float[Array, ""]:
+def _matches(same: Array, have: Array, found: Array, need: Array) -> Float[Array, ""]:
     """Return how many n-grams both have, each as often as in the one that has it less often."""
-    here = jnp.arange(len(grams)) < have
-    there = jnp.arange(len(wanted)) < need
-    same = (grams[:, None] == grams[None]) & here[None]
-    number = (jnp.tril(same, -1)).sum(1)  # of equal ones before it
-    count = ((grams[:, None] == wanted[None]) & there[None]).sum(1)
+    here = jnp.arange(same.shape[0]) < have
+    there = jnp.arange(found.shape[1]) < need
+    number = jnp.tril(same & here[None], -1).sum(1)  # of equal ones before it
+    count = (found & there[None]).sum(1)
     return jnp.where(here & (number < count), 1.0, 0.0).sum()

@@ -1,7 +1,7 @@
 """The translation environment: a sentence, word by word, with a reward at its end."""
 
 import dataclasses
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import equinox as eqx
 import jax
@@ -14,27 +14,35 @@ from embrl.core.types import Action, Key, Observation, TimeStep
 from embrl.envs.checks import check_choice, check_whole
 from embrl.envs.environment import Demonstrations, Environment
 from embrl.envs.translation.chrf import ChrF
-from embrl.envs.translation.spelled import END, Parallel, spelled_numbers
+from embrl.envs.translation.spelled import END, Parallel, read_parallel, spelled_numbers
 
 
 @dataclasses.dataclass(frozen=True)
 class TranslationConfig:
-    """Settings of translation: write a number in words, in another language.
+    """Settings of translation: write a sentence in another language, such as a number in words.
 
     An action is the next word, or the end of the sentence. Only the whole sentence is judged, when
     it has ended: by chrF, or by whether it is right.
     """
 
+    data_settings: ClassVar[tuple[str, ...]] = ("data",)
+    """Settings that are paths of data (`embrl.envs.environment`)."""
+
     pair: str = "en-fr"
-    """Languages, from and to: two of en, fr, es."""
-    numbers: Literal["trained", "held_out"] = "trained"
-    """Numbers from 0 to 9,999 that are asked for: those for training, or the fifth held out."""
+    """Languages, from and to, in which numbers from 0 to 9,999 are spelled: two of en, fr, es."""
+    data: str = ""
+    """CSV file with columns source and target, in place of numbers. Spaces separate words, and so
+    do hyphens."""
+    sentences: Literal["trained", "held_out"] = "trained"
+    """Sentences that are asked for: those for training, or the fifth that is held out."""
     demonstrated: int | None = None
-    """How many of the numbers for training an expert translates, where policies imitate one
+    """How many of the sentences for training an expert translates, where policies imitate one
     (imitation), at least 1; None: all."""
     reward: Literal["chrf", "exact"] = "chrf"
     """Reward of a sentence. chrf: the F-score of its character n-grams, 0 to 1 (as sacrebleu's,
     divided by 100). exact: 1 if it is right, else 0."""
+    step_limit: int | None = None
+    """Words of a translation at most, its end included; None: those of the longest right one."""
 
     def build(self) -> "Translation":
         """Spell the numbers and make the environment.
@@ -42,17 +50,20 @@ class TranslationConfig:
         Raises:
             EmbrlError: If a setting is out of range, or num2words is not installed.
         """
-        check_choice("numbers", self.numbers, ("trained", "held_out"))
+        check_choice("sentences", self.sentences, ("trained", "held_out"))
         if self.demonstrated is not None:
             check_whole("demonstrated", self.demonstrated, 1)
         check_choice("reward", self.reward, ("chrf", "exact"))
-        return Translation(self, spelled_numbers(self.pair))
+        parallel = read_parallel(self.data) if self.data else spelled_numbers(self.pair)
+        if self.step_limit is not None:
+            check_whole("step_limit", self.step_limit, parallel.target.shape[1])
+        return Translation(self, parallel)
 
 
 class TranslationState(NamedTuple):
-    """State of a translation: the number, what is written so far, and of how many words it is."""
+    """State of a translation: the sentence, what is written so far, and of how many words it is."""
 
-    number: Int[Array, ""]
+    sentence: Int[Array, ""]
     written: Int[Array, " target_length"]
     steps: Int[Array, ""]
 
@@ -68,20 +79,22 @@ class Vocabulary:
 class Translation(Environment):
     """Translation as `TranslationConfig` describes it."""
 
-    source: Int[Array, "numbers source_length"]
-    target: Int[Array, "numbers target_length"]
+    source: Int[Array, "sentences source_length"]
+    target: Int[Array, "sentences target_length"]
     asked: Int[Array, " asked"]
-    """Numbers that are asked for."""
+    """Sentences that are asked for."""
     shown: Int[Array, " shown"]
-    """Numbers that an expert translates."""
+    """Sentences that an expert translates."""
     chrf: ChrF
     exact: bool = eqx.field(static=True)
     vocabulary: Vocabulary = eqx.field(static=True)
 
     def __init__(self, config: TranslationConfig, parallel: Parallel) -> None:
         self.source = jnp.asarray(parallel.source)
-        self.target = jnp.asarray(parallel.target)
-        held_out = config.numbers == "held_out"
+        length = parallel.target.shape[1] if config.step_limit is None else config.step_limit
+        more = length - parallel.target.shape[1]
+        self.target = jnp.asarray(np.pad(parallel.target, [(0, 0), (0, more)]))
+        held_out = config.sentences == "held_out"
         self.asked = jnp.asarray(np.flatnonzero(parallel.held_out == held_out).astype(np.int32))
         trained = np.random.default_rng(1).permutation(np.flatnonzero(~parallel.held_out))
         self.shown = jnp.asarray(trained[: config.demonstrated].astype(np.int32))
@@ -111,10 +124,16 @@ class Translation(Environment):
         """The words."""
         return ("(end)", *self.vocabulary.words[1:])
 
+    @property
+    def data_source(self) -> Parallel | None:
+        """The file that the sentences were read from; None for numbers."""
+        parallel = self.vocabulary.parallel
+        return parallel if parallel.files else None
+
     def reset(self, key: Key) -> tuple[TranslationState, Int[Array, " p"]]:
-        """Ask for a random number."""
-        number = self.asked[jax.random.randint(key, (), 0, len(self.asked), jnp.int32)]
-        state = TranslationState(number, jnp.zeros(self.step_limit, jnp.int32), jnp.int32(0))
+        """Ask for a random sentence."""
+        sentence = self.asked[jax.random.randint(key, (), 0, len(self.asked), jnp.int32)]
+        state = TranslationState(sentence, jnp.zeros(self.step_limit, jnp.int32), jnp.int32(0))
         return state, self._observe(state)
 
     def step(
@@ -123,9 +142,9 @@ class Translation(Environment):
         """Write a word; `key` is not used."""
         del key
         written = state.written.at[state.steps].set(action.astype(jnp.int32))
-        after = TranslationState(state.number, written, state.steps + 1)
+        after = TranslationState(state.sentence, written, state.steps + 1)
         over = (action == END) | (after.steps >= self.step_limit)
-        reward = jnp.where(over, self.score(written, state.number), 0.0)
+        reward = jnp.where(over, self.score(written, state.sentence), 0.0)
         return after, TimeStep(
             observation=self._observe(after),
             reward=reward,
@@ -133,23 +152,23 @@ class Translation(Environment):
             truncated=jnp.bool_(False),
         )
 
-    def score(self, written: Int[Array, " target_length"], number: Array) -> Float[Array, ""]:
+    def score(self, written: Int[Array, " target_length"], sentence: Array) -> Float[Array, ""]:
         """Return the reward of a whole sentence."""
-        wanted = self.target[number]
+        wanted = self.target[sentence]
         if self.exact:
             return (written == wanted).all().astype(jnp.float32)
         return self.chrf(written, wanted)
 
     def demonstrations(self, key: Key, count: int) -> Demonstrations:
         """Return random places in right translations, and the next words."""
-        key_number, key_place = jax.random.split(key)
-        at = jax.random.randint(key_number, (count,), 0, len(self.shown), jnp.int32)
-        numbers = self.shown[at]
-        wanted = self.target[numbers]
+        key_sentence, key_place = jax.random.split(key)
+        at = jax.random.randint(key_sentence, (count,), 0, len(self.shown), jnp.int32)
+        sentences = self.shown[at]
+        wanted = self.target[sentences]
         words = (wanted != END).sum(1)
         places = jnp.floor(jax.random.uniform(key_place, (count,)) * (words + 1)).astype(jnp.int32)
         written = jnp.where(jnp.arange(self.step_limit) < places[:, None], wanted, END)
-        states = TranslationState(numbers, written, places)
+        states = TranslationState(sentences, written, places)
         action = jnp.take_along_axis(wanted, places[:, None], 1)[:, 0]
         return Demonstrations(jax.vmap(self._observe)(states), action)
 
@@ -157,8 +176,8 @@ class Translation(Environment):
         """Return the source, what was written and what was wanted."""
         words = self.vocabulary.parallel
         source = np.asarray(observations[0])[: self.source.shape[1]]
-        number = int((words.source == source).all(1).argmax())
-        wanted = words.text(words.target[number])
+        sentence = int((words.source == source).all(1).argmax())
+        wanted = words.text(words.target[sentence])
         said = words.text([*actions, END])
         mark = "right" if said == wanted else f"not {wanted}"
         return (f"{words.source_text(source)} -> {said}  ({mark}, {float(np.sum(rewards)):.2f})",)
@@ -173,4 +192,4 @@ class Translation(Environment):
         return {"best_known_return": 1.0}
 
     def _observe(self, state: TranslationState) -> Int[Array, " p"]:
-        return jnp.concatenate([self.source[state.number], state.written[:-1]])
+        return jnp.concatenate([self.source[state.sentence], state.written[:-1]])

@@ -1,0 +1,70 @@
+"""Supervised training of a policy on demonstrations."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from embrl.algorithms.actors import GaussianActor
+from embrl.algorithms.on_policy import StochasticPolicy
+from embrl.config.defaults import default_config
+from embrl.config.settings_by_name import replaced
+from embrl.core.errors import EmbrlError
+from embrl.decoding.nearest import NearestAction
+from embrl.envs.gridworld import GridworldConfig
+from embrl.envs.translation import Translation, TranslationConfig
+from embrl.training.imitation import cross_entropy
+from embrl.training.trainer import Trainer
+
+KEY = jax.random.key(0)
+
+
+def of(name: str, env: Any, algorithm: str = "ppo", **settings: Any) -> Trainer:
+    config = default_config(name, env, "none", algorithm, total_timesteps=2_000)
+    return Trainer.of(replaced(config, settings), env.build())
+
+
+def test_a_policy_learns_what_an_expert_shows(tmp_path):
+    path = tmp_path / "pairs.csv"
+    rows = [f"word{at} and,mot{at} {'et' if at % 2 else 'ou'}" for at in range(10)]
+    path.write_text("\n".join(["source,target", *rows]) + "\n")
+    steps: dict[str, Any] = {"imitation.gradient_steps": 60, "imitation.batch_size": 64}
+    trainer = of("translation", TranslationConfig(data=str(path)), **steps)
+    env = trainer.env
+    assert isinstance(env, Translation)
+    shown = env.demonstrations(KEY, 100)
+
+    @jax.jit
+    def right(key):
+        before = trainer.start(env, key, trainer.new_agent(key, None), None)
+        after = trainer.imitate(env, before, key)
+        policies = [trainer.policy(state.agent) for state in (before, after)]
+        return [(policy.mode(shown.observation) == shown.action).mean() for policy in policies]
+
+    before, after = right(KEY)
+    assert before < 0.5
+    assert after > 0.9
+
+
+def test_in_an_embedding_it_is_a_softmax_of_densities():
+    actor = GaussianActor(3, 2, (4,), std=0.5, bounded=True, key=KEY)
+    table, x = jax.random.normal(KEY, (5, 2)), jax.random.normal(KEY, (7, 3))
+    action = jnp.arange(7) % 5
+    density = jax.vmap(lambda e: actor.log_prob(x, jnp.broadcast_to(e, (7, 2))))(table)  # [5, 7]
+    wanted = -jax.nn.log_softmax(density, 0)[action, jnp.arange(7)].mean()
+    policy = StochasticPolicy(actor, NearestAction())
+    np.testing.assert_allclose(cross_entropy(policy, table, x, action, None), wanted, rtol=1e-4)
+    only = jnp.arange(5) == 1
+    found = cross_entropy(policy, table, x, jnp.ones(7, jnp.int32), only)
+    np.testing.assert_allclose(found, 0.0, atol=1e-6)
+
+
+def test_it_needs_an_expert_and_a_policy_gradient():
+    with pytest.raises(EmbrlError, match=r"imitation\.gradient_steps must be 0 here, got 5"):
+        of("gridworld", GridworldConfig(4), "ppo", **{"imitation.gradient_steps": 5})
+    with pytest.raises(EmbrlError, match=r"imitation\.batch_size"):
+        of("gridworld", GridworldConfig(4), "ppo", **{"imitation.batch_size": 0})
+    with pytest.raises(EmbrlError, match=r"imitation\.gradient_steps must be 0 with .*sac"):
+        of("gridworld", GridworldConfig(4), "sac", **{"imitation.gradient_steps": 5})
