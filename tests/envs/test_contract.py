@@ -49,6 +49,14 @@ def word_options(folder: Path, name: str) -> dict[str, Any]:
     return {"data": str(path), "text_encoder": "words", "interests": 2, "dimensions": 4}
 
 
+def image_file(folder: Path) -> str:
+    """A few random images of two kinds."""
+    path = folder / "images.npz"
+    images = np.random.default_rng(0).random((10, 16, 16), np.float32)
+    np.savez(path, images=images, labels=np.arange(10) % 2)
+    return str(path)
+
+
 def example(name: str) -> Any:
     """The configuration class of an environment in examples/, which is not known by name."""
     load_plugin(str(Path(__file__).parents[2] / "examples" / f"{name}.py"))
@@ -64,6 +72,8 @@ def config(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     options = {"actuators": 5} if name.endswith("gridworld") else {}
     if name == "recommender":
         options = recommender_options(tmp_path_factory.mktemp("log"))
+    if name == "glimpses":
+        options = {"data": image_file(tmp_path_factory.mktemp("images")), "glimpses": 2 * LIMIT}
     if name in ("chatbot", "translation"):
         options = word_options(tmp_path_factory.mktemp("words"), name)
     return ENVIRONMENTS[name](**options, step_limit=LIMIT)

@@ -16,6 +16,7 @@ IDS: dict[str, tuple[str, dict[str, Any]]] = {
     "embrl/Switches-v0": ("switches", {}),
     "embrl/SlotMachine-v0": ("slot_machine", {"actions": "product"}),
     "embrl/TrafficLights-v0": ("traffic_lights", {}),
+    "embrl/Glimpses-v0": ("glimpses", {}),
     "embrl/Chatbot-v0": ("chatbot", {}),
     "embrl/Translation-v0": ("translation", {}),
     "embrl/Gridworld-v0": ("gridworld", {}),

@@ -42,6 +42,7 @@ ENVIRONMENTS = Registry(
         "manoeuvres": "embrl.envs.manoeuvres:ManoeuvresConfig",
         "switches": "embrl.envs.switches:SwitchesConfig",
         "traffic_lights": "embrl.envs.traffic_lights:TrafficLightsConfig",
+        "glimpses": "embrl.envs.glimpses:GlimpsesConfig",
         "chatbot": "embrl.envs.chatbot:ChatbotConfig",
         "translation": "embrl.envs.translation:TranslationConfig",
         "cart_pole": "embrl.envs.cart_pole:CartPoleConfig",

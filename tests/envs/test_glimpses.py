@@ -1,0 +1,94 @@
+"""Glimpses: what a look shows, what names are worth, and files of images."""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from embrl.core.errors import EmbrlError
+from embrl.envs.glimpses import Glimpses, GlimpsesConfig
+
+KEY = jax.random.key(0)
+
+
+def made(**settings: Any) -> Glimpses:
+    """Ten images, each of a brightness of its own."""
+    images = np.linspace(0.5, 1.0, 10, dtype=np.float32)[:, None, None] * np.ones((1, 16, 16))
+    return Glimpses(
+        GlimpsesConfig(**settings), images.astype(np.float32), np.arange(10, dtype=np.int32) % 3
+    )
+
+
+def test_a_look_shows_a_sixteenth_and_what_was_seen_stays():
+    env = made(noise=0.0)
+    assert int(env.action_space.n) == 13 * 13 + 3
+    state, first = env.reset(KEY)
+    assert not first.any()
+    state, one = env.step(KEY, state, jnp.int32(14))  # the second row, the second place
+    assert (one.observation[..., 1] > 0).sum() == 32 * 32 // 16
+    assert (one.observation[2:10, 2:10, 1] == 255).all()
+    np.testing.assert_array_equal(one.observation[2:10, 2:10, 0], state.image[2:10, 2:10])
+    state, two = env.step(KEY, state, jnp.int32(168))
+    seen = np.asarray(two.observation[..., 1]) > 0
+    assert seen[24:, 24:].all()
+    assert seen.sum() == 128
+    assert float(two.reward) == pytest.approx(-0.02)
+    assert not bool(two.terminated)
+
+
+def test_the_right_name_is_worth_one_and_ends_the_episode():
+    env = made()
+    state, _ = env.reset(KEY)
+    for name in range(3):
+        _, after = env.step(KEY, state, jnp.int32(169 + name))
+        assert float(after.reward) == float(name == int(state.label))
+        assert bool(after.terminated)
+
+
+def test_a_look_too_many_ends_it_without_a_name():
+    env = made(glimpses=2)
+    state, _ = env.reset(KEY)
+    ends = []
+    for _ in range(3):
+        state, after = env.step(KEY, state, jnp.int32(0))
+        ends.append(bool(after.terminated))
+    assert ends == [False, False, True]
+
+
+@pytest.mark.parametrize(("given", "seen"), [("whole", 1024), ("centre", 64), ("random", None)])
+def test_what_is_given_leaves_names_alone(given: Any, seen: int | None):
+    env = made(given=given)
+    assert int(env.action_space.n) == 3
+    _, first = env.reset(KEY)
+    count = int((first[..., 1] > 0).sum())
+    assert count == seen if seen else 64 <= count <= 6 * 64
+
+
+def test_held_out_images_are_others(tmp_path: Path):
+    path = tmp_path / "images.npz"
+    images = np.arange(10, dtype=np.uint8)[:, None, None] * np.ones((1, 16, 16), np.uint8)
+    np.savez(path, images=images, labels=np.arange(10))
+    one, other = (
+        GlimpsesConfig(data=str(path), digits=which).build() for which in ("trained", "held_out")
+    )
+    assert (len(one.labels), len(other.labels)) == (8, 2)
+    assert not set(np.asarray(one.labels)) & set(np.asarray(other.labels))
+
+
+@pytest.mark.parametrize(
+    ("setting", "arrays"),
+    [
+        ("env.data", {"pictures": np.zeros((3, 16, 16))}),
+        ("images", {"images": np.zeros((3, 8, 8)), "labels": np.zeros(3, int)}),
+        ("images", {"images": np.full((3, 16, 16), 7.0), "labels": np.zeros(3, int)}),
+        ("labels", {"images": np.zeros((3, 16, 16)), "labels": np.zeros(2, int)}),
+    ],
+)
+def test_files_of_something_else_are_refused(tmp_path: Path, setting: str, arrays: Any):
+    path = tmp_path / "images.npz"
+    np.savez(path, **arrays)
+    with pytest.raises(EmbrlError, match=rf"^{setting} must be"):
+        GlimpsesConfig(data=str(path)).build()
