@@ -36,8 +36,6 @@ REPLENISHMENT = {
     "policy.hidden": 32,
     "rollout.num-envs": 20,
 }
-ROLLOUT = {4: 2000, 20: 8000}
-"""Timesteps between two updates, by the number of items: the more parts, the more noise."""
 ORDERED = {
     "embedding.action-dim": 1,
     "online.every": 0,
@@ -76,10 +74,11 @@ class Row:
     """Seeds of embrl's arms; None: as many as asked for."""
 
 
-def replenishment(items: int, joint_cost: float, timesteps: int, seeds: int | None = None) -> Row:
-    """Return a row of joint replenishment."""
+def replenishment(
+    items: int, joint_cost: float, timesteps: int, steps: int = 2000, seeds: int = 10
+) -> Row:
+    """Return a row of joint replenishment, with that many timesteps between two updates."""
     settings: dict[str, str | int | float] = {"items": items, "joint_cost": joint_cost}
-    steps = ROLLOUT[items]
     evaluations = timesteps // 30 // steps * steps
     sizes = {"rollout.steps-per-update": steps, "evaluation.every": evaluations}
     return Row(
@@ -117,10 +116,12 @@ ROWS = {
         50_000,
         {"actions": "table"},
     ),
-    "replenishment-4": replenishment(4, 0.0, 300_000, seeds=10),
-    "replenishment-4-joint": replenishment(4, 75.0, 300_000, seeds=10),
-    "replenishment-20": replenishment(20, 0.0, 2_000_000, seeds=10),
-    "replenishment-20-joint": replenishment(20, 75.0, 2_000_000, seeds=10),
+    "replenishment-4": replenishment(4, 0.0, 300_000),
+    "replenishment-4-joint": replenishment(4, 75.0, 300_000),
+    "replenishment-20-short": replenishment(20, 0.0, 300_000),
+    # The more parts, the more noise.
+    "replenishment-20": replenishment(20, 0.0, 2_000_000, steps=8000),
+    "replenishment-20-joint": replenishment(20, 75.0, 2_000_000, steps=8000, seeds=3),
 }
 
 SB3 = f"""
