@@ -8,7 +8,8 @@ import pytest
 import embrl
 from embrl.core.errors import EmbrlError
 from embrl.envs.chatbot import ChatbotConfig, corpus, judge
-from embrl.envs.chatbot.environment import REPEATED, SEEN
+from embrl.envs.chatbot.policies import policy_returns
+from embrl.envs.chatbot.user import REPEATED, SEEN
 from embrl.envs.translation import TranslationConfig
 from embrl.envs.translation.chrf import ChrF
 
@@ -114,8 +115,6 @@ def test_users_of_held_out_conversations_say_nothing_else(chatbot, data):
 
 
 def test_the_oracle_is_ahead_and_a_corpus_reply_is_shown(chatbot):
-    from embrl.envs.chatbot.policies import policy_returns
-
     found = policy_returns(chatbot, KEY, 200)
     assert found["oracle"].mean() > 1.2 * found["random_reply"].mean()
     assert found["oracle"].mean() > found["nearest_message"].mean()

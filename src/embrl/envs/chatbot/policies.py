@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Int
 
 from embrl.core.types import Key
 from embrl.envs.chatbot.corpus import sentences
-from embrl.envs.chatbot.environment import CHANGE, IMPATIENCE, SEEN, Chatbot, ChatbotState
+from embrl.envs.chatbot.user import CHANGE, IMPATIENCE, SEEN, ChatbotState, SimulatedUser
 from embrl.text import text_vectors
 
 EPISODES = 2000
@@ -36,7 +36,7 @@ class Lists(NamedTuple):
     """What a user with each interest and impatience likes best in the long run, by steps left."""
 
 
-def reference_returns(env: Chatbot, key: Key, episodes: int = EPISODES) -> dict[str, float]:
+def reference_returns(env: SimulatedUser, key: Key, episodes: int = EPISODES) -> dict[str, float]:
     """Return mean returns of each policy; all meet the same users.
 
     `best_known_return` is that of `oracle`, which knows the user's interest and impatience and what
@@ -48,7 +48,7 @@ def reference_returns(env: Chatbot, key: Key, episodes: int = EPISODES) -> dict[
 
 
 def policy_returns(
-    env: Chatbot, key: Key, episodes: int = EPISODES
+    env: SimulatedUser, key: Key, episodes: int = EPISODES
 ) -> dict[str, Float[np.ndarray, " episodes"]]:
     """Return the returns of `random_reply`, two kinds of retrieval, and `oracle`."""
     lists = Lists(*retrieval(env), oracle_replies(env))
@@ -70,7 +70,7 @@ def policy_returns(
         ]
 
     @jax.jit
-    def play(env: Chatbot, lists: Lists, key: Key) -> dict[str, Array]:
+    def play(env: SimulatedUser, lists: Lists, key: Key) -> dict[str, Array]:
         replies = env.reply_vectors.shape[0]
         policies: dict[str, Choose] = {
             "random_reply": lambda key, _: jax.random.randint(key, (), 0, replies, jnp.int32),
@@ -87,7 +87,7 @@ def policy_returns(
     return {name: np.asarray(values) for name, values in play(env, lists, key).items()}
 
 
-def _episode(env: Chatbot, choose: Choose, key: Key) -> Float[Array, ""]:
+def _episode(env: SimulatedUser, choose: Choose, key: Key) -> Float[Array, ""]:
     def step(now: tuple[ChatbotState, Array], key: Key) -> tuple[tuple[ChatbotState, Array], Array]:
         state, stays = now
         key_choose, key_step = jax.random.split(key)
@@ -101,7 +101,7 @@ def _episode(env: Chatbot, choose: Choose, key: Key) -> Float[Array, ""]:
     return rewards.sum()
 
 
-def retrieval(env: Chatbot) -> tuple[Int[Array, "pairs few"], Int[Array, "pairs few"]]:
+def retrieval(env: SimulatedUser) -> tuple[Int[Array, "pairs few"], Int[Array, "pairs few"]]:
     """Return the replies nearest to each message, and those to the messages nearest to it.
 
     By the cosine of whole sentence vectors; held-out conversations are never looked up. A message
@@ -127,7 +127,7 @@ def retrieval(env: Chatbot) -> tuple[Int[Array, "pairs few"], Int[Array, "pairs 
     return jnp.asarray(np.concatenate(by_reply)), jnp.asarray(np.concatenate(by_message))
 
 
-def oracle_replies(env: Chatbot) -> Int[Array, "topics kinds steps pairs few"]:
+def oracle_replies(env: SimulatedUser) -> Int[Array, "topics kinds steps pairs few"]:
     """Return what is best for each user, by backward induction over the steps that are left.
 
     It knows the user's interest and impatience. Of each message only the replies that fit best are
@@ -137,7 +137,7 @@ def oracle_replies(env: Chatbot) -> Int[Array, "topics kinds steps pairs few"]:
     return _plan(env, jnp.asarray(fits))
 
 
-def _fits(env: Chatbot) -> Int[np.ndarray, "pairs few"]:
+def _fits(env: SimulatedUser) -> Int[np.ndarray, "pairs few"]:
     meanings, wanted = np.asarray(env.meanings), np.asarray(env.wanted)
     found = [
         _largest(wanted[begin : begin + CHUNK] @ meanings.T, FITTING)
@@ -147,7 +147,7 @@ def _fits(env: Chatbot) -> Int[np.ndarray, "pairs few"]:
 
 
 @jax.jit
-def _plan(env: Chatbot, fits: Int[Array, "pairs few"]) -> Array:
+def _plan(env: SimulatedUser, fits: Int[Array, "pairs few"]) -> Array:
     pairs = env.wanted.shape[0]
     openings = jnp.diff(env.openings, axis=1, prepend=0.0)
 
