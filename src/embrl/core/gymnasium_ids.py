@@ -16,6 +16,7 @@ IDS: dict[str, tuple[str, dict[str, Any]]] = {
     "embrl/Switches-v0": ("switches", {}),
     "embrl/SlotMachine-v0": ("slot_machine", {"actions": "product"}),
     "embrl/TrafficLights-v0": ("traffic_lights", {}),
+    "embrl/LidarRobot-v0": ("lidar_robot", {}),
     "embrl/Gridworld-v0": ("gridworld", {}),
 }
 """Environment of embrl and its settings, by id. Further settings are arguments of

@@ -42,6 +42,7 @@ ENVIRONMENTS = Registry(
         "manoeuvres": "embrl.envs.manoeuvres:ManoeuvresConfig",
         "switches": "embrl.envs.switches:SwitchesConfig",
         "traffic_lights": "embrl.envs.traffic_lights:TrafficLightsConfig",
+        "lidar_robot": "embrl.envs.lidar_robot:LidarRobotConfig",
         "cart_pole": "embrl.envs.cart_pole:CartPoleConfig",
         "acrobot": "embrl.envs.acrobot:AcrobotConfig",
         "mountain_car": "embrl.envs.mountain_car:MountainCarConfig",
