@@ -49,8 +49,8 @@ def test_a_name_like_no_other_is_answered_with_all_of_them() -> None:
         (
             lambda: configure("zzz"),
             "unknown environment 'zzz': choose from acrobot, cart_pole, continuous_gridworld, "
-            "gridworld, joint_replenishment, manoeuvres, mountain_car, recommender, slot_machine, "
-            f"switches, traffic_lights. {PLUGIN_HINT}",
+            "gridworld, joint_replenishment, lidar_robot, manoeuvres, mountain_car, recommender, "
+            f"slot_machine, switches, traffic_lights. {PLUGIN_HINT}",
         ),
     ],
 )

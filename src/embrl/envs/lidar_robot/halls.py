@@ -154,8 +154,8 @@ def rectangles(dark: np.ndarray) -> np.ndarray:
             continue
         light = np.flatnonzero(~left[row, column:])
         end = column + (light[0] if len(light) else dark.shape[1] - column)
-        full = left[row:, column:end].all(1)
-        top = row + (len(full) if full.all() else full.argmin())
+        rest = np.flatnonzero(~left[row:, column:end].all(axis=1))
+        top = row + (rest[0] if len(rest) else dark.shape[0] - row)
         left[row:top, column:end] = False
         found.append((column, row, end, top))
     return np.array(found, np.float32).reshape(-1, 4)
