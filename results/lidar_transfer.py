@@ -1,6 +1,6 @@
 """What a warehouse teaches a robot that is to sort packages: parts of its embedding, ten seeds.
 
-    python results/lidar_transfer.py [--seeds 10] [--timesteps 120000] [--source 150000]
+    python results/lidar_transfer.py [--seeds 10] [--timesteps 30000] [--source 36000]
 
 trains sources in the warehouse and then each arm in sorting, in the source's layout and in another
 one, all seeds of an arm side by side, with `embrl train`. What is finished is kept in
@@ -25,9 +25,12 @@ AUTOENCODER = ("--objectives", "state", "1", "action", "1")
 SOURCE_LAYOUT, LAYOUTS = "rows", ("rows", "aisles")
 
 COMMON = (
-    *("--policy.inputs", "embedding", "--rollout.steps-per-update", "1500"),
-    *("--rollout.num-envs", "30", "--evaluation.every", "6000", "--evaluation.episodes", "10"),
-    *("--pretrain.gradient-steps", "300", "--pretrain.batch-size", "256"),
+    *("--policy.inputs", "embedding", "--exploration.bonus", "0"),
+    *("--pretrain.timesteps", "9000", "--pretrain.gradient-steps", "300"),
+    *("--pretrain.batch-size", "256", "--ppo.update-epochs", "6"),
+    *("--rollout.steps-per-update", "750", "--rollout.num-envs", "30"),
+    *("--evaluation.every", "3000", "--evaluation.episodes", "10"),
+    *("--evaluation.final-episodes", "30"),
 )
 """Settings of every run. The policy sees phi alone: what phi lacks, it cannot learn around."""
 
@@ -74,8 +77,8 @@ def main() -> None:
     """Train what is not finished and write the table."""
     parser = argparse.ArgumentParser(description="Transfer from the warehouse to sorting.")
     parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--timesteps", type=int, default=120_000, help="of each seed in sorting")
-    parser.add_argument("--source", type=int, default=150_000, help="of each seed in the warehouse")
+    parser.add_argument("--timesteps", type=int, default=30_000, help="of each seed in sorting")
+    parser.add_argument("--source", type=int, default=36_000, help="of each seed in the warehouse")
     parser.add_argument("--arms", nargs="*", default=list(ARMS), choices=list(ARMS))
     parser.add_argument("--layouts", nargs="*", default=list(LAYOUTS))
     parser.add_argument("--runs", type=Path, default=HERE.parent / "runs" / "lidar-transfer")
@@ -90,7 +93,7 @@ def main() -> None:
                 source = given.runs / f"source-{arm.source}"
                 budget = ("--total-timesteps", str(given.source))
                 if arm.source != "warehouse":
-                    budget += ("--pretrain.timesteps", str(given.source - 1500))
+                    budget += ("--pretrain.timesteps", str(given.source - 750))
                 where = ("--env.layout", SOURCE_LAYOUT)
                 train(source, *where, *common, *budget, *SOURCES[arm.source])
                 flags = ("--transfer.run", str(source))
@@ -127,7 +130,7 @@ def section(layout: str, found: dict, runs: Path) -> list[str]:
         for name, curve in found.items()
     }
     lines = [
-        f"Sorting in {layout}: mean of {seeds} seeds and 95 % interval (bootstrap over seeds). Half "
+        f"Sorting in {layout}: mean of {seeds} seeds, 95 % interval (bootstrap over seeds). Half "
         f"of the best mean return is {level:.2f}; a seed that does not reach it counts as "
         f"{budget:,.0f}. Saved: samples of scratch less those of the arm, without those of the "
         "source, and with them.",

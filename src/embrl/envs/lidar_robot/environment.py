@@ -165,14 +165,14 @@ class LidarRobot(Environment):
     @property
     def observation_space(self) -> spaces.Box:
         """Beams, and a direction."""
-        low = np.repeat(np.float32([0, -1]), (self.config.beams, 2))
+        low = np.repeat(np.array([0, -1], np.float32), (self.config.beams, 2))
         return spaces.Box(low, np.ones_like(low), dtype=np.float32)
 
     @property
     def action_space(self) -> spaces.Space:
         """Commands of the table, or speed and turning speed."""
         if self.config.continuous_actions:
-            low, high = np.float32([SPEED[0], -TURN]), np.float32([SPEED[1], TURN])
+            low, high = np.array([[SPEED[0], -TURN], [SPEED[1], TURN]], np.float32)
             return spaces.Box(low, high, dtype=np.float32)
         return spaces.Discrete(len(self.commands))
 
