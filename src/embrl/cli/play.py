@@ -32,8 +32,8 @@ class _Play:
     max_steps: int | None = None
     """Maximum number of steps of an episode. Default: evaluation.max_episode_steps of the run."""
     gif: Path | None = None
-    """GIF file to film the episodes in, in real time and up to 300 frames: cart_pole, and
-    environments of Gymnasium with render mode rgb_array."""
+    """GIF file to film the episodes in, in real time and up to 300 frames: cart_pole,
+    lidar_robot, and environments of Gymnasium with render mode rgb_array."""
     fps: float = 15.0
     """Maximum frames per second of the film, above 0 and at most 50."""
     width: int = 240

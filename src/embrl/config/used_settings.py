@@ -92,6 +92,7 @@ def _rules(config: RunConfig) -> list[_Rule]:
             (
                 "embedding.state_dim",
                 "embedding.state_hidden",
+                "embedding.ring",
                 "embedding.state_spread",
                 "echo",
                 "policy.inputs",

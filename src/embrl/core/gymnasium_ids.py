@@ -19,6 +19,7 @@ IDS: dict[str, tuple[str, dict[str, Any]]] = {
     "embrl/Glimpses-v0": ("glimpses", {}),
     "embrl/Chatbot-v0": ("chatbot", {}),
     "embrl/Translation-v0": ("translation", {}),
+    "embrl/LidarRobot-v0": ("lidar_robot", {}),
     "embrl/Gridworld-v0": ("gridworld", {}),
 }
 """Environment of embrl and its settings, by id. Further settings are arguments of

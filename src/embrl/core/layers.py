@@ -1,4 +1,4 @@
-"""First layers of networks: of vectors, of discrete factors, of rows of both, and of images.
+"""First layers of networks: of vectors, discrete factors, rows of both, images and rings.
 
 Everything acts on the last axis and allows any leading axes. Initial weights are scaled normals: an
 orthogonal initialisation needs LAPACK, which deadlocks inside a vmapped compiled program on the
@@ -16,7 +16,8 @@ from jaxtyping import Array, Float, Int
 
 from embrl.core.convolutions import ImageLinear
 from embrl.core.images import Image
-from embrl.core.products import InputSize, Mixed, fan_in_of
+from embrl.core.products import InputSize, Mixed, Ring, fan_in_of
+from embrl.core.rings import RingLinear
 from embrl.core.types import Key
 
 
@@ -84,7 +85,7 @@ class MixedLinear(eqx.Module):
         return self.rows.bias
 
 
-FirstLayer: TypeAlias = Linear | FactorLinear | MixedLinear | ImageLinear
+FirstLayer: TypeAlias = Linear | FactorLinear | MixedLinear | ImageLinear | RingLinear
 """A layer, as a network's first one may be."""
 
 
@@ -97,5 +98,7 @@ def first_layer(inputs: InputSize, outputs: int, *, scale: float = 1.0, key: Key
             return MixedLinear(inputs, outputs, scale=scale, key=key)
         case Image():
             return ImageLinear(inputs, outputs, scale=scale, key=key)
+        case Ring():
+            return RingLinear(inputs, outputs, scale=scale, key=key)
         case _:
             return FactorLinear(inputs, outputs, scale=scale, key=key)

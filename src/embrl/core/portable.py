@@ -8,10 +8,12 @@ from embrl.core.convolutions import ImageLinear
 from embrl.core.errors import EmbrlError
 from embrl.core.layers import FactorLinear, FirstLayer, MixedLinear
 from embrl.core.nn import MLP
+from embrl.core.rings import RingLinear
 from embrl.core.scaling import FARTHEST, RawBox
 from embrl.portable.steps import (
     Added,
     Affine,
+    Beside,
     Cast,
     Chain,
     Clipped,
@@ -21,6 +23,7 @@ from embrl.portable.steps import (
     PortableStep,
     Relu,
     Reshaped,
+    RingConvolved,
     Scaled,
     Slice,
     Squashed,
@@ -57,6 +60,8 @@ def layer_step(layer: FirstLayer) -> PortableStep:
         return FactorRows(plain(layer.table), plain(layer.bias), offsets)
     if isinstance(layer, ImageLinear):
         return Chain(_image_steps(layer))
+    if isinstance(layer, RingLinear):
+        return Chain(_ring_steps(layer))
     if isinstance(layer, MixedLinear):
         k = len(layer.rows.factors)
         none = np.zeros(layer.weight.shape[-1], np.float32)
@@ -79,6 +84,20 @@ def _image_steps(layer: ImageLinear) -> tuple[PortableStep, ...]:
         begin, end = Reshaped((pixels,), layer.image.shape), (height, width, channels)
         steps = [begin, *steps, Reshaped(end, (last,))]
     return (*steps, Affine(plain(layer.weight), plain(layer.bias)))
+
+
+def _ring_steps(layer: RingLinear) -> tuple[PortableStep, ...]:
+    """Return the steps from a vector that begins with a ring to a layer's output."""
+    readings, steps = layer.ring.readings, []
+    length, channels = readings, 1
+    for part in layer.convolutions:
+        steps.append(RingConvolved(plain(part.weight), plain(part.bias), part.width, part.stride))
+        length, channels = -(-length // part.stride), part.bias.shape[-1]
+    begin, end = Reshaped((readings,), (readings, 1)), (length, channels)
+    around = Chain((Slice(0, readings), begin, *steps, Reshaped(end, (length * channels,))))
+    rest = Chain((Slice(readings),))
+    parts = (around, rest) if layer.ring.numbers else (around,)
+    return (Beside(parts), Affine(plain(layer.weight), plain(layer.bias)))
 
 
 def scaled_steps(box: RawBox) -> tuple[PortableStep, ...]:

@@ -34,8 +34,18 @@ class Mixed:
     """Length of the vector of numbers."""
 
 
-InputSize: TypeAlias = int | tuple[int, ...] | Mixed | Image
-"""Size of a network's input: of a vector, of discrete factors, of a row of both, or of an image."""
+@dataclasses.dataclass(frozen=True)
+class Ring:
+    """Size of a vector that begins with readings around a circle, as the beams of a lidar."""
+
+    readings: int
+    numbers: int
+    """Length of what follows."""
+
+
+InputSize: TypeAlias = int | tuple[int, ...] | Mixed | Image | Ring
+"""Size of a network's input: of a vector, of discrete factors, of a row of both, of an image, or of
+a vector that begins with readings around a circle."""
 
 
 def fan_in_of(inputs: InputSize) -> int:
@@ -47,6 +57,8 @@ def fan_in_of(inputs: InputSize) -> int:
             return len(inputs.sizes) + inputs.numbers
         case Image():
             return inputs.pixels
+        case Ring():
+            return inputs.readings + inputs.numbers
         case _:
             return len(inputs)
 

@@ -121,7 +121,10 @@ def rollout(
 
 
 def single_steps(
-    env: Environment, act: Callable[[np.ndarray, Key, Any], Any], key: Key
+    env: Environment,
+    act: Callable[[np.ndarray, Key, Any], Any],
+    key: Key,
+    on_state: Callable[[EnvState], None] | None = None,
 ) -> Generator[Transition]:
     """Step one compiled environment from Python, episode after episode, without end.
 
@@ -132,6 +135,7 @@ def single_steps(
         act: returns the action for an observation, a random key and a mask `[n]`; None where the
             environment has no masks.
         key: random key.
+        on_state: called with each state before it is acted in.
 
     Yields:
         Transitions of NumPy arrays.
@@ -146,6 +150,8 @@ def single_steps(
         seen = np.asarray(seen)
         for t in itertools.count():
             key_act, key_step = jax.random.split(jax.random.fold_in(key_steps, t))
+            if on_state is not None:
+                on_state(state)
             mask = np.asarray(mask_of(env, state)) if masked else None
             action = np.asarray(act(seen, key_act, mask))
             state, after = take(env, key_step, state, action)

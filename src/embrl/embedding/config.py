@@ -30,6 +30,9 @@ wide random codes are memorised as they are, and neighbours stay far apart."""
 MAX_STATES = 2**32 - 1
 """Number of states that a memory can tell apart."""
 
+MIN_RING = 8
+"""Readings around a circle at least, so that convolutions leave more than one."""
+
 
 @dataclasses.dataclass(frozen=True)
 class EmbeddingConfig(Section):
@@ -64,6 +67,9 @@ class EmbeddingConfig(Section):
     flat: none, pixels are one vector. auto: nature from 36 x 36 on, else small."""
     grey_scale: bool = False
     """Whether phi and T see the luminance of colours alone."""
+    ring: int = 0
+    """First numbers of an observation that are readings around a circle, as the beams of a lidar:
+    phi reads them with convolutions that wrap around. At least 8; 0: none."""
     random_shift: int = 0
     """Pixels by which images are shifted at random, at most, in each gradient step of pre-training
     and of online updates (Kostrikov et al. 2020); 0: none."""
@@ -100,6 +106,8 @@ class EmbeddingConfig(Section):
         check_positive("embedding.action_dim", self.action_dim)
         check_positive("embedding.horizon", self.horizon)
         check_at_least("embedding.random_shift", self.random_shift, 0)
+        if self.ring and self.ring < MIN_RING:
+            raise SettingError("embedding.ring", f"0 or at least {MIN_RING}", self.ring)
         if self.shared_parts and not is_product(action_space):
             raise SettingError(
                 "embedding.shared_parts", f"false for {action_space}", "true", "it has one part"

@@ -14,7 +14,7 @@ from embrl.core.errors import SettingError
 from embrl.core.images import LUMINANCE, Image, image_of
 from embrl.core.layers import FactorLinear
 from embrl.core.nn import MLP, mean_one
-from embrl.core.products import InputSize, Mixed
+from embrl.core.products import InputSize, Mixed, Ring
 from embrl.core.scaling import RawBox, Scale
 from embrl.core.spaces import numbers_and_factors
 from embrl.core.types import Key, Observation
@@ -157,6 +157,7 @@ class StateEncoder(eqx.Module):
         spread: float = SPREAD,
         layers: str = "auto",
         grey: bool = False,
+        ring: int = 0,
         key: Key,
     ) -> None:
         """Initialise the network.
@@ -169,11 +170,12 @@ class StateEncoder(eqx.Module):
             spread: initial standard deviation of embeddings.
             layers: layers that read images (`embrl.core.images.ImageLayers`).
             grey: True to make the colours of images grey.
+            ring: first numbers that are readings around a circle; 0: none.
             key: random key.
 
         Raises:
-            SettingError: hidden layers for several factors; the values of a factor would have no
-                point of their own in X.
+            SettingError: hidden layers for several factors; a ring that is not there; the values
+                of a factor would have no point of their own in X.
         """
         self.raw = RawStates(space, layers, grey=grey, scaled=True)
         discrete = isinstance(self.raw.features, tuple)
@@ -186,10 +188,18 @@ class StateEncoder(eqx.Module):
                 tuple(hidden),
                 "leave it out",
             )
+        inputs: InputSize = self.raw.features
+        if ring:
+            if not isinstance(inputs, int) or ring > inputs:
+                fits = f"at most {inputs}, the numbers of an observation"
+                raise SettingError(
+                    "embedding.ring",
+                    fits if isinstance(inputs, int) else f"0 for observations of {space}",
+                    ring,
+                )
+            inputs = Ring(ring, inputs - ring)
         first, last = (spread, 1.0) if discrete else (1.0, spread)
-        self.network = MLP(
-            self.raw.features, hidden, m, first_scale=first, last_scale=last, key=key
-        )
+        self.network = MLP(inputs, hidden, m, first_scale=first, last_scale=last, key=key)
 
     @property
     def features(self) -> int:

@@ -99,6 +99,7 @@ class JointEmbedding(eqx.Module):
                 spread=config.state_spread,
                 layers=config.image_layers,
                 grey=config.grey_scale,
+                ring=config.ring,
                 key=key_phi,
             )
             if states

@@ -45,6 +45,7 @@ ENVIRONMENTS = Registry(
         "glimpses": "embrl.envs.glimpses:GlimpsesConfig",
         "chatbot": "embrl.envs.chatbot:ChatbotConfig",
         "translation": "embrl.envs.translation:TranslationConfig",
+        "lidar_robot": "embrl.envs.lidar_robot:LidarRobotConfig",
         "cart_pole": "embrl.envs.cart_pole:CartPoleConfig",
         "acrobot": "embrl.envs.acrobot:AcrobotConfig",
         "mountain_car": "embrl.envs.mountain_car:MountainCarConfig",

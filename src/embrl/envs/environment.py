@@ -110,6 +110,16 @@ class Environment(eqx.Module):
         return None
 
     @property
+    def render_fps(self) -> float | None:
+        """Steps per second in a film; None: the environment cannot be drawn."""
+        return None
+
+    def render(self, state: EnvState) -> np.ndarray:
+        """Return a picture of a state, uint8 `[height, width, 3]`, where `render_fps` is given."""
+        del state
+        raise EmbrlError(f"{type(self).__name__} cannot be drawn")
+
+    @property
     def max_episode_steps(self) -> Any:
         """Steps after which an episode is truncated, an integer or a scalar array; None: not known.
 

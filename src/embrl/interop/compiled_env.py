@@ -19,23 +19,28 @@ class CompiledEnv(gymnasium.Env[Any, Any]):
     libraries' algorithms. Embrl trains in such an environment by its own name, much faster.
     """
 
-    metadata = {"render_modes": []}  # noqa: RUF012  (Gymnasium's own form)
+    metadata = {"render_modes": ["rgb_array"]}  # noqa: RUF012  (Gymnasium's own form)
 
     def __init__(self, environment: str, render_mode: str | None = None, **settings: Any) -> None:
         """Make the environment.
 
         Args:
             environment: Name in `embrl.envs.ENVIRONMENTS`.
-            render_mode: None, as it cannot be rendered.
+            render_mode: None, or rgb_array where it can be drawn.
             settings: Its settings, as the fields of its configuration.
 
         Raises:
             EmbrlError: If a setting is unknown or out of range.
         """
-        if render_mode is not None:
-            raise EmbrlError(f"render_mode must be None, got {render_mode}; leave it out")
         self._env: Any = configure(environment, **settings).build()
         assert isinstance(self._env, Environment)
+        drawn = self._env.render_fps is not None
+        if render_mode is not None and (render_mode != "rgb_array" or not drawn):
+            needed = "None or rgb_array" if drawn else "None"
+            raise EmbrlError(f"render_mode must be {needed}, got {render_mode}; leave it out")
+        self.render_mode = render_mode
+        modes = ["rgb_array"] if drawn else []
+        self.metadata = {"render_modes": modes, "render_fps": self._env.render_fps}
         self.observation_space = self._env.observation_space
         self._flat = self._env.action_space
         self._product = product_of(self._flat)
@@ -70,6 +75,12 @@ class CompiledEnv(gymnasium.Env[Any, Any]):
         self._state, after = self._step(self._env, key, self._state, action)
         ended = bool(after.terminated), bool(after.truncated)
         return self._given(after.observation), float(after.reward), *ended, {}
+
+    def render(self) -> np.ndarray | None:
+        """Return a picture of the state; None without a render mode."""
+        if self.render_mode is None or self._state is None:
+            return None
+        return self._env.render(self._state)
 
     def references(self) -> dict[str, float]:
         """Return returns to compare with, as `best_known_return`; may take seconds."""

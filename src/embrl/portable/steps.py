@@ -185,6 +185,25 @@ class Convolved:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
+class RingConvolved:
+    """A convolution of readings around a circle `[..., n, c]`, and ReLU."""
+
+    weight: Values
+    """float32 `[width * inputs, outputs]`, reading by reading of the filter."""
+    bias: Values
+    """float32 `[outputs]`."""
+    width: int
+    stride: int
+
+    def __call__(self, values: Values) -> Values:
+        xp, half, length = namespace(values), self.width // 2, values.shape[-2]
+        last, first = values[..., length - half :, :], values[..., :half, :]
+        values = xp.concat([last, values, first], axis=-2)
+        parts = [values[..., i : i + length : self.stride, :] for i in range(self.width)]
+        return xp.maximum(xp.concat(parts, axis=-1) @ self.weight + self.bias, 0.0)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class Rows:
     """Rows of a table by their index: a function of few values."""
 

@@ -89,9 +89,11 @@ def _film(env: AnyEnvironment, name: str, config: FilmConfig) -> Film | None:
         require("matplotlib", "plot")
         return None
     if isinstance(env, Environment):
+        if env.render_fps is not None:
+            return Film(name, config, env.render_fps)
         raise EmbrlError(
-            f"{name} cannot be drawn; leave out gif, or play cart_pole or an environment of "
-            "Gymnasium that renders itself"
+            f"{name} cannot be drawn; leave out gif, or play cart_pole, lidar_robot or an "
+            "environment of Gymnasium that renders itself"
         )
     modes = env.metadata.get("render_modes")
     modes = modes if isinstance(modes, list | tuple) else []

@@ -70,7 +70,7 @@ def play_episodes(
         greedy: whether to take the most likely internal action instead of drawing one.
         max_steps: steps after which an episode is cut; None: as in `longest_episode`, with a
             warning.
-        on_state: for environments on the host only.
+        on_state: looks at each state, if the environment can be drawn.
 
     Raises:
         EmbrlError: the environment fails; the message says at which step.
@@ -82,7 +82,7 @@ def play_episodes(
             if stream is None:
                 begin = jax.random.fold_in(key, number)
                 if isinstance(env, Environment):
-                    stream = _compiled(env, policy, begin, greedy)
+                    stream = _compiled(env, policy, begin, greedy, on_state)
                 else:
                     stream = _hosted(env, policy, begin, greedy, on_state)
             episode = _episode(stream, longest)
@@ -237,7 +237,11 @@ def _hosted(
 
 
 def _compiled(
-    env: Environment, policy: OverallPolicy, key: Key, greedy: bool
+    env: Environment,
+    policy: OverallPolicy,
+    key: Key,
+    greedy: bool,
+    on_state: OnState | None,
 ) -> Generator[Transition]:
     act = jax.jit(_most_likely if greedy else _sampled)
     return single_steps(
@@ -246,6 +250,7 @@ def _compiled(
             0
         ],
         key,
+        None if on_state is None else lambda state: on_state(lambda: env.render(state)),
     )
 
 
