@@ -26,6 +26,7 @@ ROOMS = [
     {"config"},
     {"training"},
     {"deploy"},
+    {"tasks"},
     {"fitting"},
     {"interop"},
     {"report"},
