@@ -27,6 +27,7 @@ ROOMS = [
     {"config"},
     {"training"},
     {"deploy"},
+    {"tasks"},
     {"fitting"},
     {"interop"},
     {"report"},

@@ -18,7 +18,16 @@ from embrl.cli.flags import (
     parse_settings,
     setting_flags,
 )
-from embrl.cli.parsing import Flag, Switch, asks_for_help, given, parse, value_of
+from embrl.cli.parsing import (
+    Flag,
+    Switch,
+    asks_for_help,
+    flags_of,
+    given,
+    parse,
+    section_values,
+    value_of,
+)
 from embrl.config.defaults import METHOD, SETTINGS
 from embrl.config.run import RunConfig
 from embrl.core.errors import EmbrlError, SettingError
@@ -32,6 +41,7 @@ from embrl.fitting.sources import DataSource, is_recorded, open_source
 from embrl.report.console import plain_console
 from embrl.report.progress_bar import ProgressBar
 from embrl.storage.lock import locked
+from embrl.tasks.config import TasksConfig
 
 FROM_RUN = "--from-run"
 
@@ -80,17 +90,19 @@ def fit(arguments: Sequence[str]) -> None:
             check_free(own.out)
             _keep(embedding_of_run(own.from_run, own.seed), own.out, console)
         return
-    where, config, out = _configured(arguments[0], arguments[1:])
+    where, config, out, tasks = _configured(arguments[0], arguments[1:])
     with locked(out):
         check_free(out)
         for note in where.notes:
             console.print(note, soft_wrap=True)
         with ProgressBar(console, f"{config.method} on {where.name}") as bar:
-            found = learn(config, where, on_progress=bar.show)
+            found = learn(config, where, tasks=tasks, on_progress=bar.show)
         _keep(found, out, console)
 
 
-def _configured(source: str, arguments: Sequence[str]) -> tuple[DataSource, RunConfig, Path]:
+def _configured(
+    source: str, arguments: Sequence[str]
+) -> tuple[DataSource, RunConfig, Path, TasksConfig | None]:
     recorded = is_recorded(source)
     where = _data(source, arguments) if recorded else _environment(source, arguments)
     # The flags' defaults depend on these names, and on the spaces, so they are read first.
@@ -103,7 +115,9 @@ def _configured(source: str, arguments: Sequence[str]) -> tuple[DataSource, RunC
         Flag("out", Path, "Folder to write.", Path("embeddings") / f"{name}-{default.method}"),
         *(OF_DATA if recorded else OF_ENVIRONMENTS),
         *([] if recorded else setting_flags(default, "env")),
+        TASKS,
         *setting_flags(default, *SECTIONS),
+        *flags_of(TasksConfig(), "tasks", common=()),
     ]
     if recorded:
         text = "Transitions to use, the first ones. Default: all."
@@ -118,7 +132,21 @@ def _configured(source: str, arguments: Sequence[str]) -> tuple[DataSource, RunC
         flags += [flag for flag in setting_flags(default, "rollout") if flag.name in COLLECTING]
     about = inspect.getdoc(_Fit) or ""
     config, values = parse_settings(default, flags, arguments, f"embrl fit {source}", about)
-    return where, config, values["out"]
+    tasks = None
+    if values["tasks"]:
+        tasks = TasksConfig(**section_values(values, "tasks"))
+        tasks.validate()
+    elif mine := [name for name in given(arguments) if name.startswith("--tasks.")]:
+        raise SettingError(mine[0], "left out without --tasks", "a value", "give --tasks")
+    return where, config, values["out"], tasks
+
+
+TASKS = Flag(
+    "tasks",
+    Switch,
+    "Also learn tasks as vectors, from which embedding.policy(task=...) needs no training.",
+    False,
+)
 
 
 OF_DATA = (

@@ -6,7 +6,7 @@ them.
 
 import dataclasses
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,8 @@ FORMAT = 2
 KIND = "embedding"
 MANIFEST = "embedding.json"
 TENSORS = "embedding.safetensors"
+BESIDE = ("tasks.json", "tasks.safetensors")
+"""Files of packages that build on embeddings, in the same folder."""
 
 FEATURES = "['model'].g.features.bits"
 """Name of the features of actions among the tensors."""
@@ -124,7 +126,9 @@ def check_free(path: str | Path) -> None:
     path = files.as_path(path)
     if is_embedding(path):
         raise EmbrlError(f"{path} already holds an embedding; choose another folder")
-    if not files.is_free(path, ignored=(TENSORS,)):  # a write was interrupted before the manifest
+    if not files.is_free(
+        path, ignored=(TENSORS, *BESIDE)
+    ):  # a write was interrupted before the manifest
         raise EmbrlError(f"{path} exists and is not an embedding; choose an empty or new folder")
 
 
@@ -155,8 +159,15 @@ def as_bytes(fitted: SavedEmbedding) -> tuple[dict[str, Any], bytes]:
     return manifest, tensors
 
 
-def write(path: str | Path, fitted: SavedEmbedding) -> None:
+def write(
+    path: str | Path, fitted: SavedEmbedding, beside: Mapping[str, bytes] | None = None
+) -> None:
     """Write an embedding to a new folder, atomically.
+
+    Args:
+        path: the folder.
+        fitted: the embedding.
+        beside: content of other files, by their names in `BESIDE`.
 
     Raises:
         EmbrlError: the path exists and is not an empty folder, or it cannot be written.
@@ -168,9 +179,15 @@ def write(path: str | Path, fitted: SavedEmbedding) -> None:
         check_free(path)
         try:
             files.write_bytes(path / TENSORS, tensors)
+            for name in BESIDE:
+                if beside and name in beside:
+                    files.write_bytes(path / name, beside[name])
+                else:  # of a write that was interrupted
+                    (path / name).unlink(missing_ok=True)
             files.write_json(path / MANIFEST, manifest)  # last: with it, there is an embedding
         except BaseException:
-            (path / TENSORS).unlink(missing_ok=True)
+            for name in (TENSORS, *BESIDE):
+                (path / name).unlink(missing_ok=True)
             raise
 
 

@@ -37,6 +37,8 @@ from embrl.embedding.portable import f_chain, g_chain, normed, phi_steps, tabled
 from embrl.embedding.saved import SavedEmbedding
 from embrl.portable import Chain
 from embrl.portable.steps import Nearest, Rows
+from embrl.tasks import saved as tasks_saved
+from embrl.tasks.space import TaskModel, TaskPolicy, TaskSpace
 
 FIXED_ACTIONS_OBJECTIVE = "action"
 """Objective whose network has an output for each action, so that no actions can be added to it."""
@@ -49,6 +51,9 @@ class Embedding(SavedEmbedding):
     phi, g and f take arrays with any leading axes, and check them against the spaces. An embedding
     is never changed in place.
     """
+
+    task_model: TaskModel | None = None
+    """Task features, if they were learned (`embrl fit ... --tasks`)."""
 
     @property
     def m(self) -> int:
@@ -189,6 +194,31 @@ class Embedding(SavedEmbedding):
         """Decode points of E to actions: `f` by its name in words."""
         return self.f(e, mask)
 
+    @functools.cached_property
+    def tasks(self) -> TaskSpace:
+        """Tasks as vectors: from rewards, labelled states or demonstrations.
+
+        Raises:
+            EmbrlError: no tasks were learned in this embedding.
+        """
+        if self.task_model is None:
+            raise EmbrlError(
+                "this embedding has no tasks; fit it with --tasks, or embrl.fit(..., tasks=True)"
+            )
+        return TaskSpace(self.plain, self.task_model)
+
+    def policy(self, task: Any) -> TaskPolicy:
+        """Return the policy of a task, without further training.
+
+        Args:
+            task: a vector `[k]`; a function from observations `[N, ...]` to rewards `[N]`; or a
+                pair of labelled observations `[N, ...]` and their rewards `[N]`.
+
+        Raises:
+            EmbrlError: no tasks were learned in this embedding, or the task is none of these.
+        """
+        return self.tasks.policy(task)
+
     def __deepcopy__(self, memo: dict[int, Any]) -> "Embedding":
         """Return self, as it never changes; Gymnasium copies environment specs often."""
         del memo
@@ -196,7 +226,12 @@ class Embedding(SavedEmbedding):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the embedding as its folder has it."""
-        return _unpickled, saved.as_bytes(self)
+        return _unpickled, (*saved.as_bytes(self), self._packed_tasks())
+
+    def _packed_tasks(self) -> tasks_saved.Packed | None:
+        if self.task_model is None:
+            return None
+        return tasks_saved.as_bytes(self.task_model, saved.as_bytes(self)[0]["sha256"])
 
     @functools.cached_property
     def _warn(self) -> WarnOnce:
@@ -282,7 +317,8 @@ class Embedding(SavedEmbedding):
         Raises:
             EmbrlError: the path exists and is not an empty folder.
         """
-        saved.write(folder, self)
+        packed = self._packed_tasks()
+        saved.write(folder, self, None if packed is None else tasks_saved.as_files(packed))
 
     @classmethod
     def load(cls, folder: str | Path) -> "Embedding":
@@ -291,7 +327,10 @@ class Embedding(SavedEmbedding):
         Raises:
             EmbrlError: there is none, it has another format, or a file is damaged.
         """
-        return cls.of(saved.read(folder))
+        found = cls.of(saved.read(folder))
+        checksum = saved.read_manifest(folder)["sha256"]
+        tasks = tasks_saved.read(folder, checksum, found.m, found.d)
+        return found if tasks is None else dataclasses.replace(found, task_model=tasks)
 
     @classmethod
     def of(cls, embedding: SavedEmbedding) -> "Embedding":
@@ -309,5 +348,10 @@ def load_embedding(path: str | Path) -> Embedding:
     return Embedding.load(path)
 
 
-def _unpickled(manifest: dict[str, Any], tensors: bytes) -> Embedding:
-    return Embedding.of(saved.from_bytes(manifest, tensors))
+def _unpickled(
+    manifest: dict[str, Any], tensors: bytes, tasks: tasks_saved.Packed | None = None
+) -> Embedding:
+    found = Embedding.of(saved.from_bytes(manifest, tensors))
+    if tasks is None:
+        return found
+    return dataclasses.replace(found, task_model=tasks_saved.from_bytes(tasks, found.m, found.d))

@@ -14,7 +14,7 @@ from embrl.config.defaults import METHOD, SETTINGS, Settings, with_sections
 from embrl.config.method_settings import MethodSettings, chosen
 from embrl.config.run import RolloutConfig, RunConfig
 from embrl.config.validation import MIN_STEPS
-from embrl.core.errors import EmbrlError, SettingError
+from embrl.core.errors import EmbrlError, SettingError, UnknownNameError
 from embrl.core.runtime import prepare_jax
 from embrl.core.types import Transition
 from embrl.data.sources import Given
@@ -29,6 +29,8 @@ from embrl.envs.environment import named_factor
 from embrl.fitting.embedding import Embedding
 from embrl.fitting.sources import DataSource, open_source
 from embrl.storage.run_folder import RunFolder
+from embrl.tasks.config import TasksConfig
+from embrl.tasks.of_embedding import check_states, task_model
 from embrl.training.action_inputs import ActionInputs
 from embrl.training.fit_embedding import EmbeddingReplicas
 from embrl.training.loop import Progress, ProgressCallback, ignore_progress
@@ -56,6 +58,7 @@ def fit(
     policy: Behaviour | str | Path | None = None,
     tried_only: bool = False,
     strict: bool = False,
+    tasks: bool | TasksConfig | Mapping[str, Any] = False,
     on_progress: ProgressCallback = ignore_progress,
     **options: Any,
 ) -> Embedding:
@@ -89,6 +92,8 @@ def fit(
             learned no place for it.
         strict: whether numbers outside the bounds of their space are refused; else observations
             are taken as they are and recorded actions clipped, with one warning.
+        tasks: whether tasks are learned on the same transitions (`Embedding.policy`), or settings
+            with which they are.
         on_progress: called between chunks of gradient steps.
         **options: settings of an environment given by name.
 
@@ -119,6 +124,7 @@ def fit(
         data,
         custom_objectives=custom_objectives,
         tried_only=tried_only,
+        tasks=_tasks_config(tasks),
         on_progress=on_progress,
     )
 
@@ -129,6 +135,7 @@ def learn(
     *,
     custom_objectives: Mapping[str, OwnObjective] | None = None,
     tried_only: bool = False,
+    tasks: TasksConfig | None = None,
     on_progress: ProgressCallback = ignore_progress,
 ) -> Embedding:
     """Train an embedding on a source's transitions, and measure its quality; uses no files.
@@ -141,6 +148,7 @@ def learn(
         source: where the transitions come from.
         custom_objectives: a user's objectives, by their names in `config.objectives`.
         tried_only: whether f never chooses actions that no transition contains.
+        tasks: settings of tasks; None: none are learned.
         on_progress: called between chunks of gradient steps.
 
     Raises:
@@ -159,17 +167,43 @@ def learn(
     config.validate_numbers()
     config.rollout.validate_collection()
     trainer.validate_embedding()
+    if tasks is not None:
+        tasks.validate()
+        check_states(trainer.schedule.method.states, source.observation_space, config.method)
     replicas = Replicas(trainer)
     opened = source.open(replicas)
     try:
         transitions = opened.collect()
         embedding = _learned(replicas, transitions, source, opened.ground_truth, on_progress)
+        if tasks is not None:
+            found = task_model(
+                embedding.plain,
+                transitions,
+                tasks,
+                config.seed,
+                lambda *progress: on_progress(Progress("tasks", *progress)),
+            )
+            embedding = dataclasses.replace(embedding, task_model=found)
         if not tried_only:
             return embedding
         train, _ = EmbeddingReplicas(replicas).split(transitions)
         return dataclasses.replace(embedding, allowed=_tried(embedding.model, train))
     finally:
         opened.close()
+
+
+def _tasks_config(tasks: bool | TasksConfig | Mapping[str, Any]) -> TasksConfig | None:
+    if isinstance(tasks, bool):
+        return TasksConfig() if tasks else None
+    if isinstance(tasks, TasksConfig):
+        return tasks
+    if not isinstance(tasks, Mapping):
+        raise SettingError("tasks", "True, False, or settings by name", repr(tasks))
+    known = [field.name for field in dataclasses.fields(TasksConfig)]
+    for name in tasks:
+        if name not in known:
+            raise UnknownNameError("setting of tasks", name, known)
+    return TasksConfig(**tasks)
 
 
 def embedding_of_run(path: str | Path, seed: int = 0) -> Embedding:

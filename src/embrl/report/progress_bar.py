@@ -31,7 +31,7 @@ CELLS = 24
 WIDE = 100
 """Number of columns from which a terminal has room for the counts, too."""
 
-VALUES = {"pre-training": "loss", "fitting": "loss", "lineages": "mean return"}
+VALUES = {"pre-training": "loss", "fitting": "loss", "tasks": "loss", "lineages": "mean return"}
 """Name of the value that a stage shows, where it is not a return."""
 
 

@@ -1,0 +1,51 @@
+"""Settings of task features."""
+
+import dataclasses
+from typing import Literal
+
+from embrl.core.errors import SettingError, check_fraction, check_positive
+from embrl.core.section import Section
+
+
+@dataclasses.dataclass(frozen=True)
+class TasksConfig(Section):
+    """Networks B and F of tasks, and their training."""
+
+    features: Literal["forward_backward", "laplacian"] = "forward_backward"
+    """Training of B. forward_backward: together with F, on the successor measure (Touati & Ollivier
+    2021). laplacian: alone, on pairs of consecutive states (Wu et al. 2019)."""
+    dim: int = 32
+    """Dimensions k of tasks."""
+    hidden: int = 128
+    """Width of the hidden layers, two in F and two in B."""
+    gamma: float = 0.9
+    """Discount factor of the tasks, 0 to below 1."""
+    gradient_steps: int = 4000
+    """Gradient steps."""
+    batch_size: int = 128
+    """Transitions in a gradient step, and tasks beside them."""
+    candidates: int = 16
+    """Random actions among which the policy of a task chooses in training; later it chooses among
+    all."""
+    learning_rate: float = 1e-3
+    """Initial learning rate of Adam; it falls to zero along half a cosine."""
+    orthonormality: float = 1.0
+    """Weight of the loss that keeps the features B uncorrelated and of equal size."""
+
+    def validate(self) -> None:
+        """Check all settings.
+
+        Raises:
+            SettingError: a value is out of range.
+        """
+        for name in ("dim", "hidden", "gradient_steps", "candidates", "learning_rate"):
+            check_positive(f"tasks.{name}", getattr(self, name))
+        check_fraction("tasks.gamma", self.gamma, one=False)
+        if not self.orthonormality >= 0:
+            raise SettingError("tasks.orthonormality", "at least 0", self.orthonormality)
+        if self.batch_size < 2:
+            raise SettingError("tasks.batch_size", "at least 2", self.batch_size)
+        if self.features not in ("forward_backward", "laplacian"):
+            raise SettingError(
+                "tasks.features", "forward_backward or laplacian", repr(self.features)
+            )

@@ -1,0 +1,162 @@
+"""Training of the networks of tasks on transitions in an embedding."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Bool, Float
+
+from embrl.core.errors import EmbrlError
+from embrl.core.types import Key
+from embrl.embedding.pretraining import cosine_decay
+from embrl.tasks.config import TasksConfig
+from embrl.tasks.networks import TaskNetworks, unit_task
+
+STEPS_PER_CALL = 200
+"""Gradient steps between two reports."""
+POLYAK = 0.01
+"""Share by which the networks of targets follow in each gradient step."""
+
+
+class EmbeddedSteps(NamedTuple):
+    """Transitions in an embedding."""
+
+    x: Float[Array, "N m"]
+    """States."""
+    e: Float[Array, "N d"]
+    """Actions."""
+    x_next: Float[Array, "N m"]
+    """Next states."""
+    terminated: Bool[Array, " N"]
+
+
+class _Training(NamedTuple):
+    networks: TaskNetworks
+    target: TaskNetworks
+    optimiser: optax.OptState
+
+
+def learn_tasks(
+    steps: EmbeddedSteps,
+    config: TasksConfig,
+    key: Key,
+    on_progress: Callable[[int, int, float], None] = lambda *_: None,
+) -> TaskNetworks:
+    """Train the networks.
+
+    Args:
+        steps: transitions, of any policy.
+        config: settings.
+        key: random key.
+        on_progress: called now and then with the steps done, all steps, and the loss.
+
+    Raises:
+        EmbrlError: the loss is not finite.
+    """
+    key_new, key_steps = jax.random.split(key)
+    m, d = steps.x.shape[-1], steps.e.shape[-1]
+    networks = TaskNetworks(m, d, config, key=key_new)
+    state = _Training(networks, networks, _adam().init(eqx.filter(networks, eqx.is_array)))
+    done, total = 0, config.gradient_steps
+    chunk = min(STEPS_PER_CALL, total)
+    while done < total:
+        # Always as many, so that one program serves; the rate of those beyond the last is 0.
+        state, losses = _train(state, steps, key_steps, done + jnp.arange(chunk), config)
+        done = min(done + chunk, total)
+        loss = float(np.asarray(losses).mean())
+        if not np.isfinite(loss):
+            raise EmbrlError(
+                f"the loss of tasks is not finite after {done} gradient steps; try a smaller "
+                f"tasks.learning_rate than {config.learning_rate}"
+            )
+        on_progress(done, total, loss)
+    return state.networks
+
+
+def _adam() -> optax.GradientTransformation:
+    return optax.scale_by_adam()
+
+
+@eqx.filter_jit
+def _train(
+    state: _Training, steps: EmbeddedSteps, key: Key, numbers: Array, config: TasksConfig
+) -> tuple[_Training, Float[Array, " steps"]]:
+    def step(state: _Training, number: Array) -> tuple[_Training, Array]:
+        batch = _draw(state.target, steps, jax.random.fold_in(key, number), config)
+        loss, gradient = eqx.filter_value_and_grad(tasks_loss)(
+            state.networks, state.target, *batch, config
+        )
+        rate = cosine_decay(config.learning_rate, config.gradient_steps, number)
+        update, optimiser = _adam().update(gradient, state.optimiser)
+        networks = eqx.apply_updates(state.networks, jax.tree.map(lambda u: -rate * u, update))
+        target = jax.tree.map(
+            lambda old, new: old + POLYAK * (new - old) if eqx.is_array(old) else old,
+            state.target,
+            networks,
+        )
+        return _Training(networks, target, optimiser), loss
+
+    return jax.lax.scan(step, state, numbers)
+
+
+def _draw(
+    networks: TaskNetworks, steps: EmbeddedSteps, key: Key, config: TasksConfig
+) -> tuple[EmbeddedSteps, Float[Array, "N k"], Float[Array, "C d"]]:
+    """Return transitions, a task for each, and candidate actions.
+
+    Half of the tasks are to reach a state of the data, the others are random directions.
+    """
+    key_rows, key_goals, key_normal, key_actions = jax.random.split(key, 4)
+    count, size = steps.x.shape[0], config.batch_size
+    rows = jax.random.randint(key_rows, (size,), 0, count)
+    goals = jax.random.randint(key_goals, (size // 2,), 0, count)
+    actions = jax.random.randint(key_actions, (config.candidates,), 0, count)
+    z = jax.random.normal(key_normal, (size, config.dim))
+    z = z.at[: size // 2].set(networks.B(steps.x_next[goals]))
+    return jax.tree.map(lambda column: column[rows], steps), unit_task(z), steps.e[actions]
+
+
+def tasks_loss(
+    networks: TaskNetworks,
+    target: TaskNetworks,
+    batch: EmbeddedSteps,
+    z: Float[Array, "N k"],
+    candidates: Float[Array, "C d"],
+    config: TasksConfig,
+) -> Float[Array, ""]:
+    """Return the loss of F and B on a batch.
+
+    Args:
+        networks: networks to train.
+        target: their slower copies, for targets.
+        batch: transitions.
+        z: a task for each of them.
+        candidates: actions among which the policies choose in the next states.
+        config: settings.
+    """
+    ahead = target.best(batch.x_next, candidates, z)
+    discount = config.gamma * (1.0 - batch.terminated)
+    forward = networks.F(batch.x, batch.e, z)
+    backward = networks.B(batch.x_next)
+    # B is orthonormal: so the loss of the successor measure in F is this squared error, without
+    # the noise of pairs of states (Touati & Ollivier 2021, appendix).
+    aim = jax.lax.stop_gradient(target.B(batch.x_next) + discount[:, None] * ahead)
+    loss = ((forward - aim) ** 2).mean()
+    spread = _off_diagonal(backward @ backward.T) / 2 - (backward**2).sum(-1).mean()
+    if config.features == "laplacian":  # consecutive states alike, features uncorrelated
+        close = ((networks.B(batch.x) - backward) ** 2).sum(-1).mean()
+        return loss + close + config.orthonormality * spread
+    measure = jax.lax.stop_gradient(forward) @ backward.T
+    aim = jax.lax.stop_gradient(discount[:, None] * (ahead @ target.B(batch.x_next).T))
+    fit = _off_diagonal(measure - aim) / 2 - jnp.diag(measure).mean()
+    return loss + fit + config.orthonormality * spread
+
+
+def _off_diagonal(matrix: Float[Array, "N N"]) -> Float[Array, ""]:
+    """Return the mean square of a matrix but its diagonal."""
+    n = matrix.shape[0]
+    return ((matrix**2).sum() - (jnp.diag(matrix) ** 2).sum()) / (n * (n - 1))
