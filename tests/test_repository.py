@@ -49,6 +49,7 @@ COME_ALONG = {
     "PIL": "matplotlib and imageio",
     "mujoco": "gymnasium[mujoco]",
     "umap": "umap-learn",
+    "sklearn": "scikit-learn",
 }
 """Packages that others bring along."""
 
@@ -129,7 +130,7 @@ def test_what_every_import_needs_is_a_dependency_and_the_rest_is_asked_for():
     core, extras = distributions(project["dependencies"]), {}
     for extra, lines in project["optional-dependencies"].items():
         extras[extra] = distributions(lines)
-    brought = {"PIL": "matplotlib", "umap": "umap_learn"}
+    brought = {"PIL": "matplotlib", "sklearn": "scikit_learn", "umap": "umap_learn"}
     for path in FILES:
         tree = ast.parse(path.read_text())
         for node in tree.body:
