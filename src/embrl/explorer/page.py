@@ -116,6 +116,11 @@ class Page:
         return "".join(parts[piece] if at % 2 else piece for at, piece in enumerate(pieces))
 
 
+def spread(count: int, most: int) -> np.ndarray:
+    """Return indices spread evenly over `count`, at most `most` of them."""
+    return np.arange(0, count, max(1, -(-count // most)))
+
+
 def packed(values: np.ndarray) -> dict[str, Any]:
     """Return an array as the page reads it: little-endian numbers of 4 bytes, or bytes."""
     kinds = {"f": "<f4", "i": "<i4", "u": "<i4", "b": "u1"}

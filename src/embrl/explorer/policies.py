@@ -46,7 +46,13 @@ def behaviour(
         columns["action"] = chosen
     elif chosen.ndim == 2:
         columns |= {f"action_{at + 1}": values for at, values in enumerate(chosen.T[:6])}
-    found = {"action": rows, "nearest": isinstance(policy.f, NearestAction)}
+    allowed = embedding.allowed
+    choices = embedding.action_count if allowed is None else int(allowed.sum())
+    found = {
+        "action": rows,
+        "nearest": isinstance(policy.f, NearestAction),
+        "cells": len(actions) == choices,  # else f knows others, too
+    }
     if mean is None or std is None:
         return found, columns
     squashed = isinstance(policy.actor, SquashedGaussianActor)

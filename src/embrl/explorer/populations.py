@@ -12,7 +12,7 @@ from embrl.agents.groups import Groups
 from embrl.agents.population import Population
 from embrl.core.errors import EmbrlError
 from embrl.envs.cart_pole import CartPoleConfig
-from embrl.explorer.page import Cloud, MapView, Page
+from embrl.explorer.page import Cloud, MapView, Page, spread
 from embrl.explorer.projection import projected
 from embrl.store.sources import ENCODED
 
@@ -42,7 +42,7 @@ def page_of_population(
     """
     if population.count < 2:
         raise EmbrlError(f"agents of {population.path} must be 2 or more, got {population.count}")
-    chosen = np.arange(0, population.count, max(1, -(-population.count // most)))
+    chosen = spread(population.count, most)
     if embedding is None:
         vectors, decoder = _components(population, chosen)
         means = "principal components of their weights in canonical form"
@@ -76,7 +76,7 @@ def _components(
 ) -> tuple[Float[np.ndarray, "n k"], dict[str, Any]]:
     """Return agents by the principal components of their weights, and the way back."""
     architecture = population.architecture
-    some = chosen[:: -(-len(chosen) // FITTED)]
+    some = chosen[spread(len(chosen), FITTED)]
     weights = canonical(architecture, population.rows(some)).astype(np.float64)
     centre = weights.mean(0)
     _, sizes, axes = np.linalg.svd(weights - centre, full_matrices=False)

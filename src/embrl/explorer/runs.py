@@ -13,7 +13,7 @@ from embrl.core.images import is_image
 from embrl.core.spaces import is_discrete
 from embrl.envs import Environment
 from embrl.envs.square import Square
-from embrl.explorer.page import Cloud, MapView, Page
+from embrl.explorer.page import Cloud, MapView, Page, spread
 from embrl.explorer.policies import behaviour, walk_of
 from embrl.explorer.projection import projected
 from embrl.fitting.embedding import Embedding
@@ -40,6 +40,9 @@ class Observed(NamedTuple):
     observations: np.ndarray
     columns: dict[str, np.ndarray]
     images: np.ndarray | None
+    places: np.ndarray | None
+    """Coordinates `[n, p]`, of the environment or of the observations; None where there are
+    none."""
 
 
 def page_of_run(
@@ -111,7 +114,10 @@ def _page(
     views: list[MapView] = []
     seen = _observed(embedding, env, most)
     if len(seen.ids):
-        vectors = embedding.phi(seen.observations)
+        if embedding.states:
+            vectors = embedding.phi(seen.observations)
+        else:  # a one-hot, perhaps, in which all states are as far from each other
+            vectors = seen.ids[:, None] if seen.places is None else seen.places
         clouds["states"] = Cloud("state", seen.ids, vectors, seen.columns, seen.images)
         views += _views_of_states(embedding, env, seen, vectors, projection)
     ids = np.zeros(0, int)
@@ -154,20 +160,24 @@ def _observed(embedding: Embedding, env: Environment | None, most: int) -> Obser
         observations = observations[np.sort(np.unique(flat, axis=0, return_index=True)[1])]
     else:
         observations = np.zeros((0, *(space.shape or ())))
-    ids = _spread(len(observations), min(most, MAX_IMAGES) if is_image(space) else most)
+    ids = spread(len(observations), min(most, MAX_IMAGES) if is_image(space) else most)
     observations = observations[ids]
     columns: dict[str, np.ndarray] = {}
     if picture is not None:
         columns |= {"place": picture.positions[ids], "reachable": picture.reachable[ids]}
     known = None if env is None else env.state_coordinates(jnp.asarray(observations))
-    if known is not None and env is not None:
-        columns |= _numbered("c", np.asarray(known), env.coordinate_names)
+    places = None if known is None else np.asarray(known)
+    if places is not None and env is not None:
+        columns |= _numbered("c", places, env.coordinate_names)
     if is_image(space):
         images = observations
-    elif known is None and observations.ndim == 2:
+    elif places is None and observations.ndim == 2:
         kind = "value" if is_discrete(space) else "o"
         columns |= _numbered(kind, observations, None)
-    return Observed(ids, observations, columns, images)
+    if places is None and not is_discrete(space):
+        flat = observations.reshape(len(ids), -1) / (1 if images is None else 255)
+        places = flat if flat.shape[1] <= MAX_PIXELS else None
+    return Observed(ids, observations, columns, images, places)
 
 
 def _views_of_states(
@@ -177,20 +187,15 @@ def _views_of_states(
     vectors: np.ndarray,
     projection: str,
 ) -> list[MapView]:
-    views, numbers = [], None
-    known = None if env is None else env.state_coordinates(jnp.asarray(seen.observations))
-    if known is not None:
-        numbers = np.asarray(known)
-    elif not is_discrete(embedding.observation_space):
-        numbers = seen.observations.reshape(len(seen.ids), -1) / (1 if seen.images is None else 255)
-    if numbers is not None and numbers.ndim == 2 and numbers.shape[1] <= MAX_PIXELS:
+    views = []
+    if seen.places is not None:
         boxes: list[tuple[str, list[float]]] = []
         if isinstance(env, Square):
             boxes = [("obstacle", each) for each in np.asarray(env.obstacles).tolist()]
             boxes.append(("goal", np.asarray(env.goal).tolist()))
-        view = _view("S", "S: states as they are", "states", numbers, "s", boxes=boxes)
-        named = env.coordinate_names if known is not None and env is not None else None
-        if named is not None and len(named) == 2:
+        view = _view("S", "S: states as they are", "states", seen.places, "s", boxes=boxes)
+        named = None if env is None else env.coordinate_names
+        if named is not None and len(named) == 2 == seen.places.shape[1]:
             view = dataclasses.replace(view, axes=tuple(named))
         views.append(view)
     if embedding.states:
@@ -218,7 +223,7 @@ def _actions(
         )
         return cloud, taken
     loaded = sources.actions(source, metadata=metadata, seed=seed)
-    chosen = _spread(len(loaded.ids), most)
+    chosen = spread(len(loaded.ids), most)
     ids = loaded.ids[chosen]
     known = None if env is None else env.action_effects()
     effects = None if known is None else np.asarray(known)[ids]
@@ -246,11 +251,6 @@ def _view(
     found, linear = projected(values, symbol, projection)
     centre, axes = (found.centre, found.axes) if linear else (None, None)
     return MapView(key, title, cloud, found.points, found.names, centre, axes, tuple(boxes))
-
-
-def _spread(count: int, most: int) -> np.ndarray:
-    """Return indices spread evenly over `count`, at most `most` of them."""
-    return np.arange(0, count, max(1, -(-count // most)))
 
 
 def _numbered(symbol: str, values: np.ndarray, names: Any) -> dict[str, np.ndarray]:

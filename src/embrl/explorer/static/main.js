@@ -114,8 +114,8 @@ function ofPolicy(cloud, index) {
   if (chosen >= 0) found.push(el("p", { id: "chosen" }, `The policy's most likely choice: ${clouds.actions.label(chosen)}.`));
   if (policy.policy.mean && policy.linear) {
     const cell = policy.policy.nearest ? "f" : "the nearest action (f weighs more than distance)";
-    found.push(el("p", { className: "quiet" }, "In E: its mean, one and two standard deviations, "
-      + `and the cell of ${cell} in the plane through the mean.`));
+    found.push(el("p", { className: "quiet" }, "In E: its mean, one and two standard deviations"
+      + (policy.policy.cells ? `, and the cell of ${cell} in the plane through the mean.` : ".")));
   }
   return found;
 }
@@ -206,7 +206,8 @@ function filterOf(cloud, column, changed) {
 at("side").append(...(live ? [live.element] : []),
   ...(policy?.walk ? [el("section", {}, el("h2", {}, "Walk"),
     el("p", { className: "quiet" }, "Click a place in S, and the policy walks from there."),
-    el("label", {}, random, " actions drawn, not the most likely ones"), walked)] : []), details);
+    ...(policy.canDraw ? [el("label", {}, random, " actions drawn, not the most likely ones")] : []),
+    walked)] : []), details);
 at("controls").append(...Object.entries(clouds).map(([name, cloud]) => controlsOf(cloud, name)));
 if (!Object.keys(clouds).some((name) => clouds[name].selected >= 0)) describe(Object.values(clouds)[0]);
 

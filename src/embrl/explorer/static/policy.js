@@ -61,18 +61,22 @@ class PolicyView {
   shapes(state) {
     if (!this.policy.mean || !this.linear || !this.actions) return [];
     const [mean, std] = [row(this.policy.mean, state), row(this.policy.std, state)];
-    const { polygon } = this.cell(mean);
+    const cell = { closed: true, fill: "#c000c022", stroke: "#c000c0", width: 1 };
     return [
-      { points: polygon, closed: true, fill: "#c000c022", stroke: "#c000c0", width: 1 },
+      ...(this.policy.cells ? [{ ...cell, points: this.cell(mean).polygon }] : []),
       { points: this.ellipse(mean, std, 2), closed: true, stroke: "#000", dash: [4, 3] },
       { points: this.ellipse(mean, std, 1), closed: true, stroke: "#000" },
       { points: [this.plot.project(mean)], fill: "#000" },
     ];
   }
 
+  get canDraw() {
+    return Boolean(this.policy.mean && this.policy.nearest && this.policy.cells);
+  }
+
   // An action of the policy in a state: the most likely one, or drawn.
   act(state, random) {
-    if (!random || !this.policy.mean) return this.policy.action[state];
+    if (!random || !this.canDraw) return this.policy.action[state];
     const [mean, std] = [row(this.policy.mean, state), row(this.policy.std, state)];
     const e = Array.from(mean, (value, at) => {
       if (!this.policy.squashed) return value + std[at] * random();
