@@ -1,7 +1,7 @@
 """The same work by `local`, `processes` and `ray`, side by side in one run: seconds, and each bit.
 
     python -m benchmarks.executors [--only overhead,sweep,panel,population] [--agents 2000]
-        [--json FILE]
+        [--lines A,B] [--json FILE]
 
 A sweep of 12 points in 12 runs (networks, which cannot train side by side in one program), a panel
 by `embrl reproduce fig3a --quick`, and a population of 2,000 agents. Each is made by one process,
@@ -34,7 +34,7 @@ from embrl.executors.options import ExecutorOptions
 from embrl.executors.tasks import Task
 
 RUN = (
-    *("--env.actuators", "3", "--seeds", "2", "--total-timesteps", "20000"),
+    *("--env.actuators", "3", "--seeds", "2", "--total-timesteps", "10000"),
     *("--evaluation.episodes", "2", "--evaluation.final-episodes", "4", "--method", "none"),
     *("--evaluation.max-episode-steps", "50"),
 )
@@ -49,15 +49,16 @@ EMPTY_TASKS = 200
 WIDTHS = [str(8 * width) for width in range(1, 13)]
 
 
-def commands(agents: int) -> dict[str, list[str]]:
+def commands(agents: int, labels: str) -> dict[str, list[str]]:
     """Return the commands by name."""
     lineages = agents // 5
+    lines = ["--lines", *labels.split(",")] if labels else []
     return {
         "sweep": ["sweep", "gridworld", *RUN, "--over", "policy.hidden", *WIDTHS],
-        "panel": ["reproduce", "fig3a", "--quick"],
+        "panel": ["reproduce", "fig3a", "--quick", *lines],
         "population": [
             *("agents", "collect", "cart_pole", "--lineages", str(lineages), "--block", "50"),
-            *("--episodes", "20", "--checkpoints", "0", "1", "6", "12", "24"),
+            *("--episodes", "20", "--checkpoints", "0", "1", "3", "6", "12"),
         ],
     }
 
@@ -124,6 +125,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="local, processes and ray side by side.")
     parser.add_argument("--only", default="overhead,sweep,panel,population")
     parser.add_argument("--agents", type=int, default=2000)
+    parser.add_argument("--lines", default="", help="lines of the panel; default: all")
     parser.add_argument("--json", type=Path, help="file for the figures")
     given = parser.parse_args()
     found: dict[str, Any] = {}
@@ -149,7 +151,7 @@ def main() -> None:
                     start, each = overhead(work, {"executor": kind, **options})
                     found[f"overhead, {kind}"] = {"start_s": start, "task_s": each}
                     print(f"{kind}: {start:.1f} s to start, {1e3 * each:.1f} ms a task", flush=True)
-            for name, command in commands(given.agents).items():
+            for name, command in commands(given.agents, given.lines).items():
                 if name not in given.only.split(","):
                     continue
                 # Compiles: by one process, so that the others find it.
