@@ -1,7 +1,7 @@
 """The same work by `local`, `processes` and `ray`, side by side in one run: seconds, and each bit.
 
     python -m benchmarks.executors [--only overhead,sweep,panel,population] [--agents 2000]
-        [--json FILE]
+        [--lines A,B] [--executors local,processes,ray,returned] [--json FILE]
 
 A sweep of 12 points in 12 runs (networks, which cannot train side by side in one program), a panel
 by `embrl reproduce fig3a --quick`, and a population of 2,000 agents. Each is made by one process,
@@ -15,7 +15,6 @@ as a whole, of each task, and whether the results are equal, bit for bit; and fi
 import argparse
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -34,7 +33,7 @@ from embrl.executors.options import ExecutorOptions
 from embrl.executors.tasks import Task
 
 RUN = (
-    *("--env.actuators", "3", "--seeds", "2", "--total-timesteps", "20000"),
+    *("--env.actuators", "3", "--seeds", "2", "--total-timesteps", "10000"),
     *("--evaluation.episodes", "2", "--evaluation.final-episodes", "4", "--method", "none"),
     *("--evaluation.max-episode-steps", "50"),
 )
@@ -49,15 +48,16 @@ EMPTY_TASKS = 200
 WIDTHS = [str(8 * width) for width in range(1, 13)]
 
 
-def commands(agents: int) -> dict[str, list[str]]:
+def commands(agents: int, labels: str) -> dict[str, list[str]]:
     """Return the commands by name."""
     lineages = agents // 5
+    lines = ["--lines", *labels.split(",")] if labels else []
     return {
         "sweep": ["sweep", "gridworld", *RUN, "--over", "policy.hidden", *WIDTHS],
-        "panel": ["reproduce", "fig3a", "--quick"],
+        "panel": ["reproduce", "fig3a", "--quick", *lines],
         "population": [
             *("agents", "collect", "cart_pole", "--lineages", str(lineages), "--block", "50"),
-            *("--episodes", "20", "--checkpoints", "0", "1", "6", "12", "24"),
+            *("--episodes", "10", "--checkpoints", "0", "1", "2", "3", "4", "--hidden", "16"),
         ],
     }
 
@@ -124,6 +124,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="local, processes and ray side by side.")
     parser.add_argument("--only", default="overhead,sweep,panel,population")
     parser.add_argument("--agents", type=int, default=2000)
+    parser.add_argument("--lines", default="", help="lines of the panel; default: all")
+    parser.add_argument("--executors", default="local,processes,ray,returned")
     parser.add_argument("--json", type=Path, help="file for the figures")
     given = parser.parse_args()
     found: dict[str, Any] = {}
@@ -136,7 +138,7 @@ def main() -> None:
                 "local": [],
                 "processes": ["--executor", "processes", "--workers", "2"],
                 "ray": ["--executor", "ray", "--ray-address", address],
-                "ray, returned": [
+                "returned": [
                     *("--executor", "ray", "--ray-address", address, "--results", "return")
                 ],
             }
@@ -149,18 +151,18 @@ def main() -> None:
                     start, each = overhead(work, {"executor": kind, **options})
                     found[f"overhead, {kind}"] = {"start_s": start, "task_s": each}
                     print(f"{kind}: {start:.1f} s to start, {1e3 * each:.1f} ms a task", flush=True)
-            for name, command in commands(given.agents).items():
-                if name not in given.only.split(","):
-                    continue
+            every = commands(given.agents, given.lines)
+            for name in (name for name in given.only.split(",") if name in every):
+                command = every[name]
                 # Compiles: by one process, so that the others find it.
-                cold = run(command, work / "cold", [], work / "cache")
+                whole = work / f"{name}-alone"
+                cold = run(command, whole, [], work / "cache")
                 print(f"{name}, local, nothing compiled: {cold:.1f} s", flush=True)
                 found[name] = {"cold": {"seconds": cold}}
-                shutil.rmtree(work / "cold")
-                for kind, flags in executors.items():
-                    out = work / f"{name}-{kind}"
+                for kind in given.executors.split(","):
+                    flags, out = executors[kind], work / f"{name}-{kind}"
                     seconds = run(command, out, flags, work / "cache")
-                    equal = same(work / f"{name}-local", out)
+                    equal = same(whole, out)
                     tasks = task_seconds(out)
                     found[name][kind] = {"seconds": seconds, "equal": equal, "tasks": tasks}
                     each = f", tasks of {np.mean(tasks):.1f} s on average" if tasks else ""

@@ -34,6 +34,7 @@ NOT_RUN = {
     "docs/environments/recommender.md": 1,
     "docs/other-libraries.md": 3,
     "docs/python.md": 1,
+    "docs/scaling.md": 1,
     "docs/shipping.md": 1,
     "docs/tutorials/shipping.md": 1,
 }

@@ -28,7 +28,7 @@ from embrl.storage.run_folder import RunFolder
 
 MODULES = (
     *(f"embrl.cli.{name}" for name in ("compare", "export", "fit", "inspect", "play", "plot")),
-    *(f"embrl.cli.{name}" for name in ("predict", "sweep", "train")),
+    *(f"embrl.cli.{name}" for name in ("batch", "predict", "sweep", "train")),
     *(f"embrl.agents.cli.{name}" for name in ("evidence", "fit", "generate", "population")),
     "embrl.explorer.cli",
     "embrl.papers.cli",
@@ -94,7 +94,9 @@ def understood(tmp_path_factory):
         for registry in (ALGORITHMS, DECODERS, ENVIRONMENTS, OBJECTIVES):
             patch.setattr(registry, "_entries", dict(registry._entries))
         for module in map(importlib.import_module, MODULES):
-            for name in ("parse", "parse_flags")[: 1 + module.__name__.startswith("embrl.agents")]:
+            names = ["parse", "parse_with_executor"]
+            names += ["parse_flags"] * module.__name__.startswith("embrl.agents")
+            for name in names:
                 if hasattr(module, name):
                     patch.setattr(module, name, stopping(getattr(module, name)))
         patch.setattr(entry, "_load", lambda named: load(list(filter(exists, named))))

@@ -7,6 +7,7 @@ import pytest
 from doc_pages import defaults, name_of, pages
 
 from embrl.algorithms import ALGORITHMS
+from embrl.cli.executor_flags import executor_flags
 from embrl.cli.export import _Export
 from embrl.cli.parsing import flags_of
 from embrl.cli.play import _Play
@@ -26,9 +27,10 @@ COMMANDS: dict[str, Any] = {
     "docs/explorer.md": flags_of(_Explore),
     "docs/playing.md": flags_of(_Play),
     "docs/serving.md": flags_of(_Serve),
-    "docs/reproducing.md": flags_of(_Reproduce),
+    "docs/reproducing.md": [*flags_of(_Reproduce), *executor_flags()],
+    "docs/scaling.md": executor_flags(),
     "docs/shipping.md": flags_of(_Export),
-    "docs/sweeping.md": _own_flags(),
+    "docs/sweeping.md": [*_own_flags(), *executor_flags()],
 }
 NOTHING = ("", "none", "None", "off")
 IN_WORDS = {

@@ -60,6 +60,10 @@ NAMES = {np.dtype(np.float32): "F32", np.dtype(np.int64): "I64"}
 """Names of dtypes in safetensors."""
 
 
+_CONVERTER = cattrs.Converter(forbid_extra_keys=True)
+"""Made once: a population may consist of thousands of others."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Shard:
     """File of agents, as listed in `population.json`."""
@@ -346,7 +350,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _structured(value: Any, kind: type[T], where: Path, name: str) -> T:
     try:
-        return cattrs.Converter(forbid_extra_keys=True).structure(value, kind)
+        return _CONVERTER.structure(value, kind)
     except Exception as error:  # cattrs raises groups of whatever a value's type raises
         if isinstance(error, EmbrlError):
             reasons = str(error)

@@ -1,7 +1,6 @@
 """Command `embrl batch RUNS.toml`."""
 
 import dataclasses
-import inspect
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from embrl.cli.executor_flags import executor_flags, make_chosen
-from embrl.cli.parsing import flags_of, parse_flags
+from embrl.cli.executor_flags import make_chosen, parse_with_executor
 from embrl.core.errors import EmbrlError, SettingError
 from embrl.core.runtime import prepare_jax
 from embrl.executors.tasks import FILE, Task, TaskReport, check_complete, missing, write_reports
@@ -51,11 +49,7 @@ class _Batch:
 
 def batch(arguments: Sequence[str]) -> None:
     """Train all runs of a file and print a table of them."""
-    own = flags_of(_Batch)
-    values = parse_flags(
-        [*own, *executor_flags()], arguments, "embrl batch", inspect.getdoc(_Batch) or ""
-    )
-    given = _Batch(**{flag.name: values[flag.name] for flag in own})
+    given, values = parse_with_executor(_Batch, arguments, "embrl batch")
     prepare_jax()
     console = plain_console()
     executor = make_chosen(values, console)

@@ -1,14 +1,17 @@
 """Flags of executors, shared by the commands whose work is many runs."""
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Any
+import inspect
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, TypeVar
 
 from rich.console import Console
 
-from embrl.cli.parsing import Flag, flags_of
+from embrl.cli.parsing import Flag, flags_of, parse_flags
 from embrl.executors.options import ExecutorOptions
 from embrl.executors.tasks import Executor
+
+Command = TypeVar("Command")
 
 COMMON = ("executor", "workers")
 """Settings that `--help` shows."""
@@ -17,9 +20,32 @@ NAMES = tuple(f"--{field.name}".replace("_", "-") for field in dataclasses.field
 """Flags of executors on the command line."""
 
 
-def executor_flags() -> list[Flag]:
-    """Return the flags of executors."""
-    return flags_of(ExecutorOptions(), common=COMMON)
+def executor_flags(common: Collection[str] = COMMON) -> list[Flag]:
+    """Return the flags of executors, of which `--help` shows those named in `common`."""
+    return flags_of(ExecutorOptions(), common=common)
+
+
+def parse_with_executor(
+    kind: type[Command], arguments: Sequence[str], program: str, names: str = ""
+) -> tuple[Command, dict[str, Any]]:
+    """Return an instance of a dataclass as `parse` does, and the values of flags of executors.
+
+    Args:
+        kind: the dataclass; its fields are the command's own flags.
+        arguments: of the command line.
+        program: the command, for help texts.
+        names: replaces `{names}` in help texts.
+
+    Raises:
+        EmbrlError: an argument is wrong.
+    """
+    own = [
+        dataclasses.replace(flag, text=flag.text.replace("{names}", names))
+        for flag in flags_of(kind)
+    ]
+    about = inspect.getdoc(kind) or ""
+    values = parse_flags([*own, *executor_flags()], arguments, program, about)
+    return kind(**{flag.name: values.pop(flag.name) for flag in own}), values
 
 
 def make_chosen(values: Mapping[str, Any], console: Console) -> Executor:

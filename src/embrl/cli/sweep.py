@@ -13,10 +13,10 @@ import tyro
 from rich.console import Console
 
 from embrl import envs
-from embrl.cli.executor_flags import NAMES, chosen_executor, executor_flags
+from embrl.cli.executor_flags import NAMES, chosen_executor, executor_flags, parse_with_executor
 from embrl.cli.flags import configured
 from embrl.cli.main import STARTED
-from embrl.cli.parsing import Flag, Switch, flags_of, parse_flags
+from embrl.cli.parsing import Flag, Switch, parse_flags
 from embrl.config.run import RunConfig
 from embrl.config.settings_by_name import replaced, settings, validate_name
 from embrl.config.used_settings import unused
@@ -115,7 +115,8 @@ def _own_flags() -> list[Flag]:
 class _ResumeSweep:
     """Train every point of a grid of settings, and report the best.
 
-    Points train side by side where possible. Writes table.md, table.csv, grid.png and sweep.json,
+    Points train side by side where possible; with --executor, the others in several processes or on
+    a Ray cluster. Writes table.md, table.csv, grid.png and sweep.json,
     which has the best point as flags of embrl train.
     """
 
@@ -133,13 +134,9 @@ def _point_text(point: Mapping[str, Any]) -> str:
 
 def _resumed(arguments: Sequence[str]) -> tuple[sweeps.Sweep, Path, bool, dict[str, Any]]:
     """Return the sweep in a folder, the folder, and the values of all flags."""
-    own = [
-        dataclasses.replace(flag, text=flag.text.replace("{names}", envs.listed_names()))
-        for flag in flags_of(_ResumeSweep)
-    ]
-    about = inspect.getdoc(_ResumeSweep) or ""
-    values = parse_flags([*own, *executor_flags()], arguments, "embrl sweep", about)
-    given = _ResumeSweep(**{flag.name: values[flag.name] for flag in own})
+    given, values = parse_with_executor(
+        _ResumeSweep, arguments, "embrl sweep", names=envs.listed_names()
+    )
     if not given.resume:
         raise SettingError(
             "ENV", f"one of {envs.listed_names()}", "nothing", "embrl sweep gridworld --grid paper"
@@ -206,7 +203,7 @@ def _variants(
             [*rest, *more],
             "sweep",
             seed=1,  # not 0, which reports use: they must not see the seeds that chose a point
-            extra=[*_own_flags(), *executor_flags()],
+            extra=[*_own_flags(), *executor_flags(common=())],  # its help is long
             about=inspect.getdoc(_ResumeSweep) or "",
         )
         given = given or own

@@ -17,8 +17,8 @@ class ExecutorOptions:
     """Where tasks run, and what each may use."""
 
     executor: Literal["local", "processes", "ray"] = "local"
-    """Where runs take place: in this process one after another, in several processes of this
-    machine, or on a Ray cluster. The results are the same."""
+    """Where runs take place: in this process, in several, or on a Ray cluster; the results are the
+    same."""
     workers: int | None = None
     """Number of workers. Default: as many as cores and memory allow."""
     ray_address: str = "local"

@@ -1,7 +1,6 @@
 """Command `embrl reproduce`."""
 
 import dataclasses
-import inspect
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,8 +8,8 @@ from typing import Annotated, Any
 import tyro
 from rich.console import Console
 
-from embrl.cli.executor_flags import chosen_executor, executor_flags
-from embrl.cli.parsing import Switch, flags_of, parse_flags
+from embrl.cli.executor_flags import chosen_executor, parse_with_executor
+from embrl.cli.parsing import Switch
 from embrl.core.errors import require
 from embrl.core.runtime import prepare_jax
 from embrl.papers.panel import GROUPS, SEEDS, Group, PanelLine, ReproductionOptions, chosen
@@ -53,13 +52,9 @@ class _Reproduce:
 
 def reproduce(arguments: Sequence[str]) -> None:
     """Run the lines that are missing, write the report and print which claims hold."""
-    own = [
-        dataclasses.replace(flag, text=flag.text.replace("{names}", ", ".join(FIGURES)))
-        for flag in flags_of(_Reproduce)
-    ]
-    about = inspect.getdoc(_Reproduce) or ""
-    values = parse_flags([*own, *executor_flags()], arguments, "embrl reproduce", about)
-    given = _Reproduce(**{flag.name: values[flag.name] for flag in own})
+    given, values = parse_with_executor(
+        _Reproduce, arguments, "embrl reproduce", names=", ".join(FIGURES)
+    )
     require("matplotlib", "plot")  # before the work, not after it
     prepare_jax()
     options = ReproductionOptions(
