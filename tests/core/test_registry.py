@@ -48,9 +48,10 @@ def test_a_name_like_no_other_is_answered_with_all_of_them() -> None:
         (lambda: METHODS["jsea"], f"unknown method 'jsea': did you mean jsae? {PLUGIN_HINT}"),
         (
             lambda: configure("zzz"),
-            "unknown environment 'zzz': choose from acrobot, cart_pole, continuous_gridworld, "
+            "unknown environment 'zzz': choose from acrobot, cart_pole, chatbot, "
+            "continuous_gridworld, "
             "gridworld, joint_replenishment, manoeuvres, mountain_car, recommender, slot_machine, "
-            f"switches, traffic_lights. {PLUGIN_HINT}",
+            f"switches, traffic_lights, translation. {PLUGIN_HINT}",
         ),
     ],
 )

@@ -34,6 +34,8 @@ class ChatbotConfig:
     reward. After bad replies users leave, some sooner than others.
     """
 
+    many_actions: ClassVar[bool] = True
+    """Actions are a long list (`embrl.envs.environment`)."""
     data_settings: ClassVar[tuple[str, ...]] = ("data",)
     """Settings that are paths of data (`embrl.envs.environment`)."""
 

@@ -25,6 +25,8 @@ class TranslationConfig:
     it has ended: by chrF, or by whether it is right.
     """
 
+    many_actions: ClassVar[bool] = True
+    """Actions are a long list (`embrl.envs.environment`)."""
     data_settings: ClassVar[tuple[str, ...]] = ("data",)
     """Settings that are paths of data (`embrl.envs.environment`)."""
 
