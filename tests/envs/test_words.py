@@ -210,7 +210,6 @@ def test_what_parallel_sentences_lack_is_one_line(tmp_path, content, said):
 def test_settings_of_words_have_bounds(translated):
     for wrong, said in (
         ({"pair": "en-de"}, "env.pair"),
-        ({"data": translated, "step_limit": 1}, "env.step-limit"),
         ({"data": translated, "demonstrated": 0}, "env.demonstrated"),
     ):
         with pytest.raises(EmbrlError, match=said):

@@ -44,11 +44,25 @@ def purchase_log():
     return str(path)
 
 
+@functools.cache
+def sentences(environment):
+    """Settings with a few sentences, and no pre-trained model."""
+    path = Path(tempfile.mkdtemp()) / "words.csv"
+    if environment == "translation":
+        path.write_text("source,target\n" + "".join(f"w{at},v{at}\n" for at in range(8)))
+        return {"data": str(path)}
+    rows = [f"{at // 5},turn {at % 5} of tea {at * at % 7}\n" for at in range(100)]
+    path.write_text("conversation,text\n" + "".join(rows))
+    return {"data": str(path), "text_encoder": "words", "interests": 2, "dimensions": 4}
+
+
 def small(environment, method, algorithm, *, env=None, **sections):
     if env is None:
         options = SMALL.get(environment, {})
         if environment == "recommender":
             options = {"data": purchase_log(), "min_purchases": 1}
+        if environment in ("chatbot", "translation"):
+            options = sentences(environment)
         env = envs.configure(environment, **options)
     config = default_config(environment, env, method, algorithm, "tuned")
     hyper = {"updates_per_step": 0.05, "batch_size": 16} if algorithm == "sac" else {}

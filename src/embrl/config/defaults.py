@@ -34,7 +34,7 @@ from embrl.decoding.base import DecoderConfig
 from embrl.embedding.config import EmbeddingConfig, PretrainConfig
 from embrl.embedding.methods import METHODS
 from embrl.envs import AnyEnvironment, EnvConfig, is_host
-from embrl.envs.environment import named_factor
+from embrl.envs.environment import many_actions, named_factor
 
 Settings = Literal["best", "tuned", "paper"]
 
@@ -257,7 +257,8 @@ def default_config(
     named = method == "jsae" and named_factor(env) is not None
     if settings == "best" and (method, algorithm) == ("jsae", "ppo"):
         few, product = {}, None
-        if not named:  # where actions name values of the observation, they are one long list
+        # Where actions name values of the observation, they are one long list, as those of data.
+        if not (named or many_actions(env)):
             built = env.build() if built is None else built
             few, product = _few_actions(built), product_of(built.action_space)
         if few or not continuous_actions:

@@ -219,6 +219,15 @@ def named_factor(env: EnvConfig) -> int | None:
     return getattr(env, "named_factor", None)
 
 
+def many_actions(env: Any) -> bool:
+    """Return whether actions of an environment are a long list, whatever its settings are.
+
+    It is the class attribute `many_actions` of the settings, so that defaults and help texts do not
+    wait for data to be read, nor need them.
+    """
+    return getattr(env, "many_actions", False)
+
+
 def data_settings(env: Any) -> tuple[str, ...]:
     """Return the names of the settings that are paths of the environment's data.
 

@@ -9,6 +9,7 @@ import numpy as np
 from gymnasium import spaces
 from jaxtyping import Array, Float, Int
 
+from embrl.core.errors import SettingError
 from embrl.core.types import Key, Observation
 from embrl.envs.chatbot.corpus import (
     Corpus,
@@ -29,11 +30,12 @@ from embrl.text import text_vectors
 class ChatbotConfig:
     """Settings of the chatbot: choose what to say, among all replies of real conversations.
 
-    A simulated user speaks messages of the corpus, and the agent chooses a reply. The user rates
-    it, 0 to 1, by how well it fits the conversation and by hidden interests; the rating is the
-    reward. After bad replies users leave, some sooner than others.
+    The reward is a simulated user's rating, 0 to 1, by how well a reply fits and by hidden
+    interests. After bad replies users leave.
     """
 
+    many_actions: ClassVar[bool] = True
+    """Actions are a long list (`embrl.envs.environment`)."""
     data_settings: ClassVar[tuple[str, ...]] = ("data",)
     """Settings that are paths of data (`embrl.envs.environment`)."""
 
@@ -55,6 +57,8 @@ class ChatbotConfig:
     interest_weight: float = 0.5
     """Part of a rating that a user's interests make, 0 to 1; the rest is how well a reply fits the
     conversation."""
+    impatience: tuple[float, ...] = (0.15, 0.35, 0.7)
+    """Probabilities to leave after the worst of replies, 0 to 1; each user has one of them."""
     followed: float = 0.5
     """Probability that a user takes up the subject of a reply that could not be better, 0 to 1."""
     text_encoder: str = "wordllama"
@@ -77,6 +81,10 @@ class ChatbotConfig:
             check_whole(name, getattr(self, name), 1)
         check_number("interest_weight", self.interest_weight, 0.0, 1.0)
         check_number("followed", self.followed, 0.0, 1.0)
+        if not self.impatience:
+            raise SettingError("env.impatience", "one probability or more", "none")
+        for each in self.impatience:
+            check_number("impatience", each, 0.0, 1.0)
         turns, source = read_conversations(self.data, self.columns)
         corpus = build_corpus(turns, source, self.max_replies, self.max_words)
         return Chatbot(self, corpus)
@@ -114,6 +122,7 @@ class Chatbot(SimulatedUser):
         self.next = jnp.asarray(corpus.next)
         self.taken_up = jnp.asarray(_taken_up(corpus, judge.messages, speaks))
         self.interest_weight = jnp.float32(config.interest_weight)
+        self.impatience = jnp.asarray(config.impatience, jnp.float32)
         self.followed = jnp.float32(config.followed)
         self.step_limit = config.step_limit
         self.text_encoder = config.text_encoder

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Int
 
 from embrl.core.types import Key
 from embrl.envs.chatbot.corpus import sentences
-from embrl.envs.chatbot.user import CHANGE, IMPATIENCE, SEEN, ChatbotState, SimulatedUser
+from embrl.envs.chatbot.user import CHANGE, SEEN, ChatbotState, SimulatedUser
 from embrl.text import text_vectors
 
 EPISODES = 2000
@@ -178,7 +178,7 @@ def _plan(env: SimulatedUser, fits: Int[Array, "pairs few"]) -> Array:
 
             return jax.lax.scan(earlier, jnp.zeros(pairs), None, env.step_limit)[1]
 
-        return jax.lax.map(of_kind, jnp.array(IMPATIENCE, jnp.float32))
+        return jax.lax.map(of_kind, env.impatience)
 
     return jax.lax.map(of_interest, jnp.arange(env.interest.shape[0]))
 

@@ -18,18 +18,6 @@ SEEN = 3
 REPEATED = 0.25
 """Factor on how good a reply is that is one of the last few, or repeats the user's own words."""
 
-IMPATIENCE = (0.15, 0.35, 0.7)
-"""Probabilities that a user leaves after a reply that is not good at all; each has one of these."""
-
-OPENING = 10.0
-"""How strongly users speak of what they are interested in: factor on a cosine."""
-
-CHANGE = 0.2
-"""Probability that a user who does not take up a reply speaks of something else of interest."""
-
-NOISE = 0.1
-"""Standard deviation of a rating."""
-
 
 @dataclasses.dataclass(frozen=True)
 class Said:
@@ -53,7 +41,7 @@ class ChatbotState(NamedTuple):
     """The agent's last replies, the latest first; -1 where there were fewer."""
     interest: Int[Array, ""]
     impatience: Int[Array, ""]
-    """Index in `IMPATIENCE`."""
+    """Index in the settings' `impatience`."""
     rating: Float[Array, ""]
     steps: Int[Array, ""]
 
@@ -83,6 +71,7 @@ class SimulatedUser(Environment):
     answered: Int[Array, " some"]
     """Messages of conversations for training with such a reply."""
     interest_weight: Float[Array, ""]
+    impatience: Float[Array, " kinds"]
     followed: Float[Array, ""]
     step_limit: int = eqx.field(static=True)
     text_encoder: str = eqx.field(static=True)
@@ -92,7 +81,7 @@ class SimulatedUser(Environment):
         """Meet a user with a random interest and impatience, who begins a conversation."""
         key_interest, key_patience, key_opening = jax.random.split(key, 3)
         interest = jax.random.randint(key_interest, (), 0, self.openings.shape[0], jnp.int32)
-        impatience = jax.random.randint(key_patience, (), 0, len(IMPATIENCE), jnp.int32)
+        impatience = jax.random.randint(key_patience, (), 0, len(self.impatience), jnp.int32)
         state = ChatbotState(
             self._opening(key_opening, interest),
             jnp.int32(-1),
@@ -109,7 +98,7 @@ class SimulatedUser(Environment):
         key_rating, key_leave, key_follow, key_change, key_opening = jax.random.split(key, 5)
         good = self.goodness(state, action)
         rating = jnp.clip(good + NOISE * jax.random.normal(key_rating), 0.0, 1.0)
-        leaving = (1.0 - good) * jnp.array(IMPATIENCE, jnp.float32)[state.impatience]
+        leaving = (1.0 - good) * self.impatience[state.impatience]
         leaves = jax.random.uniform(key_leave) < leaving
         own = self.next[state.pair]
         changes = (own < 0) | (jax.random.uniform(key_change) < CHANGE)

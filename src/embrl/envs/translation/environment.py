@@ -21,10 +21,11 @@ from embrl.envs.translation.spelled import END, Parallel, read_parallel, spelled
 class TranslationConfig:
     """Settings of translation: write a sentence in another language, such as a number in words.
 
-    An action is the next word, or the end of the sentence. Only the whole sentence is judged, when
-    it has ended: by chrF, or by whether it is right.
+    An action is the next word, or the end. Only the whole sentence is judged.
     """
 
+    many_actions: ClassVar[bool] = True
+    """Actions are a long list (`embrl.envs.environment`)."""
     data_settings: ClassVar[tuple[str, ...]] = ("data",)
     """Settings that are paths of data (`embrl.envs.environment`)."""
 
@@ -41,8 +42,6 @@ class TranslationConfig:
     reward: Literal["chrf", "exact"] = "chrf"
     """Reward of a sentence. chrf: the F-score of its character n-grams, 0 to 1 (as sacrebleu's,
     divided by 100). exact: 1 if it is right, else 0."""
-    step_limit: int | None = None
-    """Words of a translation at most, its end included; None: those of the longest right one."""
 
     def build(self) -> "Translation":
         """Spell the numbers and make the environment.
@@ -55,8 +54,6 @@ class TranslationConfig:
             check_whole("demonstrated", self.demonstrated, 1)
         check_choice("reward", self.reward, ("chrf", "exact"))
         parallel = read_parallel(self.data) if self.data else spelled_numbers(self.pair)
-        if self.step_limit is not None:
-            check_whole("step_limit", self.step_limit, parallel.target.shape[1])
         return Translation(self, parallel)
 
 
@@ -91,9 +88,7 @@ class Translation(Environment):
 
     def __init__(self, config: TranslationConfig, parallel: Parallel) -> None:
         self.source = jnp.asarray(parallel.source)
-        length = parallel.target.shape[1] if config.step_limit is None else config.step_limit
-        more = length - parallel.target.shape[1]
-        self.target = jnp.asarray(np.pad(parallel.target, [(0, 0), (0, more)]))
+        self.target = jnp.asarray(parallel.target)
         held_out = config.sentences == "held_out"
         self.asked = jnp.asarray(np.flatnonzero(parallel.held_out == held_out).astype(np.int32))
         trained = np.random.default_rng(1).permutation(np.flatnonzero(~parallel.held_out))
