@@ -16,6 +16,7 @@ from embrl.envs import configure
 from embrl.envs.lidar_robot.environment import LidarState
 from embrl.envs.lidar_robot.geometry import cast_rays
 from embrl.envs.lidar_robot.halls import hall_of, rectangles
+from embrl.envs.lidar_robot.picture import LOADED, SHELF
 
 PLAIN = {"noise": 0.0, "dropped": 0.0, "jitter": 0.0}
 KEY = jax.random.key(0)
@@ -91,6 +92,14 @@ def test_pictures_become_shelves(tmp_path):
     corner = np.array([[1, 1, 0], [1, 0, 0], [1, 0, 1]], bool)
     assert len(rectangles(corner)) == 3
     assert rectangles(corner)[:, 2:].tolist() == [[2, 1], [1, 3], [3, 3]]
+
+
+def test_the_robot_is_drawn_from_above():
+    picture = SORTING.render(at(4.0, 3.0, loaded=True))
+    assert (picture.shape, picture.dtype) == ((240, 320, 3), np.uint8)
+    assert picture[120, 156].tolist() == list(LOADED)
+    x, y = (int(40 * part) for part in SORTING.shelves[0, :2])
+    assert picture[239 - y - 4, x + 4].tolist() == list(SHELF)
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from embrl.envs.checks import check_choice, check_number, check_positive, check_
 from embrl.envs.environment import Environment
 from embrl.envs.lidar_robot.geometry import cast_rays, touches
 from embrl.envs.lidar_robot.halls import LAYOUTS, Hall, hall_of
+from embrl.envs.lidar_robot.picture import Scene, from_above
 
 RADIUS = 0.2
 """Radius of the robot in metres."""
@@ -243,9 +244,10 @@ class LidarRobot(Environment):
 
     def render(self, state: Any) -> np.ndarray:
         """Return a picture of a state from above, uint8 `[height, width, 3]`."""
-        from embrl.envs.lidar_robot.picture import from_above
-
-        return from_above(self, state)
+        ranges = np.minimum(np.asarray(self.ranges(state)), self.config.range)
+        package = None if state.loaded else np.asarray(state.package)
+        parts = (self.size, state.shelves, state.pose, ranges, self.targets, state.target)
+        return from_above(Scene(*map(np.asarray, parts), package))
 
     @property
     def render_fps(self) -> float:
