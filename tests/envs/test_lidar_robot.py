@@ -1,5 +1,6 @@
 """The lidar robot: what its beams meet, its jobs, its pictures, and phi of its ring of beams."""
 
+import dataclasses
 from typing import Any
 
 import jax
@@ -86,6 +87,15 @@ def test_pictures_become_shelves(tmp_path):
     light[20:24, 22:34] = 0
     np.save(tmp_path / "hall.npy", light)
     hall = hall_of("rows", str(tmp_path / "hall.npy"), 0.2)
+    assert configure("lidar_robot", picture=str(tmp_path / "hall.npy")).build().data_source
+    low = np.full((10, 40), 255, np.uint8)
+    low[4:6, 18:22] = 0
+    np.save(tmp_path / "low.npy", low)
+    robot: Any = configure(
+        "lidar_robot", job="sorting", picture=str(tmp_path / "low.npy"), jitter=0.0
+    )
+    with pytest.raises(EmbrlError, match=r"bays and chutes .* got"):
+        dataclasses.replace(robot, colours=4).build()
     assert hall.size.tolist() == pytest.approx([8, 6])
     # From the bottom up.
     assert hall.shelves.ravel().tolist() == pytest.approx([4.4, 1.2, 6.8, 2.0, 1.6, 3.2, 4, 4])
