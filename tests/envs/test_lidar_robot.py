@@ -88,12 +88,11 @@ def test_pictures_become_shelves(tmp_path):
     np.save(tmp_path / "hall.npy", light)
     hall = hall_of("rows", str(tmp_path / "hall.npy"), 0.2)
     assert configure("lidar_robot", picture=str(tmp_path / "hall.npy")).build().data_source
-    low = np.full((10, 40), 255, np.uint8)
-    low[4:6, 18:22] = 0
+    low = np.full((7, 40), 255, np.uint8)
+    low[3, 18:22] = 0
     np.save(tmp_path / "low.npy", low)
-    robot: Any = configure(
-        "lidar_robot", job="sorting", picture=str(tmp_path / "low.npy"), jitter=0.0
-    )
+    picture = str(tmp_path / "low.npy")
+    robot: Any = configure("lidar_robot", job="sorting", picture=picture, jitter=0.0)
     with pytest.raises(EmbrlError, match=r"bays and chutes .* got"):
         dataclasses.replace(robot, colours=4).build()
     assert hall.size.tolist() == pytest.approx([8, 6])
