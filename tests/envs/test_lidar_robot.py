@@ -1,5 +1,6 @@
 """The lidar robot: what its beams meet, its jobs, its pictures, and phi of its ring of beams."""
 
+import dataclasses
 from typing import Any
 
 import jax
@@ -16,6 +17,7 @@ from embrl.envs import configure
 from embrl.envs.lidar_robot.environment import LidarState
 from embrl.envs.lidar_robot.geometry import cast_rays
 from embrl.envs.lidar_robot.halls import hall_of, rectangles
+from embrl.envs.lidar_robot.picture import LOADED, SHELF
 
 PLAIN = {"noise": 0.0, "dropped": 0.0, "jitter": 0.0}
 KEY = jax.random.key(0)
@@ -85,12 +87,28 @@ def test_pictures_become_shelves(tmp_path):
     light[20:24, 22:34] = 0
     np.save(tmp_path / "hall.npy", light)
     hall = hall_of("rows", str(tmp_path / "hall.npy"), 0.2)
+    assert configure("lidar_robot", picture=str(tmp_path / "hall.npy")).build().data_source
+    low = np.full((7, 40), 255, np.uint8)
+    low[3, 18:22] = 0
+    np.save(tmp_path / "low.npy", low)
+    picture = str(tmp_path / "low.npy")
+    robot: Any = configure("lidar_robot", job="sorting", picture=picture, jitter=0.0)
+    with pytest.raises(EmbrlError, match=r"bays and chutes .* got"):
+        dataclasses.replace(robot, colours=4).build()
     assert hall.size.tolist() == pytest.approx([8, 6])
     # From the bottom up.
     assert hall.shelves.ravel().tolist() == pytest.approx([4.4, 1.2, 6.8, 2.0, 1.6, 3.2, 4, 4])
     corner = np.array([[1, 1, 0], [1, 0, 0], [1, 0, 1]], bool)
     assert len(rectangles(corner)) == 3
     assert rectangles(corner)[:, 2:].tolist() == [[2, 1], [1, 3], [3, 3]]
+
+
+def test_the_robot_is_drawn_from_above():
+    picture = SORTING.render(at(4.0, 3.0, loaded=True))
+    assert (picture.shape, picture.dtype) == ((240, 320, 3), np.uint8)
+    assert picture[120, 156].tolist() == list(LOADED)
+    x, y = (int(40 * part) for part in SORTING.shelves[0, :2])
+    assert picture[239 - y - 4, x + 4].tolist() == list(SHELF)
 
 
 @pytest.mark.parametrize(

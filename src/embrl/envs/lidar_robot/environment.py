@@ -11,11 +11,13 @@ import numpy as np
 from gymnasium import spaces
 from jaxtyping import Array, Bool, Float, Int
 
+from embrl.core.errors import EmbrlError
 from embrl.core.types import Action, Key, TimeStep
 from embrl.envs.checks import check_choice, check_number, check_positive, check_whole
 from embrl.envs.environment import Environment
 from embrl.envs.lidar_robot.geometry import cast_rays, touches
-from embrl.envs.lidar_robot.halls import LAYOUTS, Hall, hall_of
+from embrl.envs.lidar_robot.halls import LAYOUTS, Hall, PictureFile, hall_of
+from embrl.envs.lidar_robot.picture import Scene, from_above
 
 RADIUS = 0.2
 """Radius of the robot in metres."""
@@ -105,7 +107,14 @@ class LidarRobotConfig:
         for name, high in {**limits, "tau": 0.4}.items():
             check_number(name, getattr(self, name), 0.0, high)
         check_whole("step_limit", self.step_limit, 1)
-        return LidarRobot(self, hall_of(self.layout, self.picture, RADIUS + self.jitter))
+        hall = hall_of(self.layout, self.picture, RADIUS + self.jitter)
+        robot = LidarRobot(self, hall)
+        if self.job == "sorting" and (apart := robot.least_distance()) <= 2 * REACH:
+            raise EmbrlError(
+                f"env.picture must leave bays and chutes more than {2 * REACH:g} m apart, got "
+                f"{apart:.2g} m; leave more room along the lower and upper wall, or fewer colours"
+            )
+        return robot
 
 
 class LidarState(NamedTuple):
@@ -235,6 +244,12 @@ class LidarRobot(Environment):
         effects = self.action_effects()
         return None if effects is None else np.asarray(effects)
 
+    def least_distance(self) -> float:
+        """Return the distance between the nearest two of the packages' places and the targets."""
+        points = np.concatenate([self.packages, self.targets])
+        apart = np.sqrt(((points[:, None] - points) ** 2).sum(-1))
+        return float(apart[~np.eye(len(points), dtype=bool)].min())
+
     def ranges(self, state: LidarState) -> Float[Array, " B"]:
         """Return the distance to what each beam meets, in metres, without noise."""
         angles = jnp.arange(self.config.beams) * (2 * math.pi / self.config.beams)
@@ -243,9 +258,15 @@ class LidarRobot(Environment):
 
     def render(self, state: Any) -> np.ndarray:
         """Return a picture of a state from above, uint8 `[height, width, 3]`."""
-        from embrl.envs.lidar_robot.picture import from_above
+        ranges = np.minimum(np.asarray(self.ranges(state)), self.config.range)
+        package = None if state.loaded else np.asarray(state.package)
+        parts = (self.size, state.shelves, state.pose, ranges, self.targets, state.target)
+        return from_above(Scene(*map(np.asarray, parts), package))
 
-        return from_above(self, state)
+    @property
+    def data_source(self) -> PictureFile | None:
+        """The picture of the hall, if there is one."""
+        return PictureFile(self.config.picture) if self.config.picture else None
 
     @property
     def render_fps(self) -> float:

@@ -1,7 +1,9 @@
 """Halls of the lidar robot: rectangles of shelves, by layout or from a picture, and free places."""
 
 import dataclasses
+import hashlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -67,6 +69,21 @@ class Hall:
     def nearest(self, point: tuple[float, float]) -> np.ndarray:
         """Return the place nearest to a point, float32 `[2]`."""
         return self.places[((self.places - np.array(point)) ** 2).sum(-1).argmin()]
+
+
+@dataclasses.dataclass(frozen=True)
+class PictureFile:
+    """The picture that a hall was made of, as `EnvironmentData`."""
+
+    path: str
+
+    def notes(self) -> tuple[str, ...]:
+        """Return nothing: a picture needs no words."""
+        return ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the checksum (SHA-256) by path."""
+        return {"files": {self.path: hashlib.sha256(Path(self.path).read_bytes()).hexdigest()}}
 
 
 def hall_of(layout: str, picture: str, clearance: float) -> Hall:
