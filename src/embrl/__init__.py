@@ -53,6 +53,9 @@ if TYPE_CHECKING:
         register_objective,
     )
     from embrl.store.store import Store
+    from embrl.tasks.config import TasksConfig
+    from embrl.tasks.inverse import infer_task
+    from embrl.tasks.search import search_tasks
     from embrl.trained import Run
     from embrl.training.callbacks import TrainingEvent
     from embrl.training.episodes import Episode, Evaluation
@@ -84,6 +87,7 @@ _HOMES = {
     "Run": "trained",
     "SAC": "algorithms.sac",
     "Store": "store.store",
+    "TasksConfig": "tasks.config",
     "Trainer": "training.trainer",
     "TransferConfig": "config.run",
     "TrainingEvent": "training.callbacks",
@@ -94,6 +98,7 @@ _HOMES = {
     "fit_agents": "agents.api",
     "generate_agents": "agents.api",
     "improve_agents": "agents.api",
+    "infer_task": "tasks.inverse",
     "load": "loading",
     "load_agents": "agents.api",
     "load_embedding": "fitting.embedding",
@@ -106,6 +111,7 @@ _HOMES = {
     "register_method": "registration",
     "register_objective": "registration",
     "report_agents": "agents.api",
+    "search_tasks": "tasks.search",
     "train": "api",
     "walk_agents": "agents.api",
     "wrap": "interop.wrappers",
@@ -138,6 +144,7 @@ __all__ = [
     "RolloutConfig",
     "Run",
     "Store",
+    "TasksConfig",
     "Trainer",
     "TrainingEvent",
     "TransferConfig",
@@ -147,6 +154,7 @@ __all__ = [
     "fit_agents",
     "generate_agents",
     "improve_agents",
+    "infer_task",
     "load",
     "load_agents",
     "load_embedding",
@@ -159,6 +167,7 @@ __all__ = [
     "register_method",
     "register_objective",
     "report_agents",
+    "search_tasks",
     "train",
     "walk_agents",
     "wrap",
