@@ -18,7 +18,7 @@ from embrl.envs.square import GridworldState, fewest_steps
 NOWHERE = (2.0, 2.0, 2.0, 2.0)
 """A goal outside the square, which nothing reaches."""
 LIMIT = 150
-PER_SIDE = 2
+PER_SIDE = 1
 """Positions along each side of a cell from which its transitions are taken."""
 GAMMA = 0.99
 

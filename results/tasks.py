@@ -29,7 +29,8 @@ from embrl.tasks.space import TaskPolicy, TaskSpace
 HERE = Path(__file__).parent
 OUT = HERE / "tasks"
 RUNS = HERE.parent / "runs" / "tasks"
-KINDS = ("forward_backward", "laplacian")
+KINDS = ("laplacian", "forward_backward")
+SETTINGS = {"laplacian": {}, "forward_backward": {"gamma": 0.9, "gradient_steps": 5000}}
 GOALS = 100
 LABELS = (1, 3, 10, None)
 """Labelled states; None: the whole reward function."""
@@ -41,12 +42,20 @@ META_GOALS = 20
 PPO_GOALS = 3
 PPO_TIMESTEPS = 60_000
 PPO_EVERY = 3_000
-TIMESTEPS = 30_000
+TIMESTEPS = 60_000
+STICKY = 0.6
+"""Repeated random actions go farther: with others, hardly any are taken far from the start."""
 
 
 def fit(kind: str) -> None:
     """Fit an embedding with tasks, from random transitions."""
-    found = embrl.fit("gridworld", timesteps=TIMESTEPS, tasks={"features": kind})
+    tasks = {"features": kind, **SETTINGS[kind]}
+    found = embrl.fit(
+        "gridworld",
+        timesteps=TIMESTEPS,
+        rollout={"sticky_action_prob": STICKY},
+        tasks=tasks,
+    )
     found.save(RUNS / kind)
 
 

@@ -56,6 +56,9 @@ if TYPE_CHECKING:
         register_text_encoder,
     )
     from embrl.store.store import Store
+    from embrl.tasks.config import TasksConfig
+    from embrl.tasks.inverse import infer_task
+    from embrl.tasks.search import search_tasks
     from embrl.trained import Run
     from embrl.training.callbacks import TrainingEvent
     from embrl.training.episodes import Episode, Evaluation
@@ -88,6 +91,7 @@ _HOMES = {
     "Run": "trained",
     "SAC": "algorithms.sac",
     "Store": "store.store",
+    "TasksConfig": "tasks.config",
     "Trainer": "training.trainer",
     "TransferConfig": "config.run",
     "TrainingEvent": "training.callbacks",
@@ -99,6 +103,7 @@ _HOMES = {
     "fit_agents": "agents.api",
     "generate_agents": "agents.api",
     "improve_agents": "agents.api",
+    "infer_task": "tasks.inverse",
     "load": "loading",
     "load_agents": "agents.api",
     "load_embedding": "fitting.embedding",
@@ -112,6 +117,7 @@ _HOMES = {
     "register_objective": "registration",
     "register_text_encoder": "registration",
     "report_agents": "agents.api",
+    "search_tasks": "tasks.search",
     "train": "api",
     "walk_agents": "agents.api",
     "wrap": "interop.wrappers",
@@ -145,6 +151,7 @@ __all__ = [
     "RolloutConfig",
     "Run",
     "Store",
+    "TasksConfig",
     "Trainer",
     "TrainingEvent",
     "TransferConfig",
@@ -155,6 +162,7 @@ __all__ = [
     "fit_agents",
     "generate_agents",
     "improve_agents",
+    "infer_task",
     "load",
     "load_agents",
     "load_embedding",
@@ -168,6 +176,7 @@ __all__ = [
     "register_objective",
     "register_text_encoder",
     "report_agents",
+    "search_tasks",
     "train",
     "walk_agents",
     "wrap",

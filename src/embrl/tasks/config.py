@@ -11,26 +11,27 @@ from embrl.core.section import Section
 class TasksConfig(Section):
     """Networks B and F of tasks, and their training."""
 
-    features: Literal["forward_backward", "laplacian"] = "forward_backward"
-    """Training of B. forward_backward: together with F, on the successor measure (Touati & Ollivier
-    2021). laplacian: alone, on pairs of consecutive states (Wu et al. 2019)."""
-    dim: int = 32
+    features: Literal["laplacian", "forward_backward"] = "laplacian"
+    """Training of B and F. laplacian: slowest features of the walk of the data, and their sums over
+    time under the policy of the data; a task's policy is one step of improvement on it.
+    forward_backward: F depends on the task and is of its own policy (Touati & Ollivier 2021)."""
+    dim: int = 64
     """Dimensions k of tasks."""
     hidden: int = 128
-    """Width of the hidden layers, two in F and two in B."""
-    gamma: float = 0.9
-    """Discount factor of the tasks, 0 to below 1."""
-    gradient_steps: int = 4000
+    """Width of the hidden layers, two in F and, with forward_backward, two in B."""
+    gamma: float = 0.98
+    """Discount factor of the tasks, 0 to below 1; .9 suits forward_backward better."""
+    gradient_steps: int = 3000
     """Gradient steps."""
-    batch_size: int = 128
-    """Transitions in a gradient step, and tasks beside them."""
+    batch_size: int = 256
+    """Transitions in a gradient step."""
     candidates: int = 16
-    """Random actions among which the policy of a task chooses in training; later it chooses among
-    all."""
-    learning_rate: float = 1e-3
+    """Random actions among which the policy of a task chooses in training (forward_backward); later
+    it chooses among all."""
+    learning_rate: float = 2e-3
     """Initial learning rate of Adam; it falls to zero along half a cosine."""
     orthonormality: float = 1.0
-    """Weight of the loss that keeps the features B uncorrelated and of equal size."""
+    """Weight of the loss that keeps the features B uncorrelated (forward_backward)."""
 
     def validate(self) -> None:
         """Check all settings.

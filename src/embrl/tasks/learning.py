@@ -8,30 +8,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
 
 from embrl.core.errors import EmbrlError
 from embrl.core.types import Key
 from embrl.embedding.pretraining import cosine_decay
 from embrl.tasks.config import TasksConfig
-from embrl.tasks.networks import TaskNetworks, unit_task
+from embrl.tasks.laplacian import learn_laplacian
+from embrl.tasks.networks import EmbeddedSteps, TaskNetworks, unit_task
 
 STEPS_PER_CALL = 200
 """Gradient steps between two reports."""
 POLYAK = 0.01
 """Share by which the networks of targets follow in each gradient step."""
-
-
-class EmbeddedSteps(NamedTuple):
-    """Transitions in an embedding."""
-
-    x: Float[Array, "N m"]
-    """States."""
-    e: Float[Array, "N d"]
-    """Actions."""
-    x_next: Float[Array, "N m"]
-    """Next states."""
-    terminated: Bool[Array, " N"]
 
 
 class _Training(NamedTuple):
@@ -57,6 +46,8 @@ def learn_tasks(
     Raises:
         EmbrlError: the loss is not finite.
     """
+    if config.features == "laplacian":
+        return learn_laplacian(steps, config, key, on_progress)
     key_new, key_steps = jax.random.split(key)
     m, d = steps.x.shape[-1], steps.e.shape[-1]
     networks = TaskNetworks(m, d, config, key=key_new)
@@ -147,9 +138,6 @@ def tasks_loss(
     aim = jax.lax.stop_gradient(target.B(batch.x_next) + discount[:, None] * ahead)
     loss = ((forward - aim) ** 2).mean()
     spread = _off_diagonal(backward @ backward.T) / 2 - (backward**2).sum(-1).mean()
-    if config.features == "laplacian":  # consecutive states alike, features uncorrelated
-        close = ((networks.B(batch.x) - backward) ** 2).sum(-1).mean()
-        return loss + close + config.orthonormality * spread
     measure = jax.lax.stop_gradient(forward) @ backward.T
     aim = jax.lax.stop_gradient(discount[:, None] * (ahead @ target.B(batch.x_next).T))
     fit = _off_diagonal(measure - aim) / 2 - jnp.diag(measure).mean()

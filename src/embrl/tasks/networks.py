@@ -1,14 +1,31 @@
 """Networks of tasks: B(x), features of states; F(x, e, z), the features that lie ahead."""
 
+from typing import NamedTuple
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from embrl.core.nn import MLP
 from embrl.core.types import Key
 from embrl.tasks.config import TasksConfig
+
+RANDOM_FEATURES = 768
+"""Hidden units of B where they are random (`embrl.tasks.laplacian`)."""
+
+
+class EmbeddedSteps(NamedTuple):
+    """Transitions in an embedding."""
+
+    x: Float[Array, "N m"]
+    """States."""
+    e: Float[Array, "N d"]
+    """Actions."""
+    x_next: Float[Array, "N m"]
+    """Next states."""
+    terminated: Bool[Array, " N"]
 
 
 class TaskNetworks(eqx.Module):
@@ -26,6 +43,8 @@ class TaskNetworks(eqx.Module):
     """F: of the state and the task side by side, and the action beside them."""
     backward: MLP
     """B."""
+    sees_task: bool = eqx.field(static=True)
+    """True if F depends on the task, whose policy it is of; else it is of the data's policy."""
 
     def __init__(self, m: int, d: int, config: TasksConfig, *, key: Key) -> None:
         """Initialise both networks.
@@ -38,6 +57,12 @@ class TaskNetworks(eqx.Module):
         """
         key_forward, key_backward = jax.random.split(key)
         hidden, k = (config.hidden, config.hidden), config.dim
+        self.sees_task = config.features == "forward_backward"
+        if not self.sees_task:
+            wide = (RANDOM_FEATURES,)
+            self.backward = MLP(m, wide, k, activation=jax.nn.relu, key=key_backward)
+            self.forward = MLP(m, hidden, k, beside=d, activation=jax.nn.relu, key=key_forward)
+            return
         network = MLP(m + k, hidden, k, beside=d, activation=jax.nn.relu, key=key_forward)
         # States and actions have fewer numbers than tasks, and count as much.
         first, beside = network.layers[0].weight, network.beside  # type: ignore[union-attr]
@@ -52,6 +77,8 @@ class TaskNetworks(eqx.Module):
         self, x: Float[Array, "*#batch m"], e: Float[Array, "*#batch d"], z: Float[Array, "*#b k"]
     ) -> Float[Array, "*batch k"]:
         """Return the forward features of actions e in states x for tasks z."""
+        if not self.sees_task:
+            return self.forward(x, e)
         shape = jnp.broadcast_shapes(x.shape[:-1], z.shape[:-1])
         pair = [jnp.broadcast_to(part, (*shape, part.shape[-1])) for part in (x, z)]
         return self.forward(jnp.concatenate(pair, axis=-1), e)

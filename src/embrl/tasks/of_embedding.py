@@ -10,7 +10,8 @@ from embrl.core.spaces import numbers_and_factors
 from embrl.core.types import Transition
 from embrl.deploy.plain_embedding import PlainEmbedding
 from embrl.tasks.config import TasksConfig
-from embrl.tasks.learning import EmbeddedSteps, learn_tasks
+from embrl.tasks.learning import learn_tasks
+from embrl.tasks.networks import EmbeddedSteps
 from embrl.tasks.space import TaskModel
 
 STATES = 4096

@@ -128,7 +128,8 @@ class TaskSpace:
         """
         beside = (self.choices[1] @ self._beside).astype(np.float32)
         z = np.broadcast_to(z, (len(x), self.k))
-        first, found = self._first(np.concatenate([x, z], -1)), []
+        sees_task = self.model.networks.sees_task
+        first, found = self._first(np.concatenate([x, z], -1) if sees_task else x), []
         # Put into the last layer: F of every action would cost more than the layers before.
         weights, bias = z @ self._last.weight.T, z @ self._last.bias
         size = max(1, AT_ONCE // len(beside))
@@ -189,12 +190,24 @@ class TaskPolicy:
         found = self.space.forward_values(x.reshape(-1, x.shape[-1]), self.z)
         return found.reshape(*x.shape[:-1], found.shape[-1])
 
-    def act(self, observation: ArrayLike, *, mask: ArrayLike | None = None) -> Any:
+    def act(
+        self,
+        observation: ArrayLike,
+        *,
+        mask: ArrayLike | None = None,
+        temperature: float = 0.0,
+        seed: int | None = None,
+    ) -> Any:
         """Choose an action for one observation, or one for each of a batch.
 
         Args:
             observation: in the embedding's observation space, with any leading axes.
             mask: True where a discrete action may be chosen, `[n]` or with the leading axes.
+            temperature: 0: the action with the largest value. Above 0, one is drawn with
+                probabilities that grow exponentially with the values, in units of their standard
+                deviation in the state times this number: a draw leaves the circles in which the
+                largest value may lead.
+            seed: random seed of the draw; None draws anew each time.
 
         Returns:
             An int for one observation, otherwise int32 `[...]`; rows for continuous actions and
@@ -206,6 +219,12 @@ class TaskPolicy:
         """
         embedding, values = self.space.embedding, self.values(observation)
         allowed = self._allowed(mask)
+        if not temperature >= 0.0:
+            raise SettingError("temperature", "at least 0", temperature)
+        if temperature:
+            spread = temperature * values.std(-1, keepdims=True) + 1e-9
+            draw = np.random.default_rng(seed).gumbel(size=values.shape)
+            values = values / spread + draw
         if allowed is not None:
             values = np.where(allowed, values, -np.inf)
         chosen = self.space.choices[0][values.argmax(-1)]
