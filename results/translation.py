@@ -66,7 +66,7 @@ def trained(pair: str, method: str, supervised: int, given: argparse.Namespace) 
     """Return curves on held-out numbers: `[seeds, 1 + stages, 2]`, before and after updates."""
     config = TranslationConfig(pair, demonstrated=given.shown)
     env = config.build()
-    held_out = TranslationConfig(pair, "held_out").build()
+    held_out = TranslationConfig(pair, sentences="held_out").build()
     settings = {
         "imitation.gradient_steps": supervised,
         "imitation.batch_size": 256,

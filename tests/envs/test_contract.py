@@ -225,7 +225,8 @@ def test_settings_are_plain_values_with_flags_and_words(config: Any) -> None:
     assert cattrs.Converter(forbid_extra_keys=True).structure(written, kind) == config
     assert hash(config) == hash(dataclasses.replace(config))
     assert tyro.cli(kind, args=[]) == kind()
-    assert tyro.cli(kind, args=["--step-limit", "7"]) == kind(step_limit=7)
+    if hasattr(config, "step_limit"):
+        assert tyro.cli(kind, args=["--step-limit", "7"]) == kind(step_limit=7)
 
 
 def test_every_setting_is_explained(config: Any) -> None:

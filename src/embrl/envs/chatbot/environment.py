@@ -40,9 +40,8 @@ class ChatbotConfig:
     """Settings that are paths of data (`embrl.envs.environment`)."""
 
     data: str = ""
-    """CSV file of conversations, with columns conversation and text (and speaker), a row for each
-    message in order; or message and reply (and conversation). Empty: the dialogues of the package
-    chitchat-dataset."""
+    """CSV file of conversations: columns conversation and text, or message and reply. Empty: those
+    of chitchat-dataset."""
     columns: tuple[str, ...] = ()
     """What columns are called, as `text=utterance conversation=dialogue`."""
     users: Literal["trained", "held_out"] = "trained"
@@ -67,7 +66,7 @@ class ChatbotConfig:
     dimensions: int = 32
     """Principal components of sentence vectors that are kept, at least 1."""
     step_limit: int = 20
-    """Replies until an episode is truncated, at least 1."""
+    """Replies in an episode, at least 1."""
 
     def build(self) -> "Chatbot":
         """Read the conversations and make the environment.

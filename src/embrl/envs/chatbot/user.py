@@ -18,6 +18,15 @@ SEEN = 3
 REPEATED = 0.25
 """Factor on how good a reply is that is one of the last few, or repeats the user's own words."""
 
+OPENING = 10.0
+"""How strongly users speak of what they are interested in: factor on a cosine."""
+
+CHANGE = 0.2
+"""Probability that a user who does not take up a reply speaks of something else of interest."""
+
+NOISE = 0.1
+"""Standard deviation of a rating."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Said:
