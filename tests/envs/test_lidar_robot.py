@@ -12,6 +12,7 @@ from embrl.core.errors import EmbrlError
 from embrl.core.layers import first_layer
 from embrl.core.portable import layer_step
 from embrl.core.products import Ring
+from embrl.deploy.onnx import Graph
 from embrl.embedding.encoders import StateEncoder
 from embrl.envs import configure
 from embrl.envs.lidar_robot.environment import LidarState
@@ -129,6 +130,11 @@ def test_a_ring_has_no_seam_and_leaves_jax():
     layer: Any = first_layer(Ring(64, 2), 3, key=KEY)
     seen = np.random.default_rng(0).normal(size=(5, 66)).astype(np.float32)
     assert np.allclose(layer_step(layer)(seen), layer(jnp.asarray(seen)), atol=1e-5)
+    graph = Graph()
+    found = layer_step(layer)(graph.input("seen", "float32", (66,)))
+    model = graph.finished(found, "found", "float32", (3,), {})
+    onnx = pytest.importorskip("onnxruntime").InferenceSession(model)
+    assert np.allclose(onnx.run(None, {"seen": seen})[0], layer(jnp.asarray(seen)), atol=1e-5)
     around = layer.convolutions[0]
     turned = np.asarray(around(jnp.roll(jnp.asarray(seen[:, :64, None]), 2, axis=1)))
     plain = np.asarray(around(jnp.asarray(seen[:, :64, None])))
