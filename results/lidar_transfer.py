@@ -26,13 +26,18 @@ SOURCE_LAYOUT, LAYOUTS = "rows", ("rows", "aisles")
 
 COMMON = (
     *("--policy.inputs", "embedding", "--exploration.bonus", "0"),
-    *("--pretrain.timesteps", "9000", "--pretrain.gradient-steps", "300"),
-    *("--pretrain.batch-size", "256", "--ppo.update-epochs", "6"),
+    *("--ppo.update-epochs", "6"),
     *("--rollout.steps-per-update", "750", "--rollout.num-envs", "30"),
     *("--evaluation.every", "3000", "--evaluation.episodes", "10"),
     *("--evaluation.final-episodes", "30"),
 )
 """Settings of every run. The policy sees phi alone: what phi lacks, it cannot learn around."""
+
+PRETRAINING = (
+    *("--pretrain.timesteps", "9000", "--pretrain.gradient-steps", "300"),
+    *("--pretrain.batch-size", "256"),
+)
+"""Settings of runs that pre-train: all but those that take over the whole embedding."""
 
 FROZEN = ("--online.every", "0")
 
@@ -56,10 +61,13 @@ class Arm:
 
 ARMS = {
     "scratch": Arm("from scratch"),
+    "scratch-frozen": Arm("from scratch, not updated online", "", FROZEN),
     "frozen": Arm("phi, g and T of the warehouse, frozen", "warehouse", FROZEN),
     "fine-tuned": Arm("phi, g and T of the warehouse, fine-tuned", "warehouse"),
-    "phi": Arm("phi of the warehouse alone", "warehouse", ("--transfer.keep", "states")),
-    "g-and-T": Arm("g and T of the warehouse alone", "warehouse", ("--transfer.keep", "actions")),
+    "phi": Arm("phi of the warehouse alone", "warehouse", (*FROZEN, "--transfer.keep", "states")),
+    "g-and-T": Arm(
+        "g and T of the warehouse alone", "warehouse", (*FROZEN, "--transfer.keep", "actions")
+    ),
     "random": Arm("phi, g and T of random experience, frozen", "random", FROZEN),
     "autoencoder": Arm("phi and g of an autoencoder, frozen", "autoencoder", FROZEN + AUTOENCODER),
 }
@@ -95,10 +103,12 @@ def main() -> None:
                 if arm.source != "warehouse":
                     budget += ("--pretrain.timesteps", str(given.source - 750))
                 where = ("--env.layout", SOURCE_LAYOUT)
-                train(source, *where, *common, *budget, *SOURCES[arm.source])
+                train(source, *where, *common, *PRETRAINING, *budget, *SOURCES[arm.source])
                 flags = ("--transfer.run", str(source))
             job = ("--env.job", "sorting", "--env.layout", layout)
             budget = ("--total-timesteps", str(given.timesteps))
+            if not arm.source or "--transfer.keep" in arm.flags:
+                budget = (*PRETRAINING, *budget)
             train(given.runs / f"{layout}-{name}", *job, *common, *budget, *arm.flags, *flags)
             write_table(given.runs, given.out)
     write_table(given.runs, given.out)
@@ -143,7 +153,9 @@ def section(layout: str, found: dict, runs: Path) -> list[str]:
         arm, saved = ARMS[name], ("", "")
         reached = int(np.isfinite(timesteps_to(curve.timesteps, curve.returns, level)).sum())
         if name != "scratch" and "scratch" in needed:
-            source = read_curve(RunFolder(runs / f"source-{arm.source}")).timesteps[-1]
+            source = 0.0
+            if arm.source:
+                source = read_curve(RunFolder(runs / f"source-{arm.source}")).timesteps[-1]
             both = needed[name], needed[name] + source
             saved = tuple(
                 cell(bootstrap_difference(needed["scratch"], each), ",.0f") for each in both
