@@ -131,13 +131,20 @@ class Gridworld:
             value = new
         return self.distinct[q.argmax(-1)]
 
-    def play(self, cells: np.ndarray, choose: Choose, starts: np.ndarray | None = None) -> Played:
+    def play(
+        self,
+        cells: np.ndarray,
+        choose: Choose,
+        starts: np.ndarray | None = None,
+        deterministic: bool = True,
+    ) -> Played:
         """Play one episode for each goal; positions are exact.
 
         Args:
             cells: goals; -1: none.
             choose: the policy.
             starts: starting positions `[N, 2]`; None: the gridworld's own.
+            deterministic: whether the policy is, so that one that stands still does so to the end.
         """
         count = len(cells)
         boxes = np.where(cells[:, None] < 0, np.float32(NOWHERE), self.boxes(np.abs(cells)))
@@ -157,10 +164,9 @@ class Gridworld:
                 actions[row].append(int(action))
                 observations[row].append(int(cell))
             returns[active] += reward
-            still = (after == place[active]).all(-1)
+            still = (after == place[active]).all(-1) & deterministic
             place[active], seen[active] = after, observed
             reached[active[ended]] = True
-            # A deterministic policy that stands still does so to the end.
             for row, cost in zip(active[still & ~ended], reward[still & ~ended], strict=True):
                 returns[row] += cost * (LIMIT - len(actions[row]))
             active = active[~ended & ~still]

@@ -12,7 +12,7 @@ from embrl.core.nn import MLP
 from embrl.core.types import Key
 from embrl.tasks.config import TasksConfig
 
-RANDOM_FEATURES = 768
+RANDOM_FEATURES = 512
 """Hidden units of B where they are random (`embrl.tasks.laplacian`)."""
 
 
