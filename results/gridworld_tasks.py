@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import embrl
-from embrl.envs.square import GridworldState, fewest_steps
+from embrl.envs.square import RESOLUTION, GridworldState
 
 NOWHERE = (2.0, 2.0, 2.0, 2.0)
 """A goal outside the square, which nothing reaches."""
@@ -73,14 +73,50 @@ class Gridworld:
                 break
         return np.array(found)
 
-    def with_goal(self, box: np.ndarray):
-        """Return the environment with another goal."""
-        return eqx.tree_at(lambda env: env.goal, self.env, jnp.asarray(box))
+    @functools.cached_property
+    def fewest(self) -> np.ndarray:
+        """Fewest steps from the start until each cell is entered, breadth first.
 
-    def shortest(self, cell: int) -> float:
-        """Return the best known return for a goal, from the start (exact positions)."""
-        steps = fewest_steps(self.with_goal(self.boxes(np.array([cell]))[0]))
-        return np.nan if steps is None else 1.0 - 0.01 * steps
+        As `embrl.envs.square.fewest_steps`, for all goals at once: positions are exact, and one is
+        followed up in each cell of a finer grid, so these returns can be reached.
+        """
+        found = np.full(self.cells, np.inf)
+        seen = np.zeros(RESOLUTION**2, bool)
+        delta = 0.045 * np.asarray(self.env.motions)[self.distinct]
+        frontier = np.asarray(self.env.start)[None]
+        for steps in range(1, LIMIT):
+            position = np.repeat(frontier, len(delta), axis=0)
+            move, ended = np.tile(delta, (len(frontier), 1)), []
+            free = np.ones(len(position), bool)
+            for _ in range(4):
+                target = position + move
+                free &= ~self._blocked(target)
+                position = np.where(free[:, None], target, position)
+                ended.append(position[free])
+            passed = self._cells(np.concatenate(ended), self.bins)
+            found[passed] = np.minimum(found[passed], steps)
+            position = position[free]
+            fine, first = np.unique(self._cells(position, RESOLUTION), return_index=True)
+            fresh = ~seen[fine]
+            seen[fine[fresh]] = True
+            frontier = position[first[fresh]]
+            if not len(frontier):
+                break
+        return found
+
+    def best_known(self, cells: np.ndarray) -> np.ndarray:
+        """Return the best known return for each goal, from the start."""
+        return 1.0 - 0.01 * np.array([self.fewest[self.inside(cell)].min() for cell in cells])
+
+    def _blocked(self, target: np.ndarray) -> np.ndarray:
+        hit = ((target < 0) | (target > 1)).any(-1)
+        for box in np.asarray(self.env.obstacles):
+            hit |= ((box[:2] <= target) & (target <= box[2:])).all(-1)
+        return hit
+
+    def _cells(self, position: np.ndarray, bins: int) -> np.ndarray:
+        place = np.clip((position * bins).astype(np.int32), 0, bins - 1)
+        return place[..., 1] * bins + place[..., 0]
 
     @functools.cached_property
     def transitions(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -97,18 +133,13 @@ class Gridworld:
         )
         position = ((corner[:, None] + places) / self.bins)[:, None].astype(np.float32)
         delta = 0.045 * np.asarray(self.env.motions)[self.distinct][None, :, None]
-        obstacles = np.asarray(self.env.obstacles)
         position = np.broadcast_to(position, (*np.broadcast_shapes(position.shape, delta.shape),))
         stopped, ends = np.zeros(position.shape[:-1], bool), []
         for _ in range(4):
             target = position + delta
-            hit = ((target < 0) | (target > 1)).any(-1)
-            for box in obstacles:
-                hit |= ((box[:2] <= target) & (target <= box[2:])).all(-1)
-            stopped = stopped | hit
+            stopped = stopped | self._blocked(target)
             position = np.where(stopped[..., None], position, target)
-            place = np.clip((position * self.bins).astype(np.int32), 0, self.bins - 1)
-            ends.append((place[..., 1] * self.bins + place[..., 0]).astype(np.int16))
+            ends.append(self._cells(position, self.bins).astype(np.int16))
         return ends[-1], stopped, np.stack(ends, -1)
 
     def plan(self, cell: int, sweeps: int = 40) -> np.ndarray:
@@ -131,13 +162,20 @@ class Gridworld:
             value = new
         return self.distinct[q.argmax(-1)]
 
-    def play(self, cells: np.ndarray, choose: Choose, starts: np.ndarray | None = None) -> Played:
+    def play(
+        self,
+        cells: np.ndarray,
+        choose: Choose,
+        starts: np.ndarray | None = None,
+        deterministic: bool = True,
+    ) -> Played:
         """Play one episode for each goal; positions are exact.
 
         Args:
             cells: goals; -1: none.
             choose: the policy.
             starts: starting positions `[N, 2]`; None: the gridworld's own.
+            deterministic: whether the policy is, so that one that stands still does so to the end.
         """
         count = len(cells)
         boxes = np.where(cells[:, None] < 0, np.float32(NOWHERE), self.boxes(np.abs(cells)))
@@ -157,10 +195,9 @@ class Gridworld:
                 actions[row].append(int(action))
                 observations[row].append(int(cell))
             returns[active] += reward
-            still = (after == place[active]).all(-1)
+            still = (after == place[active]).all(-1) & deterministic
             place[active], seen[active] = after, observed
             reached[active[ended]] = True
-            # A deterministic policy that stands still does so to the end.
             for row, cost in zip(active[still & ~ended], reward[still & ~ended], strict=True):
                 returns[row] += cost * (LIMIT - len(actions[row]))
             active = active[~ended & ~still]

@@ -26,10 +26,10 @@ from embrl.tasks.space import TaskModel, TaskSpace
 CELLS = 8
 MOVES = np.array([-1, 0, 1])
 SMALL = TasksConfig(dim=8, hidden=32, gradient_steps=1500, gamma=0.8, batch_size=64, candidates=6)
+FORWARD_BACKWARD = dataclasses.replace(SMALL, features="forward_backward")
 
 
-@pytest.fixture(scope="module")
-def line():
+def learned(config):
     """Cells in a row; actions go left, stay, or go right. Learned from random steps."""
     eye = np.eye(CELLS, dtype=np.float32)
     table = np.float32([[-1.0], [0.0], [1.0]])
@@ -60,7 +60,12 @@ def line():
         terminated=never,
         truncated=never,
     )
-    return TaskSpace(plain, task_model(plain, transitions, SMALL))
+    return TaskSpace(plain, task_model(plain, transitions, config))
+
+
+@pytest.fixture(scope="module")
+def line():
+    return learned(SMALL)
 
 
 def towards(goal):
@@ -74,6 +79,11 @@ def test_every_kind_of_label_leads_to_the_goal(line, goal):
         chosen = line.policy(task).act(np.arange(CELLS))
         assert (chosen == towards(goal)).mean() >= 0.85
     assert line.policy(([goal], [1.0])).reward(np.arange(CELLS)).argmax() == goal
+
+
+def test_forward_backward_features_lead_to_the_goal_too():
+    chosen = learned(FORWARD_BACKWARD).policy(([6], [1.0])).act(np.arange(CELLS))
+    assert (chosen == towards(6)).mean() >= 0.7
 
 
 def test_masks_and_a_single_observation(line):

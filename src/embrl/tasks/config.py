@@ -15,11 +15,11 @@ class TasksConfig(Section):
     """Training of B and F. laplacian: slowest features of the walk of the data, and their sums over
     time under the policy of the data; a task's policy is one step of improvement on it.
     forward_backward: F depends on the task and is of its own policy (Touati & Ollivier 2021)."""
-    dim: int = 64
+    dim: int = 128
     """Dimensions k of tasks."""
     hidden: int = 128
     """Width of the hidden layers, two in F and, with forward_backward, two in B."""
-    gamma: float = 0.98
+    gamma: float = 0.97
     """Discount factor of the tasks, 0 to below 1; .9 suits forward_backward better."""
     gradient_steps: int = 3000
     """Gradient steps."""

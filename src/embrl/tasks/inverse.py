@@ -82,15 +82,14 @@ def infer_task(
     e = np.concatenate([space.embedding.g(actions)[:, None], others], 1).astype(np.float32)
     x = space.embed(observations)
     missing = -len(x) % ROWS
-    steps_seen = _Demonstrated(
-        *(jnp.asarray(np.concatenate([part, np.repeat(part[:1], missing, 0)])) for part in (x, e)),
-        jnp.asarray(np.r_[np.ones(len(x)), np.zeros(missing)] / len(x), jnp.float32),
-    )
+    weight = np.concatenate([np.ones(len(x)), np.zeros(missing)]) / len(x)
+    x, e = (np.concatenate([part, np.repeat(part[:1], missing, 0)]) for part in (x, e))
+    shown = _Demonstrated(jnp.asarray(x), jnp.asarray(e), jnp.asarray(weight, jnp.float32))
     # Last states, then others that were visited, then any: as many in all calls.
     rest = space.model.states[rng.permutation(len(space.model.states))]
     points = np.concatenate([visited[: STARTS // 2], rest])[:STARTS]
     starts = np.resize(space.features(points), (STARTS, space.k)).astype(np.float32)
-    z, value = _climb(space.model.networks, steps_seen, jnp.asarray(starts), steps)
+    z, value = _climb(space.model.networks, shown, jnp.asarray(starts), steps)
     best = int(np.argmax(np.asarray(value)))
     return InferredTask(space.task(np.asarray(z)[best]), float(np.asarray(value)[best]))
 

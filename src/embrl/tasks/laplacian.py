@@ -21,12 +21,12 @@ from embrl.embedding.pretraining import cosine_decay
 from embrl.tasks.config import TasksConfig
 from embrl.tasks.networks import EmbeddedSteps, TaskNetworks
 
-MOST = 30_000
+MOST = 20_000
 """Transitions at most that B is computed from."""
 SHARPNESS = 2.0
 """Scale of the random weights of B."""
-RIDGE = 1e-5
-"""Relative to the mean square of a hidden feature."""
+SMALLEST = 1e-6
+"""Share of the largest second moment of hidden features below which directions are rounding."""
 STEPS_PER_CALL = 200
 """Gradient steps between two reports."""
 
@@ -108,12 +108,11 @@ def eigenfunctions(
     Returns:
         W and S.
     """
-    count = len(now)
+    count, now, after = len(now), now.astype(np.float64), after.astype(np.float64)
     both = (now.T @ now + after.T @ after) / (2 * count)
     cross = now.T @ after / count
-    both[np.diag_indices_from(both)] += RIDGE * np.trace(both) / len(both)
-    values, vectors = np.linalg.eigh(both.astype(np.float64))
-    keep = values > values[-1] * 1e-9
+    values, vectors = np.linalg.eigh(both)
+    keep = values > values[-1] * SMALLEST
     whitening = vectors[:, keep] / np.sqrt(values[keep])
     walk = whitening.T @ (cross + cross.T) @ whitening / 2
     slowest = np.linalg.eigh(walk)[1][:, ::-1][:, : config.dim]

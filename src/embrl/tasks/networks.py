@@ -8,11 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from embrl.core.layers import Linear
 from embrl.core.nn import MLP
 from embrl.core.types import Key
 from embrl.tasks.config import TasksConfig
 
-RANDOM_FEATURES = 768
+RANDOM_FEATURES = 512
 """Hidden units of B where they are random (`embrl.tasks.laplacian`)."""
 
 
@@ -88,6 +89,7 @@ class TaskNetworks(eqx.Module):
     ) -> Float[Array, "N k"]:
         """Return the forward features of the action with the largest `F . z` in each state."""
         *hidden, last = self.forward.layers
+        assert isinstance(last, Linear)
         network = eqx.tree_at(lambda net: net.layers, self.forward, tuple(hidden))
         found = jax.nn.relu(network(jnp.concatenate([x, z], -1)[:, None], e))
         # F of every action would cost more than the layers before: z is put into the last one.

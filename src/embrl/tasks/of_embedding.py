@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from embrl.core.errors import SettingError
@@ -47,10 +48,10 @@ def task_model(
     )
     phi = embedding.phi_chain(norm=True)
     x, e, x_next = (
-        np.asarray(part, np.float32)
+        jnp.asarray(part, jnp.float32)
         for part in (phi(flat.observation), embedding.g(flat.action), phi(flat.next_observation))
     )
-    steps = EmbeddedSteps(x, e, x_next, flat.terminated)
+    steps = EmbeddedSteps(x, e, x_next, jnp.asarray(flat.terminated))
     networks = learn_tasks(steps, config, jax.random.key(seed), on_progress)
     chosen = np.random.default_rng(seed).permutation(len(flat.reward))
     states, weights = _distribution(flat.next_observation[chosen])

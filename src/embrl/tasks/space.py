@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -17,7 +17,7 @@ from embrl.core.spaces import (
     check_observation,
 )
 from embrl.deploy.plain_embedding import PlainEmbedding
-from embrl.portable.steps import Chain
+from embrl.portable.steps import Affine, Chain
 from embrl.tasks.config import TasksConfig
 from embrl.tasks.networks import TaskNetworks
 
@@ -57,7 +57,8 @@ class TaskSpace:
         self.model = model
         self._phi = embedding.phi_chain(norm=True)
         self._backward = Chain(mlp_steps(model.networks.backward))
-        self._first, *hidden, self._last = mlp_steps(model.networks.forward)
+        self._first, *hidden, last = mlp_steps(model.networks.forward)
+        self._last = cast(Affine, last)
         self._hidden = Chain(tuple(hidden))
         self._beside = plain(model.networks.forward.beside)
 
@@ -88,7 +89,7 @@ class TaskSpace:
                 better than another.
         """
         if callable(task):
-            return self._of_reward(task)
+            return self._of_reward(cast(Callable[[np.ndarray], ArrayLike], task))
         if isinstance(task, tuple | list) and len(task) == 2 and np.ndim(task[1]) == 1:
             return self._of_labels(*task)
         z = array_of(task, "task")
