@@ -176,7 +176,10 @@ def kill_driver(executor: str) -> Callable[[subprocess.Popen[bytes]], bool]:
 
 def _alive(process: int) -> bool:
     with contextlib.suppress(OSError):
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        folder = Path(f"/proc/{process}")
+        ended = (folder / "stat").read_text().rpartition(")")[2].split()[0] == "Z"
+        # Its other threads may hold locks for some milliseconds more.
+        return not ended or len(list((folder / "task").iterdir())) > 1
     return False
 
 
