@@ -147,6 +147,12 @@ def write_files(folder: Path) -> None:
         cart_pole = {**columns, "observation": [[0.0] * 4] * 6}
         polars.DataFrame(cart_pole).write_parquet(folder / "log.parquet")
     lines = (f"{user},{item},{1 + item},{time}" for time, (user, item) in enumerate(bought))
+    titles = "text\n" + "\n".join(f"title {at}" for at in range(4))  # of Mine's actions
+    (folder / "titles.csv").write_text(titles)
+    said = "\n".join(f"{at // 4},sentence {at % 7} of {at}" for at in range(200))
+    (folder / "talk.csv").write_text("conversation,text\n" + said)
+    pairs = "\n".join(f"one {at},un {at}" for at in range(50))
+    (folder / "pairs.csv").write_text("source,target\n" + pairs)
     (folder / "log.csv").write_text("user,item,price,time\n" + "\n".join(lines))
     sold = (f"{user},{item % 9},2,{time}" for time, (user, item) in enumerate(bought))
     sold = "\n".join(sold)

@@ -56,7 +56,8 @@ def of_code(page: str, name: str) -> Any:
     """Return the default that a setting has in the code."""
     stem = page.rpartition("/")[2].removesuffix(".md")
     if name.startswith("env."):
-        env = GymnasiumConfig("CartPole-v1") if stem == "gymnasium" else ENVIRONMENTS[stem]()
+        of_gymnasium = stem in ("gymnasium", "text")
+        env = GymnasiumConfig("CartPole-v1") if of_gymnasium else ENVIRONMENTS[stem]()
         first, *indices = name.split(".")[1:]
         value = getattr(env, first)
         return value[int(indices[0])] if indices else value
