@@ -57,6 +57,11 @@ class GlimpsesConfig:
     step_limit: int = 50
     """Steps until an episode is truncated, at least 1."""
 
+    @property
+    def many_actions(self) -> bool:
+        """Whether there are places among the actions (`embrl.envs.environment.many_actions`)."""
+        return self.given == "nothing"
+
     def build(self) -> "Glimpses":
         """Make the environment.
 
