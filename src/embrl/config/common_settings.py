@@ -7,6 +7,7 @@ COMMON = (
     "env.axes",
     "env.count",
     "env.data",
+    "env.job",
     "env.max_episode_steps",
     "env.kwargs",
     "env.step_limit",

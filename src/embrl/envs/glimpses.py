@@ -39,8 +39,7 @@ class GlimpsesConfig:
     """Settings that are paths of data (`embrl.envs.environment`)."""
 
     data: str = ""
-    """NPZ file with `images`, `[n, 16, 16]`, uint8 or numbers from 0 to 1, and `labels`, `[n]`,
-    whole numbers from 0 on. Empty: the digits of scikit-learn."""
+    """NPZ file of images, 16 x 16, and labels. Empty: scikit-learn's digits."""
     glimpses: int = 6
     """Looks of an episode, at least 1; one more ends it without a name."""
     cost: float = 0.02
