@@ -56,7 +56,7 @@ def test_log_probabilities_of_parts_add_up():
     actor = ProductActor(
         4, Product((3, 2), (-1.0,), (1.0,)), (8,), std=0.5, bounded=True, key=jax.random.key(0)
     )
-    x = np.zeros((5, 4), np.float32)
+    x = jnp.zeros((5, 4))
 
     @eqx.filter_jit
     def both(actor: ProductActor, mask: Any) -> Any:

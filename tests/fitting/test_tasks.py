@@ -32,7 +32,7 @@ FORWARD_BACKWARD = dataclasses.replace(SMALL, features="forward_backward")
 def learned(config):
     """Cells in a row; actions go left, stay, or go right. Learned from random steps."""
     eye = np.eye(CELLS, dtype=np.float32)
-    table = np.float32([[-1.0], [0.0], [1.0]])
+    table = np.array([[-1.0], [0.0], [1.0]], np.float32)
     plain = PlainEmbedding(
         method="jsae",
         states=True,
@@ -53,12 +53,7 @@ def learned(config):
     after = np.clip(cell + MOVES[action], 0, CELLS - 1)
     never, none = np.zeros(2000, bool), np.zeros(2000, np.float32)
     transitions = Transition(
-        observation=cell,
-        action=action,
-        reward=none,
-        next_observation=after,
-        terminated=never,
-        truncated=never,
+        *map(jnp.asarray, (cell, action, none, after, never, never)),
     )
     return TaskSpace(plain, task_model(plain, transitions, config))
 

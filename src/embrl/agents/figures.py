@@ -41,7 +41,7 @@ def plot_map(
     Returns:
         Labels of the axes, with the explained fraction of the variance.
     """
-    points, names = plane(np.asarray(z, np.float64), "z")
+    points, names, *_ = plane(np.asarray(z, np.float64), "z")
     order = np.argsort(score, kind="stable")
     with figure(path, MAP_WIDTH, MAP_HEIGHT) as drawn:
         axes = drawn.add_subplot()

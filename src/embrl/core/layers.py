@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, Int
 
 from embrl.core.convolutions import ImageLinear
 from embrl.core.images import Image
-from embrl.core.products import InputSize, Mixed, Ring, fan_in_of
+from embrl.core.products import LayerSize, Mixed, Ring, fan_in_of
 from embrl.core.rings import RingLinear
 from embrl.core.types import Key
 
@@ -89,7 +89,7 @@ FirstLayer: TypeAlias = Linear | FactorLinear | MixedLinear | ImageLinear | Ring
 """A layer, as a network's first one may be."""
 
 
-def first_layer(inputs: InputSize, outputs: int, *, scale: float = 1.0, key: Key) -> FirstLayer:
+def first_layer(inputs: LayerSize, outputs: int, *, scale: float = 1.0, key: Key) -> FirstLayer:
     """Return the layer for an input of this size."""
     match inputs:
         case int():

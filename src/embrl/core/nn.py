@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from embrl.core.layers import FirstLayer, first_layer
-from embrl.core.products import InputSize, fan_in_of
+from embrl.core.products import LayerSize, fan_in_of
 from embrl.core.types import Key
 
 Activation = Callable[[Array], Array]
@@ -52,7 +52,7 @@ class MLP(eqx.Module):
 
     def __init__(
         self,
-        inputs: InputSize,
+        inputs: LayerSize,
         hidden: Sequence[int],
         outputs: int,
         *,

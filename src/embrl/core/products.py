@@ -43,12 +43,15 @@ class Ring:
     """Length of what follows."""
 
 
-InputSize: TypeAlias = int | tuple[int, ...] | Mixed | Image | Ring
-"""Size of a network's input: of a vector, of discrete factors, of a row of both, of an image, or of
-a vector that begins with readings around a circle."""
+InputSize: TypeAlias = int | tuple[int, ...] | Mixed | Image
+"""Size of a network's input: of a vector, of discrete factors, of a row of both, or of an image."""
+
+LayerSize: TypeAlias = InputSize | Ring
+"""The same of its first layer, which may know that a vector begins with readings around a circle.
+"""
 
 
-def fan_in_of(inputs: InputSize) -> int:
+def fan_in_of(inputs: LayerSize) -> int:
     """Return the number of inputs that are not 0: one for each factor, and all numbers."""
     match inputs:
         case int():

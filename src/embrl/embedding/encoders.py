@@ -14,7 +14,7 @@ from embrl.core.errors import SettingError
 from embrl.core.images import LUMINANCE, Image, image_of
 from embrl.core.layers import FactorLinear
 from embrl.core.nn import MLP, mean_one
-from embrl.core.products import InputSize, Mixed, Ring
+from embrl.core.products import InputSize, LayerSize, Mixed, Ring
 from embrl.core.scaling import RawBox, Scale
 from embrl.core.spaces import numbers_and_factors
 from embrl.core.types import Key, Observation
@@ -188,7 +188,7 @@ class StateEncoder(eqx.Module):
                 tuple(hidden),
                 "leave it out",
             )
-        inputs: InputSize = self.raw.features
+        inputs: LayerSize = self.raw.features
         if ring:
             if not isinstance(inputs, int) or ring > inputs:
                 fits = f"at most {inputs}, the numbers of an observation"

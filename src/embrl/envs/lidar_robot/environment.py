@@ -260,8 +260,17 @@ class LidarRobot(Environment):
         """Return a picture of a state from above, uint8 `[height, width, 3]`."""
         ranges = np.minimum(np.asarray(self.ranges(state)), self.config.range)
         package = None if state.loaded else np.asarray(state.package)
-        parts = (self.size, state.shelves, state.pose, ranges, self.targets, state.target)
-        return from_above(Scene(*map(np.asarray, parts), package))
+        return from_above(
+            Scene(
+                np.asarray(self.size),
+                np.asarray(state.shelves),
+                np.asarray(state.pose),
+                ranges,
+                np.asarray(self.targets),
+                np.asarray(state.target),
+                package,
+            )
+        )
 
     @property
     def data_source(self) -> PictureFile | None:
