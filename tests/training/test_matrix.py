@@ -56,11 +56,22 @@ def sentences(environment):
     return {"data": str(path), "text_encoder": "words", "interests": 2, "dimensions": 4}
 
 
+@functools.cache
+def pictures():
+    """A file of a few random images of two kinds."""
+    path = Path(tempfile.mkdtemp()) / "images.npz"
+    images = np.random.default_rng(0).random((10, 16, 16), np.float32)
+    np.savez(path, images=images, labels=np.arange(10) % 2)
+    return str(path)
+
+
 def small(environment, method, algorithm, *, env=None, **sections):
     if env is None:
         options = SMALL.get(environment, {})
         if environment == "recommender":
             options = {"data": purchase_log(), "min_purchases": 1}
+        if environment == "glimpses":
+            options = {"data": pictures(), "stride": 8}
         if environment in ("chatbot", "translation"):
             options = sentences(environment)
         env = envs.configure(environment, **options)
