@@ -136,7 +136,7 @@ def use_agents(tab: Any) -> None:
 
 
 def main() -> None:
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import sync_playwright  # type: ignore
 
     folder = GIVEN.folder
     folder.mkdir(parents=True, exist_ok=True)
