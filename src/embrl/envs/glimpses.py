@@ -58,7 +58,7 @@ class GlimpsesConfig:
 
     @property
     def many_actions(self) -> bool:
-        """Whether there are places among the actions (`embrl.envs.environment.many_actions`)."""
+        """True if there are places among the actions (`embrl.envs.environment.many_actions`)."""
         return self.given == "nothing"
 
     def build(self) -> "Glimpses":
@@ -161,7 +161,7 @@ class Glimpses(Environment):
 
     @property
     def observation_space(self) -> spaces.Box:
-        """What was seen of the image, and where that is, as two planes of bytes."""
+        """Two planes of bytes: the image as far as it was seen, and where that is."""
         return spaces.Box(0, 255, (SIDE, SIDE, 2), np.uint8)
 
     @property

@@ -14,7 +14,7 @@ MAX_WORKERS = 10_000
 
 @dataclasses.dataclass(frozen=True)
 class ExecutorOptions:
-    """Where tasks run, and what each may use."""
+    """Settings of where tasks run, and of what each may use."""
 
     executor: Literal["local", "processes", "ray"] = "local"
     """Where runs take place: in this process, in several, or on a Ray cluster; the results are the

@@ -59,7 +59,7 @@ class Task:
 
 @dataclasses.dataclass(frozen=True)
 class TaskReport:
-    """What became of a task."""
+    """Outcome of a task."""
 
     name: str
     state: Literal["done", "missing"]

@@ -1,4 +1,4 @@
-"""What a run's policy does in each state, and the gridworld in which it walks."""
+"""Choices of a run's policy in each state, and the gridworld in which it walks."""
 
 from typing import Any
 

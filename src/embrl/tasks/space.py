@@ -29,7 +29,7 @@ RIDGE = 1e-2
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TaskModel:
-    """What was learned of the tasks of an embedding."""
+    """Model of the tasks of an embedding, as it was learned."""
 
     config: TasksConfig
     """Settings of the training."""

@@ -33,7 +33,7 @@ MIN_PAIRS = 2
 
 @dataclasses.dataclass(frozen=True)
 class DialogueSource:
-    """What conversations were read from (`embrl.envs.environment.EnvironmentData`)."""
+    """Source of the conversations (`embrl.envs.environment.EnvironmentData`)."""
 
     files: dict[str, str]
     """Checksums by path, or by package."""

@@ -145,7 +145,7 @@ class Chatbot(SimulatedUser):
 
     @property
     def data_source(self) -> DialogueSource:
-        """What the conversations were read from."""
+        """Source of the conversations."""
         return self.spoken.corpus.source
 
     def action_features(self) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What simulated users think of replies: whether they fit, and whether they are of interest.
+"""Judgement of replies by simulated users: whether they fit, and whether they are of interest.
 
 How well a reply fits is judged by latent semantic analysis of the corpus's own words (Deerwester et
 al. 1990), which knows nothing of the sentence vectors that an agent sees: words are near each other

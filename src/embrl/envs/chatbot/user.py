@@ -56,7 +56,7 @@ class ChatbotState(NamedTuple):
 
 
 class SimulatedUser(Environment):
-    """What a user says, rates and does: everything of a `Chatbot` but its spaces and names."""
+    """Simulated user: everything of a `Chatbot` but its spaces and names."""
 
     message_vectors: Float[Array, "pairs q"]
     reply_vectors: Float[Array, "replies q"]

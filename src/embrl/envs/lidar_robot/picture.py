@@ -13,7 +13,7 @@ TARGETS = ((120, 120, 210), (90, 170, 200), (190, 120, 190), (170, 170, 90))
 
 
 class Scene(NamedTuple):
-    """What is drawn of a state, in metres and radians."""
+    """Parts of a picture of a state, in metres and radians."""
 
     size: np.ndarray
     """Width and height of the hall, `[2]`."""
