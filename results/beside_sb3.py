@@ -53,12 +53,7 @@ def cell(returns: list[float], seeds: int, digits: int = 3) -> str:
     each = ", ".join(shown)
     if len(returns) < seeds:
         return f"{each} ({len(returns)} of {seeds} seeds measured)"
-    import numpy as np
-
-    from embrl.core.statistics import bootstrap_mean
-
-    mean, low, high = (float(value) for value in bootstrap_mean(np.array(returns)))
-    return f"{mean:.{digits}g} [{low:.{digits}g}, {high:.{digits}g}] ({each})"
+    return f"{_interval(returns, digits)} ({each})"
 
 
 def short_cell(returns: list[float]) -> str:
@@ -67,9 +62,13 @@ def short_cell(returns: list[float]) -> str:
         return "not measured"
     if len(returns) == 1:
         return f"{returns[0]:.4g} (1 seed)"
+    return f"{_interval(returns, 4)}, worst {min(returns):.4g} ({len(returns)} seeds)"
+
+
+def _interval(returns: list[float], digits: int) -> str:
     import numpy as np
 
     from embrl.core.statistics import bootstrap_mean
 
     mean, low, high = (float(value) for value in bootstrap_mean(np.array(returns)))
-    return f"{mean:.4g} [{low:.4g}, {high:.4g}], worst {min(returns):.4g} ({len(returns)} seeds)"
+    return f"{mean:.{digits}g} [{low:.{digits}g}, {high:.{digits}g}]"

@@ -132,8 +132,7 @@ ROWS = {
 
 SB3 = f"""
 import sys, json
-import gymnasium  # before embrl, which then registers its ids
-import embrl
+import gymnasium
 from stable_baselines3 import PPO
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.evaluation import evaluate_policy

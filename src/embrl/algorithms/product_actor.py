@@ -66,25 +66,25 @@ class ProductActor(Actor):
         return jnp.concatenate([uniform, normal], -1)
 
     def act(self, x: Array, noise: Array, mask: Array | None = None) -> Array:
-        logits, mean = self.parameters(x, mask)
+        logits, mean = self._parameters(x, mask)
         parts = len(self.product.sizes)
         indices = distributions.categorical_sample(logits, noise[..., :parts])
         return self.product.joined(indices, mean + jnp.exp(self.log_std) * noise[..., parts:])
 
     def mode(self, x: Array, mask: Array | None = None) -> Array:
-        logits, mean = self.parameters(x, mask)
+        logits, mean = self._parameters(x, mask)
         return self.product.joined(logits.argmax(-1).astype(np.int32), mean)
 
     def log_prob(self, x: Array, u: Array, mask: Array | None = None) -> Float[Array, "*batch"]:
         return self.log_prob_and_entropy(x, u, mask)[0]
 
     def entropy(self, x: Array, mask: Array | None = None) -> Float[Array, ""]:
-        return self._entropy(self.parameters(x, mask)[0])
+        return self._entropy(self._parameters(x, mask)[0])
 
     def log_prob_and_entropy(
         self, x: Array, u: Array, mask: Array | None = None
     ) -> tuple[Float[Array, "*batch"], Float[Array, ""]]:
-        logits, mean = self.parameters(x, mask)
+        logits, mean = self._parameters(x, mask)
         indices, numbers = self.product.split(u)
         total = distributions.categorical_log_prob(logits, indices).sum(-1)
         if self.product.numbers:
@@ -94,7 +94,7 @@ class ProductActor(Actor):
     def log_prob_by_part(
         self, x: Array, u: Array, mask: Array | None = None
     ) -> Float[Array, "*batch k+p"]:
-        logits, mean = self.parameters(x, mask)
+        logits, mean = self._parameters(x, mask)
         indices, numbers = self.product.split(u)
         discrete = distributions.categorical_log_prob(logits, indices)
         if not self.product.numbers:
@@ -106,7 +106,7 @@ class ProductActor(Actor):
         discrete = distributions.categorical_entropy(logits).sum(-1).mean()
         return discrete + distributions.gaussian_entropy(self.log_std)
 
-    def parameters(
+    def _parameters(
         self, x: Array, mask: Array | None
     ) -> tuple[Float[Array, "*batch k widest"], Float[Array, "*batch p"]]:
         """Return logits, -inf where masked or beyond a part's values, and the mean of numbers."""
