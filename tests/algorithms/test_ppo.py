@@ -128,6 +128,18 @@ def test_annealed_rates_fall_to_nothing(progress: float) -> None:
         )
 
 
+@pytest.mark.parametrize("floor", [0.0, 0.5, 4.0])
+def test_small_advantages_are_not_scaled_up(floor: float) -> None:
+    class Seen(PPO):
+        def surrogate(self, log_prob: Any, before: Any, advantage: Any) -> Any:
+            return log_prob.mean(), {"spread": advantage.std()}
+
+    hyper = Seen(update_epochs=1, min_advantage_std=floor)
+    start, _, found = updated(hyper, steps := random_steps())
+    own = float(np.std(hyper.advantages(start.critic, steps)[0]))
+    assert found["spread"] == pytest.approx(own / max(own, floor), rel=1e-4)
+
+
 def test_an_actor_that_has_gone_too_far_rests() -> None:
     settings: dict[str, Any] = {"actor_lr": 0.03, "update_epochs": 10}
     steps = random_steps()

@@ -60,7 +60,12 @@ def small(tiny, method, algorithm):
 
 def other(name, value):
     """Another value of a setting."""
-    return {"rollout.sticky_action_prob": 0.5, "gae_lambda": 0.9, "gamma": 0.95}.get(
+    return {
+        "rollout.sticky_action_prob": 0.5,
+        "gae_lambda": 0.9,
+        "gamma": 0.95,
+        "min_advantage_std": 9.0,
+    }.get(
         name if name.startswith("rollout") else name.rpartition(".")[2],
         0.01 if not value else value * 1.5,
     )

@@ -144,6 +144,9 @@ class ActorCritic(Section, abc.ABC):
     ent_coef: float = 0.0
     """Coefficient of the entropy bonus, in units of normalised advantage per nat. A slightly
     negative value narrows policies whose noise neither helps nor harms."""
+    min_advantage_std: float = 0.0
+    """Lower bound of the standard deviation that advantages are divided by, in units of reward.
+    Where they are all smaller, the entropy bonus outweighs what would be noise of the critic."""
     min_std: float = 0.0
     """Lower bound of the standard deviation on each axis of E (embedding methods only). A policy
     without noise can neither follow an embedding that is still updated nor leave a dead end."""
@@ -173,6 +176,7 @@ class ActorCritic(Section, abc.ABC):
             SettingError: a value is out of range.
         """
         check_at_least(f"{name}.min_std", self.min_std, 0)
+        check_at_least(f"{name}.min_advantage_std", self.min_advantage_std, 0)
 
     @abc.abstractmethod
     def surrogate(
@@ -238,7 +242,8 @@ class ActorCritic(Section, abc.ABC):
             before = policy.log_prob_by_part(table, *taken, chosen_from)
         else:
             before = policy.log_prob(table, *taken, chosen_from)
-        advantage = (advantage - advantage.mean()) / (advantage.std() + 1e-8)
+        spread = jnp.maximum(advantage.std() + 1e-8, self.min_advantage_std)
+        advantage = (advantage - advantage.mean()) / spread
         minibatch = Minibatch(*taken, advantage, before, steps.mask)
         # Once a rollout: all gradient steps are as long as the first.
         actor_lr = self.actor_lr * (policy.actor.width() if self.scale_by_std else 1.0)
