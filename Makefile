@@ -3,6 +3,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# Bytecode of what is never imported takes most of an installation's time.
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
 DEMO := runs/demo
 DEMO_FLAGS := --env.actuators 9 --env.walls released --seeds 4 --total-timesteps 200000
 # PPO as it is best without an embedding (results/sweeps).
@@ -26,7 +28,7 @@ setup: $(READY) ## Make a virtual environment with everything in it
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(INSTALL) -e '.[dev]'
 	@touch $(READY)
 
 demo: $(READY) ## Our best against tuned PPO on 512 actions: tables and pictures, in minutes
@@ -48,7 +50,7 @@ lean: $(READY) ## Test the wheel where nothing but its dependencies is installed
 	$(BIN)/pytest -n 0 -m slow tests/test_packaging.py
 
 interop: $(READY) ## Install Stable-Baselines3, TorchRL and the extras that tests use, and run what needs them
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,interop,store,serve,browser,ray,text,transformer,dialogues,translation]'
+	$(INSTALL) -e '.[dev,interop,store,serve,browser,ray,text,transformer,dialogues,translation]'
 	$(BIN)/pytest -n 2 $(INTEROP)
 
 lint: $(READY) ## Check style and types
@@ -65,7 +67,7 @@ bench: $(READY) ## Measure speed against rivals in the same run
 
 # What the pages show and link to is copied at its paths in the repository, so that links are the same in both.
 docs: $(READY) ## Build the documentation into site/
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,docs]'
+	$(INSTALL) -e '.[dev,docs]'
 	rm -rf $(PAGES) site
 	mkdir -p $(PAGES)
 	git ls-files -z --cached --others --exclude-standard ':(glob)*.md' LICENSE docs examples results \
