@@ -149,7 +149,7 @@ def test_the_wheel_runs_where_nothing_else_is_installed(wheel, tmp_path):
         return done.stdout, done.stderr
 
     constraints = ROOT / "constraints.txt"
-    run(bins / "python", "-m", "pip", "install", "-c", constraints, wheel)
+    run(bins / "python", "-m", "pip", "install", "--no-compile", "-c", constraints, wheel)
     assert "embrl train" in run(bins / "embrl", "--help")[0]
     assert PROJECT["version"] in run(bins / "embrl", "--version")[0]
     used, said = run(bins / "python", "-I", "-c", QUICK_START)
