@@ -15,7 +15,7 @@ from embrl.tasks.learning import learn_tasks
 from embrl.tasks.next_states import EmbeddedSteps, KnownStates
 from embrl.tasks.space import TaskModel
 
-STATES = 4096
+STATES = 2048
 """States of the data that are kept at most, for rewards that are functions."""
 ACTIONS = 512
 """Actions of the data that are kept, where they are no list."""
