@@ -17,6 +17,7 @@ import csv
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -47,7 +48,7 @@ LABELS = (None, 1, 3, 10)
 DEMONSTRATIONS = (1, 3, 10)
 SEEDS = 10
 STARTS = 20
-EPISODES = 128
+EPISODES = 64
 META_GOALS = 10
 PPO_GOALS = 3
 PPO_TIMESTEPS = 120_000
@@ -179,7 +180,8 @@ def goal_conditioned(seeds: int) -> None:
 def _row(played: list[Played], best: np.ndarray) -> dict[str, object]:
     """Return means over seeds of means over goals, with 95 % intervals."""
     returns = np.array([one.returns.mean() for one in played])
-    share = bootstrap_mean(returns / best.mean())
+    share = returns / best.mean()
+    interval = bootstrap_mean(share) if len(share) > 1 else share
     steps = [
         len(actions)
         for one in played
@@ -189,7 +191,7 @@ def _row(played: list[Played], best: np.ndarray) -> dict[str, object]:
     return {
         "seeds": len(played),
         "mean return": round(float(returns.mean()), 3),
-        "share of best known": [round(float(side), 3) for side in share],
+        "share of best known": [round(float(side), 3) for side in interval],
         "reached": round(float(np.mean([one.reached.mean() for one in played])), 4),
         "steps if reached": round(float(np.mean(steps or [0])), 2),
     }
@@ -370,10 +372,11 @@ def ppo() -> None:
         embrl.train("gridworld", total_timesteps=PPO_TIMESTEPS, seeds=1, out=source)
     for goal, best in zip(goals, optimum, strict=True):
         box = tuple(float(side) for side in world.boxes(np.array([goal]))[0])
-        for name, more in (
+        arms: tuple[tuple[str, dict[str, Any]], ...] = (
             ("scratch", {}),
             ("fine-tuned", {"transfer": {"run": str(source), "policy": True}}),
-        ):
+        )
+        for name, more in arms:
             out = RUNS / f"ppo-{name}-{goal}"
             if not out.exists():
                 embrl.train(

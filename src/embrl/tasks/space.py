@@ -264,7 +264,7 @@ class TaskPolicy:
         values, allowed = self.values(observation), self._allowed(mask)
         return values if allowed is None else np.where(allowed, values, -np.inf)
 
-    def chosen(self, number: ArrayLike) -> Any:
+    def chosen(self, number: np.ndarray | np.integer) -> Any:
         """Return the actions with these numbers in `TaskSpace.choices`."""
         action = self.space.choices[0][number]
         return (
