@@ -25,7 +25,7 @@ from embrl.core.statistics import bootstrap_mean
 HERE = Path(__file__).parent
 OUT = HERE / "cart_pole_prior"
 RUNS = HERE.parent / "runs" / "cart_pole_prior"
-LINEAGES = 200
+LINEAGES = 100
 K = 16
 VARIANT = {"half_length": 2.0, "force": 3.0}
 """A pole of four times the length, and three tenths of the force."""
@@ -48,7 +48,9 @@ def population() -> None:
     agents = RUNS / "population"
     if not (agents / "population.json").exists():
         embrl.collect_agents("cart_pole", out=agents, lineages=LINEAGES)
-    embrl.fit_agents(agents, "fingerprint", k=K, beta=1e-4, out=RUNS / "fingerprint", measure=False)
+    embrl.fit_agents(
+        agents, "fingerprint", k=K, beta=1e-4, steps=1500, out=RUNS / "fingerprint", measure=False
+    )
 
 
 def cross_entropy(centre: np.ndarray, width: np.ndarray, rng: np.random.Generator) -> Draws:

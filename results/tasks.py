@@ -1,6 +1,7 @@
 """Tasks as vectors on the gridworld: zero-shot, from demonstrations, and by search.
 
     python results/tasks.py fit [forward_backward|laplacian] [--seeds 5]
+    python results/tasks.py value-iteration
     python results/tasks.py zero-shot [--seeds 5]
     python results/tasks.py goal-conditioned [--seeds 3]
     python results/tasks.py inverse
@@ -50,8 +51,8 @@ SEEDS = 10
 STARTS = 20
 EPISODES = 64
 META_GOALS = 10
-PPO_GOALS = 3
-PPO_TIMESTEPS = 120_000
+PPO_GOALS = 2
+PPO_TIMESTEPS = 90_000
 TIMESTEPS = 60_000
 STICKY = 0.6
 """Repeated random actions go farther: with others, hardly any are taken far from the start."""
@@ -78,6 +79,23 @@ def fit(kind: str, seeds: int) -> None:
         print(kind, seed, flush=True)
 
 
+def pair_features(world: Gridworld, space: TaskSpace) -> np.ndarray:
+    """Return F of all cells and actions of the first seed, `[cells, actions, k]`; it is kept.
+
+    One for all policies is faster than the values of each, where there are many.
+    """
+    path = RUNS / "pair-features.npy"
+    if not path.exists():
+        x, e = space.embed(np.arange(world.cells)), jnp.asarray(space.choices[1])
+        np.save(path, [np.asarray(_features(space.model.networks, state, e)) for state in x])
+    return np.load(path)
+
+
+@eqx.filter_jit
+def _features(networks: TaskNetworks, x: jax.Array, e: jax.Array) -> jax.Array:
+    return networks.F(x[None], e, jnp.zeros(e.shape[-1]))
+
+
 def play_tasks(
     world: Gridworld,
     space: TaskSpace,
@@ -85,14 +103,32 @@ def play_tasks(
     z: np.ndarray,
     starts: np.ndarray | None = None,
     *,
+    features: np.ndarray | None = None,
     remember: bool = True,
     seed: int = 0,
 ) -> Played:
-    """Play an episode of each task's policy, as `TaskEpisode.act` chooses."""
+    """Play an episode of each task's policy, as `TaskEpisode.act` chooses.
+
+    Args:
+        world: the gridworld.
+        space: tasks of an embedding.
+        goals: goals, as in `Gridworld.play`.
+        z: a task for each.
+        starts: starting positions.
+        features: `pair_features`, if values are to be computed of these.
+        remember: as in `Gridworld.play_best`.
+        seed: likewise.
+    """
     x = space.embed(np.arange(world.cells))
+
+    def values(seen: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        if features is None:
+            return space.forward_values(x[seen], z[rows])
+        return np.stack([features[s] @ z[row] for s, row in zip(seen, rows, strict=True)])
+
     return world.play_best(
         goals,
-        lambda seen, rows: space.forward_values(x[seen], z[rows]),
+        values,
         starts,
         actions=space.choices[0],
         remember=remember,
@@ -105,19 +141,29 @@ def goal_reward(world: Gridworld, goal: int) -> Callable[[np.ndarray], np.ndarra
     return lambda observations: np.isin(observations, world.inside(goal)).astype(np.float32)
 
 
-def labelled(world: Gridworld, goal: int, count: int | None, rng: np.random.Generator):
-    """Return labelled states: one of the goal, and random ones up to `count`; None: all states."""
+def task_of(
+    world: Gridworld, space: TaskSpace, goal: int, count: int | None, rng: np.random.Generator
+) -> np.ndarray:
+    """Return the task of a goal: from the reward function, or from a few labelled states.
+
+    Args:
+        world: the gridworld.
+        space: tasks of an embedding.
+        goal: the goal.
+        count: labelled states of the data, of which one is in the goal; None: the function.
+        rng: random numbers that choose them.
+    """
     reward = goal_reward(world, goal)
     if count is None:
-        return np.arange(world.cells), reward(np.arange(world.cells))
-    states = np.concatenate(
-        [rng.choice(world.inside(goal), 1), rng.choice(world.cells, count - 1, replace=False)]
-    )
-    return states, reward(states)
+        return space.task(reward)
+    known = space.model.states
+    others = rng.choice(known, count - 1, replace=False)
+    states = np.concatenate([rng.choice(known[np.isin(known, world.inside(goal))], 1), others])
+    return space.task((states, reward(states)))
 
 
-def zero_shot(seeds: int) -> None:
-    """Measure returns on held-out goals against the best known ones."""
+def value_iteration() -> None:
+    """Measure value iteration on cells, with exact transitions, against the best known returns."""
     world = Gridworld()
     goals = world.free_goals(GOALS, seed=0)
     best = world.best_known(goals)
@@ -130,7 +176,15 @@ def zero_shot(seeds: int) -> None:
     for name, remember in (("", True), (", without memory", False)):
         played = world.play_best(goals, planned, actions=world.distinct, remember=remember)
         table[f"value iteration on cells{name}"] = _row([played], best)
-    print(json.dumps(table), flush=True)
+    _write("value_iteration", table)
+
+
+def zero_shot(seeds: int) -> None:
+    """Measure returns of tasks' policies on held-out goals against the best known ones."""
+    world = Gridworld()
+    goals = world.free_goals(GOALS, seed=0)
+    best = world.best_known(goals)
+    table: dict[str, dict] = {}
     for kind in KINDS:
         spaces = [
             embrl.load_embedding(folder(kind, seed)).tasks
@@ -141,10 +195,10 @@ def zero_shot(seeds: int) -> None:
             played = []
             for seed, space in enumerate(spaces):
                 rng = np.random.default_rng(seed)
-                z = np.stack([space.task(labelled(world, g, count, rng)) for g in goals])
+                z = np.stack([task_of(world, space, g, count, rng) for g in goals])
                 played.append(play_tasks(world, space, goals, z, remember=remember, seed=seed))
             if played:
-                name = f"{kind}, {'all' if count is None else count} labelled"
+                name = f"{kind}, {'reward function' if count is None else f'{count} labelled'}"
                 table[name + ("" if remember else ", without memory")] = _row(played, best)
                 print(name, remember, json.dumps(_row(played, best)), flush=True)
     _write("zero_shot", table)
@@ -202,6 +256,7 @@ def inverse() -> None:
     world = Gridworld()
     embedding = embrl.load_embedding(folder(KINDS[0], 0))
     space = embedding.tasks
+    features = pair_features(world, space)
     goals = world.free_goals(GOALS, seed=0)[:SEEDS]
     rows: dict[int, list[dict[str, float]]] = {}
     drawn: list[tuple[np.ndarray, int, str]] = []
@@ -223,9 +278,8 @@ def inverse() -> None:
         best = shown.returns[-STARTS:].mean()
         for count in DEMONSTRATIONS:
             found = infer_task(space, pairs[:count], seed=seed)
-            ours = play_tasks(
-                world, space, many, np.tile(found.z, (STARTS, 1)), held_out, seed=seed
-            )
+            z = np.tile(found.z, (STARTS, 1))
+            ours = play_tasks(world, space, many, z, held_out, features=features, seed=seed)
             clone = _cloned(world, embedding, pairs[:count], seed)
             theirs = world.play_best(many, lambda seen, _, c=clone: c[seen], held_out, seed=seed)
             inside = space.reward(found.z, np.arange(world.cells))
@@ -323,10 +377,7 @@ def meta() -> None:
     """Count the episodes until a search reaches 90 % of the best known return."""
     world = Gridworld()
     space = embrl.load_embedding(folder(KINDS[0], 0)).tasks
-    x = space.embed(np.arange(world.cells))
-    # F of all pairs, once, as there are many policies.
-    e = jnp.asarray(space.choices[1])
-    forward = np.stack([np.asarray(_features(space.model.networks, state, e)) for state in x])
+    features = pair_features(world, space)
     goals = world.free_goals(GOALS, seed=0)[:META_GOALS]
     optimum = world.best_known(goals)
     needed = []
@@ -334,12 +385,8 @@ def meta() -> None:
 
         def play(tasks: list[TaskPolicy], goal: int = goal, number: int = number) -> np.ndarray:
             z = np.stack([policy.z for policy in tasks])
-            return world.play_best(
-                np.full(len(z), goal),
-                lambda seen, rows: (forward[seen] @ z[rows][:, :, None])[..., 0],
-                actions=space.choices[0],
-                seed=number,
-            ).returns
+            many = np.full(len(z), goal)
+            return play_tasks(world, space, many, z, features=features, seed=number).returns
 
         found = search_tasks(space, play, episodes=EPISODES, seed=number)
         good = np.flatnonzero(found.returns >= 0.9 * optimum[number])
@@ -354,11 +401,6 @@ def meta() -> None:
     }
     print(table)
     _write("meta", table)
-
-
-@eqx.filter_jit
-def _features(networks: TaskNetworks, x: jax.Array, e: jax.Array) -> jax.Array:
-    return networks.F(x[None], e, jnp.zeros(e.shape[-1]))
 
 
 def ppo() -> None:
@@ -403,7 +445,7 @@ def _write(name: str, table: dict) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    commands = {"inverse": inverse, "meta": meta, "ppo": ppo}
+    commands = {"value-iteration": value_iteration, "inverse": inverse, "meta": meta, "ppo": ppo}
     seeded = {"zero-shot": zero_shot, "goal-conditioned": goal_conditioned}
     parser.add_argument("command", choices=["fit", *seeded, *commands])
     parser.add_argument("features", nargs="?", default=KINDS[0], choices=KINDS)

@@ -153,11 +153,14 @@ class TaskSpace:
         self, hidden: Float[np.ndarray, "N C h"], z: Float[np.ndarray, "N k"]
     ) -> Float[np.ndarray, "N C"]:
         points, log_weights, ahead = self._known
-        share = self._last(hidden) @ points.T + log_weights
-        share = np.exp(share - share.max(-1, keepdims=True))
+        share = self._last(hidden) @ points.T
+        share += log_weights  # in place, as these arrays are what takes time
+        share -= share.max(-1, keepdims=True)
+        np.exp(share, out=share)
         # Of this task alone: F of every action would cost k times more.
-        values = (share @ (z @ ahead.T)[:, :, None])[..., 0]
-        return values / share.sum(-1)
+        known = z @ ahead.T
+        sums = share @ np.stack([known, np.ones_like(known)], -1)
+        return sums[..., 0] / sums[..., 1]
 
     @functools.cached_property
     def _known(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
