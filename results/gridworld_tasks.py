@@ -11,19 +11,22 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from goal_conditioned import RandomSteps
 
 import embrl
 from embrl.envs.square import RESOLUTION, GridworldState
+from embrl.tasks.episode import draw_among_best
 
 NOWHERE = (2.0, 2.0, 2.0, 2.0)
 """A goal outside the square, which nothing reaches."""
 LIMIT = 150
-PER_SIDE = 1
+PER_SIDE = 2
 """Positions along each side of a cell from which its transitions are taken."""
 GAMMA = 0.99
 
 Choose = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""A policy for many goals: from observations and the numbers of their episodes to actions."""
+"""A policy for many goals: from observations and the numbers of their episodes to actions, or to
+values of all actions."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,8 +145,8 @@ class Gridworld:
             ends.append(self._cells(position, self.bins).astype(np.int16))
         return ends[-1], stopped, np.stack(ends, -1)
 
-    def plan(self, cell: int, sweeps: int = 40) -> np.ndarray:
-        """Return the best action in each cell by value iteration.
+    def plan(self, cell: int, sweeps: int = 15) -> np.ndarray:
+        """Return the values of the distinct actions in each cell, by value iteration.
 
         The state is the cell, as the agent sees it: transitions are averages over the positions in
         it. A step that passes through the goal ends there.
@@ -160,7 +163,61 @@ class Gridworld:
             if np.abs(new - value).max() < 1e-4:
                 break
             value = new
-        return self.distinct[q.argmax(-1)]
+        return q
+
+    def play_best(
+        self,
+        cells: np.ndarray,
+        values: Choose,
+        starts: np.ndarray | None = None,
+        *,
+        actions: np.ndarray | None = None,
+        remember: bool = True,
+        seed: int = 0,
+    ) -> Played:
+        """Play one episode for each goal, with the best actions.
+
+        Args:
+            cells: goals, as in `play`.
+            values: values of all actions.
+            starts: as in `play`.
+            actions: the actions whose values these are; None: all.
+            remember: whether actions are drawn as in `embrl.tasks.episode.TaskEpisode`; else they
+                are the best ones.
+            seed: random seed of the draws.
+        """
+        rng, visits = np.random.default_rng(seed), np.zeros((len(cells), self.cells), int)
+        many = np.arange(len(self.env.motions)) if actions is None else actions
+
+        def choose(seen: np.ndarray, rows: np.ndarray) -> np.ndarray:
+            earlier = visits[rows, seen]
+            if remember:
+                visits[rows, seen] += 1
+            return many[draw_among_best(values(seen, rows), earlier, rng)]
+
+        return self.play(cells, choose, starts, deterministic=not remember)
+
+    def random_steps(self, count: int, sticky: float, seed: int, lanes: int = 400) -> RandomSteps:
+        """Return random transitions of episodes with the goal of the gridworld."""
+        rng, found = np.random.default_rng(seed), []
+        home = np.tile(np.asarray(self.env.start), (lanes, 1))
+        boxes, place = np.tile(np.asarray(self.env.goal), (lanes, 1)), home.copy()
+        steps, action = np.zeros(lanes, int), rng.integers(len(self.env.motions), size=lanes)
+        seen = np.asarray(_observe(self.env, jnp.asarray(place)))
+        for _ in range(count // lanes):
+            after, observed, _, ended = (
+                np.asarray(part)
+                for part in _step(self.env, *map(jnp.asarray, (boxes, place, action)))
+            )
+            steps += 1
+            ended = ended | (steps >= LIMIT)
+            found.append((seen, action, observed, ended))
+            place = np.where(ended[:, None], home, after)
+            seen = np.asarray(_observe(self.env, jnp.asarray(place)))
+            steps[ended] = 0
+            fresh = ended | (rng.random(lanes) >= sticky)
+            action = np.where(fresh, rng.integers(len(self.env.motions), size=lanes), action)
+        return RandomSteps(*(np.stack(column) for column in zip(*found, strict=True)))
 
     def play(
         self,

@@ -1,15 +1,16 @@
 """Tasks as vectors on the gridworld: zero-shot, from demonstrations, and by search.
 
-    python results/tasks.py fit [forward_backward|laplacian]
-    python results/tasks.py zero-shot
+    python results/tasks.py fit [forward_backward|laplacian] [--seeds 5]
+    python results/tasks.py value-iteration
+    python results/tasks.py zero-shot [--seeds 5]
+    python results/tasks.py goal-conditioned [--seeds 3]
     python results/tasks.py inverse
     python results/tasks.py meta
     python results/tasks.py ppo
 
-`fit` writes an embedding with tasks to runs/tasks, which the others read; each of them writes a
-table to results/tasks/, which docs/tasks.md shows. Value iteration's policies are kept in
-runs/tasks/plans.npz. `ppo` takes longest: it trains a policy for each of a few goals, from scratch
-and from a policy for another goal.
+`fit` writes embeddings with tasks to runs/tasks, which the others read; each of them writes a
+table to results/tasks/, which docs/tasks.md shows. `ppo` takes longest: it trains a policy for each
+of a few goals, from scratch and from a policy for another goal.
 """
 
 import argparse
@@ -17,12 +18,20 @@ import csv
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import equinox as eqx
+import jax
+import jax.numpy as jnp
 import numpy as np
+from goal_conditioned import train as train_goal_conditioned
+from goal_conditioned import values as goal_conditioned_values
 from gridworld_tasks import Gridworld, Played
 
 import embrl
+from embrl.core.statistics import bootstrap_mean
 from embrl.tasks.inverse import infer_task
+from embrl.tasks.networks import TaskNetworks
 from embrl.tasks.search import search_tasks
 from embrl.tasks.space import TaskPolicy, TaskSpace
 
@@ -30,47 +39,61 @@ HERE = Path(__file__).parent
 OUT = HERE / "tasks"
 RUNS = HERE.parent / "runs" / "tasks"
 KINDS = ("laplacian", "forward_backward")
-SETTINGS = {"laplacian": {}, "forward_backward": {"gamma": 0.9, "gradient_steps": 5000}}
+SETTINGS = {
+    "laplacian": {},
+    "forward_backward": {"gamma": 0.9, "gradient_steps": 5000, "dim": 64},
+}
 GOALS = 100
 LABELS = (None, 1, 3, 10)
 """Labelled states; None: all of them."""
-TEMPERATURE = 0.2
-"""Of policies of tasks, but where it says so: draws leave circles."""
 DEMONSTRATIONS = (1, 3, 10)
 SEEDS = 10
 STARTS = 20
-EPISODES = 128
-META_GOALS = 20
-PPO_GOALS = 3
-PPO_TIMESTEPS = 60_000
-PPO_EVERY = 3_000
+EPISODES = 64
+META_GOALS = 10
+PPO_GOALS = 2
+PPO_TIMESTEPS = 90_000
 TIMESTEPS = 60_000
 STICKY = 0.6
 """Repeated random actions go farther: with others, hardly any are taken far from the start."""
 
 
-def fit(kind: str) -> None:
-    """Fit an embedding with tasks, from random transitions."""
-    tasks = {"features": kind, **SETTINGS[kind]}
-    found = embrl.fit(
-        "gridworld",
-        timesteps=TIMESTEPS,
-        rollout={"sticky_action_prob": STICKY},
-        tasks=tasks,
-    )
-    found.save(RUNS / kind)
+def folder(kind: str, seed: int) -> Path:
+    """Return the folder of an embedding with tasks."""
+    return RUNS / f"{kind}-{seed}"
 
 
-def plans(world: Gridworld, goals: np.ndarray) -> np.ndarray:
-    """Return value iteration's policy for each goal, `[goals, cells]`; known ones are kept."""
-    path = RUNS / "plans.npz"
-    known = dict(np.load(path).items()) if path.exists() else {}
-    for goal in goals:
-        if str(goal) not in known:
-            known[str(goal)] = world.plan(int(goal))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(path, **known)
-    return np.stack([known[str(goal)] for goal in goals])
+def fit(kind: str, seeds: int) -> None:
+    """Fit embeddings with tasks, from random transitions."""
+    for seed in range(seeds):
+        if folder(kind, seed).exists():
+            continue
+        found = embrl.fit(
+            "gridworld",
+            timesteps=TIMESTEPS,
+            rollout={"sticky_action_prob": STICKY},
+            tasks={"features": kind, **SETTINGS[kind]},
+            seed=seed,
+        )
+        found.save(folder(kind, seed))
+        print(kind, seed, flush=True)
+
+
+def pair_features(world: Gridworld, space: TaskSpace) -> np.ndarray:
+    """Return F of all cells and actions of the first seed, `[cells, actions, k]`; it is kept.
+
+    One for all policies is faster than the values of each, where there are many.
+    """
+    path = RUNS / "pair-features.npy"
+    if not path.exists():
+        x, e = space.embed(np.arange(world.cells)), jnp.asarray(space.choices[1])
+        np.save(path, [np.asarray(_features(space.model.networks, state, e)) for state in x])
+    return np.load(path)
+
+
+@eqx.filter_jit
+def _features(networks: TaskNetworks, x: jax.Array, e: jax.Array) -> jax.Array:
+    return networks.F(x[None], e, jnp.zeros(e.shape[-1]))
 
 
 def play_tasks(
@@ -79,20 +102,38 @@ def play_tasks(
     goals: np.ndarray,
     z: np.ndarray,
     starts: np.ndarray | None = None,
-    temperature: float = TEMPERATURE,
+    *,
+    features: np.ndarray | None = None,
+    remember: bool = True,
+    seed: int = 0,
 ) -> Played:
-    """Play an episode of each task's policy, as `TaskPolicy.act` chooses."""
-    x, actions = space.embed(np.arange(world.cells)), space.choices[0]
-    rng = np.random.default_rng(0)
+    """Play an episode of each task's policy, as `TaskEpisode.act` chooses.
 
-    def choose(seen: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        values = space.forward_values(x[seen], z[rows])
-        if temperature:
-            spread = temperature * values.std(-1, keepdims=True) + 1e-9
-            values = values / spread + rng.gumbel(size=values.shape)
-        return actions[values.argmax(-1)]
+    Args:
+        world: the gridworld.
+        space: tasks of an embedding.
+        goals: goals, as in `Gridworld.play`.
+        z: a task for each.
+        starts: starting positions.
+        features: `pair_features`, if values are to be computed of these.
+        remember: as in `Gridworld.play_best`.
+        seed: likewise.
+    """
+    x = space.embed(np.arange(world.cells))
 
-    return world.play(goals, choose, starts, deterministic=not temperature)
+    def values(seen: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        if features is None:
+            return space.forward_values(x[seen], z[rows])
+        return np.stack([features[s] @ z[row] for s, row in zip(seen, rows, strict=True)])
+
+    return world.play_best(
+        goals,
+        values,
+        starts,
+        actions=space.choices[0],
+        remember=remember,
+        seed=seed,
+    )
 
 
 def goal_reward(world: Gridworld, goal: int) -> Callable[[np.ndarray], np.ndarray]:
@@ -100,103 +141,190 @@ def goal_reward(world: Gridworld, goal: int) -> Callable[[np.ndarray], np.ndarra
     return lambda observations: np.isin(observations, world.inside(goal)).astype(np.float32)
 
 
-def labelled(world: Gridworld, goal: int, count: int | None, rng: np.random.Generator):
-    """Return labelled states: one of the goal, and random ones up to `count`; None: all states."""
+def task_of(
+    world: Gridworld, space: TaskSpace, goal: int, count: int | None, rng: np.random.Generator
+) -> np.ndarray:
+    """Return the task of a goal: from the reward function, or from a few labelled states.
+
+    Args:
+        world: the gridworld.
+        space: tasks of an embedding.
+        goal: the goal.
+        count: labelled states of the data, of which one is in the goal; None: the function.
+        rng: random numbers that choose them.
+    """
     reward = goal_reward(world, goal)
     if count is None:
-        return np.arange(world.cells), reward(np.arange(world.cells))
-    states = np.concatenate(
-        [rng.choice(world.inside(goal), 1), rng.choice(world.cells, count - 1, replace=False)]
-    )
-    return states, reward(states)
+        return space.task(reward)
+    known = space.model.states
+    others = rng.choice(known, count - 1, replace=False)
+    states = np.concatenate([rng.choice(known[np.isin(known, world.inside(goal))], 1), others])
+    return space.task((states, reward(states)))
 
 
-def zero_shot() -> None:
-    """Measure returns on held-out goals against the best known ones."""
+def value_iteration() -> None:
+    """Measure value iteration on cells, with exact transitions, against the best known returns."""
     world = Gridworld()
     goals = world.free_goals(GOALS, seed=0)
-    policies = plans(world, goals)
     best = world.best_known(goals)
-    planned = world.play(goals, lambda seen, rows: policies[rows, seen])
-    table = {
-        "best known": {"mean return": round(float(best.mean()), 3)},
-        "value iteration on cells": _row(planned, best),
-    }
-    print(table, flush=True)
+    table: dict[str, dict] = {"best known": {"mean return": round(float(best.mean()), 3)}}
+    plans = np.stack([world.plan(int(goal)).astype(np.float16) for goal in goals])
+
+    def planned(seen: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        return plans[rows, seen].astype(np.float32)
+
+    for name, remember in (("", True), (", without memory", False)):
+        played = world.play_best(goals, planned, actions=world.distinct, remember=remember)
+        table[f"value iteration on cells{name}"] = _row([played], best)
+    _write("value_iteration", table)
+
+
+def zero_shot(seeds: int) -> None:
+    """Measure returns of tasks' policies on held-out goals against the best known ones."""
+    world = Gridworld()
+    goals = world.free_goals(GOALS, seed=0)
+    best = world.best_known(goals)
+    table: dict[str, dict] = {}
     for kind in KINDS:
-        if not (RUNS / kind).exists():
-            continue
-        space = embrl.load_embedding(RUNS / kind).tasks
-        for count in LABELS:
-            rng = np.random.default_rng(1)
-            z = np.stack([space.task(labelled(world, g, count, rng)) for g in goals])
-            name = f"{kind}, {'all' if count is None else count} labelled"
-            for at in (TEMPERATURE, 0.0) if count is None else (TEMPERATURE,):
-                row = f"{name}, temperature {at:g}"
-                table[row] = _row(play_tasks(world, space, goals, z, temperature=at), best)
-                print(row, table[row], flush=True)
-            _write("zero_shot", table)  # each row takes minutes beside other work
+        spaces = [
+            embrl.load_embedding(folder(kind, seed)).tasks
+            for seed in range(seeds)
+            if folder(kind, seed).exists()
+        ]
+        for count, remember in ((None, True), (None, False), (1, True), (3, True), (10, True)):
+            played = []
+            for seed, space in enumerate(spaces):
+                rng = np.random.default_rng(seed)
+                z = np.stack([task_of(world, space, g, count, rng) for g in goals])
+                played.append(play_tasks(world, space, goals, z, remember=remember, seed=seed))
+            if played:
+                name = f"{kind}, {'reward function' if count is None else f'{count} labelled'}"
+                table[name + ("" if remember else ", without memory")] = _row(played, best)
+                print(name, remember, json.dumps(_row(played, best)), flush=True)
     _write("zero_shot", table)
 
 
-def _row(played: Played, best: np.ndarray) -> dict[str, float]:
-    share = played.returns / best
-    steps = [len(a) for a, hit in zip(played.actions, played.reached, strict=True) if hit]
+def goal_conditioned(seeds: int) -> None:
+    """Measure goal-conditioned Q-learning on the same goals, and as many transitions."""
+    world = Gridworld()
+    goals = world.free_goals(GOALS, seed=0)
+    best = world.best_known(goals)
+    played = []
+    for seed in range(seeds):
+        embedding = embrl.load_embedding(folder(KINDS[0], seed))
+        x, e = embedding.tasks.embed(np.arange(world.cells)), embedding.table
+        steps = world.random_steps(TIMESTEPS, STICKY, seed)
+        network = train_goal_conditioned(steps, x, e, gradient_steps=10_000, seed=seed)
+        targets = np.stack([x[world.inside(goal)] for goal in goals])
+
+        def values(
+            seen: np.ndarray, rows: np.ndarray, x=x, e=e, network=network, targets=targets
+        ) -> np.ndarray:
+            each = [
+                goal_conditioned_values(network, x[seen], targets[rows, part], e)
+                for part in range(targets.shape[1])
+            ]
+            return np.max(each, axis=0)
+
+        played.append(world.play_best(goals, values, seed=seed))
+        print(seed, json.dumps(_row(played, best)), flush=True)
+    _write("goal_conditioned", {"goal-conditioned Q": _row(played, best)})
+
+
+def _row(played: list[Played], best: np.ndarray) -> dict[str, object]:
+    """Return means over seeds of means over goals, with 95 % intervals."""
+    returns = np.array([one.returns.mean() for one in played])
+    share = returns / best.mean()
+    interval = bootstrap_mean(share) if len(share) > 1 else share
+    steps = [
+        len(actions)
+        for one in played
+        for actions, hit in zip(one.actions, one.reached, strict=True)
+        if hit
+    ]
     return {
-        "mean return": round(float(played.returns.mean()), 3),
-        "share": round(float(played.returns.mean() / best.mean()), 3),
-        "median share": round(float(np.median(share)), 3),
-        "reached": round(float(played.reached.mean()), 3),
+        "seeds": len(played),
+        "mean return": round(float(returns.mean()), 3),
+        "share of best known": [round(float(side), 3) for side in interval],
+        "reached": round(float(np.mean([one.reached.mean() for one in played])), 4),
         "steps if reached": round(float(np.mean(steps or [0])), 2),
     }
 
 
 def inverse() -> None:
-    """Measure policies inferred from demonstrations beside behaviour cloning, ten seeds."""
+    """Measure policies inferred from demonstrations beside behaviour cloning."""
     world = Gridworld()
-    embedding = embrl.load_embedding(RUNS / KINDS[0])
+    embedding = embrl.load_embedding(folder(KINDS[0], 0))
     space = embedding.tasks
+    features = pair_features(world, space)
     goals = world.free_goals(GOALS, seed=0)[:SEEDS]
-    policies = plans(world, goals)
-    rows: dict[str, list] = {}
+    rows: dict[int, list[dict[str, float]]] = {}
+    drawn: list[tuple[np.ndarray, int, str]] = []
     for seed, goal in enumerate(goals):
-        rng = np.random.default_rng(seed)
-        plan = policies[seed]
+        rng, plan = np.random.default_rng(seed), world.plan(int(goal))
         starts = _starts(world, goal, max(DEMONSTRATIONS) + STARTS, rng)
-        shown = world.play(np.full(len(starts), goal), lambda seen, _, p=plan: p[seen], starts)
-        reached = np.flatnonzero(shown.reached)
-        pairs = [(np.array(shown.observations[i]), np.array(shown.actions[i])) for i in reached]
-        held_out = starts[-STARTS:]
-        many = np.full(STARTS, goal)
+        shown = world.play_best(
+            np.full(len(starts), goal),
+            lambda seen, _, q=plan: q[seen],
+            starts,
+            actions=world.distinct,
+            seed=seed,
+        )
+        pairs = [
+            (np.array(o), np.array(a))
+            for o, a in zip(shown.observations, shown.actions, strict=True)
+        ]
+        held_out, many = starts[-STARTS:], np.full(STARTS, goal)
         best = shown.returns[-STARTS:].mean()
         for count in DEMONSTRATIONS:
             found = infer_task(space, pairs[:count], seed=seed)
-            ours = play_tasks(world, space, many, np.tile(found.z, (STARTS, 1)), held_out)
+            z = np.tile(found.z, (STARTS, 1))
+            ours = play_tasks(world, space, many, z, held_out, features=features, seed=seed)
             clone = _cloned(world, embedding, pairs[:count], seed)
-            theirs = world.play(many, lambda seen, _, c=clone: c[seen], held_out)
+            theirs = world.play_best(many, lambda seen, _, c=clone: c[seen], held_out, seed=seed)
             inside = space.reward(found.z, np.arange(world.cells))
-            peak = int(inside.argmax())
             row = {
                 "task": float(ours.returns.mean() / best),
                 "task reached": float(ours.reached.mean()),
                 "cloning": float(theirs.returns.mean() / best),
                 "cloning reached": float(theirs.reached.mean()),
-                "peak in cells from the goal": _distance(world, peak, goal),
+                "peak in cells from the goal": _distance(world, int(inside.argmax()), goal),
                 "log likelihood": found.log_likelihood,
             }
-            rows.setdefault(str(count), []).append(row)
+            row["task less cloning"] = row["task"] - row["cloning"]
+            rows.setdefault(count, []).append(row)
             print(seed, count, {key: round(value, 2) for key, value in row.items()}, flush=True)
             if seed < 2:
-                np.save(RUNS / f"reward-{seed}-{count}.npy", inside)
+                drawn.append((inside, int(goal), f"goal {seed + 1}, {count} demonstrations"))
     table = {
-        count: {
-            name: [round(float(f([row[name] for row in found])), 3) for f in (np.mean, np.std)]
+        str(count): {
+            name: [round(float(side), 3) for side in bootstrap_mean(column)]
             for name in found[0]
+            for column in [np.array([row[name] for row in found])]
         }
         for count, found in rows.items()
     }
     print(json.dumps(table, indent=1))
     _write("inverse", table)
+    _draw(world, drawn)
+
+
+def _draw(world: Gridworld, drawn: list[tuple[np.ndarray, int, str]]) -> None:
+    """Draw inferred rewards; frames are the demonstrators' goals."""
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(2, len(drawn) // 2, figsize=(9, 6.4), layout="constrained")
+    for axis, (reward, goal, title) in zip(axes.flat, drawn, strict=True):
+        grid = reward.reshape(world.bins, world.bins)
+        axis.imshow(grid, origin="lower", extent=(0, 1, 0, 1), cmap="viridis")
+        for box in np.asarray(world.env.obstacles):
+            axis.add_patch(plt.Rectangle(box[:2], *(box[2:] - box[:2]), color="white", alpha=0.35))
+        corner = world.boxes(np.array([goal]))[0]
+        axis.add_patch(
+            plt.Rectangle(corner[:2], *(corner[2:] - corner[:2]), fill=False, edgecolor="red")
+        )
+        axis.set(title=title, xticks=[], yticks=[])
+    figure.savefig(OUT / "rewards.png", dpi=90)
 
 
 def _starts(world: Gridworld, goal: int, count: int, rng: np.random.Generator) -> np.ndarray:
@@ -216,7 +344,7 @@ def _distance(world: Gridworld, cell: int, goal: int) -> float:
 
 
 def _cloned(world: Gridworld, embedding: embrl.Embedding, pairs: list, seed: int) -> np.ndarray:
-    """Return the action in each cell of behaviour cloning: x to g(a) by ridge regression, then f.
+    """Return the values of actions in each cell: x to g(a) by ridge regression, then distances.
 
     Features of x are random and many; the ridge is chosen on held-out demonstrated steps.
     """
@@ -241,27 +369,30 @@ def _cloned(world: Gridworld, embedding: embrl.Embedding, pairs: list, seed: int
         return float((missed**2).mean()) if fold else ridge
 
     ridge = min((0.1, 1.0, 10.0, 100.0), key=error)
-    return embedding.f(solve(order, ridge))
+    wanted = solve(order, ridge)
+    return -((wanted[:, None] - embedding.table) ** 2).sum(-1)
 
 
 def meta() -> None:
     """Count the episodes until a search reaches 90 % of the best known return."""
     world = Gridworld()
-    space = embrl.load_embedding(RUNS / KINDS[0]).tasks
+    space = embrl.load_embedding(folder(KINDS[0], 0)).tasks
+    features = pair_features(world, space)
     goals = world.free_goals(GOALS, seed=0)[:META_GOALS]
     optimum = world.best_known(goals)
     needed = []
     for number, goal in enumerate(goals):
 
-        def play(tasks: list[TaskPolicy], goal: int = goal) -> np.ndarray:
+        def play(tasks: list[TaskPolicy], goal: int = goal, number: int = number) -> np.ndarray:
             z = np.stack([policy.z for policy in tasks])
-            return play_tasks(world, space, np.full(len(z), goal), z).returns
+            many = np.full(len(z), goal)
+            return play_tasks(world, space, many, z, features=features, seed=number).returns
 
         found = search_tasks(space, play, episodes=EPISODES, seed=number)
         good = np.flatnonzero(found.returns >= 0.9 * optimum[number])
         needed.append(int(good[0]) + 1 if len(good) else None)
         print(int(goal), needed[-1], round(float(found.returns.max()), 3), flush=True)
-        reached = [count for count in needed if count is not None]
+    reached = [count for count in needed if count is not None]
     table = {
         "goals": len(needed),
         "solved": len(reached),
@@ -283,10 +414,11 @@ def ppo() -> None:
         embrl.train("gridworld", total_timesteps=PPO_TIMESTEPS, seeds=1, out=source)
     for goal, best in zip(goals, optimum, strict=True):
         box = tuple(float(side) for side in world.boxes(np.array([goal]))[0])
-        for name, more in (
+        arms: tuple[tuple[str, dict[str, Any]], ...] = (
             ("scratch", {}),
             ("fine-tuned", {"transfer": {"run": str(source), "policy": True}}),
-        ):
+        )
+        for name, more in arms:
             out = RUNS / f"ppo-{name}-{goal}"
             if not out.exists():
                 embrl.train(
@@ -313,11 +445,15 @@ def _write(name: str, table: dict) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    commands = {"zero-shot": zero_shot, "inverse": inverse, "meta": meta, "ppo": ppo}
-    parser.add_argument("command", choices=["fit", *commands])
+    commands = {"value-iteration": value_iteration, "inverse": inverse, "meta": meta, "ppo": ppo}
+    seeded = {"zero-shot": zero_shot, "goal-conditioned": goal_conditioned}
+    parser.add_argument("command", choices=["fit", *seeded, *commands])
     parser.add_argument("features", nargs="?", default=KINDS[0], choices=KINDS)
+    parser.add_argument("--seeds", type=int, default=5)
     asked = parser.parse_args()
     if asked.command == "fit":
-        fit(asked.features)
+        fit(asked.features, asked.seeds)
+    elif asked.command in seeded:
+        seeded[asked.command](asked.seeds)
     else:
         commands[asked.command]()

@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     )
     from embrl.store.store import Store
     from embrl.tasks.config import TasksConfig
+    from embrl.tasks.episode import TaskEpisode
     from embrl.tasks.inverse import infer_task
     from embrl.tasks.search import search_tasks
     from embrl.trained import Run
@@ -91,6 +92,7 @@ _HOMES = {
     "Run": "trained",
     "SAC": "algorithms.sac",
     "Store": "store.store",
+    "TaskEpisode": "tasks.episode",
     "TasksConfig": "tasks.config",
     "Trainer": "training.trainer",
     "TransferConfig": "config.run",
@@ -151,6 +153,7 @@ __all__ = [
     "RolloutConfig",
     "Run",
     "Store",
+    "TaskEpisode",
     "TasksConfig",
     "Trainer",
     "TrainingEvent",

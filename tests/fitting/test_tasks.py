@@ -4,6 +4,7 @@ import dataclasses
 import json
 import pickle
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,6 +18,7 @@ from embrl.deploy.plain_embedding import PlainEmbedding
 from embrl.fitting.embedding import load_embedding
 from embrl.portable.steps import Chain, Rows
 from embrl.tasks.config import TasksConfig
+from embrl.tasks.episode import TaskEpisode, draw_among_best
 from embrl.tasks.inverse import infer_task
 from embrl.tasks.networks import TaskNetworks
 from embrl.tasks.of_embedding import task_model
@@ -74,6 +76,40 @@ def test_every_kind_of_label_leads_to_the_goal(line, goal):
         chosen = line.policy(task).act(np.arange(CELLS))
         assert (chosen == towards(goal)).mean() >= 0.85
     assert line.policy(([goal], [1.0])).reward(np.arange(CELLS)).argmax() == goal
+
+
+def test_forward_features_are_sums_over_time_of_the_walk(line):
+    """F against `sum_t gamma^t P^t B` of the exact walk, from the exact next state."""
+    networks, eye = line.model.networks, np.eye(CELLS)
+    after = np.clip(np.arange(CELLS)[:, None] + MOVES, 0, CELLS - 1)
+    walk = eye[after].mean(1)
+    features = line.features(np.arange(CELLS))
+    ahead = np.linalg.solve(eye - SMALL.gamma * walk, features)
+    x, e = line.embed(np.arange(CELLS))[:, None], line.choices[1]
+    found = np.asarray(networks.F(jnp.asarray(x), jnp.asarray(e), jnp.zeros(SMALL.dim)))
+    error = ((found - ahead[after]) ** 2).mean() / ahead.var()
+    assert error < 0.02
+
+
+def test_the_more_visits_the_more_actions_are_drawn_from():
+    values = np.tile(np.array([5.0, 1.0, 8.0, -np.inf, 2.0, 3.0, 4.0, 0.0, 7.0]), (4000, 1))
+    rng = np.random.default_rng(0)
+    best_first = np.array([2, 8, 0, 6, 5, 4, 1, 7])
+    for visits, among in ((0, 1), (1, 2), (2, 4), (3, 8), (9, 8)):
+        drawn = draw_among_best(values, np.full(4000, visits), rng)
+        found, counts = np.unique(drawn, return_counts=True)
+        assert set(found) == set(best_first[:among])
+        assert counts.min() > 0.8 * 4000 / among
+
+
+def test_an_episode_leaves_a_circle(line):
+    policy = line.policy(([6], [1.0]))
+    episode = TaskEpisode(policy, seed=0)
+    assert episode.act(2) == policy.act(2) == 2
+    assert {episode.act(2) for _ in range(30)} == {0, 1, 2}
+    assert TaskEpisode(policy, seed=1).act(2) == 2
+    allowed = {TaskEpisode(policy, seed=s).act(2, mask=[True, False, False]) for s in range(5)}
+    assert allowed == {0}
 
 
 def test_forward_backward_features_lead_to_the_goal_too():
@@ -138,12 +174,20 @@ def test_what_is_no_task_is_refused(line, task, named):
         line.task(task)
 
 
+def known_arrays(forward):
+    return [forward.points, forward.log_weights, forward.ahead]
+
+
 @pytest.fixture
 def with_tasks(gridworld_embedding):
     """Untrained: for what does not depend on training."""
     embedding = gridworld_embedding
-    networks = TaskNetworks(embedding.m, embedding.d, SMALL, key=jax.random.key(0))
     states = np.arange(100)
+    networks = TaskNetworks(embedding.m, embedding.d, SMALL, states=100, key=jax.random.key(0))
+    forward = networks.forward
+    rng = np.random.default_rng(0)
+    known = [jnp.asarray(rng.normal(size=a.shape), jnp.float32) for a in known_arrays(forward)]
+    networks = eqx.tree_at(lambda n: known_arrays(n.forward), networks, known)
     weights, actions = np.full(100, 0.01, np.float32), np.arange(8)
     found = TaskModel(SMALL, networks, states, weights, actions)
     return dataclasses.replace(embedding, task_model=found)

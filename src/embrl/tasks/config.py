@@ -15,7 +15,7 @@ class TasksConfig(Section):
     """Training of B and F. laplacian: slowest features of the walk of the data, and their sums over
     time under the policy of the data; a task's policy is one step of improvement on it.
     forward_backward: F depends on the task and is of its own policy (Touati & Ollivier 2021)."""
-    dim: int = 128
+    dim: int = 256
     """Dimensions k of tasks."""
     hidden: int = 128
     """Width of the hidden layers, two in F and, with forward_backward, two in B."""

@@ -48,6 +48,8 @@ class _Demonstrated(NamedTuple):
     e: Float[Array, "N C d"]
     """Embeddings of the demonstrated action, first, and of others."""
     weight: Float[Array, " N"]
+    ahead: Float[Array, "N C k"] | None
+    """F, if it does not depend on the task."""
 
 
 def infer_task(
@@ -84,12 +86,15 @@ def infer_task(
     missing = -len(x) % ROWS
     weight = np.concatenate([np.ones(len(x)), np.zeros(missing)]) / len(x)
     x, e = (np.concatenate([part, np.repeat(part[:1], missing, 0)]) for part in (x, e))
-    shown = _Demonstrated(jnp.asarray(x), jnp.asarray(e), jnp.asarray(weight, jnp.float32))
+    x, e = jnp.asarray(x), jnp.asarray(e)
+    networks = space.model.networks
+    ahead = None if networks.sees_task else _features(networks, x, e)
+    shown = _Demonstrated(x, e, jnp.asarray(weight, jnp.float32), ahead)
     # Last states, then others that were visited, then any: as many in all calls.
     rest = space.model.states[rng.permutation(len(space.model.states))]
     points = np.concatenate([visited[: STARTS // 2], rest])[:STARTS]
     starts = np.resize(space.features(points), (STARTS, space.k)).astype(np.float32)
-    z, value = _climb(space.model.networks, shown, jnp.asarray(starts), steps)
+    z, value = _climb(networks, shown, jnp.asarray(starts), steps)
     best = int(np.argmax(np.asarray(value)))
     return InferredTask(space.task(np.asarray(z)[best]), float(np.asarray(value)[best]))
 
@@ -99,9 +104,21 @@ def log_likelihood(
 ) -> Float[Array, ""]:
     """Return the mean log probability of the demonstrated actions for a task of any length."""
     unit = unit_task(z)
-    values = networks.F(shown.x[:, None], shown.e, unit[None, None]) @ unit
+    ahead = shown.ahead
+    if ahead is None:
+        ahead = networks.F(shown.x[:, None], shown.e, unit[None, None])
+    values = ahead @ unit
     spread = jax.lax.stop_gradient(values.std(-1, keepdims=True)) + 1e-6
     return shown.weight @ jax.nn.log_softmax(SHARPNESS * values / spread)[:, 0]
+
+
+@eqx.filter_jit
+def _features(
+    networks: TaskNetworks, x: Float[Array, "N m"], e: Float[Array, "N C d"]
+) -> Float[Array, "N C k"]:
+    # A state at a time: all known states are compared with each action.
+    unused = jnp.zeros(networks.backward(x[:1]).shape[-1])
+    return jax.lax.map(lambda pair: networks.F(pair[0][None], pair[1], unused), (x, e))
 
 
 @eqx.filter_jit

@@ -15,7 +15,8 @@ from embrl.core.types import Key
 from embrl.embedding.pretraining import cosine_decay
 from embrl.tasks.config import TasksConfig
 from embrl.tasks.laplacian import learn_laplacian
-from embrl.tasks.networks import EmbeddedSteps, TaskNetworks, unit_task
+from embrl.tasks.networks import TaskNetworks, unit_task
+from embrl.tasks.next_states import EmbeddedSteps, KnownStates
 
 STEPS_PER_CALL = 200
 """Gradient steps between two reports."""
@@ -31,6 +32,7 @@ class _Training(NamedTuple):
 
 def learn_tasks(
     steps: EmbeddedSteps,
+    known: KnownStates,
     config: TasksConfig,
     key: Key,
     on_progress: Callable[[int, int, float], None] = lambda *_: None,
@@ -39,6 +41,7 @@ def learn_tasks(
 
     Args:
         steps: transitions, of any policy.
+        known: next states of the data.
         config: settings.
         key: random key.
         on_progress: called now and then with the steps done, all steps, and the loss.
@@ -47,7 +50,7 @@ def learn_tasks(
         EmbrlError: the loss is not finite.
     """
     if config.features == "laplacian":
-        return learn_laplacian(steps, config, key, on_progress)
+        return learn_laplacian(steps, known, config, key, on_progress)
     key_new, key_steps = jax.random.split(key)
     m, d = steps.x.shape[-1], steps.e.shape[-1]
     networks = TaskNetworks(m, d, config, key=key_new)

@@ -1,32 +1,19 @@
 """Networks of tasks: B(x), features of states; F(x, e, z), the features that lie ahead."""
 
-from typing import NamedTuple
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
 
 from embrl.core.layers import Linear
 from embrl.core.nn import MLP
 from embrl.core.types import Key
 from embrl.tasks.config import TasksConfig
+from embrl.tasks.next_states import NextStates
 
-RANDOM_FEATURES = 512
+RANDOM_FEATURES = 1024
 """Hidden units of B where they are random (`embrl.tasks.laplacian`)."""
-
-
-class EmbeddedSteps(NamedTuple):
-    """Transitions in an embedding."""
-
-    x: Float[Array, "N m"]
-    """States."""
-    e: Float[Array, "N d"]
-    """Actions."""
-    x_next: Float[Array, "N m"]
-    """Next states."""
-    terminated: Bool[Array, " N"]
 
 
 class TaskNetworks(eqx.Module):
@@ -40,20 +27,21 @@ class TaskNetworks(eqx.Module):
     `F(x, e, z) . z` the value of action e for the reward r.
     """
 
-    forward: MLP
-    """F: of the state and the task side by side, and the action beside them."""
+    forward: MLP | NextStates
+    """F: of the state and the task side by side, and the action beside them; or of known states."""
     backward: MLP
     """B."""
     sees_task: bool = eqx.field(static=True)
     """True if F depends on the task, whose policy it is of; else it is of the data's policy."""
 
-    def __init__(self, m: int, d: int, config: TasksConfig, *, key: Key) -> None:
+    def __init__(self, m: int, d: int, config: TasksConfig, *, states: int = 0, key: Key) -> None:
         """Initialise both networks.
 
         Args:
             m: dimensions of x, a state.
             d: dimensions of e, an action.
             config: settings.
+            states: number of known states, if F is of those.
             key: random key.
         """
         key_forward, key_backward = jax.random.split(key)
@@ -62,7 +50,7 @@ class TaskNetworks(eqx.Module):
         if not self.sees_task:
             wide = (RANDOM_FEATURES,)
             self.backward = MLP(m, wide, k, activation=jax.nn.relu, key=key_backward)
-            self.forward = MLP(m, hidden, k, beside=d, activation=jax.nn.relu, key=key_forward)
+            self.forward = NextStates(m, d, config, states, key=key_forward)
             return
         network = MLP(m + k, hidden, k, beside=d, activation=jax.nn.relu, key=key_forward)
         # States and actions have fewer numbers than tasks, and count as much.
@@ -88,6 +76,7 @@ class TaskNetworks(eqx.Module):
         self, x: Float[Array, "N m"], e: Float[Array, "C d"], z: Float[Array, "N k"]
     ) -> Float[Array, "N k"]:
         """Return the forward features of the action with the largest `F . z` in each state."""
+        assert isinstance(self.forward, MLP)
         *hidden, last = self.forward.layers
         assert isinstance(last, Linear)
         network = eqx.tree_at(lambda net: net.layers, self.forward, tuple(hidden))

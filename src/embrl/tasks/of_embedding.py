@@ -12,10 +12,10 @@ from embrl.core.types import Transition
 from embrl.deploy.plain_embedding import PlainEmbedding
 from embrl.tasks.config import TasksConfig
 from embrl.tasks.learning import learn_tasks
-from embrl.tasks.networks import EmbeddedSteps
+from embrl.tasks.next_states import EmbeddedSteps, KnownStates
 from embrl.tasks.space import TaskModel
 
-STATES = 4096
+STATES = 2048
 """States of the data that are kept at most, for rewards that are functions."""
 ACTIONS = 512
 """Actions of the data that are kept, where they are no list."""
@@ -52,19 +52,24 @@ def task_model(
         for part in (phi(flat.observation), embedding.g(flat.action), phi(flat.next_observation))
     )
     steps = EmbeddedSteps(x, e, x_next, jnp.asarray(flat.terminated))
-    networks = learn_tasks(steps, config, jax.random.key(seed), on_progress)
     chosen = np.random.default_rng(seed).permutation(len(flat.reward))
-    states, weights = _distribution(flat.next_observation[chosen])
+    states, weights, ended = _distribution(
+        flat.next_observation[chosen], np.asarray(flat.terminated, np.float32)[chosen]
+    )
+    known = KnownStates(phi(states).astype(np.float32), weights, ended)
+    networks = learn_tasks(steps, known, config, jax.random.key(seed), on_progress)
     return TaskModel(config, networks, states, weights, flat.action[chosen[:ACTIONS]])
 
 
-def _distribution(observations: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return observations and the fraction of each: all of them, or a sample."""
-    states, counts = np.unique(observations, axis=0, return_counts=True)
+def _distribution(
+    observations: np.ndarray, terminated: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return observations, their fractions, and those of ends of episodes: all, or a sample."""
+    states, which, counts = np.unique(observations, axis=0, return_inverse=True, return_counts=True)
+    ended = np.bincount(which.ravel(), terminated, len(states)) / counts
     if len(states) > STATES:
-        states = observations[:STATES]
-        counts = np.ones(STATES)
-    return states, (counts / counts.sum()).astype(np.float32)
+        states, counts, ended = observations[:STATES], np.ones(STATES), terminated[:STATES]
+    return states, (counts / counts.sum()).astype(np.float32), ended.astype(np.float32)
 
 
 def check_states(states: bool, observation_space: object, method: str) -> None:

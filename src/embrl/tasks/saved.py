@@ -18,7 +18,7 @@ from embrl.tasks.config import TasksConfig
 from embrl.tasks.networks import TaskNetworks
 from embrl.tasks.space import TaskModel
 
-FORMAT = 1
+FORMAT = 2
 KIND = "tasks"
 MANIFEST = "tasks.json"
 TENSORS = "tasks.safetensors"
@@ -102,10 +102,11 @@ def _of_arrays(
 ) -> TaskModel:
     config = from_plain(manifest["settings"], TasksConfig, f"{path / MANIFEST}: settings")
     config.validate()
-    like = jax.eval_shape(lambda: TaskNetworks(m, d, config, key=jax.random.key(0)))
-    networks = checkpoint.shaped(path / TENSORS, arrays, like, "['networks']", "embedding")
     for name in ARRAYS:
         if f"['{name}']" not in arrays:
             raise EmbrlError(f"{path / TENSORS} does not fit this embedding: it lacks {name}")
     found = {name: arrays[f"['{name}']"] for name in ARRAYS}
+    states = len(found["states"])
+    like = jax.eval_shape(lambda: TaskNetworks(m, d, config, states=states, key=jax.random.key(0)))
+    networks = checkpoint.shaped(path / TENSORS, arrays, like, "['networks']", "embedding")
     return TaskModel(config, jax.tree.map(jnp.asarray, networks), **found)

@@ -20,9 +20,10 @@ from embrl.deploy.plain_embedding import PlainEmbedding
 from embrl.portable.steps import Affine, Chain
 from embrl.tasks.config import TasksConfig
 from embrl.tasks.networks import TaskNetworks
+from embrl.tasks.next_states import NextStates
 
-AT_ONCE = 2**15
-"""Pairs of a state and an action that are computed together."""
+AT_ONCE = 2**20
+"""Triples of a state, an action and a known state that are computed together."""
 RIDGE = 1e-2
 """Weight of a reward's mean square over all states beside its errors at labelled ones."""
 
@@ -57,10 +58,12 @@ class TaskSpace:
         self.model = model
         self._phi = embedding.phi_chain(norm=True)
         self._backward = Chain(mlp_steps(model.networks.backward))
-        self._first, *hidden, last = mlp_steps(model.networks.forward)
+        forward = model.networks.forward
+        network = forward.query if isinstance(forward, NextStates) else forward
+        self._first, *hidden, last = mlp_steps(network)
         self._last = cast(Affine, last)
         self._hidden = Chain(tuple(hidden))
-        self._beside = plain(model.networks.forward.beside)
+        self._beside = plain(network.beside)
 
     @property
     def k(self) -> int:
@@ -130,15 +133,39 @@ class TaskSpace:
         beside = (self.choices[1] @ self._beside).astype(np.float32)
         z = np.broadcast_to(z, (len(x), self.k))
         sees_task = self.model.networks.sees_task
-        first, found = self._first(np.concatenate([x, z], -1) if sees_task else x), []
-        # Put into the last layer: F of every action would cost more than the layers before.
-        weights, bias = z @ self._last.weight.T, z @ self._last.bias
-        size = max(1, AT_ONCE // len(beside))
+        first = self._first(np.concatenate([x, z], -1) if sees_task else x)
+        values = self._network_values if sees_task else self._mean_values
+        each = 1 if sees_task else len(self.model.states)
+        size, found = max(1, AT_ONCE // (len(beside) * each)), []
         for start in range(0, len(x), size):
             rows = slice(start, start + size)
-            hidden = self._hidden(first[rows, None] + beside)
-            found.append((hidden @ weights[rows, :, None])[..., 0] + bias[rows, None])
+            found.append(values(self._hidden(first[rows, None] + beside), z[rows]))
         return np.concatenate(found) if found else np.zeros((0, len(beside)), np.float32)
+
+    def _network_values(
+        self, hidden: Float[np.ndarray, "N C h"], z: Float[np.ndarray, "N k"]
+    ) -> Float[np.ndarray, "N C"]:
+        # Put into the last layer: F of every action would cost more than the layers before.
+        weights, bias = z @ self._last.weight.T, z @ self._last.bias
+        return (hidden @ weights[:, :, None])[..., 0] + bias[:, None]
+
+    def _mean_values(
+        self, hidden: Float[np.ndarray, "N C h"], z: Float[np.ndarray, "N k"]
+    ) -> Float[np.ndarray, "N C"]:
+        points, log_weights, ahead = self._known
+        share = self._last(hidden) @ points.T
+        share += log_weights  # in place, as these arrays are what takes time
+        share -= share.max(-1, keepdims=True)
+        np.exp(share, out=share)
+        # Of this task alone: F of every action would cost k times more.
+        known = z @ ahead.T
+        sums = share @ np.stack([known, np.ones_like(known)], -1)
+        return sums[..., 0] / sums[..., 1]
+
+    @functools.cached_property
+    def _known(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        forward = cast(NextStates, self.model.networks.forward)
+        return plain(forward.points), plain(forward.log_weights), plain(forward.ahead)
 
     @functools.cached_property
     def state_features(self) -> Float[np.ndarray, "N k"]:
@@ -218,18 +245,34 @@ class TaskPolicy:
             EmbrlError: an observation is not in the space, or the mask has another shape, allows no
                 action, or is given where actions are not `Discrete`.
         """
-        embedding, values = self.space.embedding, self.values(observation)
-        allowed = self._allowed(mask)
         if not temperature >= 0.0:
             raise SettingError("temperature", "at least 0", temperature)
+        values = self.allowed_values(observation, mask)
         if temperature:
-            spread = temperature * values.std(-1, keepdims=True) + 1e-9
+            finite = np.where(np.isfinite(values), values, np.nan)
+            spread = temperature * np.nanstd(finite, -1, keepdims=True) + 1e-9
             draw = np.random.default_rng(seed).gumbel(size=values.shape)
             values = values / spread + draw
-        if allowed is not None:
-            values = np.where(allowed, values, -np.inf)
-        chosen = self.space.choices[0][values.argmax(-1)]
-        return int(chosen) if chosen.ndim == 0 and embedding.table is not None else chosen
+        return self.chosen(values.argmax(-1))
+
+    def allowed_values(
+        self, observation: ArrayLike, mask: ArrayLike | None = None
+    ) -> Float[np.ndarray, "... C"]:
+        """Return the values of all actions that are chosen from; -inf: not allowed.
+
+        Args:
+            observation: as `act`.
+            mask: as `act`.
+        """
+        values, allowed = self.values(observation), self._allowed(mask)
+        return values if allowed is None else np.where(allowed, values, -np.inf)
+
+    def chosen(self, number: np.ndarray | np.integer) -> Any:
+        """Return the actions with these numbers in `TaskSpace.choices`."""
+        action = self.space.choices[0][number]
+        return (
+            int(action) if action.ndim == 0 and self.space.embedding.table is not None else action
+        )
 
     def reward(self, observation: ArrayLike) -> Float[np.ndarray, "..."]:
         """Return the reward of states that the task stands for, up to a scale."""
