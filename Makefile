@@ -50,7 +50,7 @@ lean: $(READY) ## Test the wheel where nothing but its dependencies is installed
 	$(BIN)/pytest -n 0 -m slow tests/test_packaging.py
 
 interop: $(READY) ## Install Stable-Baselines3, TorchRL and the extras that tests use, and run what needs them
-	$(INSTALL) -e '.[dev,interop,store,serve,browser,ray,text,transformer,dialogues,translation]'
+	$(INSTALL) -e '.[dev,interop,store,serve,browser,ray,search,text,transformer,dialogues,translation]'
 	$(BIN)/pytest -n 2 $(INTEROP)
 
 lint: $(READY) ## Check style and types

@@ -63,6 +63,8 @@ def test_a_sweep_ends_in_a_table_a_picture_and_flags_to_train_with(capsys, tmp_p
         (["--over", "method"], "--over method must have at least one value"),
         (["--over", "algorithm", "ppo", "vpg", "--over", "ppo.gamma", ".9"], "'ppo.gamma'"),
         (["--over", "ppo.gamma", ".9", "--workers", "2"], "workers must be left out with executor"),
+        (["--over", "ppo.gamma", ".8:.9"], "--over ppo.gamma: a range needs --search optuna"),
+        (["--over", "ppo.gamma", ".9", "--trials", "3"], "trials must be left out without"),
         (["--grid", "papr"], "unknown grid 'papr': did you mean paper?"),
     ],
 )

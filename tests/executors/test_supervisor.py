@@ -42,6 +42,19 @@ def test_no_more_workers_than_tasks_and_none_for_no_task():
     assert pool.started == 2
 
 
+def test_workers_are_kept_between_the_rounds_of_a_block():
+    counts, pool = [], PretendedPool()
+    executor = Supervisor(lambda count, say: counts.append(count) or pool, 2, None)
+    with executor.kept(4):
+        for names in (["ok"], ["dies ok", "ok ", "ok  "], []):
+            executor.run(tasks(*names), "round")
+            assert not pool.closed
+        assert pool.started - pool.stopped == 2
+    assert counts == [4]
+    assert pool.closed
+    assert pool.stopped == pool.started == 3  # one died
+
+
 def test_workers_that_cannot_start_end_the_command_and_not_in_a_loop():
     pool = PretendedPool(starts=False)
     with pytest.raises(EmbrlError, match="workers cannot start: no Python"):

@@ -2,6 +2,7 @@ import csv
 import dataclasses
 import io
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -25,6 +26,7 @@ from embrl.sweep.runs import (
     run,
     sweep_runs,
 )
+from embrl.sweep.search import Range, Search
 from embrl.training.loop import ignore_progress
 
 pytestmark = pytest.mark.usefixtures("quick")
@@ -160,6 +162,14 @@ def test_what_cannot_be_swept_is_said_before_anything_is_trained(tmp_path, grid,
     config = dataclasses.replace(tiny(), **changes)
     with pytest.raises(EmbrlError, match=message):
         run(Sweep(config, grid), tmp_path / "sweep")
+    assert not (tmp_path / "sweep").exists()
+
+
+def test_without_optuna_a_search_says_the_pip_command(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    sweep = Sweep(tiny(), {}, ranges={"vpg.gamma": Range(0.8, 0.9)}, search=Search(3))
+    with pytest.raises(EmbrlError, match=r"pip install 'embrl\[search\]'"):
+        run(sweep, tmp_path / "sweep")
     assert not (tmp_path / "sweep").exists()
 
 

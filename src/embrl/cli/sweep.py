@@ -5,9 +5,10 @@ import functools
 import inspect
 import itertools
 import shlex
+import typing
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tyro
 from rich.console import Console
@@ -29,10 +30,15 @@ from embrl.storage import files
 from embrl.sweep import runs as sweeps
 from embrl.sweep import table as sweep_table
 from embrl.sweep.runs import GRIDS
+from embrl.sweep.search import Range, Search
 
 OVER = "--over"
 
-OWN = (OVER, "--grid", "--by", "--replicas", "--seed", "--seeds", "--out", "--resume", *NAMES)
+OWN = (
+    *(OVER, "--grid", "--search", "--trials", "--batch", "--by", "--replicas"),
+    *("--seed", "--seeds", "--out", "--resume"),
+    *NAMES,
+)
 """Flags of a sweep that `embrl train` does not take over."""
 
 
@@ -50,9 +56,12 @@ def sweep(arguments: Sequence[str]) -> None:
         config = variants[0].config
         grid = GRIDS[given.grid](config) if given.grid else {}
         mine = _values(config, over)
-        grid = {**grid, **mine}
+        ranges = {name: each for name, each in mine.items() if isinstance(each, Range)}
+        lists = {name: each for name, each in mine.items() if not isinstance(each, Range)}
+        grid = {name: each for name, each in {**grid, **lists}.items() if name not in ranges}
         chosen = tuple(variants) if choices else ()
-        plan = sweeps.Sweep(config, grid, given.by, given.replicas, chosen)
+        search = _search(given)
+        plan = sweeps.Sweep(config, grid, given.by, given.replicas, chosen, ranges, search)
         _refuse_unused(plan, mine)
         taken = [f"--{name}" for name in choices]
         out, resume = given.out, given.resume
@@ -68,7 +77,7 @@ def sweep(arguments: Sequence[str]) -> None:
         result = work()
     else:
         with ProgressBar(console, plan.config) as bar:
-            result = work(begin=lambda number, of: bar.begin(f"run {number} of {of}"))
+            result = work(begin=lambda number, of: bar.begin(f"run {number}{_of(plan, of)}"))
     _write(result, out, rest)
     _report(result, out, console)
     if result.missing:
@@ -84,9 +93,30 @@ def _own_flags() -> list[Flag]:
         Flag(
             "over",
             tuple[str, ...],
-            "A setting and the values to try, as in policy.hidden 64,64 128,128. May be given "
-            "several times.",
+            "A setting and the values to try, as in policy.hidden 64,64 128,128; with --search "
+            "optuna also a range, LOW:HIGH or LOW:HIGH:log. May be given several times.",
             (),
+        ),
+        Flag(
+            "search",
+            Literal["grid", "optuna"],
+            "Points to try: all combinations, or those that optuna proposes from the scores so "
+            "far.",
+            "grid",
+        ),
+        Flag(
+            "trials",
+            int,
+            "Number of trials (points) of --search optuna, of each method, algorithm and "
+            "environment.",
+            Search.trials,
+        ),
+        Flag(
+            "batch",
+            int,
+            "Number of trials that --search optuna proposes together, to train at the same time.",
+            Search.batch,
+            common=False,
         ),
         Flag(
             "grid",
@@ -126,6 +156,25 @@ class _ResumeSweep:
     """Continue the interrupted sweep in the folder --out, instead of ENV."""
     out: Path | None = None
     """Folder of the sweep."""
+
+
+def _search(given: Any) -> Search | None:
+    """Return the search that flags describe, None for a grid.
+
+    Raises:
+        SettingError: A flag has no effect.
+    """
+    found = Search(given.trials, given.batch)
+    if given.search == "optuna":
+        return found
+    for name, value in dataclasses.asdict(found).items():
+        if value != getattr(Search(), name):
+            raise SettingError(name, "left out without --search optuna", value)
+    return None
+
+
+def _of(plan: sweeps.Sweep, number: int) -> str:
+    return f" of {number}" if plan.search is None else ""
 
 
 def _point_text(point: Mapping[str, Any]) -> str:
@@ -214,9 +263,9 @@ def _variants(
     return found, given
 
 
-def _values(config: RunConfig, over: Sequence[Sequence[str]]) -> dict[str, tuple[Any, ...]]:
-    """Parse the values of each `--over`, by dotted name."""
-    grid: dict[str, tuple[Any, ...]] = {}
+def _values(config: RunConfig, over: Sequence[Sequence[str]]) -> dict[str, tuple[Any, ...] | Range]:
+    """Parse the values or the range of each `--over`, by dotted name."""
+    grid: dict[str, tuple[Any, ...] | Range] = {}
     for name, *texts in ([*words, *[""] * (not words)] for words in over):
         choice = name in sweeps.CHOICES
         name = name if choice else _dotted(config, name)
@@ -225,13 +274,25 @@ def _values(config: RunConfig, over: Sequence[Sequence[str]]) -> dict[str, tuple
         if not texts:
             raise EmbrlError(f"{OVER} {name} must have at least one value, got none")
         kind = str if choice else settings(config)[name]
-        grid[name] = tuple(_value(name, kind, text) for text in texts)
+        if len(texts) == 1 and ":" in texts[0] and {int, float} & {kind, *typing.get_args(kind)}:
+            grid[name] = _range(name, kind, texts[0])
+        else:
+            grid[name] = tuple(_value(name, kind, text) for text in texts)
     return grid
 
 
+def _range(name: str, kind: Any, text: str) -> Range:
+    low, high, *scale = text.split(":")
+    if scale not in ([], ["log"]):
+        raise SettingError(f"{OVER} {name}", "LOW:HIGH or LOW:HIGH:log", text)
+    found = Range(_value(name, kind, low), _value(name, kind, high), bool(scale))
+    found.validate(f"{OVER} {name}")
+    return found
+
+
 def _refuse_unused(plan: sweeps.Sweep, names: Collection[str]) -> None:
-    """Refuse settings that have no effect at any point of a grid."""
-    grid = plan.settings_grid
+    """Refuse settings that have no effect at any point."""
+    grid = plan.settings_grid | {name: (each.low,) for name, each in plan.ranges.items()}
     hidden = [
         unused(replaced(variant.config, dict(zip(grid, point, strict=True))))
         for variant in plan.variants
@@ -288,6 +349,13 @@ def _report(result: sweeps.SweepResult, out: Path, console: Console) -> None:
             result.best.settings[name] for name in ("environment",) if name in result.sweep.grid
         ]
         console.print(f"best: {shlex.join([*where, *chosen])}", soft_wrap=True)
+        each = sweep_table.best_of_each(result)
+        for point in each if len(each) > 1 else ():
+            flags = sweep_table.point_flags(result.sweep, point.settings)
+            choice = result.sweep.variant(point.settings).choice
+            console.print(
+                f"best of {' '.join(choice.values())}: {shlex.join(flags)}", soft_wrap=True
+            )
         for name in sweep_table.edges(result):
             console.print(f"{name} is best at the edge of the values tried; try values beyond it")
     console.print(f"{result.wall_s:.1f} s\n{out}", soft_wrap=True)

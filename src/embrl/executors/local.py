@@ -1,5 +1,6 @@
 """Executor that runs tasks in this process, one after another."""
 
+import contextlib
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -22,6 +23,11 @@ class LocalExecutor:
         """Run tasks; see `Executor.run`."""
         with TaskBar(self.console, tasks, title) as bar:
             return [self._one(task, bar) for task in tasks]
+
+    def kept(self, most: int) -> contextlib.AbstractContextManager[None]:
+        """Keep nothing: there are no workers."""
+        del most
+        return contextlib.nullcontext()
 
     def _one(self, task: Task, bar: TaskBar) -> TaskReport:
         message, attempt, started = "", 0, 0.0

@@ -1,8 +1,9 @@
 """Handing of tasks to workers: who fails is tried again, the rest goes on, and all is reported."""
 
+import contextlib
 import dataclasses
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from embrl.core.errors import EmbrlError
@@ -100,17 +101,32 @@ class Supervisor:
 
     def __init__(self, opened: OpenPool, retries: int, console: "Console | None") -> None:
         self.opened, self.retries, self.console = opened, retries, console
+        self.most: int | None = None
+        self.team: _Team | None = None
 
     def run(self, tasks: Sequence[Task], title: str) -> list[TaskReport]:
         """Run tasks; see `Executor.run`."""
         if not tasks:
             return []
         with TaskBar(self.console, tasks, title) as bar:
-            pool = self.opened(len(tasks), bar.say)
+            team = self.team or _Team(self.opened(self.most or len(tasks), bar.say))
+            self.team = None if self.most is None else team
             try:
-                return _Campaign(tasks, pool, self.retries, bar).run()
+                return _Campaign(tasks, team, self.retries, bar).run()
             finally:
-                pool.close()
+                if self.team is None:
+                    team.end()
+
+    @contextlib.contextmanager
+    def kept(self, most: int) -> Iterator[None]:
+        """Keep workers for several calls of `run`; see `Executor.kept`."""
+        self.most = most
+        try:
+            yield
+        finally:
+            if self.team is not None:
+                self.team.end()
+            self.team = self.most = None
 
 
 @dataclasses.dataclass
@@ -123,32 +139,44 @@ class _Attempt:
     started: float = 0.0
 
 
+class _Team:
+    """A pool, and the workers that were started in it."""
+
+    def __init__(self, pool: Pool) -> None:
+        self.pool = pool
+        self.workers: list[Worker] = []
+        self.ready: set[Worker] = set()
+
+    def end(self) -> None:
+        """End the workers, then the pool."""
+        try:
+            for worker in self.workers:
+                worker.stop()
+        finally:
+            self.pool.close()
+
+
 class _Campaign:
     """One call of `Supervisor.run`."""
 
-    def __init__(self, tasks: Sequence[Task], pool: Pool, retries: int, bar: TaskBar) -> None:
-        self.pool, self.retries, self.bar = pool, retries, bar
+    def __init__(self, tasks: Sequence[Task], team: _Team, retries: int, bar: TaskBar) -> None:
+        self.pool, self.retries, self.bar = team.pool, retries, bar
         self.order = [task.name for task in tasks]
         self.waiting = [_Attempt(task) for task in tasks]
         self.running: dict[Worker, _Attempt] = {}
-        self.workers: list[Worker] = []
-        self.ready: set[Worker] = set()
+        self.workers, self.ready = team.workers, team.ready
         self.reports: dict[str, TaskReport] = {}
         self.start_failures = 0
 
     def run(self) -> list[TaskReport]:
-        try:
-            while self.waiting or self.running:
-                self._start_workers()
-                self._give_tasks()
-                events = [(worker, each) for worker in self.workers for each in worker.poll()]
-                for worker, event in events:
-                    self._take(worker, event)
-                if not events:
-                    time.sleep(PAUSE)
-        finally:
-            for worker in self.workers:
-                worker.stop()
+        while self.waiting or self.running:
+            self._start_workers()
+            self._give_tasks()
+            events = [(worker, each) for worker in self.workers for each in worker.poll()]
+            for worker, event in events:
+                self._take(worker, event)
+            if not events:
+                time.sleep(PAUSE)
         return [self.reports[name] for name in self.order]
 
     def _start_workers(self) -> None:

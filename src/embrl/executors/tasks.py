@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -76,11 +77,20 @@ class Executor(Protocol):
     def run(self, tasks: Sequence[Task], title: str) -> list[TaskReport]:
         """Run tasks, each from its last checkpoint, and return what became of each, in order.
 
-        A task that fails is tried again; the others go on. No process outlives this call.
+        A task that fails is tried again; the others go on. No process outlives this call, or the
+        block of `kept` that it is in.
 
         Args:
             tasks: the tasks, in the order to begin them.
             title: words for the progress bar.
+        """
+        ...
+
+    def kept(self, most: int) -> AbstractContextManager[None]:
+        """Return a block in which calls of `run` share their workers, which take time to start.
+
+        Args:
+            most: most tasks of one call.
         """
         ...
 

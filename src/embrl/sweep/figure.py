@@ -1,6 +1,6 @@
-"""Figure of a sweep: a line, heat maps, or a panel for each axis of the grid."""
+"""Figure of a sweep: a line, heat maps, or a panel for each setting."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from embrl.core.statistics import bootstrap_mean
 from embrl.report.drawing import FAINT, INK, MUTED, PALETTE, decimals, figure
-from embrl.sweep.runs import CHOICES, SweepResult
+from embrl.sweep.runs import CHOICES, PointResult, SweepResult
 from embrl.sweep.table import TITLES, value_text
 
 if TYPE_CHECKING:
@@ -30,10 +30,12 @@ PANELS = 4
 
 
 def draw(result: SweepResult, path: str | Path) -> None:
-    """Draw the score at every point of the grid and write a PNG."""
-    grid = result.sweep.grid
-    axes = [name for name, values in grid.items() if len(values) > 1] or [next(iter(grid))]
-    if len(axes) == 1:
+    """Draw the score at every point and write a PNG."""
+    axes = [name for name, values in result.sweep.grid.items() if len(values) > 1]
+    axes = [*axes, *result.sweep.ranges] or [*result.sweep.names[:1]]
+    if result.sweep.search is not None:
+        _strips(result, axes, path)
+    elif len(axes) == 1:
         _line(result, axes[0], path)
     elif len(axes) <= 3:
         _heat_maps(result, axes, path)
@@ -134,33 +136,37 @@ def _strips(result: SweepResult, axes: list[str], path: str | Path) -> None:
         for panel in panels.flat[len(axes) :]:
             panel.set_axis_off()
         for axis, panel in zip(axes, panels.flat, strict=False):
-            values = result.sweep.grid[axis]
-            for at, value in enumerate(values):
-                mine = [o for o in result.outcomes if o.settings[axis] == value]
-                if not mine:  # all are missing
-                    continue
+            scale = result.sweep.ranges.get(axis)
+            values = result.sweep.grid.get(axis, ())
+            for at, mine in _columns(result, axis):
                 scores = np.array([o.score(result.sweep.by) for o in mine])
                 below = ~(scores >= lowest)
-                x = at + jitter.uniform(-0.15, 0.15, len(scores))
+                x = at + (0 if scale else jitter.uniform(-0.15, 0.15, len(scores)))
                 panel.plot(
                     x[~below], scores[~below], "o", color=PALETTE[0], alpha=0.5, markersize=4
                 )
                 panel.plot(
                     x[below], np.full(below.sum(), lowest), "v", color=PALETTE[1], markersize=5
                 )
-                median = np.median(np.maximum(scores, lowest))
-                panel.plot([at - 0.28, at + 0.28], [median] * 2, color=INK, linewidth=2)
+                if not scale:
+                    median = np.median(np.maximum(scores, lowest))
+                    panel.plot(at[0] + np.array([-0.28, 0.28]), [median] * 2, color=INK, lw=2)
             best = result.best
             if not best.diverged:
+                value = best.settings[axis]
                 panel.plot(
-                    values.index(best.settings[axis]),
+                    value if scale else values.index(value),
                     best.score(result.sweep.by),
                     "*",
                     color=PALETTE[4],
                     markeredgecolor=INK,
                     markersize=13,
                 )
-            _categories(panel, axis, values)
+            if scale:
+                panel.set_xlabel(axis)
+                panel.set_xscale("log" if scale.log else "linear")
+            else:
+                _categories(panel, axis, values)
             panel.grid(True, axis="y")
         for row in panels:
             row[0].set_ylabel(result.sweep.by)
@@ -169,6 +175,17 @@ def _strips(result: SweepResult, axes: list[str], path: str | Path) -> None:
             result,
             "dot: a point   line: median   star: the best   triangle: below the axis, or diverged",
         )
+
+
+def _columns(result: SweepResult, axis: str) -> Iterator[tuple[np.ndarray, Sequence[PointResult]]]:
+    """Yield places on the axis of a setting, and the points there: those of a range at once."""
+    if axis in result.sweep.ranges:
+        yield np.array([o.settings[axis] for o in result.outcomes]), result.outcomes
+        return
+    for at, value in enumerate(result.sweep.grid[axis]):
+        mine = [o for o in result.outcomes if o.settings[axis] == value]
+        if mine:  # else all are missing
+            yield np.full(len(mine), at), mine
 
 
 def _scale(result: SweepResult) -> tuple[tuple[float, float], int]:

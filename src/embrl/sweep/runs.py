@@ -1,9 +1,10 @@
-"""Sweep of one configuration over a grid of settings, and named grids.
+"""Sweep of one configuration over settings, all combinations or a search, and named grids.
 
 Settings that are traced numbers in the compiled trainer vary in parallel with the seeds of one run
 (`RunConfig.vary`). Each combination of the other settings has a run of its own.
 """
 
+import contextlib
 import dataclasses
 import itertools
 import json
@@ -18,16 +19,17 @@ from jaxtyping import Float
 
 from embrl.config.run import RunConfig, as_json, from_json
 from embrl.config.settings_by_name import replaced, settings, traceable, validate_name
-from embrl.core.errors import EmbrlError
+from embrl.core.errors import EmbrlError, SettingError, require
 from embrl.core.registry import Registry
 from embrl.core.statistics import area_under_curve
 from embrl.embedding.methods import METHODS
-from embrl.executors.tasks import Executor, check_complete, write_reports
+from embrl.executors.tasks import Executor, TaskReport, check_complete, write_reports
 from embrl.executors.tasks import missing as lost_tasks
 from embrl.executors.train_task import run_task
 from embrl.storage import files
 from embrl.storage.lock import locked
 from embrl.storage.run_folder import RunFolder
+from embrl.sweep.search import Range, Search, propose, size
 from embrl.training.loop import ProgressCallback, ignore_progress, train
 from embrl.training.trainer import Trainer
 
@@ -41,6 +43,9 @@ REPORT_SEED = 0
 """Default seed of `embrl train`, which reports use."""
 
 FILE = "sweep.json"
+
+TRIALS = "trials.json"
+"""File of a search: the points that were proposed together, in rounds."""
 
 AGAIN = "the same with --resume tries them again"
 """Advice where points are missing."""
@@ -57,6 +62,10 @@ class SweepVariant:
     choice: Mapping[str, str]
     """Values of those of `CHOICES` that are in the grid."""
     config: RunConfig
+
+    def has(self, point: Mapping[str, Any]) -> bool:
+        """Return whether a point belongs to this variant."""
+        return all(point[name] == value for name, value in self.choice.items())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,6 +84,20 @@ class Sweep:
     chosen: tuple[SweepVariant, ...] = ()
     """Configurations in place of `config`, if the grid has any of `CHOICES`: one for each
     combination of their values."""
+    ranges: Mapping[str, Range] = dataclasses.field(default_factory=dict)
+    """Ranges of settings by dotted name, for a search."""
+    search: Search | None = None
+    """Search for good points; None: every combination is a point."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of all swept settings."""
+        return (*self.grid, *self.ranges)
+
+    @property
+    def space(self) -> dict[str, tuple[Any, ...] | Range]:
+        """Values and ranges of the settings, without `CHOICES`."""
+        return {**self.settings_grid, **self.ranges}
 
     @property
     def variants(self) -> tuple[SweepVariant, ...]:
@@ -88,11 +111,7 @@ class Sweep:
 
     def variant(self, point: Mapping[str, Any]) -> SweepVariant:
         """Return the variant that a point belongs to."""
-        return next(
-            each
-            for each in self.variants
-            if all(point[name] == value for name, value in each.choice.items())
-        )
+        return next(each for each in self.variants if each.has(point))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,35 +162,52 @@ class SweepResult:
 
 
 def sweep_runs(sweep: Sweep) -> list[SweepRun]:
-    """Return the runs of a sweep, in the order of its grid.
+    """Return the runs of all combinations of a sweep's values, in the order of its grid.
 
     Raises:
         EmbrlError: A setting is unknown or has no value, or the seed is the one of reports.
     """
     _check(sweep)
-    return [run for variant in sweep.variants for run in _variant_runs(sweep, variant)]
+    return _runs_of(sweep, _combinations(sweep, sweep.settings_grid))
 
 
-def _variant_runs(sweep: Sweep, variant: SweepVariant) -> list[SweepRun]:
-    config, grid = variant.config, sweep.settings_grid
-    traced = [name for name in grid if _is_traced(config, name, grid[name])]
-    others = [name for name in grid if name not in traced]
-    side_by_side = list(itertools.product(*(map(float, grid[name]) for name in traced)))
-    count = -(-len(side_by_side) // max(1, sweep.replicas // max(config.seeds, 1)))
+def _combinations(sweep: Sweep, values: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
+    """Return all points of each variant, of settings with these values."""
+    return [
+        {**variant.choice, **dict(zip(values, point, strict=True))}
+        for variant in sweep.variants
+        for point in itertools.product(*values.values())
+    ]
+
+
+def _runs_of(sweep: Sweep, points: Sequence[Mapping[str, Any]]) -> list[SweepRun]:
+    """Return the runs of points: those that differ in plain numbers alone share one."""
     found = []
-    for chosen in itertools.product(*(grid[name] for name in others)):
-        fixed = dict(zip(others, chosen, strict=True))
-        one = replaced(config, fixed)
-        # Chunks of nearly equal size, so that most of them share a compiled trainer.
-        for chunk in np.array_split(np.arange(len(side_by_side)), count):
-            values = [side_by_side[index] for index in chunk]
-            vary = dict(zip(traced, zip(*values, strict=True), strict=True)) if traced else {}
-            points = tuple(
-                {**variant.choice, **fixed, **dict(zip(traced, point, strict=True))}
-                for point in values
-            )
-            in_order = tuple({name: point[name] for name in sweep.grid} for point in points)
-            found.append(SweepRun(dataclasses.replace(one, vary=vary), in_order))
+    for variant in sweep.variants:
+        groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+        traced = [n for n, values in sweep.space.items() if _is_traced(variant.config, n, values)]
+        for point in filter(variant.has, points):
+            in_order = {name: point[name] for name in sweep.names}
+            in_order |= {name: float(point[name]) for name in traced}
+            key = tuple(value for name, value in in_order.items() if name not in traced)
+            groups.setdefault(key, []).append(in_order)
+        for group in groups.values():
+            found += _side_by_side(sweep, variant.config, group, traced)
+    return found
+
+
+def _side_by_side(
+    sweep: Sweep, config: RunConfig, points: Sequence[dict[str, Any]], traced: Sequence[str]
+) -> list[SweepRun]:
+    fixed = {n: v for n, v in points[0].items() if n not in traced and n not in CHOICES}
+    one = replaced(config, fixed)
+    count = -(-len(points) // max(1, sweep.replicas // max(config.seeds, 1)))
+    found = []
+    # Chunks of nearly equal size, so that most of them share a compiled trainer.
+    for chunk in np.array_split(np.arange(len(points)), count):
+        here = tuple(points[index] for index in chunk)
+        vary = {name: tuple(point[name] for point in here) for name in traced}
+        found.append(SweepRun(dataclasses.replace(one, vary=vary), here))
     return found
 
 
@@ -185,15 +221,15 @@ def run(
     started: float | None = None,
     executor: Executor | None = None,
 ) -> SweepResult:
-    """Train every point of a grid, in run folders below `out`.
+    """Train every point of a grid, or of a search, in run folders below `out`.
 
     Args:
         sweep: The sweep.
         out: The folder to write to.
         resume: Continue an interrupted sweep. A folder without a sweep starts a new one.
         train_flags: Flags of `embrl train` that describe the configuration; they are saved.
-        begin: Called before each run with its number, from 1, and the number of runs; returns the
-            watcher of the run.
+        begin: Called before each run with its number, from 1, and the number of runs that are
+            known, which of a search are those so far; returns the watcher of the run.
         started: Start of the command as returned by `time.perf_counter`.
         executor: What trains the runs; None: this process, one after another.
 
@@ -203,49 +239,141 @@ def run(
     Raises:
         EmbrlError: A setting is invalid, `out` holds something else, or no point has results.
     """
-    out, todo = Path(out), sweep_runs(sweep)
-    started = time.perf_counter() if started is None else started
-    check_configs([part.config for part in todo])
-    outcomes, missing, wall = [], [], 0.0
-    folders = [out / "runs" / f"{number:03d}" for number in range(len(todo))]
-    with locked(out):
+    out, started = Path(out), time.perf_counter() if started is None else started
+    _check(sweep)
+    check_configs([_config_at(sweep, point) for point in _corners(sweep)])
+    outcomes, missing, wall, number = [], [], 0.0, 0
+    lost: dict[str, str] = {}
+    reports: list[TaskReport] = []
+    with locked(out), _workers(executor, sweep):
         _open(sweep, out, resume, train_flags)
-        lost = {} if executor is None else _execute(executor, todo, folders, out)
-        for number, part in enumerate(todo):
-            if folders[number].name in lost:
-                missing += part.points
-                continue
-            folder = train(
-                part.config,
-                folders[number],
-                resume=True,
-                on_progress=begin(number + 1, len(todo)),
-                started=started,
-                sweep=True,
-            )
-            outcomes += _outcomes(part, folder)
-            wall += folder.summary()["wall_s"]
-            started = time.perf_counter()
+        for turn in itertools.count():
+            todo = _runs_of(sweep, _next_points(sweep, out, turn, outcomes))
+            if not todo:
+                break
+            known = number + len(todo)
+            folders = [out / "runs" / f"{at:03d}" for at in range(number, known)]
+            if executor is not None and (new := _execute(executor, todo, folders)):
+                reports += new
+                write_reports(reports, out)
+                lost = lost_tasks(reports)
+            for part, folder in zip(todo, folders, strict=True):
+                number += 1
+                if folder.name in lost:
+                    missing += part.points
+                    continue
+                trained = train(
+                    part.config,
+                    folder,
+                    resume=True,
+                    on_progress=begin(number, known),
+                    started=started,
+                    sweep=True,
+                )
+                outcomes += _outcomes(part, trained)
+                wall += trained.summary()["wall_s"]
+                started = time.perf_counter()
     # The sort is stable: equal points stay in the order of the grid.
     outcomes.sort(key=lambda outcome: outcome.score(sweep.by), reverse=True)
     if not outcomes:
-        check_complete(lost, len(todo), AGAIN)
+        check_complete(lost, number, AGAIN)
     return SweepResult(sweep, tuple(outcomes), wall, tuple(missing))
 
 
+def _config_at(sweep: Sweep, point: Mapping[str, Any]) -> RunConfig:
+    own = {name: value for name, value in point.items() if name not in CHOICES}
+    return replaced(sweep.variant(point).config, own)
+
+
+def _corners(sweep: Sweep) -> list[dict[str, Any]]:
+    """Return all points of a grid; of a search, those with all ranges at the same end."""
+    ends = [
+        {name: (getattr(each, end),) for name, each in sweep.ranges.items()}
+        for end in (("low", "high") if sweep.ranges else ("low",))
+    ]
+    return [point for end in ends for point in _combinations(sweep, sweep.settings_grid | end)]
+
+
+def _next_points(
+    sweep: Sweep, out: Path, turn: int, outcomes: Sequence[PointResult]
+) -> list[dict[str, Any]]:
+    """Return the points of a round, none after the last; those of a search are kept on disk.
+
+    Args:
+        sweep: The sweep.
+        out: Its folder.
+        turn: Number of the round, from 0.
+        outcomes: Results of the points in the rounds before.
+    """
+    if sweep.search is None:
+        return [] if turn else _combinations(sweep, sweep.settings_grid)
+    rounds = _rounds(sweep, out)
+    if turn < len(rounds):
+        return rounds[turn]
+    scores = {_key(each.settings): each.score(sweep.by) for each in outcomes}
+    points = []
+    for variant in sweep.variants:
+        before = filter(variant.has, itertools.chain(*rounds))
+        tried = [(point, scores.get(_key(point), np.nan)) for point in before]
+        count = min(sweep.search.batch, sweep.search.trials - len(tried))
+        found = propose(sweep.space, tried, count, sweep.config.seed) if count > 0 else []
+        points += [{**variant.choice, **point} for point in found]
+    if points:
+        files.write_json(out / TRIALS, {"rounds": [*rounds, points]})
+    return points
+
+
+def _key(point: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
+    return tuple(sorted(point.items()))
+
+
+def _rounds(sweep: Sweep, out: Path) -> list[list[dict[str, Any]]]:
+    """Read the points that were proposed so far.
+
+    Raises:
+        EmbrlError: The file is damaged.
+    """
+    path = out / TRIALS
+    if not path.exists():
+        return []
+    kinds = _kinds(sweep.config, sweep.chosen)
+    try:
+        return [
+            [
+                {name: cattrs.structure(point[name], kinds[name]) for name in sweep.names}
+                for point in points
+            ]
+            for points in files.read_json(path)["rounds"]
+        ]
+    except (KeyError, TypeError, AttributeError, ValueError, cattrs.BaseValidationError) as error:
+        raise EmbrlError(f"{path} is damaged: {error}") from error
+
+
+def _kinds(config: RunConfig, chosen: Sequence[SweepVariant]) -> dict[str, Any]:
+    """Return the types of all settings of a sweep."""
+    every = [settings(each.config) for each in chosen] or [settings(config)]
+    return {name: kind for each in every for name, kind in each.items()} | dict.fromkeys(
+        CHOICES, str
+    )
+
+
+def _workers(executor: Executor | None, sweep: Sweep) -> contextlib.AbstractContextManager[None]:
+    """Return a block in which the rounds of a search share their workers."""
+    if executor is None or sweep.search is None:
+        return contextlib.nullcontext()
+    return executor.kept(sweep.search.batch * len(sweep.variants))
+
+
 def _execute(
-    executor: Executor, todo: Sequence[SweepRun], folders: Sequence[Path], out: Path
-) -> dict[str, str]:
-    """Train the runs that are not complete, and return what went wrong in each that is missing."""
+    executor: Executor, todo: Sequence[SweepRun], folders: Sequence[Path]
+) -> list[TaskReport]:
+    """Train the runs that are not complete."""
     tasks = [
         run_task(folder.name, part.config, folder, sweep=True)
         for part, folder in zip(todo, folders, strict=True)
         if not RunFolder(folder).complete
     ]
-    reports = executor.run(tasks, "sweep")
-    if reports:
-        write_reports(reports, out)
-    return lost_tasks(reports)
+    return executor.run(tasks, "sweep")
 
 
 def planned(out: str | Path) -> Sweep:
@@ -265,12 +393,14 @@ def planned(out: str | Path) -> Sweep:
             SweepVariant(dict(each["choice"]), from_json(each["config"], path))
             for each in plan.get("variants", ())
         )
-        kinds = settings(config) | dict.fromkeys(CHOICES, str)
+        kinds = _kinds(config, chosen)
         grid = {
             name: tuple(cattrs.structure(value, kinds[name]) for value in values)
             for name, values in plan["grid"].items()
         }
-        return Sweep(config, grid, plan["by"], plan["replicas"], chosen)
+        ranges = {name: Range(**each) for name, each in plan.get("ranges", {}).items()}
+        search = Search(plan["trials"], plan["batch"]) if "trials" in plan else None
+        return Sweep(config, grid, plan["by"], plan["replicas"], chosen, ranges, search)
     except (KeyError, TypeError, AttributeError, ValueError, cattrs.BaseValidationError) as error:
         raise EmbrlError(f"{path} is damaged: {error}") from error
 
@@ -287,15 +417,22 @@ def plan_json(sweep: Sweep) -> dict[str, Any]:
         plan["variants"] = [
             {"choice": dict(each.choice), "config": as_json(each.config)} for each in sweep.chosen
         ]
+    if sweep.search is not None:
+        plan |= dataclasses.asdict(sweep.search)
+        plan["ranges"] = {name: dataclasses.asdict(each) for name, each in sweep.ranges.items()}
     return json.loads(json.dumps(plan))  # tuples become lists
 
 
 def _check(sweep: Sweep) -> None:
     config, grid = sweep.config, sweep.grid
-    if not grid:
+    if not sweep.names:
         raise EmbrlError(
             "there is nothing to sweep; add --over NAME VALUE VALUE ... or --grid NAME"
         )
+    for name, each in sweep.ranges.items():
+        for variant in sweep.variants:
+            validate_name(variant.config, name)
+        each.validate(f"--over {name}")
     for name, values in grid.items():
         if not (name in CHOICES and sweep.chosen):
             for variant in sweep.variants:
@@ -306,6 +443,18 @@ def _check(sweep: Sweep) -> None:
             raise EmbrlError(
                 f"--over {name} must have different values, got {', '.join(map(str, values))}"
             )
+    if sweep.search is not None:
+        require("optuna", "search")  # before the work, not in it
+        sweep.search.validate()
+        if sweep.search.trials > (most := size(sweep.space)):
+            raise SettingError(
+                "trials",
+                f"at most {most:.0f}, the number of combinations",
+                sweep.search.trials,
+                "leave --search out to try them all",
+            )
+    elif sweep.ranges:
+        raise EmbrlError(f"--over {next(iter(sweep.ranges))}: a range needs --search optuna")
     if sweep.replicas < 1:
         raise EmbrlError(f"replicas must be 1 or more, got {sweep.replicas}")
     if config.seed == REPORT_SEED:
@@ -329,8 +478,10 @@ def check_configs(configs: Sequence[RunConfig]) -> None:
         Trainer(config, env.observation_space, env.action_space).validate()
 
 
-def _is_traced(config: RunConfig, name: str, values: Sequence[Any]) -> bool:
-    numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
+def _is_traced(config: RunConfig, name: str, values: Sequence[Any] | Range) -> bool:
+    numbers = isinstance(values, Range) or all(
+        isinstance(v, int | float) and not isinstance(v, bool) for v in values
+    )
     return numbers and name in traceable(config)
 
 
@@ -340,7 +491,9 @@ def _open(sweep: Sweep, out: Path, resume: bool, train_flags: Sequence[str]) -> 
         if not resume:
             raise EmbrlError(f"{out} already holds a sweep; choose another --out, or add --resume")
         found = files.read_json(path).get("plan", {})
-        for name in ("config", "grid", "replicas", "variants"):  # `by` may change
+        # `by` may change where no point depends on it, and a search may get more trials.
+        also = () if sweep.search is None else ("by",)
+        for name in ("config", "grid", "replicas", "variants", "ranges", "batch", *also):
             if found.get(name) != plan.get(name):
                 raise EmbrlError(
                     f"{out} holds another sweep with a different {name}; choose another --out"

@@ -13,13 +13,16 @@ from embrl.config.settings_by_name import replaced
 from embrl.config.used_settings import unused
 from embrl.core.statistics import bootstrap_mean
 from embrl.report.drawing import decimals
-from embrl.sweep.runs import Sweep, SweepResult, plan_json
+from embrl.sweep.runs import PointResult, Sweep, SweepResult, plan_json
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 TITLES = {"auc": "mean return over training (AUC)", "final": "final return"}
 """Description of each value of `Sweep.by`."""
+
+EDGE = 0.05
+"""Fraction of a range at each of its ends that counts as its edge."""
 
 WORST, BEST = "worst seed", "best seed"
 
@@ -72,7 +75,6 @@ def as_json(result: SweepResult, command: Sequence[str] = ()) -> dict[str, Any]:
         command: Start of the command `embrl train` with the rest of the configuration.
     """
     sweep, best = result.sweep, result.best
-    chosen = point_flags(sweep, best.settings)
     return {
         "plan": plan_json(sweep),
         "points": len(result.outcomes),
@@ -86,12 +88,32 @@ def as_json(result: SweepResult, command: Sequence[str] = ()) -> dict[str, Any]:
         if best.diverged
         else {
             "at_the_edge_of": edges(result),
-            "settings": plain(dict(best.settings)),
-            "flags": chosen,
-            "command": [*command, *chosen],
-            "final_return_mean": float(best.final.mean()),
-            "auc_mean": float(best.auc.mean()),
+            "command": [*command, *point_flags(sweep, best.settings)],
+            **_point_json(sweep, best),
         },
+        **(
+            {"best_of_each": [_point_json(sweep, each) for each in best_of_each(result)]}
+            if sweep.chosen
+            else {}
+        ),
+    }
+
+
+def best_of_each(result: SweepResult) -> list[PointResult]:
+    """Return the best point of each method, algorithm and environment that has one."""
+    found = (
+        next((each for each in result.outcomes if variant.has(each.settings)), None)
+        for variant in result.sweep.variants
+    )
+    return [each for each in found if each is not None and not each.diverged]
+
+
+def _point_json(sweep: Sweep, point: PointResult) -> dict[str, Any]:
+    return {
+        "settings": plain(dict(point.settings)),
+        "flags": point_flags(sweep, point.settings),
+        "final_return_mean": float(point.final.mean()),
+        "auc_mean": float(point.auc.mean()),
     }
 
 
@@ -108,7 +130,7 @@ def to_csv(result: SweepResult) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     numbers = [f"{kind}_{n}" for kind in ("final", "auc") for n in ("mean", "low", "high")]
-    names = list(result.sweep.grid)
+    names = result.sweep.names
     writer.writerow([*names, *numbers, "worst", "best", "seeds", "diverged"])
     for outcome in result.outcomes:
         settings = [value_text(outcome.settings[name]) for name in names]
@@ -141,7 +163,7 @@ def to_rich(result: SweepResult, limit: int = 10) -> "Table":
     if not any(outcome.diverged for outcome in result.outcomes):
         shown = shown[:-1]
     for at in shown:
-        setting = header[at] in result.sweep.grid
+        setting = header[at] in result.sweep.names
         table.add_column(header[at].replace(".", ".\n"), justify="right", no_wrap=not setting)
     for row in rows[:limit]:
         table.add_row(*(Text(row[at]) for at in shown))
@@ -151,30 +173,34 @@ def to_rich(result: SweepResult, limit: int = 10) -> "Table":
 def edges(result: SweepResult) -> list[str]:
     """Return the numeric settings whose best value is the smallest or the largest of those tried.
 
-    A better value may lie beyond.
+    A better value may lie beyond. Of a range, that is one in the outermost `EDGE` of it.
     """
-    return [
+    best = result.best.settings
+    chosen = [
         name
         for name, values in result.sweep.grid.items()
         if len(values) > 2
         and all(isinstance(value, int | float) for value in values)
-        and result.best.settings[name] in (min(values), max(values))
+        and best[name] in (min(values), max(values))
     ]
+    ranges = result.sweep.ranges.items()
+    return chosen + [n for n, each in ranges if not EDGE < each.place(best[n]) < 1 - EDGE]
 
 
 def _note(result: SweepResult) -> str:
     config = result.sweep.config
     seeds = "1 seed" if config.seeds == 1 else f"{config.seeds} seeds"
     lost = f" {len(result.missing)} more are missing: their runs failed." if result.missing else ""
+    points = "points" if result.sweep.search is None else "trials"
     return (
-        f"{len(result.outcomes)} points, {seeds} each (--seed {config.seed}), ordered by "
+        f"{len(result.outcomes)} {points}, {seeds} each (--seed {config.seed}), ordered by "
         f"{TITLES[result.sweep.by]}, mean over seeds; intervals are 95 % bootstrap.{lost}"
     )
 
 
 def _cells(result: SweepResult, line_break: str = " ") -> list[list[str]]:
     """Return the header and rows of the table as text."""
-    names = list(result.sweep.grid)
+    names = result.sweep.names
     known = [o for o in result.outcomes if not o.diverged] or list(result.outcomes)
     digits = decimals(*(float(v) for o in known for v in o.final))
 
