@@ -8,7 +8,8 @@ is killed by SIGKILL at a random moment; then runs whose driver is killed, and w
 With Ray, a node of the cluster is switched off, too. Checked: every command ends with all points
 and the tables and metrics of the first, bit for bit, or says in one line what is missing and
 completes when it is continued; no file is half-written; no worker outlives its driver. The runs
-save a checkpoint at every chance. One line for each kind of fault is printed.
+save a checkpoint at every chance. A fault that comes after the end of its run strikes nothing: runs
+are repeated until the number that was asked for was struck. One line for each kind is printed.
 """
 
 import argparse
@@ -21,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.kill_and_resume import TIMEOUT, check, check_interrupted
@@ -40,6 +41,9 @@ SWEEP = (
     *("--evaluation.episodes", "2", "--evaluation.final-episodes", "4"),
     *("--evaluation.max-episode-steps", "50", "--over", "policy.hidden", "16", "12", "8", "4"),
 )
+
+MOST = 3
+"""Maximum number of runs for each that is to be struck."""
 
 QUICK_TO_COMPILE = (
     "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true "
@@ -130,8 +134,9 @@ def results(out: Path) -> dict[str, bytes]:
     return {str(path.relative_to(out)): path.read_bytes() for path in paths if path.exists()}
 
 
-def workers_of(driver: int, executor: str) -> list[int]:
-    """Return the worker processes of a driver; with Ray, those of everybody here."""
+def workers_of(driver: int, nodes: Sequence[RayNode]) -> list[int]:
+    """Return the worker processes of a driver, or of a Ray cluster if there is one."""
+    sessions = [node.process.pid for node in nodes]
     found = []
     for path in Path("/proc").iterdir():
         if not path.name.isdecimal():
@@ -139,17 +144,20 @@ def workers_of(driver: int, executor: str) -> list[int]:
         with contextlib.suppress(OSError):
             line = (path / "cmdline").read_bytes()
             parent = int((path / "stat").read_text().rpartition(")")[2].split()[1])
-            mine = parent == driver and b"embrl.executors.worker" in line
-            if mine if executor == "processes" else b"ray::RemoteWorker" in line:
+            own = parent == driver and b"embrl.executors.worker" in line
+            on_ray = b"ray::RemoteWorker" in line and os.getsid(int(path.name)) in sessions
+            if on_ray if nodes else own:
                 found.append(int(path.name))
     return found
 
 
-def kill_worker(draw: random.Random, executor: str) -> Callable[[subprocess.Popen[bytes]], bool]:
+def kill_worker(
+    draw: random.Random, nodes: Sequence[RayNode]
+) -> Callable[[subprocess.Popen[bytes]], bool]:
     """Return what kills a worker of a driver."""
 
     def disturb(driver: subprocess.Popen[bytes]) -> bool:
-        workers = workers_of(driver.pid, executor)
+        workers = workers_of(driver.pid, nodes)
         if workers:
             os.kill(draw.choice(workers), signal.SIGKILL)
         return bool(workers)
@@ -157,11 +165,11 @@ def kill_worker(draw: random.Random, executor: str) -> Callable[[subprocess.Pope
     return disturb
 
 
-def kill_driver(executor: str) -> Callable[[subprocess.Popen[bytes]], bool]:
+def kill_driver(nodes: Sequence[RayNode]) -> Callable[[subprocess.Popen[bytes]], bool]:
     """Return what kills a driver, and checks that its workers end."""
 
     def disturb(driver: subprocess.Popen[bytes]) -> bool:
-        workers = workers_of(driver.pid, executor)
+        workers = workers_of(driver.pid, nodes)
         struck = driver.poll() is None
         driver.kill()
         driver.wait()
@@ -211,19 +219,20 @@ def main() -> int:
         faults = Faults(Path(temporary), flags, draw)
         faults.measure()
         kinds = {
-            "workers": (kill_worker(draw, given.executor), given.workers),
-            "drivers": (kill_driver(given.executor), given.drivers),
+            "workers": (kill_worker(draw, nodes), given.workers),
+            "drivers": (kill_driver(nodes), given.drivers),
         }
         if nodes:
             kinds["nodes"] = (lambda _: nodes[1].end() is None, min(given.nodes, 1))
         for kind, (disturb, times) in kinds.items():
-            struck = complete = 0
-            for number in range(times):
-                print(f"{kind}: {number} of {times}", file=sys.stderr, flush=True)
+            struck = complete = number = 0
+            while struck < times and number < MOST * times:
+                number += 1
+                print(f"{kind}: run {number}, {struck} struck", file=sys.stderr, flush=True)
                 hit, whole = faults.disturbed(disturb)
                 struck, complete = struck + hit, complete + whole
             print(
-                f"{given.executor}, {kind} killed: {struck} of {times} runs of "
+                f"{given.executor}, {kind} killed: {struck} of {number} runs of "
                 f"{faults.seconds:.0f} s were struck, {complete} complete at once, the others when "
                 "continued; all as the undisturbed sweep, nothing half-written",
                 flush=True,

@@ -59,18 +59,18 @@ def test_each_lineage_has_an_agent_at_each_checkpoint(whole):
     assert within.max() < between.min()
 
 
-class FirstOnly:
+class FirstOnly(LocalExecutor):
     """An executor that does the first task alone, as one whose workers died would."""
 
     def run(self, tasks, title):
         self.asked = [task.name for task in tasks]
-        done = LocalExecutor(0, None).run(tasks[:1], title)
+        done = super().run(tasks[:1], title)
         lost = [TaskReport(task.name, "missing", 1, 0.0, "killed") for task in tasks[1:]]
         return done + lost
 
 
 def test_blocks_collected_apart_are_the_same_population(whole, tmp_path):
-    out, executor = tmp_path / "apart", FirstOnly()
+    out, executor = tmp_path / "apart", FirstOnly(0, None)
     with pytest.raises(EmbrlError, match=r"1 of 2 tasks are missing \(00001: killed\)"):
         collect(TINY, out, executor=executor)
     assert Population(out).table()["lineage"].max() == 3
