@@ -75,7 +75,7 @@ class Sweep:
     config: RunConfig
     """Configuration of every point; its `seeds` is the number of seeds of a point."""
     grid: Mapping[str, tuple[Any, ...]]
-    """Values by dotted name of the setting; every combination is a point."""
+    """Values by dotted name of the setting; without a search, every combination is a point."""
     by: By = "auc"
     """Score of a point: `"auc"` for the mean return over training, `"final"` for the return of the
     last evaluation; means over seeds."""
