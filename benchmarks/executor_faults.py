@@ -4,12 +4,13 @@
         [--nodes 1] [--results shared|return] [--seed 0]
 
 A small sweep of four points runs once in one process. Then it runs on two workers, of which one
-is killed by SIGKILL at a random moment; then runs whose driver is killed, and which are continued.
-With Ray, a node of the cluster is switched off, too. Checked: every command ends with all points
-and the tables and metrics of the first, bit for bit, or says in one line what is missing and
-completes when it is continued; no file is half-written; no worker outlives its driver. The runs
-save a checkpoint at every chance. A fault that comes after the end of its run strikes nothing: runs
-are repeated until the number that was asked for was struck. One line for each kind is printed.
+is killed by SIGKILL at a random moment between their start and the usual end; then runs whose
+driver is killed, and which are continued. With Ray, a node of the cluster is switched off, too.
+Checked: every command ends with all points and the tables and metrics of the first, bit for bit, or
+says in one line what is missing and completes when it is continued; no file is half-written; no
+worker outlives its driver. The runs save a checkpoint at every chance. A fault that comes after the
+end of its run strikes nothing: runs are repeated until the number that was asked for was struck.
+One line for each kind is printed.
 """
 
 import argparse
@@ -55,8 +56,10 @@ QUICK_TO_COMPILE = (
 class Faults:
     """Runs of one command on one executor."""
 
-    def __init__(self, work: Path, flags: list[str], draw: random.Random) -> None:
-        self.work, self.flags, self.draw = work, flags, draw
+    def __init__(
+        self, work: Path, flags: list[str], nodes: Sequence[RayNode], draw: random.Random
+    ) -> None:
+        self.work, self.flags, self.nodes, self.draw = work, flags, nodes, draw
         self.plugin = work / "save_often.py"
         self.plugin.write_text(PLUGIN)
         self.seconds = 0.0
@@ -104,15 +107,18 @@ class Faults:
         check(found.keys() == self.whole.keys() and not wrong, f"{out}: {wrong} differ")
 
     def disturbed(self, disturb: Callable[[subprocess.Popen[bytes]], bool]) -> tuple[bool, bool]:
-        """Run with a fault at a random moment, and again until it is complete.
+        """Run with a fault at a random moment of its work, and again until it is complete.
 
         Returns:
             Whether the fault struck, and whether the first run was complete.
         """
         self.number += 1
         out = self.work / f"{self.number:03d}"
-        process = self.start(out, *self.flags)
-        time.sleep(self.draw.uniform(0.1, 0.95) * self.seconds)
+        process, began = self.start(out, *self.flags), time.monotonic()
+        while not workers_of(process.pid, self.nodes) and process.poll() is None:
+            time.sleep(0.1)
+        left = self.seconds - (time.monotonic() - began)
+        time.sleep(self.draw.uniform(0.0, 0.9) * max(left, 1.0))
         struck = disturb(process)
         if process.poll() == -signal.SIGKILL or process.returncode == -signal.SIGKILL:
             process.communicate()
@@ -216,7 +222,7 @@ def main() -> int:
         tempfile.TemporaryDirectory() as temporary,
         executor_of(given.executor, given.results) as (flags, nodes),
     ):
-        faults = Faults(Path(temporary), flags, draw)
+        faults = Faults(Path(temporary), flags, nodes, draw)
         faults.measure()
         kinds = {
             "workers": (kill_worker(draw, nodes), given.workers),

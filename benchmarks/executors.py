@@ -1,15 +1,15 @@
 """The same work by `local`, `processes` and `ray`, side by side in one run: seconds, and each bit.
 
-    python -m benchmarks.executors [--only overhead,sweep,panel,population] [--agents 2000]
+    python -m benchmarks.executors [--only overhead,sweep,panel,population,report] [--agents 2000]
         [--lines A,B] [--executors local,processes,ray,returned] [--json FILE]
 
 A sweep of 12 points in 12 runs (networks, which cannot train side by side in one program), a panel
-by `embrl reproduce fig3a --quick`, and a population of 2,000 agents. Each is made by one process,
-by two processes and by a Ray cluster of two nodes with one core each on this machine, which the
-script starts and ends. Every executor has a cache of programs of its own, which is warm: the
-work was done once before, as it is in a second sweep of the day. Printed are seconds of the command
-as a whole, of each task, and whether the results are equal, bit for bit; and first the seconds of
-200 tasks that do nothing, which are what an executor costs.
+by `embrl reproduce fig3a --quick`, a population of 2,000 agents, and a small report on 200 others.
+Each is made by one process, by two processes and by a Ray cluster of two nodes with one core each
+on this machine, which the script starts and ends. The cache of programs is warm: the work was done
+once before, as it is in a second sweep of the day. Printed are seconds of the command as a whole,
+of each task, and whether the results are equal, bit for bit; and first the seconds of 200 tasks
+that do nothing, which are what an executor costs.
 """
 
 import argparse
@@ -48,26 +48,43 @@ EMPTY_TASKS = 200
 WIDTHS = [str(8 * width) for width in range(1, 13)]
 
 
-def commands(agents: int, labels: str) -> dict[str, list[str]]:
+CARTPOLE = (
+    *("agents", "collect", "cart_pole", "--block", "50", "--episodes", "10", "--hidden", "16"),
+    *("--checkpoints", "0", "1", "2", "3", "4"),
+)
+
+
+def reported(work: Path) -> list[list[str]]:
+    """Return the commands that make what a report is about, and the report."""
+    agents, embedding = str(work / "agents"), str(work / "embedding")
+    return [
+        [*CARTPOLE, "--lineages", "40", "--out", agents],
+        ["agents", "fit", agents, "--steps", "200", "--out", embedding],
+        [
+            *("agents", "report", agents, embedding, "--pairs", "200", "--walk-episodes", "4"),
+            *("--agents", "50", "--episodes", "10"),
+        ],
+    ]
+
+
+def commands(agents: int, labels: str, work: Path) -> dict[str, list[str]]:
     """Return the commands by name."""
-    lineages = agents // 5
     lines = ["--lines", *labels.split(",")] if labels else []
     return {
         "sweep": ["sweep", "gridworld", *RUN, "--over", "policy.hidden", *WIDTHS],
         "panel": ["reproduce", "fig3a", "--quick", *lines],
-        "population": [
-            *("agents", "collect", "cart_pole", "--lineages", str(lineages), "--block", "50"),
-            *("--episodes", "10", "--checkpoints", "0", "1", "2", "3", "4", "--hidden", "16"),
-        ],
+        "population": [*CARTPOLE, "--lineages", str(agents // 5)],
+        "report": reported(work)[-1],
     }
 
 
-def run(command: list[str], out: Path, flags: list[str], cache: Path) -> float:
+def run(command: list[str], out: Path | None, flags: list[str], cache: Path) -> float:
     """Run a command and return its seconds."""
+    flags = [*(["--out", str(out)] if out else []), *flags]
     code = "import sys; from embrl.cli import main; sys.exit(main(sys.argv[1:]))"
     started = time.perf_counter()
     done = subprocess.run(
-        [sys.executable, "-c", code, *command, "--out", str(out), *flags],
+        [sys.executable, "-c", code, *command, *flags],
         env=os.environ | ALONE | {"XDG_CACHE_HOME": str(cache)},
         capture_output=True,
         text=True,
@@ -102,13 +119,14 @@ def same(one: Path, other: Path) -> bool:
         return np.array_equal(first.weights(), second.weights()) and all(
             np.array_equal(tables[0][name], tables[1][name]) for name in tables[0]
         )
-    found = [results(path) | _curves(path) for path in (one, other)]
+    found = [results(path) | _figures(path) for path in (one, other)]
     return bool(found[0]) and found[0] == found[1]
 
 
-def _curves(path: Path) -> dict[str, bytes]:
-    curves = path / "curves.csv"
-    return {"curves.csv": curves.read_bytes()} if curves.exists() else {}
+def _figures(path: Path) -> dict[str, bytes]:
+    """Return the files of a panel or a report that have no measured seconds in them."""
+    paths = [*path.glob("curves.csv"), *sorted(path.glob("parts/*.json"))]
+    return {each.name: each.read_bytes() for each in paths}
 
 
 def task_seconds(out: Path) -> list[float]:
@@ -122,7 +140,7 @@ def task_seconds(out: Path) -> list[float]:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description="local, processes and ray side by side.")
-    parser.add_argument("--only", default="overhead,sweep,panel,population")
+    parser.add_argument("--only", default="overhead,sweep,panel,population,report")
     parser.add_argument("--agents", type=int, default=2000)
     parser.add_argument("--lines", default="", help="lines of the panel; default: all")
     parser.add_argument("--executors", default="local,processes,ray,returned")
@@ -151,9 +169,11 @@ def main() -> None:
                     start, each = overhead(work, {"executor": kind, **options})
                     found[f"overhead, {kind}"] = {"start_s": start, "task_s": each}
                     print(f"{kind}: {start:.1f} s to start, {1e3 * each:.1f} ms a task", flush=True)
-            every = commands(given.agents, given.lines)
+            every = commands(given.agents, given.lines, work)
             for name in (name for name in given.only.split(",") if name in every):
                 command = every[name]
+                for before in reported(work)[:-1] if name == "report" else ():
+                    run(before, None, [], work / "cache")
                 # Compiles: by one process, so that the others find it.
                 whole = work / f"{name}-alone"
                 cold = run(command, whole, [], work / "cache")

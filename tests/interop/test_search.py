@@ -82,6 +82,9 @@ def test_a_small_space_is_searched_whole_without_repetition():
     points = {tuple(point.values()) for point, _ in tried}
     assert points == set(itertools.product((1, 2, 3), space["kind"]))
     assert all(isinstance(point["k"], int) for point, _ in tried)
+    assert not propose(space, tried, 1, 1)
+    narrow = {"std": Range(0.3, 0.3002)}  # three values of four digits
+    assert sorted(p["std"] for p in propose(narrow, [], 4, 1)) == [0.3, 0.3001, 0.3002]
 
 
 def test_a_search_continues_as_if_it_had_not_stopped(small, tmp_path):

@@ -27,7 +27,7 @@ class Range:
 
     @property
     def whole(self) -> bool:
-        """Whether values are whole numbers."""
+        """True if values are whole numbers."""
         return isinstance(self.low, int)
 
     @property
@@ -92,9 +92,9 @@ def propose(space: Space, tried: Tried, count: int, seed: int) -> list[dict[str,
     whose first ten points are random. Equal arguments give equal points.
 
     Args:
-        space: Values and ranges; it must have `count` points that were not tried.
+        space: Values and ranges.
         tried: Points before, in the order in which they were proposed, and their scores.
-        count: Number of points.
+        count: Number of points; there are fewer if almost all of the space was tried.
         seed: Random seed of the search.
 
     Raises:
@@ -124,6 +124,8 @@ def propose(space: Space, tried: Tried, count: int, seed: int) -> list[dict[str,
         if (key := _key(space, point)) not in known:
             known.add(key)
             found.append(point)
+    if np.isinf(size(space)):
+        return found
     rest = (point for point in _points(space) if _key(space, point) not in known)
     return [*found, *itertools.islice(rest, count - len(found))]
 
