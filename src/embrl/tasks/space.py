@@ -24,7 +24,7 @@ from embrl.tasks.next_states import NextStates
 
 AT_ONCE = 2**20
 """Triples of a state, an action and a known state that are computed together."""
-RIDGE = 1.0
+RIDGE = 10.0
 """Weight of a reward's mean square over all states beside its errors at labelled ones."""
 
 
