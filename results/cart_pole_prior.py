@@ -25,7 +25,7 @@ from embrl.core.statistics import bootstrap_mean
 HERE = Path(__file__).parent
 OUT = HERE / "cart_pole_prior"
 RUNS = HERE.parent / "runs" / "cart_pole_prior"
-LINEAGES = 100
+LINEAGES = 50
 K = 16
 VARIANT = {"half_length": 2.0, "force": 3.0}
 """A pole of four times the length, and three tenths of the force."""
@@ -36,7 +36,7 @@ PLAYED = 4
 """Episodes of each candidate."""
 POPULATION = 16
 ELITES = 4
-GENERATIONS = 50
+GENERATIONS = 30
 SEEDS = 10
 
 Draws = Generator[np.ndarray, np.ndarray, None]
@@ -47,9 +47,9 @@ def population() -> None:
     """Collect agents of the ordinary Cart-Pole, and fit an embedding to them."""
     agents = RUNS / "population"
     if not (agents / "population.json").exists():
-        embrl.collect_agents("cart_pole", out=agents, lineages=LINEAGES)
+        embrl.collect_agents("cart_pole", out=agents, lineages=LINEAGES, block=LINEAGES)
     embrl.fit_agents(
-        agents, "fingerprint", k=K, beta=1e-4, steps=1500, out=RUNS / "fingerprint", measure=False
+        agents, "fingerprint", k=K, beta=1e-4, steps=1000, out=RUNS / "fingerprint", measure=False
     )
 
 

@@ -49,9 +49,9 @@ LABELS = (None, 1, 3, 10)
 DEMONSTRATIONS = (1, 3, 10)
 SEEDS = 10
 STARTS = 20
-EPISODES = 64
+EPISODES = 128
 META_GOALS = 10
-PPO_GOALS = 2
+PPO_GOALS = 1
 PPO_TIMESTEPS = 90_000
 TIMESTEPS = 60_000
 STICKY = 0.6
@@ -324,7 +324,7 @@ def _draw(world: Gridworld, drawn: list[tuple[np.ndarray, int, str]]) -> None:
             plt.Rectangle(corner[:2], *(corner[2:] - corner[:2]), fill=False, edgecolor="red")
         )
         axis.set(title=title, xticks=[], yticks=[])
-    figure.savefig(OUT / "rewards.png", dpi=90)
+    figure.savefig(HERE.parent / "docs" / "pictures" / "task-rewards.png", dpi=90)
 
 
 def _starts(world: Gridworld, goal: int, count: int, rng: np.random.Generator) -> np.ndarray:

@@ -15,6 +15,10 @@ MIN_SPREAD = 0.1
 """Smallest standard deviation of a generation, in units of a feature's mean square."""
 
 
+MIN_REACH = 16
+"""Smallest number of states near a task that the next generation is drawn from."""
+
+
 class TaskFound(NamedTuple):
     """Result of a search."""
 
@@ -35,8 +39,10 @@ def search_tasks(
 ) -> TaskFound:
     """Search the task whose policy has the largest return, by the cross-entropy method.
 
-    The first generation are tasks to reach states of the data, and so is half of each later one:
-    where returns are sparse, the other half may be drawn around failures.
+    The first generation are tasks to reach states of the data. Of later ones, half are tasks to
+    reach states that are valuable for the best tasks, fewer and fewer of them; a quarter is drawn
+    from a Gaussian around these; and a quarter are tasks to reach any states: where returns are
+    sparse, the best ones may be failures.
 
     Args:
         space: tasks of an embedding.
@@ -57,7 +63,8 @@ def search_tasks(
     tasks, returns = np.zeros((0, space.k), np.float32), np.zeros(0)
     while len(returns) < episodes:
         count = min(population, episodes - len(returns))
-        new = _generation(space, tasks, returns, count, elites, rng)
+        generation = len(returns) // population
+        new = _generation(space, tasks, returns, count, elites, generation, rng)
         found = np.asarray(play([space.policy(z) for z in new]), np.float64)
         if found.shape != (count,) or not np.isfinite(found).all():
             raise SettingError("returns of play", f"{count} finite numbers", found.tolist())
@@ -71,14 +78,23 @@ def _generation(
     returns: np.ndarray,
     count: int,
     elites: int,
+    generation: int,
     rng: np.random.Generator,
 ) -> Float[np.ndarray, "N k"]:
-    drawn = space.state_features[rng.integers(len(space.state_features), size=count)]
+    features = space.state_features
+    drawn = features[rng.integers(len(features), size=count)]
     if len(returns):
         best = np.argsort(-returns, kind="stable")[:elites]
         # Where few reach anything, most of the best ones are failures like the rest.
         better = best[returns[best] >= (returns.max() + np.median(returns)) / 2]
         spread = np.maximum(tasks[better].std(0), MIN_SPREAD * np.sqrt((drawn**2).mean()))
         near = tasks[better].mean(0) + spread * rng.normal(size=(count, space.k))
-        drawn = np.where((np.arange(count) % 2 == 0)[:, None], near, drawn)
+        # Ever nearer to the best tasks: where k is large, a random direction is far from all tasks.
+        reach = max(len(features) >> 2 * generation, MIN_REACH)
+        values = space.state_values(tasks[rng.choice(better, size=count)])
+        ranked = np.argsort(-values, axis=1)[:, :reach]
+        rank = rng.integers(ranked.shape[1], size=(count, 1))
+        beside = features[np.take_along_axis(ranked, rank, axis=1)[:, 0]]
+        kind = (np.arange(count) % 4)[:, None]
+        drawn = np.where(kind % 2 == 0, beside, np.where(kind == 1, near, drawn))
     return np.stack([space.task(z) for z in drawn])

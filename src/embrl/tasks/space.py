@@ -24,7 +24,7 @@ from embrl.tasks.next_states import NextStates
 
 AT_ONCE = 2**20
 """Triples of a state, an action and a known state that are computed together."""
-RIDGE = 1e-2
+RIDGE = 10.0
 """Weight of a reward's mean square over all states beside its errors at labelled ones."""
 
 
@@ -171,6 +171,11 @@ class TaskSpace:
     def state_features(self) -> Float[np.ndarray, "N k"]:
         """B of the sample of states."""
         return self.features(self.model.states)
+
+    def state_values(self, z: Float[np.ndarray, "N k"]) -> Float[np.ndarray, "N S"]:
+        """Return how valuable the sample of states is for each task, up to a scale."""
+        sees_task = self.model.networks.sees_task
+        return z @ (self.state_features if sees_task else self._known[2]).T
 
     @functools.cached_property
     def _covariance(self) -> Float[np.ndarray, "k k"]:
