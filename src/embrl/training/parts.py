@@ -309,7 +309,7 @@ class ExplorationBonus(Part):
 
     def metrics(self, state: TrainState, step: UpdateStep) -> dict[str, Array]:
         rewarded = self.reward(state, step.transitions, step.number)
-        return {"bonus": (rewarded.reward - step.transitions.reward).mean()}
+        return {"bonus": jnp.abs(rewarded.reward - step.transitions.reward).mean()}
 
 
 @dataclasses.dataclass(frozen=True)
