@@ -159,23 +159,24 @@ BEST_FEW_ACTIONS: Changes = {
     "online": {"every": 0},
     "policy": {"actions": "original", "inputs": "both", "scale_rewards": True},
     HYPERPARAMETERS: {
-        "actor_lr": 1e-3,
+        "actor_lr": 5e-4,
         "std_lr": 1e-3,
         "critic_lr": 1e-3,
         "scale_by_std": False,
         "ent_coef": 0.01,
+        "min_advantage_std": 0.05,
         "gae_lambda": 0.95,
         "update_epochs": 10,
         "critic_epochs": 10,
         "num_minibatches": 4,
     },
     "rollout": {"steps_per_update": 1024, "num_envs": 8},
-    "exploration": {"bonus": 0.1, "until": 0.5, "known_after": 0},
+    "exploration": {"bonus": 0.05, "until": 0.5, "known_after": 0, "relative": True},
     "evaluation": HOSTED_ON_POLICY["evaluation"],
 }
-"""Settings `best` for a handful of actions, on top of the others (docs/decisions/0031): there is
-nothing to generalise over, so that the policy chooses them directly, and sees states as they are
-beside their embedding."""
+"""Settings `best` for a handful of actions, on top of the others (docs/decisions/0031 and 0043):
+there is nothing to generalise over, so that the policy chooses them directly, and sees states as
+they are beside their embedding."""
 
 BEST_IMAGES: Changes = {
     "embedding": {"state_dim": 64, "action_dim": 8},
@@ -184,6 +185,7 @@ BEST_IMAGES: Changes = {
         **BEST_FEW_ACTIONS[HYPERPARAMETERS],
         "actor_lr": 5e-4,
         "critic_lr": 5e-4,
+        "min_advantage_std": 0.0,
         "update_epochs": 4,
         "critic_epochs": 4,
         "num_minibatches": 8,
