@@ -72,8 +72,11 @@ class Pair(Environment):
     [
         pytest.param({"method": "jsae", "algorithm": PPO}, marks=pytest.mark.slow),
         {"method": "jsae", "algorithm": SAC, "decoder": {"kind": "wolpertinger", "k": 5}},
-        {"method": "none", "algorithm": PPO},
-        {"method": "ra", "algorithm": "vpg", "decoder": {"kind": "softmax"}},
+        pytest.param({"method": "none", "algorithm": PPO}, marks=pytest.mark.slow),
+        pytest.param(
+            {"method": "ra", "algorithm": "vpg", "decoder": {"kind": "softmax"}},
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=["nearest", "wolpertinger", "original", "softmax"],
 )
