@@ -1,12 +1,12 @@
 """Embeddings of agents as a prior: a new Cart-Pole solved by search in their latent space.
 
     python results/cart_pole_prior.py population
-    python results/cart_pole_prior.py search
+    python results/cart_pole_prior.py search [--force 3]
 
 `population` collects agents of the ordinary Cart-Pole and fits an embedding to them, in
 runs/cart_pole_prior. `search` looks for an agent that balances a longer pole with a weaker push, in
 the latent space and in the space of weights, with the same search and the same episodes, and writes
-results/cart_pole_prior/search.json, which docs/tasks.md shows.
+results/cart_pole_prior/search-FORCE.json, which docs/tasks.md shows.
 """
 
 import argparse
@@ -27,8 +27,10 @@ OUT = HERE / "cart_pole_prior"
 RUNS = HERE.parent / "runs" / "cart_pole_prior"
 LINEAGES = 50
 K = 16
-VARIANT = {"half_length": 2.0, "force": 3.0}
-"""A pole of four times the length, and three tenths of the force."""
+HALF_LENGTH = 2.0
+"""Half the length of the variant's pole, four times the ordinary one."""
+FORCE = 3.0
+"""Its force, three tenths of the ordinary one."""
 SOLVED = 475.0
 """Mean return that counts as solved, over `TESTED` other episodes, which are not counted."""
 TESTED = 100
@@ -68,11 +70,11 @@ def draws(sample: Callable[[], np.ndarray]) -> Draws:
         yield sample()
 
 
-def search() -> None:
+def search(force: float) -> None:
     """Count the episodes until the variant is solved, for each search and seed."""
     agents = Population(RUNS / "population")
     embedding = embrl.load_agents(RUNS / "fingerprint")
-    env = embrl.make("cart_pole", **VARIANT)
+    env = embrl.make("cart_pole", half_length=HALF_LENGTH, force=force)
     everyone = agents.weights()
     returns = agents.table()["return_mean"]
     started = everyone[agents.table()["step"] == 0]
@@ -122,7 +124,7 @@ def search() -> None:
     table = {name: _row(rows) for name, rows in found.items()}
     table["skilled agents on the variant"] = np.quantile(at_home, [0, 0.5, 1]).round(1).tolist()
     OUT.mkdir(exist_ok=True)
-    (OUT / "search.json").write_text(json.dumps(table, indent=1) + "\n")
+    (OUT / f"search-{force:g}.json").write_text(json.dumps(table, indent=1) + "\n")
     print(json.dumps(table, indent=1))
 
 
@@ -161,6 +163,10 @@ def _row(rows: list[dict]) -> dict:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    commands = {"population": population, "search": search}
-    parser.add_argument("command", choices=commands)
-    commands[parser.parse_args().command]()
+    parser.add_argument("command", choices=["population", "search"])
+    parser.add_argument("--force", type=float, default=FORCE, help="force of the variant, N")
+    asked = parser.parse_args()
+    if asked.command == "population":
+        population()
+    else:
+        search(asked.force)

@@ -61,11 +61,13 @@ def train(
     network = MLP(2 * m, HIDDEN, 1, beside=d, activation=jax.nn.relu, key=jax.random.key(seed))
     adam = optax.adam(optax.cosine_decay_schedule(2e-3, gradient_steps))
     state = (network, network, adam.init(eqx.filter(network, eqx.is_array)))
-    x, e = jnp.asarray(x, jnp.float32), jnp.asarray(e, jnp.float32)
+    states, choices = jnp.asarray(x, jnp.float32), jnp.asarray(e, jnp.float32)
     rng, last = np.random.default_rng(seed), last_steps(steps.ended)
 
     def q(network: MLP, cells: jax.Array, goals: jax.Array, actions: jax.Array) -> jax.Array:
-        return network(jnp.concatenate([x[cells], x[goals]], -1), e[actions])[..., 0]
+        return network(jnp.concatenate([states[cells], states[goals]], -1), choices[actions])[
+            ..., 0
+        ]
 
     def loss(network, target, cell, action, after, goal, others):
         ahead = q(target, after[:, None], goal[:, None], others[None]).max(-1)

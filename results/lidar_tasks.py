@@ -22,15 +22,15 @@ from embrl.tasks.space import TaskPolicy
 
 HERE = Path(__file__).parent
 RUNS = HERE.parent / "runs" / "lidar_tasks"
-TIMESTEPS = 40_000
-EPISODES = 32
+TIMESTEPS = 20_000
+EPISODES = 16
 STICKY = 0.6
 BEAMS = 64
 BEHIND = slice(BEAMS // 2 - 2, BEAMS // 2 + 3)
 """Beams that a package on the robot hides."""
 HIDDEN = 0.02
 """Reading, as a fraction of the range, below which a beam counts as hidden."""
-TEMPERATURES = (0.0, 0.3)
+TEMPERATURES = (0.3,)
 
 
 def carries(observations: np.ndarray) -> np.ndarray:

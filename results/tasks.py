@@ -212,7 +212,7 @@ def goal_conditioned(seeds: int) -> None:
     played = []
     for seed in range(seeds):
         embedding = embrl.load_embedding(folder(KINDS[0], seed))
-        x, e = embedding.tasks.embed(np.arange(world.cells)), embedding.table
+        x, e = embedding.tasks.embed(np.arange(world.cells)), embedding.tasks.choices[1]
         steps = world.random_steps(TIMESTEPS, STICKY, seed)
         network = train_goal_conditioned(steps, x, e, gradient_steps=10_000, seed=seed)
         targets = np.stack([x[world.inside(goal)] for goal in goals])
@@ -312,16 +312,17 @@ def inverse() -> None:
 def _draw(world: Gridworld, drawn: list[tuple[np.ndarray, int, str]]) -> None:
     """Draw inferred rewards; frames are the demonstrators' goals."""
     from matplotlib import pyplot as plt
+    from matplotlib.patches import Rectangle
 
     figure, axes = plt.subplots(2, len(drawn) // 2, figsize=(9, 6.4), layout="constrained")
     for axis, (reward, goal, title) in zip(axes.flat, drawn, strict=True):
         grid = reward.reshape(world.bins, world.bins)
         axis.imshow(grid, origin="lower", extent=(0, 1, 0, 1), cmap="viridis")
         for box in np.asarray(world.env.obstacles):
-            axis.add_patch(plt.Rectangle(box[:2], *(box[2:] - box[:2]), color="white", alpha=0.35))
+            axis.add_patch(Rectangle(box[:2], *(box[2:] - box[:2]), color="white", alpha=0.35))
         corner = world.boxes(np.array([goal]))[0]
         axis.add_patch(
-            plt.Rectangle(corner[:2], *(corner[2:] - corner[:2]), fill=False, edgecolor="red")
+            Rectangle(corner[:2], *(corner[2:] - corner[:2]), fill=False, edgecolor="red")
         )
         axis.set(title=title, xticks=[], yticks=[])
     figure.savefig(HERE.parent / "docs" / "pictures" / "task-rewards.png", dpi=90)

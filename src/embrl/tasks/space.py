@@ -25,7 +25,8 @@ from embrl.tasks.next_states import NextStates
 AT_ONCE = 2**20
 """Triples of a state, an action and a known state that are computed together."""
 RIDGE = 10.0
-"""Weight of a reward's mean square over all states beside its errors at labelled ones."""
+"""Weight of a reward's mean square over all states beside its errors at labelled ones: of a few
+labels, it leaves nearly the mean of `r B`."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -193,12 +194,11 @@ class TaskSpace:
     def _of_labels(self, observations: ArrayLike, rewards: ArrayLike) -> np.ndarray:
         """Return E_rho[r B], with r extended to all states by a linear model of the features.
 
-        Labelled states need not be drawn as those in the data are, so their mean alone would be of
-        another distribution.
+        Where labels are many, their states need not be drawn as those in the data are.
         """
         features = np.atleast_2d(self.features(observations)).astype(np.float64)
         labels = _rewards(rewards, len(features))
-        # The smallest reward over the states of the data that agrees with the labels.
+        # Ridge regression of the labels, in which small means small over the states of the data.
         moment = features.T @ features + RIDGE * self.k * self._covariance
         weights = np.linalg.lstsq(moment, features.T @ labels, rcond=1e-8)[0]
         return _unit(self._covariance @ weights, "task")
