@@ -164,14 +164,14 @@ BEST_FEW_ACTIONS: Changes = {
         "critic_lr": 1e-3,
         "scale_by_std": False,
         "ent_coef": 0.01,
-        "min_advantage_std": 0.05,
+        "min_advantage_std": 0.1,
         "gae_lambda": 0.95,
         "update_epochs": 10,
         "critic_epochs": 10,
         "num_minibatches": 4,
     },
     "rollout": {"steps_per_update": 1024, "num_envs": 8},
-    "exploration": {"bonus": 0.05, "until": 0.5, "known_after": 0, "relative": True},
+    "exploration": {"bonus": 0.3, "until": 0.5, "known_after": 0, "centred": True},
     "evaluation": HOSTED_ON_POLICY["evaluation"],
 }
 """Settings `best` for a handful of actions, on top of the others (docs/decisions/0031 and 0043):

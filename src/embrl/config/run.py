@@ -163,9 +163,9 @@ class ExplorationConfig(Section):
     """Visits after which a state is known and earns nothing, as in R-max (Brafman and Tennenholtz
     2002). Where random actions already reach most states, they are known after pre-training, and
     policies are not led on detours. 0: never."""
-    relative: bool = False
-    """Divide 1 / sqrt(visits) by its mean over the rollout and subtract 1. The bonus is then as
-    large late as early, and 0 on average, so that it never pays to stay in an episode."""
+    centred: bool = False
+    """Subtract the mean of the bonus over the rollout, so that it does not pay to stay in an
+    episode for its sake."""
     num_counters: int = 16_384
     """Counters of visits. With more states than these, several states share one."""
 

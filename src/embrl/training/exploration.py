@@ -24,9 +24,6 @@ directions where it has more."""
 CELLS = 24
 """Cells along each axis."""
 
-TINY = 1e-12
-"""Least mean bonus that is divided by; where all are 0, relative ones are."""
-
 HASH = 2654435761
 """Knuth's multiplier."""
 
@@ -73,17 +70,13 @@ class VisitCounter:
 
         Args:
             visits: counters.
-            next_observation: the states reached; relative bonuses are relative to their mean.
+            next_observation: the states reached; a centred bonus is 0 on average over them.
             progress: fraction of training completed.
         """
         config = self.config
         count = jnp.maximum(visits[self.counter(next_observation)], 1)
         remaining = jnp.maximum(1.0 - progress / config.until, 0.0)
-        size = config.bonus * remaining
-        bonus = size / jnp.sqrt(count.astype(jnp.float32))
+        bonus = config.bonus * remaining / jnp.sqrt(count.astype(jnp.float32))
         if config.known_after:
             bonus = jnp.where(count > config.known_after, 0.0, bonus)
-        if config.relative:
-            mean = bonus.mean()
-            bonus = size * (bonus - mean) / jnp.maximum(mean, TINY)
-        return bonus
+        return bonus - bonus.mean() if config.centred else bonus
