@@ -12,7 +12,7 @@ pytest.importorskip("ray")
 
 sys.path.append(str(Path(__file__).parents[2]))  # benchmarks/, which is no package of ours
 sys.path.append(str(Path(__file__).parents[1] / "executors"))
-from benchmarks.ray_cluster import ALONE, ray_cluster
+from benchmarks.ray_cluster import ALONE, free_port, ray_cluster
 from embrl.core.errors import EmbrlError
 from embrl.core.registry import load_plugin
 from embrl.core.runtime import device_count
@@ -75,6 +75,8 @@ def test_a_cluster_that_is_not_there_and_tasks_too_large_for_it(cluster, tmp_pat
         make_executor(on(address, task_cores=64)).run(tasks, "trial")
     with pytest.raises(EmbrlError, match="ray_address must be auto, local or HOST:PORT"):
         make_executor(on("somewhere")).run(tasks, "trial")
+    with pytest.raises(EmbrlError, match=r"ray_address must be .* that answers, got 127.0.0.1:"):
+        make_executor(on(f"127.0.0.1:{free_port()}")).run(tasks, "trial")
 
 
 def test_a_node_that_leaves(cluster, tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import time
 from contextlib import suppress
 from typing import Any
@@ -19,6 +20,8 @@ ASK_EVERY = 0.5
 """Seconds between two questions to a worker how far it is."""
 ASKED_PER_SECOND = 50
 """Most such questions a second, to all workers together: hundreds would keep the driver busy."""
+ANSWER_WITHIN = 10.0
+"""Seconds in which the head of a cluster has to accept a connection."""
 FETCH_EVERY = 15.0
 """Minimum number of seconds between two copies of a folder that is not shared."""
 
@@ -174,6 +177,10 @@ def _connect(ray: Any, address: str, cores: int, say: Say) -> None:
         host, _, port = address.rpartition(":")
         if not host or not port.isdecimal():
             raise SettingError("ray_address", "auto, local or HOST:PORT", address)
+        try:  # Ray itself tries for more than ten minutes
+            socket.create_connection((host, int(port)), ANSWER_WITHIN).close()
+        except (OSError, OverflowError) as error:
+            raise _no_cluster(address, error) from error
     if address == "local":
         say("starting Ray, which takes about 25 s")
         # Nobody else can be on this machine's own cluster, which listens to it alone.
@@ -193,12 +200,16 @@ def _connect(ray: Any, address: str, cores: int, say: Say) -> None:
             **options,
         )
     except Exception as error:
-        words = " ".join(str(error).split())[:400]
-        raise EmbrlError(
-            f"ray_address must be a Ray cluster that answers, got {address} "
-            f"({type(error).__name__}: {words}); start one by ray start --head, and set "
-            "RAY_AUTH_MODE alike on both sides"
-        ) from error
+        raise _no_cluster(address, error) from error
+
+
+def _no_cluster(address: str, error: Exception) -> EmbrlError:
+    words = " ".join(str(error).split())[:400]
+    return EmbrlError(
+        f"ray_address must be a Ray cluster that answers, got {address} "
+        f"({type(error).__name__}: {words}); start one by ray start --head, and set "
+        "RAY_AUTH_MODE alike on both sides"
+    )
 
 
 def _slots(node: Any, options: ExecutorOptions) -> int:
