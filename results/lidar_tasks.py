@@ -48,8 +48,8 @@ def play(env, policy: TaskPolicy | None, temperature: float, seed: int) -> dict[
         seed: random seed.
     """
     key, rng = jax.random.key(seed), np.random.default_rng(seed)
-    reset = eqx.filter_jit(jax.vmap(env.reset))
-    step = eqx.filter_jit(jax.vmap(env.step))
+    reset = eqx.filter_jit(eqx.filter_vmap(env.reset))
+    step = eqx.filter_jit(eqx.filter_vmap(env.step))
     state, seen = reset(jax.random.split(key, EPISODES))
     returns, taken = np.zeros(EPISODES), np.zeros(EPISODES, bool)
     active = np.ones(EPISODES, bool)
