@@ -93,22 +93,20 @@ def _own_flags() -> list[Flag]:
         Flag(
             "over",
             tuple[str, ...],
-            "A setting and the values to try, as in policy.hidden 64,64 128,128; with --search "
-            "optuna also a range, LOW:HIGH or LOW:HIGH:log. May be given several times.",
+            "Setting and values, as policy.hidden 8,8 64,64, or a range LOW:HIGH[:log] to search. "
+            "Repeatable.",
             (),
         ),
         Flag(
             "search",
             Literal["grid", "optuna"],
-            "Points to try: all combinations, or those that optuna proposes from the scores so "
-            "far.",
+            "All combinations, or points that optuna proposes.",
             "grid",
         ),
         Flag(
             "trials",
             int,
-            "Number of trials (points) of --search optuna, of each method, algorithm and "
-            "environment.",
+            "Points that --search optuna tries, with each method.",
             Search.trials,
         ),
         Flag(
@@ -123,6 +121,7 @@ def _own_flags() -> list[Flag]:
             str | None,
             f"Named grid, to which --over adds: {', '.join(GRIDS)}.",
             None,
+            common=False,
         ),
         Flag(
             "by",

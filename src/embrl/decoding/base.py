@@ -31,9 +31,8 @@ class DecoderConfig(Section):
     """Settings of f, which turns a point of the action embedding into an action."""
 
     kind: str = "nearest"
-    """Decoder: nearest (the nearest action), wolpertinger (of the k nearest the one with the
-    highest score), best (of all actions the one with the highest score), softmax (drawn by
-    distance), learned (a network, for continuous actions), or a name that a plugin registered."""
+    """Decoder: nearest, wolpertinger (best score of the k nearest), best (best score of all),
+    softmax (drawn by distance), learned (continuous actions), or a plugin's."""
     k: int = 16
     """Number of nearest actions whose scores are compared (wolpertinger only)."""
     scorer: Literal["critic", "model"] = "critic"
