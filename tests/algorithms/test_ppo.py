@@ -128,16 +128,18 @@ def test_annealed_rates_fall_to_nothing(progress: float) -> None:
         )
 
 
-@pytest.mark.parametrize("floor", [0.0, 0.5, 4.0])
-def test_small_advantages_are_not_scaled_up(floor: float) -> None:
+@pytest.mark.parametrize(("floor", "progress"), [(0.0, 0.0), (0.5, 0.0), (4.0, 0.0), (4.0, 0.25)])
+def test_small_advantages_are_not_scaled_up(floor: float, progress: float) -> None:
     class Seen(PPO):
         def surrogate(self, log_prob: Any, before: Any, advantage: Any) -> Any:
             return log_prob.mean(), {"spread": advantage.std()}
 
     hyper = Seen(update_epochs=1, min_advantage_std=floor)
-    start, _, found = updated(hyper, steps := random_steps())
+    start, *_ = updated(hyper, steps := random_steps())
+    experience = Experience(steps, nothing_old, None, progress=progress)
+    _, found = hyper.update(start, experience, KEY)
     own = float(np.std(hyper.advantages(start.critic, steps)[0]))
-    assert found["spread"] == pytest.approx(own / max(own, floor), rel=1e-4)
+    assert found["spread"] == pytest.approx(own / max(own, (1 - progress) * floor), rel=1e-4)
 
 
 def test_an_actor_that_has_gone_too_far_rests() -> None:

@@ -145,8 +145,9 @@ class ActorCritic(Section, abc.ABC):
     """Coefficient of the entropy bonus, in units of normalised advantage per nat. A slightly
     negative value narrows policies whose noise neither helps nor harms."""
     min_advantage_std: float = 0.0
-    """Lower bound of the standard deviation that advantages are divided by, in units of reward.
-    Where they are all smaller, the entropy bonus outweighs what would be noise of the critic."""
+    """Lower bound of the standard deviation that advantages are divided by, in units of reward; it
+    falls linearly to 0 over the run. Where they are all smaller, the entropy bonus outweighs what
+    would be noise of the critic."""
     min_std: float = 0.0
     """Lower bound of the standard deviation on each axis of E (embedding methods only). A policy
     without noise can neither follow an embedding that is still updated nor leave a dead end."""
@@ -242,7 +243,8 @@ class ActorCritic(Section, abc.ABC):
             before = policy.log_prob_by_part(table, *taken, chosen_from)
         else:
             before = policy.log_prob(table, *taken, chosen_from)
-        spread = jnp.maximum(advantage.std() + 1e-8, self.min_advantage_std)
+        least = (1.0 - experience.progress) * self.min_advantage_std
+        spread = jnp.maximum(advantage.std() + 1e-8, least)
         advantage = (advantage - advantage.mean()) / spread
         minibatch = Minibatch(*taken, advantage, before, steps.mask)
         # Once a rollout: all gradient steps are as long as the first.

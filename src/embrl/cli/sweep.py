@@ -100,7 +100,7 @@ def _own_flags() -> list[Flag]:
         Flag(
             "search",
             Literal["grid", "optuna"],
-            "All combinations, or points that optuna proposes.",
+            "All points, or those that optuna tries.",
             "grid",
         ),
         Flag(
