@@ -92,7 +92,8 @@ def main(seeds: int) -> None:
     table = {
         name: {
             column: [
-                round(float(s), 3) for s in bootstrap_mean(np.array([r[column] for r in found]))
+                round(float(s), 3) if np.isfinite(s) else None  # of one seed, no interval
+                for s in bootstrap_mean(np.array([r[column] for r in found]))
             ]
             for column in found[0]
         }
