@@ -16,10 +16,8 @@ from embrl.embedding.pretraining import cosine_decay
 from embrl.tasks.config import TasksConfig
 from embrl.tasks.laplacian import learn_laplacian
 from embrl.tasks.networks import TaskNetworks, unit_task
-from embrl.tasks.next_states import EmbeddedSteps, KnownStates
+from embrl.tasks.next_states import STEPS_PER_CALL, EmbeddedSteps, KnownStates
 
-STEPS_PER_CALL = 200
-"""Gradient steps between two reports."""
 POLYAK = 0.01
 """Share by which the networks of targets follow in each gradient step."""
 
