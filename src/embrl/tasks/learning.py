@@ -6,17 +6,16 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from jaxtyping import Array, Float
 
-from embrl.core.errors import EmbrlError
 from embrl.core.types import Key
 from embrl.embedding.pretraining import cosine_decay
 from embrl.tasks.config import TasksConfig
+from embrl.tasks.gradient_steps import take_steps
 from embrl.tasks.laplacian import learn_laplacian
 from embrl.tasks.networks import TaskNetworks, unit_task
-from embrl.tasks.next_states import STEPS_PER_CALL, EmbeddedSteps, KnownStates
+from embrl.tasks.next_states import EmbeddedSteps, KnownStates
 
 POLYAK = 0.01
 """Share by which the networks of targets follow in each gradient step."""
@@ -53,19 +52,12 @@ def learn_tasks(
     m, d = steps.x.shape[-1], steps.e.shape[-1]
     networks = TaskNetworks(m, d, config, key=key_new)
     state = _Training(networks, networks, _adam().init(eqx.filter(networks, eqx.is_array)))
-    done, total = 0, config.gradient_steps
-    chunk = min(STEPS_PER_CALL, total)
-    while done < total:
-        # Always as many, so that one program serves; the rate of those beyond the last is 0.
-        state, losses = _train(state, steps, key_steps, done + jnp.arange(chunk), config)
-        done = min(done + chunk, total)
-        loss = float(np.asarray(losses).mean())
-        if not np.isfinite(loss):
-            raise EmbrlError(
-                f"the loss of tasks is not finite after {done} gradient steps; try a smaller "
-                f"tasks.learning_rate than {config.learning_rate}"
-            )
-        on_progress(done, total, loss)
+    state = take_steps(
+        lambda state, numbers: _train(state, steps, key_steps, numbers, config),
+        state,
+        config,
+        on_progress,
+    )
     return state.networks
 
 

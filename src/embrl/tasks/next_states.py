@@ -14,11 +14,10 @@ from embrl.core.nn import MLP, adam
 from embrl.core.types import Key
 from embrl.embedding.pretraining import cosine_decay
 from embrl.tasks.config import TasksConfig
+from embrl.tasks.gradient_steps import take_steps
 
 POINTS = 32
 """Dimensions in which queries and states are compared."""
-STEPS_PER_CALL = 200
-"""Gradient steps between two reports."""
 
 
 class EmbeddedSteps(NamedTuple):
@@ -100,13 +99,12 @@ def learn_next_states(
         on_progress: called now and then with the steps done, all steps, and the loss.
     """
     state = (network, adam().init(eqx.filter(network, eqx.is_array)))
-    done, total = 0, config.gradient_steps
-    chunk = min(STEPS_PER_CALL, total)
-    while done < total:
-        # Always as many, so that one program serves; the rate of those beyond the last is 0.
-        state, losses = _train(state, steps, key, done + jnp.arange(chunk), config)
-        done = min(done + chunk, total)
-        on_progress(done, total, float(np.asarray(losses).mean()))
+    state = take_steps(
+        lambda state, numbers: _train(state, steps, key, numbers, config),
+        state,
+        config,
+        on_progress,
+    )
     network = state[0]
     found = (
         network.keys(jnp.asarray(known.x, jnp.float32)),
