@@ -94,7 +94,9 @@ def tiny() -> Callable[..., RunConfig]:
             pretrain=dataclasses.replace(
                 config.pretrain, timesteps=600, gradient_steps=100, batch_size=64
             ),
-            rollout=dataclasses.replace(config.rollout, steps_per_update=100, num_envs=10),
+            rollout=dataclasses.replace(
+                config.rollout, steps_per_update=100, num_envs=10, buffer_size=2_000
+            ),
             evaluation=dataclasses.replace(
                 config.evaluation, every=200, episodes=5, final_episodes=10
             ),

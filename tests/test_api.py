@@ -18,7 +18,7 @@ SMALL: dict[str, Any] = {
     "total_timesteps": 1_200,
     "policy": embrl.PolicyConfig(actions="embedded"),
     "pretrain": {"timesteps": 600, "gradient_steps": 100, "batch_size": 64},
-    "rollout": {"steps_per_update": 100, "num_envs": 10},
+    "rollout": {"steps_per_update": 100, "num_envs": 10, "buffer_size": 2_000},
     "evaluation": {"every": 200, "episodes": 5, "final_episodes": 10},
 }
 

@@ -187,7 +187,7 @@ def test_the_toys_learn(folder: Path, name: str) -> None:
     assert random == pytest.approx(-6.1, abs=0.5)
     assert -1 < best < 0
     for final in run.summary["final_return_per_seed"]:
-        assert random + 0.5 * (best - random) < final <= best + 0.001  # sums of .05 round
+        assert random + 0.5 * (best - random) < final <= best + 0.05  # episodes are drawn
 
 
 @pytest.mark.pages

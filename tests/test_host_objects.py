@@ -22,7 +22,7 @@ SMALL = {
     "pretrain": {"timesteps": 300, "gradient_steps": 20, "batch_size": 32},
     "decoder": {"gradient_steps": 20},
     "policy": {"actions": "embedded"},
-    "rollout": {"steps_per_update": 100, "num_envs": 5},
+    "rollout": {"steps_per_update": 100, "num_envs": 5, "buffer_size": 1_000},
     "evaluation": {"every": 100, "episodes": 2, "final_episodes": 2},
 }
 PPO = embrl.PPO(num_minibatches=2, update_epochs=2, critic_epochs=2)
@@ -274,7 +274,7 @@ def carts(tmp_path_factory) -> embrl.Run:
         seeds=1,
         total_timesteps=200,
         out=tmp_path_factory.mktemp("carts") / "run",
-        rollout={"steps_per_update": 100, "num_envs": 10},
+        rollout={"steps_per_update": 100, "num_envs": 10, "buffer_size": 1_000},
         evaluation={"every": 100, "episodes": 2, "final_episodes": 2},
     )
 

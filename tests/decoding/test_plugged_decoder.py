@@ -62,7 +62,7 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 SMALL: dict[str, Any] = {
     "pretrain": {"timesteps": 500, "gradient_steps": 5},
-    "rollout": {"steps_per_update": 100, "num_envs": 4},
+    "rollout": {"steps_per_update": 100, "num_envs": 4, "buffer_size": 1_000},
     "evaluation": {"every": 200, "episodes": 4, "final_episodes": 4},
 }
 

@@ -320,7 +320,7 @@ def test_from_a_run_to_its_export(tmp_path: Path, capsys, monkeypatch: pytest.Mo
         total_timesteps=500,
         seeds=2,
         method="none",
-        rollout={"steps_per_update": 100, "num_envs": 4},
+        rollout={"steps_per_update": 100, "num_envs": 4, "buffer_size": 1_000},
         evaluation={"every": 200, "episodes": 4, "final_episodes": 4},
     )
     truth = run.policy(seed=1).act(np.arange(16), deterministic=True)

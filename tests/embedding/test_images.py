@@ -187,7 +187,7 @@ def test_a_policy_of_images_trains_exports_and_wraps(tmp_path):
         total_timesteps=1_500,
         out=tmp_path / "run",
         pretrain={"timesteps": 600, "gradient_steps": 30},
-        rollout={"steps_per_update": 512, "num_envs": 8},
+        rollout={"steps_per_update": 512, "num_envs": 8, "buffer_size": 2_000},
         evaluation={"every": 512, "episodes": 4, "final_episodes": 4},
         embedding={"random_shift": 1},
         policy={"hidden": (32,)},

@@ -10,7 +10,7 @@ import embrl
 from embrl.core.errors import EmbrlError
 
 TINY: dict[str, Any] = {
-    "rollout": {"num_envs": 10, "steps_per_update": 100},
+    "rollout": {"num_envs": 10, "steps_per_update": 100, "buffer_size": 2_000},
     "evaluation": {"every": 200, "episodes": 5, "final_episodes": 5},
 }
 

@@ -12,6 +12,8 @@ SMALL: dict[str, Any] = {
     "seeds": 1,
     "total_timesteps": 1_000,
     "pretrain": {"gradient_steps": 20},
+    "rollout": {"buffer_size": 2_000},
+    "online": {"gradient_steps": 2},
     "evaluation": {"episodes": 5, "final_episodes": 5},
 }
 

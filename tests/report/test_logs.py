@@ -59,7 +59,9 @@ def config():
         pretrain=dataclasses.replace(
             config.pretrain, timesteps=200, gradient_steps=20, batch_size=32
         ),
-        rollout=dataclasses.replace(config.rollout, steps_per_update=100, num_envs=10),
+        rollout=dataclasses.replace(
+            config.rollout, steps_per_update=100, num_envs=10, buffer_size=2_000
+        ),
         evaluation=dataclasses.replace(config.evaluation, every=100, episodes=2, final_episodes=2),
     )
 
@@ -207,7 +209,7 @@ def test_continuous_states_and_actions_are_labelled_with_their_coordinates():
         timesteps=300,
         pretrain={"gradient_steps": 4, "batch_size": 16},
         decoder={"gradient_steps": 4},
-        rollout={"num_envs": 4, "steps_per_update": 100},
+        rollout={"num_envs": 4, "steps_per_update": 100, "buffer_size": 1_000},
     )
     env = configure("Pendulum-v1").build()
     states, actions = points_of_states(embedding, env), points_of_actions(embedding, env)

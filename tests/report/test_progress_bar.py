@@ -144,7 +144,7 @@ def on_terminal(columns, **variables):
     return said.decode()
 
 
-@pytest.mark.parametrize("columns", [60, 120])
+@pytest.mark.parametrize("columns", [60, pytest.param(120, marks=pytest.mark.slow)])
 def test_a_terminal_has_a_bar_that_is_drawn_in_place(columns):
     said = on_terminal(columns)
     assert "\x1b[2K" in said  # lines are cleared, and drawn again

@@ -119,6 +119,7 @@ def test_an_interrupted_sweep_goes_on_to_the_same_table(tmp_path):
             run(other, tmp_path / "stopped", resume=resume)
 
 
+@pytest.mark.slow  # executors are tested with other tasks
 def test_processes_train_the_same_points_and_what_they_cannot_is_missing(tmp_path):
     sweep = Sweep(tiny(), {"policy.hidden": ((8,), (4,))})
     executor = make_executor(ExecutorOptions("processes", workers=2, retries=0))

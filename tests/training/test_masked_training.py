@@ -109,6 +109,7 @@ def trainer_of(env: Any, method: str, algorithm: str, **changes: Any) -> Trainer
             "pretrain.timesteps": 240 if method != "none" else 0,
             "pretrain.gradient_steps": 10,
             "rollout.steps_per_update": 80,
+            "rollout.buffer_size": 1_000,
             "rollout.num_envs": 4,
             "evaluation.every": 80,
             "evaluation.episodes": 10,

@@ -132,7 +132,7 @@ def test_a_run_trains_and_is_read_again(tmp_path, algorithm):
         out=tmp_path / "run",
         policy={"inputs": "both", "hidden": (8,)},
         pretrain={"timesteps": 200, "gradient_steps": 20, "batch_size": 32},
-        rollout={"num_envs": 10, "steps_per_update": 100},
+        rollout={"num_envs": 10, "steps_per_update": 100, "buffer_size": 1_000},
         online={"every": 1, "gradient_steps": 2, "batch_size": 32},
         evaluation={"every": 200, "episodes": 5, "final_episodes": 5},
     )

@@ -24,6 +24,7 @@ SAC = embrl.SAC(updates_per_step=0.1, batch_size=16)
 TINY: dict[str, Any] = {
     "seeds": 1,
     "total_timesteps": 1_000,
+    "rollout": {"buffer_size": 2_000},
     "evaluation": {"final_episodes": 10, "episodes": 10},
 }
 

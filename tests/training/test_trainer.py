@@ -193,7 +193,7 @@ def compilations() -> Iterator[list[str]]:
         jax.monitoring.unregister_event_duration_listener(remember)
 
 
-@pytest.mark.parametrize("method", ["jsae", pytest.param("none", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("method", [pytest.param("jsae", marks=pytest.mark.slow), "none"])
 def test_train_under_vmap_equals_a_run_and_touches_no_disk(tiny, tmp_path, monkeypatch, method):
     """Equal up to rounding; timesteps that are no multiple of an evaluation are included."""
     config = tiny(method, seeds=2, total_timesteps=1_100 if method == "jsae" else 500)

@@ -183,7 +183,6 @@ BEST_IMAGES: Changes = {
     "policy": {**BEST_FEW_ACTIONS["policy"], "hidden": (128, 128)},
     HYPERPARAMETERS: {
         **BEST_FEW_ACTIONS[HYPERPARAMETERS],
-        "actor_lr": 5e-4,
         "critic_lr": 5e-4,
         "min_advantage_std": 0.0,
         "update_epochs": 4,

@@ -291,20 +291,20 @@ class ExplorationBonus(Part):
     num_updates: int
 
     def begin(self, state: TrainState, data: PretrainingData | None) -> TrainState:
-        visits = self.counter.zeros()
+        visited = self.counter.zeros()
         if isinstance(data, Transition):
-            visits = self.counter.count(visits, data)
-        return with_part(state, self.name, visits)
+            visited = self.counter.count(visited, data)
+        return with_part(state, self.name, visited)
 
     def collect(self, state: TrainState, step: UpdateStep) -> TrainState:
-        visits = self.counter.count(state.parts[self.name], step.transitions)
-        return with_part(state, self.name, visits)
+        visited = self.counter.count(state.parts[self.name], step.transitions)
+        return with_part(state, self.name, visited)
 
     def reward(
         self, state: TrainState, transitions: Transition, index: Int[Array, ""]
     ) -> Transition:
-        visits, progress = state.parts[self.name], index / self.num_updates
-        bonus = self.counter.bonus(visits, transitions.next_observation, progress)
+        visited, progress = state.parts[self.name], index / self.num_updates
+        bonus = self.counter.bonus(visited, transitions.next_observation, progress)
         return transitions._replace(reward=transitions.reward + bonus)
 
     def metrics(self, state: TrainState, step: UpdateStep) -> dict[str, Array]:

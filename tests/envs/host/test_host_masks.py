@@ -86,7 +86,11 @@ def last_allowed(seen: np.ndarray, t: int, masks: np.ndarray | None) -> tuple[An
 
 @pytest.mark.parametrize(
     ("kind", "vector"),
-    [*((kind, "sync") for kind in KINDS), ("method", "threads"), ("info", "async")],
+    [
+        *((kind, "sync") for kind in KINDS),
+        ("method", "threads"),
+        pytest.param("info", "async", marks=pytest.mark.slow),
+    ],
 )
 def test_masks_are_those_of_the_states_that_are_acted_in(kind: str, vector: Any):
     env = HostEnvironment.of(KINDS[kind], vector=vector)

@@ -43,8 +43,6 @@ PROVIDERS = {
 """Modules that register well-known environments when they are imported: the name of their package,
 and how the ids begin. What looks like such an id is none of Gymnasium's own with a typing error."""
 
-gymnasium_ids.register()
-
 OWN_SETTING = {"max_episode_steps": "env.max-episode-steps", "id": "env.id"}
 """Arguments of `gymnasium.make` that have a setting of their own, and its name."""
 
