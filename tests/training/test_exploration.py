@@ -52,25 +52,9 @@ def test_what_is_known_pays_nothing() -> None:
 def test_a_centred_bonus_is_nothing_on_average() -> None:
     config = ExplorationConfig(bonus=0.6, centred=True, known_after=20)
     novelty = VisitCounter(spaces.Discrete(5), config)
-    visits = novelty.zeros()
-    visits = visits._replace(visits=visits.visits.at[1].set(1).at[2].set(4).at[3].set(21))
+    visits = novelty.zeros().at[1].set(1).at[2].set(4).at[3].set(21)
     bonus = novelty.bonus(visits, jnp.array([[1, 2, 3]], jnp.int32), jnp.float32(0.0))
     np.testing.assert_allclose(bonus, [[0.3, 0.0, -0.3]], atol=1e-6)  # .6, .3 and nothing
-
-
-def test_a_bonus_goes_as_episodes_are_no_longer_truncated() -> None:
-    config = ExplorationConfig(bonus=0.6, while_truncated=True, num_counters=8)
-    novelty, start = VisitCounter(spaces.Discrete(5), config), jnp.float32(0.0)
-    visited = novelty.zeros()
-    np.testing.assert_allclose(novelty.bonus(visited, jnp.int32(1), start), 0.6, rtol=1e-6)
-    one = arrivals(np.zeros((4, 2), np.int32))
-    ended = jnp.zeros((4, 2), bool)
-    goal = one._replace(terminated=ended.at[1, 0].set(True), truncated=ended.at[3].set(True))
-    visited = novelty.count(visited, goal)  # one of three
-    np.testing.assert_allclose(novelty.bonus(visited, jnp.int32(1), start), 0.4, rtol=1e-6)
-    visited = novelty.count(visited, goal._replace(truncated=ended))  # 1.9 of 3.7
-    expected = 0.6 * (1 - 1.9 / 3.7)
-    np.testing.assert_allclose(novelty.bonus(visited, jnp.int32(1), start), expected, rtol=1e-6)
 
 
 def test_states_have_counters_of_their_own_if_there_are_enough() -> None:
@@ -128,7 +112,7 @@ def test_arrivals_of_pretraining_are_counted(tiny) -> None:
     agent = trainer.new_agent(key, trainer.new_embedding(key))
     state = trainer.start(env, key, agent, found)
     assert state.parts["exploration"] is not None
-    assert int(state.parts["exploration"].visits.sum()) == trainer.schedule.pretraining_timesteps
+    assert int(state.parts["exploration"].sum()) == trainer.schedule.pretraining_timesteps
 
 
 @pytest.mark.slow

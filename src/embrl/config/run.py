@@ -166,9 +166,6 @@ class ExplorationConfig(Section):
     centred: bool = False
     """Subtract the mean of the bonus over the rollout, so that it does not pay to stay in an
     episode for its sake."""
-    while_truncated: bool = False
-    """Multiply the bonus by the share of recent episodes that the step limit ended, so that it
-    lasts where the goal is not found, and goes where it is."""
     num_counters: int = 16_384
     """Counters of visits. With more states than these, several states share one."""
 

@@ -7,7 +7,6 @@ bonus: embeddings, the replay buffer and every reported return have the environm
 """
 
 import math
-from typing import NamedTuple
 
 import gymnasium
 import jax.numpy as jnp
@@ -28,43 +27,7 @@ CELLS = 24
 HASH = 2654435761
 """Knuth's multiplier."""
 
-MEMORY = 0.9
-"""What an episode counts after an update, relative to before."""
-
-FADING = 0.1
-"""Share of truncated episodes below which a bonus `while_truncated` fades: a lower one than 1, as
-it is still needed where the goal is found now and then."""
-
 Visits = Int[Array, " counters"]
-
-
-class Endings(NamedTuple):
-    """Recent episodes by their ends; older ones count less."""
-
-    all: Float[Array, ""]
-    terminated: Float[Array, ""]
-
-    @classmethod
-    def none(cls) -> "Endings":
-        """Return those of no episodes."""
-        return cls(jnp.float32(0.0), jnp.float32(0.0))
-
-    def after(self, transitions: Transition) -> "Endings":
-        """Return the endings after those of a rollout."""
-        terminated = transitions.terminated
-        ended = terminated | transitions.truncated
-        return Endings(MEMORY * self.all + ended.sum(), MEMORY * self.terminated + terminated.sum())
-
-    def truncated(self) -> Float[Array, ""]:
-        """Return the share of episodes that the step limit ended; 1 before there are any."""
-        return 1.0 - self.terminated / jnp.maximum(self.all, 1e-6)
-
-
-class Visited(NamedTuple):
-    """What the bonus depends on."""
-
-    visits: Visits
-    endings: Endings
 
 
 class VisitCounter:
@@ -77,9 +40,9 @@ class VisitCounter:
             axes = draw / np.linalg.norm(draw, axis=0) if count > AXES else np.eye(count)
             self.axes = axes.astype(np.float32)  # NumPy: not an array of a trace
 
-    def zeros(self) -> Visited:
+    def zeros(self) -> Visits:
         """Return counters of 0."""
-        return Visited(jnp.zeros(self.config.num_counters, jnp.int32), Endings.none())
+        return jnp.zeros(self.config.num_counters, jnp.int32)
 
     def counter(self, observation: Observation) -> Int[Array, "*batch"]:
         """Return the index of a state's counter."""
@@ -94,28 +57,25 @@ class VisitCounter:
             number = (number * np.uint32(HASH)) >> np.uint32(8)
         return (number % np.uint32(self.config.num_counters)).astype(jnp.int32)
 
-    def count(self, visited: Visited, transitions: Transition) -> Visited:
+    def count(self, visits: Visits, transitions: Transition) -> Visits:
         """Return the counters after these arrivals."""
-        reached = self.counter(transitions.next_observation).ravel()
-        return Visited(visited.visits.at[reached].add(1), visited.endings.after(transitions))
+        return visits.at[self.counter(transitions.next_observation).ravel()].add(1)
 
     def bonus(
-        self, visited: Visited, next_observation: Observation, progress: Float[Array, ""]
+        self, visits: Visits, next_observation: Observation, progress: Float[Array, ""]
     ) -> Float[Array, "*batch"]:
         """Return the bonus for reaching these states.
 
         A state that was never counted earns the bonus of a first visit.
 
         Args:
-            visited: counters.
+            visits: counters.
             next_observation: the states reached; a centred bonus is 0 on average over them.
             progress: fraction of training completed.
         """
         config = self.config
-        count = jnp.maximum(visited.visits[self.counter(next_observation)], 1)
+        count = jnp.maximum(visits[self.counter(next_observation)], 1)
         remaining = jnp.maximum(1.0 - progress / config.until, 0.0)
-        if config.while_truncated:
-            remaining *= jnp.minimum(visited.endings.truncated() / FADING, 1.0)
         bonus = config.bonus * remaining / jnp.sqrt(count.astype(jnp.float32))
         if config.known_after:
             bonus = jnp.where(count > config.known_after, 0.0, bonus)

@@ -291,20 +291,20 @@ class ExplorationBonus(Part):
     num_updates: int
 
     def begin(self, state: TrainState, data: PretrainingData | None) -> TrainState:
-        visited = self.counter.zeros()
+        visits = self.counter.zeros()
         if isinstance(data, Transition):
-            visited = self.counter.count(visited, data)
-        return with_part(state, self.name, visited)
+            visits = self.counter.count(visits, data)
+        return with_part(state, self.name, visits)
 
     def collect(self, state: TrainState, step: UpdateStep) -> TrainState:
-        visited = self.counter.count(state.parts[self.name], step.transitions)
-        return with_part(state, self.name, visited)
+        visits = self.counter.count(state.parts[self.name], step.transitions)
+        return with_part(state, self.name, visits)
 
     def reward(
         self, state: TrainState, transitions: Transition, index: Int[Array, ""]
     ) -> Transition:
-        visited, progress = state.parts[self.name], index / self.num_updates
-        bonus = self.counter.bonus(visited, transitions.next_observation, progress)
+        visits, progress = state.parts[self.name], index / self.num_updates
+        bonus = self.counter.bonus(visits, transitions.next_observation, progress)
         return transitions._replace(reward=transitions.reward + bonus)
 
     def metrics(self, state: TrainState, step: UpdateStep) -> dict[str, Array]:
