@@ -439,9 +439,10 @@ PPO_ARMS: dict[str, dict[str, Any]] = {
     "scratch": {},
     "embedding": {"policy": False},
     "policy": {"policy": True},
+    "policy, wide": {"policy": True, "min_std": 0.6},
 }
 """Ways to start: with nothing, with the embedding of the run for the gridworld's own goal, and with
-its policy, too."""
+its policy, too, as decided as it is by default or with the standard deviation of a new one."""
 
 
 def ppo(goal_seed: int, count: int) -> None:
@@ -456,7 +457,7 @@ def ppo(goal_seed: int, count: int) -> None:
     for goal, best in zip(goals, optimum, strict=True):
         box = tuple(float(side) for side in world.boxes(np.array([goal]))[0])
         for name, transfer in PPO_ARMS.items():
-            out = RUNS / f"ppo-{name}-{goal}"
+            out = RUNS / f"ppo-{name.replace(', ', '-')}-{goal}"
             if not out.exists():
                 embrl.train(
                     "gridworld",
