@@ -46,8 +46,16 @@ SETTINGS = {
     "forward_backward": {"gamma": 0.9, "gradient_steps": 5000, "dim": 64},
 }
 GOALS = 100
-LABELS = (None, 1, 3, 10)
-"""Labelled states; None: all of them."""
+WAYS = {
+    "reward function": (None, True),
+    "reward function, without memory": (None, False),
+    "4 labelled, all in the goal": (0, True),
+    "1 labelled": (1, True),
+    "3 labelled": (3, True),
+    "10 labelled": (10, True),
+}
+"""Labelled states (None: all of them; 0: those in the goal), and whether the episode is remembered.
+Of a number of states, one is in the goal."""
 DEMONSTRATIONS = (1, 3, 10)
 SEEDS = 10
 STARTS = 20
@@ -162,15 +170,17 @@ def task_of(
         world: the gridworld.
         space: tasks of an embedding.
         goal: the goal.
-        count: labelled states of the data, of which one is in the goal; None: the function.
+        count: labelled states of the data, as in `WAYS`.
         rng: random numbers that choose them.
     """
     reward = goal_reward(world, goal)
     if count is None:
         return space.task(reward)
     known = space.model.states
-    others = rng.choice(known, count - 1, replace=False)
-    states = np.concatenate([rng.choice(known[np.isin(known, world.inside(goal))], 1), others])
+    states = known[np.isin(known, world.inside(goal))]
+    if count:
+        others = rng.choice(known, count - 1, replace=False)
+        states = np.concatenate([rng.choice(states, 1), others])
     return space.task((states, reward(states)))
 
 
@@ -196,19 +206,16 @@ def zero_shot(kind: str, seeds: int, goal_seed: int) -> None:
     world = Gridworld()
     goals = held_out_goals(world, goal_seed)
     best = world.best_known(goals)
-    ways = [(None, True), (None, False), *((count, True) for count in LABELS[1:])]
     played: dict[str, list[Played]] = {}
     for seed in range(seeds):
         space = embrl.load_embedding(folder(kind, seed)).tasks
         features = pair_features(world, space, seed) if kind == "laplacian" else None
-        for count, remember in ways:
+        for name, (count, remember) in WAYS.items():
             rng = np.random.default_rng(seed)
             z = np.stack([task_of(world, space, g, count, rng) for g in goals])
             one = play_tasks(
                 world, space, goals, z, features=features, remember=remember, seed=seed
             )
-            name = "reward function" if count is None else f"{count} labelled"
-            name += "" if remember else ", without memory"
             played.setdefault(name, []).append(one)
             print(seed, name, round(float(one.returns.mean()), 3), flush=True)
     table = {name: _row(each, best) for name, each in played.items()}
