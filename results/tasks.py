@@ -295,6 +295,9 @@ def inverse(goal_seed: int) -> None:
         ]
         held_out, many = starts[-STARTS:], np.full(STARTS, goal)
         best = shown.returns[-STARTS:].mean()
+        # What the policy of a task would earn if its reward were known: the rest is inference.
+        known = np.tile(task_of(world, space, int(goal), None, rng), (STARTS, 1))
+        most = play_tasks(world, space, many, known, held_out, features=features, seed=seed)
         for count in DEMONSTRATIONS:
             found = infer_task(space, pairs[:count], seed=seed)
             z = np.tile(found.z, (STARTS, 1))
@@ -305,6 +308,8 @@ def inverse(goal_seed: int) -> None:
             row = {
                 "task": float(ours.returns.mean() / best),
                 "task reached": float(ours.reached.mean()),
+                "task of the reward": float(most.returns.mean() / best),
+                "task of the reward reached": float(most.reached.mean()),
                 "cloning": float(theirs.returns.mean() / best),
                 "cloning reached": float(theirs.reached.mean()),
                 "peak in cells from the goal": _distance(world, int(inside.argmax()), goal),
