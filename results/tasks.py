@@ -447,14 +447,20 @@ def _median(counts: Iterable[float | None]) -> float | None:
     return median if np.isfinite(median) else None
 
 
+WIDE = {"policy": True, "min_std": 0.6}
 PPO_ARMS: dict[str, dict[str, Any]] = {
     "scratch": {},
-    "embedding": {"policy": False},
-    "policy": {"policy": True},
-    "policy, wide": {"policy": True, "min_std": 0.6},
+    "embedding": {"transfer": {"policy": False}},
+    "policy": {"transfer": {"policy": True}},
+    "policy, wide": {"transfer": WIDE},
+    "policy, wide, bonus": {
+        "transfer": WIDE,
+        "exploration": {"bonus": 0.3, "until": 0.5, "known_after": 0, "centred": True},
+    },
 }
-"""Ways to start: with nothing, with the embedding of the run for the gridworld's own goal, and with
-its policy, too, as decided as it is by default or with the standard deviation of a new one."""
+"""Settings of each way to start: with nothing, with the embedding of the run for the gridworld's
+own goal, and with its policy, too: as decided as it is by default, with the standard deviation of a
+new one, and with the bonus that few actions have."""
 
 
 def ppo(goal_seed: int, count: int) -> None:
@@ -468,9 +474,12 @@ def ppo(goal_seed: int, count: int) -> None:
         embrl.train("gridworld", total_timesteps=PPO_TIMESTEPS, seeds=1, out=source)
     for goal, best in zip(goals, optimum, strict=True):
         box = tuple(float(side) for side in world.boxes(np.array([goal]))[0])
-        for name, transfer in PPO_ARMS.items():
+        for name, sections in PPO_ARMS.items():
             out = RUNS / f"ppo-{name.replace(', ', '-')}-{goal}"
             if not out.exists():
+                changes: dict[str, Any] = dict(sections)
+                if "transfer" in changes:
+                    changes["transfer"] = {"run": str(source), **changes["transfer"]}
                 embrl.train(
                     "gridworld",
                     total_timesteps=PPO_TIMESTEPS,
@@ -478,7 +487,7 @@ def ppo(goal_seed: int, count: int) -> None:
                     out=out,
                     goal=box,
                     evaluation={"every": PPO_EVERY},
-                    transfer={"run": str(source), **transfer} if transfer else {},
+                    **changes,
                 )
             row = _timesteps_needed(out, 0.9 * best)
             rows.setdefault(name, {})[str(goal)] = row
