@@ -4,8 +4,9 @@
 
 trains sources in the warehouse and then each arm in sorting, in the source's layout and in another
 one, all seeds of an arm side by side, with `embrl train`. What is finished is kept in
-runs/lidar-transfer and not trained again. It writes results/lidar_transfer/table.md, of whatever is
-finished; `--table` does only that. Without other load an arm takes some minutes on 2 cores.
+runs/lidar-transfer and not trained again. It writes a table for each layout to
+results/lidar_transfer, of whatever is finished; `--table` does only that. A layout of which nothing
+is finished here keeps the table that it has.
 """
 
 import argparse
@@ -88,9 +89,9 @@ def main() -> None:
     parser.add_argument("--timesteps", type=int, default=30_000, help="of each seed in sorting")
     parser.add_argument("--source", type=int, default=36_000, help="of each seed in the warehouse")
     parser.add_argument("--arms", nargs="*", default=list(ARMS), choices=list(ARMS))
-    parser.add_argument("--layouts", nargs="*", default=list(LAYOUTS))
+    parser.add_argument("--layouts", nargs="*", default=list(LAYOUTS), choices=LAYOUTS)
     parser.add_argument("--runs", type=Path, default=HERE.parent / "runs" / "lidar-transfer")
-    parser.add_argument("--out", type=Path, default=HERE / "lidar_transfer" / "table.md")
+    parser.add_argument("--out", type=Path, default=HERE / "lidar_transfer")
     parser.add_argument("--table", action="store_true", help="train nothing")
     given = parser.parse_args()
     common = (*COMMON, "--seeds", str(given.seeds))
@@ -110,13 +111,12 @@ def main() -> None:
             if not arm.source or "--transfer.keep" in arm.flags:
                 budget = (*PRETRAINING, *budget)
             train(given.runs / f"{layout}-{name}", *job, *common, *budget, *arm.flags, *flags)
-            write_table(given.runs, given.out)
-    write_table(given.runs, given.out)
+            write_tables(given.runs, given.out)
+    write_tables(given.runs, given.out)
 
 
-def write_table(runs: Path, out: Path) -> None:
-    """Write the table of whatever is finished."""
-    lines: list[str] = []
+def write_tables(runs: Path, out: Path) -> None:
+    """Write a table for each layout, of whatever is finished."""
     for layout in LAYOUTS:
         found = {}
         for name in ARMS:
@@ -124,10 +124,8 @@ def write_table(runs: Path, out: Path) -> None:
             if folder.holds_run and (folder.path / "summary.json").exists():
                 found[name] = read_curve(folder)
         if found:
-            lines += section(layout, found, runs)
-    if lines:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text("\n".join(lines) + "\n")
+            out.mkdir(parents=True, exist_ok=True)
+            (out / f"{layout}.md").write_text("\n".join(section(layout, found, runs)) + "\n")
 
 
 def section(layout: str, found: dict, runs: Path) -> list[str]:
@@ -165,7 +163,7 @@ def section(layout: str, found: dict, runs: Path) -> list[str]:
             f"| {arm.text} | {cell(final, '.2f')} | {cell(samples, ',.0f')} | {reached} | "
             f"{saved[0]} | {saved[1]} |"
         )
-    return [*lines, ""]
+    return lines
 
 
 def cell(interval: object, form: str) -> str:

@@ -2,21 +2,23 @@
 
     python results/tasks.py fit [forward_backward|laplacian] [--seeds 5]
     python results/tasks.py value-iteration
-    python results/tasks.py zero-shot [--seeds 5]
+    python results/tasks.py zero-shot [forward_backward|laplacian] [--seeds 5]
     python results/tasks.py goal-conditioned [--seeds 3]
     python results/tasks.py inverse
-    python results/tasks.py meta
-    python results/tasks.py ppo
+    python results/tasks.py meta [--goals 10]
+    python results/tasks.py ppo [--goals 10]
 
 `fit` writes embeddings with tasks to runs/tasks, which the others read; each of them writes a
-table to results/tasks/, which docs/tasks.md shows. `ppo` takes longest: it trains a policy for each
-of a few goals, from scratch and from a policy for another goal.
+table to results/tasks/, which docs/tasks.md shows. `--goal-seed 1` draws other goals than the 100
+on which settings were chosen; tables of these are named for the seed. `ppo` takes longest: it
+trains a policy for each goal from scratch, with the embedding of a run for another goal, and with
+that run's policy, too.
 """
 
 import argparse
 import csv
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -44,15 +46,25 @@ SETTINGS = {
     "forward_backward": {"gamma": 0.9, "gradient_steps": 5000, "dim": 64},
 }
 GOALS = 100
-LABELS = (None, 1, 3, 10)
-"""Labelled states; None: all of them."""
+WAYS = {
+    "reward function": (None, True),
+    "reward function, without memory": (None, False),
+    "4 labelled, all in the goal": (0, True),
+    "1 labelled": (1, True),
+    "3 labelled": (3, True),
+    "10 labelled": (10, True),
+}
+"""Labelled states (None: all of them; 0: those in the goal), and whether the episode is remembered.
+Of a number of states, one is in the goal."""
 DEMONSTRATIONS = (1, 3, 10)
 SEEDS = 10
 STARTS = 20
 EPISODES = 128
-META_GOALS = 10
-PPO_GOALS = 1
+FINAL_EPISODES = 20
+"""Episodes in which the policy that a search found is played again."""
 PPO_TIMESTEPS = 90_000
+PPO_EVERY = 1_500
+"""Timesteps between two evaluations: as fine as updates are."""
 TIMESTEPS = 60_000
 STICKY = 0.6
 """Repeated random actions go farther: with others, hardly any are taken far from the start."""
@@ -79,12 +91,20 @@ def fit(kind: str, seeds: int) -> None:
         print(kind, seed, flush=True)
 
 
-def pair_features(world: Gridworld, space: TaskSpace) -> np.ndarray:
-    """Return F of all cells and actions of the first seed, `[cells, actions, k]`; it is kept.
+def held_out_goals(world: Gridworld, goal_seed: int, count: int = GOALS) -> np.ndarray:
+    """Draw goals: those on which settings were chosen (seed 0), or others, none of these."""
+    goals = world.free_goals(2 * GOALS, seed=goal_seed)
+    if goal_seed:
+        goals = goals[~np.isin(goals, world.free_goals(GOALS, seed=0))]
+    return goals[:count]
+
+
+def pair_features(world: Gridworld, space: TaskSpace, seed: int) -> np.ndarray:
+    """Return F of all cells and actions, `[cells, actions, k]`, of Laplacian tasks; it is kept.
 
     One for all policies is faster than the values of each, where there are many.
     """
-    path = RUNS / "pair-features.npy"
+    path = RUNS / f"pair-features-{seed}.npy"
     if not path.exists():
         x, e = space.embed(np.arange(world.cells)), jnp.asarray(space.choices[1])
         np.save(path, [np.asarray(_features(space.model.networks, state, e)) for state in x])
@@ -150,22 +170,24 @@ def task_of(
         world: the gridworld.
         space: tasks of an embedding.
         goal: the goal.
-        count: labelled states of the data, of which one is in the goal; None: the function.
+        count: labelled states of the data, as in `WAYS`.
         rng: random numbers that choose them.
     """
     reward = goal_reward(world, goal)
     if count is None:
         return space.task(reward)
     known = space.model.states
-    others = rng.choice(known, count - 1, replace=False)
-    states = np.concatenate([rng.choice(known[np.isin(known, world.inside(goal))], 1), others])
+    states = known[np.isin(known, world.inside(goal))]
+    if count:
+        others = rng.choice(known, count - 1, replace=False)
+        states = np.concatenate([rng.choice(states, 1), others])
     return space.task((states, reward(states)))
 
 
-def value_iteration() -> None:
+def value_iteration(goal_seed: int) -> None:
     """Measure value iteration on cells, with exact transitions, against the best known returns."""
     world = Gridworld()
-    goals = world.free_goals(GOALS, seed=0)
+    goals = held_out_goals(world, goal_seed)
     best = world.best_known(goals)
     table: dict[str, dict] = {"best known": {"mean return": round(float(best.mean()), 3)}}
     plans = np.stack([world.plan(int(goal)).astype(np.float16) for goal in goals])
@@ -176,38 +198,34 @@ def value_iteration() -> None:
     for name, remember in (("", True), (", without memory", False)):
         played = world.play_best(goals, planned, actions=world.distinct, remember=remember)
         table[f"value iteration on cells{name}"] = _row([played], best)
-    _write("value_iteration", table)
+    _write("value_iteration", table, goal_seed)
 
 
-def zero_shot(seeds: int) -> None:
+def zero_shot(kind: str, seeds: int, goal_seed: int) -> None:
     """Measure returns of tasks' policies on held-out goals against the best known ones."""
     world = Gridworld()
-    goals = world.free_goals(GOALS, seed=0)
+    goals = held_out_goals(world, goal_seed)
     best = world.best_known(goals)
-    table: dict[str, dict] = {}
-    for kind in KINDS:
-        spaces = [
-            embrl.load_embedding(folder(kind, seed)).tasks
-            for seed in range(seeds)
-            if folder(kind, seed).exists()
-        ]
-        for count, remember in ((None, True), (None, False), (1, True), (3, True), (10, True)):
-            played = []
-            for seed, space in enumerate(spaces):
-                rng = np.random.default_rng(seed)
-                z = np.stack([task_of(world, space, g, count, rng) for g in goals])
-                played.append(play_tasks(world, space, goals, z, remember=remember, seed=seed))
-            if played:
-                name = f"{kind}, {'reward function' if count is None else f'{count} labelled'}"
-                table[name + ("" if remember else ", without memory")] = _row(played, best)
-                print(name, remember, json.dumps(_row(played, best)), flush=True)
-    _write("zero_shot", table)
+    played: dict[str, list[Played]] = {}
+    for seed in range(seeds):
+        space = embrl.load_embedding(folder(kind, seed)).tasks
+        features = pair_features(world, space, seed) if kind == "laplacian" else None
+        for name, (count, remember) in WAYS.items():
+            rng = np.random.default_rng(seed)
+            z = np.stack([task_of(world, space, g, count, rng) for g in goals])
+            one = play_tasks(
+                world, space, goals, z, features=features, remember=remember, seed=seed
+            )
+            played.setdefault(name, []).append(one)
+            print(seed, name, round(float(one.returns.mean()), 3), flush=True)
+    table = {name: _row(each, best) for name, each in played.items()}
+    _write(f"zero_shot_{kind}", table, goal_seed)
 
 
-def goal_conditioned(seeds: int) -> None:
+def goal_conditioned(seeds: int, goal_seed: int) -> None:
     """Measure goal-conditioned Q-learning on the same goals, and as many transitions."""
     world = Gridworld()
-    goals = world.free_goals(GOALS, seed=0)
+    goals = held_out_goals(world, goal_seed)
     best = world.best_known(goals)
     played = []
     for seed in range(seeds):
@@ -228,14 +246,14 @@ def goal_conditioned(seeds: int) -> None:
 
         played.append(world.play_best(goals, values, seed=seed))
         print(seed, json.dumps(_row(played, best)), flush=True)
-    _write("goal_conditioned", {"goal-conditioned Q": _row(played, best)})
+        _write("goal_conditioned", {"goal-conditioned Q": _row(played, best)}, goal_seed)
 
 
 def _row(played: list[Played], best: np.ndarray) -> dict[str, object]:
     """Return means over seeds of means over goals, with 95 % intervals."""
     returns = np.array([one.returns.mean() for one in played])
     share = returns / best.mean()
-    interval = bootstrap_mean(share) if len(share) > 1 else share
+    interval = bootstrap_mean(share) if len(share) > 1 else share[:1]
     steps = [
         len(actions)
         for one in played
@@ -246,18 +264,19 @@ def _row(played: list[Played], best: np.ndarray) -> dict[str, object]:
         "seeds": len(played),
         "mean return": round(float(returns.mean()), 3),
         "share of best known": [round(float(side), 3) for side in interval],
+        "share of each seed": [round(float(each), 3) for each in share],
         "reached": round(float(np.mean([one.reached.mean() for one in played])), 4),
         "steps if reached": round(float(np.mean(steps or [0])), 2),
     }
 
 
-def inverse() -> None:
+def inverse(goal_seed: int) -> None:
     """Measure policies inferred from demonstrations beside behaviour cloning."""
     world = Gridworld()
     embedding = embrl.load_embedding(folder(KINDS[0], 0))
     space = embedding.tasks
-    features = pair_features(world, space)
-    goals = world.free_goals(GOALS, seed=0)[:SEEDS]
+    features = pair_features(world, space, 0)
+    goals = held_out_goals(world, goal_seed, SEEDS)
     rows: dict[int, list[dict[str, float]]] = {}
     drawn: list[tuple[np.ndarray, int, str]] = []
     for seed, goal in enumerate(goals):
@@ -276,6 +295,9 @@ def inverse() -> None:
         ]
         held_out, many = starts[-STARTS:], np.full(STARTS, goal)
         best = shown.returns[-STARTS:].mean()
+        # What the policy of a task would earn if its reward were known: the rest is inference.
+        known = np.tile(task_of(world, space, int(goal), None, rng), (STARTS, 1))
+        most = play_tasks(world, space, many, known, held_out, features=features, seed=seed)
         for count in DEMONSTRATIONS:
             found = infer_task(space, pairs[:count], seed=seed)
             z = np.tile(found.z, (STARTS, 1))
@@ -286,6 +308,8 @@ def inverse() -> None:
             row = {
                 "task": float(ours.returns.mean() / best),
                 "task reached": float(ours.reached.mean()),
+                "task of the reward": float(most.returns.mean() / best),
+                "task of the reward reached": float(most.reached.mean()),
                 "cloning": float(theirs.returns.mean() / best),
                 "cloning reached": float(theirs.reached.mean()),
                 "peak in cells from the goal": _distance(world, int(inside.argmax()), goal),
@@ -305,8 +329,9 @@ def inverse() -> None:
         for count, found in rows.items()
     }
     print(json.dumps(table, indent=1))
-    _write("inverse", table)
-    _draw(world, drawn)
+    _write("inverse", table, goal_seed)
+    if not goal_seed:
+        _draw(world, drawn)
 
 
 def _draw(world: Gridworld, drawn: list[tuple[np.ndarray, int, str]]) -> None:
@@ -374,60 +399,109 @@ def _cloned(world: Gridworld, embedding: embrl.Embedding, pairs: list, seed: int
     return -((wanted[:, None] - embedding.table) ** 2).sum(-1)
 
 
-def meta() -> None:
+def meta(goal_seed: int, count: int) -> None:
     """Count the episodes until a search reaches 90 % of the best known return."""
     world = Gridworld()
     space = embrl.load_embedding(folder(KINDS[0], 0)).tasks
-    features = pair_features(world, space)
-    goals = world.free_goals(GOALS, seed=0)[:META_GOALS]
+    features = pair_features(world, space, 0)
+    goals = held_out_goals(world, goal_seed, count)
     optimum = world.best_known(goals)
-    needed = []
-    for number, goal in enumerate(goals):
+    rows = {}
+    for number, (goal, best) in enumerate(zip(goals, optimum, strict=True)):
+        lengths: list[int] = []
 
-        def play(tasks: list[TaskPolicy], goal: int = goal, number: int = number) -> np.ndarray:
-            z = np.stack([policy.z for policy in tasks])
-            many = np.full(len(z), goal)
-            return play_tasks(world, space, many, z, features=features, seed=number).returns
+        def play_z(z: np.ndarray, seed: int, goal: int = goal) -> Played:
+            return play_tasks(world, space, np.full(len(z), goal), z, features=features, seed=seed)
+
+        def play(tasks: list[TaskPolicy], lengths: list[int] = lengths) -> np.ndarray:
+            # Another seed for each generation: the draws of an episode must not come again.
+            played = play_z(np.stack([policy.z for policy in tasks]), 1000 + len(lengths))
+            lengths += [len(actions) for actions in played.actions]
+            return played.returns
 
         found = search_tasks(space, play, episodes=EPISODES, seed=number)
-        good = np.flatnonzero(found.returns >= 0.9 * optimum[number])
-        needed.append(int(good[0]) + 1 if len(good) else None)
-        print(int(goal), needed[-1], round(float(found.returns.max()), 3), flush=True)
-    reached = [count for count in needed if count is not None]
+        good = np.flatnonzero(found.returns >= 0.9 * best)
+        needed = int(good[0]) + 1 if len(good) else None
+        again = play_z(np.tile(found.z, (FINAL_EPISODES, 1)), 0)
+        rows[str(goal)] = {
+            "episodes": needed,
+            "timesteps": sum(lengths[:needed]) if needed else None,
+            "timesteps in all": sum(lengths),
+            "share of best known, best episode": round(float(found.returns.max() / best), 3),
+            "share of best known, played again": round(float(again.returns.mean() / best), 3),
+        }
+        print(goal, json.dumps(rows[str(goal)]), flush=True)
     table = {
-        "goals": len(needed),
-        "solved": len(reached),
-        "median episodes": float(np.median([n or np.inf for n in needed])),
-        "episodes": needed,
+        "goals": len(rows),
+        "solved": sum(row["episodes"] is not None for row in rows.values()),
+        "median episodes": _median(row["episodes"] for row in rows.values()),
+        "median timesteps": _median(row["timesteps"] for row in rows.values()),
+        "by goal": rows,
     }
-    print(table)
-    _write("meta", table)
+    _write("meta", table, goal_seed)
 
 
-def ppo() -> None:
-    """Train PPO for a few goals, from scratch and from the policy for the gridworld's own goal."""
+def _median(counts: Iterable[float | None]) -> float | None:
+    """Return the median, of which None stands for never; None if it is never."""
+    median = float(np.median([np.inf if count is None else count for count in counts]))
+    return median if np.isfinite(median) else None
+
+
+WIDE = {"policy": True, "min_std": 0.6}
+PPO_ARMS: dict[str, dict[str, Any]] = {
+    "scratch": {},
+    "embedding": {"transfer": {"policy": False}},
+    "policy": {"transfer": {"policy": True}},
+    "policy, wide": {"transfer": WIDE},
+    "policy, wide, bonus": {
+        "transfer": WIDE,
+        "exploration": {"bonus": 0.3, "until": 0.5, "known_after": 0, "centred": True},
+    },
+}
+"""Settings of each way to start: with nothing, with the embedding of the run for the gridworld's
+own goal, and with its policy, too: as decided as it is by default, with the standard deviation of a
+new one, and with the bonus that few actions have."""
+
+
+def ppo(goal_seed: int, count: int) -> None:
+    """Train PPO for each of a few goals."""
     world = Gridworld()
-    goals = world.free_goals(GOALS, seed=0)[:PPO_GOALS]
+    goals = held_out_goals(world, goal_seed, count)
     optimum = world.best_known(goals)
     source = RUNS / "ppo-source"
-    rows = {}
+    rows: dict[str, dict[str, dict[str, float | None]]] = {}
     if not source.exists():
         embrl.train("gridworld", total_timesteps=PPO_TIMESTEPS, seeds=1, out=source)
     for goal, best in zip(goals, optimum, strict=True):
         box = tuple(float(side) for side in world.boxes(np.array([goal]))[0])
-        arms: tuple[tuple[str, dict[str, Any]], ...] = (
-            ("scratch", {}),
-            ("fine-tuned", {"transfer": {"run": str(source), "policy": True}}),
-        )
-        for name, more in arms:
-            out = RUNS / f"ppo-{name}-{goal}"
+        for name, sections in PPO_ARMS.items():
+            out = RUNS / f"ppo-{name.replace(', ', '-')}-{goal}"
             if not out.exists():
+                changes: dict[str, Any] = dict(sections)
+                if "transfer" in changes:
+                    changes["transfer"] = {"run": str(source), **changes["transfer"]}
                 embrl.train(
-                    "gridworld", total_timesteps=PPO_TIMESTEPS, seeds=1, out=out, goal=box, **more
+                    "gridworld",
+                    total_timesteps=PPO_TIMESTEPS,
+                    seeds=1,
+                    out=out,
+                    goal=box,
+                    evaluation={"every": PPO_EVERY},
+                    **changes,
                 )
-            rows[f"{goal} {name}"] = _timesteps_needed(out, 0.9 * best)
-            print(goal, name, round(float(best), 3), rows[f"{goal} {name}"], flush=True)
-    _write("ppo", rows)
+            row = _timesteps_needed(out, 0.9 * best)
+            rows.setdefault(name, {})[str(goal)] = row
+            print(goal, name, round(float(best), 3), row, flush=True)
+        table = {
+            name: {
+                "goals": len(found),
+                "solved": sum(row["timesteps to 90 %"] is not None for row in found.values()),
+                "median timesteps": _median(row["timesteps to 90 %"] for row in found.values()),
+                "by goal": found,
+            }
+            for name, found in rows.items()
+        }
+        _write("ppo", table, goal_seed)
 
 
 def _timesteps_needed(run: Path, enough: float) -> dict[str, float | None]:
@@ -436,25 +510,42 @@ def _timesteps_needed(run: Path, enough: float) -> dict[str, float | None]:
             (int(row["timesteps"]), float(row["return_mean"])) for row in csv.DictReader(file)
         ]
     first = next((step for step, value in points if value >= enough), None)
-    return {"timesteps to 90 %": first, "best return": max(value for _, value in points)}
+    returns = [value for _, value in points]
+    return {
+        "timesteps to 90 %": first,
+        "best return": round(max(returns), 3),
+        "last return": round(returns[-1], 3),
+    }
 
 
-def _write(name: str, table: dict) -> None:
+def _write(name: str, table: dict, goal_seed: int) -> None:
     OUT.mkdir(exist_ok=True)
+    name += f"-goals-{goal_seed}" if goal_seed else ""
     (OUT / f"{name}.json").write_text(json.dumps(table, indent=1) + "\n")
 
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    commands = {"value-iteration": value_iteration, "inverse": inverse, "meta": meta, "ppo": ppo}
-    seeded = {"zero-shot": zero_shot, "goal-conditioned": goal_conditioned}
-    parser.add_argument("command", choices=["fit", *seeded, *commands])
+def main() -> None:
+    """Run one of the commands."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands: dict[str, Callable[[argparse.Namespace], None]] = {
+        "fit": lambda asked: fit(asked.features, asked.seeds),
+        "value-iteration": lambda asked: value_iteration(asked.goal_seed),
+        "zero-shot": lambda asked: zero_shot(asked.features, asked.seeds, asked.goal_seed),
+        "goal-conditioned": lambda asked: goal_conditioned(asked.seeds, asked.goal_seed),
+        "inverse": lambda asked: inverse(asked.goal_seed),
+        "meta": lambda asked: meta(asked.goal_seed, asked.goals),
+        "ppo": lambda asked: ppo(asked.goal_seed, asked.goals),
+    }
+    parser.add_argument("command", choices=commands)
     parser.add_argument("features", nargs="?", default=KINDS[0], choices=KINDS)
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--goal-seed", type=int, default=0, help="0: those settings were chosen on")
+    parser.add_argument("--goals", type=int, default=10, help="of meta and ppo")
     asked = parser.parse_args()
-    if asked.command == "fit":
-        fit(asked.features, asked.seeds)
-    elif asked.command in seeded:
-        seeded[asked.command](asked.seeds)
-    else:
-        commands[asked.command]()
+    commands[asked.command](asked)
+
+
+if __name__ == "__main__":
+    main()

@@ -8,10 +8,11 @@ import pytest
 import embrl
 from embrl.core.errors import EmbrlError
 from embrl.envs.chatbot import ChatbotConfig, corpus, judge
-from embrl.envs.chatbot.policies import policy_returns
+from embrl.envs.chatbot.policies import nearest_replies, policy_returns
 from embrl.envs.chatbot.user import REPEATED, SEEN
 from embrl.envs.translation import TranslationConfig
 from embrl.envs.translation.chrf import ChrF
+from embrl.text import text_vectors
 
 KEY = jax.random.key(0)
 SUBJECTS = ["tea and cake", "rain and snow", "cats and dogs"]
@@ -126,6 +127,50 @@ def test_the_oracle_is_ahead_and_a_corpus_reply_is_shown(chatbot):
         assert spoken.replies[action] in {spoken.answers[pair] for pair in same}
 
 
+OPTIONS = {"text_encoder": "words", "interests": 3, "dimensions": 8}
+
+
+def test_retrieval_is_an_expert_that_pays_no_heed_to_what_was_said_before(data):
+    env = ChatbotConfig(data, expert="nearest_reply", shortlist=1000, **OPTIONS).build()
+    spoken = env.spoken.corpus
+    vectors = text_vectors(corpus.sentences(spoken), "words")
+    pairs = len(spoken.messages)
+    messages, replies = (
+        part / np.linalg.norm(part, axis=1, keepdims=True)
+        for part in (vectors[:pairs], vectors[2 * pairs :])
+    )
+    chosen = np.asarray(env.shown)
+    for pair in range(pairs):
+        others = np.array([reply != spoken.messages[pair] for reply in spoken.replies])
+        cosines = replies @ messages[pair]
+        assert others[chosen[pair]]
+        assert cosines[chosen[pair]] == pytest.approx(cosines[others].max(), abs=1e-6)
+    shown = env.demonstrations(KEY, 100)
+    seen = np.asarray(shown.observation)
+    for row, action in zip(seen, np.asarray(shown.action), strict=True):
+        same = np.flatnonzero((np.asarray(env.message_vectors) == row[:8]).all(1))
+        assert action in chosen[same]
+    # The same message is shown after different ones.
+    assert len(np.unique(seen[:, :24], axis=0)) > 70
+    assert np.asarray(shown.mask)[np.arange(100), np.asarray(shown.action)].all()
+
+
+def test_a_shortlist_has_the_nearest_replies_but_those_just_said(data):
+    env = ChatbotConfig(data, shortlist=9, **OPTIONS).build()
+    free = ChatbotConfig(data, **OPTIONS).build()
+    state, _ = env.reset(KEY)
+    assert free.action_mask(state) is None
+    nearest = nearest_replies(env, 9)[int(state.pair)]
+    wanted = set(nearest.tolist()) - {int(env.echo[state.pair])}
+    assert set(np.flatnonzero(env.action_mask(state)).tolist()) == wanted
+    said = jnp.array([min(wanted), -1, -1], jnp.int32)
+    found = set(np.flatnonzero(env.action_mask(state._replace(said=said))).tolist())
+    assert found == wanted - {min(wanted)}
+    whole = ChatbotConfig(data, shortlist=10_000, **OPTIONS).build()
+    mask = np.asarray(whole.action_mask(state._replace(said=said)))
+    assert set(np.flatnonzero(~mask).tolist()) == {min(wanted), int(env.echo[state.pair])} - {-1}
+
+
 def test_a_dialogue_can_be_read(chatbot):
     state, seen = chatbot.reset(KEY)
     lines = chatbot.transcript(np.stack([seen, seen]), np.array([3]), np.array([0.5]))
@@ -214,3 +259,9 @@ def test_settings_of_words_have_bounds(translated):
     ):
         with pytest.raises(EmbrlError, match=said):
             embrl.make("translation", **wrong)
+    for wrong, said in (
+        ({"expert": "nearest"}, "env.expert"),
+        ({"shortlist": 3}, "env.shortlist must be 0 or at least 8, got 3"),
+    ):
+        with pytest.raises(EmbrlError, match=said):
+            embrl.make("chatbot", **wrong)

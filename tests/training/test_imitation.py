@@ -6,13 +6,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from gymnasium import spaces
 
 from embrl.algorithms.actors import GaussianActor
 from embrl.algorithms.on_policy import StochasticPolicy
 from embrl.config.defaults import default_config
 from embrl.config.settings_by_name import replaced
 from embrl.core.errors import EmbrlError
+from embrl.core.types import TimeStep
 from embrl.decoding.nearest import NearestAction
+from embrl.envs.environment import Demonstrations, Environment
 from embrl.envs.gridworld import GridworldConfig
 from embrl.envs.translation import Translation, TranslationConfig
 from embrl.training.imitation import cross_entropy
@@ -59,6 +62,41 @@ def test_in_an_embedding_it_is_a_softmax_of_densities():
     only = jnp.arange(5) == 1
     found = cross_entropy(policy, table, x, jnp.ones(7, jnp.int32), only)
     np.testing.assert_allclose(found, 0.0, atol=1e-6)
+
+
+class Shown(Environment):
+    """Numbers around 50; an expert says whether the first is above."""
+
+    @property
+    def observation_space(self) -> spaces.Box:
+        return spaces.Box(-np.inf, np.inf, (2,), np.float32)
+
+    @property
+    def action_space(self) -> spaces.Discrete:
+        return spaces.Discrete(2)
+
+    def reset(self, key: Any) -> tuple[Any, Any]:
+        return jnp.int32(0), jnp.zeros(2)
+
+    def step(self, key: Any, state: Any, action: Any) -> tuple[Any, TimeStep]:
+        nothing = jnp.zeros(2), jnp.float32(0), jnp.bool_(True), jnp.bool_(False)
+        return state, TimeStep(*nothing)
+
+    def demonstrations(self, key: Any, count: int) -> Demonstrations:
+        seen = 50.0 + 3.0 * jax.random.normal(key, (count, 2))
+        return Demonstrations(seen, (seen[:, 0] > 50.0).astype(jnp.int32))
+
+
+def test_what_a_policy_sees_is_scaled_before_it_imitates():
+    env = Shown()
+    config = default_config("gridworld", GridworldConfig(4), "none", "ppo", total_timesteps=2_000)
+    config = replaced(config, {"imitation.gradient_steps": 1, "imitation.batch_size": 8})
+    trainer = Trainer(config, env.observation_space, env.action_space, env=env)
+    state = trainer.start(env, KEY, trainer.new_agent(KEY, None), None)
+    stats = trainer.imitate(env, state, KEY).agent.running_stats
+    assert stats is not None
+    np.testing.assert_allclose(stats.centre, 50.0, atol=0.3)
+    np.testing.assert_allclose(stats.variance, 9.0, rtol=0.15)
 
 
 def test_it_needs_an_expert_and_a_policy_gradient():

@@ -25,6 +25,8 @@ class Demonstrations(NamedTuple):
     """`[n, ...]`."""
     action: Array
     """`[n]`, or `[n, p]`."""
+    mask: Array | None = None
+    """Actions that may be chosen in each, bool `[n, actions]`; None: the same in all."""
 
 
 class Environment(eqx.Module):

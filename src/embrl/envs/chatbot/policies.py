@@ -19,6 +19,9 @@ EPISODES = 2000
 FITTING, CANDIDATES = 128, 16
 """Replies to a message that fit best, and those of them, by interest, that the oracle considers."""
 
+LISTED = 8
+"""Replies that retrieval lists for a message, as the first may have been said already."""
+
 CHUNK = 512
 """Messages that are compared with all replies at a time."""
 
@@ -107,10 +110,8 @@ def retrieval(env: SimulatedUser) -> tuple[Int[Array, "pairs few"], Int[Array, "
     By the cosine of whole sentence vectors; held-out conversations are never looked up. A message
     of those for training finds itself, and so the very reply that the corpus holds.
     """
+    messages, replies = _whole_vectors(env)
     corpus = env.spoken.corpus
-    pairs = len(corpus.messages)
-    vectors = text_vectors(sentences(corpus), env.text_encoder)
-    messages, replies = _normed(vectors[:pairs]), _normed(vectors[2 * pairs :])
     numbers = {reply: at for at, reply in enumerate(corpus.replies)}
     stored = np.flatnonzero(
         [
@@ -119,12 +120,41 @@ def retrieval(env: SimulatedUser) -> tuple[Int[Array, "pairs few"], Int[Array, "
         ]
     )
     answered = np.array([numbers[corpus.answers[at]] for at in stored], np.int32)
-    by_reply, by_message = [], []
-    for begin in range(0, len(messages), CHUNK):
-        some = messages[begin : begin + CHUNK]
-        by_reply.append(_largest(some @ replies.T, 8))
-        by_message.append(answered[_largest(some @ messages[stored].T, 8)])
-    return jnp.asarray(np.concatenate(by_reply)), jnp.asarray(np.concatenate(by_message))
+    by_message = answered[_most_alike(messages, messages[stored])]
+    return jnp.asarray(_most_alike(messages, replies)), jnp.asarray(by_message)
+
+
+def retrieved(env: SimulatedUser) -> Int[np.ndarray, " pairs"]:
+    """Return the reply nearest to each message that has other words than the message."""
+    few = nearest_replies(env, 2)
+    echoes = few[:, 0] == np.asarray(env.echo)
+    return np.where(echoes, few[:, -1], few[:, 0]).astype(np.int32)
+
+
+def nearest_replies(env: SimulatedUser, count: int) -> Int[np.ndarray, "pairs count"]:
+    """Return the replies whose whole sentence vectors are most like each message's, in order."""
+    if not count:
+        return np.zeros((len(env.spoken.corpus.messages), 0), np.int32)
+    return _most_alike(*_whole_vectors(env), count=count).astype(np.int32)
+
+
+def _whole_vectors(env: SimulatedUser) -> tuple[np.ndarray, np.ndarray]:
+    """Return the sentence vectors of messages and replies, of length 1."""
+    corpus = env.spoken.corpus
+    pairs = len(corpus.messages)
+    vectors = text_vectors(sentences(corpus), env.text_encoder)
+    return _normed(vectors[:pairs]), _normed(vectors[2 * pairs :])
+
+
+def _most_alike(
+    rows: np.ndarray, others: np.ndarray, count: int = LISTED
+) -> Int[np.ndarray, "rows count"]:
+    """Return the places of the most similar others of each row, in order."""
+    found = [
+        _largest(rows[begin : begin + CHUNK] @ others.T, count)
+        for begin in range(0, len(rows), CHUNK)
+    ]
+    return np.concatenate(found)
 
 
 def oracle_replies(env: SimulatedUser) -> Int[Array, "topics kinds steps pairs few"]:

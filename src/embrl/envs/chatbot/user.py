@@ -73,15 +73,19 @@ class SimulatedUser(Environment):
     """What a user goes on with; -1 at the end of a conversation."""
     taken_up: Int[Array, " replies"]
     """What a user says who takes up a reply."""
-    answer: Int[Array, " pairs"]
-    """The reply that the corpus holds; -1 if it is none of those to choose among."""
+    shown: Int[Array, " pairs"]
+    """What the expert replies to each message; -1 if that is none of those to choose among."""
     earlier: Int[Array, " pairs"]
     """What the same user said before; -1 at the beginning of a conversation."""
-    answered: Int[Array, " some"]
-    """Messages of conversations for training with such a reply."""
+    taught: Int[Array, " some"]
+    """Messages of conversations for training to which the expert replies."""
     interest_weight: Float[Array, ""]
     impatience: Float[Array, " kinds"]
     followed: Float[Array, ""]
+    shortlist: Int[Array, "pairs few"] | None
+    """Replies that may be chosen, by message; empty rows: all but repetitions; None: all."""
+    retrieves: bool = eqx.field(static=True)
+    """True if the expert is retrieval."""
     step_limit: int = eqx.field(static=True)
     text_encoder: str = eqx.field(static=True)
     spoken: Said = eqx.field(static=True)
@@ -129,6 +133,17 @@ class SimulatedUser(Environment):
             terminated=leaves,
             truncated=(steps >= self.step_limit) & ~leaves,
         )
+
+    def action_mask(self, state: ChatbotState) -> Bool[Array, " n"] | None:
+        """Return which replies may be chosen: those on the shortlist that are no repetitions."""
+        if self.shortlist is None:
+            return None
+        # One place more for what is not there: the last replies of a beginning, and most echoes.
+        size = self.reply_vectors.shape[0]
+        all_may_be = self.shortlist.shape[1] == 0
+        few = jnp.full(size + 1, all_may_be).at[self.shortlist[state.pair]].set(True)
+        repeated = jnp.append(state.said, self.echo[state.pair])
+        return few.at[jnp.where(repeated < 0, size, repeated)].set(False)[:size]
 
     def goodness(self, state: ChatbotState, action: Action) -> Float[Array, ""]:
         """Return how good a reply is for a user, 0 to 1: the mean of its rating."""
