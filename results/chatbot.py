@@ -187,7 +187,10 @@ def shown(values: Any) -> str:
 
 
 def table(arms: list[dict[str, Any]], rivals: dict[str, dict[str, float]]) -> str:
-    """Return the table of all arms that were run; shares are of the oracle's return."""
+    """Return the table of all arms that were run.
+
+    Shares, and how far an arm is ahead, are of the likeliest replies: retrieval draws none either.
+    """
     best = rivals["held_out"]["oracle_return"]
     retrieved = max(
         rivals["held_out"][f"{name}_return"] for name in ("nearest_reply", "nearest_message")
@@ -200,15 +203,16 @@ def table(arms: list[dict[str, Any]], rivals: dict[str, dict[str, float]]) -> st
     for found in arms:
         curve = np.array([run["held_out"] for run in found["runs"]])  # [seeds, stages, 2]
         trained = np.array([run["trained"] for run in found["runs"]])[:, 0]
-        name, drawn = ARMS[found["arm"]], curve[..., 0]
+        name, drawn, likeliest = ARMS[found["arm"]], curve[..., 0], curve[..., 1]
         for stage, said in ((0, "imitation of retrieval alone"), (-1, "then ratings")):
             users = shown(trained) if stage else ""
             rows.append(
                 f"| {name}, {said} | {len(curve)} | {shown(drawn[:, stage])} | "
-                f"{shown(curve[:, stage, 1])} | {drawn[:, stage].mean() / best:.0%} | "
-                f"{shown(drawn[:, stage] - retrieved)} | {users} |"
+                f"{shown(likeliest[:, stage])} | {likeliest[:, stage].mean() / best:.0%} | "
+                f"{shown(likeliest[:, stage] - retrieved)} | {users} |"
             )
-        rows.append(f"| gain by ratings | {len(curve)} | {shown(drawn[:, -1] - drawn[:, 0])} ||||")
+        gains = (shown(each[:, -1] - each[:, 0]) for each in (drawn, likeliest))
+        rows.append(f"| gain by ratings | {len(curve)} | {' | '.join(gains)} | | | |")
         if "new_half" in found["runs"][0]:
             half = np.array([run["new_half"] for run in found["runs"]])[:, 0]
             rows.append(f"| the half held out, alone | {len(half)} | {shown(half)} | | | | |")
