@@ -1,18 +1,21 @@
 """Replies chosen by their sentence vectors, beside other ways to choose among the same ones.
 
-    python results/chatbot.py [--seeds 10] [--timesteps 40000] [--replies 2000]
+    python results/chatbot.py [--seeds 3] [--timesteps 410000] [--replies 8000]
 
-Every arm learns from the same number of ratings by simulated users of conversations for training,
-and is judged by users who speak held-out conversations. `text` computes g from the sentence vectors
-of replies, `random` from as many random numbers, `rows` learns a row for each reply; `none` is PPO
-on replies as they are. All may first imitate the corpus (supervised). Half of the replies are never
-chosen in training (`new`): afterwards policies choose among these alone, or the other half alone.
+All arms choose from a shortlist of the replies nearest to the message, first imitate retrieval (the
+nearest of them), and then learn from the same number of ratings by simulated users of conversations
+for training; they are judged by users who speak held-out conversations. `text` computes g from the
+sentence vectors of replies, `random` from as many random numbers, `rows` learns a row for each
+reply; `none` is PPO on replies as they are. With `new`, half of the replies are never chosen in
+training: afterwards policies choose among these alone, or the other half alone.
 
-Writes results/chatbot: one JSON file an arm, table.md. Arms that have a file are not run again.
+Writes results/chatbot: one JSON file an arm, which grows by a seed at a time, and table.md. Seeds
+that a file has are not run again.
 """
 
 import argparse
 import dataclasses
+import itertools
 import json
 import time
 from pathlib import Path
@@ -28,6 +31,7 @@ from embrl.core.runtime import machine, prepare_jax
 from embrl.core.statistics import bootstrap_mean
 from embrl.envs.chatbot import Chatbot, ChatbotConfig
 from embrl.envs.chatbot.policies import policy_returns
+from embrl.envs.environment import has_masks
 from embrl.storage.files import write_json, write_text
 from embrl.training.action_inputs import ActionInputs
 from embrl.training.evaluation import play
@@ -35,9 +39,9 @@ from embrl.training.replicas import seed_keys
 from embrl.training.trainer import Trainer
 
 OUT = Path(__file__).parent / "chatbot"
-STEPS, ENVS = 2000, 100
+STEPS, ENVS = 5000, 250
 """Environment steps of an update, and parallel environments."""
-EPISODES = 500
+EPISODES = 2000
 PRETRAINING = 10_000
 
 ARMS = {
@@ -50,8 +54,8 @@ ARMS = {
 }
 """Arms, and what they are called in the table."""
 
-PROGRAMS: dict[Any, Any] = {}
-"""Compiled programs by kind of arm."""
+FIRST_SEED = 100
+"""Seeds before it were used to choose settings."""
 
 
 def settings(arm: str, given: argparse.Namespace) -> dict[str, Any]:
@@ -59,18 +63,19 @@ def settings(arm: str, given: argparse.Namespace) -> dict[str, Any]:
     found: dict[str, Any] = {
         "total_timesteps": given.timesteps,
         "imitation.gradient_steps": given.supervised,
-        "imitation.batch_size": 128,
-        "policy.hidden": (64, 64),
+        "imitation.batch_size": 256,
+        "policy.hidden": (256,),
         "rollout.steps_per_update": STEPS,
         "rollout.num_envs": ENVS,
         "evaluation.every": STEPS,
         "exploration.bonus": 0.0,
         "ppo.actor_lr": given.actor_lr,
-        "ppo.critic_lr": 3e-3,
-        "ppo.gamma": 0.95,
+        "ppo.critic_lr": 1e-3,
+        "ppo.gamma": 0.5,
         "ppo.gae_lambda": 0.9,
         "ppo.ent_coef": 0.0,
-        "ppo.update_epochs": 5,
+        "ppo.target_kl": 0.05,
+        "ppo.update_epochs": 3,
         "ppo.critic_epochs": 5,
         "ppo.num_minibatches": 4,
         "ppo.scale_by_std": False,
@@ -79,7 +84,8 @@ def settings(arm: str, given: argparse.Namespace) -> dict[str, Any]:
         return found
     return found | {
         "embedding.state_dim": 32,
-        "embedding.action_dim": 8,
+        "embedding.action_dim": given.dimensions,
+        "embedding.action_hidden": (),
         "embedding.action_features": "" if arm == "rows" else "env",
         "pretrain.timesteps": PRETRAINING,
         "pretrain.gradient_steps": 300,
@@ -90,96 +96,88 @@ def settings(arm: str, given: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def trained(arm: str, env: Chatbot, held_out: Chatbot, given: argparse.Namespace) -> dict[str, Any]:
-    """Return returns of held-out users before and after updates, `[seeds, 1 + stages]`."""
-    method = "none" if arm == "none" else "jsae"
-    config = ChatbotConfig(max_replies=given.replies)
-    base = default_config("chatbot", config, method, "ppo", built=env, total_timesteps=1_000_000)
-    config = replaced(base, settings(arm, given))
-    replies = env.reply_vectors.shape[0]
-    new = arm.startswith("new")
-    old = np.random.default_rng(2).permutation(replies) < replies // 2
-    inputs = ActionInputs(None, old if new else None)
-    if config.method != "none" and config.embedding.action_features:
-        features = env.action_features()
-        if arm in ("random", "new-random"):
-            features = np.random.default_rng(3).normal(size=features.shape).astype(np.float32)
-        inputs = dataclasses.replace(inputs, features=features)
-    trainer = Trainer(
-        config, env.observation_space, env.action_space, action_inputs=inputs, env=env
-    )
-    trainer.validate()
-    start_at = PRETRAINING if method == "jsae" else 0
-    updates = (given.timesteps - start_at) // STEPS
-    stages = np.linspace(0, updates, given.stages + 1).astype(np.int32)
+class Arm:
+    """A trainer of an arm, with its compiled programs."""
 
-    def returns(
-        env: Chatbot, policy: Any, key: Any, allowed: Any = None, likeliest: bool = False
-    ) -> jax.Array:
-        if allowed is not None:
-            policy = dataclasses.replace(policy, allowed=jnp.asarray(allowed))
+    def __init__(self, arm: str, env: Chatbot, held_out: Chatbot, given: argparse.Namespace):
+        method = "none" if arm == "none" else "jsae"
+        config = ChatbotConfig(max_replies=given.replies)
+        base = default_config(
+            "chatbot", config, method, "ppo", built=env, total_timesteps=1_000_000
+        )
+        config = replaced(base, settings(arm, given))
+        replies = env.reply_vectors.shape[0]
+        self.new = arm.startswith("new")
+        self.old = np.random.default_rng(2).permutation(replies) < replies // 2
+        inputs = ActionInputs(None, self.old if self.new else None)
+        if method == "jsae" and config.embedding.action_features:
+            features = env.action_features()
+            if arm in ("random", "new-random"):
+                features = np.random.default_rng(3).normal(size=features.shape)
+            features = features.astype(np.float32)
+            inputs = dataclasses.replace(inputs, features=features)
+        self.trainer = Trainer(
+            config,
+            env.observation_space,
+            env.action_space,
+            action_inputs=inputs,
+            env=env,
+            masked=has_masks(env),
+        )
+        self.trainer.validate()
+        self.env, self.held_out = env, held_out
+        self.pretrains = method == "jsae"
+        start_at = PRETRAINING if self.pretrains else 0
+        updates = (given.timesteps - start_at) // STEPS
+        self.stages = np.linspace(0, updates, given.stages + 1).astype(np.int32)
+        self.timesteps = [int(start_at + STEPS * at) for at in self.stages]
+        self._begin, self._iterate = jax.jit(self.begin), jax.jit(self.trainer.iterate)
+        self._judge = jax.jit(self.judge)
 
-        def act(key: Any, seen: Any, mask: Any) -> jax.Array:
-            del mask
-            if likeliest:
-                return policy.mode(seen)
-            return policy.act(seen, policy.noise(key, (EPISODES,)))[0]
-
-        return play(env, act, key, EPISODES, env.step_limit).returns.mean()
-
-    def one(env: Chatbot, held_out: Chatbot, features: Any, key: Any) -> dict[str, jax.Array]:
-        embedding = data = None
-        if method == "jsae":
+    def begin(self, env: Chatbot, key: Any) -> Any:
+        """Return the state after pre-training and imitation."""
+        trainer, embedding, data = self.trainer, None, None
+        if self.pretrains:
             data = trainer.collect(env, key)
-            train, _ = trainer.split(data)
-            fitted = trainer.new_model(key, train, features)
-            steps = jnp.arange(config.pretrain.gradient_steps)
-            embedding = trainer.fit(fitted, train, key, steps)[0].model
+            embedding = trainer.pretrain(key, trainer.split(data)[0])
         state = trainer.start(env, key, trainer.new_agent(key, embedding), data)
-        state = trainer.imitate(env, state, key)
-        judge_key = jax.random.fold_in(key, 99)
+        return trainer.imitate(env, state, key)
 
-        def stage(state: Any, bounds: jax.Array) -> tuple[Any, jax.Array]:
-            first, count = bounds[0], bounds[1] - bounds[0]
-            state, _ = trainer.iterate(env, state, key, first, count)
-            return state, both(trainer.policy(state.agent))
+    def judge(self, env: Chatbot, state: Any, key: Any, allowed: Any) -> jax.Array:
+        """Return mean returns of drawn replies and of the likeliest ones."""
+        policy = self.trainer.policy(state.agent)
+        policy = dataclasses.replace(policy, allowed=allowed)
+        key = jax.random.fold_in(key, 99)
 
-        def both(policy: Any) -> jax.Array:
-            sampled = returns(held_out, policy, judge_key)
-            return jnp.stack([sampled, returns(held_out, policy, judge_key, likeliest=True)])
+        def drawn(key: Any, seen: Any, mask: Any) -> jax.Array:
+            return policy.act(seen, policy.noise(key, (EPISODES,)), mask)[0]
 
-        begun = both(trainer.policy(state.agent))
-        bounds = jnp.asarray(np.stack([stages[:-1], stages[1:]], 1))
-        state, later = jax.lax.scan(stage, state, bounds)
-        policy = trainer.policy(state.agent)
-        curves = jnp.concatenate([begun[None], later])
-        found = {
-            "held_out": curves[:, 0],
-            "likeliest": curves[:, 1],
-            "trained": returns(env, policy, judge_key),
-        }
-        if new:
-            found["old_half"] = returns(held_out, policy, judge_key, old)
-            found["new_half"] = returns(held_out, policy, judge_key, ~old)
-        return found
+        def likeliest(key: Any, seen: Any, mask: Any) -> jax.Array:
+            del key
+            return policy.mode(seen, mask)
 
-    start = time.perf_counter()
-    # Arms with features are the same program.
-    kind = (method, new, bool(config.method != "none" and config.embedding.action_features))
-    if kind not in PROGRAMS:
-        PROGRAMS[kind] = jax.jit(lambda *a: jax.lax.map(lambda key: one(*a[:3], key), a[3]))
-    given_features = None if inputs.features is None else jnp.asarray(inputs.features)
-    found = PROGRAMS[kind](env, held_out, given_features, seed_keys(0, given.seeds))
-    return {
-        "arm": arm,
-        "timesteps": [int(start_at + STEPS * at) for at in stages],
-        **{name: np.asarray(values, float).tolist() for name, values in found.items()},
-        "settings": {
-            name: getattr(given, name) for name in ("replies", "supervised", "std", "actor_lr")
-        },
-        "wall_s": time.perf_counter() - start,
-        "machine": machine(),
-    }
+        return jnp.stack(
+            [
+                play(env, act, key, EPISODES, env.step_limit).returns.mean()
+                for act in (drawn, likeliest)
+            ]
+        )
+
+    def run(self, seed: int) -> dict[str, Any]:
+        """Return returns `[stages + 1]` of held-out users, and others at the end."""
+        key = seed_keys(seed, 1)[0]
+        state, every = self._begin(self.env, key), jnp.ones(self.old.shape, bool)
+        usual = jnp.asarray(self.old) if self.new else every
+        curves = [self._judge(self.held_out, state, key, usual)]
+        for first, end in itertools.pairwise(self.stages):
+            count = jnp.int32(end - first)
+            state, _ = self._iterate(self.env, state, key, jnp.int32(first), count)
+            curves.append(self._judge(self.held_out, state, key, usual))
+            print(seed, np.round(curves[-1], 2), flush=True)
+        found = {"held_out": curves, "trained": self._judge(self.env, state, key, usual)}
+        if self.new:
+            found["new_half"] = self._judge(self.held_out, state, key, jnp.asarray(~self.old))
+        return {"seed": seed, **{name: np.asarray(v).tolist() for name, v in found.items()}}
 
 
 def shown(values: Any) -> str:
@@ -189,76 +187,91 @@ def shown(values: Any) -> str:
 
 
 def table(arms: list[dict[str, Any]], rivals: dict[str, dict[str, float]]) -> str:
-    """Return the table of all arms that were run; shares are of the oracle's return."""
+    """Return the table of all arms that were run.
+
+    Shares, and how far an arm is ahead, are of the likeliest replies: retrieval draws none either.
+    """
     best = rivals["held_out"]["oracle_return"]
     retrieved = max(
         rivals["held_out"][f"{name}_return"] for name in ("nearest_reply", "nearest_message")
     )
     rows = [
-        "| replies chosen by | held-out users | the likeliest reply | share of the oracle's | "
-        "ahead of retrieval by | users of training |",
-        "|---|---:|---:|---:|---:|---:|",
+        "| replies chosen by | seeds | held-out users | the likeliest reply | share of the "
+        "oracle's | ahead of retrieval by | users of training |",
+        "|---|---:|---:|---:|---:|---:|---:|",
     ]
     for found in arms:
-        curve = np.array(found["held_out"])
-        name = ARMS[found["arm"]]
-        greedy = np.array(found["likeliest"])
-        best_of = max((curve[:, -1], greedy[:, -1]), key=np.mean)
-        begun = f"{shown(curve[:, 0])} | {shown(greedy[:, 0])}"
-        rows.append(f"| {name}, supervised alone | {begun} | | | |")
-        rows.append(
-            f"| {name}, then ratings | {shown(curve[:, -1])} | {shown(greedy[:, -1])} | "
-            f"{best_of.mean() / best:.0%} | {shown(best_of - retrieved)} | "
-            f"{shown(found['trained'])} |"
-        )
-        if "new_half" in found:
-            rows.append(f"| the half trained on, alone | {shown(found['old_half'])} | | | | |")
-            rows.append(f"| the half held out, alone | {shown(found['new_half'])} | | | | |")
+        curve = np.array([run["held_out"] for run in found["runs"]])  # [seeds, stages, 2]
+        trained = np.array([run["trained"] for run in found["runs"]])[:, 0]
+        name, drawn, likeliest = ARMS[found["arm"]], curve[..., 0], curve[..., 1]
+        for stage, said in ((0, "imitation of retrieval alone"), (-1, "then ratings")):
+            users = shown(trained) if stage else ""
+            rows.append(
+                f"| {name}, {said} | {len(curve)} | {shown(drawn[:, stage])} | "
+                f"{shown(likeliest[:, stage])} | {likeliest[:, stage].mean() / best:.0%} | "
+                f"{shown(likeliest[:, stage] - retrieved)} | {users} |"
+            )
+        gains = (shown(each[:, -1] - each[:, 0]) for each in (drawn, likeliest))
+        rows.append(f"| gain by ratings | {len(curve)} | {' | '.join(gains)} | | | |")
+        if "new_half" in found["runs"][0]:
+            half = np.array([run["new_half"] for run in found["runs"]])[:, 0]
+            rows.append(f"| the half held out, alone | {len(half)} | {shown(half)} | | | | |")
     for name, value in rivals["held_out"].items():
         if name != "best_known_return":
             text = name.removesuffix("_return").replace("_", " ")
             trained_on = rivals["trained"][name]
-            rows.append(f"| {text} | {value:.2f} | | {value / best:.0%} | | {trained_on:.2f} |")
+            rows.append(f"| {text} | | {value:.2f} | | {value / best:.0%} | | {trained_on:.2f} |")
     return "\n".join(rows) + "\n"
 
 
 def main() -> None:
-    """Run the arms that have no file yet, and write the table."""
+    """Run the seeds that no file has yet, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--timesteps", type=int, default=40_000)
-    parser.add_argument("--replies", type=int, default=2000)
-    parser.add_argument("--supervised", type=int, default=300, help="gradient steps")
-    parser.add_argument("--stages", type=int, default=3, help="evaluations after the first")
-    parser.add_argument("--actor-lr", type=float, default=1e-3)
-    parser.add_argument("--std", type=float, default=0.4)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--timesteps", type=int, default=410_000)
+    parser.add_argument("--replies", type=int, default=8000)
+    parser.add_argument("--shortlist", type=int, default=64)
+    parser.add_argument("--dimensions", type=int, default=64)
+    parser.add_argument("--supervised", type=int, default=800, help="gradient steps")
+    parser.add_argument("--stages", type=int, default=4, help="evaluations after the first")
+    parser.add_argument("--actor-lr", type=float, default=2e-4)
+    parser.add_argument("--std", type=float, default=0.2)
     parser.add_argument("--arms", nargs="+", default=list(ARMS))
     parser.add_argument("--out", type=Path, default=OUT)
     given = parser.parse_args()
     prepare_jax()
     given.out.mkdir(parents=True, exist_ok=True)
-    env = ChatbotConfig(max_replies=given.replies).build()
-    held_out = ChatbotConfig(max_replies=given.replies, users="held_out").build()
+    config = ChatbotConfig(
+        max_replies=given.replies,
+        shortlist=given.shortlist,
+        dimensions=given.dimensions,
+        expert="nearest_reply",
+    )
+    env, held_out = config.build(), dataclasses.replace(config, users="held_out").build()
     path = given.out / "rivals.json"
     if not path.exists():
         rivals = {
             name: {
                 f"{policy}_return": float(values.mean())
-                for policy, values in policy_returns(each, jax.random.key(0)).items()
+                for policy, values in policy_returns(each, jax.random.key(0), 4000).items()
             }
             for name, each in (("trained", env), ("held_out", held_out))
         }
         write_json(path, rivals)
     rivals = json.loads(path.read_text())
     print(rivals, flush=True)
+    used = {name: value for name, value in vars(given).items() if name not in ("arms", "out")}
     for arm in given.arms:
         path = given.out / f"arm-{arm}.json"
-        if not path.exists():
-            found = trained(arm, env, held_out, given)
+        found = json.loads(path.read_text()) if path.exists() else {"arm": arm, "runs": []}
+        trained = Arm(arm, env, held_out, given)
+        for seed in range(FIRST_SEED + len(found["runs"]), FIRST_SEED + given.seeds):
+            start = time.perf_counter()
+            found["runs"].append(trained.run(seed) | {"wall_s": time.perf_counter() - start})
+            found |= {"timesteps": trained.timesteps, "settings": used, "machine": machine()}
             write_json(path, found)
-            print(arm, found["wall_s"], np.mean(found["held_out"], 0), flush=True)
-        arms = [json.loads(p.read_text()) for p in sorted(given.out.glob("arm-*.json"))]
-        write_text(given.out / "table.md", table(arms, rivals))
+            arms = [json.loads(p.read_text()) for p in sorted(given.out.glob("arm-*.json"))]
+            write_text(given.out / "table.md", table(arms, rivals))
     print((given.out / "table.md").read_text())
 
 

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from embrl.algorithms.actors import GaussianActor
+from embrl.algorithms.actors import CategoricalActor, GaussianActor
 from embrl.algorithms.on_policy import StochasticPolicy
 from embrl.config.defaults import default_config
 from embrl.config.settings_by_name import replaced
 from embrl.core.errors import EmbrlError
 from embrl.core.types import TimeStep
+from embrl.decoding.continuous import Identity
 from embrl.decoding.nearest import NearestAction
 from embrl.envs.environment import Demonstrations, Environment
 from embrl.envs.gridworld import GridworldConfig
@@ -62,6 +63,16 @@ def test_in_an_embedding_it_is_a_softmax_of_densities():
     only = jnp.arange(5) == 1
     found = cross_entropy(policy, table, x, jnp.ones(7, jnp.int32), only)
     np.testing.assert_allclose(found, 0.0, atol=1e-6)
+    # What may not be chosen teaches nothing, in either kind of policy.
+    first = jnp.arange(5) != 0
+    without = (action != 0).nonzero()[0]
+    indices = StochasticPolicy(CategoricalActor(3, 5, (4,), key=KEY), Identity())
+    for each, places in ((policy, table), (indices, None)):
+        kept = cross_entropy(each, places, x[without], action[without], first)
+        gradient = jax.grad(lambda x: cross_entropy(each, places, x, action, first))(x)  # noqa: B023
+        np.testing.assert_allclose(cross_entropy(each, places, x, action, first), kept, rtol=1e-5)
+        assert np.isfinite(gradient).all()
+        assert (np.asarray(gradient)[np.asarray(action) == 0] == 0).all()
 
 
 class Shown(Environment):

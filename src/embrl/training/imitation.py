@@ -92,13 +92,13 @@ def cross_entropy(
     action: Int[Array, "*batch"],
     allowed: Bool[Array, "*#batch n"] | None,
 ) -> Float[Array, ""]:
-    """Return the mean of - log P(a | x).
+    """Return the mean of - log P(a | x), over actions that may be chosen.
 
     In an embedding, P(a | x) is a softmax over the log densities of all g(a) under pi_i(. | x).
     """
     actor = policy.actor
     if isinstance(actor, CategoricalActor):
-        return -actor.log_prob(x, action, allowed).mean()
+        return _mean_loss(actor.log_prob(x, action, allowed))
     if not isinstance(actor, GaussianActor) or not eqx.is_array(table):
         raise EmbrlError(f"{SETTING} must be 0 for actions with several parts; leave it out")
     scale = jnp.exp(-actor.log_std)
@@ -107,5 +107,10 @@ def cross_entropy(
     logits = mean @ places.T - 0.5 * (places**2).sum(-1)
     if allowed is not None:
         logits = jnp.where(allowed, logits, -jnp.inf)
-    chosen = jnp.take_along_axis(jax.nn.log_softmax(logits), action[..., None], -1)
-    return -chosen.mean()
+    return _mean_loss(jnp.take_along_axis(jax.nn.log_softmax(logits), action[..., None], -1))
+
+
+def _mean_loss(log_prob: Float[Array, "*batch"]) -> Float[Array, ""]:
+    """Return minus the mean; what an expert does that a policy may not do teaches nothing."""
+    possible = log_prob > -jnp.inf
+    return -jnp.where(possible, log_prob, 0.0).sum() / jnp.maximum(possible.sum(), 1)
