@@ -43,7 +43,7 @@ def plot_named_actions(
         drawn.draw_without_rendering()  # so that places on the page are known
         at = axes.transData.transform(points)
         order = np.random.default_rng(0).permutation(len(points))
-        texts = [shortened(names[action]) for action in order]
+        texts = [shortened(names[action]) for action in order.tolist()]
         dot = drawn.dpi / 72
         sizes = np.array([[0.55 * FONT * dot * len(text), 1.25 * FONT * dot] for text in texts])
         corners = at[order] - [0.0, 0.5] * sizes + [3 * dot, 0]
@@ -52,7 +52,7 @@ def plot_named_actions(
         for place in shown:
             axes.annotate(
                 texts[place],
-                points[order[place]],
+                tuple(points[order[place]]),
                 xytext=(3, 0),
                 textcoords="offset points",
                 va="center",
