@@ -27,7 +27,9 @@ def in_float64(table: np.ndarray, e: np.ndarray, k: int, mask: np.ndarray | None
     return np.where(np.take_along_axis(squares, found, 1) < np.inf, found, tree.NONE)
 
 
-@pytest.mark.parametrize(("n", "d"), [(40, 1), (5000, 2), (3000, 8)])
+@pytest.mark.parametrize(
+    ("n", "d"), [(40, 1), (5000, 2), pytest.param(3000, 8, marks=pytest.mark.slow)]
+)
 def test_finds_the_nearest_of_scattered_actions(n: int, d: int) -> None:
     random = np.random.default_rng(n)
     table = random.uniform(-1, 1, (n, d)).astype(np.float32)

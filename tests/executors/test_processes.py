@@ -57,6 +57,7 @@ def test_a_killed_worker_a_raised_error_and_too_much_memory(tmp_path):
     assert all(gone(process) for process in workers_of(tmp_path))
 
 
+@pytest.mark.slow
 def test_no_worker_outlives_a_killed_driver(tmp_path):
     code = f"""
 from embrl.core.registry import load_plugin

@@ -18,7 +18,9 @@ SMALL: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("name", ["FrozenLake-v1", "CartPole-v1"])
+@pytest.mark.parametrize(
+    "name", [pytest.param("FrozenLake-v1", marks=pytest.mark.slow), "CartPole-v1"]
+)
 def test_evaluate_policy_takes_our_policies(name):
     evaluation = pytest.importorskip("stable_baselines3.common.evaluation")
     monitor = pytest.importorskip("stable_baselines3.common.monitor")

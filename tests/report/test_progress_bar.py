@@ -159,6 +159,7 @@ def test_a_terminal_has_a_bar_that_is_drawn_in_place(columns):
     assert after == "after"
 
 
+@pytest.mark.slow
 def test_a_terminal_without_cursor_has_lines():
     said = on_terminal(80, TERM="dumb")
     assert "\x1b" not in said
