@@ -92,7 +92,7 @@ def trained(pair: str, method: str, supervised: int, given: argparse.Namespace) 
             "pretrain.timesteps": 10_000,
             "pretrain.gradient_steps": 300,
             "online.every": 0,
-            # Sentences of 13 words do not fit into 16 numbers, the default.
+            # 13 and 15 words do not fit into 16 numbers, the default.
             "embedding.state_dim": 256,
             "embedding.action_dim": 32,
         }
