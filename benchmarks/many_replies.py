@@ -7,7 +7,6 @@ one message at a time, as a service does: with the policy in JAX, and as exporte
 """
 
 import argparse
-import resource
 import statistics
 import tempfile
 import time
@@ -18,12 +17,8 @@ from typing import Any
 import numpy as np
 
 import embrl
+from benchmarks.many_actions import peak
 from embrl.core.runtime import machine
-
-
-def peak_gigabytes() -> float:
-    """Return the largest resident memory of this process so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 def median_ms(decide: Callable[[Any], object], observations: np.ndarray) -> float:
@@ -56,17 +51,16 @@ def main() -> None:
         )
         print(f"replies: {len(run.action_names or ()):,}; machine: {machine()}")
         print(f"training, {given.timesteps:,} timesteps: {time.perf_counter() - start:.0f} s")
-        print(f"peak memory after training: {peak_gigabytes():.2f} GB", flush=True)
+        print(f"peak memory after training: {peak() / 1024:.2f} GB", flush=True)
         rng = np.random.default_rng(0)
         policy = run.policy()
         size = policy.observation_space.shape or ()
-        seen = rng.normal(size=(given.decisions, *size))
-        seen = seen.astype(np.float32)
+        seen = rng.normal(size=(given.decisions, *size)).astype(np.float32)
         print(f"a decision, policy in JAX: {median_ms(policy.predict, seen):.3f} ms")
         path = embrl.export(Path(folder) / "run", out=Path(folder) / "policy", onnx=False)
         exported = embrl.load_policy(path)
         print(f"a decision, exported to NumPy: {median_ms(exported.act, seen):.3f} ms")
-        print(f"peak memory: {peak_gigabytes():.2f} GB")
+        print(f"peak memory: {peak() / 1024:.2f} GB")
 
 
 if __name__ == "__main__":

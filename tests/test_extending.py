@@ -179,6 +179,19 @@ def test_by_direction_has_the_largest_cosine(plugin: ModuleType) -> None:
     np.testing.assert_array_equal(found, np.where(mask, cosine, -np.inf).argmax(1))
 
 
+def corridor_return(policy: embrl.Policy) -> float:
+    """Return the mean return of the most likely actions over all 40 cells to start in."""
+    walks, cell = np.linspace(-8, 8, 64).round().astype(int), np.arange(40)
+    returns, walking = np.zeros(40), np.ones(40, bool)
+    for _ in range(20):
+        action, _ = policy.predict(cell, deterministic=True)
+        cell = np.clip(cell + walks[action], 0, 39)
+        away = np.abs(cell - 30)
+        returns -= np.where(walking, away / 40, 0.0)
+        walking &= away > 0
+    return float(returns.mean())
+
+
 @pytest.mark.pages
 @pytest.mark.parametrize("name", ["corridor", "translation"])
 def test_the_toys_learn(folder: Path, name: str) -> None:
@@ -188,6 +201,8 @@ def test_the_toys_learn(folder: Path, name: str) -> None:
     assert -1 < best < 0
     for final in run.summary["final_return_per_seed"]:
         assert random + 0.5 * (best - random) < final <= best + 0.05  # episodes are drawn
+    for seed in range(len(run.summary["final_return_per_seed"])):
+        assert corridor_return(run.policy(seed=seed)) <= best + 0.001  # of every start, once
 
 
 @pytest.mark.pages

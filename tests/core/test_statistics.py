@@ -92,7 +92,7 @@ def test_a_bad_point_stays_alone() -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(
-    st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=12),
+    st.lists(st.floats(-1e6, 1e6, allow_subnormal=False), min_size=2, max_size=12),
     st.floats(-1e3, 1e3),
     st.floats(0.1, 10.0),
 )
@@ -104,7 +104,7 @@ def test_interval_moves_and_stretches_with_the_values(
     moved = bootstrap_mean(scale * array + shift, resamples=200)
     expected = [scale * part + shift for part in plain]
     np.testing.assert_allclose(moved, expected, rtol=1e-9, atol=1e-6)
-    margin = 1e-9 * np.abs(array).max() + 1e-300  # denormals round
+    margin = 1e-9 * np.abs(array).max()
     assert array.min() - margin <= plain.low <= plain.high <= array.max() + margin
 
 

@@ -105,8 +105,8 @@ class TransferConfig(Section):
     """both: the embedding unchanged, without pre-training. states: phi unchanged where actions
     differ, with g trained anew. actions: g unchanged where states differ."""
     policy: bool = False
-    """Start from the other run's policy, too; where the goal has moved, it goes to the old one. The
-    embedding's other networks (T) are then frozen, so that what is trained anew lies where the
+    """Start from the other run's policy, too; if the goal has moved, it still goes to the old one.
+    The embedding's other networks (T) are then frozen, so that what is trained anew lies where the
     policy expects it."""
     min_std: float = 0.2
     """Lower bound of the initial standard deviation, on each axis of E, of a policy taken over (VPG

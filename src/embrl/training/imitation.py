@@ -20,8 +20,8 @@ from embrl.envs import AnyEnvironment, Environment
 
 SETTING = "imitation.gradient_steps"
 
-SCALED_BY = 4096
-"""Demonstrated observations whose mean and spread policies see others in units of."""
+SCALING_SAMPLES = 4096
+"""Number of demonstrated observations from which the scaling of inputs is estimated."""
 
 
 def check_demonstrations(env: AnyEnvironment, config: ImitationConfig) -> None:
@@ -39,8 +39,8 @@ def check_demonstrations(env: AnyEnvironment, config: ImitationConfig) -> None:
 
 
 def demonstrated_numbers(env: Environment, stats: RunningStats, key: Key) -> Float[Array, "n p"]:
-    """Return the numbers of many demonstrated observations, for their mean and spread."""
-    shown = env.demonstrations(jax.random.fold_in(key, SCALED_BY), SCALED_BY)
+    """Return the numbers of many demonstrated observations, to estimate their mean and spread."""
+    shown = env.demonstrations(jax.random.fold_in(key, SCALING_SAMPLES), SCALING_SAMPLES)
     assert shown is not None
     return shown.observation[..., -stats.centre.shape[-1] :]
 

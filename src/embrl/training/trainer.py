@@ -463,7 +463,7 @@ class Trainer:
             return state
         key = stream_key(key, RngStream.IMITATE)
         if agent.running_stats is not None:
-            # Known before: a policy would not stand another scale of what it sees afterwards.
+            # Before imitation: a change of scale afterwards would spoil what was learned.
             stats = agent.running_stats.update(demonstrated_numbers(env, agent.running_stats, key))
             agent = agent._replace(running_stats=stats)
         learner = imitate(env, agent.learner, self.policy(agent), config, key)

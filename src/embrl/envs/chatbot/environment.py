@@ -27,7 +27,7 @@ from embrl.envs.environment import Demonstrations
 from embrl.text import text_vectors
 
 MIN_SHORTLIST = 8
-"""Replies that may be chosen at least, so that some are left where the last ones are not."""
+"""Size of the smallest shortlist: the last replies are excluded, and some must be left."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -175,7 +175,7 @@ class Chatbot(SimulatedUser):
     def demonstrations(self, key: Key, count: int) -> Demonstrations:
         """Return random messages of conversations for training, and what the expert replies.
 
-        What the expert pays no heed to is random, so that a policy learns to do the same: the last
+        Inputs that the expert ignores are random, so that a policy learns to ignore them: the last
         rating, and with retrieval also what was said before the message.
         """
         key_message, key_before, key_said, key_rating = jax.random.split(key, 4)

@@ -125,7 +125,7 @@ def retrieval(env: SimulatedUser) -> tuple[Int[Array, "pairs few"], Int[Array, "
 
 
 def retrieved(env: SimulatedUser) -> Int[np.ndarray, " pairs"]:
-    """Return the reply nearest to each message that has other words than the message."""
+    """Return, for each message, the nearest reply that does not repeat its words."""
     few = nearest_replies(env, 2)
     echoes = few[:, 0] == np.asarray(env.echo)
     return np.where(echoes, few[:, -1], few[:, 0]).astype(np.int32)
@@ -149,7 +149,7 @@ def _whole_vectors(env: SimulatedUser) -> tuple[np.ndarray, np.ndarray]:
 def _most_alike(
     rows: np.ndarray, others: np.ndarray, count: int = LISTED
 ) -> Int[np.ndarray, "rows count"]:
-    """Return the places of the most similar others of each row, in order."""
+    """Return the indices of the others that are most similar to each row, best first."""
     found = [
         _largest(rows[begin : begin + CHUNK] @ others.T, count)
         for begin in range(0, len(rows), CHUNK)
