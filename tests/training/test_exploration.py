@@ -11,7 +11,7 @@ from gymnasium import spaces
 from embrl.config.run import ExplorationConfig
 from embrl.core.errors import EmbrlError
 from embrl.core.types import Transition
-from embrl.training.exploration import VisitCounter
+from embrl.training.exploration import VisitCounter, rewards_are_sparse
 from embrl.training.loop import train
 from embrl.training.trainer import Trainer
 
@@ -55,6 +55,75 @@ def test_a_centred_bonus_is_nothing_on_average() -> None:
     visits = novelty.zeros().at[1].set(1).at[2].set(4).at[3].set(21)
     bonus = novelty.bonus(visits, jnp.array([[1, 2, 3]], jnp.int32), jnp.float32(0.0))
     np.testing.assert_allclose(bonus, [[0.3, 0.0, -0.3]], atol=1e-6)  # .6, .3 and nothing
+
+
+EPISODES, LENGTH = 100, 10
+
+
+@pytest.mark.parametrize(
+    ("rewarded", "reward", "terminated", "sparse"),
+    [
+        (4, 1.0, True, True),
+        (5, 1.0, True, False),
+        (5, 1.0, False, False),  # a reward on the way, in a task that goes on
+        (4, -1.0, True, True),  # a goal after which nothing more is lost
+        (5, -1.0, True, False),
+        (50, -5.0, True, True),  # a pit is no reward
+    ],
+)
+def test_rewards_are_sparse_if_few_episodes_earn_any(
+    rewarded: int, reward: float, terminated: bool, sparse: bool
+) -> None:
+    rewards = np.full((LENGTH, EPISODES), -1.0, np.float32)
+    rewards[-1, :rewarded] = reward
+    last = np.zeros(rewards.shape, bool)
+    last[-1] = True
+    ends = last & (np.arange(EPISODES) < rewarded) & terminated
+    steps = arrivals(np.zeros(rewards.shape, np.int32))._replace(
+        reward=jnp.asarray(rewards),
+        terminated=jnp.asarray(ends),
+        truncated=jnp.asarray(last & ~ends),
+    )
+    assert bool(rewards_are_sparse(steps)) is sparse
+    assert bool(jax.jit(rewards_are_sparse)(steps)) is sparse
+
+
+def test_where_rewards_are_sparse_the_bonus_is_more_lasts_longer_and_is_centred() -> None:
+    config = ExplorationConfig(bonus=0.2, until=0.2, known_after=2)
+    visits, states = jnp.array([0, 1, 4, 9, 11]), jnp.arange(5, dtype=jnp.int32)
+
+    def bonus(config: ExplorationConfig, sparse: bool, progress: float) -> np.ndarray:
+        counter = VisitCounter(spaces.Discrete(5), config)
+        return np.asarray(counter.bonus(visits, states, jnp.float32(progress), jnp.array(sparse)))
+
+    np.testing.assert_allclose(bonus(config, False, 0.1), [0.1, 0.1, 0.0, 0.0, 0.0], rtol=1e-6)
+    np.testing.assert_allclose(bonus(config, False, 0.2), np.zeros(5))
+    expected = np.array([0.6, 0.6, 0.3, 0.2, 0.0])
+    expected -= expected.mean()
+    np.testing.assert_allclose(bonus(config, True, 0.0), expected, atol=1e-6)
+    np.testing.assert_allclose(bonus(config, True, 0.25), expected / 2, atol=1e-6)
+    longer = dataclasses.replace(config, until=0.8, known_after=20, centred=True)
+    expected = np.array([0.6, 0.6, 0.3, 0.2, 0.6 / np.sqrt(11)])
+    expected -= expected.mean()
+    np.testing.assert_allclose(bonus(longer, True, 0.4), expected / 2, atol=1e-6)
+    np.testing.assert_allclose(bonus(longer, False, 0.4), expected / 6, atol=1e-6)
+
+
+def test_each_seed_sees_for_itself_whether_rewards_are_sparse(tiny) -> None:
+    config = tiny(exploration=ExplorationConfig(bonus=0.5, until=0.1, more_if_sparse=True))
+    env = config.env.build()
+    trainer = Trainer(config, env.observation_space, env.action_space)
+    agent = trainer.new_agent(jax.random.key(0), trainer.new_embedding(jax.random.key(0)))
+    data = arrivals(np.zeros((4, 10), np.int32))
+    goals = data._replace(terminated=jnp.ones((4, 10), bool))
+    both = jax.tree.map(lambda *x: jnp.stack(x), data, goals)
+    part = next(part for part in trainer.parts if part.name == "exploration")
+
+    def begin(data: Transition) -> jax.Array:
+        state = trainer.start(env, jax.random.key(0), agent, None)
+        return part.begin(state, data).parts["exploration"].sparse
+
+    assert jax.vmap(begin)(both).tolist() == [True, False]
 
 
 def test_states_have_counters_of_their_own_if_there_are_enough() -> None:
@@ -111,8 +180,8 @@ def test_arrivals_of_pretraining_are_counted(tiny) -> None:
     found = trainer.collect(env, key)
     agent = trainer.new_agent(key, trainer.new_embedding(key))
     state = trainer.start(env, key, agent, found)
-    assert state.parts["exploration"] is not None
-    assert int(state.parts["exploration"].sum()) == trainer.schedule.pretraining_timesteps
+    visits = state.parts["exploration"].visits
+    assert int(visits.sum()) == trainer.schedule.pretraining_timesteps
 
 
 @pytest.mark.slow

@@ -83,7 +83,7 @@ BEST: Changes = {
     },
     HYPERPARAMETERS: {"actor_lr": 3e-3, "ent_coef": -0.01},
     "rollout": {"steps_per_update": 750},
-    "exploration": {"bonus": 0.1, "until": 0.2, "known_after": 3},
+    "exploration": {"bonus": 0.1, "until": 0.2, "known_after": 3, "more_if_sparse": True},
 }
 """Settings `best`, on top of `tuned`."""
 
@@ -171,7 +171,13 @@ BEST_FEW_ACTIONS: Changes = {
         "num_minibatches": 4,
     },
     "rollout": {"steps_per_update": 1024, "num_envs": 8},
-    "exploration": {"bonus": 0.3, "until": 0.5, "known_after": 0, "centred": True},
+    "exploration": {
+        "bonus": 0.3,
+        "until": 0.5,
+        "known_after": 0,
+        "centred": True,
+        "more_if_sparse": False,  # it does already
+    },
     "evaluation": HOSTED_ON_POLICY["evaluation"],
 }
 """Settings `best` for a handful of actions, on top of the others (docs/decisions/0031 and 0043):

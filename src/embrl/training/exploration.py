@@ -11,7 +11,7 @@ import math
 import gymnasium
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from embrl.config.run import ExplorationConfig
 from embrl.core.types import Observation, Transition
@@ -27,7 +27,29 @@ CELLS = 24
 HASH = 2654435761
 """Knuth's multiplier."""
 
+SPARSE = 0.05
+"""Rewarded fraction of episodes below which rewards are sparse (docs/decisions/0044)."""
+
+SPARSE_FACTOR, SPARSE_UNTIL, SPARSE_KNOWN_AFTER = 3.0, 0.5, 10
+"""Where rewards are sparse: a factor of the bonus, and what the settings are at least."""
+
 Visits = Int[Array, " counters"]
+
+
+def rewards_are_sparse(transitions: Transition) -> Bool[Array, ""]:
+    """Return whether fewer than one episode in twenty earns a reward above the median.
+
+    An end of an episode that costs nothing, with a reward of at least the median, counts as well:
+    where every timestep costs the same until a goal is reached, it is all that can be seen of it.
+
+    Args:
+        transitions: of random actions, of any shape.
+    """
+    reward, terminated = transitions.reward, transitions.terminated
+    median = jnp.median(reward)
+    rewarded = (reward > median) | (terminated & (reward >= median))
+    episodes = jnp.maximum((terminated | transitions.truncated).sum(), 1)
+    return rewarded.sum() < SPARSE * episodes
 
 
 class VisitCounter:
@@ -62,7 +84,11 @@ class VisitCounter:
         return visits.at[self.counter(transitions.next_observation).ravel()].add(1)
 
     def bonus(
-        self, visits: Visits, next_observation: Observation, progress: Float[Array, ""]
+        self,
+        visits: Visits,
+        next_observation: Observation,
+        progress: Float[Array, ""],
+        sparse: Bool[Array, ""] | None = None,
     ) -> Float[Array, "*batch"]:
         """Return the bonus for reaching these states.
 
@@ -72,11 +98,19 @@ class VisitCounter:
             visits: counters.
             next_observation: the states reached; a centred bonus is 0 on average over them.
             progress: fraction of training completed.
+            sparse: whether to explore more, as rewards are sparse; None: as if they are not.
         """
         config = self.config
+        size, until, known_after = config.bonus, config.until, config.known_after
+        if sparse is not None:
+            size = jnp.where(sparse, SPARSE_FACTOR * size, size)
+            until = jnp.where(sparse, jnp.maximum(until, SPARSE_UNTIL), until)
+            known_after = jnp.where(sparse, max(known_after, SPARSE_KNOWN_AFTER), known_after)
         count = jnp.maximum(visits[self.counter(next_observation)], 1)
-        remaining = jnp.maximum(1.0 - progress / config.until, 0.0)
-        bonus = config.bonus * remaining / jnp.sqrt(count.astype(jnp.float32))
+        remaining = jnp.maximum(1.0 - progress / until, 0.0)
+        bonus = size * remaining / jnp.sqrt(count.astype(jnp.float32))
         if config.known_after:
-            bonus = jnp.where(count > config.known_after, 0.0, bonus)
-        return bonus - bonus.mean() if config.centred else bonus
+            bonus = jnp.where(count > known_after, 0.0, bonus)
+        if config.centred:
+            return bonus - bonus.mean()
+        return bonus if sparse is None else bonus - jnp.where(sparse, bonus.mean(), 0.0)

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, NamedTuple
 import gymnasium
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Int
+from jaxtyping import Array, Bool, Int
 
 from embrl.algorithms.policy import OverallPolicy
 from embrl.config.schedule import Schedule
@@ -31,7 +31,7 @@ from embrl.embedding.config import embedding_dims
 from embrl.embedding.memory import Memory, remember
 from embrl.embedding.model import JointEmbedding
 from embrl.training import online_updates
-from embrl.training.exploration import VisitCounter
+from embrl.training.exploration import VisitCounter, Visits, rewards_are_sparse
 from embrl.training.online_updates import OnlineState
 from embrl.training.reward_scale import RewardSpread
 from embrl.training.rng_streams import RngStream
@@ -281,6 +281,14 @@ class RewardScale(Part):
         return state.parts[self.name].scaled(transitions)
 
 
+class Explored(NamedTuple):
+    """What exploration has seen of an environment."""
+
+    visits: Visits
+    sparse: Bool[Array, ""] | None
+    """Whether rewards are sparse; None: it does not matter."""
+
+
 @dataclasses.dataclass(frozen=True)
 class ExplorationBonus(Part):
     """Bonus for reaching states that were seldom reached."""
@@ -291,25 +299,33 @@ class ExplorationBonus(Part):
     num_updates: int
 
     def begin(self, state: TrainState, data: PretrainingData | None) -> TrainState:
-        visits = self.counter.zeros()
+        visits, sparse = self.counter.zeros(), jnp.array(False)
         if isinstance(data, Transition):
-            visits = self.counter.count(visits, data)
-        return with_part(state, self.name, visits)
+            visits, sparse = self.counter.count(visits, data), rewards_are_sparse(data)
+        adapts = self.counter.config.more_if_sparse
+        return with_part(state, self.name, Explored(visits, sparse if adapts else None))
 
     def collect(self, state: TrainState, step: UpdateStep) -> TrainState:
-        visits = self.counter.count(state.parts[self.name], step.transitions)
-        return with_part(state, self.name, visits)
+        explored: Explored = state.parts[self.name]
+        visits = self.counter.count(explored.visits, step.transitions)
+        return with_part(state, self.name, explored._replace(visits=visits))
 
     def reward(
         self, state: TrainState, transitions: Transition, index: Int[Array, ""]
     ) -> Transition:
-        visits, progress = state.parts[self.name], index / self.num_updates
-        bonus = self.counter.bonus(visits, transitions.next_observation, progress)
+        explored, progress = state.parts[self.name], index / self.num_updates
+        bonus = self.counter.bonus(
+            explored.visits, transitions.next_observation, progress, explored.sparse
+        )
         return transitions._replace(reward=transitions.reward + bonus)
 
     def metrics(self, state: TrainState, step: UpdateStep) -> dict[str, Array]:
         rewarded = self.reward(state, step.transitions, step.number)
-        return {"bonus": jnp.abs(rewarded.reward - step.transitions.reward).mean()}
+        found = {"bonus": jnp.abs(rewarded.reward - step.transitions.reward).mean()}
+        explored: Explored = state.parts[self.name]
+        if explored.sparse is not None:
+            found["sparse_rewards"] = explored.sparse.astype(jnp.float32)
+        return found
 
 
 @dataclasses.dataclass(frozen=True)
