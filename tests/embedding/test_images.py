@@ -10,6 +10,9 @@ import pytest
 from gymnasium import spaces
 
 import embrl
+from embrl.config.defaults import default_config
+from embrl.config.settings_by_name import replaced, settings
+from embrl.config.used_settings import unused
 from embrl.core.convolutions import Convolution, ImageLinear
 from embrl.core.errors import EmbrlError
 from embrl.core.images import FILTERS, Image, image_of
@@ -25,7 +28,9 @@ from embrl.embedding.transition import (
     observation_loss,
 )
 from embrl.envs.gym.flat_observations import Observations
+from embrl.envs.traffic_lights import TrafficLightsConfig
 from embrl.portable.steps import Chain
+from embrl.training.trainer import Trainer
 
 BYTES = spaces.Box(0, 255, (16, 18, 3), np.uint8)
 FLAGS = spaces.Box(0, 1, (8, 9, 2), np.uint8)
@@ -94,6 +99,19 @@ def test_wrong_images_are_refused():
     with pytest.raises(EmbrlError, match="pixels must be from 0 to 1, got 0 to 2"):
         check_observation(FLAGS, np.full((8, 9, 2), 2) * (np.arange(2) == 1))
     assert difference(BYTES, FLAGS)
+
+
+@pytest.mark.parametrize(("layers", "convolved"), [("flat", False), ("small", True)])
+def test_without_an_embedding_the_policy_reads_images_with_the_same_layers(layers, convolved):
+    config = default_config("traffic_lights", TrafficLightsConfig(), "none", "ppo")
+    config = replaced(config, {"embedding.image_layers": layers})
+    assert "embedding.image_layers" not in unused(config)
+    assert "embedding.image_layers" in settings(config)  # what sweeps may vary
+    env = config.env.build()
+    trainer = Trainer(config, env.observation_space, env.action_space)
+    learner = trainer.new_agent(jax.random.key(0), None).learner
+    kinds = jax.tree.leaves(learner, is_leaf=lambda part: isinstance(part, Convolution))
+    assert any(isinstance(part, Convolution) for part in kinds) is convolved
 
 
 def test_a_convolution_by_hand():

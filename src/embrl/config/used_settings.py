@@ -82,7 +82,16 @@ def _rules(config: RunConfig) -> list[_Rule]:
             f"environment {config.environment}",
             ("env.id",),
         ),
-        _Rule(not method.embeds, by_method, ("objectives", *EMBEDDING_SECTIONS)),
+        _Rule(
+            not method.embeds,
+            by_method,
+            # Policies read images with the same layers, without an embedding too.
+            (
+                "objectives",
+                *(section for section in EMBEDDING_SECTIONS if section != "embedding"),
+                *(_others(config, "embedding", "image_layers")),
+            ),
+        ),
         _Rule(not method.embeds, by_method, ("rollout.sticky_action_prob",)),
         _Rule(not method.actions, by_method, ("policy.actions",)),
         _Rule(not in_embedding, by_policy, ("policy.credit", "policy.std_unit", "decoder")),
