@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from embrl.report.named_actions_figure import apart, plot_named_actions, shortened
+from embrl.report.drawing import apart
+from embrl.report.named_actions_figure import plot_named_actions, shortened
 
 
 def test_names_overlap_none_before_them_and_stay_inside():

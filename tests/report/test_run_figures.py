@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -12,7 +13,6 @@ from embrl.embedding.model import JointEmbedding
 from embrl.envs.continuous_gridworld import ContinuousGridworldConfig
 from embrl.report import embedding_figure, run_figures
 from embrl.storage.run_folder import RunFolder
-from embrl.training.restore import RestoredPolicy
 
 
 def test_of_a_box_without_a_picture_states_of_pretraining_are_drawn(tmp_path, monkeypatch) -> None:
@@ -26,14 +26,14 @@ def test_of_a_box_without_a_picture_states_of_pretraining_are_drawn(tmp_path, mo
     embedding = JointEmbedding(*spaces, config.embedding, key=jax.random.key(0))
     drawn = {}
 
-    def restored(*_) -> RestoredPolicy:
-        return RestoredPolicy(embedding, None, *spaces)  # type: ignore[arg-type]
+    def restored(*_) -> SimpleNamespace:
+        return SimpleNamespace(model=embedding)
 
     def plot(path: Path, **arguments) -> None:
         drawn.update(arguments)
         embedding_figure.plot_embedding(path, **arguments)
 
-    monkeypatch.setattr(run_figures, "restore_policy", restored)
+    monkeypatch.setattr(run_figures, "embedding_of_run", restored)
     monkeypatch.setattr(run_figures, "plot_embedding", plot)
     for module in (run_figures, embedding_figure):
         monkeypatch.setattr(module, "picture_of", lambda environment: None)

@@ -37,12 +37,12 @@ def inspect(arguments: Sequence[str]) -> None:
         raise EmbrlError(
             f"--seed must be left out, got {given.seed}; {given.run} holds a single embedding"
         )
-    picture = None
+    pictures: list[Path] = []
     if alone:
         from embrl.report.run_figures import draw_fitted
 
         found = inspection.inspect_embedding(given.run)
-        picture = draw_fitted(given.run)  # also checks that it is complete
+        pictures = list(draw_fitted(given.run))  # also checks that it is complete
     else:
         found = inspection.inspect(given.run, given.seed)
     console = plain_console()
@@ -51,5 +51,5 @@ def inspect(arguments: Sequence[str]) -> None:
         console.print(table)
     for sentence in inspection.sentences(found):
         console.print(sentence, soft_wrap=True)
-    if picture is not None:
+    for picture in pictures:
         console.print(str(picture), soft_wrap=True)

@@ -1,11 +1,14 @@
-"""Style of all figures: colours, fonts, number formats, and how a figure is made and written."""
+"""Style of all figures: colours, fonts, number formats, room for labels, and how one is written."""
 
 import contextlib
 import io
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float
 
 from embrl.core.errors import require
 from embrl.storage import files
@@ -86,6 +89,28 @@ def blank(width: float, height: float, dpi: int = DPI) -> Iterator["Figure"]:
         drawn = make(figsize=(width, height), dpi=dpi, layout="constrained")
         drawn.get_layout_engine().set(w_pad=PAD, h_pad=PAD)
         yield drawn
+
+
+def apart(
+    boxes: Float[np.ndarray, "n 4"], inside: Float[np.ndarray, " 4"] | Sequence[float]
+) -> list[int]:
+    """Return indices of boxes that overlap none before them and lie inside another, in order.
+
+    Args:
+        boxes: left, bottom, right and top of each.
+        inside: the same of the box in which they must lie.
+    """
+    left, bottom, right, top = inside
+    fit = (boxes[:, 0] >= left) & (boxes[:, 1] >= bottom)
+    fit &= (boxes[:, 2] <= right) & (boxes[:, 3] <= top)
+    chosen: list[int] = []
+    for index in np.flatnonzero(fit).tolist():
+        kept, box = boxes[chosen], boxes[index]
+        beside = (kept[:, 2] <= box[0]) | (kept[:, 0] >= box[2])
+        beside |= (kept[:, 3] <= box[1]) | (kept[:, 1] >= box[3])
+        if beside.all():
+            chosen.append(index)
+    return chosen
 
 
 def short_count(value: float) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from embrl.report.drawing import INK, MUTED, PALE, PALETTE, figure
+from embrl.report.drawing import INK, MUTED, PALE, PALETTE, apart, figure
 from embrl.report.embedding_figure import plane
 
 SIDE = 10.0
@@ -61,28 +61,6 @@ def plot_named_actions(
             )
         count = f"{len(shown):,} of {len(points):,} actions have their names"
         axes.annotate(count, (1, 1.005), xycoords="axes fraction", ha="right", color=MUTED)
-
-
-def apart(
-    boxes: Float[np.ndarray, "n 4"], inside: Float[np.ndarray, " 4"] | Sequence[float]
-) -> list[int]:
-    """Return indices of boxes that overlap none before them and lie inside another, in order.
-
-    Args:
-        boxes: left, bottom, right and top of each.
-        inside: the same of the box in which they must lie.
-    """
-    left, bottom, right, top = inside
-    fit = (boxes[:, 0] >= left) & (boxes[:, 1] >= bottom)
-    fit &= (boxes[:, 2] <= right) & (boxes[:, 3] <= top)
-    chosen: list[int] = []
-    for index in np.flatnonzero(fit).tolist():
-        kept, box = boxes[chosen], boxes[index]
-        beside = (kept[:, 2] <= box[0]) | (kept[:, 0] >= box[2])
-        beside |= (kept[:, 3] <= box[1]) | (kept[:, 1] >= box[3])
-        if beside.all():
-            chosen.append(index)
-    return chosen
 
 
 def shortened(name: str, most: int = LONGEST) -> str:

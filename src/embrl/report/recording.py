@@ -1,16 +1,20 @@
 """Episodes played with a run's policy, with an optional film of them."""
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 
 from embrl.config.run import RunConfig, load_config
 from embrl.core.errors import EmbrlError, require
+from embrl.core.images import is_image
 from embrl.envs import Environment
 from embrl.envs.cart_pole import CartPole, CartPoleConfig
 from embrl.report.cart_animation import AnimatedAgent, animate
 from embrl.report.film import Film, FilmConfig, prepare_mujoco
+from embrl.report.seen_images import enlarged, in_colours
 from embrl.storage.run_folder import RunFolder
 from embrl.training.backend import AnyEnvironment
 from embrl.training.environment_record import environment_of
@@ -20,6 +24,8 @@ from embrl.training.rng_streams import RngStream, stream_key
 
 MAX_PANELS = 4
 """Maximum number of episodes side by side in a film of cart_pole."""
+SEEN_RATE = 10.0
+"""Steps per second in films of what an agent sees, where the environment does not draw itself."""
 
 
 def play(
@@ -66,6 +72,7 @@ def play(
     restored = restore_policy(folder, config, seed)
     restored.check_spaces(env, folder.path)
     pictures = None if film is None else _film(env, config.environment, film)
+    drawn = pictures is not None and _draws_itself(env)
     key = stream_key(jax.random.fold_in(jax.random.key(config.seed), seed), RngStream.PLAY)
     played = play_episodes(
         env,
@@ -74,9 +81,9 @@ def play(
         episodes=episodes,
         greedy=greedy,
         max_steps=config.evaluation.max_episode_steps if max_steps is None else max_steps,
-        on_state=None if pictures is None else pictures.look,
+        on_state=pictures.look if pictures is not None and drawn else None,
     )
-    return _filmed(played, pictures, film, config)
+    return _filmed(played, pictures, film, config, drawn)
 
 
 def _film(env: AnyEnvironment, name: str, config: FilmConfig) -> Film | None:
@@ -88,27 +95,57 @@ def _film(env: AnyEnvironment, name: str, config: FilmConfig) -> Film | None:
     if isinstance(env, CartPole):
         require("matplotlib", "plot")
         return None
-    if isinstance(env, Environment):
-        if env.render_fps is not None:
+    if _draws_itself(env):
+        if isinstance(env, Environment):
             return Film(name, config, env.render_fps)
+        prepare_mujoco()  # the environment may just have imported it
+        return Film(name, config, env.metadata.get("render_fps"))
+    if is_image(env.observation_space):
+        return Film(name, config, SEEN_RATE)
+    if isinstance(env, Environment):
         raise EmbrlError(
-            f"{name} cannot be drawn; leave out gif, or play cart_pole, lidar_robot or an "
-            "environment of Gymnasium that renders itself"
+            f"{name} cannot be drawn; leave out gif, or play cart_pole, lidar_robot, one with "
+            "observations that are images, or an environment of Gymnasium that renders itself"
         )
+    modes = _render_modes(env)
+    known = f"only {', '.join(map(str, modes))}" if modes else "none"
+    raise EmbrlError(f"{name} cannot be drawn: it must have render_mode rgb_array, got {known}")
+
+
+def _draws_itself(env: AnyEnvironment) -> bool:
+    if isinstance(env, Environment):
+        return env.render_fps is not None
+    return "rgb_array" in _render_modes(env)
+
+
+def _render_modes(env: AnyEnvironment) -> Sequence[Any]:
+    assert not isinstance(env, Environment)
     modes = env.metadata.get("render_modes")
-    modes = modes if isinstance(modes, list | tuple) else []
-    if "rgb_array" not in modes:
-        known = f"only {', '.join(map(str, modes))}" if modes else "none"
-        raise EmbrlError(f"{name} cannot be drawn: it must have render_mode rgb_array, got {known}")
-    prepare_mujoco()  # the environment may just have imported it
-    return Film(name, config, env.metadata.get("render_fps"))
+    return modes if isinstance(modes, list | tuple) else []
 
 
 def _filmed(
-    played: Iterator[Episode], film: Film | None, wanted: FilmConfig | None, config: RunConfig
+    played: Iterator[Episode],
+    film: Film | None,
+    wanted: FilmConfig | None,
+    config: RunConfig,
+    drawn: bool,
 ) -> Iterator[Episode]:
+    """Yield the episodes, and write the film after them.
+
+    Args:
+        played: the episodes.
+        film: film of them; None: there is none, or the one of cart_pole.
+        wanted: file and size of the film; None: there is none.
+        config: settings of the run.
+        drawn: whether the environment draws itself into the film while it is played; otherwise
+            the film shows what the agent saw.
+    """
     shown: list[Episode] = []
     for episode in played:
+        if film is not None and not drawn:
+            for image in in_colours(episode.observations):
+                film.look(functools.partial(enlarged, image, film.config.width))
         if wanted is not None and film is None and len(shown) < MAX_PANELS:
             shown.append(episode)
         yield episode

@@ -12,6 +12,7 @@ import numpy as np
 
 from embrl.config.run import RunConfig, TransferConfig, load_config
 from embrl.core.errors import EmbrlError
+from embrl.core.images import is_image
 from embrl.core.spaces import factors, is_discrete
 from embrl.core.types import Transition
 from embrl.embedding import saved as fitted
@@ -25,13 +26,13 @@ from embrl.report.curves import read_curve
 from embrl.report.embedding_figure import plot_actions, plot_embedding
 from embrl.report.environment_pictures import picture_of
 from embrl.report.named_actions_figure import plot_named_actions
+from embrl.report.seen_images import plot_seen_images
 from embrl.storage import files
 from embrl.storage.run_folder import RunFolder
 from embrl.training.action_inputs import ActionInputs
 from embrl.training.backend import AnyEnvironment, make_backend
 from embrl.training.environment_record import EnvironmentRecord, environment_of
 from embrl.training.replicas import Replicas, seed_keys
-from embrl.training.restore import restore_policy
 from embrl.training.trainer import Trainer
 
 MAX_DRAWN = 1600
@@ -45,7 +46,10 @@ MAX_ACTIONS = 20_000
 
 
 def draw_run(path: str | Path, seed: int = 0) -> Iterator[Path]:
-    """Draw a run's learning curve, one seed's embedding of states, and its actions by name.
+    """Draw a run's learning curve and what one seed's embedding holds.
+
+    That is the embedding of states and actions, observations at their points if they are images,
+    and actions by name if they have names.
 
     Args:
         path: The run folder.
@@ -64,28 +68,41 @@ def draw_run(path: str | Path, seed: int = 0) -> Iterator[Path]:
     title = f"{curve.label} on {config.environment}"
     plot_curves([curve], folder.figures / "learning_curve.png", title)
     yield folder.figures / "learning_curve.png"
-    if METHODS[config.method].states:  # the figure compares states with actions
-        draw_embedding(folder, config, seed, folder.figures / "embedding.png")
+    method = METHODS[config.method]
+    if not method.embeds:
+        return
+    found = embedding_of_run(path, seed)
+    if method.states:  # the figure compares states with actions
+        _draw_embedding(found, folder, config, seed, folder.figures / "embedding.png")
         yield folder.figures / "embedding.png"
+        yield from _draw_seen_images(found, folder.figures / "states.png", title)
     names = EnvironmentRecord.read(folder).action_names
-    if METHODS[config.method].actions and names is not None:
-        embedding = restore_policy(folder, config, seed).embedding
-        if embedding is not None and (g := embedding.g.table) is not None:
-            path = folder.figures / "actions.png"
-            plot_named_actions(path, g=np.asarray(g), names=names, title=f"Actions: {title}")
-            yield path
+    table = found.model.g.table
+    if method.actions and names is not None and table is not None:
+        target = folder.figures / "actions.png"
+        plot_named_actions(target, g=np.asarray(table), names=names, title=f"Actions: {title}")
+        yield target
 
 
 def draw_embedding(
     folder: RunFolder, config: RunConfig, seed: int, path: Path, title: str = ""
 ) -> None:
     """Draw the embedding of one seed of a run, as `plot_embedding` does, and write a PNG."""
-    embedding = restore_policy(folder, config, seed).embedding
-    assert embedding is not None
+    _draw_embedding(embedding_of_run(folder.path, seed), folder, config, seed, path, title)
+
+
+def _draw_embedding(
+    found: SavedEmbedding,
+    folder: RunFolder,
+    config: RunConfig,
+    seed: int,
+    path: Path,
+    title: str = "",
+) -> None:
+    embedding: Any = found.model
     try:
         env: AnyEnvironment = environment_of(folder, config)
     except EmbrlError:  # it is not here: draw what the checkpoint holds of it
-        found = embedding_of_run(folder.path, seed)
         phi, met = _fitted_states(found, None)
         g = _fitted_actions(found, None)
         plot_embedding(path, environment=None, phi=phi, g=g, visited=met, title=title)
@@ -159,14 +176,15 @@ def _sampled_transitions(
 # Folders of embeddings
 
 
-def draw_fitted(path: str | Path) -> Path:
+def draw_fitted(path: str | Path) -> Iterator[Path]:
     """Draw the embedding that `embrl fit` wrote to a folder.
 
     Args:
         path: The folder of the embedding.
 
-    Returns:
-        The path of the figure, `figures/embedding.png` in that folder.
+    Yields:
+        The path of each figure, in `figures` of that folder, once it is written: the embedding, and
+        observations at their points if they are images.
 
     Raises:
         EmbrlError: There is no embedding, a file is damaged, or nothing that could be drawn was
@@ -180,10 +198,22 @@ def draw_fitted(path: str | Path) -> Path:
     g = _fitted_actions(found, env)
     if not isinstance(found.model.phi, StateEncoder):
         plot_actions(target, environment=env, g=g, title=title)
-        return target
+        yield target
+        return
     phi, visited = _fitted_states(found, env)
     plot_embedding(target, environment=env, phi=phi, g=g, visited=visited, title=title)
-    return target
+    yield target
+    yield from _draw_seen_images(found, target.with_name("states.png"), title)
+
+
+def _draw_seen_images(found: SavedEmbedding, path: Path, title: str) -> Iterator[Path]:
+    """Draw held-out observations at their points, if they are images and there are any."""
+    if not is_image(found.observation_space) or found.reference is None:
+        return
+    images = np.asarray(found.reference.held_out.observation)
+    phi, _ = _fitted_states(found, None)
+    plot_seen_images(path, phi=phi, images=images, title=f"States: {title}")
+    yield path
 
 
 def environment_of_fitted(found: SavedEmbedding) -> Environment | None:
