@@ -108,6 +108,13 @@ def test_a_fine_run(capsys, tmp_path):
     assert "explained" not in out  # no box, so no R^2
 
 
+def test_a_long_list_of_lost_features_is_cut(tmp_path):
+    blind = REPORT | {"state_features_lost": [f"pixel {at}" for at in range(144)]}
+    (found,) = sentences(inspect(write_run(tmp_path / "run", [blind], [FINE])))
+    assert "lost pixel 0, pixel 1, " in found
+    assert "pixel 7 and 136 others: less" in found
+
+
 def test_what_is_wrong_is_said_with_the_seeds(capsys, tmp_path):
     blind = REPORT | {"state_features_lost": ["y", "speed"]}
     crowded = REPORT | {"state_pairs_coinciding_wrongly": 10, "state_pairs_coinciding": 10}

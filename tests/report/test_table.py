@@ -238,3 +238,10 @@ def test_a_sentence_says_what_was_won():
     assert "chance" in conclusions(with_difference(-0.25, -0.5, 0.125))[0]
     (sentence,) = conclusions(with_difference(0.25, 0.125, 0.5, seeds_at_level=3))
     assert "b: 3 of 4 seeds reached 0.5, a: 4 of 4" in sentence
+
+
+def test_a_level_that_random_actions_reach_has_no_ratio():
+    found = with_difference(0.25, 0.125, 0.5)
+    base = dataclasses.replace(found.rows[0], timesteps_to_level=0.0)
+    (sentence,) = conclusions(dataclasses.replace(found, rows=(base, found.rows[1])))
+    assert "b reached 0.5 after 30k timesteps, a after 0; its" in sentence

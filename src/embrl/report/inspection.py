@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 NOTHING = "–"
 
+MAX_NAMES = 8
+"""Names that a sentence lists before it counts the others."""
 SIDE_BY_SIDE = 4
 """Maximum number of seeds with a column each; for more, mean, minimum and maximum are shown."""
 
@@ -288,8 +290,11 @@ def _fraction(report: SeedMeasures, name: str, of: str) -> float | None:
     return None if part is None or not whole else part / whole
 
 
-def _list(names: Iterable[str]) -> str:
+def _list(names: Iterable[str], most: int = MAX_NAMES) -> str:
     *first, last = names
+    if len(first) > most:
+        left = len(first) + 1 - most
+        return f"{', '.join(first[:most])} and {left} others"
     return f"{', '.join(first)} and {last}" if first else last
 
 

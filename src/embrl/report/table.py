@@ -74,11 +74,14 @@ def _sooner(row: ComparisonRow, base: ComparisonRow, level: float) -> str:
             f"{base.label}: {base.seeds_at_level} of {base.seeds}"
         )
     mine, its = row.timesteps_to_level, base.timesteps_to_level
-    ratio = f"{its / mine:.1f} times as many" if its >= mine else f"{mine / its:.1f} times as few"
-    return (
+    text = (
         f"{row.label} reached {level:.4g} after {short_count(mine)} timesteps, {base.label} after "
-        f"{short_count(its)}, {ratio}"
+        f"{short_count(its)}"
     )
+    if min(mine, its) <= 0.0:  # random actions reach it: nothing is so many times as many
+        return text
+    ratio = f"{its / mine:.1f} times as many" if its >= mine else f"{mine / its:.1f} times as few"
+    return f"{text}, {ratio}"
 
 
 def _higher(row: ComparisonRow) -> str:
