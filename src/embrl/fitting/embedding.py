@@ -55,6 +55,13 @@ class Embedding(SavedEmbedding):
     task_model: TaskModel | None = None
     """Task features, if they were learned (`embrl fit ... --tasks`)."""
 
+    def __repr__(self) -> str:
+        """Return the method, where it was learned, and what it embeds in how many dimensions."""
+        where, count = self.source.get("name"), self.action_count
+        states = f"states in {self.m}" if self.states else "states as they are"
+        actions = "actions" if count is None else f"{count:,} actions"
+        return f"Embedding({self.method} on {where}, {states}, {actions} in {self.d})"
+
     @property
     def m(self) -> int:
         """Dimensions of X, or the length of an observation if states are not embedded."""

@@ -72,6 +72,13 @@ class Policy:
         self.action_space = action_space
         self._warn = WarnOnce()
 
+    def __repr__(self) -> str:
+        """Return what it takes and what it returns."""
+        seen, chosen = self.observation_space, self.action_space
+        if self.host is not None:
+            seen, chosen = self.host.observations.original, self.host.actions.original
+        return " ".join(f"Policy({seen} -> {chosen})".split())  # bounds may take several lines
+
     @classmethod
     def of(cls, restored: RestoredPolicy, host: "HostEnvironment | None" = None) -> "Policy":
         """Return the policy of one seed.
