@@ -43,7 +43,7 @@ def test_a_run_says_what_came_out(run, tiny):
 
 def test_what_a_run_holds_is_printed_in_a_line(run):
     assert repr(run.policy()) == "Policy(Discrete(100) -> Discrete(8))"
-    assert repr(run.embedding()) == "Embedding(jsae on run, states in 8, 8 actions in 2)"
+    assert repr(run.embedding()) == "Embedding(jsae on gridworld, states in 8, 8 actions in 2)"
 
 
 def test_a_loaded_policy_acts_like_the_trained_one(run):

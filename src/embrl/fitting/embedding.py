@@ -57,7 +57,8 @@ class Embedding(SavedEmbedding):
 
     def __repr__(self) -> str:
         """Return the method, where it was learned, and what it embeds in how many dimensions."""
-        where, count = self.source.get("name"), self.action_count
+        where = self.source.get("environment", self.source.get("name"))
+        count = self.action_count
         states = f"states in {self.m}" if self.states else "states as they are"
         actions = "actions" if count is None else f"{count:,} actions"
         return f"Embedding({self.method} on {where}, {states}, {actions} in {self.d})"
