@@ -34,6 +34,10 @@ def test_importing_embrl_loads_no_jax():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_public_names_can_be_completed():
+    assert {*embrl.__all__, "__version__", "agents"} <= set(dir(embrl))
+
+
 def test_a_run_says_what_came_out(run, tiny):
     assert run.config == tiny()  # which others train, too, so that its programs are there
     assert run.summary["seeds"] == 2

@@ -196,4 +196,8 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module 'embrl' has no attribute {name!r}")
 
 
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, "__version__"})  # for completion in notebooks
+
+
 importlib.import_module("embrl.core.gymnasium_ids").register_once_imported()

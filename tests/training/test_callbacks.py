@@ -58,6 +58,9 @@ def test_callbacks_are_called_at_the_start_at_each_evaluation_and_at_the_end(wat
     _, recorder, seen = watched
     evaluations = [("evaluation", steps, "running") for steps in (600, 800, 1000, 1200)]
     assert recorder.trace == [("start", 0, "running"), *evaluations, ("end", 1200, "complete")]
+    start, first = repr(recorder.calls[0][1]), repr(recorder.calls[1][1])
+    assert start == "TrainingEvent(pre-training, running, 0 of 1,200 timesteps)"
+    assert first.startswith("TrainingEvent(training, running, 600 of 1,200 timesteps, return -")
     assert [event.stage for _, event in recorder.calls] == ["pre-training"] + 5 * ["training"]
     assert [event.timesteps for event, *_ in seen] == [600, 800, 1000, 1200]
     assert {event.total_timesteps for event, *_ in seen} == {1200}

@@ -47,6 +47,13 @@ class TrainingEvent:
     _policy: Callable[[int], RestoredPolicy] = dataclasses.field(repr=False)
     _save: Callable[[], None] = dataclasses.field(repr=False)
 
+    def __repr__(self) -> str:
+        """Return the stage, how far it is, and the mean return so far."""
+        steps = f"{self.timesteps:,} of {self.total_timesteps:,} timesteps"
+        text = f"TrainingEvent({self.stage}, {self.status}, {steps}"
+        mean = self.means.get("return_mean")
+        return f"{text})" if mean is None else f"{text}, return {mean:.3g})"
+
     def policy(self, seed: int = 0) -> Policy:
         """Return the policy of one seed as it is now, as `Run.policy` does.
 
