@@ -35,7 +35,7 @@ def test_importing_embrl_loads_no_jax():
 
 
 def test_public_names_can_be_completed():
-    assert {*embrl.__all__, "__version__", "agents"} <= set(dir(embrl))
+    assert {*embrl.__all__, "__version__"} <= set(dir(embrl))
 
 
 def test_a_run_says_what_came_out(run, tiny):
