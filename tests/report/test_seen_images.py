@@ -66,7 +66,7 @@ def test_a_film_shows_what_the_agent_saw(tmp_path) -> None:
     assert film is not None
     assert list(recording._filmed(iter([episode]), film, wanted, config, False)) == [episode]
     with Image.open(wanted.path) as gif:
-        assert (gif.n_frames, gif.size) == (3, (36, 36))
+        assert (getattr(gif, "n_frames", 1), gif.size) == (3, (36, 36))
         assert gif.convert("RGB").getpixel((20, 20)) == (255, 0, 0)
         gif.seek(2)
         assert gif.convert("RGB").getpixel((20, 20)) == (0, 255, 0)

@@ -282,7 +282,7 @@ class RewardScale(Part):
 
 
 class Explored(NamedTuple):
-    """What exploration has seen of an environment."""
+    """Counters of visited states, and whether rewards are sparse."""
 
     visits: Visits
     sparse: Bool[Array, ""] | None
