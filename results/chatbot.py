@@ -70,6 +70,7 @@ def settings(arm: str, given: argparse.Namespace) -> dict[str, Any]:
         "imitation.gradient_steps": given.supervised,
         "imitation.batch_size": 256,
         "policy.hidden": (256,),
+        "policy.normalise": "off",
         "rollout.steps_per_update": STEPS,
         "rollout.num_envs": ENVS,
         "evaluation.every": STEPS,
@@ -96,6 +97,7 @@ def settings(arm: str, given: argparse.Namespace) -> dict[str, Any]:
         "pretrain.gradient_steps": 300,
         "online.every": 0,
         "policy.inputs": "both",
+        "policy.credit": "g(a)",
         "policy.std": given.std,
         "rollout.buffer_size": PRETRAINING,
     }
@@ -272,11 +274,11 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--timesteps", type=int, default=110_000)
     parser.add_argument("--replies", type=int, default=8000)
-    parser.add_argument("--shortlist", type=int, default=64)
+    parser.add_argument("--shortlist", type=int, default=16)
     parser.add_argument("--dimensions", type=int, default=64)
-    parser.add_argument("--supervised", type=int, default=800, help="gradient steps")
+    parser.add_argument("--supervised", type=int, default=200, help="gradient steps")
     parser.add_argument("--stages", type=int, default=1, help="evaluations after the first")
-    parser.add_argument("--actor-lr", type=float, default=2e-4)
+    parser.add_argument("--actor-lr", type=float, default=5e-4)
     parser.add_argument("--std", type=float, default=0.2)
     parser.add_argument("--arms", nargs="+", default=list(ARMS))
     parser.add_argument("--out", type=Path, default=OUT)

@@ -70,7 +70,8 @@ def nearest(
         whole, allowed = filled_up(table, mask, BLOCK)
         return argmin(squared_distances(whole, e, allowed))[1]
 
-    def search_few(e: Array, mask: Array) -> Array:
+    def search_few(e: Array, mask: Array | None) -> Array:
+        assert mask is not None
         actions, allowed = few_allowed(mask)
         squares = ((e[..., None, :] - table[actions]) ** 2).sum(-1)
         far = jnp.asarray(jnp.finfo(e.dtype).max / 2, e.dtype)

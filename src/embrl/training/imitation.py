@@ -74,7 +74,7 @@ def imitate(
         x = policy.phi(shown.observation)
         allowed = policy.allowed_by(shown.mask)
 
-        def differentiated(few: bool) -> tuple[Array, StochasticPolicy]:
+        def differentiated(few: bool) -> tuple[Array, Any]:
             return eqx.filter_value_and_grad(cross_entropy)(
                 acting, policy.table, x, shown.action, allowed, few
             )
