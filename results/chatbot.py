@@ -36,7 +36,7 @@ from embrl.envs.chatbot.policies import policy_returns
 from embrl.envs.environment import has_masks
 from embrl.storage.files import write_json, write_text
 from embrl.training.action_inputs import ActionInputs
-from embrl.training.evaluation import play
+from embrl.training.evaluation import play, random_return
 from embrl.training.replicas import seed_keys
 from embrl.training.trainer import Trainer
 
@@ -262,10 +262,12 @@ def table(arms: list[dict[str, Any]], rivals: dict[str, dict[str, float]]) -> st
 
 
 def rivals_of(env: Chatbot) -> dict[str, float]:
-    """Return mean returns of rivals."""
+    """Return mean returns of rivals, and of random replies of the shortlist."""
     keys = jax.random.split(jax.random.key(0), RIVAL_KEYS)
     played = [policy_returns(env, key, RIVAL_EPISODES) for key in keys]
-    return {f"{name}_return": float(np.mean([each[name] for each in played])) for name in played[0]}
+    found = {name: float(np.mean([each[name] for each in played])) for name in played[0]}
+    found["random_reply_of_the_shortlist"] = random_return(env, keys[0], RIVAL_EPISODES)
+    return {f"{name}_return": value for name, value in found.items()}
 
 
 def main() -> None:
