@@ -1,10 +1,11 @@
 """Replies chosen by their sentence vectors, beside other ways to choose among the same ones.
 
-    python results/chatbot.py [--seeds 3] [--timesteps 410000] [--replies 8000]
+    python results/chatbot.py [--seeds 10] [--timesteps 110000] [--replies 8000]
 
 All arms choose from a shortlist of the replies nearest to the message, first imitate retrieval (the
 nearest of them), and then learn from the same number of ratings by simulated users of conversations
-for training; they are judged by users who speak held-out conversations. `text` computes g from the
+for training; they are judged by users who speak held-out conversations, every second of these:
+settings were chosen with users who speak the others. `text` computes g from the
 sentence vectors of replies, `random` from as many random numbers, `rows` learns a row for each
 reply; `none` is PPO on replies as they are. With `new`, half of the replies are never chosen in
 training: afterwards policies choose among these alone, or the other half alone.
@@ -21,6 +22,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -34,7 +36,7 @@ from embrl.envs.chatbot.policies import policy_returns
 from embrl.envs.environment import has_masks
 from embrl.storage.files import write_json, write_text
 from embrl.training.action_inputs import ActionInputs
-from embrl.training.evaluation import play
+from embrl.training.evaluation import play, random_return
 from embrl.training.replicas import seed_keys
 from embrl.training.trainer import Trainer
 
@@ -42,6 +44,9 @@ OUT = Path(__file__).parent / "chatbot"
 STEPS, ENVS = 5000, 250
 """Environment steps of an update, and parallel environments."""
 EPISODES = 2000
+"""Episodes in which a seed is judged."""
+RIVAL_EPISODES, RIVAL_KEYS = 20_000, 5
+"""Episodes of rivals at a time, and how many times: they are played once, not for each seed."""
 PRETRAINING = 10_000
 
 ARMS = {
@@ -65,6 +70,7 @@ def settings(arm: str, given: argparse.Namespace) -> dict[str, Any]:
         "imitation.gradient_steps": given.supervised,
         "imitation.batch_size": 256,
         "policy.hidden": (256,),
+        "policy.normalise": "off",
         "rollout.steps_per_update": STEPS,
         "rollout.num_envs": ENVS,
         "evaluation.every": STEPS,
@@ -91,9 +97,35 @@ def settings(arm: str, given: argparse.Namespace) -> dict[str, Any]:
         "pretrain.gradient_steps": 300,
         "online.every": 0,
         "policy.inputs": "both",
+        "policy.credit": "g(a)",
         "policy.std": given.std,
         "rollout.buffer_size": PRETRAINING,
     }
+
+
+def half(env: Chatbot, part: int) -> Chatbot:
+    """Return the environment with users who speak every second held-out conversation alone.
+
+    Args:
+        env: the environment of all users who speak held-out conversations.
+        part: 0 for those that settings were chosen with, 1 for those that judge.
+    """
+    corpus = env.spoken.corpus
+    speaks = corpus.held_out & (corpus.conversation % 2 == part)
+    shares = np.diff(np.asarray(env.openings, np.float64), axis=1, prepend=0.0) * speaks
+    openings = np.cumsum(shares, axis=1)
+    openings /= openings[:, -1:]
+    # Who takes up a reply with a sentence of the other half says what is most like that instead.
+    vectors = np.asarray(env.message_vectors)
+    vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
+    places, taken_up = np.flatnonzero(speaks), np.asarray(env.taken_up)
+    nearest = places[(vectors[taken_up] @ vectors[places].T).argmax(1)]
+    taken_up = np.where(speaks[taken_up], taken_up, nearest).astype(np.int32)
+    return eqx.tree_at(
+        lambda env: (env.openings, env.taken_up),
+        env,
+        (jnp.asarray(openings, jnp.float32), jnp.asarray(taken_up)),
+    )
 
 
 class Arm:
@@ -134,12 +166,16 @@ class Arm:
         self._begin, self._iterate = jax.jit(self.begin), jax.jit(self.trainer.iterate)
         self._judge = jax.jit(self.judge)
 
-    def begin(self, env: Chatbot, key: Any) -> Any:
-        """Return the state after pre-training and imitation."""
+    def begin(self, env: Chatbot, key: Any, features: Any) -> Any:
+        """Return the state after pre-training and imitation; features are those of replies."""
         trainer, embedding, data = self.trainer, None, None
         if self.pretrains:
             data = trainer.collect(env, key)
-            embedding = trainer.pretrain(key, trainer.split(data)[0])
+            # Features are an argument: as constants, XLA would compute with them while it compiles.
+            train = trainer.split(data)[0]
+            fitted = trainer.new_model(key, train, features)
+            steps = jnp.arange(trainer.config.pretrain.gradient_steps)
+            embedding = trainer.fit(fitted, train, key, steps)[0].model
         state = trainer.start(env, key, trainer.new_agent(key, embedding), data)
         return trainer.imitate(env, state, key)
 
@@ -166,7 +202,8 @@ class Arm:
     def run(self, seed: int) -> dict[str, Any]:
         """Return returns `[stages + 1]` of held-out users, and others at the end."""
         key = seed_keys(seed, 1)[0]
-        state, every = self._begin(self.env, key), jnp.ones(self.old.shape, bool)
+        state = self._begin(self.env, key, self.trainer.action_inputs.features)
+        every = jnp.ones(self.old.shape, bool)
         usual = jnp.asarray(self.old) if self.new else every
         curves = [self._judge(self.held_out, state, key, usual)]
         for first, end in itertools.pairwise(self.stages):
@@ -224,17 +261,26 @@ def table(arms: list[dict[str, Any]], rivals: dict[str, dict[str, float]]) -> st
     return "\n".join(rows) + "\n"
 
 
+def rivals_of(env: Chatbot) -> dict[str, float]:
+    """Return mean returns of rivals, and of random replies of the shortlist."""
+    keys = jax.random.split(jax.random.key(0), RIVAL_KEYS)
+    played = [policy_returns(env, key, RIVAL_EPISODES) for key in keys]
+    found = {name: float(np.mean([each[name] for each in played])) for name in played[0]}
+    found["random_reply_of_the_shortlist"] = random_return(env, keys[0], RIVAL_EPISODES)
+    return {f"{name}_return": value for name, value in found.items()}
+
+
 def main() -> None:
     """Run the seeds that no file has yet, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--timesteps", type=int, default=410_000)
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--timesteps", type=int, default=110_000)
     parser.add_argument("--replies", type=int, default=8000)
-    parser.add_argument("--shortlist", type=int, default=64)
+    parser.add_argument("--shortlist", type=int, default=16)
     parser.add_argument("--dimensions", type=int, default=64)
-    parser.add_argument("--supervised", type=int, default=800, help="gradient steps")
-    parser.add_argument("--stages", type=int, default=4, help="evaluations after the first")
-    parser.add_argument("--actor-lr", type=float, default=2e-4)
+    parser.add_argument("--supervised", type=int, default=200, help="gradient steps")
+    parser.add_argument("--stages", type=int, default=1, help="evaluations after the first")
+    parser.add_argument("--actor-lr", type=float, default=5e-4)
     parser.add_argument("--std", type=float, default=0.2)
     parser.add_argument("--arms", nargs="+", default=list(ARMS))
     parser.add_argument("--out", type=Path, default=OUT)
@@ -247,17 +293,11 @@ def main() -> None:
         dimensions=given.dimensions,
         expert="nearest_reply",
     )
-    env, held_out = config.build(), dataclasses.replace(config, users="held_out").build()
+    env = config.build()
+    held_out = half(dataclasses.replace(config, users="held_out").build(), 1)
     path = given.out / "rivals.json"
     if not path.exists():
-        rivals = {
-            name: {
-                f"{policy}_return": float(values.mean())
-                for policy, values in policy_returns(each, jax.random.key(0), 4000).items()
-            }
-            for name, each in (("trained", env), ("held_out", held_out))
-        }
-        write_json(path, rivals)
+        write_json(path, {"trained": rivals_of(env), "held_out": rivals_of(held_out)})
     rivals = json.loads(path.read_text())
     print(rivals, flush=True)
     used = {name: value for name, value in vars(given).items() if name not in ("arms", "out")}

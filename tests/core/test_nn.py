@@ -6,8 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from embrl.core import nn
 from embrl.core.layers import FactorLinear, Linear
-from embrl.core.nn import MLP, orthonormal_rows
+from embrl.core.nn import MLP, UNROLLED_ROWS, orthonormal_rows
 
 KEY = jax.random.key(0)
 
@@ -72,16 +73,23 @@ def test_scales_of_an_mlp_belong_to_its_first_and_last_layer() -> None:
     np.testing.assert_allclose(jax.tree.leaves(both)[0], 0.05 * jax.tree.leaves(one)[0], rtol=1e-6)
 
 
-@pytest.mark.parametrize(("rows", "columns"), [(1, 1), (2, 8), (5, 5)])
+@pytest.mark.parametrize(("rows", "columns"), [(1, 1), (2, 8), (5, 5), (UNROLLED_ROWS + 1, 40)])
 def test_orthonormal_rows_are_at_right_angles(rows: int, columns: int) -> None:
     matrix = np.asarray(orthonormal_rows(KEY, rows, columns))
     np.testing.assert_allclose(matrix @ matrix.T, np.eye(rows), atol=1e-5)
 
 
 def test_more_rows_than_there_is_room_for_span_the_space_and_have_length_one() -> None:
-    matrix = np.asarray(orthonormal_rows(KEY, 4, 2))
-    np.testing.assert_allclose(np.linalg.norm(matrix, axis=1), 1.0, rtol=1e-5)
-    assert np.linalg.matrix_rank(matrix, tol=1e-3) == 2
+    for rows in (4, UNROLLED_ROWS + 1):
+        matrix = np.asarray(orthonormal_rows(KEY, rows, 2))
+        np.testing.assert_allclose(np.linalg.norm(matrix, axis=1), 1.0, rtol=1e-5)
+        assert np.linalg.matrix_rank(matrix, tol=1e-3) == 2
+
+
+def test_many_rows_are_made_as_few_are(monkeypatch) -> None:
+    looped = orthonormal_rows(KEY, UNROLLED_ROWS + 1, 20)
+    monkeypatch.setattr(nn, "UNROLLED_ROWS", UNROLLED_ROWS + 1)
+    np.testing.assert_allclose(looped, orthonormal_rows(KEY, UNROLLED_ROWS + 1, 20), atol=1e-4)
 
 
 @pytest.mark.parametrize("hidden", [(), (7,)])

@@ -165,3 +165,47 @@ def test_points_beyond_all_distances_still_get_an_allowed_action(n: int, e: floa
 def test_every_action_is_its_own_embedding_s_nearest() -> None:
     table = embeddings(np.random.default_rng(4), 512, 2)
     np.testing.assert_array_equal(jitted(table, table), np.arange(512))
+
+
+@pytest.mark.parametrize("most", [search.FEW, search.FEW + 1])
+def test_masks_that_allow_few_of_many_actions_give_the_same_answers(most: int) -> None:
+    rng = np.random.default_rng(7)
+    n, d = search.MANY * search.FEW + 7, 3  # no whole number of words of bits
+    table, e = on_a_lattice(rng, n, d), on_a_lattice(rng, 4, 5, d)
+    mask = np.zeros((4, 5, n), bool)
+    for at in np.ndindex(4, 5):
+        mask[at][rng.choice(n, 1 + rng.integers(most), replace=False)] = True
+    mask[0, 0], mask[3, 4] = np.arange(n) == n - 1, np.arange(n) < most
+    squares = np.where(mask, squared_distances(table, e), np.inf)
+    np.testing.assert_array_equal(jitted(table, e, mask), squares.argmin(-1))
+    # One row of masks for all points.
+    one = np.where(mask[3, 4], squared_distances(table, e), np.inf)
+    np.testing.assert_array_equal(jitted(table, e, mask[3:, 4:]), one.argmin(-1))
+
+
+def test_a_point_that_is_no_number_still_gets_one_of_few_actions() -> None:
+    n = search.MANY * search.FEW
+    table = embeddings(np.random.default_rng(8), n, 2)
+    mask = np.isin(np.arange(n), [70, 900])[None]
+    for value in (np.nan, np.inf, 3e38):
+        assert jitted(table, np.full((1, 2), value, np.float32), mask)[0] == 70
+
+
+def test_few_allowed_actions_are_listed_in_order() -> None:
+    rng = np.random.default_rng(9)
+    mask = np.zeros((3, 1000), bool)
+    for row, count in enumerate((0, 5, search.FEW)):
+        mask[row, rng.choice(1000, count, replace=False)] = True
+    actions, filled = jax.jit(search.few_allowed)(mask)
+    for row, flags in enumerate(mask):
+        listed = np.asarray(actions)[row][np.asarray(filled)[row]]
+        np.testing.assert_array_equal(listed, np.flatnonzero(flags))
+
+
+@pytest.mark.parametrize("d", [search.MOST_AXES + 1, 100, 128])
+def test_many_dimensions_are_added_up_in_several_passes(d: int) -> None:
+    rng = np.random.default_rng(d)
+    table, e = embeddings(rng, 90, d), embeddings(rng, 6, d)
+    found = jax.jit(search.squared_distances)(table, e)
+    np.testing.assert_allclose(found, squared_distances(table, e), rtol=tolerance(d))
+    assert_nearest(table, e, np.asarray(jitted(table, e)))

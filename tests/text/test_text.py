@@ -45,11 +45,28 @@ def test_vectors_are_kept_by_content_and_model(counted):
 
 
 def test_a_damaged_cache_is_made_again(counted):
+    asked, _ = counted
     found = text_vectors(["tea", "cake"], "counted")
     path = cache.cache_path(["tea", "cake"], encoders.text_encoder("counted"))
     path.write_bytes(path.read_bytes()[:-3])
     np.testing.assert_array_equal(text_vectors(["tea", "cake"], "counted"), found)
-    assert cache._read(path, (2, 2)) is not None
+    before = len(asked)
+    text_vectors(["tea", "cake"], "counted")
+    assert len(asked) == before
+
+
+def test_a_cache_file_of_another_model_is_made_again(counted):
+    asked, registered = counted
+    texts = ["tea", "cake"]
+    found = text_vectors(texts, "counted")
+    path = cache.cache_path(texts, encoders.text_encoder("counted"))
+    # Of the same shape and copied to the very place, as by hand.
+    registered("2")
+    newer = cache.cache_path(texts, encoders.text_encoder("counted"))
+    path.replace(newer)
+    before = len(asked)
+    np.testing.assert_array_equal(text_vectors(texts, "counted"), found)
+    assert asked[before:] == [2]
 
 
 @pytest.mark.parametrize("found", [[[1.0]], [[1.0], [np.nan]], [1.0, 2.0], [["a"], ["b"]]])

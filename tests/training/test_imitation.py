@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,6 +15,7 @@ from embrl.config.defaults import default_config
 from embrl.config.settings_by_name import replaced
 from embrl.core.errors import EmbrlError
 from embrl.core.types import TimeStep
+from embrl.decoding import search
 from embrl.decoding.continuous import Identity
 from embrl.decoding.nearest import NearestAction
 from embrl.envs.environment import Demonstrations, Environment
@@ -73,6 +75,29 @@ def test_in_an_embedding_it_is_a_softmax_of_densities():
         np.testing.assert_allclose(cross_entropy(each, places, x, action, first), kept, rtol=1e-5)
         assert np.isfinite(gradient).all()
         assert (np.asarray(gradient)[np.asarray(action) == 0] == 0).all()
+
+
+def test_masks_that_allow_few_of_many_actions_teach_the_same():
+    rng = np.random.default_rng(0)
+    n = search.MANY * search.FEW
+    actor = GaussianActor(3, 2, (4,), std=0.5, bounded=True, key=KEY)
+    policy = StochasticPolicy(actor, NearestAction())
+    table, x = jax.random.normal(KEY, (n, 2)), jax.random.normal(KEY, (6, 3))
+    mask = np.zeros((6, n), bool)
+    for row in range(6):
+        mask[row, rng.choice(n, search.FEW, replace=False)] = True
+    action = mask.argmax(-1).astype(np.int32)
+    action[5] = (~mask[5]).argmax()  # which may not be chosen
+
+    def taught(few):
+        return eqx.filter_value_and_grad(cross_entropy)(policy, table, x, action, mask, few)
+
+    loss, gradient = taught(few=False)
+    among_few, same = taught(few=True)
+    np.testing.assert_allclose(among_few, loss, rtol=1e-5)
+    for one, other in zip(jax.tree.leaves(gradient), jax.tree.leaves(same), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
+    assert float(jnp.abs(gradient.actor.log_std).max()) > 0
 
 
 class Shown(Environment):

@@ -5,6 +5,7 @@ only the minima of the blocks are compared with one another, and positions are l
 block.
 """
 
+import functools
 import math
 from collections.abc import Callable
 from typing import TypeVar
@@ -23,6 +24,16 @@ BLOCK = 32
 AT_ONCE = 2**21
 """Number of distances in memory at once, for each seed. More are slower on the CPU: they leave the
 cache, and every call begins with thousands of page faults."""
+
+MOST_AXES, AXES = 64, 32
+"""Dimensions of E up to which all are added up in one pass, and those of a pass where there are
+more: compiling one pass of 256 takes minutes."""
+
+FEW = 64
+"""Actions that masks may allow at most for `nearest` to compute the distances of these alone."""
+
+MANY = 16
+"""Multiple of `FEW` from which number of actions on it looks for masks that allow so few."""
 
 Found = TypeVar("Found", bound=PyTree[Array])
 
@@ -59,7 +70,66 @@ def nearest(
         whole, allowed = filled_up(table, mask, BLOCK)
         return argmin(squared_distances(whole, e, allowed))[1]
 
-    return in_groups(search, table.shape[0], e, mask)
+    def search_few(e: Array, mask: Array | None) -> Array:
+        assert mask is not None
+        actions, allowed = few_allowed(mask)
+        squares = ((e[..., None, :] - table[actions]) ** 2).sum(-1)
+        far = jnp.asarray(jnp.finfo(e.dtype).max / 2, e.dtype)
+        squares = jnp.where(squares <= far, squares, far)  # as `squared_distances` does
+        place = argmin(jnp.where(allowed, squares, jnp.inf))[1]
+        return jnp.take_along_axis(actions, place[..., None], axis=-1)[..., 0]
+
+    n = table.shape[0]
+    if not masks_may_be_few(mask):
+        return in_groups(search, n, e, mask)
+    assert mask is not None
+    return jax.lax.cond(
+        all_allow_few(mask),
+        lambda: in_groups(search_few, n, e, jnp.broadcast_to(mask, (*e.shape[:-1], n))),
+        lambda: in_groups(search, n, e, mask),
+    )
+
+
+def masks_may_be_few(mask: Array | None) -> bool:
+    """Return whether it is worth while to look whether masks allow but `FEW` actions."""
+    return mask is not None and mask.ndim > 1 and mask.shape[-1] >= MANY * FEW
+
+
+def all_allow_few(mask: Bool[Array, "*batch n"]) -> Bool[Array, ""]:
+    """Return whether every mask allows at most `FEW` actions."""
+    return (mask.sum(-1, dtype=jnp.int32) <= FEW).all()
+
+
+def few_allowed(
+    mask: Bool[Array, "*batch n"],
+) -> tuple[Int[Array, "*batch few"], Bool[Array, "*batch few"]]:
+    """Return the first `FEW` actions that masks allow, in order, and which places are filled.
+
+    Flags become bits of words, in which ranks are found by counting: a running sum over all flags,
+    or a sort, takes longer than the distances that this saves.
+    """
+    lacking = -mask.shape[-1] % BLOCK
+    mask = jnp.pad(mask, [(0, 0)] * (mask.ndim - 1) + [(0, lacking)])
+    bits = mask.reshape(*mask.shape[:-1], -1, BLOCK).astype(jnp.uint32)
+    words = (bits << jnp.arange(BLOCK, dtype=jnp.uint32)).sum(-1, dtype=jnp.uint32)
+    counts = jax.lax.population_count(words).astype(jnp.int32)
+    ends = counts.cumsum(-1)
+    rank = jnp.arange(FEW, dtype=jnp.int32)
+    # The first word that ends beyond the rank.
+    first = functools.partial(jnp.searchsorted, side="right", method="scan_unrolled")
+    rows = jax.vmap(lambda row: first(row, rank))(ends.reshape(-1, ends.shape[-1]))
+    word = rows.reshape(*ends.shape[:-1], FEW).astype(jnp.int32)
+    filled = word < words.shape[-1]
+    word = jnp.minimum(word, words.shape[-1] - 1)
+    left = rank - jnp.take_along_axis(ends - counts, word, axis=-1)
+    rest, place = jnp.take_along_axis(words, word, axis=-1), jnp.zeros_like(word)
+    for width in (16, 8, 4, 2, 1):
+        low = jax.lax.population_count(rest & jnp.uint32(2**width - 1)).astype(jnp.int32)
+        beyond = left >= low
+        left = jnp.where(beyond, left - low, left)
+        rest = jnp.where(beyond, rest >> width, rest)
+        place = jnp.where(beyond, place + width, place)
+    return jnp.where(filled, word * BLOCK + place, 0), filled
 
 
 def k_nearest(
@@ -113,10 +183,24 @@ def squared_distances(
     float32 picks a wrong nearest action about once in a hundred times. Where a distance overflows
     or is NaN, the action is as far away as an allowed one can be.
     """
+
     # One coordinate at a time: XLA fuses this into a single pass without a [.., n, d] array.
+    def added(distance: Array, e: Array, columns: Array) -> Array:
+        for axis in range(columns.shape[0]):
+            distance += (e[..., axis, None] - columns[axis]) ** 2
+        return distance
+
     distance = jnp.zeros((*e.shape[:-1], table.shape[0]), e.dtype)
-    for axis in range(table.shape[1]):
-        distance += (e[..., axis, None] - table[:, axis]) ** 2
+    d = table.shape[1]
+    looped = d // AXES * AXES if d > MOST_AXES else 0
+    if looped:
+
+        def some(at: Int[Array, ""], distance: Array) -> Array:
+            part = jax.lax.dynamic_slice_in_dim(e, at * AXES, AXES, -1)
+            return added(distance, part, jax.lax.dynamic_slice_in_dim(table.T, at * AXES, AXES))
+
+        distance = jax.lax.fori_loop(0, looped // AXES, some, distance)
+    distance = added(distance, e[..., looped:], table.T[looped:])
     far = jnp.asarray(jnp.finfo(e.dtype).max / 2, e.dtype)
     distance = jnp.where(distance <= far, distance, far)
     return distance if mask is None else jnp.where(mask, distance, jnp.inf)

@@ -15,6 +15,7 @@ from embrl.core.errors import EmbrlError, SettingError
 from embrl.core.nn import adam
 from embrl.core.scaling import RunningStats
 from embrl.core.types import Key
+from embrl.decoding.search import all_allow_few, few_allowed, masks_may_be_few
 from embrl.embedding.pretraining import cosine_decay
 from embrl.envs import AnyEnvironment, Environment
 
@@ -71,9 +72,20 @@ def imitate(
         shown = env.demonstrations(jax.random.fold_in(key, index), config.batch_size)
         assert shown is not None
         x = policy.phi(shown.observation)
-        loss, gradient = eqx.filter_value_and_grad(cross_entropy)(
-            acting, policy.table, x, shown.action, policy.allowed_by(shown.mask)
-        )
+        allowed = policy.allowed_by(shown.mask)
+
+        def differentiated(few: bool) -> tuple[Array, Any]:
+            return eqx.filter_value_and_grad(cross_entropy)(
+                acting, policy.table, x, shown.action, allowed, few
+            )
+
+        if masks_may_be_few(allowed) and isinstance(acting.actor, GaussianActor):
+            # Around the gradient: inside, both branches would store what it needs of either.
+            loss, gradient = jax.lax.cond(
+                all_allow_few(allowed), lambda: differentiated(True), lambda: differentiated(False)
+            )
+        else:
+            loss, gradient = differentiated(False)
         direction, optimiser = adam(ADAM_EPS).update(gradient, optimiser)
         rate = cosine_decay(config.learning_rate, total, index)
         change = jax.tree.map(lambda d: -rate * d, direction)
@@ -91,10 +103,20 @@ def cross_entropy(
     x: Array,
     action: Int[Array, "*batch"],
     allowed: Bool[Array, "*#batch n"] | None,
+    few: bool = False,
 ) -> Float[Array, ""]:
     """Return the mean of - log P(a | x), over actions that may be chosen.
 
     In an embedding, P(a | x) is a softmax over the log densities of all g(a) under pi_i(. | x).
+
+    Args:
+        policy: actor and decoder.
+        table: g(a) of every action.
+        x: features.
+        action: what the expert does.
+        allowed: True where an action may be chosen; None: all may be.
+        few: whether each mask allows so few that it is faster to look at these alone
+            (`embrl.decoding.search.few_allowed`), in an embedding.
     """
     actor = policy.actor
     if isinstance(actor, CategoricalActor):
@@ -102,12 +124,24 @@ def cross_entropy(
     if not isinstance(actor, GaussianActor) or not eqx.is_array(table):
         raise EmbrlError(f"{SETTING} must be 0 for actions with several parts; leave it out")
     scale = jnp.exp(-actor.log_std)
-    mean, places = actor.mode(x) * scale, table * scale
+    mean = actor.mode(x) * scale
     # What is the same for all actions is left out.
-    logits = mean @ places.T - 0.5 * (places**2).sum(-1)
+    squares = table**2 @ scale**2
+    if few:
+        assert allowed is not None
+        actions, allowed = few_allowed(allowed)
+        # Places are not scaled: a gradient to each of them would be scattered, which is slow.
+        product = jnp.einsum("...d,...kd->...k", mean * scale, table[actions])
+        logits = product - 0.5 * squares[actions]
+        shown = (actions == action[..., None]) & allowed
+    else:
+        logits = mean @ (table * scale).T - 0.5 * squares
+        shown = action[..., None] == jnp.arange(len(table), dtype=action.dtype)
     if allowed is not None:
         logits = jnp.where(allowed, logits, -jnp.inf)
-    return _mean_loss(jnp.take_along_axis(jax.nn.log_softmax(logits), action[..., None], -1))
+    log_probs = jax.nn.log_softmax(logits)
+    log_prob = jnp.where(shown, log_probs, 0.0).sum(-1)
+    return _mean_loss(jnp.where(shown.any(-1), log_prob, -jnp.inf))
 
 
 def _mean_loss(log_prob: Float[Array, "*batch"]) -> Float[Array, ""]:
