@@ -32,6 +32,8 @@ def test_planes_have_a_colour_each_and_later_ones_cover_earlier_ones(most: int) 
     assert background == [240] * 3
     assert first == [0x00, 0x72, 0xB2]
     assert second == both == [0xD5, 0x5E, 0x00]
+    six = np.concatenate([planes, 0 * planes, 0 * planes], -1)  # no two frames in three colours
+    np.testing.assert_array_equal(in_colours(six), in_colours(planes))
 
 
 def test_pixels_become_squares() -> None:

@@ -168,9 +168,9 @@ class ExplorationConfig(Section):
     """Subtract the mean of the bonus over the rollout, so that it does not pay to stay in an
     episode for its sake."""
     more_if_sparse: bool = False
-    """Explore more if rewards are sparse in pre-training, if fewer than one in twenty of its
-    episodes earn a reward above the median: three times the bonus, centred, for at least half of
-    training, with `known_after` at least 10 unless it is 0."""
+    """Explore more if rewards are sparse in pre-training, that is, if fewer than one in twenty of
+    its episodes earn a reward above the median: three times the bonus, centred, for at least half
+    of training, with `known_after` at least 10 unless it is 0."""
     num_counters: int = 16_384
     """Counters of visits. With more states than these, several states share one."""
 

@@ -21,16 +21,16 @@ BACKGROUND = 0.94
 def in_colours(images: UInt8[np.ndarray, "N h w c"]) -> UInt8[np.ndarray, "N h w 3"]:
     """Return images in red, green and blue.
 
-    Planes, of which each pixel is 0 or the largest value, have a colour each, and later ones cover
-    earlier ones. Of three channels or several times three, all frames' colours are averaged; of
-    other numbers of channels, all are averaged to grey, so that what moves is seen several times.
+    Planes (two channels, or more than three, of which each pixel is 0 or the largest value) have a
+    colour each, and later ones cover earlier ones. Of frames with three channels each the colours
+    are averaged; other channels are averaged to grey, so that what moves is seen several times.
 
     Args:
         images: `uint8`, of one size; largest value 1 (flags) or 255.
     """
     channels = images.shape[-1]
     most = max(int(images.max(initial=0)), 1)
-    if channels > 1 and channels % 3 and ((images == 0) | (images == most)).all():
+    if channels not in (1, 3) and ((images == 0) | (images == most)).all():
         found = np.full((*images.shape[:-1], 3), BACKGROUND)
         for plane_number in range(channels):
             colour = _colour(PALETTE[plane_number % len(PALETTE)])
