@@ -90,7 +90,8 @@ def test_masks_that_allow_few_of_many_actions_teach_the_same():
     action[5] = (~mask[5]).argmax()  # which may not be chosen
 
     def taught(few):
-        return eqx.filter_value_and_grad(cross_entropy)(policy, table, x, action, mask, few)
+        gradient = eqx.filter_value_and_grad(cross_entropy)
+        return gradient(policy, table, x, jnp.asarray(action), jnp.asarray(mask), few)
 
     loss, gradient = taught(few=False)
     among_few, same = taught(few=True)

@@ -13,6 +13,8 @@ from embrl.core.errors import EmbrlError
 CACHE_BYTES = 500_000_000
 """Maximum size of the compilation cache when a process begins; what was used longest ago goes."""
 
+LEAST_TIME = "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"
+
 CACHE_TROUBLE = "Error (reading|writing) persistent compilation cache entry"
 """Beginning of JAX's warning that it could not use the compilation cache; it compiles instead."""
 
@@ -91,7 +93,8 @@ def prepare_jax() -> None:
     Every core becomes a device of its own. Most of a run consists of small operations one after
     another, which XLA does not spread over threads: half of the seeds on each of two cores is
     nearly twice as fast as all seeds on both. Compiled programs are kept for the next run, unless
-    the caller has set `JAX_COMPILATION_CACHE_DIR`.
+    the caller has set `JAX_COMPILATION_CACHE_DIR`, if they took .3 s to compile, or as long as
+    `JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS` says.
 
     Raises:
         EmbrlError: this process was forked from one in which JAX was prepared.
@@ -105,7 +108,8 @@ def prepare_jax() -> None:
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         folder = _cache_folder()
         jax.config.update("jax_compilation_cache_dir", str(folder))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+        if LEAST_TIME not in os.environ:
+            jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
         trim_cache(folder)
         # What a killed process left half-written is compiled again.
         warnings.filterwarnings("ignore", CACHE_TROUBLE, UserWarning)
