@@ -8,7 +8,6 @@ from typing import Any
 
 from embrl.config.run import HYPERPARAMETERS, RunConfig
 from embrl.core.errors import EmbrlError, UnknownNameError
-from embrl.embedding.config import EmbeddingConfig
 from embrl.embedding.methods import METHODS
 
 SECTIONS = ("env", "policy", HYPERPARAMETERS, "rollout", "evaluation", "exploration", "imitation")
@@ -44,7 +43,9 @@ def settings(config: RunConfig) -> dict[str, Any]:
         shown = config.algorithm if section == HYPERPARAMETERS else section
         found |= {f"{shown}.{field.name}": kinds[field.name] for field in dataclasses.fields(part)}
     if not embeds:  # policies read images with the same layers
-        found["embedding.image_layers"] = typing.get_type_hints(EmbeddingConfig)["image_layers"]
+        found["embedding.image_layers"] = typing.get_type_hints(type(config.embedding))[
+            "image_layers"
+        ]
     return found
 
 

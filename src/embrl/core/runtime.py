@@ -14,6 +14,7 @@ CACHE_BYTES = 500_000_000
 """Maximum size of the compilation cache when a process begins; what was used longest ago goes."""
 
 LEAST_TIME = "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"
+"""Environment variable of JAX: seconds that a program must take to compile to be kept."""
 
 CACHE_TROUBLE = "Error (reading|writing) persistent compilation cache entry"
 """Beginning of JAX's warning that it could not use the compilation cache; it compiles instead."""

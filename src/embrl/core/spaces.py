@@ -460,15 +460,12 @@ def _check_last_axis(space: spaces.Space, values: np.ndarray, length: int) -> No
     """Check the length of the last axis."""
     if values.shape[-1:] != (length,):
         several = any(math.prod(values.shape[axis:]) == length for axis in range(values.ndim - 1))
+        advice = "policies take an environment's own form with run.policy(environment=...)"
         raise SettingError(
             f"last axis of observations of {space}",
             f"{length}",
             f"shape {list(values.shape)}",
-            *(
-                ["policies take an environment's own form with run.policy(environment=...)"]
-                if several
-                else []
-            ),
+            advice if several else "",
         )
 
 

@@ -73,9 +73,7 @@ def nearest(
     def search_few(e: Array, mask: Array | None) -> Array:
         assert mask is not None
         actions, allowed = few_allowed(mask)
-        squares = ((e[..., None, :] - table[actions]) ** 2).sum(-1)
-        far = jnp.asarray(jnp.finfo(e.dtype).max / 2, e.dtype)
-        squares = jnp.where(squares <= far, squares, far)  # as `squared_distances` does
+        squares = _capped(((e[..., None, :] - table[actions]) ** 2).sum(-1))
         place = argmin(jnp.where(allowed, squares, jnp.inf))[1]
         return jnp.take_along_axis(actions, place[..., None], axis=-1)[..., 0]
 
@@ -88,6 +86,12 @@ def nearest(
         lambda: in_groups(search_few, n, e, jnp.broadcast_to(mask, (*e.shape[:-1], n))),
         lambda: in_groups(search, n, e, mask),
     )
+
+
+def _capped(distance: Array) -> Array:
+    """Return distances with those that overflow or are NaN as far away as any allowed action."""
+    far = jnp.asarray(jnp.finfo(distance.dtype).max / 2, distance.dtype)
+    return jnp.where(distance <= far, distance, far)
 
 
 def masks_may_be_few(mask: Array | None) -> bool:
@@ -200,9 +204,7 @@ def squared_distances(
             return added(distance, part, jax.lax.dynamic_slice_in_dim(table.T, at * AXES, AXES))
 
         distance = jax.lax.fori_loop(0, looped // AXES, some, distance)
-    distance = added(distance, e[..., looped:], table.T[looped:])
-    far = jnp.asarray(jnp.finfo(e.dtype).max / 2, e.dtype)
-    distance = jnp.where(distance <= far, distance, far)
+    distance = _capped(added(distance, e[..., looped:], table.T[looped:]))
     return distance if mask is None else jnp.where(mask, distance, jnp.inf)
 
 

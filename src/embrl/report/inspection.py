@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 NOTHING = "–"
 
 MAX_NAMES = 8
-"""Names that a sentence lists before it counts the others."""
+"""Lost features that a sentence lists before it counts the others."""
 SIDE_BY_SIDE = 4
 """Maximum number of seeds with a column each; for more, mean, minimum and maximum are shown."""
 
@@ -255,8 +255,10 @@ def _findings(
 
 def _wrong_after_pretraining(report: SeedMeasures) -> Iterator[str]:
     if lost := report.get("state_features_lost"):
+        left = len(lost) - MAX_NAMES
+        names = lost if left < 2 else [*lost[:MAX_NAMES], f"{left} others"]
         yield (
-            f"the state embedding has lost {_list(lost)}: less than {LOST} of it can be recovered "
+            f"the state embedding has lost {_list(names)}: less than {LOST} of it can be recovered "
             "from X"
         )
     for kind in ("state", "action"):
@@ -290,11 +292,8 @@ def _fraction(report: SeedMeasures, name: str, of: str) -> float | None:
     return None if part is None or not whole else part / whole
 
 
-def _list(names: Iterable[str], most: int = MAX_NAMES) -> str:
+def _list(names: Iterable[str]) -> str:
     *first, last = names
-    if len(first) > most:
-        left = len(first) + 1 - most
-        return f"{', '.join(first[:most])} and {left} others"
     return f"{', '.join(first)} and {last}" if first else last
 
 

@@ -14,8 +14,8 @@ SIDE = 10.0
 """Width and height of the figure in inches."""
 THUMBNAIL = 0.6
 """Longer side of an image in the figure, in inches."""
-BACKGROUND = 0.94
-"""Brightness of a pixel that no plane of flags covers."""
+BACKGROUND = 240
+"""Grey, up to 255, of a pixel that no plane of flags covers."""
 
 
 def in_colours(images: UInt8[np.ndarray, "N h w c"]) -> UInt8[np.ndarray, "N h w 3"]:
@@ -31,11 +31,11 @@ def in_colours(images: UInt8[np.ndarray, "N h w c"]) -> UInt8[np.ndarray, "N h w
     channels = images.shape[-1]
     most = max(int(images.max(initial=0)), 1)
     if channels not in (1, 3) and ((images == 0) | (images == most)).all():
-        found = np.full((*images.shape[:-1], 3), BACKGROUND)
+        to_rgb = require("PIL.ImageColor", "plot").getrgb
+        found = np.full((*images.shape[:-1], 3), BACKGROUND, np.uint8)
         for plane_number in range(channels):
-            colour = _colour(PALETTE[plane_number % len(PALETTE)])
-            found = np.where(images[..., plane_number, None] > 0, colour, found)
-        return (255 * found).round().astype(np.uint8)
+            found[images[..., plane_number] > 0] = to_rgb(PALETTE[plane_number % len(PALETTE)])
+        return found
     scaled = images.astype(np.float32) * (255 if most == 1 else 1)
     if channels % 3 == 0:
         mean = scaled.reshape(*images.shape[:-1], channels // 3, 3).mean(-2)
@@ -96,7 +96,3 @@ def plot_seen_images(
             )
         count = f"{len(shown):,} of {len(points):,} observations are drawn"
         axes.annotate(count, (1, 1.005), xycoords="axes fraction", ha="right", color=MUTED)
-
-
-def _colour(code: str) -> np.ndarray:
-    return np.array([int(code[at : at + 2], 16) / 255 for at in (1, 3, 5)])

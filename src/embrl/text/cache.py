@@ -35,15 +35,15 @@ def text_vectors(texts: Sequence[str], encoder: str) -> Float[np.ndarray, "n siz
     model = text_encoder(encoder)
     if not model.version:
         return model(texts)
-    path, made_of = cache_path(texts, model), _digest(texts, model)
-    if (found := _read(path, (len(texts), model.size), made_of)) is not None:
+    path = cache_path(texts, model)
+    if (found := _read(path, (len(texts), model.size))) is not None:
         return found
     vectors = model(texts)
     # A cache that cannot be written costs time, no more.
     with contextlib.suppress(EmbrlError):
         files.make_folder(path.parent)
         data = io.BytesIO()
-        np.savez(data, made_of=np.array(made_of), vectors=vectors)
+        np.savez(data, made_of=np.array(path.stem), vectors=vectors)
         files.write_bytes(path, data.getvalue())
         trim_cache(path.parent, CACHE_BYTES)
     return vectors
@@ -51,19 +51,14 @@ def text_vectors(texts: Sequence[str], encoder: str) -> Float[np.ndarray, "n siz
 
 def cache_path(texts: Sequence[str], model: TextEncoder) -> Path:
     """Return the file that has the vectors of these texts, if they were kept."""
-    return cache_base() / "text" / f"{_digest(texts, model)[:32]}.npz"
-
-
-def _digest(texts: Sequence[str], model: TextEncoder) -> str:
-    """Return a checksum of a model and texts."""
     digest = hashlib.sha256(f"{model.name} {model.version} {model.size}".encode())
     for text in texts:
         data = text.encode(errors="surrogatepass")
         digest.update(f"\n{len(data)} ".encode() + data)
-    return digest.hexdigest()
+    return cache_base() / "text" / f"{digest.hexdigest()[:32]}.npz"
 
 
-def _read(path: Path, shape: tuple[int, ...], made_of: str) -> np.ndarray | None:
+def _read(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
     """Return the array in a file; None if there is none, or it is damaged or of something else."""
     try:
         # From bytes: NumPy leaves a damaged file open.
@@ -71,5 +66,5 @@ def _read(path: Path, shape: tuple[int, ...], made_of: str) -> np.ndarray | None
             found, of = kept["vectors"], str(kept["made_of"])
     except Exception:  # NumPy's reader raises many kinds
         return None
-    fits = of == made_of and found.dtype == np.float32 and found.shape == shape
+    fits = of == path.stem and found.dtype == np.float32 and found.shape == shape
     return found if fits and np.isfinite(found).all() else None

@@ -102,15 +102,15 @@ class VisitCounter:
         """
         config = self.config
         size, until, known_after = config.bonus, config.until, config.known_after
+        centred = config.centred
         if sparse is not None:
             size = jnp.where(sparse, SPARSE_FACTOR * size, size)
             until = jnp.where(sparse, jnp.maximum(until, SPARSE_UNTIL), until)
             known_after = jnp.where(sparse, max(known_after, SPARSE_KNOWN_AFTER), known_after)
+            centred = sparse | centred
         count = jnp.maximum(visits[self.counter(next_observation)], 1)
         remaining = jnp.maximum(1.0 - progress / until, 0.0)
         bonus = size * remaining / jnp.sqrt(count.astype(jnp.float32))
         if config.known_after:
             bonus = jnp.where(count > known_after, 0.0, bonus)
-        if config.centred:
-            return bonus - bonus.mean()
-        return bonus if sparse is None else bonus - jnp.where(sparse, bonus.mean(), 0.0)
+        return bonus - jnp.where(centred, bonus.mean(), 0.0)
