@@ -22,7 +22,6 @@ from beside_sb3 import short_cell, summary_of, their_returns, train_theirs
 
 HERE = Path(__file__).parent
 RUNS = HERE.parent / "runs" / "known_optima"
-EPISODES = 100
 
 REPLENISHMENT = {
     "ppo.gamma": 0.9,
@@ -60,11 +59,11 @@ class Row:
     """Of both of embrl's arms."""
     jsae: Mapping[str, float] = dataclasses.field(default_factory=dict)
     """Of JSAE alone."""
-    sb3: Mapping[str, float] = dataclasses.field(default_factory=dict)
-    """Of Stable-Baselines3's PPO."""
+    sb3: Mapping[str, float] = dataclasses.field(default_factory=lambda: {"n_steps": 256})
+    """Of Stable-Baselines3's PPO; by default 2,048 timesteps between two updates, as it has."""
     sb3_settings: dict[str, str] = dataclasses.field(default_factory=dict)
     """Of the environment for it, where it cannot take its actions."""
-    num_envs: int = 1
+    num_envs: int = 8
     """Parallel environments of Stable-Baselines3."""
     switches: tuple[str, ...] = ()
     """Flags without a value, of both of embrl's arms."""
@@ -130,21 +129,6 @@ ROWS = {
     "replenishment-20-joint": replenishment(20, 75.0, 2_000_000, steps=8000, seeds=3),
 }
 
-SB3 = f"""
-import sys, json
-import gymnasium
-from stable_baselines3 import PPO
-from stable_baselines3.common.env_util import make_vec_env
-from stable_baselines3.common.evaluation import evaluate_policy
-name, timesteps, seed, num_envs, settings, chosen = sys.argv[1:]
-settings, chosen = json.loads(settings), json.loads(chosen)
-make = lambda: gymnasium.make("embrl:" + name, **settings)
-model = PPO("MlpPolicy", make_vec_env(make, int(num_envs)), seed=int(seed), device="cpu", **chosen)
-model.learn(int(timesteps))
-mean = evaluate_policy(model, make_vec_env(make, 1), {EPISODES}, deterministic=False)[0]
-print(json.dumps({{"sampled": float(mean)}}))
-"""
-
 
 def train_ours(name: str, row: Row, method: str, seeds: int) -> None:
     """Train all seeds of one of embrl's arms."""
@@ -163,13 +147,17 @@ def train_ours(name: str, row: Row, method: str, seeds: int) -> None:
 
 def their_command(python: str, row: Row, seed: int) -> list[str]:
     """Return the command that trains a seed of Stable-Baselines3's PPO."""
-    command = [python, "-c", SB3, row.id, str(row.timesteps), str(seed), str(row.num_envs)]
+    command = [python, str(HERE / "train_sb3.py"), row.id, "--seed", str(seed)]
+    command += ["--total-timesteps", str(row.timesteps), "--num-envs", str(row.num_envs)]
     settings = {**row.settings, **row.sb3_settings}
-    return [*command, json.dumps(settings), json.dumps(dict(row.sb3))]
+    return [*command, "--settings", json.dumps(settings), "--ppo", json.dumps(dict(row.sb3))]
 
 
 def write_table(seeds: int) -> None:
-    """Write the table of whatever is finished."""
+    """Write the table of whatever is finished; what is not here stays as it stood."""
+    table = HERE / "known_optima" / "table.md"
+    stood = table.read_text().splitlines() if table.exists() else []
+    old = {cells[0]: cells for cells in (_cells(line) for line in stood if line[:2] == "| ")}
     lines = [
         "Returns after training, sampled actions: mean, 95 % interval (bootstrap over seeds), and",
         "the worst seed. Way: what JSAE has gone of the way from the baseline (random actions; in",
@@ -180,19 +168,31 @@ def write_table(seeds: int) -> None:
         "|---|---|---|---|---|---|---|",
     ]
     for name, row in ROWS.items():
-        summaries = {method: summary_of(RUNS / name / method) for method in ("jsae", "none")}
-        arms = [summary.get("final_return_per_seed", []) for summary in summaries.values()]
-        arms.append(their_returns(RUNS / name, seeds))
-        if any(arms):
-            of_jsae = summaries["jsae"]
-            known = of_jsae.get("best_known_return")
-            cells = [short_cell(arm) for arm in arms]
-            cells.insert(1, way(of_jsae))
-            cells.append("?" if known is None else f"{known:.4g}")
-            lines.append(f"| {name} | {row.timesteps:,} | " + " | ".join(cells) + " |")
-    table = HERE / "known_optima" / "table.md"
+        jsae, none = (summary_of(RUNS / name / method) for method in ("jsae", "none"))
+        cells = [name, f"{row.timesteps:,}", "", "", "", "", "?"]
+        if jsae:
+            cells[2:4] = short_cell(jsae["final_return_per_seed"]), way(jsae)
+        if none:
+            cells[4] = short_cell(none["final_return_per_seed"])
+        if theirs := their_returns(RUNS / name, seeds):
+            cells[5] = short_cell(theirs)
+        known = (jsae or none).get("best_known_return")
+        if known is not None:
+            cells[6] = f"{known:.4g}"
+        before = old.get(
+            name, [*cells[:2], "not measured", "", "not measured", "not measured", "?"]
+        )
+        found = [
+            new if new not in ("", "?") else was for new, was in zip(cells, before, strict=True)
+        ]
+        if found != before or name in old:
+            lines.append("| " + " | ".join(found) + " |")
     table.parent.mkdir(exist_ok=True)
     table.write_text("\n".join(lines) + "\n")
+
+
+def _cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip("|").split("|")]
 
 
 def way(summary: Mapping) -> str:

@@ -109,6 +109,59 @@ def test_gymnasium_makes_them():
         gymnasium.make("embrl/Manoeuvres-v0", axes=0)
 
 
+@pytest.mark.parametrize("mode", ["NextStep", "SameStep"])
+def test_gymnasium_steps_many_in_one_call(mode):
+    envs = gymnasium.make_vec(
+        "embrl/Manoeuvres-v0", num_envs=3, autoreset_mode=mode, step_limit=2, actions="discrete"
+    )
+    first, _ = envs.reset(seed=1)
+    again, _ = envs.reset(seed=1)
+    assert (first == again).all()
+    assert envs.observation_space.contains(first)
+    assert len({tuple(row) for row in first}) == 3
+    actions = np.array([0, 9, 40])
+    second, reward, terminated, truncated, _ = envs.step(actions)
+    assert (second != first).any(-1).all()
+    assert not truncated.any()
+    third, reward, terminated, truncated, infos = envs.step(actions)
+    assert truncated.all()
+    assert not terminated.any()
+    # One by one, with the same move: a step from `second` leads to the last observation.
+    env = ManoeuvresConfig(step_limit=2, actions="discrete").build()
+    state = jax.vmap(env.reset)(jax.random.split(jax.random.key(0), 3))[0]
+    state = state._replace(point=jnp.asarray(second))
+    _, after = jax.vmap(env.step)(jax.random.split(jax.random.key(1), 3), state, actions)
+    last = third if mode == "NextStep" else np.stack(infos["final_obs"])
+    assert last == pytest.approx(np.asarray(after.observation), abs=1e-6)
+    assert reward == pytest.approx(np.asarray(after.reward), abs=1e-6)
+    fourth, reward, _, truncated, _ = envs.step(actions)
+    if mode == "NextStep":
+        assert (reward == 0).all()
+        assert not truncated.any()
+        begun = fourth
+    else:
+        begun = third
+        assert (last != begun).any(-1).all()
+    # Fresh starts, not continued episodes.
+    moved = np.abs(begun - last).max(-1)
+    assert (moved > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"), [("num_envs", 0), ("autoreset_mode", "Disabled"), ("axes", 0)]
+)
+def test_bad_settings_of_many_are_named(setting, value):
+    with pytest.raises(EmbrlError, match=setting):
+        gymnasium.make_vec("embrl/Manoeuvres-v0", **{"num_envs": 2, setting: value})
+
+
+def test_actions_of_another_number_of_environments_are_refused():
+    envs = gymnasium.make_vec("embrl/Switches-v0", num_envs=2)
+    envs.reset(seed=0)
+    with pytest.raises(EmbrlError, match="actions"):
+        envs.step(np.zeros((3, 100), np.int32))
+
+
 @pytest.mark.parametrize("modules", ["embrl, gymnasium", "gymnasium, embrl"])
 def test_ids_are_registered_in_either_order_of_imports(modules):
     script = f"import {modules}; assert 'embrl/Switches-v0' in gymnasium.registry"

@@ -35,6 +35,7 @@ def register() -> None:
             registration.register(
                 name,
                 "embrl.interop.compiled_env:CompiledEnv",
+                vector_entry_point="embrl.interop.compiled_env:CompiledVectorEnv",
                 kwargs={"environment": environment, **settings},
             )
 

@@ -1,14 +1,19 @@
-"""A compiled environment of embrl as an environment of Gymnasium, one step at a time."""
+"""Compiled environments of embrl as environments of Gymnasium: one, or many in one call."""
 
 from typing import Any
 
 import gymnasium
 import jax
+import jax.numpy as jnp
 import numpy as np
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+from jaxtyping import Array
 
-from embrl.core.errors import EmbrlError
+from embrl.core.errors import EmbrlError, SettingError
 from embrl.core.products import product_of
 from embrl.core.spaces import check_action
+from embrl.core.types import Action, EnvState, Key, Observation, TimeStep
 from embrl.envs import Environment, configure
 
 
@@ -32,8 +37,7 @@ class CompiledEnv(gymnasium.Env[Any, Any]):
         Raises:
             EmbrlError: If a setting is unknown or out of range.
         """
-        self._env: Any = configure(environment, **settings).build()
-        assert isinstance(self._env, Environment)
+        self._env = _built(environment, settings)
         drawn = self._env.render_fps is not None
         if render_mode is not None and (render_mode != "rgb_array" or not drawn):
             needed = "None or rgb_array" if drawn else "None"
@@ -42,9 +46,7 @@ class CompiledEnv(gymnasium.Env[Any, Any]):
         modes = ["rgb_array"] if drawn else []
         self.metadata = {"render_modes": modes, "render_fps": self._env.render_fps}
         self.observation_space = self._env.observation_space
-        self._flat = self._env.action_space
-        self._product = product_of(self._flat)
-        self.action_space = self._flat
+        self.action_space = self._env.action_space
         self._reset = jax.jit(lambda env, key: env.reset(key))
         self._step = jax.jit(lambda env, key, state, action: env.step(key, state, action))
         self._state: Any = None
@@ -66,10 +68,7 @@ class CompiledEnv(gymnasium.Env[Any, Any]):
         """Take a step."""
         if self._key is None:
             raise EmbrlError("reset must be called before step")
-        if self._product is not None and self._product.numbers:
-            indices, numbers = action
-            action = self._product.joined(np.asarray(indices), np.asarray(numbers))
-        action = check_action(self._flat, action)
+        action = check_action(self.action_space, _in_rows(self.action_space, action))
         self._steps += 1
         key = jax.random.fold_in(self._key, self._steps)
         self._state, after = self._step(self._env, key, self._state, action)
@@ -89,3 +88,151 @@ class CompiledEnv(gymnasium.Env[Any, Any]):
     def _given(self, observation: Any) -> Any:
         found = np.asarray(observation).astype(self.observation_space.dtype)
         return found[()] if found.ndim else int(found)
+
+
+class CompiledVectorEnv(VectorEnv[Any, Any, np.ndarray]):
+    """Many copies of a compiled environment, all stepped in one call of a compiled function.
+
+    `gymnasium.make_vec(id, num_envs=n)` makes it.
+    """
+
+    def __init__(
+        self,
+        environment: str,
+        num_envs: int = 1,
+        autoreset_mode: str | AutoresetMode = AutoresetMode.NEXT_STEP,
+        **settings: Any,
+    ) -> None:
+        """Make the environments.
+
+        Args:
+            environment: Name in `embrl.envs.ENVIRONMENTS`.
+            num_envs: Number of copies.
+            autoreset_mode: When an episode begins after one that has ended: `NextStep`, in place of
+                the step after its last one, or `SameStep`, with its last one. The last observation
+                is then in `infos["final_obs"]`.
+            settings: Its settings, as the fields of its configuration.
+
+        Raises:
+            EmbrlError: If a setting is unknown or out of range.
+        """
+        if isinstance(num_envs, bool) or not isinstance(num_envs, int) or num_envs < 1:
+            raise SettingError("num_envs", "at least 1", num_envs)
+        modes = (AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP)
+        if autoreset_mode not in (*modes, *(mode.value for mode in modes)):
+            known = " or ".join(mode.value for mode in modes)
+            raise SettingError("autoreset_mode", known, autoreset_mode)
+        self._env = _built(environment, settings)
+        self._same_step = AutoresetMode(autoreset_mode) is AutoresetMode.SAME_STEP
+        self.metadata = {"autoreset_mode": AutoresetMode(autoreset_mode), "render_modes": []}
+        self.num_envs = num_envs
+        self.single_observation_space = self._env.observation_space
+        self.single_action_space = self._env.action_space
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self._reset = jax.jit(_reset_all, static_argnames="num_envs")
+        self._step = jax.jit(_step_all, static_argnames="same_step")
+        self._state: Any = None
+        self._ended: Any = None
+        self._key: Any = None
+        self._steps = 0
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """Start an episode in each environment."""
+        super().reset(seed=seed)
+        del options
+        self._key = jax.random.key(int(self.np_random.integers(2**31)))
+        self._steps = 0
+        self._state, observation = self._reset(self._env, self._key, num_envs=self.num_envs)
+        self._ended = np.zeros(self.num_envs, bool)
+        return self._given(observation), {}
+
+    def step(self, actions: Any) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        """Take a step in each environment."""
+        if self._key is None:
+            raise EmbrlError("reset must be called before step")
+        rows = check_action(self.single_action_space, _in_rows(self.single_action_space, actions))
+        if rows.ndim == 0 or rows.shape[0] != self.num_envs:
+            raise SettingError(
+                "actions", f"one of each of {self.num_envs} environments", rows.shape
+            )
+        self._steps += 1
+        key = jax.random.fold_in(self._key, self._steps)
+        self._state, observation, after = self._step(
+            self._env, key, self._state, rows, self._ended, same_step=self._same_step
+        )
+        terminated, truncated = np.asarray(after.terminated), np.asarray(after.truncated)
+        self._ended = terminated | truncated
+        infos: dict[str, Any] = {}
+        if self._same_step and self._ended.any():
+            last = np.full(self.num_envs, None, dtype=object)
+            found = self._given(after.observation)
+            for place in np.flatnonzero(self._ended):
+                last[place] = found[place]
+            infos = {"final_obs": last, "_final_obs": self._ended}
+        reward = np.asarray(after.reward, np.float64)
+        return self._given(observation), reward, terminated, truncated, infos
+
+    def references(self) -> dict[str, float]:
+        """Return returns to compare with, as `best_known_return`; may take seconds."""
+        return self._env.references(jax.random.key(0))
+
+    def _given(self, observation: Any) -> np.ndarray:
+        return np.asarray(observation).astype(self.observation_space.dtype)
+
+
+def _built(environment: str, settings: dict[str, Any]) -> Any:
+    """Return the compiled environment of that name."""
+    env = configure(environment, **settings).build()
+    assert isinstance(env, Environment)
+    return env
+
+
+def _in_rows(space: gymnasium.Space, action: Any) -> Any:
+    """Return actions of indices and numbers, given apart, as rows of both; others as they are."""
+    product = product_of(space)
+    if product is None or not product.numbers:
+        return action
+    indices, numbers = action
+    return product.joined(np.asarray(indices), np.asarray(numbers))
+
+
+def _reset_all(env: Environment, key: Key, num_envs: int) -> tuple[EnvState, Observation]:
+    return jax.vmap(env.reset)(jax.random.split(key, num_envs))
+
+
+def _step_all(
+    env: Environment,
+    key: Key,
+    state: EnvState,
+    actions: Action,
+    ended: Array,
+    same_step: bool,
+) -> tuple[EnvState, Observation, TimeStep]:
+    """Step all; begin episodes with the ended step, or in place of the one after it.
+
+    Returns:
+        The next states, the observations to act on, and what the steps gave.
+    """
+    step_key, reset_key = jax.random.split(key)
+    num_envs = ended.shape[0]
+    stepped, after = jax.vmap(env.step)(jax.random.split(step_key, num_envs), state, actions)
+    fresh, first = _reset_all(env, reset_key, num_envs)
+    if same_step:
+        again = after.terminated | after.truncated
+    else:
+        again = ended
+        after = after._replace(
+            reward=jnp.where(ended, 0.0, after.reward),
+            terminated=after.terminated & ~ended,
+            truncated=after.truncated & ~ended,
+        )
+
+    def begun(new: Array, old: Array) -> Array:
+        return jnp.where(jnp.reshape(again, again.shape + (1,) * (new.ndim - 1)), new, old)
+
+    old = stepped, after.observation
+    state, observation = jax.tree.map(begun, (fresh, first), old)
+    return state, observation, after
