@@ -138,6 +138,20 @@ def test_layers_answer_alike_without_jax(layers):
     assert np.allclose(module(torch.from_numpy(pixels)).numpy(), expected, atol=1e-4)
 
 
+def test_many_images_are_read_as_each_alone():
+    layer = ImageLinear(Image(6, 5, 2, 255, "small"), 3, key=jax.random.key(0))
+    pixels = jnp.asarray(np.random.default_rng(0).uniform(size=(37, 60)), jnp.float32)
+    assert np.allclose(layer(pixels), jnp.stack([layer(one) for one in pixels]), atol=1e-5)
+
+    def loss(layer: ImageLinear, pixels: jax.Array) -> jax.Array:
+        return (layer(pixels) ** 2).sum()
+
+    together = jax.grad(loss)(layer, pixels)
+    alone = jax.vmap(jax.grad(loss), (None, 0))(layer, pixels)
+    for found, each in zip(jax.tree.leaves(together), jax.tree.leaves(alone), strict=True):
+        assert np.allclose(found, each.sum(0), rtol=1e-4, atol=1e-4)
+
+
 def test_losses_by_hand():
     flags = Image(8, 8, 1, 1)
     outputs = jnp.zeros((2, 64)).at[0, 0].set(2.0)

@@ -1,0 +1,150 @@
+"""MinAtar's games: PPO on pixels with an embedding and without one.
+
+    PYTHON results/minatar.py long [--games ...] [--arms ...] [--seeds 3]
+    PYTHON results/minatar.py short [--games ...] [--arms ...] [--seeds 10]
+
+PYTHON is an interpreter with embrl and gymnax (`pip install 'embrl[gymnax]'`). `long` trains for
+10,000,000 timesteps, to be compared with the checkpoints that gymnax publishes; `short` for
+1,000,000, to compare arms early. Runs are kept in runs/minatar, and finished ones are not trained
+again; results/minatar/long.md and short.md are tables of what is finished, for docs/images.md.
+"""
+
+import argparse
+import dataclasses
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import gymnax
+import numpy as np
+from beside_sb3 import summary_of
+
+import embrl
+from embrl.core.statistics import bootstrap_mean
+from embrl.interop.gymnax import FromGymnax
+
+HERE = Path(__file__).parent
+OUT = HERE / "minatar"
+RUNS = HERE.parent / "runs" / "minatar"
+
+CHECKPOINTS = {"Asterix": 15, "Breakout": 28, "Freeway": 58, "SpaceInvaders": 131}
+"""Returns of the PPO checkpoints that gymnax publishes, after 10,000,000 timesteps."""
+
+ROLLOUT = {"num_envs": 64, "steps_per_update": 8192}
+ALGORITHM = embrl.PPO(
+    actor_lr=5e-4,
+    std_lr=5e-4,
+    critic_lr=5e-4,
+    scale_by_std=False,
+    gamma=0.999,
+    gae_lambda=0.95,
+    ent_coef=0.01,
+    update_epochs=4,
+    critic_epochs=4,
+    num_minibatches=8,
+)
+"""Settings of those checkpoints' trainings, but for the layers: they had two of 256."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Arm:
+    """A way to train."""
+
+    method: str
+    layers: str = "flat"
+    hidden: tuple[int, ...] = (256,)
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """Further arguments of `embrl.train`."""
+
+
+ARMS = {
+    "none": Arm("none"),
+    "none-convolution": Arm("none", "small", (64,)),
+    "jsae": Arm("jsae"),
+    "jsae-frozen": Arm("jsae", settings={"online": {"every": 0}}),
+    "latent": Arm("latent"),
+    "autoencoder": Arm("autoencoder"),
+}
+
+
+def train(kind: str, timesteps: int, game: str, arm: str, seeds: int) -> None:
+    """Train seeds of a game, unless they are trained; a run that was stopped goes on."""
+    out = RUNS / kind / game / arm
+    if summary_of(out):
+        return
+    how = ARMS[arm]
+    settings = dict(how.settings)
+    started = time.time()
+    embrl.train(
+        FromGymnax(*gymnax.make(f"{game}-MinAtar")),
+        out=out,
+        resume=out.exists(),
+        method=how.method,
+        algorithm=ALGORITHM,
+        seeds=seeds,
+        total_timesteps=timesteps,
+        embedding={"image_layers": how.layers} | settings.pop("embedding", {}),
+        policy={"hidden": how.hidden},
+        rollout=ROLLOUT,
+        evaluation={
+            "every": max(1, timesteps // 20 // 8192) * 8192,
+            "episodes": 20,
+            "final_episodes": 100,
+        },
+        progress=True,
+        **settings,
+    )
+    (out / "seconds.json").write_text(json.dumps(time.time() - started))
+
+
+def write_table(kind: str) -> None:
+    """Write the table of what is finished."""
+    lines = [
+        "Returns after training (drawn actions, 100 episodes), and the mean return over all",
+        "timesteps (in those of pre-training, the return of random actions): mean over seeds, 95 %",
+        "interval (bootstrap over seeds), each seed.",
+        "",
+        "| game | arm | timesteps | after training | over training | seeds | checkpoint |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for folder in sorted((RUNS / kind).glob("*/*")):
+        summary = summary_of(folder)
+        if summary:
+            game, arm = folder.parent.name, folder.name
+            returns = summary["final_return_per_seed"]
+            area = f"{summary['auc_mean']:.3g}"
+            each = ", ".join(f"{value:.3g}" for value in returns)
+            lines.append(
+                f"| {game} | {arm} | {summary['timesteps']:,} | {interval(returns)} | {area} "
+                f"| {each} | {CHECKPOINTS.get(game, '')} |"
+            )
+    OUT.mkdir(exist_ok=True)
+    (OUT / f"{kind}.md").write_text("\n".join(lines) + "\n")
+
+
+def interval(returns: list[float]) -> str:
+    """Return mean and interval."""
+    mean, low, high = (float(value) for value in bootstrap_mean(np.array(returns)))
+    return f"{mean:.3g} [{low:.3g}, {high:.3g}]" if len(returns) > 1 else f"{mean:.3g}"
+
+
+def main() -> None:
+    """Train what is asked for and write the table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("kind", choices=("long", "short"))
+    parser.add_argument("--games", nargs="+", default=list(CHECKPOINTS))
+    parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=list(ARMS))
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--timesteps", type=int)
+    arguments = parser.parse_args()
+    timesteps = arguments.timesteps or {"long": 10_000_000, "short": 1_000_000}[arguments.kind]
+    for game in arguments.games:
+        for arm in arguments.arms:
+            train(arguments.kind, timesteps, game, arm, arguments.seeds)
+            write_table(arguments.kind)
+
+
+if __name__ == "__main__":
+    main()
