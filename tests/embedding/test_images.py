@@ -32,6 +32,8 @@ from embrl.envs.traffic_lights import TrafficLightsConfig
 from embrl.portable.steps import Chain
 from embrl.training.trainer import Trainer
 
+pytestmark = pytest.mark.usefixtures("quick")
+
 BYTES = spaces.Box(0, 255, (16, 18, 3), np.uint8)
 FLAGS = spaces.Box(0, 1, (8, 9, 2), np.uint8)
 

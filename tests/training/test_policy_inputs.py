@@ -117,10 +117,11 @@ def test_where_it_cannot_one_line_says_so(settings, said):
 @pytest.mark.parametrize(
     "algorithm",
     [
-        embrl.SAC(updates_per_step=0.1, batch_size=16),
+        "vpg",
+        pytest.param(embrl.SAC(updates_per_step=0.1, batch_size=16), marks=pytest.mark.slow),
         pytest.param("ppo", marks=pytest.mark.slow),
     ],
-    ids=["sac", "ppo"],
+    ids=["vpg", "sac", "ppo"],
 )
 def test_a_run_trains_and_is_read_again(tmp_path, algorithm):
     run = embrl.train(
