@@ -49,8 +49,13 @@ def test_vmap_seeds_trains_every_seed(capsys, monkeypatch, method, evaluated):
 @pytest.mark.parametrize(
     "changes",
     [
-        # States as they are, and the algorithm that is compiled soonest.
-        {"method": "ra", "algorithm": "vpg"},
+        # States as they are, the algorithm that is compiled soonest, and little of everything.
+        {
+            "method": "ra",
+            "algorithm": "vpg",
+            "pretrain": {"timesteps": 500, "gradient_steps": 10},
+            "evaluation": {"episodes": 2, "final_episodes": 2},
+        },
         pytest.param({}, marks=pytest.mark.slow),
     ],
     ids=["shortened", "as it stands"],

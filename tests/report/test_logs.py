@@ -59,7 +59,7 @@ def resumed(config, tmp_path_factory):
 
     def interrupt(progress):
         # Two evaluations after the only checkpoint, which is of the one after pre-training.
-        if progress.stage == "training" and progress.done == 1_100:
+        if progress.stage == "training" and progress.done == 1_000:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -71,7 +71,7 @@ def resumed(config, tmp_path_factory):
             callback=make_callbacks("tensorboard"),
         )
     before = {event.step: event.wall_time for event in events(out / "tensorboard/mean")}
-    assert [step for step, _ in scalars(out / "tensorboard/mean")] == [600, 800, 1000]
+    assert [step for step, _ in scalars(out / "tensorboard/mean")] == [600, 800]
     with (next((out / "tensorboard/seed_0").glob("events*"))).open("ab") as file:
         file.write(b"\x40\0\0\0")  # as a process that was killed while it wrote
     callbacks = make_callbacks(["tensorboard", "tensorboard"])
