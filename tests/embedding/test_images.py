@@ -204,6 +204,7 @@ class Lamp(gymnasium.Env):
 def test_a_policy_of_images_trains_exports_and_wraps(tmp_path):
     run = embrl.train(
         Lamp,
+        seeds=1,
         total_timesteps=1_500,
         out=tmp_path / "run",
         pretrain={"timesteps": 600, "gradient_steps": 30},
