@@ -123,7 +123,16 @@ CASES: dict[str, tuple[spaces.Space, spaces.Space, dict[str, Any]]] = {
 }
 
 
-@pytest.fixture(scope="module", params=CASES)
+# What each half of them says is said by another case.
+COMBINED = {"numbers from both"}
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(name, marks=pytest.mark.slow if name in COMBINED else ()) for name in CASES
+    ],
+)
 def case(request: pytest.FixtureRequest) -> tuple[Policy, ExportedPolicy, np.ndarray]:
     observations, actions, options = CASES[request.param]
     jaxs = policy(observations, actions, **options)

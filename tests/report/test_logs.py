@@ -48,22 +48,8 @@ def scalars(folder, tag="evaluation/return_mean"):
 
 
 @pytest.fixture(scope="module")
-def config():
-    env = configure("gridworld", actuators=3, bins=6, step_limit=10)
-    config = default_config("gridworld", env, "jsae")
-    return dataclasses.replace(
-        config,
-        seeds=2,
-        total_timesteps=600,
-        embedding=dataclasses.replace(config.embedding, state_dim=3, action_dim=2),
-        pretrain=dataclasses.replace(
-            config.pretrain, timesteps=200, gradient_steps=20, batch_size=32
-        ),
-        rollout=dataclasses.replace(
-            config.rollout, steps_per_update=100, num_envs=10, buffer_size=2_000
-        ),
-        evaluation=dataclasses.replace(config.evaluation, every=100, episodes=2, final_episodes=2),
-    )
+def config(tiny):
+    return tiny()
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +59,7 @@ def resumed(config, tmp_path_factory):
 
     def interrupt(progress):
         # Two evaluations after the only checkpoint, which is of the one after pre-training.
-        if progress.stage == "training" and progress.done == 500:
+        if progress.stage == "training" and progress.done == 1_000:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -85,7 +71,7 @@ def resumed(config, tmp_path_factory):
             callback=make_callbacks("tensorboard"),
         )
     before = {event.step: event.wall_time for event in events(out / "tensorboard/mean")}
-    assert [step for step, _ in scalars(out / "tensorboard/mean")] == [200, 300, 400]
+    assert [step for step, _ in scalars(out / "tensorboard/mean")] == [600, 800]
     with (next((out / "tensorboard/seed_0").glob("events*"))).open("ab") as file:
         file.write(b"\x40\0\0\0")  # as a process that was killed while it wrote
     callbacks = make_callbacks(["tensorboard", "tensorboard"])
@@ -96,7 +82,7 @@ def resumed(config, tmp_path_factory):
 def test_a_resumed_run_has_each_evaluation_once(resumed):
     folder, _ = resumed
     returns = folder.metrics()["return_mean"].reshape(-1, 2)
-    steps = [200, 300, 400, 500, 600]
+    steps = [600, 800, 1000, 1200]
     for name, values in (
         ("seed_0", returns[:, 0]),
         ("seed_1", returns[:, 1]),
@@ -110,8 +96,8 @@ def test_a_resumed_run_has_each_evaluation_once(resumed):
 def test_evaluations_keep_their_time_when_a_run_is_resumed(resumed):
     folder, before = resumed
     after = {event.step: event.wall_time for event in events(folder.path / "tensorboard/mean")}
-    assert after[200] == before[200]
-    assert after[300] > before[300]  # it was taken again, as there was no checkpoint of it
+    assert after[600] == before[600]
+    assert after[800] > before[800]  # it was taken again, as there was no checkpoint of it
 
 
 def test_an_open_tensorboard_is_told_to_forget_the_older_file(resumed):
@@ -129,8 +115,8 @@ def test_every_metric_is_logged_in_its_group(resumed):
         for value in event.summary.value
     )
     assert {tag.partition("/")[2] for tag in tags} == columns
-    assert tags["evaluation/greedy_return_mean"] == 5
-    assert tags["learning/actor_loss"] == tags["embedding/surprise"] == 4  # nothing before learning
+    assert tags["evaluation/greedy_return_mean"] == 4
+    assert tags["learning/actor_loss"] == tags["embedding/surprise"] == 3  # nothing before learning
 
 
 def test_the_configuration_is_there_as_text(resumed, config):
@@ -150,13 +136,13 @@ def test_the_projector_has_the_embedding_of_a_seed_with_what_the_environment_kno
     logged, env = folder.path / "tensorboard/seed_0", config.env.build()
     embedding = embedding_of_run(folder.path, 0)
     states = np.loadtxt(logged / "states.tsv", delimiter="\t")
-    np.testing.assert_allclose(states, embedding.phi(np.arange(36)), rtol=1e-5)
+    np.testing.assert_allclose(states, embedding.phi(np.arange(100)), rtol=1e-5)
     actions = np.loadtxt(logged / "actions.tsv", delimiter="\t")
     np.testing.assert_allclose(actions, embedding.g(np.arange(8)), rtol=1e-5)
     header, *rows = (logged / "states-labels.tsv").read_text().splitlines()
     assert header.split("\t") == ["state", "x", "y"]
     places = np.array([row.split("\t")[1:] for row in rows], float)
-    np.testing.assert_allclose(places, env.state_coordinates(np.arange(36)), rtol=1e-5)
+    np.testing.assert_allclose(places, env.state_coordinates(np.arange(100)), rtol=1e-5)
     header, *rows = (logged / "actions-labels.tsv").read_text().splitlines()
     assert header.split("\t") == ["action", "effect_1", "effect_2"]
     effects, known = np.array([row.split("\t")[1:] for row in rows], float), env.action_effects()
@@ -192,13 +178,13 @@ def test_a_run_without_embedding_has_no_projector(config, tmp_path):
     plain = dataclasses.replace(
         plain,
         seeds=1,
-        total_timesteps=200,
+        total_timesteps=400,
         rollout=config.rollout,
         evaluation=config.evaluation,
     )
     folder = train(plain, tmp_path / "run", callback=TensorBoardLog())
     log = folder.path / "tensorboard"
-    assert [step for step, _ in scalars(log / "seed_0")] == [0, 100, 200]
+    assert [step for step, _ in scalars(log / "seed_0")] == [0, 200, 400]
     assert scalars(log / "mean") == scalars(log / "seed_0")
     assert not list(log.rglob("*.tsv"))
 
@@ -229,8 +215,8 @@ def test_the_projector_gets_no_more_points_than_it_shows(resumed, config, monkey
     embedding = embedding_of_run(resumed[0].path, 0)
     states = points_of_states(embedding, config.env.build())
     assert states is not None
-    assert states.labels["state"].tolist() == list(range(0, 36, 4))
-    assert len(states.points) == 9
+    assert states.labels["state"].tolist() == list(range(0, 100, 10))
+    assert len(states.points) == 10
 
 
 def test_a_single_column_of_labels_has_no_header(tmp_path):

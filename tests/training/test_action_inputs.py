@@ -112,7 +112,9 @@ def test_features_are_stored_once(done):
     "stage", ["training", pytest.param("pre-training", marks=pytest.mark.slow)]
 )
 def test_a_run_goes_on_to_the_same_result(tiny, tmp_path, done, stage):
-    config = config_of(tiny, tmp_path, **{"embedding.action_rows": True})
+    # Of files at the same places as before, for a run of the same programs.
+    place = done.path.parent
+    config = config_of(tiny, place, **{"embedding.action_rows": True})
 
     def interrupt(progress):
         if progress.stage == stage:
@@ -120,9 +122,10 @@ def test_a_run_goes_on_to_the_same_result(tiny, tmp_path, done, stage):
 
     with pytest.raises(KeyboardInterrupt):
         train(config, tmp_path / "run", on_progress=interrupt, save_every=0.0)
-    np.save(tmp_path / "features.npy", np.zeros((8, 3)))  # no longer asked
-    (tmp_path / "closed.npy").unlink()
+    np.save(place / "features.npy", np.zeros((8, 3)))  # no longer asked
+    (place / "closed.npy").unlink()
     assert outcome(train(config, tmp_path / "run", resume=True)) == outcome(done)
+    (place / "features.npy").unlink()
 
 
 @pytest.mark.slow

@@ -58,6 +58,7 @@ class Nudge(gymnasium.Env):
 
 
 NUDGE = HostEnvironment.of(Nudge)
+ONLINE: dict[str, Any] = {"online.every": 1, "online.gradient_steps": 2}
 
 
 def small(method: str = "jsae", algorithm: str = "vpg", **changes) -> RunConfig:
@@ -144,15 +145,15 @@ def test_episodes_are_played_whole_and_each_lane_counts_alike():
 
 
 @pytest.mark.parametrize(
-    ("method", "algorithm"),
+    ("method", "algorithm", "values"),
     [
-        ("jsae", "vpg"),
-        pytest.param("none", "ppo", marks=pytest.mark.slow),
-        pytest.param("jsae", "sac", marks=pytest.mark.slow),
+        ("jsae", "vpg", ONLINE),
+        pytest.param("none", "ppo", {}, marks=pytest.mark.slow),
+        pytest.param("jsae", "sac", ONLINE, marks=pytest.mark.slow),
     ],
+    ids=["jsae vpg online", "none ppo", "jsae sac online"],
 )
-def test_the_same_configuration_gives_the_same_run(tmp_path, method, algorithm):
-    values = {"online.every": 1, "online.gradient_steps": 2} if method == "jsae" else {}
+def test_the_same_configuration_gives_the_same_run(tmp_path, method, algorithm, values):
     config = small(method, algorithm, **values)
     first, second = run(config, tmp_path / "a"), run(config, tmp_path / "b")
     assert (first.path / "metrics.csv").read_bytes() == (second.path / "metrics.csv").read_bytes()
@@ -188,7 +189,7 @@ def test_rows_learn_the_same_in_turns_as_all_at_once(tmp_path, monkeypatch, meth
 
 @pytest.mark.parametrize(
     ("changes", "worth_it"),
-    [({}, True), ({"seeds": 1}, False), ({"online.every": 1, "online.gradient_steps": 2}, False)],
+    [({}, True), ({"seeds": 1}, False), (ONLINE, False)],
 )
 def test_turns_are_taken_where_they_gain(changes, worth_it):
     trainer = world(small(**changes)).trainer
@@ -197,7 +198,7 @@ def test_turns_are_taken_where_they_gain(changes, worth_it):
 
 
 def test_a_run_goes_on_with_what_it_had_learned_and_new_episodes(tmp_path):
-    config, seen = small(), []
+    config, seen = small(**ONLINE), []
 
     def interrupt(progress):
         seen.append(progress)

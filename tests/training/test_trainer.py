@@ -123,8 +123,9 @@ def test_online_updates_give_the_same_run_each_time(tmp_path):
     assert all(other == first for other in others)
 
 
-def test_evaluating_does_not_change_training(tiny, tmp_path):
-    config = tiny()
+@pytest.mark.parametrize("method", ["none", pytest.param("jsae", marks=pytest.mark.slow)])
+def test_evaluating_does_not_change_training(tiny, tmp_path, method):
+    config = tiny(method)
     often = loop.train(config, tmp_path / "often")
     rarely = dataclasses.replace(
         config, evaluation=dataclasses.replace(config.evaluation, every=600)
