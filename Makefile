@@ -19,6 +19,9 @@ INTEROP := tests/interop --ignore tests/interop/test_wrappers.py tests/test_exam
 	tests/store tests/serving tests/explorer $(STORE_PAGES)
 
 .DEFAULT_GOAL := help
+# Without bytecode, each process compiles what it imports anew: three of the four seconds of a start.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help setup demo test testall pages lean interop lint format bench docs dist clean
 
 help: ## Show this list
