@@ -32,20 +32,24 @@ RUNS = HERE.parent / "runs" / "minatar"
 CHECKPOINTS = {"Asterix": 15, "Breakout": 28, "Freeway": 58, "SpaceInvaders": 131}
 """Returns of the PPO checkpoints that gymnax publishes, after 10,000,000 timesteps."""
 
-ROLLOUT = {"num_envs": 64, "steps_per_update": 8192}
 ALGORITHM = embrl.PPO(
-    actor_lr=5e-4,
-    std_lr=5e-4,
-    critic_lr=5e-4,
+    actor_lr=3e-3,
+    std_lr=3e-3,
+    critic_lr=3e-3,
     scale_by_std=False,
-    gamma=0.999,
+    anneal=True,
+    gamma=0.99,
     gae_lambda=0.95,
     ent_coef=0.01,
     update_epochs=4,
     critic_epochs=4,
     num_minibatches=8,
 )
-"""Settings of those checkpoints' trainings, but for the layers: they had two of 256."""
+"""Chosen on Breakout with two seeds and 1,000,000 timesteps (docs/images.md), of four settings."""
+AS_CHECKPOINTS = dataclasses.replace(
+    ALGORITHM, actor_lr=5e-4, std_lr=5e-4, critic_lr=5e-4, anneal=False, gamma=0.999
+)
+"""As the checkpoints were trained, which had two layers of 256 units."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,18 +58,28 @@ class Arm:
 
     method: str
     layers: str = "flat"
-    hidden: tuple[int, ...] = (256,)
+    hidden: tuple[int, ...] = (64, 64)
+    algorithm: embrl.PPO = ALGORITHM
+    steps_per_update: int = 8192
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """Further arguments of `embrl.train`."""
 
 
+ALONE: dict[str, Any] = {
+    "algorithm": dataclasses.replace(ALGORITHM, ent_coef=0.05),
+    "steps_per_update": 4096,
+}
+"""The best of fourteen settings that were tried without an embedding."""
+
 ARMS = {
-    "none": Arm("none"),
-    "none-convolution": Arm("none", "small", (64,)),
+    "none": Arm("none", **ALONE),
+    "none-convolution": Arm("none", "small", **ALONE),
     "jsae": Arm("jsae"),
     "jsae-frozen": Arm("jsae", settings={"online": {"every": 0}}),
     "latent": Arm("latent"),
     "autoencoder": Arm("autoencoder"),
+    "none-as-checkpoints": Arm("none", hidden=(256,), algorithm=AS_CHECKPOINTS),
+    "jsae-as-checkpoints": Arm("jsae", hidden=(256,), algorithm=AS_CHECKPOINTS),
 }
 
 
@@ -75,26 +89,25 @@ def train(kind: str, timesteps: int, game: str, arm: str, seeds: int) -> None:
     if summary_of(out):
         return
     how = ARMS[arm]
-    settings = dict(how.settings)
     started = time.time()
     embrl.train(
         FromGymnax(*gymnax.make(f"{game}-MinAtar")),
         out=out,
         resume=out.exists(),
         method=how.method,
-        algorithm=ALGORITHM,
+        algorithm=how.algorithm,
         seeds=seeds,
         total_timesteps=timesteps,
-        embedding={"image_layers": how.layers} | settings.pop("embedding", {}),
+        embedding={"image_layers": how.layers},
         policy={"hidden": how.hidden},
-        rollout=ROLLOUT,
+        rollout={"num_envs": 64, "steps_per_update": how.steps_per_update},
         evaluation={
             "every": max(1, timesteps // 20 // 8192) * 8192,
             "episodes": 20,
             "final_episodes": 100,
         },
         progress=True,
-        **settings,
+        **how.settings,
     )
     (out / "seconds.json").write_text(json.dumps(time.time() - started))
 
