@@ -71,13 +71,21 @@ ALONE: dict[str, Any] = {
 }
 """The best of fourteen settings that were tried without an embedding."""
 
+LIKE_JSAE: dict[str, Any] = {
+    "embedding": {"state_dim": 64},
+    "pretrain": {"timesteps": 5_000, "gradient_steps": 700},
+    "policy": {"inputs": "both"},
+}
+"""What is JSAE's default here, so that objectives alone differ."""
+
 ARMS = {
     "none": Arm("none", **ALONE),
     "none-convolution": Arm("none", "small", **ALONE),
     "jsae": Arm("jsae"),
-    "jsae-frozen": Arm("jsae", settings={"online": {"every": 0}}),
-    "latent": Arm("latent"),
-    "autoencoder": Arm("autoencoder"),
+    "jsae-online": Arm("jsae", settings={"online": {"every": 1}}),
+    "raw-states": Arm("ra"),
+    "latent": Arm("latent", settings=LIKE_JSAE),
+    "autoencoder": Arm("autoencoder", settings=LIKE_JSAE),
     "none-as-checkpoints": Arm("none", hidden=(256,), algorithm=AS_CHECKPOINTS),
     "jsae-as-checkpoints": Arm("jsae", hidden=(256,), algorithm=AS_CHECKPOINTS),
 }
@@ -98,8 +106,8 @@ def train(kind: str, timesteps: int, game: str, arm: str, seeds: int) -> None:
         algorithm=how.algorithm,
         seeds=seeds,
         total_timesteps=timesteps,
-        embedding={"image_layers": how.layers},
-        policy={"hidden": how.hidden},
+        embedding={"image_layers": how.layers, **how.settings.get("embedding", {})},
+        policy={"hidden": how.hidden, **how.settings.get("policy", {})},
         rollout={"num_envs": 64, "steps_per_update": how.steps_per_update},
         evaluation={
             "every": max(1, timesteps // 20 // 8192) * 8192,
@@ -107,7 +115,7 @@ def train(kind: str, timesteps: int, game: str, arm: str, seeds: int) -> None:
             "final_episodes": 100,
         },
         progress=True,
-        **how.settings,
+        **{name: how.settings[name] for name in ("pretrain", "online") if name in how.settings},
     )
     (out / "seconds.json").write_text(json.dumps(time.time() - started))
 
