@@ -11,7 +11,7 @@ from gymnasium.vector.utils import batch_space
 from jaxtyping import Array
 
 from embrl.core.errors import EmbrlError, SettingError
-from embrl.core.products import product_of
+from embrl.core.products import Product, product_of
 from embrl.core.spaces import check_action
 from embrl.core.types import Action, EnvState, Key, Observation, TimeStep
 from embrl.envs import Environment, configure
@@ -47,6 +47,7 @@ class CompiledEnv(gymnasium.Env[Any, Any]):
         self.metadata = {"render_modes": modes, "render_fps": self._env.render_fps}
         self.observation_space = self._env.observation_space
         self.action_space = self._env.action_space
+        self._product = product_of(self.action_space)
         self._reset = jax.jit(lambda env, key: env.reset(key))
         self._step = jax.jit(lambda env, key, state, action: env.step(key, state, action))
         self._state: Any = None
@@ -68,7 +69,7 @@ class CompiledEnv(gymnasium.Env[Any, Any]):
         """Take a step."""
         if self._key is None:
             raise EmbrlError("reset must be called before step")
-        action = check_action(self.action_space, _in_rows(self.action_space, action))
+        action = check_action(self.action_space, _in_rows(self._product, action))
         self._steps += 1
         key = jax.random.fold_in(self._key, self._steps)
         self._state, after = self._step(self._env, key, self._state, action)
@@ -128,6 +129,7 @@ class CompiledVectorEnv(VectorEnv[Any, Any, np.ndarray]):
         self.num_envs = num_envs
         self.single_observation_space = self._env.observation_space
         self.single_action_space = self._env.action_space
+        self._product = product_of(self.single_action_space)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._reset = jax.jit(_reset_all, static_argnames="num_envs")
@@ -153,7 +155,7 @@ class CompiledVectorEnv(VectorEnv[Any, Any, np.ndarray]):
         """Take a step in each environment."""
         if self._key is None:
             raise EmbrlError("reset must be called before step")
-        rows = check_action(self.single_action_space, _in_rows(self.single_action_space, actions))
+        rows = check_action(self.single_action_space, _in_rows(self._product, actions))
         if rows.ndim == 0 or rows.shape[0] != self.num_envs:
             raise SettingError(
                 "actions", f"one of each of {self.num_envs} environments", rows.shape
@@ -190,9 +192,8 @@ def _built(environment: str, settings: dict[str, Any]) -> Any:
     return env
 
 
-def _in_rows(space: gymnasium.Space, action: Any) -> Any:
+def _in_rows(product: Product | None, action: Any) -> Any:
     """Return actions of indices and numbers, given apart, as rows of both; others as they are."""
-    product = product_of(space)
     if product is None or not product.numbers:
         return action
     indices, numbers = action
