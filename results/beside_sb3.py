@@ -53,7 +53,7 @@ def cell(returns: list[float], seeds: int, digits: int = 3) -> str:
     each = ", ".join(shown)
     if len(returns) < seeds:
         return f"{each} ({len(returns)} of {seeds} seeds measured)"
-    return f"{_interval(returns, digits)} ({each})"
+    return f"{interval(returns, digits)} ({each})"
 
 
 def short_cell(returns: list[float]) -> str:
@@ -62,10 +62,11 @@ def short_cell(returns: list[float]) -> str:
         return "not measured"
     if len(returns) == 1:
         return f"{returns[0]:.4g} (1 seed)"
-    return f"{_interval(returns, 4)}, worst {min(returns):.4g} ({len(returns)} seeds)"
+    return f"{interval(returns, 4)}, worst {min(returns):.4g} ({len(returns)} seeds)"
 
 
-def _interval(returns: list[float], digits: int) -> str:
+def interval(returns: list[float], digits: int) -> str:
+    """Return the mean and its 95 % interval, a bootstrap over seeds."""
     import numpy as np
 
     from embrl.core.statistics import bootstrap_mean

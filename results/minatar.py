@@ -11,18 +11,14 @@ again; results/minatar/long.md and short.md are tables of what is finished, for 
 
 import argparse
 import dataclasses
-import json
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import gymnax
-import numpy as np
-from beside_sb3 import summary_of
+from beside_sb3 import interval, summary_of
 
 import embrl
-from embrl.core.statistics import bootstrap_mean
 from embrl.interop.gymnax import FromGymnax
 
 HERE = Path(__file__).parent
@@ -97,7 +93,12 @@ def train(kind: str, timesteps: int, game: str, arm: str, seeds: int) -> None:
     if summary_of(out):
         return
     how = ARMS[arm]
-    started = time.time()
+    settings: dict[str, Any] = {
+        "embedding": {"image_layers": how.layers},
+        "policy": {"hidden": how.hidden},
+    }
+    for section, values in how.settings.items():
+        settings[section] = settings.get(section, {}) | values
     embrl.train(
         FromGymnax(*gymnax.make(f"{game}-MinAtar")),
         out=out,
@@ -106,8 +107,6 @@ def train(kind: str, timesteps: int, game: str, arm: str, seeds: int) -> None:
         algorithm=how.algorithm,
         seeds=seeds,
         total_timesteps=timesteps,
-        embedding={"image_layers": how.layers, **how.settings.get("embedding", {})},
-        policy={"hidden": how.hidden, **how.settings.get("policy", {})},
         rollout={"num_envs": 64, "steps_per_update": how.steps_per_update},
         evaluation={
             "every": max(1, timesteps // 20 // 8192) * 8192,
@@ -115,9 +114,8 @@ def train(kind: str, timesteps: int, game: str, arm: str, seeds: int) -> None:
             "final_episodes": 100,
         },
         progress=True,
-        **{name: how.settings[name] for name in ("pretrain", "online") if name in how.settings},
+        **settings,
     )
-    (out / "seconds.json").write_text(json.dumps(time.time() - started))
 
 
 def write_table(kind: str) -> None:
@@ -135,20 +133,15 @@ def write_table(kind: str) -> None:
         if summary:
             game, arm = folder.parent.name, folder.name
             returns = summary["final_return_per_seed"]
+            after = interval(returns, 3) if len(returns) > 1 else f"{returns[0]:.3g}"
             area = f"{summary['auc_mean']:.3g}"
             each = ", ".join(f"{value:.3g}" for value in returns)
             lines.append(
-                f"| {game} | {arm} | {summary['timesteps']:,} | {interval(returns)} | {area} "
+                f"| {game} | {arm} | {summary['timesteps']:,} | {after} | {area} "
                 f"| {each} | {CHECKPOINTS.get(game, '')} |"
             )
     OUT.mkdir(exist_ok=True)
     (OUT / f"{kind}.md").write_text("\n".join(lines) + "\n")
-
-
-def interval(returns: list[float]) -> str:
-    """Return mean and interval."""
-    mean, low, high = (float(value) for value in bootstrap_mean(np.array(returns)))
-    return f"{mean:.3g} [{low:.3g}, {high:.3g}]" if len(returns) > 1 else f"{mean:.3g}"
 
 
 def main() -> None:

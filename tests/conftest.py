@@ -7,7 +7,6 @@ but with little optimisation: most of them run for less time than compiling take
 import dataclasses
 import gc
 import os
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,8 +19,6 @@ os.environ.setdefault(
     "--xla_cpu_use_fusion_emitters=false "  # the former ones compile in half the time
     "--xla_cpu_parallel_codegen_split_count=1",  # each part costs time, and the cores have work
 )
-# Processes that keep no bytecode compile what JAX imports each anew: three of their four seconds.
-os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # A cache of their own: warnings are errors here, and JAX warns where another process was killed
 # while it wrote to the cache, or keeps it locked.
 os.environ["XDG_CACHE_HOME"] = str(Path(__file__).parent.parent / ".pytest_cache" / "home")
@@ -34,8 +31,6 @@ from embrl.core.runtime import prepare_jax
 from embrl.envs.gridworld import GridworldConfig
 from embrl.storage.run_folder import RunFolder
 from embrl.training.loop import train
-
-sys.dont_write_bytecode = False
 
 PROGRAMS = 300
 """Programs that are lowered in one context of MLIR, which keeps their constants."""

@@ -79,10 +79,10 @@ def test_a_wrong_sweep_is_refused_in_one_line(capsys, tmp_path, flags, said):
 
 def test_methods_and_algorithms_are_swept_each_with_its_own_defaults(capsys, tmp_path):
     out = tmp_path / "sweep"
-    over = ["--over", "algorithm", "vpg", "ppo", "--over", "policy.hidden", "8"]
+    over = ["--over", "algorithm", "vpg", "ppo", "--over", "policy.hidden", "8", "4"]
     assert main(["sweep", *TINY, *over, "--out", str(out)]) == 0
     found = json.loads((out / "sweep.json").read_text())
-    assert found["points"] == 2
+    assert found["points"] == 4
     _, _, environment, *rest = found["best"]["command"]
     config, _ = configured(environment, rest, "train")
     assert config.algorithm == found["best"]["settings"]["algorithm"]

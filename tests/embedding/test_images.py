@@ -32,8 +32,6 @@ from embrl.envs.traffic_lights import TrafficLightsConfig
 from embrl.portable.steps import Chain
 from embrl.training.trainer import Trainer
 
-pytestmark = pytest.mark.usefixtures("quick")
-
 BYTES = spaces.Box(0, 255, (16, 18, 3), np.uint8)
 FLAGS = spaces.Box(0, 1, (8, 9, 2), np.uint8)
 
@@ -218,7 +216,6 @@ class Lamp(gymnasium.Env):
 def test_a_policy_of_images_trains_exports_and_wraps(tmp_path):
     run = embrl.train(
         Lamp,
-        seeds=1,
         total_timesteps=1_500,
         out=tmp_path / "run",
         pretrain={"timesteps": 600, "gradient_steps": 30},

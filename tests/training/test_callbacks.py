@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from run_outcome import outcome
 
+from embrl.config.defaults import default_config
 from embrl.core.errors import EmbrlError
 from embrl.report.curves import read_curve
 from embrl.training.loop import train
@@ -247,6 +248,19 @@ def test_a_complete_run_calls_nobody(tiny, trained, tmp_path):
     folder, recorder = shutil.copytree(trained.path, tmp_path / "run"), Recorder()
     train(tiny(), folder, resume=True, callback=recorder)
     assert not recorder.calls
+
+
+def test_a_diverged_seed_of_a_sweep_is_nan_and_left_out_of_the_mean(tiny, tmp_path):
+    vpg = default_config("gridworld", tiny().env, "none", "vpg").hyperparameters
+    config = tiny("none", algorithm="vpg", hyperparameters=vpg)
+    config = dataclasses.replace(config, vary={"vpg.actor_lr": (1e-3, 1e38)})
+    recorder = Recorder()
+    train(config, tmp_path / "run", callback=recorder, sweep=True)
+    event = recorder.calls[-1][1]
+    returns = event.metrics["return_mean"]
+    assert returns.shape == (4,)
+    assert np.isnan(returns).tolist() == [False, False, True, True]
+    assert event.means["return_mean"] == pytest.approx(returns[:2].mean())
 
 
 class Misnamed:

@@ -176,21 +176,15 @@ def test_embeddings_side_by_side_are_as_they_are_alone(tiny):
 
 
 def test_a_row_that_diverges_is_given_up_and_the_others_are_not(tiny, tmp_path):
-    """The others are as they are beside a row that does not; callbacks hear their mean alone."""
+    """The others are as they are beside a row that does not."""
     config = dataclasses.replace(tiny("none", total_timesteps=400), seeds=1)
     config = replaced(config, {"policy.hidden": (8,)})
 
-    events = []
-
     def run(name, *rates):
-        varied = dataclasses.replace(config, vary={"vpg.actor_lr": rates})
-        return train(varied, tmp_path / name, sweep=True, callback=events.append)
+        vary = {"vpg.actor_lr": rates}
+        return train(dataclasses.replace(config, vary=vary), tmp_path / name, sweep=True)
 
-    wild = run("wild", 1e-3, 1e38)
-    returns = events[-1].metrics["return_mean"]
-    assert np.isnan(returns).tolist() == [False, True]
-    assert events[-1].means["return_mean"] == pytest.approx(returns[0])
-    tame = run("tame", 1e-3, 1e-3)
+    wild, tame = run("wild", 1e-3, 1e38), run("tame", 1e-3, 1e-3)
     assert wild.summary()["diverged"] == [1]
     assert tame.summary()["diverged"] == []
     rows, usual = wild.metrics(), tame.metrics()

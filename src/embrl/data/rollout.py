@@ -42,6 +42,15 @@ def open_envs(env: Environment, key: Key, num_envs: int) -> OpenEnvs:
     return OpenEnvs(*jax.vmap(env.reset)(jax.random.split(key, num_envs)))
 
 
+def restarted(envs: OpenEnvs, fresh: OpenEnvs, where: Bool[Array, " B"]) -> OpenEnvs:
+    """Return the environments, replaced by fresh ones where asked."""
+    return jax.tree.map(
+        lambda new, old: jnp.where(where.reshape(-1, *[1] * (old.ndim - 1)), new, old),
+        fresh,
+        envs,
+    )
+
+
 def open_masks(env: Environment, state: EnvState) -> Bool[Array, "B n"] | None:
     """Return the masks of `B` states; None where the environment has none.
 
@@ -109,11 +118,7 @@ def rollout(
             masks = Masks(pack(mask), pack(ahead), _empty(env, given))
         fresh = open_envs(env, key_reset, num_envs)
         done = after.terminated | after.truncated
-        following = jax.tree.map(
-            lambda new, old: jnp.where(done.reshape(-1, *[1] * (old.ndim - 1)), new, old),
-            fresh,
-            OpenEnvs(state, after.observation),
-        )
+        following = restarted(OpenEnvs(state, after.observation), fresh, done)
         return following, (transition, extra, masks)
 
     envs, found = jax.lax.scan(step, envs, (jax.random.split(key, steps), noise))

@@ -13,7 +13,8 @@ from jaxtyping import Array
 from embrl.core.errors import EmbrlError, SettingError
 from embrl.core.products import Product, product_of
 from embrl.core.spaces import check_action
-from embrl.core.types import Action, EnvState, Key, Observation, TimeStep
+from embrl.core.types import Action, Key, TimeStep
+from embrl.data.rollout import OpenEnvs, open_envs, restarted
 from embrl.envs import Environment, configure
 
 
@@ -124,17 +125,18 @@ class CompiledVectorEnv(VectorEnv[Any, Any, np.ndarray]):
             known = " or ".join(mode.value for mode in modes)
             raise SettingError("autoreset_mode", known, autoreset_mode)
         self._env = _built(environment, settings)
-        self._same_step = AutoresetMode(autoreset_mode) is AutoresetMode.SAME_STEP
-        self.metadata = {"autoreset_mode": AutoresetMode(autoreset_mode), "render_modes": []}
+        mode = AutoresetMode(autoreset_mode)
+        self._same_step = mode is AutoresetMode.SAME_STEP
+        self.metadata = {"autoreset_mode": mode, "render_modes": []}
         self.num_envs = num_envs
         self.single_observation_space = self._env.observation_space
         self.single_action_space = self._env.action_space
         self._product = product_of(self.single_action_space)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
-        self._reset = jax.jit(_reset_all, static_argnames="num_envs")
+        self._reset = jax.jit(open_envs, static_argnames="num_envs")
         self._step = jax.jit(_step_all, static_argnames="same_step")
-        self._state: Any = None
+        self._envs: Any = None
         self._ended: Any = None
         self._key: Any = None
         self._steps = 0
@@ -147,9 +149,9 @@ class CompiledVectorEnv(VectorEnv[Any, Any, np.ndarray]):
         del options
         self._key = jax.random.key(int(self.np_random.integers(2**31)))
         self._steps = 0
-        self._state, observation = self._reset(self._env, self._key, num_envs=self.num_envs)
+        self._envs = self._reset(self._env, self._key, num_envs=self.num_envs)
         self._ended = np.zeros(self.num_envs, bool)
-        return self._given(observation), {}
+        return self._given(self._envs.observation), {}
 
     def step(self, actions: Any) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Take a step in each environment."""
@@ -162,8 +164,8 @@ class CompiledVectorEnv(VectorEnv[Any, Any, np.ndarray]):
             )
         self._steps += 1
         key = jax.random.fold_in(self._key, self._steps)
-        self._state, observation, after = self._step(
-            self._env, key, self._state, rows, self._ended, same_step=self._same_step
+        self._envs, after = self._step(
+            self._env, key, self._envs, rows, self._ended, same_step=self._same_step
         )
         terminated, truncated = np.asarray(after.terminated), np.asarray(after.truncated)
         self._ended = terminated | truncated
@@ -175,7 +177,7 @@ class CompiledVectorEnv(VectorEnv[Any, Any, np.ndarray]):
                 last[place] = found[place]
             infos = {"final_obs": last, "_final_obs": self._ended}
         reward = np.asarray(after.reward, np.float64)
-        return self._given(observation), reward, terminated, truncated, infos
+        return self._given(self._envs.observation), reward, terminated, truncated, infos
 
     def references(self) -> dict[str, float]:
         """Return returns to compare with, as `best_known_return`; may take seconds."""
@@ -200,27 +202,19 @@ def _in_rows(product: Product | None, action: Any) -> Any:
     return product.joined(np.asarray(indices), np.asarray(numbers))
 
 
-def _reset_all(env: Environment, key: Key, num_envs: int) -> tuple[EnvState, Observation]:
-    return jax.vmap(env.reset)(jax.random.split(key, num_envs))
-
-
 def _step_all(
-    env: Environment,
-    key: Key,
-    state: EnvState,
-    actions: Action,
-    ended: Array,
-    same_step: bool,
-) -> tuple[EnvState, Observation, TimeStep]:
+    env: Environment, key: Key, envs: OpenEnvs, actions: Action, ended: Array, same_step: bool
+) -> tuple[OpenEnvs, TimeStep]:
     """Step all; begin episodes with the ended step, or in place of the one after it.
 
     Returns:
-        The next states, the observations to act on, and what the steps gave.
+        The environments to go on with, and what the steps gave.
     """
     step_key, reset_key = jax.random.split(key)
     num_envs = ended.shape[0]
-    stepped, after = jax.vmap(env.step)(jax.random.split(step_key, num_envs), state, actions)
-    fresh, first = _reset_all(env, reset_key, num_envs)
+    keys = jax.random.split(step_key, num_envs)
+    state, after = jax.vmap(env.step)(keys, envs.state, actions)
+    stepped = OpenEnvs(state, after.observation)
     if same_step:
         again = after.terminated | after.truncated
     else:
@@ -230,10 +224,4 @@ def _step_all(
             terminated=after.terminated & ~ended,
             truncated=after.truncated & ~ended,
         )
-
-    def begun(new: Array, old: Array) -> Array:
-        return jnp.where(jnp.reshape(again, again.shape + (1,) * (new.ndim - 1)), new, old)
-
-    old = stepped, after.observation
-    state, observation = jax.tree.map(begun, (fresh, first), old)
-    return state, observation, after
+    return restarted(stepped, open_envs(env, reset_key, num_envs), again), after
