@@ -23,8 +23,9 @@ RUNS = HERE.parent / "runs" / "traffic_lights"
 
 COMMON = [
     *("--embedding.image-layers", "flat", "--total-timesteps", "100000", "--ppo.anneal"),
-    *("--evaluation.every", "8192", "--evaluation.episodes", "20"),
-    *("--evaluation.final-episodes", "200"),
+    *("--rollout.steps-per-update", "2048", "--evaluation.every", "8192"),
+    *("--ppo.actor-lr", "2e-3", "--ppo.critic-lr", "2e-3"),
+    *("--evaluation.episodes", "20", "--evaluation.final-episodes", "200"),
 ]
 ARMS = {
     "colour, image too": ["--policy.inputs", "both"],

@@ -87,6 +87,12 @@ def test_the_expert_looks_where_most_is_unseen_and_names_what_it_saw():
     assert (window & ~seen[~names]).any((1, 2)).all()
 
 
+def test_an_expert_that_has_seen_nothing_looks_at_the_middle_first():
+    shown = made(noise=0.0).demonstrations(KEY, 200)
+    nothing = ~np.asarray(shown.observation[..., 1]).any((1, 2))
+    assert set(np.asarray(shown.action)[nothing]) == {6 * 13 + 6}  # rows and columns 12 to 19
+
+
 def test_the_best_place_shows_most_ink():
     env, ink = made(stride=3), np.random.default_rng(0).random((32, 32)).astype(np.float32)
     shown = [float((ink * np.asarray(env.window(jnp.int32(place)))).sum()) for place in range(81)]

@@ -24,6 +24,9 @@ image."""
 MISSED = 0.1
 """Fraction of a digit's ink that the expert leaves unseen when it names the digit."""
 
+FOUND = 1.0
+"""Ink, in pixels of full brightness, from which on the expert knows where the digit is."""
+
 ASTRAY = 2
 """Pixels by which the expert's earlier looks miss the best place, at most, on each axis, so that it
 shows what to do after looks of a policy that only imitates it."""
@@ -238,10 +241,11 @@ class Glimpses(Environment):
     def demonstrations(self, key: Key, count: int) -> Demonstrations:
         """Return situations after a random number of looks, and what one does who knows the digit.
 
-        It looks at the place that shows most of the ink that was not seen yet, and names the digit
-        once nearly all was seen, or no look is left. Earlier looks were up to `ASTRAY` pixels away
-        from its own.
+        Until some of it was seen, the expert looks where most ink is to be expected; then at the
+        place that shows most of the ink that was not seen yet. It names the digit once nearly all
+        was seen, or no look is left. Earlier looks were up to `ASTRAY` pixels away from its own.
         """
+        expected = _expected_ink(self.images.mean(0))
 
         def demonstrated(key: Key) -> tuple[Array, Array]:
             key_start, key_count, key_looks = jax.random.split(key, 3)
@@ -250,19 +254,23 @@ class Glimpses(Environment):
                 return _observed(state), state.label
             looks = jax.random.randint(key_count, (), 0, self.glimpses + 1)
 
+            def next_place(seen: Array) -> Array:
+                found = (ink * seen).sum() > FOUND
+                return self._best(jnp.where(found, ink, expected) * ~seen)
+
             def look(now: tuple[Array, Array], key: Key) -> tuple[tuple[Array, Array], None]:
                 seen, taken = now
                 away = jax.random.randint(key, (2,), -ASTRAY, ASTRAY + 1)
-                corner = jnp.stack(self._corner(self._best(ink * ~seen))) + away
+                corner = jnp.stack(self._corner(next_place(seen))) + away
                 shown = _square(*jnp.clip(corner, 0, SIDE - GLIMPSE))
                 return (seen | (shown & (taken < looks)), taken + 1), None
 
             (seen, _), _ = jax.lax.scan(
                 look, (state.seen, jnp.int32(0)), jax.random.split(key_looks, self.glimpses)
             )
-            left = ink * ~seen
-            names = (left.sum() <= MISSED * ink.sum()) | (looks == self.glimpses)
-            action = jnp.where(names, self.places + state.label, self._best(left))
+            left = (ink * ~seen).sum()
+            names = (left <= MISSED * ink.sum()) | (looks == self.glimpses)
+            action = jnp.where(names, self.places + state.label, next_place(seen))
             return _observed(state._replace(seen=seen)), action
 
         return Demonstrations(*jax.vmap(demonstrated)(jax.random.split(key, count)))
@@ -302,6 +310,14 @@ def _square(down: Int[Array, ""], across: Int[Array, ""]) -> Bool[Array, "h w"]:
     rows = (at >= down) & (at < down + GLIMPSE)
     columns = (at >= across) & (at < across + GLIMPSE)
     return rows[:, None] & columns
+
+
+def _expected_ink(digit: Float[Array, "digit digit"]) -> Float[Array, "h w"]:
+    """Return the mean of a digit at all its places."""
+    corners = jnp.arange(SIDE - DIGIT + 1)
+    inside = (jnp.arange(SIDE) - corners[:, None])[..., None] == jnp.arange(DIGIT)
+    spread = inside.mean(0)  # how often a row of the image shows each row of the digit
+    return spread @ digit @ spread.T
 
 
 def _observed(state: GlimpsesState) -> UInt8[Array, "h w 2"]:
