@@ -19,8 +19,8 @@ from embrl.core.errors import EmbrlError, EmbrlWarning
 from embrl.core.types import Key, TimeStep
 from embrl.envs import Environment
 from embrl.envs.environment import has_constraint
-from embrl.envs.gym.registration import ObjectConfig
-from embrl.training.constraints import INFEASIBLE
+from embrl.envs.gym import HostEnvironment, ObjectConfig
+from embrl.training.constraints import INFEASIBLE, check_constraint
 from embrl.training.trainer import Trainer
 
 pytestmark = pytest.mark.usefixtures("quick")
@@ -204,3 +204,65 @@ def test_what_cannot_be_kept_to_is_one_line(env, changes, said):
         trainer_of(env, **changes)
     assert not has_constraint(Unlimited())
     assert dataclasses.is_dataclass(env)
+
+
+class Knapsack(gymnasium.Env):
+    """Six levels of 0 to 5, which must be at most the budget; the dearest are asked for."""
+
+    observation_space = spaces.Box(0.0, 9.0, (1,), np.float32)
+    action_space = spaces.MultiDiscrete([6] * 6)
+
+    def is_feasible(self, observation: Any, action: Any) -> bool:
+        return action.sum() <= observation[0]
+
+    def resource_use(self, observation: Any) -> Any:
+        return np.tile(np.arange(6), 6)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        super().reset(seed=seed)
+        self.seen = np.float32([self.np_random.integers(10)])
+        return self.seen, {}
+
+    def step(self, action: Any) -> Any:
+        cost, budget = action.sum(), self.seen[0]
+        self.seen = np.float32([self.np_random.integers(10)])
+        return self.seen, float(cost - budget), False, False, {}
+
+
+def test_a_wrapped_environment_is_given_feasible_actions():
+    embedding = embrl.fit(Knapsack(), timesteps=400, pretrain={"gradient_steps": 10})
+    env, points = embrl.wrap(Knapsack(), embedding), np.random.default_rng(0)
+    env.reset(seed=0)
+    for _ in range(30):
+        e = points.uniform(-1, 1, env.action_space.shape).astype(np.float32)
+        assert env.step(e)[1] <= 0
+    unasked = embrl.wrap(Knapsack(), embedding, candidates=0)
+    unasked.reset(seed=0)
+    assert max(unasked.step(env.action_space.sample())[1] for _ in range(30)) > 0
+    with pytest.raises(EmbrlError, match=r"candidates must be .*got -1"):
+        embrl.wrap(Knapsack(), embedding, candidates=-1)
+
+    class Unpriced(Knapsack):
+        def resource_use(self, observation: Any) -> None:
+            return None
+
+    env = embrl.wrap(Unpriced(), embedding, candidates=1)
+    env.reset(seed=0)
+    with pytest.warns(EmbrlWarning, match=r"Unpriced: is_feasible of none of the 1 .*nearest"):
+        any(env.step(env.action_space.sample()) is None for _ in range(30))
+
+
+def test_training_on_the_host_says_that_it_does_not_ask():
+    host = HostEnvironment.of(Knapsack)
+    with pytest.warns(EmbrlWarning, match=r"Knapsack: is_feasible is not asked .*host; "):
+        check_constraint(host, trainer_of(Budget()).schedule)
+
+
+def test_a_compiled_environment_as_gymnasiums_has_its_functions():
+    capped = gymnasium.make("embrl/JointReplenishment-v0", items=3, capacity=20).unwrapped
+    seen, _ = capped.reset(seed=0)
+    assert capped.is_feasible(seen, np.array([30, 30, 35]))
+    assert not capped.is_feasible(seen, np.array([30, 30, 36]))
+    assert capped.resource_use(seen).shape == (3 * 67,)
+    free = gymnasium.make("embrl/JointReplenishment-v0", items=3).unwrapped
+    assert not hasattr(free, "is_feasible")

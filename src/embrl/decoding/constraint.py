@@ -12,17 +12,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from embrl.decoding.joint import PRICE_RANGE, PRICE_STEPS
 from embrl.decoding.products import ProductTable, k_nearest
 from embrl.envs.environment import Environment
 
 CANDIDATES = 32
 """Joint actions among which a feasible one is looked for, where nothing else is set."""
-
-PRICE_RANGE = 20.0
-"""Prices that are tried: 2^-20 to 2^20 times the largest distance of a value by the largest use."""
-
-PRICE_STEPS = 20
-"""Halvings of that range, in logarithms: the price is found to 0.003 %."""
 
 
 class Constraint(NamedTuple):

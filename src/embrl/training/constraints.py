@@ -1,6 +1,7 @@
 """Environments that couple the parts of an action: checks, and what a run says of them."""
 
 import math
+import warnings
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +10,7 @@ from jaxtyping import Array, Bool
 
 from embrl.config.run import RunConfig
 from embrl.config.schedule import Schedule
-from embrl.core.errors import SettingError
+from embrl.core.errors import EmbrlWarning, SettingError
 from embrl.core.products import product_of
 from embrl.core.types import Transition
 from embrl.decoding.base import DECODERS
@@ -33,10 +34,16 @@ def infeasible(env: Environment, taken: Transition) -> Bool[Array, "T B"] | None
 def check_constraint(env: AnyEnvironment, schedule: Schedule) -> None:
     """Check that training can keep to what couples the parts of an environment's actions.
 
+    Of environments on the host, which are not asked, there is a warning.
+
     Raises:
         EmbrlError: the decoder does not keep to it, its functions have another form, or no action
             is feasible at the first observation, which is known of few joint actions alone.
     """
+    if not isinstance(env, Environment) and env.coupled:
+        said = f"{env.name}: is_feasible is not asked in training on the host; say what is allowed "
+        said += "by action masks, or write the environment in JAX"
+        warnings.warn(EmbrlWarning(said), stacklevel=3)
     if not isinstance(env, Environment) or not has_constraint(env):
         return
     name, kind = type(env).__name__, schedule.config.decoder.kind
