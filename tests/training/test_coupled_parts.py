@@ -146,6 +146,7 @@ class Unlimited(Budget):
         return None
 
 
+@pytest.mark.slow
 def test_candidates_of_0_leave_training_as_it_is_without_a_constraint():
     runs = [
         embrl.train(env, **TINY, **FEW, algorithm=PPO, decoder={"candidates": count})

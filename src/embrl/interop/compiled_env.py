@@ -53,9 +53,9 @@ class CompiledEnv(gymnasium.Env[Any, Any]):
         self._reset = jax.jit(lambda env, key: env.reset(key))
         self._step = jax.jit(lambda env, key, state, action: env.step(key, state, action))
         if has_constraint(self._env):
-            self.is_feasible = self._feasible
-            self.resource_use = jax.jit(self._env.resource_use)
+            self.is_feasible, self.resource_use = self._feasible, self._use
         self._ask = jax.jit(lambda env, seen, action: env.is_feasible(seen, action))
+        self._ask_use = jax.jit(lambda env, seen: env.resource_use(seen))
         self._state: Any = None
         self._key: Any = None
         self._steps = 0
@@ -96,6 +96,11 @@ class CompiledEnv(gymnasium.Env[Any, Any]):
         """Return whether an action is feasible: `is_feasible`, where parts are coupled."""
         rows = np.asarray(_in_rows(self._product, action))
         return bool(self._ask(self._env, observation, rows))
+
+    def _use(self, observation: Any) -> np.ndarray | None:
+        """Return what each value uses: `resource_use`, where parts are coupled."""
+        use = self._ask_use(self._env, observation)
+        return None if use is None else np.asarray(use)
 
     def _given(self, observation: Any) -> Any:
         found = np.asarray(observation).astype(self.observation_space.dtype)
