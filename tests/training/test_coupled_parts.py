@@ -221,12 +221,12 @@ class Knapsack(gymnasium.Env):
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
         super().reset(seed=seed)
-        self.seen = np.float32([self.np_random.integers(10)])
+        self.seen = np.array([self.np_random.integers(10)], np.float32)
         return self.seen, {}
 
     def step(self, action: Any) -> Any:
         cost, budget = action.sum(), self.seen[0]
-        self.seen = np.float32([self.np_random.integers(10)])
+        self.seen = np.array([self.np_random.integers(10)], np.float32)
         return self.seen, float(cost - budget), False, False, {}
 
 
@@ -260,7 +260,7 @@ def test_training_on_the_host_says_that_it_does_not_ask():
 
 
 def test_a_compiled_environment_as_gymnasiums_has_its_functions():
-    capped = gymnasium.make("embrl/JointReplenishment-v0", items=3, capacity=20).unwrapped
+    capped: Any = gymnasium.make("embrl/JointReplenishment-v0", items=3, capacity=20).unwrapped
     seen, _ = capped.reset(seed=0)
     assert capped.is_feasible(seen, np.array([30, 30, 35]))
     assert not capped.is_feasible(seen, np.array([30, 30, 36]))

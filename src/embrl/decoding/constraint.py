@@ -14,6 +14,7 @@ from jaxtyping import Array, Bool, Float
 
 from embrl.decoding.joint import PRICE_RANGE, PRICE_STEPS
 from embrl.decoding.products import ProductTable, k_nearest
+from embrl.decoding.search import argmin
 from embrl.envs.environment import Environment
 
 CANDIDATES = 32
@@ -31,7 +32,7 @@ class Constraint(NamedTuple):
         """Return which of k joint actions in each state are feasible; rows are `[*batch, k, p]`."""
         *lead, k, length = rows.shape
         asked = jax.vmap(jax.vmap(self.env.is_feasible, (None, 0)))
-        found = asked(self._flat(len(lead)), rows.reshape((-1, k, length)))
+        found: Any = asked(self._flat(len(lead)), rows.reshape((-1, k, length)))
         return found.reshape((*lead, k))
 
     def use(self, axes: int) -> Float[Array, "*batch values"] | None:
@@ -105,7 +106,7 @@ def _least_price(
     def halve(_: Any, ends: tuple[Array, Array]) -> tuple[Array, Array]:
         low, high = ends
         middle = (low + high) / 2
-        values = (distances + unit * 2.0**middle * use).argmin(-1)
+        values = argmin(distances + unit * 2.0**middle * use)[1]
         values = jnp.minimum(values, jnp.asarray(table.product.sizes) - 1)
         enough = constraint.feasible(table.row(values, e)[..., None, :])[..., None]
         return jnp.where(enough, low, middle), jnp.where(enough, middle, high)

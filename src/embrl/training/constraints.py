@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -28,7 +29,8 @@ def infeasible(env: Environment, taken: Transition) -> Bool[Array, "T B"] | None
     """Return where the actions of a rollout are infeasible; None where no parts are coupled."""
     if not has_constraint(env):
         return None
-    return ~jax.vmap(jax.vmap(env.is_feasible))(taken.observation, taken.action)
+    feasible: Any = jax.vmap(jax.vmap(env.is_feasible))(taken.observation, taken.action)
+    return ~feasible
 
 
 def check_constraint(env: AnyEnvironment, schedule: Schedule) -> None:
@@ -56,7 +58,8 @@ def check_constraint(env: AnyEnvironment, schedule: Schedule) -> None:
         return
     rows = np.indices(product.sizes, np.int32).reshape(len(product.sizes), -1).T
     first = env.reset(jax.random.key(0))[1]
-    if not jax.vmap(env.is_feasible, (None, 0))(first, jnp.asarray(rows)).any():
+    feasible: Any = jax.vmap(env.is_feasible, (None, 0))(first, jnp.asarray(rows))
+    if not feasible.any():
         raise SettingError(
             f"is_feasible of {name}",
             "True for an action at the first observation",
