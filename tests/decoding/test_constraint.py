@@ -124,7 +124,7 @@ def test_a_budget_is_met_from_any_distance_and_exactly_where_it_is_near(
     assert np.asarray(apart)[near, 0] == pytest.approx(best[near], rel=1e-4, abs=1e-5)
 
 
-def test_a_budget_of_twenty_parts_is_met_nearly_at_the_optimum() -> None:
+def test_a_budget_of_eight_parts_is_met_nearly_at_the_optimum() -> None:
     count, limit = 8, 30
     space = as_space((11,) * count, None)
 

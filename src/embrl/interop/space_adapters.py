@@ -32,7 +32,7 @@ Vectors = tuple[np.ndarray, np.ndarray]
 
 
 class Coupling(NamedTuple):
-    """What couples the parts of an action in one state of an environment."""
+    """Constraint on the parts of an action in one state of an environment."""
 
     is_feasible: Callable[[Any], Any]
     """Says whether one of the environment's own actions is feasible."""
