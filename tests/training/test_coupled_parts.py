@@ -88,10 +88,14 @@ def test_a_rollout_takes_the_nearest_feasible_action_of_its_candidates(candidate
         agent = trainer.new_agent(KEY, trainer.new_embedding(KEY))
         state = trainer.start(env, KEY, agent, None)
         _, taken = trainer.act(env, state, KEY, jnp.int32(0))
-        table: Any = trainer.policy(agent).table
-        return taken, table.embedded(jnp.asarray(WAYS))
+        policy, noise = trainer.policy(agent), trainer.rollout_noise(agent, KEY, jnp.int32(0))
+        table: Any = policy.table
+        free = policy.act(taken.transitions.observation, noise)[1]
+        return taken, table.embedded(jnp.asarray(WAYS)), free
 
-    taken, places = jax.device_get(run())
+    taken, places, free = jax.device_get(run())
+    # What log-probabilities are of does not know the constraint.
+    np.testing.assert_allclose(taken.u, free, rtol=1e-5, atol=1e-6)
     apart = ((taken.u[..., None, :] - places) ** 2).sum(-1).reshape(-1, 64)
     budget = taken.transitions.observation.reshape(-1, 1)
     order = np.argsort(apart, -1, kind="stable")
