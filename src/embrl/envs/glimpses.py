@@ -21,13 +21,13 @@ SIDE, DIGIT, GLIMPSE = 32, 16, 8
 """Sides of the image, of the digit in it, and of what is seen at a look: a sixteenth of the
 image."""
 
-MISSED = 0.05
+MISSED = 0.1
 """Fraction of a digit's ink that the expert leaves unseen when it names the digit."""
 
 FOUND = 1.0
 """Ink, in pixels of full brightness, from which on the expert knows where the digit is."""
 
-ASTRAY = 4
+ASTRAY = 2
 """Pixels by which the expert's earlier looks miss the best place, at most, on each axis, so that it
 shows what to do after looks of a policy that only imitates it."""
 
