@@ -12,6 +12,7 @@ from embrl.algorithms.actors import CategoricalActor, GaussianActor
 from embrl.algorithms.on_policy import ADAM_EPS, OnPolicyLearner, StochasticPolicy
 from embrl.config.run import ImitationConfig
 from embrl.core.errors import EmbrlError, SettingError
+from embrl.core.images import is_image
 from embrl.core.nn import adam
 from embrl.core.scaling import RunningStats
 from embrl.core.types import Key
@@ -20,6 +21,10 @@ from embrl.embedding.pretraining import cosine_decay
 from embrl.envs import AnyEnvironment, Environment
 
 SETTING = "imitation.gradient_steps"
+
+IMAGES_EPS = 1e-8
+"""Number that Adam adds to the root of a squared gradient where observations are images; elsewhere
+it is `ADAM_EPS`. Gradients of convolutions are so small that with that one nothing is learned."""
 
 SCALING_SAMPLES = 4096
 """Number of demonstrated observations from which the scaling of inputs is estimated."""
@@ -64,6 +69,7 @@ def imitate(
     if not isinstance(learner, OnPolicyLearner):
         raise EmbrlError(f"{SETTING} must be 0 but with VPG and PPO; choose one of these")
     total = config.gradient_steps
+    adam_now = adam(IMAGES_EPS if is_image(env.observation_space) else ADAM_EPS)
 
     def step(
         now: tuple[StochasticPolicy, Any], index: Int[Array, ""]
@@ -86,12 +92,12 @@ def imitate(
             )
         else:
             loss, gradient = differentiated(False)
-        direction, optimiser = adam(ADAM_EPS).update(gradient, optimiser)
+        direction, optimiser = adam_now.update(gradient, optimiser)
         rate = cosine_decay(config.learning_rate, total, index)
         change = jax.tree.map(lambda d: -rate * d, direction)
         return (eqx.apply_updates(acting, change), optimiser), loss
 
-    start = (learner.policy, adam(ADAM_EPS).init(learner.policy))  # type: ignore[arg-type]
+    start = (learner.policy, adam_now.init(learner.policy))  # type: ignore[arg-type]
     steps = jnp.arange(total, dtype=jnp.int32)
     (acting, _), _ = jax.lax.scan(step, start, steps)
     return learner._replace(policy=acting)

@@ -1,0 +1,131 @@
+"""Glimpses: how often the digit is named after looks of one's own, and after other ones.
+
+    python results/glimpses.py [--seeds 10] [--arms ...]
+
+trains the arms below on the digits for training, first to imitate the expert of the environment,
+then by rewards, and plays 2,000 episodes with the digits that are held out, by the most likely
+actions. It writes results/glimpses/table.md, for docs/environments/glimpses.md. Runs are kept in
+runs/glimpses, and finished ones are not trained again.
+"""
+
+import argparse
+from pathlib import Path
+
+import jax
+import numpy as np
+from beside_sb3 import interval, summary_of
+
+import embrl
+from embrl.envs.glimpses import GlimpsesConfig
+
+HERE = Path(__file__).parent
+OUT = HERE / "glimpses"
+RUNS = HERE.parent / "runs" / "glimpses"
+EPISODES = 2000
+
+LOOKS = {"gradient_steps": 6000, "timesteps": 100_000}
+NAMES = {"gradient_steps": 1600, "timesteps": 8192}
+"""Gradient steps of imitation, and timesteps of training by rewards."""
+
+ARMS: dict[str, tuple[str, dict[str, int]]] = {
+    "looks of its own": ("nothing", LOOKS),
+    "the whole image": ("whole", NAMES),
+    "six random looks": ("random", NAMES),
+    "a look at the centre": ("centre", NAMES),
+}
+"""What each arm is given, and how long it is trained."""
+
+
+def folder(arm: str) -> Path:
+    """Return the run folder of an arm."""
+    return RUNS / arm.replace(" ", "-")
+
+
+def train(arm: str, seeds: int) -> None:
+    """Train all seeds of an arm, unless they are trained."""
+    given, lengths = ARMS[arm]
+    if summary_of(folder(arm)):
+        return
+    embrl.train(
+        "glimpses",
+        given=given,
+        out=folder(arm),
+        resume=folder(arm).exists(),
+        method="none",
+        algorithm=embrl.PPO(
+            actor_lr=1e-4,
+            critic_lr=1e-3,
+            ent_coef=0.0,
+            anneal=True,
+            num_minibatches=8,
+            update_epochs=2,
+            critic_epochs=2,
+        ),
+        seeds=seeds,
+        total_timesteps=lengths["timesteps"],
+        embedding={"image_layers": "residual"},
+        imitation={
+            "gradient_steps": lengths["gradient_steps"],
+            "batch_size": 256,
+            "learning_rate": 1e-3,
+        },
+        rollout={"num_envs": 256, "steps_per_update": 4096},
+        evaluation={
+            "every": max(1, lengths["timesteps"] // 20480) * 4096,
+            "episodes": 200,
+            "final_episodes": 1000,
+        },
+        progress=True,
+    )
+
+
+def played(arm: str, seed: int) -> tuple[float, float]:
+    """Return the fraction of episodes in which the digit was named, and the mean of looks."""
+    run = embrl.load(folder(arm))
+    given = run.config.env.given
+    env = GlimpsesConfig(digits="held_out", given=given).build()
+    policy = run.policy(seed=seed)
+    keys = jax.random.split(jax.random.key(seed), EPISODES)
+    state, seen = jax.jit(jax.vmap(env.reset))(keys)
+    step = jax.jit(jax.vmap(env.step))
+    going, right, looks = np.ones(EPISODES, bool), np.zeros(EPISODES, bool), np.zeros(EPISODES)
+    while going.any():
+        action = np.asarray(policy.act(np.asarray(seen), deterministic=True))
+        names = action >= env.places
+        right |= going & names & (action - env.places == np.asarray(state.label))
+        looks += going & ~names
+        state, after = step(keys, state, action)
+        seen = after.observation
+        going &= ~np.asarray(after.terminated)
+    return float(right.mean()), float(looks.mean())
+
+
+def main() -> None:
+    """Train what is not trained, and write the table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=list(ARMS))
+    arguments = parser.parse_args()
+    for arm in arguments.arms:
+        train(arm, arguments.seeds)
+    lines = [
+        f"Digits that are held out, {EPISODES:,} episodes a seed, most likely actions: fraction of",
+        "the episodes in which the digit was named; mean and 95 % interval (bootstrap over seeds).",
+        "",
+        "| seen | named | each seed | looks |",
+        "|---|---|---|---|",
+    ]
+    for arm in ARMS:
+        summary = summary_of(folder(arm))
+        if summary:
+            found = [played(arm, seed) for seed in range(summary["seeds"])]
+            named = [right for right, _ in found]
+            each = ", ".join(f"{value:.3f}" for value in named)
+            looks = f"{np.mean([looks for _, looks in found]):.1f}"
+            lines.append(f"| {arm} | {interval(named, 3)} | {each} | {looks} |")
+    OUT.mkdir(exist_ok=True)
+    (OUT / "table.md").write_text("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()
