@@ -105,7 +105,9 @@ def main() -> None:
     print("| arm | pictures | training | simulator alone | ratio |\n|---|---|---|---|---|")
     for side, arm in itertools.product(given.sides, given.arms):
         ours, theirs, ratio = measure(arm, side)
-        print(f"| {arm} | {side} x {side} | {ours:,.0f} | {theirs:,.0f} | {ratio:.0%} |", flush=True)
+        print(
+            f"| {arm} | {side} x {side} | {ours:,.0f} | {theirs:,.0f} | {ratio:.0%} |", flush=True
+        )
 
 
 if __name__ == "__main__":

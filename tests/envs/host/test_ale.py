@@ -134,17 +134,17 @@ def test_evaluations_do_not_end_with_a_life(ale_py, evaluation):
 def test_the_same_seed_trains_the_same_policy(ale_py, tmp_path):
     def trained(out: Path) -> embrl.Run:
         return embrl.train(
-            FREEWAY, out=out, method="none", total_timesteps=128, vector="ale", max_episode_steps=20,
-            kwargs={"img_height": 16, "img_width": 16},
+            FREEWAY, out=out, method="none", total_timesteps=128,
+            vector="ale", max_episode_steps=20, kwargs={"img_height": 16, "img_width": 16},
             rollout={"num_envs": 4, "steps_per_update": 32}, policy={"hidden": (8,)},
             evaluation={"every": 64, "episodes": 1, "final_episodes": 1},
         )  # fmt: skip
 
-    once, again = trained(tmp_path / "once"), trained(tmp_path / "again")
-    first, second = ((tmp_path / name / "metrics.csv").read_text() for name in ("once", "again"))
-    assert first == second
-    assert once.action_names == ("NOOP", "UP", "DOWN")
-    assert embrl.play(once, episodes=1, gif=tmp_path / "seen.gif")[0].length == 20
+    once, again = tmp_path / "once", tmp_path / "again"
+    run, _ = trained(once), trained(again)
+    assert (once / "metrics.csv").read_text() == (again / "metrics.csv").read_text()
+    assert run.action_names == ("NOOP", "UP", "DOWN")
+    assert embrl.play(run, episodes=1, gif=tmp_path / "seen.gif")[0].length == 20
     assert (tmp_path / "seen.gif").stat().st_size > 0
 
 

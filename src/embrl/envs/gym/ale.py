@@ -27,8 +27,8 @@ EVALUATED = {"reward_clipping": False, "episodic_life": False}
 class AleHostVectorEnv(HostVectorEnv):
     """Environments of `ale_py.vector_env.AtariVectorEnv`, all of them stepped in each batch.
 
-    They are reset in the step that ends an episode (Gymnasium's `SAME_STEP`), which returns the true
-    last observations as `final_obs`. The same seeds give the same episodes with any number of
+    They are reset in the step that ends an episode (Gymnasium's `SAME_STEP`), which returns the
+    true last observations as `final_obs`. The same seeds give the same episodes with any number of
     threads.
     """
 
