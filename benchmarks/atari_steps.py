@@ -11,6 +11,7 @@ import itertools
 import statistics
 import time
 from collections.abc import Callable
+from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -37,12 +38,8 @@ PPO = {
     "hyperparameters.critic_epochs": 4,
     "hyperparameters.num_minibatches": 8,
 }
-JSAE = {"pretrain.timesteps": 2048, "policy.inputs": "embedding"}
-ARMS = {
-    "none": ("none", {}),
-    "jsae": ("jsae", JSAE),
-    "jsae-online": ("jsae", JSAE | {"online.every": 1}),
-}
+JSAE: dict[str, Any] = {"pretrain.timesteps": 2048, "policy.inputs": "embedding"}
+ARMS: dict[str, tuple[str, dict[str, Any]]] = {"none": ("none", {}), "jsae": ("jsae", JSAE)}
 
 
 def configured(arm: str, side: int) -> RunConfig:
@@ -66,7 +63,8 @@ def measure(arm: str, side: int) -> tuple[float, float, float]:
     config = configured(arm, side)
     env = config.env.build()
     assert isinstance(env, HostEnvironment)
-    backend = HostedBackend(replicas := Replicas(Trainer(config, *spaces_of(env))), env)
+    replicas = Replicas(Trainer(config, env.observation_space, env.action_space))
+    backend = HostedBackend(replicas, env)
     count = config.rollout.num_envs
     bare = ale_py.AtariVectorEnv(
         "freeway", count, num_threads=1, img_height=side, img_width=side,
@@ -88,11 +86,6 @@ def measure(arm: str, side: int) -> tuple[float, float, float]:
     ours, theirs = zip(*pairs, strict=True)
     ratios = [one / other for one, other in pairs]
     return statistics.median(ours), statistics.median(theirs), statistics.median(ratios)
-
-
-def spaces_of(env: HostEnvironment) -> tuple:
-    """Return the observation and action spaces."""
-    return env.observation_space, env.action_space
 
 
 def main() -> None:
