@@ -11,9 +11,11 @@ import numpy as np
 
 from benchmarks.timing import Row, compare
 from embrl.core.products import Product
+from embrl.decoding.constraint import Constraint, nearest_feasible
 from embrl.decoding.joint import least_of_sums, nearest_joint
 from embrl.decoding.products import ProductTable, k_nearest, nearest
 from embrl.decoding.tree import build, search
+from embrl.envs.replenishment import JointReplenishmentConfig
 
 PARTS, VALUES, K = 20, 67, 32
 TOGETHER = 4_096
@@ -67,3 +69,24 @@ def run() -> Iterator[Row]:
                 FEW * K,
                 repetitions=3,
             )
+    yield _under_a_capacity(random)
+
+
+def _under_a_capacity(random: np.random.Generator) -> Row:
+    """Compare the nearest feasible joint orders of 20 items with the nearest of all."""
+    env = JointReplenishmentConfig(items=PARTS, capacity=16 * PARTS).build()
+    line = np.tile(np.linspace(-1, 1, VALUES, dtype=np.float32), PARTS)[:, None]
+    table = ProductTable(jnp.asarray(line), Product((VALUES,) * PARTS), None)
+    queries = random.uniform(-1, 1, (256, PARTS)).astype(np.float32)
+    seen = jnp.full((256, PARTS), 5.0)
+    feasible = jax.jit(lambda e: nearest_feasible(table, e, Constraint(env, seen), K))
+    every = jax.jit(lambda e: k_nearest(table, e, K))
+    return compare(
+        f"nearest feasible of 67^20 among {K} and {K} at a price",
+        lambda: jax.block_until_ready(feasible(queries)),
+        len(queries),
+        f"the {K} nearest, whether they are feasible or not",
+        lambda: jax.block_until_ready(every(queries)),
+        len(queries),
+        repetitions=3,
+    )

@@ -59,6 +59,8 @@ class Arm:
     steps_per_update: int = 8192
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """Further arguments of `embrl.train`."""
+    frames_of: str = ""
+    """Game whose frames phi is trained on, with as many planes; empty: those of the game itself."""
 
 
 ALONE: dict[str, Any] = {
@@ -74,6 +76,10 @@ LIKE_JSAE: dict[str, Any] = {
 }
 """What is JSAE's default here, so that objectives alone differ."""
 
+ASTERIX = dataclasses.replace(ALGORITHM, gamma=0.95, gae_lambda=0.8)
+FREEWAY = dataclasses.replace(ALGORITHM, actor_lr=1e-3, std_lr=1e-3, critic_lr=1e-3)
+"""Chosen without an embedding on these games (docs/images.md)."""
+
 ARMS = {
     "none": Arm("none", **ALONE),
     "none-convolution": Arm("none", "small", **ALONE),
@@ -82,9 +88,35 @@ ARMS = {
     "raw-states": Arm("ra"),
     "latent": Arm("latent", settings=LIKE_JSAE),
     "autoencoder": Arm("autoencoder", settings=LIKE_JSAE),
+    "jsae-other-frames": Arm("jsae", settings=LIKE_JSAE, frames_of="Asterix"),
+    "random": Arm("random", settings=LIKE_JSAE),
+    "none-asterix": Arm("none", algorithm=ASTERIX),
+    "jsae-asterix": Arm("jsae", algorithm=ASTERIX),
+    "none-freeway": Arm("none", hidden=(128, 128), algorithm=FREEWAY, steps_per_update=4096),
+    "jsae-freeway": Arm("jsae", hidden=(128, 128), algorithm=FREEWAY, steps_per_update=4096),
     "none-as-checkpoints": Arm("none", hidden=(256,), algorithm=AS_CHECKPOINTS),
     "jsae-as-checkpoints": Arm("jsae", hidden=(256,), algorithm=AS_CHECKPOINTS),
 }
+
+
+def environment(game: str) -> FromGymnax:
+    """Return a game."""
+    return FromGymnax(*gymnax.make(f"{game}-MinAtar"))
+
+
+def embedding_of(how: Arm, settings: Mapping[str, Any]) -> Path:
+    """Return the folder of an embedding of another game's frames, which is made if it is not."""
+    out = RUNS / "embeddings" / how.frames_of
+    if not out.exists():
+        fitted = embrl.fit(
+            environment(how.frames_of),
+            method=how.method,
+            timesteps=settings["pretrain"]["timesteps"],
+            embedding=settings["embedding"],
+            pretrain=settings["pretrain"],
+        )
+        fitted.save(out)
+    return out
 
 
 def train(kind: str, timesteps: int, game: str, arm: str, seeds: int) -> None:
@@ -99,8 +131,10 @@ def train(kind: str, timesteps: int, game: str, arm: str, seeds: int) -> None:
     }
     for section, values in how.settings.items():
         settings[section] = settings.get(section, {}) | values
+    if how.frames_of:
+        settings["transfer"] = {"run": str(embedding_of(how, settings)), "keep": "states"}
     embrl.train(
-        FromGymnax(*gymnax.make(f"{game}-MinAtar")),
+        environment(game),
         out=out,
         resume=out.exists(),
         method=how.method,

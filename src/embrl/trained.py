@@ -149,6 +149,10 @@ class Run:
             EmbrlError: there is no such seed or no policy yet, or the environment is another one.
         """
         restored = restore_policy(self.folder, self.config, seed)
+        if restored.coupled:
+            compiled = environment if isinstance(environment, Environment) else None
+            coupled = restored.policy.in_environment(self._environment(compiled))
+            restored = restored._replace(policy=coupled)
         if environment is None:
             return Policy.of(restored)
         if isinstance(environment, str):

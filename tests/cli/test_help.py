@@ -113,8 +113,8 @@ def test_other_choices_decide_what_is_explained(capsys, choice, there, not_there
 @pytest.mark.parametrize("kind", DECODERS)
 def test_decoders_say_which_settings_they_read(kind):
     expected = {
-        "nearest": {"max_visits"},
-        "wolpertinger": {"k", "scorer", "max_visits"},
+        "nearest": {"candidates", "max_visits"},
+        "wolpertinger": {"k", "candidates", "scorer", "max_visits"},
         "best": {"scorer"},
         "softmax": {"temperature"},
         "learned": {"gradient_steps", "learning_rate"},

@@ -98,3 +98,22 @@ def test_f_and_the_k_nearest_of_a_hybrid_are_exact(table: ProductTable) -> None:
     assert np.asarray(sums) == pytest.approx(np.sort(apart, -1)[:, :5], rel=1e-4)
     assert (np.asarray(rows)[:, 0] == found).all()
     assert (np.asarray(rows)[..., :3] == possible[order[:, :5]]).all()
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(2, 5), st.integers(0, 12), st.integers(0, 999))
+def test_a_price_leads_to_a_budget_beyond_the_nearest(parts: int, budget: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    apart = [rng.random(4).cumsum()[::-1] for _ in range(parts)]  # the dearest value is nearest
+    use = [np.arange(4)] * parts
+    (action,), (total,) = nearest_joint(
+        apart, 1, lambda action: action.sum() <= budget, most=8, use=use
+    )
+    assert action.sum() <= budget
+    ways = np.array(list(itertools.product(range(4), repeat=parts)))
+    sums = sum(part[ways[:, at]] for at, part in enumerate(apart))
+    assert total == pytest.approx(sum(part[at] for part, at in zip(apart, action, strict=True)))
+    best = sums[ways.sum(-1) <= budget].min()
+    assert best <= total + 1e-9
+    if best <= np.sort(sums)[7]:
+        assert total == pytest.approx(best)

@@ -67,6 +67,45 @@ def test_what_is_given_leaves_names_alone(given: Any, seen: int | None):
     assert count == seen if seen else 64 <= count <= 6 * 64
 
 
+def test_the_expert_looks_where_most_is_unseen_and_names_what_it_saw():
+    env = made(noise=0.0)
+    shown = env.demonstrations(KEY, 500)
+    seen = np.asarray(shown.observation[..., 1]) > 0
+    action = np.asarray(shown.action)
+    names = action >= 169
+    assert 0.1 < names.mean() < 0.8
+    # Ten images of a brightness each; the number of an image decides its name.
+    number = np.rint((shown.observation[..., 0].max((1, 2)) / 255.0 - 0.5) * 18.0)
+    found = names & (number >= 0)
+    assert found.sum() > 50
+    np.testing.assert_array_equal(action[found] - 169, number[found] % 3)
+    # All has the same brightness: from nothing, four looks of a quarter show it all.
+    looks = seen.sum((1, 2)) / 64
+    assert looks[~names].max() <= 6
+    assert not names[looks == 0].any()
+    window = np.asarray(jax.vmap(env.window)(jnp.asarray(action[~names])))
+    assert (window & ~seen[~names]).any((1, 2)).all()
+
+
+def test_an_expert_that_has_seen_nothing_looks_at_the_middle_first():
+    shown = made(noise=0.0).demonstrations(KEY, 200)
+    nothing = ~np.asarray(shown.observation[..., 1]).any((1, 2))
+    assert set(np.asarray(shown.action)[nothing]) == {6 * 13 + 6}  # rows and columns 12 to 19
+
+
+def test_the_best_place_shows_most_ink():
+    env, ink = made(stride=3), np.random.default_rng(0).random((32, 32)).astype(np.float32)
+    shown = [float((ink * np.asarray(env.window(jnp.int32(place)))).sum()) for place in range(81)]
+    assert int(env._best(jnp.asarray(ink))) == int(np.argmax(shown))
+
+
+@pytest.mark.parametrize("given", ["whole", "centre"])
+def test_where_actions_are_names_alone_the_expert_names(given: Any):
+    shown = made(noise=0.0, given=given).demonstrations(KEY, 50)
+    number = np.rint((shown.observation[..., 0].max((1, 2)) / 255.0 - 0.5) * 18.0)
+    np.testing.assert_array_equal(shown.action, number % 3)
+
+
 def test_held_out_images_are_others(tmp_path: Path):
     path = tmp_path / "images.npz"
     images = np.arange(10, dtype=np.uint8)[:, None, None] * np.ones((1, 16, 16), np.uint8)

@@ -163,3 +163,53 @@ def test_actions_of_another_number_of_environments_are_refused():
 def test_ids_are_registered_in_either_order_of_imports(modules):
     script = f"import {modules}; assert 'embrl/Switches-v0' in gymnasium.registry"
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_a_capacity_couples_the_items_and_cuts_what_is_ordered_beyond_it():
+    env = JointReplenishmentConfig(items=3, joint_cost=0.0, reward="cost", capacity=10).build()
+    free = JointReplenishmentConfig(items=3, joint_cost=0.0, reward="cost").build()
+    key, seen = jax.random.key(1), jnp.array([25.0, 20.0, -4.0])
+    state = env.reset(key)[0]._replace(inventory=seen.astype(jnp.int32))
+    for action, ordered in (
+        ([0, 0, 0], [0, 0, 4]),
+        ([25, 26, 0], [0, 6, 4]),
+        ([25, 26, 1], [0, 5, 4]),  # 6 and 5 of 11, of which there are 10
+        ([35, 20, 16], [3, 0, 6]),  # 10 and 20
+    ):
+        rewards = [
+            float(each.step(key, state, jnp.array(levels))[1].reward)
+            for each, levels in (
+                (env, action),
+                (free, np.maximum(np.array([25, 20, -4]) + ordered, 0)),
+            )
+        ]
+        assert rewards[0] == rewards[1]
+        asked = np.maximum(np.array(action) - np.asarray(seen), 0).sum()
+        assert bool(env.is_feasible(seen, jnp.array(action))) == (asked <= 10)
+    use = np.asarray(env.resource_use(seen)).reshape(3, -1)
+    assert use[:, [0, 20, 30]].tolist() == [[0, 0, 5], [0, 0, 10], [4, 24, 34]]
+    short = jnp.array([-50.0, -7.0, 30.0])
+    assert env.is_feasible(short, jnp.array([0, 0, 30]))  # although 57 cannot be delivered
+    assert not env.is_feasible(short, jnp.array([1, 0, 30]))
+    state = state._replace(inventory=short.astype(jnp.int32))
+    for _ in range(9):
+        state, after = env.step(key, state, jnp.zeros(3, jnp.int32))
+    assert float(after.observation.min()) == -60.0
+    assert env.observation_space.contains(np.asarray(after.observation))
+    assert free.is_feasible(seen, jnp.zeros(3)) is None
+    with pytest.raises(EmbrlError, match=r"env\.capacity must be .*got -1"):
+        JointReplenishmentConfig(capacity=-1).build()
+
+
+def test_a_capacity_that_never_binds_changes_no_return_and_a_tight_one_costs():
+    key = jax.random.key(0)
+    free, wide, tight = (
+        JointReplenishmentConfig(items=2, joint_cost=0.0, step_limit=30, capacity=capacity).build()
+        for capacity in (0, 1_000, 31)
+    )
+    levels = policies.JointPolicy(*[np.array([27, 15])] * 3)
+    returns = [policies.joint_policy_return(env, levels, key, 500) for env in (free, wide, tight)]
+    assert returns[0] == returns[1] > returns[2]
+    found = tight.references(key)
+    assert found["mean_demand_return"] < found["best_known_return"]
+    assert returns[2] <= found["best_known_return"] + 2.0

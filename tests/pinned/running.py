@@ -4,13 +4,13 @@ import contextlib
 import fnmatch
 import importlib.util
 import io
+import itertools
 import os
 import re
 import runpy
 import shlex
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -88,21 +88,21 @@ class Embrl:
 
 @contextlib.contextmanager
 def _interruption() -> Iterator[None]:
-    """Raise KeyboardInterrupt when metrics.csv is written for the third time."""
-    replace, times = os.replace, Counter[str]()
+    """Raise KeyboardInterrupt when metrics.csv has been written for the third time."""
+    from embrl.storage.run_folder import RunFolder
 
-    def counted(source: Any, target: Any, **options: Any) -> None:
-        replace(source, target, **options)
-        name = Path(target).name
-        times[name] += 1
-        if name == "metrics.csv" and times[name] == 3:
+    write, times = RunFolder.write_metrics, itertools.count(1)
+
+    def counted(self: RunFolder, rows: Any) -> None:
+        write(self, rows)
+        if next(times) == 3:
             raise KeyboardInterrupt
 
-    os.replace = counted
+    RunFolder.write_metrics = counted
     try:
         yield
     finally:
-        os.replace = replace
+        RunFolder.write_metrics = write
 
 
 def chosen(patterns: Sequence[str]) -> list[str]:

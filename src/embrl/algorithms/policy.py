@@ -1,8 +1,9 @@
 """The overall policy pi_o = f . pi_i . phi, from raw observations to original actions."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import equinox as eqx
 import gymnasium
@@ -27,8 +28,10 @@ from embrl.core.spaces import action_count, is_continuous
 from embrl.core.types import Key, Observation
 from embrl.data.rollout import random_actions
 from embrl.decoding.base import Decoder, Scorer
+from embrl.decoding.constraint import Constraint
 from embrl.decoding.continuous import Identity, OriginalParts, Rescaled
 from embrl.decoding.indexed import IndexedTable
+from embrl.decoding.products import ProductTable
 from embrl.embedding.encoders import (
     ContinuousActions,
     Norm,
@@ -40,6 +43,7 @@ from embrl.embedding.encoders import (
     vector_size,
 )
 from embrl.embedding.model import JointEmbedding
+from embrl.envs.environment import Environment, has_constraint
 
 UNIT_SAMPLE = 2**12
 """Random actions that show how wide actions lie in E."""
@@ -68,6 +72,19 @@ class OverallPolicy(eqx.Module):
     """Scores of actions, for an f that needs them."""
     allowed: Bool[Array, " n"] | None = None
     """Discrete actions that f may ever return; None: all."""
+    coupled_by: Environment | None = None
+    """Environment whose `is_feasible` couples the parts of an action; None: all are feasible."""
+
+    def in_environment(self, env: Any) -> Self:
+        """Return the policy as it acts in an environment: f takes feasible actions alone.
+
+        Where the environment couples no parts, or the policy does not act in an embedding, it is
+        the same policy.
+        """
+        coupled = isinstance(env, Environment) and has_constraint(env)
+        if not coupled or not isinstance(self.table, ProductTable):
+            return self
+        return dataclasses.replace(self, coupled_by=env)
 
     def noise(self, key: Key, batch: tuple[int, ...]) -> tuple[Array, Array | None]:
         """Return the random numbers of `batch` actions, for `act`: those of pi_i and of f."""
@@ -92,15 +109,23 @@ class OverallPolicy(eqx.Module):
         """
         x = self.phi(observation)
         u = self.actor.act(x, noise[0], self.allowed_by(mask))
-        scores = self._scores(x, observation)
-        return self.f(self.table, u, noise[1], self._allowed_in_table(mask), scores), u
+        return self._decoded(u, noise[1], mask, x, observation), u
 
     def mode(self, observation: Observation, mask: Bool[Array, "*#batch n"] | None = None) -> Array:
         """Return the action of the most likely internal action."""
         x = self.phi(observation)
         u = self.actor.mode(x, self.allowed_by(mask))
+        return self._decoded(u, None, mask, x, observation)
+
+    def _decoded(
+        self, u: Array, noise: Array | None, mask: Array | None, x: Array, observation: Observation
+    ) -> Array:
+        """Return f of internal actions."""
+        f: Any = self.f
+        if self.coupled_by is not None:
+            f = functools.partial(f, constraint=Constraint(self.coupled_by, observation))
         scores = self._scores(x, observation)
-        return self.f(self.table, u, None, self._allowed_in_table(mask), scores)
+        return f(self.table, u, noise, self._allowed_in_table(mask), scores)
 
     def allowed_by(self, mask: Array | None) -> Array | None:
         """Return the actions that are allowed both at all and by a mask.

@@ -1,6 +1,7 @@
 """f: from the action embedding space back to the original actions."""
 
 from embrl.decoding.base import DECODERS, Decoder, DecoderConfig, Scorer, build
+from embrl.decoding.constraint import Constraint, nearest_feasible
 from embrl.decoding.continuous import Identity, LearnedAction, Rescaled
 from embrl.decoding.indexed import IndexedTable, embedded, points_of
 from embrl.decoding.joint import in_order, nearest_joint
@@ -13,6 +14,7 @@ from embrl.decoding.softmax import SoftmaxAction
 __all__ = [
     "DECODERS",
     "BestAction",
+    "Constraint",
     "Decoder",
     "DecoderConfig",
     "Identity",
@@ -29,6 +31,7 @@ __all__ = [
     "in_order",
     "k_nearest",
     "nearest",
+    "nearest_feasible",
     "nearest_joint",
     "points_of",
 ]

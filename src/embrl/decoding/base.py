@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from embrl.core.errors import EmbrlError
+from embrl.core.errors import EmbrlError, SettingError
 from embrl.core.registry import Registry
 from embrl.core.section import Section
 from embrl.core.types import Key
@@ -41,6 +41,10 @@ class DecoderConfig(Section):
     temperature: float = 0.05
     """Initial temperature, in units of squared distance; it is learned with the policy (softmax
     only)."""
+    candidates: int = 32
+    """Number of joint actions nearest to e that are looked at for a feasible one, in environments
+    that couple the parts of an action (nearest and wolpertinger only). 0: infeasible actions are
+    taken, too, and the environment does what it does with them."""
     max_visits: int = 0
     """Boxes of actions that a search for the nearest may look into, where actions are so many that
     it uses a tree (nearest and wolpertinger only). It is then approximate, and metrics.csv has the
@@ -115,6 +119,9 @@ class Decoder(eqx.Module):
     one in `__call__`, but a plain table in `portable`."""
     of_products: ClassVar[bool] = False
     """True if it takes an `embrl.decoding.ProductTable`, for actions with several parts."""
+    of_constraints: ClassVar[bool] = False
+    """True if it keeps to a function that couples parts: `__call__` then takes an
+    `embrl.decoding.Constraint` as `constraint`, which is passed where there is one."""
     portable_exclusions: ClassVar[bool] = False
     """True if `portable` can keep to allowed actions."""
 
@@ -204,6 +211,8 @@ def build(config: DecoderConfig) -> Decoder:
     """
     if not (isinstance(config.k, int) and config.k >= 1):
         raise EmbrlError(f"decoder.k must be an integer of at least 1, got {config.k}")
+    if not (isinstance(config.candidates, int) and config.candidates >= 0):
+        raise SettingError("decoder.candidates", "an integer of at least 0", config.candidates)
     low, high = TEMPERATURES
     traced = isinstance(config.temperature, jax.Array)
     if not traced and not low <= config.temperature <= high:

@@ -19,6 +19,12 @@ from embrl.core.masks import library
 MOST = 1_000_000
 """Joint actions that a search looks at, at most, for some that a function allows."""
 
+PRICE_RANGE = 20.0
+"""Prices that are tried: 2^-20 to 2^20 times the largest distance of a value by the largest use."""
+
+PRICE_STEPS = 20
+"""Halvings of that range, in logarithms: the price is found to 0.003 %."""
+
 Allowed = Callable[[np.ndarray], bool]
 """Returns whether a joint action, int `[k]`, may be chosen: a budget, a capacity, a rule."""
 
@@ -129,8 +135,13 @@ def nearest_joint(
     k: int = 1,
     allowed: Allowed | None = None,
     most: int = MOST,
+    use: Sequence[np.ndarray] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the k nearest joint actions that a function allows, exactly.
+
+    Where they are beyond the `most` nearest, and it is known what each value uses of something
+    scarce, they are those found at a price of it, which need not be the nearest
+    (`embrl.decoding.constraint` does the same in JAX).
 
     Args:
         distances: squared distances of the values of each part, `[n]` each; inf for values that
@@ -138,6 +149,7 @@ def nearest_joint(
         k: how many.
         allowed: says whether a joint action may be chosen; None: all may.
         most: joint actions to look at.
+        use: what each value uses, `[n]` of each part; with less use, actions come to be allowed.
 
     Returns:
         The actions in order, int32 `[found, parts]`, and their squared distances `[found]`; fewer
@@ -149,15 +161,45 @@ def nearest_joint(
     if k < 1:
         raise SettingError("k", "at least 1", k)
     found: list[tuple[tuple[int, ...], float]] = []
+    more = False
     for looked, (action, distance) in enumerate(in_order(distances)):
         if looked >= most:
-            raise EmbrlError(
-                f"allowed must allow {k} of the {most:,} joint actions nearest to a point, got "
-                f"{len(found)}; raise most, or allow more"
-            )
+            more = True
+            break
         if allowed is None or allowed(np.array(action, np.int32)):
             found.append((action, distance))
             if len(found) == k:
                 break
+    if more and use is not None and allowed is not None:
+        price = _least_price(distances, use, allowed)
+        priced = [part + price * own for part, own in zip(distances, use, strict=True)]
+        for action, _ in itertools.islice(in_order(priced), most):
+            if allowed(np.array(action, np.int32)):
+                apart = sum(part[at] for part, at in zip(distances, action, strict=True))
+                found.append((action, float(apart)))
+        found = sorted(dict(found).items(), key=lambda entry: entry[1])[:k]
+    if more and len(found) < k:
+        raise EmbrlError(
+            f"allowed must allow {k} of the {most:,} joint actions nearest to a point, got "
+            f"{len(found)}; raise most, or allow more"
+        )
     actions = np.array([action for action, _ in found], np.int32)
     return actions.reshape(-1, len(distances)), np.array([distance for _, distance in found])
+
+
+def _least_price(
+    distances: Sequence[np.ndarray], use: Sequence[np.ndarray], allowed: Allowed
+) -> float:
+    """Return the least price at which the nearest joint action is allowed, by bisection."""
+    spread = max(float(part[np.isfinite(part)].max(initial=0.0)) for part in distances)
+    most = max(float(np.abs(own).max()) for own in use)
+    unit = max(spread, 1e-20) / max(most, 1e-6)
+    low, high = -PRICE_RANGE, PRICE_RANGE
+    for _ in range(PRICE_STEPS):
+        middle = (low + high) / 2
+        price = unit * 2.0**middle
+        nearest = [
+            int((part + price * own).argmin()) for part, own in zip(distances, use, strict=True)
+        ]
+        low, high = (low, middle) if allowed(np.array(nearest, np.int32)) else (middle, high)
+    return unit * 2.0**high

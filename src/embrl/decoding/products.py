@@ -147,6 +147,7 @@ def k_nearest(
     e: Float[Array, "*batch dims"],
     k: int,
     mask: Bool[Array, "*#batch values"] | None = None,
+    added: Float[Array, "*batch parts widest"] | None = None,
 ) -> tuple[Array, Float[Array, "*batch k"]]:
     """Return the k nearest joint actions in order, and their squared distances in discrete parts.
 
@@ -158,12 +159,18 @@ def k_nearest(
         e: points of E.
         k: how many.
         mask: as in `nearest`.
+        added: prices of the values of each part. Actions then come in the order of distance and
+            price together, which the distances that are returned do not contain.
     """
     distances = table.distances(e, mask)
     near = min(k, distances.shape[-1])
-    negative, values = jax.lax.top_k(-distances, near)
+    priced = distances if added is None else distances + added
+    negative, values = jax.lax.top_k(-priced, near)
     ranks, total = least_of_sums(-negative, k)
     indices = jnp.take_along_axis(values[..., None, :, :], ranks[..., None], -1)[..., 0]
     indices = jnp.minimum(indices, np.asarray(table.product.sizes) - 1)
+    if added is not None:
+        own = jnp.take_along_axis(distances[..., None, :, :], indices[..., None], -1)[..., 0]
+        total = jnp.where(total < jnp.inf, own.sum(-1), jnp.inf)
     numbers = jnp.broadcast_to(e[..., None, :], (*indices.shape[:-1], e.shape[-1]))
     return table.row(indices, numbers), total

@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, Float, Int
 from embrl.core.errors import EmbrlError
 from embrl.decoding import products
 from embrl.decoding.base import Decoder, DecoderConfig, PortableDecoder, PortableScorer, Scorer
+from embrl.decoding.constraint import CANDIDATES, Constraint, nearest_feasible
 from embrl.decoding.indexed import IndexedTable, embedded
 from embrl.decoding.products import ProductTable
 from embrl.decoding.search import argmin, k_nearest
@@ -19,7 +20,8 @@ from embrl.decoding.search import argmin, k_nearest
 class Wolpertinger(Decoder):
     """Highest-scoring action among the k nearest to e (Dulac-Arnold et al. 2015).
 
-    Of actions with several parts, the k nearest joint actions are compared, in spaces of any size.
+    Of actions with several parts, the k nearest joint actions are compared, in spaces of any size;
+    where the environment couples parts, the k nearest feasible ones.
 
     Among equally good ones the nearest is taken. With k=1 it is `NearestAction`; k beyond the
     number of allowed actions compares them all.
@@ -27,14 +29,18 @@ class Wolpertinger(Decoder):
 
     k: int = eqx.field(static=True)
     """Number of nearest actions that are compared."""
+    candidates: int = eqx.field(static=True, default=CANDIDATES)
+    """Number of nearest joint actions that are looked at for feasible ones, k or more; 0:
+    constraints are ignored."""
 
     needs_scorer: ClassVar[bool] = True
     by_index: ClassVar[bool] = True
     of_products: ClassVar[bool] = True
+    of_constraints: ClassVar[bool] = True
 
     @classmethod
     def from_config(cls, config: DecoderConfig) -> Self:
-        return cls(config.k)
+        return cls(config.k, config.candidates)
 
     def __call__(
         self,
@@ -43,11 +49,17 @@ class Wolpertinger(Decoder):
         noise: Array | None = None,
         mask: Bool[Array, "*#batch n"] | None = None,
         scorer: Scorer | None = None,
+        constraint: Constraint | None = None,
     ) -> Int[Array, "*batch"]:
         del noise
         assert table is not None
         if isinstance(table, ProductTable):
-            actions, distances = products.k_nearest(table, u, self.k, mask)
+            if constraint is None or not self.candidates:
+                actions, distances = products.k_nearest(table, u, self.k, mask)
+            else:
+                most = max(self.k, self.candidates)
+                found = nearest_feasible(table, u, constraint, most, self.k, mask)
+                actions, distances = found
             points = table.embedded(actions)
         else:
             actions, distances = k_nearest(table, u, self.k, mask)

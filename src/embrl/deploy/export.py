@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeAlias
 import gymnasium
 
 from embrl.config.run import RunConfig, load_config
-from embrl.core.errors import EmbrlError
+from embrl.core.errors import EmbrlError, SettingError
 from embrl.core.runtime import versions
 from embrl.deploy.array_forms import Forms, is_plain
 from embrl.deploy.convert import portable_policy
@@ -55,6 +55,13 @@ def ported(run: str | Path, seed: int = 0, environment: AnObject | None = None) 
     folder = RunFolder.existing(run)
     config = load_config(folder)
     restored = restore_policy(folder, config, seed)
+    if restored.coupled:
+        raise SettingError(
+            f"environment of {folder.path}",
+            "one without is_feasible for an export, which cannot ask it",
+            config.environment,
+            "act with embrl.load(RUN).policy()",
+        )
     forms, notes = _forms(config, restored, environment)
     about = {
         "run": folder.path.resolve().name,

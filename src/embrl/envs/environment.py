@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from embrl.core.errors import EmbrlError, SettingError
-from embrl.core.products import mask_length
+from embrl.core.products import dtype_of, is_product, mask_length, shape_of
 from embrl.core.spaces import is_continuous
 from embrl.core.types import Action, EnvState, Key, Observation, TimeStep
 
@@ -72,6 +72,40 @@ class Environment(eqx.Module):
         where an episode has ended.
         """
         del state
+        return None
+
+    def is_feasible(self, observation: Observation, action: Action) -> Bool[Array, ""] | None:
+        """Return whether a joint action is feasible at an observation; None: all always are.
+
+        For what couples the parts of an action, as a budget, a capacity or a rule
+        (docs/products.md). Policies in an embedding take the nearest feasible action. Random
+        actions and policies without an embedding do not heed it, so `step` must define what an
+        infeasible action does.
+
+        Args:
+            observation: one observation.
+            action: a row of one joint action, `[parts]`.
+
+        Returns:
+            bool `[]`. Whether it is None must not depend on the arguments.
+        """
+        del observation, action
+        return None
+
+    def resource_use(self, observation: Observation) -> Float[Array, " values"] | None:
+        """Return how much each value of each part uses of what is scarce, `[values]`; or None.
+
+        It guides the search for a feasible action (`is_feasible`) beyond the nearest ones, where
+        less use makes an action feasible, as with a budget or a capacity.
+
+        Args:
+            observation: one observation.
+
+        Returns:
+            Finite numbers for the values of all discrete parts, one part after another, in any
+            unit. None: not known. Whether it is None must not depend on the observation.
+        """
+        del observation
         return None
 
     def action_effects(self) -> Float[Array, "n p"] | None:
@@ -205,10 +239,44 @@ def has_masks(env: Environment) -> bool:
     wanted = None if is_continuous(space) else (mask_length(space),)
     if wanted is None or shape.shape != wanted or shape.dtype != bool:
         needed = "None where actions are continuous" if wanted is None else f"bool {list(wanted)}"
-        raise SettingError(
-            f"action_mask of {name}", needed, f"{shape.dtype.name} {list(shape.shape)}"
-        )
+        raise SettingError(f"action_mask of {name}", needed, _form(shape))
     return True
+
+
+def has_constraint(env: Environment) -> bool:
+    """Return True if an environment couples the parts of an action (`is_feasible`).
+
+    Raises:
+        EmbrlError: its actions have one part, or its functions return something else than they
+            should.
+    """
+    if type(env).is_feasible is Environment.is_feasible:
+        return False
+    name, space = type(env).__name__, env.action_space
+    action = jax.ShapeDtypeStruct(shape_of(space), dtype_of(space))
+
+    def asked(key: Key, action: Action) -> tuple[Any, Any]:
+        observation = env.reset(key)[1]
+        return env.is_feasible(observation, action), env.resource_use(observation)
+
+    flag, use = jax.eval_shape(asked, jax.random.key(0), action)
+    if flag is None:
+        return False
+    if not is_product(space):
+        advice = "say which actions are allowed by action_mask"
+        raise SettingError(f"is_feasible of {name}", f"None for {space}", _form(flag), advice)
+    if flag.shape != () or flag.dtype != bool:
+        advice = "return one flag for the one action given, as by .all()"
+        raise SettingError(f"is_feasible of {name}", "bool []", _form(flag), advice)
+    values = mask_length(space)
+    if use is not None and (use.shape != (values,) or use.dtype.kind not in "iuf"):
+        advice = "return a number for each value of each part"
+        raise SettingError(f"resource_use of {name}", f"numbers [{values}]", _form(use), advice)
+    return True
+
+
+def _form(array: Any) -> str:
+    return f"{array.dtype.name} {list(array.shape)}"
 
 
 def named_factor(env: EnvConfig) -> int | None:

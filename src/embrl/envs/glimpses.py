@@ -14,12 +14,22 @@ from jaxtyping import Array, Bool, Float, Int, UInt8
 from embrl.core.errors import SettingError, check_at_least, check_fraction, require
 from embrl.core.types import Action, Key, Observation, TimeStep
 from embrl.envs.checks import check_choice, check_whole
-from embrl.envs.environment import Environment
+from embrl.envs.environment import Demonstrations, Environment
 from embrl.storage.files import as_path
 
 SIDE, DIGIT, GLIMPSE = 32, 16, 8
 """Sides of the image, of the digit in it, and of what is seen at a look: a sixteenth of the
 image."""
+
+MISSED = 0.1
+"""Fraction of a digit's ink that the expert leaves unseen when it names the digit."""
+
+FOUND = 1.0
+"""Ink, in pixels of full brightness, from which on the expert knows where the digit is."""
+
+ASTRAY = 2
+"""Pixels by which the expert's earlier looks miss the best place, at most, on each axis, so that it
+shows what to do after looks of a policy that only imitates it."""
 
 HELD_OUT = 0.2
 """Fraction of the digits that `digits="held_out"` shows; the others are for training."""
@@ -181,17 +191,22 @@ class Glimpses(Environment):
 
     def reset(self, key: Key) -> tuple[GlimpsesState, UInt8[Array, "h w 2"]]:
         """Put a random digit at a random place."""
+        state, _ = self._drawn(key)
+        return state, _observed(state)
+
+    def _drawn(self, key: Key) -> tuple[GlimpsesState, Float[Array, "h w"]]:
+        """Return the start of an episode, and the digit in it without noise."""
         key_digit, key_place, key_noise, key_given = jax.random.split(key, 4)
         number = jax.random.randint(key_digit, (), 0, len(self.labels))
         corner = jax.random.randint(key_place, (2,), 0, SIDE - DIGIT + 1)
-        image = self.noise * jax.random.normal(key_noise, (SIDE, SIDE))
-        placed = jax.lax.dynamic_update_slice(
+        ink = jax.lax.dynamic_update_slice(
             jnp.zeros((SIDE, SIDE)), self.images[number], (corner[0], corner[1])
         )
-        pixels = (255.0 * jnp.clip(image + placed, 0.0, 1.0)).astype(jnp.uint8)
+        image = self.noise * jax.random.normal(key_noise, (SIDE, SIDE)) + ink
+        pixels = (255.0 * jnp.clip(image, 0.0, 1.0)).astype(jnp.uint8)
         zero = jnp.int32(0)
         state = GlimpsesState(pixels, self._given(key_given), self.labels[number], zero, zero)
-        return state, _observed(state)
+        return state, ink
 
     def step(
         self, key: Key, state: GlimpsesState, action: Action
@@ -217,8 +232,55 @@ class Glimpses(Environment):
 
     def window(self, place: Int[Array, ""]) -> Bool[Array, "h w"]:
         """Return what is seen at a place."""
-        down, across = self.stride * (place // self.row), self.stride * (place % self.row)
-        return _square(down, across)
+        return _square(*self._corner(place))
+
+    def _corner(self, place: Int[Array, ""]) -> tuple[Int[Array, ""], Int[Array, ""]]:
+        """Return the first row and column that are seen at a place."""
+        return self.stride * (place // self.row), self.stride * (place % self.row)
+
+    def demonstrations(self, key: Key, count: int) -> Demonstrations:
+        """Return situations after a random number of looks, and what one does who knows the digit.
+
+        Until some of it was seen, the expert looks where most ink is to be expected; then at the
+        place that shows most of the ink that was not seen yet. It names the digit once nearly all
+        was seen, or no look is left. Earlier looks were up to `ASTRAY` pixels away from its own.
+        """
+        expected = _expected_ink(self.images.mean(0))
+
+        def demonstrated(key: Key) -> tuple[Array, Array]:
+            key_start, key_count, key_looks = jax.random.split(key, 3)
+            state, ink = self._drawn(key_start)
+            if not self.places:
+                return _observed(state), state.label
+            looks = jax.random.randint(key_count, (), 0, self.glimpses + 1)
+
+            def next_place(seen: Array) -> Array:
+                found = (ink * seen).sum() > FOUND
+                return self._best(jnp.where(found, ink, expected) * ~seen)
+
+            def look(now: tuple[Array, Array], key: Key) -> tuple[tuple[Array, Array], None]:
+                seen, taken = now
+                away = jax.random.randint(key, (2,), -ASTRAY, ASTRAY + 1)
+                corner = jnp.stack(self._corner(next_place(seen))) + away
+                shown = _square(*jnp.clip(corner, 0, SIDE - GLIMPSE))
+                return (seen | (shown & (taken < looks)), taken + 1), None
+
+            (seen, _), _ = jax.lax.scan(
+                look, (state.seen, jnp.int32(0)), jax.random.split(key_looks, self.glimpses)
+            )
+            left = (ink * ~seen).sum()
+            names = (left <= MISSED * ink.sum()) | (looks == self.glimpses)
+            action = jnp.where(names, self.places + state.label, next_place(seen))
+            return _observed(state._replace(seen=seen)), action
+
+        return Demonstrations(*jax.vmap(demonstrated)(jax.random.split(key, count)))
+
+    def _best(self, ink: Float[Array, "h w"]) -> Int[Array, ""]:
+        """Return the place that shows most of the ink."""
+        above = jnp.pad(ink.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+        at = self.stride * jnp.arange(self.row)
+        rows = above[at + GLIMPSE] - above[at]
+        return (rows[:, at + GLIMPSE] - rows[:, at]).argmax().astype(jnp.int32)
 
     def state_coordinates(self, observation: Observation) -> None:
         """Return None: what matters is not seen."""
@@ -248,6 +310,14 @@ def _square(down: Int[Array, ""], across: Int[Array, ""]) -> Bool[Array, "h w"]:
     rows = (at >= down) & (at < down + GLIMPSE)
     columns = (at >= across) & (at < across + GLIMPSE)
     return rows[:, None] & columns
+
+
+def _expected_ink(digit: Float[Array, "digit digit"]) -> Float[Array, "h w"]:
+    """Return the mean of a digit at all its places."""
+    corners = jnp.arange(SIDE - DIGIT + 1)
+    inside = (jnp.arange(SIDE) - corners[:, None])[..., None] == jnp.arange(DIGIT)
+    spread = inside.mean(0)  # how often a row of the image shows each row of the digit
+    return spread @ digit @ spread.T
 
 
 def _observed(state: GlimpsesState) -> UInt8[Array, "h w 2"]:

@@ -73,7 +73,9 @@ def page_of_run(
     env = env if isinstance(env, Environment) else None
     page, seen, ids = _page(embedding, env, run, projection, metadata, most, seed)
     restored = restore_policy(run.folder, run.config, seed)
-    policy, columns = behaviour(restored.policy, embedding, seen.observations, ids)
+    policy, columns = behaviour(
+        restored.policy.in_environment(env), embedding, seen.observations, ids
+    )
     clouds = dict(page.clouds)
     if "states" in clouds:
         named = {**clouds["states"].columns, **columns}

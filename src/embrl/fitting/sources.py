@@ -369,7 +369,7 @@ class RunPolicy:
             @jax.jit
             def roll(env: Environment, policy: OverallPolicy, noise: Any) -> Transition:
                 start = open_envs(env, key_open, num_envs)
-                return rollout(env, policy.act, start, key_step, noise)[1]
+                return rollout(env, policy.in_environment(env).act, start, key_step, noise)[1]
 
             return roll(env, self.policy, noise)
         act = jax.jit(lambda policy, seen, noise, mask: policy.act(seen, noise, mask)[0])

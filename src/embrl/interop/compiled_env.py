@@ -16,6 +16,7 @@ from embrl.core.spaces import check_action
 from embrl.core.types import Action, Key, TimeStep
 from embrl.data.rollout import OpenEnvs, open_envs, restarted
 from embrl.envs import Environment, configure
+from embrl.envs.environment import has_constraint
 
 
 class CompiledEnv(gymnasium.Env[Any, Any]):
@@ -51,6 +52,10 @@ class CompiledEnv(gymnasium.Env[Any, Any]):
         self._product = product_of(self.action_space)
         self._reset = jax.jit(lambda env, key: env.reset(key))
         self._step = jax.jit(lambda env, key, state, action: env.step(key, state, action))
+        if has_constraint(self._env):
+            self.is_feasible, self.resource_use = self._feasible, self._use
+        self._ask = jax.jit(lambda env, seen, action: env.is_feasible(seen, action))
+        self._ask_use = jax.jit(lambda env, seen: env.resource_use(seen))
         self._state: Any = None
         self._key: Any = None
         self._steps = 0
@@ -86,6 +91,16 @@ class CompiledEnv(gymnasium.Env[Any, Any]):
     def references(self) -> dict[str, float]:
         """Return returns to compare with, as `best_known_return`; may take seconds."""
         return self._env.references(jax.random.key(0))
+
+    def _feasible(self, observation: Any, action: Any) -> bool:
+        """Return whether an action is feasible: `is_feasible`, where parts are coupled."""
+        rows = np.asarray(_in_rows(self._product, action))
+        return bool(self._ask(self._env, observation, rows))
+
+    def _use(self, observation: Any) -> np.ndarray | None:
+        """Return what each value uses: `resource_use`, where parts are coupled."""
+        use = self._ask_use(self._env, observation)
+        return None if use is None else np.asarray(use)
 
     def _given(self, observation: Any) -> Any:
         found = np.asarray(observation).astype(self.observation_space.dtype)

@@ -6,12 +6,12 @@ E, to the environment's actions.
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from gymnasium import spaces
 
-from embrl.core.errors import EmbrlError
+from embrl.core.errors import EmbrlError, WarnOnce
 from embrl.core.products import Product, check_parts_allowed, product_of
 from embrl.core.spaces import array_of, difference
 from embrl.deploy.array_forms import is_plain, leaving
@@ -29,6 +29,17 @@ SAMPLES = 4096
 
 Vectors = tuple[np.ndarray, np.ndarray]
 """Lowest and highest point of a box, float32 `[d]` each."""
+
+
+class Coupling(NamedTuple):
+    """Constraint on the parts of an action in one state of an environment."""
+
+    is_feasible: Callable[[Any], Any]
+    """Says whether one of the environment's own actions is feasible."""
+    use: Any
+    """What each value of each part uses of what is scarce, `[values]`; None: not known."""
+    candidates: int
+    """Nearest actions that are looked at."""
 
 
 class StateAdapter:
@@ -123,6 +134,7 @@ class ActionAdapter:
         Raises:
             EmbrlError: If embrl does not support such actions, or the embedding has others.
         """
+        self._name, self._warn = name, WarnOnce()
         self._convert = Actions.fitting(original, embedding.action_space)
         check_fits(f"actions of {name}", self._convert.space, embedding.action_space)
         table = embedding.table
@@ -149,12 +161,15 @@ class ActionAdapter:
         """Converter of the environment's actions to the embedding's."""
         return self._convert
 
-    def __call__(self, action: Any, mask: np.ndarray | None = None) -> Any:
+    def __call__(
+        self, action: Any, mask: np.ndarray | None = None, coupling: Coupling | None = None
+    ) -> Any:
         """Return the environment's own action for a point of the `Box`.
 
         Args:
             action: Points, `[d]` or `[..., d]`.
             mask: bool `[..., n]` for discrete actions, True where one may be chosen.
+            coupling: What couples the parts of the action, for one point; None: nothing.
 
         Raises:
             EmbrlError: If the points have another length, or a mask allows no action.
@@ -169,9 +184,45 @@ class ActionAdapter:
                 f"{list(points.shape)}"
             )
         e = self._half * points + self._centre
-        if mask is None or self.count is None:
-            return self._finish(self._f(e))
-        return self._finish(self._f(e, self._checked(mask)))
+        mask = None if mask is None or self.count is None else self._checked(mask)
+        if coupling is not None and self._product is not None:
+            return self._nearest_feasible(e, mask, coupling)
+        return self._finish(self._f(e) if mask is None else self._f(e, mask))
+
+    def _nearest_feasible(self, e: np.ndarray, mask: np.ndarray | None, coupling: Coupling) -> Any:
+        """Return the environment's own feasible action nearest to a point of E.
+
+        Where none is found it is the nearest action, with one warning.
+        """
+        from embrl.decoding.joint import nearest_joint  # imports JAX
+
+        product, row = self._product, self._f(e) if mask is None else self._f(e, mask)
+        assert product is not None
+        parts, numbers = len(product.sizes), row[len(product.sizes) :]
+        own = e[: len(e) - product.numbers].reshape(parts, -1)
+        apart = ((own.T[..., None] - self._f.points) ** 2).sum(0)
+        if mask is not None:
+            apart = np.where(product.by_part(mask), apart, np.inf)
+        ends = product.offsets[1:]
+        distances = np.split(apart[product.exists], ends)
+        use = None if coupling.use is None else np.split(np.asarray(coupling.use), ends)
+
+        def allowed(indices: np.ndarray) -> bool:
+            return bool(coupling.is_feasible(self._finish(product.joined(indices, numbers))))
+
+        try:
+            found, _ = nearest_joint(distances, 1, allowed, coupling.candidates, use)
+        except EmbrlError:
+            found = np.zeros((0, parts), np.int32)
+        if len(found):
+            row = product.joined(found[0], numbers)
+        else:
+            self._warn(
+                "is_feasible",
+                f"{self._name}: is_feasible of none of the {coupling.candidates} actions nearest "
+                "to a point; the nearest is taken, which the environment has to deal with",
+            )
+        return self._finish(row)
 
     def _checked(self, mask: Any) -> np.ndarray:
         mask = np.asarray(mask).astype(bool)

@@ -5,6 +5,7 @@ and copied, its `spec` makes it again, and it may be made and stepped in a forke
 """
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,13 @@ from gymnasium.utils import RecordConstructorArgs
 from gymnasium.vector import VectorEnv, VectorWrapper
 from gymnasium.vector.utils import batch_space
 
-from embrl.core.errors import EmbrlError
+from embrl.core.errors import EmbrlError, SettingError
 from embrl.deploy.plain_embedding import JSON_BYTES, PlainEmbedding
 from embrl.envs.gym.contract import reset_of, step_of
 from embrl.envs.gym.environment import name_of
 from embrl.envs.gym.flat_actions import Actions
 from embrl.envs.gym.masks import AUTO, OFF, MaskReader
-from embrl.interop.space_adapters import ActionAdapter, StateAdapter, Vectors
+from embrl.interop.space_adapters import ActionAdapter, Coupling, StateAdapter, Vectors
 from embrl.interop.vector_masks import VectorMasks
 
 
@@ -39,9 +40,16 @@ class WrapOptions:
     masks: bool | str = True
     """True to apply the environment's action masks; a key, to look for them under that name
     (`embrl.envs.gym.masks.MaskReader`)."""
+    candidates: int = 32
+    """Nearest actions that the environment's method `is_feasible` is asked about, in environments
+    with one whose actions have several parts; 0: it is not asked."""
     reach: Vectors | None = None
     """Part of E that the `Box` of actions stands for, see `ActionAdapter`; None: where actions
     lie."""
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.candidates, int) and self.candidates >= 0):
+            raise SettingError("candidates", "an integer of at least 0", self.candidates)
 
     def adapters(
         self,
@@ -141,6 +149,8 @@ class EmbeddedEnv(gymnasium.Wrapper, RecordConstructorArgs):
         self._reader = chosen.reader(env, *spaces, self.actions)
         self._ask = None if self._reader is None else self._reader.method_of(env)
         self._mask: np.ndarray | None = None
+        self._seen: Any = None
+        self._candidates = chosen.candidates if hasattr(env.unwrapped, "is_feasible") else 0
 
     @property
     def _saved_kwargs(self) -> dict[str, Any]:  # type: ignore[override]
@@ -158,19 +168,29 @@ class EmbeddedEnv(gymnasium.Wrapper, RecordConstructorArgs):
         if self.actions is not None:
             if self._reader is not None and self._ask is not None:
                 self._mask = self._reader.ask(self._ask)
-            action = self.actions(action, self._mask)
+            action = self.actions(action, self._mask, self._coupling())
         observation, reward, terminated, truncated, info = step_of(self.env, action)
         self._read(observation, info)
         if self.states is not None:
             observation = self.states(observation)
         return observation, reward, terminated, truncated, info
 
+    def _coupling(self) -> Coupling | None:
+        """Return what couples the parts of an action now; None if nothing does."""
+        if not self._candidates:
+            return None
+        env: Any = self.env.unwrapped
+        use = env.resource_use(self._seen) if hasattr(env, "resource_use") else None
+        feasible = functools.partial(env.is_feasible, self._seen)
+        return Coupling(feasible, use, self._candidates)
+
     def _read(self, observation: Any, info: Any) -> None:
+        self._seen = observation
         if self._reader is not None and self._ask is None:
             self._mask = self._reader.read(observation, info)
 
     def original_action(self, action: Any) -> Any:
-        """Return the action the environment would be given, without regard to masks."""
+        """Return the action the environment would be given, if it allowed all of them."""
         return action if self.actions is None else self.actions(action)
 
 
@@ -236,7 +256,8 @@ def wrap(env: Any, embedding: Any, **options: Any) -> Any:
     Args:
         env: A `gymnasium.Env`, a `gymnasium.vector.VectorEnv`, or an id for `gymnasium.make`.
         embedding: An `embrl.Embedding`, or the folder of one.
-        options: Those of `WrapOptions`: `states`, `actions`, `norm`, `masks` and `reach`.
+        options: Those of `WrapOptions`: `states`, `actions`, `norm`, `masks`, `candidates` and
+            `reach`.
 
     Returns:
         An `EmbeddedEnv` or `EmbeddedVectorEnv`.

@@ -13,8 +13,8 @@ from typing import Any
 
 from embrl.config.run import RunConfig, as_json
 from embrl.core.errors import EmbrlError, WarnOnce
-from embrl.envs import AnyEnvironment
-from embrl.envs.environment import data_settings
+from embrl.envs import AnyEnvironment, Environment
+from embrl.envs.environment import data_settings, has_constraint
 from embrl.storage import files
 from embrl.storage.run_folder import RunFolder
 
@@ -29,12 +29,15 @@ class EnvironmentRecord:
     """Names of the actions; None where they have none."""
     data: Mapping[str, Any] | None = None
     """What was read, as `EnvironmentData.to_json` has it; None where there is nothing to read."""
+    coupled: bool = False
+    """True if its `is_feasible` couples the parts of an action."""
 
     @classmethod
     def of(cls, env: AnyEnvironment) -> "EnvironmentRecord":
         """Return the record of an environment."""
         source = env.data_source
-        return cls(env.action_names, None if source is None else source.to_json())
+        coupled = isinstance(env, Environment) and has_constraint(env)
+        return cls(env.action_names, None if source is None else source.to_json(), coupled)
 
     @classmethod
     def read(cls, folder: RunFolder) -> "EnvironmentRecord":
@@ -53,13 +56,16 @@ class EnvironmentRecord:
         )
         if not named or not (data is None or isinstance(data, dict)):
             raise EmbrlError(f"{path} is damaged: it must have action_names and data")
-        return cls(None if names is None else tuple(names), data)
+        coupled = bool(found.get("coupled", False))
+        return cls(None if names is None else tuple(names), data, coupled)
 
     def write(self, folder: RunFolder) -> None:
         """Write the record into a run's folder, if there is something to keep and none yet."""
         if self != EnvironmentRecord() and not (folder.path / FILE).exists():
             names = None if self.action_names is None else list(self.action_names)
-            files.write_json(folder.path / FILE, {"action_names": names, "data": self.data})
+            coupled = {"coupled": True} if self.coupled else {}
+            record = {"action_names": names, "data": self.data, **coupled}
+            files.write_json(folder.path / FILE, record)
 
     @property
     def checksums(self) -> list[str]:

@@ -75,6 +75,7 @@ def play_episodes(
     Raises:
         EmbrlError: the environment fails; the message says at which step.
     """
+    policy = policy.in_environment(env)
     stream: Generator[Transition] | None = None
     longest = int(longest_episode(env, max_steps))
     try:
@@ -146,6 +147,7 @@ def evaluate_policy(
         EmbrlError: the environment fails.
     """
     check_positive("episodes", episodes)
+    policy = policy.in_environment(env)
     choose = _most_likely if deterministic else _sampled
     longest = int(longest_episode(env, max_episode_steps))
     if isinstance(env, Environment):

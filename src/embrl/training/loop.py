@@ -35,6 +35,7 @@ from embrl.training.action_inputs import ActionInputs
 from embrl.training.backend import CompiledBackend, Report, ignore_count, make_backend
 from embrl.training.callbacks import Callback, Callbacks, Status, TrainingEvent
 from embrl.training.compile_ahead import CompileAhead, Expect
+from embrl.training.constraints import INFEASIBLE, check_constraint, of_infeasible_actions
 from embrl.training.environment_record import (
     EnvironmentRecord,
     built,
@@ -153,6 +154,7 @@ def train(
     )
     trainer.validate()
     check_demonstrations(env, config.imitation)
+    check_constraint(env, trainer.schedule)
     folder = open_folder(config, RunFolder(out).path, resume)
     if resume and folder.holds_run:
         check_unchanged(folder, env, resumed=True)
@@ -395,7 +397,7 @@ class _Run:
             trainer = self.trainer
             return RestoredPolicy(
                 agent.embedding,
-                trainer.policy(agent),
+                trainer.policy(agent).in_environment(self.env),
                 trainer.observation_space,
                 trainer.action_space,
                 EnvironmentRecord.read(self.folder).action_names,
@@ -502,6 +504,7 @@ class _Run:
         report = self._report("final evaluation") if final else ignore_count
         found = self.backend.evaluate(state, self.record.done, rounds, report)
         self._count_cut(found)
+        self._warn_of_infeasible(metrics)
         columns = {**{name: np.asarray(value) for name, value in found.items()}, **metrics}
         for name, values in columns.items():
             self._check_finite(f"{name} after {self._timesteps()} timesteps", values)
@@ -532,6 +535,16 @@ class _Run:
             said = of_cut_episodes(name, cut, longest)
             warnings.warn(EmbrlWarning(said), stacklevel=2)
         self.record.cut_episodes += cut
+
+    def _warn_of_infeasible(self, metrics: dict[str, np.ndarray]) -> None:
+        """Warn the first time that infeasible actions were taken, unless that was asked for."""
+        share = float(np.max(metrics.get(INFEASIBLE, 0.0)))
+        embedded = self.trainer.schedule.acts_in_embedding
+        asked_for = embedded and not self.config.decoder.candidates
+        if share > 0 and not asked_for and not any(row.get(INFEASIBLE) for row in self.record.rows):
+            name = getattr(self.env, "name", self.config.environment)
+            said = of_infeasible_actions(name, self.config, embedded, share)
+            warnings.warn(EmbrlWarning(said), stacklevel=2)
 
     def _save(self, state: FitState | TrainState, now: bool = False) -> None:
         """Save the run, if it is due."""

@@ -54,6 +54,9 @@ class RestoredPolicy(NamedTuple):
     action_space: gymnasium.Space
     action_names: tuple[str, ...] | None = None
     """Names of the actions; None where they have none."""
+    coupled: bool = False
+    """True if the policy was trained to take feasible joint actions alone, for which it needs its
+    environment (`OverallPolicy.in_environment`)."""
 
     def check_spaces(self, env: AnyEnvironment, path: Path) -> None:
         """Check that an environment has the spaces that the policy was trained with.
@@ -111,12 +114,14 @@ def restore_policy(folder: RunFolder, config: RunConfig, seed: int) -> RestoredP
     agents = checkpoint.read(found, without_features(AgentOnly(shapes))).agent
     agent = jax.tree.map(lambda leaf: jnp.asarray(leaf[seed]), agents)
     agent = with_features(agent, trainer.action_inputs.features)
+    record = EnvironmentRecord.read(folder)
     return RestoredPolicy(
         agent.embedding,
         trainer.policy(agent),
         trainer.observation_space,
         trainer.action_space,
-        EnvironmentRecord.read(folder).action_names,
+        record.action_names,
+        record.coupled and trainer.schedule.acts_in_embedding,
     )
 
 

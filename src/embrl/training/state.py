@@ -75,6 +75,9 @@ class Rollout(NamedTuple):
     """Internal actions behind them, `[T, B, ...]`."""
     masks: Masks | None = None
     """Actions that could be chosen, `[T, B, ...]`; None where the environment has no masks."""
+    infeasible: Any = None
+    """True where the action was infeasible, `[T, B]`; None where the environment couples no
+    parts."""
 
 
 def transitions_like(

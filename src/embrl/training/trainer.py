@@ -65,6 +65,7 @@ from embrl.embedding.product_actions import ProductActions
 from embrl.envs import Environment
 from embrl.envs.environment import has_masks, named_factor
 from embrl.training.action_inputs import NONE, ActionInputs
+from embrl.training.constraints import INFEASIBLE, check_constraint, infeasible
 from embrl.training.evaluation import CUT, evaluate
 from embrl.training.imitation import check_demonstrations, demonstrated_numbers, imitate
 from embrl.training.online_updates import place_of
@@ -128,6 +129,7 @@ class Trainer:
         )
         trainer.validate()
         check_demonstrations(env, config.imitation)
+        check_constraint(env, trainer.schedule)
         return trainer
 
     def validate(self) -> None:
@@ -516,9 +518,10 @@ class Trainer:
             raise EmbrlError("this state has no environments: they are stepped on the host")
         noise = self.rollout_noise(state.agent, key, index)
         _, key_steps = jax.random.split(stream_key(key, RngStream.ITERATE, index))
-        act = self.policy(state.agent).act
+        act = self.policy(state.agent).in_environment(env).act
         envs, transitions, u, masks = rollout(env, act, state.envs, key_steps, noise)
-        return state._replace(envs=envs), Rollout(transitions, u, masks)
+        taken = Rollout(transitions, u, masks, infeasible(env, transitions))
+        return state._replace(envs=envs), taken
 
     def rollout_noise(self, agent: Agent, key: Key, index: Int[Array, ""]) -> Any:
         """Return the policy's noise for the rollout of update `index`, `[T, B, ...]`."""
@@ -564,6 +567,8 @@ class Trainer:
             metrics |= part.metrics(before, step)
         if masks is not None:
             metrics[EMPTY_MASKS] = masks.empty.mean(dtype=jnp.float32)
+        if taken.infeasible is not None:
+            metrics[INFEASIBLE] = taken.infeasible.mean(dtype=jnp.float32)
         state = state._replace(agent=state.agent._replace(learner=learner))
         for part in self.parts:
             state = part.finish(state, step)
@@ -630,7 +635,7 @@ class Trainer:
             rounds: repetitions of `evaluation.episodes` episodes. Their number is an argument so
                 that longer evaluations need no new compilation.
         """
-        policy, config = self.policy(state.agent), self.config.evaluation
+        policy, config = self.policy(state.agent).in_environment(env), self.config.evaluation
         key = self.evaluation_key(key, index)
         return evaluate(env, policy, key, config.episodes, rounds, config.max_episode_steps)
 

@@ -77,6 +77,8 @@ class HostEnvironment:
             check_guarded()
         self.metadata: dict[str, Any] = {}
         """The environment's `render_modes` and `render_fps`; empty with envpool and ale."""
+        self.coupled = False
+        """True if it has a method `is_feasible`, which training on the host does not ask."""
         self.max_episode_steps: int | None = (pool or {}).get("max_episode_steps")
         """Steps after which an episode is truncated, as far as the environment says; else None."""
         self._pool_names: tuple[str, ...] | None = None
@@ -100,6 +102,7 @@ class HostEnvironment:
                 close_of(env, name)
             self.metadata = dict(env.metadata) if isinstance(env.metadata, Mapping) else {}
             self.max_episode_steps = _limit_of(env)
+            self.coupled = hasattr(env.unwrapped, "is_feasible")
         try:
             whole = Observations(observations, text_encoder=text_encoder)
             self.actions = Actions(chosen, actions)

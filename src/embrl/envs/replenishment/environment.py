@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from gymnasium import spaces
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from embrl.core.errors import check_at_least
 from embrl.core.types import Action, Key, TimeStep
@@ -23,6 +23,7 @@ from embrl.envs.replenishment.problem import (
     BACKORDER,
     HOLDING,
     INVENTORY,
+    MOST_CAPACITY,
     MOST_DEMAND,
     UNIT,
     demand_probabilities,
@@ -46,6 +47,9 @@ class JointReplenishmentConfig:
     other, and the optimum is known."""
     max_level: int = 66
     """Highest order-up-to level, 25 to 1,000: max_level + 1 levels of each item."""
+    capacity: int = 0
+    """Units of all items together that can be ordered in a step, at most 1,000,000; 0: any number.
+    It couples the items: a larger order is infeasible, and cut in proportion."""
     step_limit: int = 100
     """Steps until an episode is truncated, at least 1."""
     reward: Literal["centred", "cost"] = "centred"
@@ -61,6 +65,7 @@ class JointReplenishmentConfig:
         check_whole("items", self.items, 1, 1000)
         check_at_least("env.joint_cost", self.joint_cost, 0)
         check_whole("max_level", self.max_level, INVENTORY, 1000)
+        check_whole("capacity", self.capacity, 0, MOST_CAPACITY)
         check_whole("step_limit", self.step_limit, 1)
         check_choice("reward", self.reward, ("centred", "cost"))
         return JointReplenishment(self)
@@ -84,6 +89,8 @@ class JointReplenishment(Environment):
     centre: float = eqx.field(static=True)
     """Costs of a step that count as a reward of 0."""
     max_level: int = eqx.field(static=True)
+    capacity: int = eqx.field(static=True)
+    """Units that can be ordered in a step; 0: any number."""
     step_limit: int = eqx.field(static=True)
 
     def __init__(self, config: JointReplenishmentConfig) -> None:
@@ -96,6 +103,7 @@ class JointReplenishment(Environment):
         self.unit = UNIT * config.items if centred else 1.0
         self.centre = UNIT * float(means.sum()) if centred else 0.0
         self.max_level = config.max_level
+        self.capacity = config.capacity
         self.step_limit = config.step_limit
 
     @property
@@ -128,8 +136,16 @@ class JointReplenishment(Environment):
     def step(
         self, key: Key, state: JointReplenishmentState, action: Action
     ) -> tuple[JointReplenishmentState, TimeStep]:
-        """Order, meet the demand, and pay."""
+        """Order, meet the demand, and pay.
+
+        With a capacity, a larger order is cut in proportion, each item's rounded down; and demand
+        of an item beyond 60 units short is paid for once and then lost.
+        """
         orders = jnp.maximum(action.astype(jnp.int32) - state.inventory, 0)
+        if self.capacity:
+            total = orders.sum()
+            fits = total <= self.capacity
+            orders = jnp.where(fits, orders, orders * self.capacity // jnp.maximum(total, 1))
         uniform = jax.random.uniform(key, (self.items, 1))
         demand = (self.cumulative <= uniform).sum(-1, dtype=jnp.int32)
         inventory = state.inventory + orders - demand
@@ -139,6 +155,8 @@ class JointReplenishment(Environment):
             + HOLDING * jnp.maximum(inventory, 0).sum()
             + BACKORDER * jnp.maximum(-inventory, 0).sum()
         )
+        if self.capacity:
+            inventory = jnp.maximum(inventory, -MOST_DEMAND)
         steps = state.steps + 1
         return JointReplenishmentState(inventory, steps), TimeStep(
             observation=inventory.astype(jnp.float32),
@@ -146,6 +164,27 @@ class JointReplenishment(Environment):
             terminated=jnp.bool_(False),
             truncated=steps >= self.step_limit,
         )
+
+    def is_feasible(
+        self, observation: Float[Array, " items"], action: Action
+    ) -> Bool[Array, ""] | None:
+        """Return whether an order is within the capacity, or no more than what is short.
+
+        So ordering up to 0 is always feasible, even where more units are short than can be
+        delivered.
+        """
+        if not self.capacity:
+            return None
+        short = jnp.maximum(-observation, 0.0).sum()
+        ordered = jnp.maximum(action - observation, 0.0).sum()
+        return ordered <= jnp.maximum(self.capacity, short)
+
+    def resource_use(self, observation: Float[Array, " items"]) -> Float[Array, " values"] | None:
+        """Return the units that each order-up-to level orders of its item."""
+        if not self.capacity:
+            return None
+        levels = jnp.arange(self.max_level + 1, dtype=jnp.float32)
+        return jnp.maximum(levels - observation[:, None], 0.0).ravel()
 
     def state_coordinates(self, observation: Float[Array, "*batch p"]) -> Float[Array, "*batch p"]:
         """Return the inventories."""

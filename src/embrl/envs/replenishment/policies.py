@@ -44,6 +44,11 @@ class ReplenishmentProblem(Protocol):
         ...
 
     @property
+    def capacity(self) -> int:
+        """Units that can be ordered in a step; 0: any number."""
+        ...
+
+    @property
     def step_limit(self) -> int:
         """Steps of an episode."""
         ...
@@ -89,9 +94,16 @@ def references(env: ReplenishmentProblem, key: Key) -> dict[str, float]:
     `mean_demand_return` of ordering up to the mean demand. Without a joint cost
     `best_base_stock_return`, the best that ordering up to fixed levels earns, and
     `best_known_return`, the optimum of policies that know the time; with one, `best_known_return`
-    is that of the best can-order policy found (`best_joint_policy`).
+    is that of the best can-order policy found (`best_joint_policy`). With a capacity, which no
+    exact return knows, both are those of episodes.
     """
     means = mean_demands(env.items)
+    if env.capacity:
+        fixed = JointPolicy(*[means.astype(int)] * 3)
+        return {
+            "mean_demand_return": joint_policy_return(env, fixed, key),
+            "best_known_return": best_joint_policy(env, key)[1],
+        }
     found = {"mean_demand_return": base_stock_return(env, means.astype(int))}
     if float(env.joint_cost) == 0.0:
         found["best_base_stock_return"] = base_stock_return(env, best_levels(env))

@@ -8,6 +8,8 @@ DEMANDS = (20.0, 10.0)
 """Mean demands, which items have by turns."""
 MOST_DEMAND = 60
 """Largest demand of a step: a higher one has a probability below 1e-11."""
+MOST_CAPACITY = 1_000_000
+"""Largest capacity: int32 holds its product with the largest order of an item."""
 INVENTORY = 25
 """Inventory of each item at the beginning."""
 HOLDING, BACKORDER, UNIT = 1.0, 19.0, 10.0
