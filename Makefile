@@ -16,7 +16,7 @@ STORE_PAGES := 'tests/documentation/test_doc_code.py::test_a_page_runs_as_it_sta
 	'tests/documentation/test_doc_code.py::test_a_page_runs_as_it_stands[docs/tutorials/served_recommender.md]'
 # Those of the wrappers need neither library, and are among `make test`'s.
 INTEROP := tests/interop --ignore tests/interop/test_wrappers.py tests/test_examples_interop.py tests/test_tutorial.py \
-	tests/store tests/serving tests/explorer $(STORE_PAGES)
+	tests/store tests/serving tests/explorer tests/envs/host/test_ale.py $(STORE_PAGES)
 
 .DEFAULT_GOAL := help
 # Without bytecode, each process compiles what it imports anew: three of the four seconds of a start.
@@ -53,7 +53,7 @@ lean: $(READY) ## Test the wheel where nothing but its dependencies is installed
 	$(BIN)/pytest -n 0 -m slow tests/test_packaging.py
 
 interop: $(READY) ## Install Stable-Baselines3, TorchRL and the extras that tests use, and run what needs them
-	$(INSTALL) -e '.[dev,interop,store,serve,browser,ray,search,text,transformer,dialogues,translation]'
+	$(INSTALL) -e '.[dev,interop,store,serve,browser,ray,search,text,transformer,dialogues,translation,atari]'
 	$(BIN)/pytest -n 2 $(INTEROP)
 
 lint: $(READY) ## Check style and types

@@ -52,6 +52,7 @@ LACKING = {
     "fit minari:mine": "minari",
     "train HalfCheetah-v5": "gymnasium",
     "train CartPole-v1 --env.vector envpool": "envpool",
+    "train ALE/Pong-v5 --env.vector ale": "atari",
     "train gridworld --log tensorboard": "tensorboard",
 }
 """Commands that need an extra, and its name."""

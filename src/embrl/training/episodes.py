@@ -171,7 +171,7 @@ def evaluate_policy(
     total, length, cut = np.zeros(num_envs), np.zeros(num_envs, int), 0
     cuts = env.max_episode_steps is None or env.max_episode_steps > longest
     seed = int(jax.random.bits(jax.random.fold_in(key, 0)))
-    with env.open(num_envs, seed, max_episode_steps=longest) as envs:
+    with env.open(num_envs, seed, max_episode_steps=longest, evaluation=True) as envs:
         keys = jax.random.fold_in(key, 1)
         steps = host_steps(
             envs,
@@ -225,7 +225,8 @@ def _hosted(
 ) -> Generator[Transition]:
     act = jax.jit(_most_likely if greedy else _sampled)
     seed = int(jax.random.bits(jax.random.fold_in(key, 0)))
-    opened = env.open(1, seed) if on_state is None else env.open_rendered(1, seed)
+    rendered = on_state is not None
+    opened = env.open_rendered(1, seed) if rendered else env.open(1, seed, evaluation=True)
     with opened as envs:
 
         def choose(seen: np.ndarray, t: int, masks: np.ndarray | None) -> tuple[Any, None]:

@@ -152,7 +152,7 @@ class HostedBackend:
         """Return environments to play whole episodes in; kept, as making them takes time."""
         if num_envs not in self._stages:
             self._stages[num_envs] = self.env.open(
-                self.count * num_envs, seed, max_episode_steps=self._longest
+                self.count * num_envs, seed, max_episode_steps=self._longest, evaluation=True
             )
         else:
             self._stages[num_envs].restart(seed)

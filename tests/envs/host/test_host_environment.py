@@ -91,7 +91,7 @@ def test_settings_that_are_refused(options, said):
         ("os:QQQQ-v0", "os:QQQQ-v0.*embrl --plugin os .*QQQQ-v0"),
         ("CartPole", "did you mean CartPole-v1"),
         ("my_envs/Mine-v0", "unknown environment 'my_envs/Mine-v0': choose from acrobot"),
-        ("ALE/Quux-v5", "ale-py .*--plugin ale_py"),
+        ("MiniGrid-Quux-v5", "minigrid .*--plugin minigrid"),
     ],
 )
 def test_unknown_names_offer_the_nearest_of_both_kinds(name, said):

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal
 import gymnasium
 
 from embrl.core.errors import EmbrlError, told
+from embrl.envs.gym.ale import EVALUATED, AleHostVectorEnv, ale_spaces, ale_steps
 from embrl.envs.gym.contract import close_of, not_an_environment, spaces_of, step_of
 from embrl.envs.gym.envpool import EnvpoolHostVectorEnv, pool_spaces
 from embrl.envs.gym.flat_actions import ActionForm, Actions
@@ -19,9 +20,9 @@ from embrl.envs.gym.masks import AUTO, MaskReader, SpaceMasks
 from embrl.envs.gym.stepping import AsyncHostVectorEnv, SyncHostVectorEnv, ThreadHostVectorEnv
 from embrl.envs.gym.vector_env import HostVectorEnv, env_seeds
 
-Vector = Literal["sync", "threads", "async", "envpool"]
+Vector = Literal["sync", "threads", "async", "envpool", "ale"]
 """How parallel environments are stepped: one after another, in a thread for each core, in a process
-each, or in envpool's threads."""
+each, or in the threads of envpool or of ale-py."""
 
 Maker = Callable[[str | None], gymnasium.Env]
 """Function from a render mode, or None, to a new environment."""
@@ -54,10 +55,10 @@ class HostEnvironment:
         """Make the environment once, to learn its spaces.
 
         Args:
-            name: Name for messages; with `pool`, envpool's id.
+            name: Name for messages; with envpool, its id.
             maker: Makes a new environment, given a render mode or None.
             vector: How parallel environments are stepped.
-            pool: envpool's options, where `vector` is `envpool`.
+            pool: Options of envpool or of ale-py, where `vector` is `envpool` or `ale`.
             action_mask: Key of the actions' mask, `auto` for the usual ones, or `off`
                 (`embrl.envs.gym.masks.MaskReader`).
             strict: Refuse observations outside their bounds, of which there is else one warning.
@@ -75,18 +76,22 @@ class HostEnvironment:
             leave_if_run_again()
             check_guarded()
         self.metadata: dict[str, Any] = {}
-        """The environment's `render_modes` and `render_fps`; empty with envpool."""
+        """The environment's `render_modes` and `render_fps`; empty with envpool and ale."""
         self.coupled = False
         """True if it has a method `is_feasible`, which training on the host does not ask."""
         self.max_episode_steps: int | None = (pool or {}).get("max_episode_steps")
         """Steps after which an episode is truncated, as far as the environment says; else None."""
-        if pool is not None:
-            observations, chosen = pool_spaces(name, pool)
-        elif vector == "envpool":
+        self._pool_names: tuple[str, ...] | None = None
+        if vector in ("envpool", "ale") and pool is None:
             raise EmbrlError(
-                f"vector must be sync, threads or async for the object {name}, got envpool, which "
+                f"vector must be sync, threads or async for the object {name}, got {vector}, which "
                 "has only its own environments"
             )
+        if pool is not None and vector == "ale":
+            observations, chosen, self._pool_names = ale_spaces(name, pool)
+            self.max_episode_steps = ale_steps(pool)
+        elif pool is not None:
+            observations, chosen = pool_spaces(name, pool)
         else:
             env = maker(None)
             try:
@@ -243,9 +248,9 @@ class HostEnvironment:
         games do; either may be a list or a function that returns one. Makes an environment to find
         out.
         """
-        if self._pool is not None or not isinstance(
-            self.actions.original, gymnasium.spaces.Discrete
-        ):
+        if self._pool is not None:
+            return self._pool_names
+        if not isinstance(self.actions.original, gymnasium.spaces.Discrete):
             return None
         env = self._maker(None)
         try:
@@ -271,6 +276,7 @@ class HostEnvironment:
         render_mode: str | None = None,
         first: int = 0,
         max_episode_steps: int | None = None,
+        evaluation: bool = False,
     ) -> HostVectorEnv:
         """Open parallel environments, each reset with its own seed derived from `seed`.
 
@@ -280,18 +286,20 @@ class HostEnvironment:
             render_mode: Enables `HostVectorEnv.render`, as `"rgb_array"`; always stepped `sync`.
             first: Index of the first environment, where earlier ones are opened separately.
             max_episode_steps: Steps after which episodes are truncated, beside the environment's
-                own limit; None: that limit alone. Not with envpool, which has limits.
+                own limit; None: that limit alone. Not with envpool and ale, which have limits.
+            evaluation: Whether whole episodes are played for their returns; ale then neither clips
+                rewards nor ends episodes with a life.
 
         Raises:
             EmbrlError: If an environment cannot be made or reset.
         """
         seeds = env_seeds(num_envs, seed, first)
         vector = self.vector if render_mode is None else "sync"
-        if vector == "envpool":
-            assert self._pool is not None
-            return EnvpoolHostVectorEnv(
-                self.name, self.observations, self.actions, seeds, self._pool
-            )
+        if self._pool is not None:
+            kind, options = EnvpoolHostVectorEnv, self._pool
+            if self.vector == "ale":
+                kind, options = AleHostVectorEnv, options | (EVALUATED if evaluation else {})
+            return kind(self.name, self.observations, self.actions, seeds, options)
         if render_mode is None:
             make = functools.partial(self._maker, None)
         else:

@@ -18,6 +18,7 @@ from gymnasium.envs.registration import EnvSpec
 from embrl.core import gymnasium_ids
 from embrl.core.errors import EmbrlError, UnknownNameError, told
 from embrl.envs.checks import check_whole
+from embrl.envs.gym import ale
 from embrl.envs.gym.environment import HostEnvironment, Vector
 from embrl.envs.gym.flat_actions import ActionForm
 
@@ -27,7 +28,6 @@ OTHERWISE = (
 )
 
 PROVIDERS = {
-    "ale_py": ("ale-py", "ALE/"),
     "minigrid": ("minigrid", "MiniGrid- BabyAI-"),
     "gymnasium_robotics": (
         "gymnasium-robotics",
@@ -70,7 +70,8 @@ class GymnasiumConfig:
     vector: Vector = "sync"
     """How parallel environments are stepped. sync: one after another. threads: a group on each
     core, for simulators that spend their time outside Python. async: one process each. envpool:
-    in threads, by that package's own environments of the same names."""
+    in threads, by that package's own environments of the same names. ale: in threads, Atari games
+    by ale-py's vector environment, which stacks, skips and resizes frames."""
     kwargs: tuple[tuple[str, str], ...] = ()
     """Arguments of the environment, names and values, as in healthy_reward 2.0 frame_skip 4.
     Values are read as Python literals; anything else is text."""
@@ -182,12 +183,15 @@ def config_class(name: str) -> type[GymnasiumConfig]:
 def registered_id(name: str) -> str | None:
     """Return the id under which Gymnasium knows a name, or None; imports nothing to find out.
 
-    `module:id`, as `gymnasium.make` takes it, is known where the module has been imported.
+    Except for ale-py's games, whose module is imported. `module:id`, as `gymnasium.make` takes it,
+    is known where the module has been imported.
 
     Raises:
         EmbrlError: If the name says which module to import. A name never imports anything, as it
             may come from somebody else's run folder.
     """
+    if name.startswith(ale.NAMESPACE):
+        ale.register()  # a fixed module, wherever the name comes from
     if name in gymnasium.registry:
         return name
     module, colon, rest = name.partition(":")
@@ -204,6 +208,8 @@ def registered_id(name: str) -> str | None:
 
 def provider_of(name: str) -> str | None:
     """Return how to get a well-known environment whose package has not been imported, or None."""
+    if name.startswith(ale.NAMESPACE) and not ale.register():
+        return "ale_py is not installed; pip install 'embrl[atari]'"
     for module, (package, beginnings) in PROVIDERS.items():
         if name.startswith(tuple(beginnings.split())) and module not in sys.modules:
             return (
@@ -288,6 +294,9 @@ def _built(config: GymnasiumConfig) -> HostEnvironment:
     limit = config.max_episode_steps
     maker = functools.partial(_make_configured, spec_of(config.id), config.kwargs, limit)
     pool = None
+    if config.vector == "ale":
+        pool = ale.ale_options(spec_of(config.id), config.arguments, limit)
+        maker = functools.partial(_only_parallel, config.id)
     if config.vector == "envpool":
         pool = config.arguments | ({} if limit is None else {"max_episode_steps": limit})
     return HostEnvironment(
@@ -300,6 +309,11 @@ def _built(config: GymnasiumConfig) -> HostEnvironment:
         config.actions,
         config.text_encoder,
     )
+
+
+def _only_parallel(name: str, render_mode: str | None) -> NoReturn:
+    del render_mode
+    raise EmbrlError(f"{name} cannot be made alone with env.vector ale; leave that out")
 
 
 def _make_configured(

@@ -42,8 +42,9 @@ class Advance(NamedTuple):
 class HostVectorEnv(abc.ABC):
     """`B` parallel environments that reset themselves.
 
-    Subclasses differ in how they step: in one thread, in threads, in processes, or in envpool. The
-    same seed gives the same episodes in each of them but envpool, which has its own environments.
+    Subclasses differ in how they step: in one thread, in threads, in processes, in envpool or in
+    ale-py. The same seed gives the same episodes in each of them but these two, which have their
+    own environments.
     """
 
     def __init__(
