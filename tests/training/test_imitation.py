@@ -19,6 +19,7 @@ from embrl.decoding import search
 from embrl.decoding.continuous import Identity
 from embrl.decoding.nearest import NearestAction
 from embrl.envs.environment import Demonstrations, Environment
+from embrl.envs.glimpses import GlimpsesConfig
 from embrl.envs.gridworld import GridworldConfig
 from embrl.envs.translation import Translation, TranslationConfig
 from embrl.training.imitation import cross_entropy
@@ -32,6 +33,20 @@ def of(name: str, env: Any, algorithm: str = "ppo", **settings: Any) -> Trainer:
     return Trainer.of(replaced(config, settings), env.build())
 
 
+def right(trainer: Trainer, shown: Any) -> tuple[float, float]:
+    """Return how often a policy does what is shown, before and after imitation."""
+
+    @jax.jit
+    def compared(key):
+        before = trainer.start(trainer.env, key, trainer.new_agent(key, None), None)
+        after = trainer.imitate(trainer.env, before, key)
+        policies = [trainer.policy(state.agent) for state in (before, after)]
+        return [(policy.mode(shown.observation) == shown.action).mean() for policy in policies]
+
+    before, after = compared(KEY)
+    return float(before), float(after)
+
+
 def test_a_policy_learns_what_an_expert_shows(tmp_path):
     path = tmp_path / "pairs.csv"
     rows = [f"word{at} and,mot{at} {'et' if at % 2 else 'ou'}" for at in range(10)]
@@ -42,16 +57,24 @@ def test_a_policy_learns_what_an_expert_shows(tmp_path):
     assert isinstance(env, Translation)
     shown = env.demonstrations(KEY, 100)
 
-    @jax.jit
-    def right(key):
-        before = trainer.start(env, key, trainer.new_agent(key, None), None)
-        after = trainer.imitate(env, before, key)
-        policies = [trainer.policy(state.agent) for state in (before, after)]
-        return [(policy.mode(shown.observation) == shown.action).mean() for policy in policies]
-
-    before, after = right(KEY)
+    before, after = right(trainer, shown)
     assert before < 0.5
     assert after > 0.9
+
+
+def test_convolutions_take_whole_steps_although_their_gradients_are_small(tmp_path):
+    path = tmp_path / "images.npz"
+    images = np.random.default_rng(0).integers(0, 256, (10, 16, 16), np.uint8)
+    np.savez(path, images=images, labels=np.arange(10))
+    config = GlimpsesConfig(data=str(path), given="whole")
+    steps: dict[str, Any] = {"imitation.gradient_steps": 1, "imitation.batch_size": 32}
+    trainer = of("glimpses", config, **steps, **{"imitation.learning_rate": 1e-3})
+    before = jax.jit(lambda: trainer.start(trainer.env, KEY, trainer.new_agent(KEY, None), None))()
+    after = jax.jit(lambda: trainer.imitate(trainer.env, before, KEY))()
+    old, new = (state.agent.learner.actor.logits.layers[0] for state in (before, after))
+    moved = np.abs(new.convolutions[0].weight - old.convolutions[0].weight)
+    # The first step of Adam is as long as the rate, whatever the gradient.
+    assert np.median(moved) == pytest.approx(1e-3, rel=0.05)
 
 
 def test_in_an_embedding_it_is_a_softmax_of_densities():
