@@ -23,7 +23,7 @@ OUT = HERE / "glimpses"
 RUNS = HERE.parent / "runs" / "glimpses"
 EPISODES = 2000
 
-LOOKS = {"gradient_steps": 6000, "timesteps": 100_000}
+LOOKS = {"gradient_steps": 6000, "timesteps": 80_000}
 NAMES = {"gradient_steps": 1600, "timesteps": 8192}
 """Gradient steps of imitation, and timesteps of training by rewards."""
 
@@ -53,7 +53,7 @@ def train(arm: str, seeds: int) -> None:
         resume=folder(arm).exists(),
         method="none",
         algorithm=embrl.PPO(
-            actor_lr=1e-4,
+            actor_lr=3e-4,
             critic_lr=1e-3,
             ent_coef=0.0,
             anneal=True,
@@ -67,8 +67,9 @@ def train(arm: str, seeds: int) -> None:
         imitation={
             "gradient_steps": lengths["gradient_steps"],
             "batch_size": 256,
-            "learning_rate": 1e-3,
+            "learning_rate": 5e-4,
         },
+        policy={"hidden": (128, 128)},
         rollout={"num_envs": 256, "steps_per_update": 4096},
         evaluation={
             "every": max(1, lengths["timesteps"] // 20480) * 4096,
