@@ -239,11 +239,12 @@ class Glimpses(Environment):
         return self.stride * (place // self.row), self.stride * (place % self.row)
 
     def demonstrations(self, key: Key, count: int) -> Demonstrations:
-        """Return situations after a random number of looks, and what one does who knows the digit.
+        """Return situations after a random number of looks, and what an expert does in each.
 
-        Until some of it was seen, the expert looks where most ink is to be expected; then at the
-        place that shows most of the ink that was not seen yet. It names the digit once nearly all
-        was seen, or no look is left. Earlier looks were up to `ASTRAY` pixels away from its own.
+        Until some of the digit was seen, it looks where most ink is to be expected; then, as it
+        knows the image, at the place that shows most of the ink that was not seen yet. It names the
+        digit once nearly all was seen, or no look is left. Earlier looks were up to `ASTRAY` pixels
+        away from its own.
         """
         expected = _expected_ink(self.images.mean(0))
 

@@ -24,7 +24,7 @@ SETTING = "imitation.gradient_steps"
 
 IMAGES_EPS = 1e-8
 """Number that Adam adds to the root of a squared gradient where observations are images; elsewhere
-it is `ADAM_EPS`. Gradients of convolutions are so small that with that one nothing is learned."""
+it is `ADAM_EPS`. Gradients of convolutions are as small as that, which made learning slow."""
 
 SCALING_SAMPLES = 4096
 """Number of demonstrated observations from which the scaling of inputs is estimated."""
