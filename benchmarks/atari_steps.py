@@ -7,6 +7,7 @@ changes neither side.
 """
 
 import argparse
+import importlib
 import itertools
 import statistics
 import time
@@ -58,8 +59,7 @@ def rate(function: Callable[[], object], events: int) -> float:
 
 def measure(arm: str, side: int) -> tuple[float, float, float]:
     """Return steps per second of training and of the bare simulator, and the median ratio."""
-    import ale_py
-
+    ale_py: Any = importlib.import_module("ale_py")
     config = configured(arm, side)
     env = config.env.build()
     assert isinstance(env, HostEnvironment)

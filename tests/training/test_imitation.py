@@ -35,11 +35,13 @@ def of(name: str, env: Any, algorithm: str = "ppo", **settings: Any) -> Trainer:
 
 def right(trainer: Trainer, shown: Any) -> tuple[float, float]:
     """Return how often a policy does what is shown, before and after imitation."""
+    env = trainer.env
+    assert env is not None
 
     @jax.jit
     def compared(key):
-        before = trainer.start(trainer.env, key, trainer.new_agent(key, None), None)
-        after = trainer.imitate(trainer.env, before, key)
+        before = trainer.start(env, key, trainer.new_agent(key, None), None)
+        after = trainer.imitate(env, before, key)
         policies = [trainer.policy(state.agent) for state in (before, after)]
         return [(policy.mode(shown.observation) == shown.action).mean() for policy in policies]
 
@@ -67,10 +69,12 @@ def test_convolutions_take_whole_steps_although_their_gradients_are_small(tmp_pa
     images = np.random.default_rng(0).integers(0, 256, (10, 16, 16), np.uint8)
     np.savez(path, images=images, labels=np.arange(10))
     config = GlimpsesConfig(data=str(path), given="whole")
-    steps: dict[str, Any] = {"imitation.gradient_steps": 1, "imitation.batch_size": 32}
-    trainer = of("glimpses", config, **steps, **{"imitation.learning_rate": 1e-3})
-    before = jax.jit(lambda: trainer.start(trainer.env, KEY, trainer.new_agent(KEY, None), None))()
-    after = jax.jit(lambda: trainer.imitate(trainer.env, before, KEY))()
+    steps: dict[str, Any] = {"imitation.gradient_steps": 1, "imitation.learning_rate": 1e-3}
+    trainer = of("glimpses", config, **steps)
+    env = trainer.env
+    assert env is not None
+    before = jax.jit(lambda: trainer.start(env, KEY, trainer.new_agent(KEY, None), None))()
+    after = jax.jit(lambda: trainer.imitate(env, before, KEY))()
     old, new = (state.agent.learner.actor.logits.layers[0] for state in (before, after))
     moved = np.abs(new.convolutions[0].weight - old.convolutions[0].weight)
     # The first step of Adam is as long as the rate, whatever the gradient.
