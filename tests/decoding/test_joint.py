@@ -111,7 +111,7 @@ def test_a_price_leads_to_a_budget_beyond_the_nearest(parts: int, budget: int, s
     )
     assert action.sum() <= budget
     ways = np.array(list(itertools.product(range(4), repeat=parts)))
-    sums = sum(part[ways[:, at]] for at, part in enumerate(apart))
+    sums = np.sum([part[ways[:, at]] for at, part in enumerate(apart)], axis=0)
     assert total == pytest.approx(sum(part[at] for part, at in zip(apart, action, strict=True)))
     best = sums[ways.sum(-1) <= budget].min()
     assert best <= total + 1e-9
