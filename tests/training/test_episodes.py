@@ -70,6 +70,9 @@ class Told(eqx.Module):
 
     allowed = None
 
+    def in_environment(self, env):
+        return self
+
     def noise(self, key, batch):
         return jax.random.uniform(key, batch)
 

@@ -102,7 +102,7 @@ class HostEnvironment:
                 close_of(env, name)
             self.metadata = dict(env.metadata) if isinstance(env.metadata, Mapping) else {}
             self.max_episode_steps = _limit_of(env)
-            self.coupled = hasattr(env.unwrapped, "is_feasible")
+            self.coupled = _has_constraint(env)
         try:
             whole = Observations(observations, text_encoder=text_encoder)
             self.actions = Actions(chosen, actions)
@@ -343,6 +343,14 @@ class _Limited(gymnasium.Wrapper):
 
 def _limited(make: Callable[[], gymnasium.Env], limit: int) -> gymnasium.Env:
     return _Limited(make(), limit)
+
+
+def _has_constraint(env: gymnasium.Env) -> bool:
+    """Return True if an environment has a method `is_feasible`, as far as it can be asked."""
+    try:
+        return hasattr(env.unwrapped, "is_feasible")
+    except Exception:  # whatever it is, training meets it again and says where
+        return False
 
 
 def _limit_of(env: gymnasium.Env) -> int | None:
