@@ -122,7 +122,8 @@ def main() -> None:
             named = [right for right, _ in found]
             each = ", ".join(f"{value:.3f}" for value in named)
             looks = f"{np.mean([looks for _, looks in found]):.1f}"
-            lines.append(f"| {arm} | {interval(named, 3)} | {each} | {looks} |")
+            mean = interval(named, 3) if len(named) > 1 else each
+            lines.append(f"| {arm} | {mean} | {each} | {looks} |")
     OUT.mkdir(exist_ok=True)
     (OUT / "table.md").write_text("\n".join(lines) + "\n")
 
