@@ -1,6 +1,6 @@
 """Glimpses: how often the digit is named after looks of one's own, and after other ones.
 
-    python results/glimpses.py [--seeds 10] [--arms ...]
+    python results/glimpses.py [--seeds 10] [--arms ARM ...]
 
 trains the arms below on the digits for training, first to imitate the expert of the environment,
 then by rewards, and plays 2,000 episodes with the digits that are held out, by the most likely
@@ -10,6 +10,7 @@ runs/glimpses, and finished ones are not trained again.
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -70,21 +71,16 @@ def train(arm: str, seeds: int) -> None:
         imitation={**imitation, "batch_size": 256},
         policy={"hidden": (128, 128)},
         rollout={"num_envs": 256, "steps_per_update": 4096},
-        evaluation={
-            "every": 4096,
-            "episodes": 200,
-            "final_episodes": 1000,
-        },
+        evaluation={"every": 4096, "episodes": 200, "final_episodes": 1000},
         progress=True,
     )
 
 
 def played(arm: str, seed: int) -> tuple[float, float]:
     """Return the fraction of episodes in which the digit was named, and the mean of looks."""
-    run = embrl.load(folder(arm))
-    given = run.config.env.given
+    given: Any = ARMS[arm][0]
     env = GlimpsesConfig(digits="held_out", given=given).build()
-    policy = run.policy(seed=seed)
+    policy = embrl.load(folder(arm)).policy(seed=seed)
     keys = jax.random.split(jax.random.key(seed), EPISODES)
     state, seen = jax.jit(jax.vmap(env.reset))(keys)
     step = jax.jit(jax.vmap(env.step))
