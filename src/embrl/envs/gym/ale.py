@@ -10,9 +10,7 @@ from gymnasium.envs.registration import EnvSpec
 
 from embrl.core.errors import EmbrlError, require
 from embrl.core.runtime import available_cores
-from embrl.envs.gym.flat_actions import Actions
-from embrl.envs.gym.flat_observations import Observations
-from embrl.envs.gym.vector_env import Advance, HostVectorEnv
+from embrl.envs.gym.vector_env import Advance, PooledVectorEnv
 
 NAMESPACE = "ALE/"
 """Beginning of the ids of ale-py's games."""
@@ -24,7 +22,7 @@ EVALUATED = {"reward_clipping": False, "episodic_life": False}
 """Options with which returns are those of the game."""
 
 
-class AleHostVectorEnv(HostVectorEnv):
+class AleHostVectorEnv(PooledVectorEnv):
     """Environments of `ale_py.vector_env.AtariVectorEnv`, all of them stepped in each batch.
 
     They are reset in the step that ends an episode (Gymnasium's `SAME_STEP`), which returns the
@@ -32,32 +30,15 @@ class AleHostVectorEnv(HostVectorEnv):
     threads.
     """
 
-    def __init__(
-        self,
-        name: str,
-        observations: Observations,
-        actions: Actions,
-        seeds: Sequence[int],
-        options: dict[str, Any],
-    ) -> None:
-        self._options = options
-        self._games: Any = None
-        super().__init__(name, observations, actions, seeds)
-
-    def close(self) -> None:
-        games, self._games = self._games, None
-        if games is not None:
-            games.close()
-
     def _open(self, seeds: Sequence[int]) -> np.ndarray:
-        self._games = _made(self.name, self.num_envs, self._options)
+        self._pool = _made(self.name, self.num_envs, self._options)
         return self._restart(seeds)
 
     def _restart(self, seeds: Sequence[int]) -> np.ndarray:
-        return self._read(self._games.reset(seed=np.array(seeds))[0])
+        return self._read(self._pool.reset(seed=np.array(seeds))[0])
 
     def _advance(self, actions: Any) -> Advance:
-        observations, *results, info = self._games.step(actions)
+        observations, *results, info = self._pool.step(actions)
         first = after = self._read(observations)
         step = self._step_from(after, *results)
         ended = step.terminated | step.truncated

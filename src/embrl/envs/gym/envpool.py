@@ -9,35 +9,16 @@ import numpy as np
 from gymnasium import spaces
 
 from embrl.core.errors import EmbrlError, UnknownNameError, require
-from embrl.envs.gym.flat_actions import Actions
-from embrl.envs.gym.flat_observations import Observations
-from embrl.envs.gym.vector_env import Advance, HostVectorEnv
+from embrl.envs.gym.vector_env import Advance, PooledVectorEnv
 
 
-class EnvpoolHostVectorEnv(HostVectorEnv):
+class EnvpoolHostVectorEnv(PooledVectorEnv):
     """Environments made by `envpool.make_gymnasium`, all of them stepped in each batch.
 
     envpool resets an ended episode at the next step, whose action it discards (Weng et al. 2022,
     "EnvPool", and its documentation, "Auto Reset"). So the observation of an ending step is the
     true last one, and the environment is reset here at once, before an action can be lost.
     """
-
-    def __init__(
-        self,
-        name: str,
-        observations: Observations,
-        actions: Actions,
-        seeds: Sequence[int],
-        options: dict[str, Any],
-    ) -> None:
-        self._options = options
-        self._pool: Any = None
-        super().__init__(name, observations, actions, seeds)
-
-    def close(self) -> None:
-        pool, self._pool = self._pool, None
-        if pool is not None:
-            pool.close()
 
     def _open(self, seeds: Sequence[int]) -> np.ndarray:
         self._pool = _made(

@@ -231,6 +231,38 @@ class HostVectorEnv(abc.ABC):
         self._read.check(values, self._at, when)
 
 
+class PooledVectorEnv(HostVectorEnv):
+    """Environments that another library makes, and steps in threads of its own."""
+
+    def __init__(
+        self,
+        name: str,
+        observations: Observations,
+        actions: Actions,
+        seeds: Sequence[int],
+        options: dict[str, Any],
+    ) -> None:
+        """Make and reset the environments.
+
+        Args:
+            name: That of `HostVectorEnv`, as the others are.
+            observations: See there.
+            actions: See there.
+            seeds: See there.
+            options: The library's own.
+        """
+        self._options = options
+        self._pool: Any = None
+        """What the library made; None once it is closed."""
+        super().__init__(name, observations, actions, seeds)
+
+    def close(self) -> None:
+        """Close what the library made, if it did."""
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.close()
+
+
 def env_seeds(num_envs: int, seed: int, first: int = 0) -> list[int]:
     """Return a 31-bit seed for each of `num_envs` environments.
 
