@@ -23,6 +23,7 @@ from embrl.algorithms.base import (
 from embrl.algorithms.ppo import PPO
 from embrl.algorithms.sac import SAC
 from embrl.algorithms.vpg import VPG
+from embrl.core.nn import MLP
 from embrl.decoding import Identity
 
 SMALL: list[Algorithm] = [
@@ -159,3 +160,15 @@ def test_the_registry_knows_them() -> None:
     assert {name: ALGORITHMS[name].off_policy for name in ALGORITHMS} == {
         "vpg": False, "ppo": False, "sac": True,
     }  # fmt: skip
+
+
+@algorithms
+@pytest.mark.parametrize("internal", [EmbeddedActions(2), IndexedActions(4)], ids=["e", "a"])
+@pytest.mark.parametrize("chosen", ["auto", "tanh", "relu"])
+def test_hidden_layers_have_the_activation_that_is_chosen(hyper, internal, chosen):
+    config = PolicyConfig(hidden=(8,), activation=chosen)
+    learner = hyper.start(3, internal, Identity(), config, key=jax.random.key(0))
+    networks = jax.tree.leaves(learner, is_leaf=lambda part: isinstance(part, MLP))
+    found = {part.activation for part in networks if isinstance(part, MLP)}
+    usual = jax.nn.relu if isinstance(hyper, SAC) else jnp.tanh
+    assert found == {{"auto": usual, "tanh": jnp.tanh, "relu": jax.nn.relu}[chosen]}

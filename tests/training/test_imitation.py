@@ -12,6 +12,7 @@ from gymnasium import spaces
 from embrl.algorithms.actors import CategoricalActor, GaussianActor
 from embrl.algorithms.on_policy import StochasticPolicy
 from embrl.config.defaults import default_config
+from embrl.config.run import ImitationConfig
 from embrl.config.settings_by_name import replaced
 from embrl.core.errors import EmbrlError
 from embrl.core.types import TimeStep
@@ -22,7 +23,7 @@ from embrl.envs.environment import Demonstrations, Environment
 from embrl.envs.glimpses import GlimpsesConfig
 from embrl.envs.gridworld import GridworldConfig
 from embrl.envs.translation import Translation, TranslationConfig
-from embrl.training.imitation import cross_entropy
+from embrl.training.imitation import cross_entropy, learning_rate
 from embrl.training.trainer import Trainer
 
 KEY = jax.random.key(0)
@@ -79,6 +80,20 @@ def test_convolutions_take_whole_steps_although_their_gradients_are_small(tmp_pa
     moved = np.abs(new.convolutions[0].weight - old.convolutions[0].weight)
     # The first step of Adam is as long as the rate, whatever the gradient.
     assert np.median(moved) == pytest.approx(1e-3, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("warmup", "rates"),
+    [
+        # 2 (1 + cos(pi step / 4)) / 2, and then the first two a half and the whole of it.
+        pytest.param(0, [2.0, 1.7071, 1.0, 0.2929], id="none"),
+        pytest.param(2, [1.0, 1.7071, 1.0, 0.2929], id="two steps"),
+    ],
+)
+def test_the_learning_rate_rises_and_falls(warmup, rates):
+    config = ImitationConfig(gradient_steps=4, learning_rate=2.0, warmup=warmup)
+    found = [float(learning_rate(config, jnp.int32(step))) for step in range(4)]
+    np.testing.assert_allclose(found, rates, rtol=1e-4)
 
 
 def test_in_an_embedding_it_is_a_softmax_of_densities():

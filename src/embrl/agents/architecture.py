@@ -5,16 +5,14 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple, TypeVar
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from embrl.core.errors import EmbrlError, UnknownNameError
+from embrl.core.nn import ACTIVATIONS
 
 AnyArray = TypeVar("AnyArray", Array, np.ndarray)
-
-ACTIVATIONS = {"tanh": jnp.tanh, "relu": jax.nn.relu}
 
 
 class Layer(NamedTuple):

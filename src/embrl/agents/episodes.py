@@ -13,8 +13,9 @@ import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Float, Int
 
-from embrl.agents.architecture import ACTIVATIONS, Architecture
+from embrl.agents.architecture import Architecture
 from embrl.core.errors import EmbrlError
+from embrl.core.nn import ACTIVATIONS
 from embrl.core.runtime import WHOLE_OPERATIONS
 from embrl.core.spaces import action_count, dimensions
 from embrl.core.types import Key, TimeStep

@@ -20,9 +20,10 @@ import numpy as np
 from jaxtyping import Float
 from safetensors import SafetensorError, safe_open
 
-from embrl.agents.architecture import ACTIVATIONS, Architecture, Layer
+from embrl.agents.architecture import Architecture, Layer
 from embrl.agents.population import RECORD, Population, append, create
 from embrl.core.errors import EmbrlError, UnknownNameError, require
+from embrl.core.nn import ACTIVATIONS
 from embrl.envs import EnvConfig
 from embrl.storage.lock import locked
 from embrl.training.evaluation import Episodes

@@ -92,6 +92,7 @@ class GaussianActor(Actor):
         *,
         std: float | Array,
         bounded: bool,
+        activation: Activation = jnp.tanh,
         key: Key,
     ) -> None:
         """Build the networks.
@@ -102,9 +103,10 @@ class GaussianActor(Actor):
             hidden: hidden layers of mu.
             std: initial standard deviation.
             bounded: whether mu ends in a tanh, as embeddings lie in (-1, 1)^d.
+            activation: of the hidden layers.
             key: random key.
         """
-        self.mean = network(inputs, hidden, d, last_scale=0.01, key=key)
+        self.mean = network(inputs, hidden, d, activation=activation, last_scale=0.01, key=key)
         self.log_std = jnp.full(d, jnp.log(std), jnp.float32)
         self.bounded = bounded
 

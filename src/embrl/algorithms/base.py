@@ -9,6 +9,7 @@ from jaxtyping import Array, Bool, Float
 from embrl.algorithms.actors import Actor
 from embrl.algorithms.networks import Features
 from embrl.core.errors import check_positive
+from embrl.core.nn import ACTIVATIONS, Activation
 from embrl.core.products import Product
 from embrl.core.section import Section
 from embrl.core.types import Key, Observation
@@ -23,6 +24,8 @@ class PolicyConfig(Section):
 
     hidden: tuple[int, ...] = (64, 64)
     """Hidden layers of actor and critic."""
+    activation: Literal["auto", "tanh", "relu"] = "auto"
+    """Activation of the hidden layers. auto: tanh for VPG and PPO, ReLU for SAC."""
     std: float = 0.6
     """Initial standard deviation of the internal policy (without an embedding, only for continuous
     actions)."""
@@ -62,6 +65,10 @@ class PolicyConfig(Section):
             SettingError: a value is out of range.
         """
         check_positive("policy.std", self.std)
+
+    def activation_or(self, usual: Activation) -> Activation:
+        """Return the activation of the hidden layers, `usual` where none is chosen."""
+        return ACTIVATIONS.get(self.activation, usual)
 
 
 @dataclasses.dataclass(frozen=True)

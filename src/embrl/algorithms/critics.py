@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, Int
 
 from embrl.algorithms.actors import Actor, CategoricalActor, SquashedGaussianActor
 from embrl.algorithms.networks import Features, Network, network
+from embrl.core.nn import Activation
 from embrl.core.types import Key, Observation
 from embrl.decoding.base import Scorer
 from embrl.embedding.encoders import Norm
@@ -70,8 +71,16 @@ def soft_value(
 class PointCritic(TwinCritic[SquashedGaussianActor]):
     """Twin values Q(x, e) of points of E."""
 
-    def __init__(self, inputs: Features, d: int, hidden: Sequence[int], *, key: Key) -> None:
-        self.networks = _twins(inputs, hidden, 1, beside=d, key=key)
+    def __init__(
+        self,
+        inputs: Features,
+        d: int,
+        hidden: Sequence[int],
+        *,
+        activation: Activation = jax.nn.relu,
+        key: Key,
+    ) -> None:
+        self.networks = _twins(inputs, hidden, 1, d, activation, key)
 
     def __call__(self, x: Array, u: Float[Array, "*batch d"]) -> Float[Array, "2 *batch"]:
         return jax.vmap(lambda network: network(x, u)[..., 0])(self.networks)
@@ -95,8 +104,16 @@ class PointCritic(TwinCritic[SquashedGaussianActor]):
 class IndexCritic(TwinCritic[CategoricalActor]):
     """Twin values Q(x, .) of all original actions at once."""
 
-    def __init__(self, inputs: Features, n: int, hidden: Sequence[int], *, key: Key) -> None:
-        self.networks = _twins(inputs, hidden, n, key=key)
+    def __init__(
+        self,
+        inputs: Features,
+        n: int,
+        hidden: Sequence[int],
+        *,
+        activation: Activation = jax.nn.relu,
+        key: Key,
+    ) -> None:
+        self.networks = _twins(inputs, hidden, n, 0, activation, key)
 
     def __call__(self, x: Array, u: Int[Array, "*batch"]) -> Float[Array, "2 *batch"]:
         values = self._all(x)
@@ -128,10 +145,15 @@ def _lower(values: Float[Array, "2 *shape"]) -> Float[Array, "*shape"]:
 
 
 def _twins(
-    inputs: Features, hidden: Sequence[int], outputs: int, beside: int = 0, *, key: Key
+    inputs: Features,
+    hidden: Sequence[int],
+    outputs: int,
+    beside: int,
+    activation: Activation,
+    key: Key,
 ) -> Network:
     return eqx.filter_vmap(
-        lambda key: network(inputs, hidden, outputs, beside=beside, activation=jax.nn.relu, key=key)
+        lambda key: network(inputs, hidden, outputs, beside=beside, activation=activation, key=key)
     )(jax.random.split(key, 2))
 
 

@@ -214,9 +214,9 @@ class ActorCritic(Section, abc.ABC):
         """Return the state before the first update (`Algorithm.start`)."""
         key_actor, key_critic = jax.random.split(key)
         actor = new_actor(features, internal, config, key=key_actor)
-        return self.learner(
-            StochasticPolicy(actor, f), network(features, config.hidden, 1, key=key_critic)
-        )
+        activation = config.activation_or(jnp.tanh)
+        critic = network(features, config.hidden, 1, activation=activation, key=key_critic)
+        return self.learner(StochasticPolicy(actor, f), critic)
 
     def learner(self, policy: StochasticPolicy, critic: Network) -> OnPolicyLearner:
         """Return a given policy and critic with new optimisers."""
@@ -390,8 +390,9 @@ def new_actor(
     features: Features, internal: InternalSpace, config: PolicyConfig, *, key: Key
 ) -> Actor:
     """Return a new internal policy for a space of internal actions of any kind."""
+    activation = config.activation_or(jnp.tanh)
     if isinstance(internal, IndexedActions):
-        return CategoricalActor(features, internal.n, config.hidden, key=key)
+        return CategoricalActor(features, internal.n, config.hidden, activation=activation, key=key)
     if isinstance(internal, PartedActions):
         return ProductActor(
             features,
@@ -399,11 +400,17 @@ def new_actor(
             config.hidden,
             std=config.std,
             bounded=config.bounded,
+            activation=activation,
             key=key,
         )
-    std = config.std * internal.unit
     return GaussianActor(
-        features, internal.d, config.hidden, std=std, bounded=config.bounded, key=key
+        features,
+        internal.d,
+        config.hidden,
+        std=config.std * internal.unit,
+        bounded=config.bounded,
+        activation=activation,
+        key=key,
     )
 
 

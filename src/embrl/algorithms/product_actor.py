@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 from embrl.algorithms.actors import Actor
 from embrl.algorithms.networks import Features, Network, network
 from embrl.core import nn as distributions
+from embrl.core.nn import Activation
 from embrl.core.products import Product
 from embrl.core.types import Key
 
@@ -38,6 +39,7 @@ class ProductActor(Actor):
         *,
         std: float | Array,
         bounded: bool,
+        activation: Activation = jnp.tanh,
         key: Key,
     ) -> None:
         """Build the network.
@@ -48,10 +50,13 @@ class ProductActor(Actor):
             hidden: hidden layers.
             std: initial standard deviation of the numbers.
             bounded: whether their mean ends in a tanh.
+            activation: of the hidden layers.
             key: random key.
         """
         outputs = product.values + product.numbers
-        self.outputs = network(inputs, hidden, outputs, last_scale=0.01, key=key)
+        self.outputs = network(
+            inputs, hidden, outputs, activation=activation, last_scale=0.01, key=key
+        )
         self.log_std = jnp.full(product.numbers, jnp.log(std), jnp.float32)
         self.product = product
         self.bounded = bounded

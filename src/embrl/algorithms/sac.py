@@ -98,12 +98,14 @@ class SAC(Section):
     ) -> SACLearner:
         """Return the state before the first update (`Algorithm.start`)."""
         key_actor, key_critic = jax.random.split(key)
-        hidden = config.hidden
+        hidden, activation = config.hidden, config.activation_or(jax.nn.relu)
         if isinstance(internal, IndexedActions):
             actor: Actor = CategoricalActor(
-                features, internal.n, hidden, activation=jax.nn.relu, key=key_actor
+                features, internal.n, hidden, activation=activation, key=key_actor
             )
-            critic: TwinCritic = IndexCritic(features, internal.n, hidden, key=key_critic)
+            critic: TwinCritic = IndexCritic(
+                features, internal.n, hidden, activation=activation, key=key_critic
+            )
             usual = 0.98 * math.log(internal.n)
         elif isinstance(internal, PartedActions):
             raise EmbrlError(
@@ -113,9 +115,16 @@ class SAC(Section):
             )
         else:
             actor = SquashedGaussianActor(
-                features, internal.d, hidden, std=config.std * internal.unit, key=key_actor
+                features,
+                internal.d,
+                hidden,
+                std=config.std * internal.unit,
+                activation=activation,
+                key=key_actor,
             )
-            critic = PointCritic(features, internal.d, hidden, key=key_critic)
+            critic = PointCritic(
+                features, internal.d, hidden, activation=activation, key=key_critic
+            )
             usual = -float(internal.d)
         return self.learner(actor, f, critic, usual)
 

@@ -195,7 +195,10 @@ class ImitationConfig(Section):
     batch_size: int = 512
     """Demonstrated actions in a gradient step."""
     learning_rate: float = 3e-3
-    """Initial learning rate of Adam; it falls to zero along half a cosine."""
+    """Largest learning rate of Adam; it falls to zero along half a cosine."""
+    warmup: int = 0
+    """First gradient steps, in which the learning rate rises linearly from zero. Without them, large
+    rates end some seeds of deep networks in a policy that ignores what it sees."""
 
     def validate(self) -> None:
         """Check all settings.
@@ -204,6 +207,7 @@ class ImitationConfig(Section):
             SettingError: a value is out of range.
         """
         check_at_least("imitation.gradient_steps", self.gradient_steps, 0)
+        check_at_least("imitation.warmup", self.warmup, 0)
         check_positive("imitation.batch_size", self.batch_size)
         check_positive("imitation.learning_rate", self.learning_rate)
 

@@ -20,6 +20,8 @@ from embrl.core.products import LayerSize, fan_in_of
 from embrl.core.types import Key
 
 Activation = Callable[[Array], Array]
+ACTIVATIONS: dict[str, Activation] = {"tanh": jnp.tanh, "relu": jax.nn.relu}
+"""Activations by the names that they have in settings and files."""
 
 LOG_TWO_PI = math.log(2 * math.pi)
 CACHED = 2**17

@@ -68,7 +68,6 @@ def imitate(
     """
     if not isinstance(learner, OnPolicyLearner):
         raise EmbrlError(f"{SETTING} must be 0 but with VPG and PPO; choose one of these")
-    total = config.gradient_steps
     adam_now = adam(IMAGES_EPS if is_image(env.observation_space) else ADAM_EPS)
 
     def step(
@@ -93,14 +92,20 @@ def imitate(
         else:
             loss, gradient = differentiated(False)
         direction, optimiser = adam_now.update(gradient, optimiser)
-        rate = cosine_decay(config.learning_rate, total, index)
+        rate = learning_rate(config, index)
         change = jax.tree.map(lambda d: -rate * d, direction)
         return (eqx.apply_updates(acting, change), optimiser), loss
 
     start = (learner.policy, adam_now.init(learner.policy))  # type: ignore[arg-type]
-    steps = jnp.arange(total, dtype=jnp.int32)
+    steps = jnp.arange(config.gradient_steps, dtype=jnp.int32)
     (acting, _), _ = jax.lax.scan(step, start, steps)
     return learner._replace(policy=acting)
+
+
+def learning_rate(config: ImitationConfig, step: Int[Array, ""]) -> Float[Array, ""]:
+    """Return the learning rate of a gradient step, the first of which is 0."""
+    decayed = cosine_decay(config.learning_rate, config.gradient_steps, step)
+    return decayed * jnp.minimum((step + 1) / max(config.warmup, 1), 1.0)
 
 
 def cross_entropy(

@@ -13,7 +13,6 @@ import tyro
 from rich.console import Console
 
 from embrl.agents import collect as collecting
-from embrl.agents.architecture import ACTIVATIONS
 from embrl.agents.collect import FILE, CollectConfig, planned
 from embrl.agents.episodes import survival
 from embrl.agents.groups import Groups
@@ -23,6 +22,7 @@ from embrl.agents.population import RECORD, Population
 from embrl.cli.executor_flags import chosen_executor, executor_flags
 from embrl.cli.parsing import Flag, Switch, flags_of, parse_flags, section_values, value_of
 from embrl.core.errors import SettingError
+from embrl.core.nn import ACTIVATIONS
 from embrl.core.runtime import prepare_jax
 from embrl.envs import ENVIRONMENTS, EnvConfig
 from embrl.report.console import plain_console
