@@ -55,6 +55,7 @@ class Arm:
     method: str
     layers: str = "flat"
     hidden: tuple[int, ...] = (64, 64)
+    activation: str = "auto"
     algorithm: embrl.PPO = ALGORITHM
     steps_per_update: int = 8192
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -77,6 +78,14 @@ LIKE_JSAE: dict[str, Any] = {
 """What is JSAE's default here, so that objectives alone differ."""
 
 ASTERIX = dataclasses.replace(ALGORITHM, gamma=0.95, gae_lambda=0.8)
+WIDE: dict[str, Any] = {
+    "hidden": (256, 256),
+    "activation": "relu",
+    "algorithm": dataclasses.replace(
+        ALGORITHM, actor_lr=1.5e-3, std_lr=1.5e-3, critic_lr=1.5e-3, gamma=0.999
+    ),
+}
+"""Networks of the checkpoints, and three times their learning rate, which falls to 0."""
 FREEWAY = dataclasses.replace(ALGORITHM, actor_lr=1e-3, std_lr=1e-3, critic_lr=1e-3)
 """Chosen without an embedding on these games (docs/images.md)."""
 
@@ -92,6 +101,8 @@ ARMS = {
     "random": Arm("random", settings=LIKE_JSAE),
     "none-asterix": Arm("none", algorithm=ASTERIX),
     "jsae-asterix": Arm("jsae", algorithm=ASTERIX),
+    "none-wide": Arm("none", **WIDE),
+    "jsae-wide": Arm("jsae", **WIDE),
     "none-freeway": Arm("none", hidden=(128, 128), algorithm=FREEWAY, steps_per_update=4096),
     "jsae-freeway": Arm("jsae", hidden=(128, 128), algorithm=FREEWAY, steps_per_update=4096),
     "none-as-checkpoints": Arm("none", hidden=(256,), algorithm=AS_CHECKPOINTS),
@@ -127,7 +138,7 @@ def train(kind: str, timesteps: int, game: str, arm: str, seeds: int) -> None:
     how = ARMS[arm]
     settings: dict[str, Any] = {
         "embedding": {"image_layers": how.layers},
-        "policy": {"hidden": how.hidden},
+        "policy": {"hidden": how.hidden, "activation": how.activation},
     }
     for section, values in how.settings.items():
         settings[section] = settings.get(section, {}) | values

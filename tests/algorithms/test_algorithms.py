@@ -172,3 +172,17 @@ def test_hidden_layers_have_the_activation_that_is_chosen(hyper, internal, chose
     found = {part.activation for part in networks if isinstance(part, MLP)}
     usual = jax.nn.relu if isinstance(hyper, SAC) else jnp.tanh
     assert found == {{"auto": usual, "tanh": jnp.tanh, "relu": jax.nn.relu}[chosen]}
+
+
+@algorithms
+@pytest.mark.parametrize("internal", [EmbeddedActions(2), IndexedActions(4)], ids=["e", "a"])
+def test_the_last_layer_of_the_actor_begins_as_large_as_set(hyper, internal):
+    def layers(**settings: Any) -> Any:
+        config = PolicyConfig(hidden=(8,), **settings)
+        learner = hyper.start(3, internal, Identity(), config, key=jax.random.key(0))
+        parts = jax.tree.leaves(learner.actor, is_leaf=lambda part: isinstance(part, MLP))
+        return next(part for part in parts if isinstance(part, MLP)).layers
+
+    small, large = layers(), layers(last_scale=1.0)
+    np.testing.assert_array_equal(small[0].weight, large[0].weight)
+    np.testing.assert_allclose(small[1].weight, 0.01 * large[1].weight, rtol=1e-5)

@@ -21,6 +21,10 @@ from embrl.core.types import Key
 LOG_STD = -20.0, 2.0
 """Bounds of a log standard deviation that depends on the state, as usual for SAC."""
 
+LAST_SCALE = 0.01
+"""Usual factor on the initial weights of the last layer: the first policy is the same in all
+states."""
+
 
 class Actor(eqx.Module):
     """A stochastic policy over internal actions."""
@@ -93,6 +97,7 @@ class GaussianActor(Actor):
         std: float | Array,
         bounded: bool,
         activation: Activation = jnp.tanh,
+        last_scale: float = LAST_SCALE,
         key: Key,
     ) -> None:
         """Build the networks.
@@ -104,9 +109,12 @@ class GaussianActor(Actor):
             std: initial standard deviation.
             bounded: whether mu ends in a tanh, as embeddings lie in (-1, 1)^d.
             activation: of the hidden layers.
+            last_scale: factor on the last layer's initial weights.
             key: random key.
         """
-        self.mean = network(inputs, hidden, d, activation=activation, last_scale=0.01, key=key)
+        self.mean = network(
+            inputs, hidden, d, activation=activation, last_scale=last_scale, key=key
+        )
         self.log_std = jnp.full(d, jnp.log(std), jnp.float32)
         self.bounded = bounded
 
@@ -158,6 +166,7 @@ class SquashedGaussianActor(Actor):
         *,
         std: float | Array,
         activation: Activation = jax.nn.relu,
+        last_scale: float = LAST_SCALE,
         key: Key,
     ) -> None:
         """Build the network.
@@ -168,9 +177,12 @@ class SquashedGaussianActor(Actor):
             hidden: hidden layers.
             std: initial standard deviation of z, the same for all x.
             activation: of the hidden layers.
+            last_scale: factor on the last layer's initial weights.
             key: random key.
         """
-        layers = network(inputs, hidden, 2 * d, activation=activation, last_scale=0.01, key=key)
+        layers = network(
+            inputs, hidden, 2 * d, activation=activation, last_scale=last_scale, key=key
+        )
         bias = jnp.concatenate([jnp.zeros(d), jnp.full(d, jnp.log(std), jnp.float32)])
         self.network = eqx.tree_at(lambda n: n.layers[-1].bias, layers, bias)
 
@@ -231,10 +243,11 @@ class CategoricalActor(Actor):
         hidden: Sequence[int],
         *,
         activation: Activation = jnp.tanh,
+        last_scale: float = LAST_SCALE,
         key: Key,
     ) -> None:
         self.logits = network(
-            inputs, hidden, actions, activation=activation, last_scale=0.01, key=key
+            inputs, hidden, actions, activation=activation, last_scale=last_scale, key=key
         )
         self.actions = actions
 

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal, NamedTuple, Protocol, TypeAlias
 
 from jaxtyping import Array, Bool, Float
 
-from embrl.algorithms.actors import Actor
+from embrl.algorithms.actors import LAST_SCALE, Actor
 from embrl.algorithms.networks import Features
 from embrl.core.errors import check_positive
 from embrl.core.nn import ACTIVATIONS, Activation
@@ -26,6 +26,9 @@ class PolicyConfig(Section):
     """Hidden layers of actor and critic."""
     activation: Literal["auto", "tanh", "relu"] = "auto"
     """Activation of the hidden layers. auto: tanh for VPG and PPO, ReLU for SAC."""
+    last_scale: float = LAST_SCALE
+    """Factor on the initial weights of the actor's last layer. As small as it is, the first policy
+    is nearly the same in all states; from 1, imitation learns faster."""
     std: float = 0.6
     """Initial standard deviation of the internal policy (without an embedding, only for continuous
     actions)."""
@@ -64,6 +67,7 @@ class PolicyConfig(Section):
         Raises:
             SettingError: a value is out of range.
         """
+        check_positive("policy.last_scale", self.last_scale)
         check_positive("policy.std", self.std)
 
     def activation_or(self, usual: Activation) -> Activation:

@@ -390,9 +390,16 @@ def new_actor(
     features: Features, internal: InternalSpace, config: PolicyConfig, *, key: Key
 ) -> Actor:
     """Return a new internal policy for a space of internal actions of any kind."""
-    activation = config.activation_or(jnp.tanh)
+    activation, last_scale = config.activation_or(jnp.tanh), config.last_scale
     if isinstance(internal, IndexedActions):
-        return CategoricalActor(features, internal.n, config.hidden, activation=activation, key=key)
+        return CategoricalActor(
+            features,
+            internal.n,
+            config.hidden,
+            activation=activation,
+            last_scale=last_scale,
+            key=key,
+        )
     if isinstance(internal, PartedActions):
         return ProductActor(
             features,
@@ -401,6 +408,7 @@ def new_actor(
             std=config.std,
             bounded=config.bounded,
             activation=activation,
+            last_scale=last_scale,
             key=key,
         )
     return GaussianActor(
@@ -410,6 +418,7 @@ def new_actor(
         std=config.std * internal.unit,
         bounded=config.bounded,
         activation=activation,
+        last_scale=last_scale,
         key=key,
     )
 

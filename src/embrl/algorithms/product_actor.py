@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from embrl.algorithms.actors import Actor
+from embrl.algorithms.actors import LAST_SCALE, Actor
 from embrl.algorithms.networks import Features, Network, network
 from embrl.core import nn as distributions
 from embrl.core.nn import Activation
@@ -40,6 +40,7 @@ class ProductActor(Actor):
         std: float | Array,
         bounded: bool,
         activation: Activation = jnp.tanh,
+        last_scale: float = LAST_SCALE,
         key: Key,
     ) -> None:
         """Build the network.
@@ -51,11 +52,12 @@ class ProductActor(Actor):
             std: initial standard deviation of the numbers.
             bounded: whether their mean ends in a tanh.
             activation: of the hidden layers.
+            last_scale: factor on the last layer's initial weights.
             key: random key.
         """
         outputs = product.values + product.numbers
         self.outputs = network(
-            inputs, hidden, outputs, activation=activation, last_scale=0.01, key=key
+            inputs, hidden, outputs, activation=activation, last_scale=last_scale, key=key
         )
         self.log_std = jnp.full(product.numbers, jnp.log(std), jnp.float32)
         self.product = product

@@ -101,7 +101,12 @@ class SAC(Section):
         hidden, activation = config.hidden, config.activation_or(jax.nn.relu)
         if isinstance(internal, IndexedActions):
             actor: Actor = CategoricalActor(
-                features, internal.n, hidden, activation=activation, key=key_actor
+                features,
+                internal.n,
+                hidden,
+                activation=activation,
+                last_scale=config.last_scale,
+                key=key_actor,
             )
             critic: TwinCritic = IndexCritic(
                 features, internal.n, hidden, activation=activation, key=key_critic
@@ -120,6 +125,7 @@ class SAC(Section):
                 hidden,
                 std=config.std * internal.unit,
                 activation=activation,
+                last_scale=config.last_scale,
                 key=key_actor,
             )
             critic = PointCritic(

@@ -197,8 +197,8 @@ class ImitationConfig(Section):
     learning_rate: float = 3e-3
     """Largest learning rate of Adam; it falls to zero along half a cosine."""
     warmup: int = 0
-    """First gradient steps, in which the learning rate rises linearly from zero. Without them, large
-    rates end some seeds of deep networks in a policy that ignores what it sees."""
+    """First gradient steps, in which the learning rate rises linearly from zero; without them,
+    large rates may end in a policy that ignores what it sees."""
 
     def validate(self) -> None:
         """Check all settings.
