@@ -16,9 +16,11 @@ from embrl.core.nn import (
     gaussian_log_prob,
     linear_cross_entropy,
     log_tanh_slope,
+    logits_by_part,
     squashed_gaussian_entropy,
     squashed_gaussian_log_prob,
 )
+from embrl.core.products import Product
 
 sample = jax.jit(categorical_sample)
 log_prob = jax.jit(categorical_log_prob)
@@ -256,3 +258,24 @@ def test_a_batch_is_drawn_as_one_by_one() -> None:
     assert together.dtype == jnp.int32
     for at in np.ndindex(2, 3):
         assert together[at] == sample(logits[at], uniforms[at])
+
+
+@pytest.mark.parametrize("sizes", [(3, 3), (2, 4, 1), (5,)], ids=["alike", "different", "one"])
+def test_logits_by_part_are_those_of_its_values(sizes):
+    product = Product(sizes, low=(0.0,), high=(1.0,))
+    outputs = jax.random.normal(jax.random.key(0), (7, product.values + 1))
+
+    def indexed(outputs):
+        return jnp.where(product.exists, outputs[..., product.places], -jnp.inf)
+
+    def of(logits):
+        chosen = jnp.zeros((7, len(sizes)), jnp.int32)
+        return lambda outputs: categorical_log_prob(logits(outputs), chosen).sum()
+
+    def by_part(outputs):
+        return logits_by_part(outputs, product, product.exists)
+
+    np.testing.assert_array_equal(by_part(outputs), indexed(outputs))
+    found, wanted = jax.grad(of(by_part))(outputs), jax.grad(of(indexed))(outputs)
+    np.testing.assert_allclose(found, wanted, rtol=1e-6)
+    assert "scatter" not in jax.jit(jax.grad(of(by_part))).lower(outputs).as_text()

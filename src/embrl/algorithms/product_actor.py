@@ -119,6 +119,6 @@ class ProductActor(Actor):
         """Return logits, -inf where masked or beyond a part's values, and the mean of numbers."""
         outputs, product = self.outputs(x), self.product
         exists = product.exists if mask is None else product.by_part(mask)
-        logits = jnp.where(exists, outputs[..., product.places], -jnp.inf)
+        logits = distributions.logits_by_part(outputs, product, exists)
         mean = outputs[..., product.values :]
         return logits, jnp.tanh(mean) if self.bounded else mean

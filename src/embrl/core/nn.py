@@ -13,10 +13,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from embrl.core.layers import FirstLayer, first_layer
-from embrl.core.products import LayerSize, fan_in_of
+from embrl.core.products import LayerSize, Product, fan_in_of
 from embrl.core.types import Key
 
 Activation = Callable[[Array], Array]
@@ -218,6 +218,31 @@ def categorical_log_prob(
     # Not `chosen * logits`: masked logits are -inf, and 0 * -inf is NaN.
     picked = jnp.where(chosen, logits, 0.0).sum(-1)
     return picked - jax.nn.logsumexp(logits, axis=-1)
+
+
+def logits_by_part(
+    outputs: Float[Array, "*batch outputs"],
+    product: Product,
+    exists: Bool[Array, "*#batch k widest"] | np.ndarray,
+) -> Float[Array, "*batch k widest"]:
+    """Return the logits of each part of an action.
+
+    Its gradient needs no scatter, as one of indexed outputs would.
+
+    Args:
+        outputs: those of all values, one part after the other, and possibly more.
+        product: the parts.
+        exists: False where a logit is -inf, at least beyond a part's values.
+    """
+    values, widest = outputs[..., : product.values], product.widest
+    if product.values == len(product.sizes) * widest:
+        parts = values.reshape(*values.shape[:-1], len(product.sizes), widest)
+    else:
+        rows = jnp.split(values, product.offsets[1:], axis=-1)
+        edge = [(0, 0)] * (values.ndim - 1)
+        filled = [jnp.pad(row, [*edge, (0, widest - row.shape[-1])]) for row in rows]
+        parts = jnp.stack(filled, axis=-2)
+    return jnp.where(exists, parts, -jnp.inf)
 
 
 def linear_cross_entropy(

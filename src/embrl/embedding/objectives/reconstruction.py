@@ -2,10 +2,9 @@
 
 from typing import ClassVar
 
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from embrl.core.nn import MLP, categorical_log_prob
+from embrl.core.nn import MLP, categorical_log_prob, logits_by_part
 from embrl.core.types import Key, Transition
 from embrl.embedding.config import EmbeddingConfig, EmbeddingShape
 from embrl.embedding.encoders import ContinuousActions
@@ -70,7 +69,7 @@ def product_loss(
     """
     product = g.product
     indices, numbers = product.split(action)
-    logits = jnp.where(product.exists, outputs[..., product.places], -jnp.inf)
+    logits = logits_by_part(outputs, product, product.exists)
     loss = -categorical_log_prob(logits, indices).sum(-1).mean()
     if g.numbers is None:
         return loss
