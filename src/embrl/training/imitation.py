@@ -19,6 +19,7 @@ from embrl.core.types import Key
 from embrl.decoding.search import all_allow_few, few_allowed, masks_may_be_few
 from embrl.embedding.pretraining import cosine_decay
 from embrl.envs import AnyEnvironment, Environment
+from embrl.envs.environment import Demonstrations
 
 SETTING = "imitation.gradient_steps"
 
@@ -46,9 +47,16 @@ def check_demonstrations(env: AnyEnvironment, config: ImitationConfig) -> None:
 
 def demonstrated_numbers(env: Environment, stats: RunningStats, key: Key) -> Float[Array, "n p"]:
     """Return the numbers of many demonstrated observations, to estimate their mean and spread."""
-    shown = env.demonstrations(jax.random.fold_in(key, SCALING_SAMPLES), SCALING_SAMPLES)
-    assert shown is not None
+    shown = _demonstrations(env, jax.random.fold_in(key, SCALING_SAMPLES), SCALING_SAMPLES)
     return shown.observation[..., -stats.centre.shape[-1] :]
+
+
+def _demonstrations(env: Environment, key: Key, count: int) -> Demonstrations:
+    """Return what an expert does, of an environment that has one (`check_demonstrations`)."""
+    shown = env.demonstrations(key, count)
+    if shown is None:
+        raise EmbrlError(f"{SETTING} must be 0 here: the environment has no demonstrations")
+    return shown
 
 
 def imitate(
@@ -74,8 +82,7 @@ def imitate(
         now: tuple[StochasticPolicy, Any], index: Int[Array, ""]
     ) -> tuple[tuple[StochasticPolicy, Any], Float[Array, ""]]:
         acting, optimiser = now
-        shown = env.demonstrations(jax.random.fold_in(key, index), config.batch_size)
-        assert shown is not None
+        shown = _demonstrations(env, jax.random.fold_in(key, index), config.batch_size)
         x = policy.phi(shown.observation)
         allowed = policy.allowed_by(shown.mask)
 
