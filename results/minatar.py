@@ -25,6 +25,16 @@ HERE = Path(__file__).parent
 OUT = HERE / "minatar"
 RUNS = HERE.parent / "runs" / "minatar"
 
+HEAD = (
+    "Returns after training (drawn actions, 100 episodes), and the mean return over all",
+    "timesteps (in those of pre-training, the return of random actions): mean over seeds, 95 %",
+    "interval (bootstrap over seeds), each seed.",
+    "",
+    "| game | arm | timesteps | after training | over training | seeds | checkpoint |",
+    "|---|---|---|---|---|---|---|",
+)
+"""Lines of a table before its rows."""
+
 CHECKPOINTS = {"Asterix": 15, "Breakout": 28, "Freeway": 58, "SpaceInvaders": 131}
 """Returns of the PPO checkpoints that gymnax publishes, after 10,000,000 timesteps."""
 
@@ -164,15 +174,10 @@ def train(kind: str, timesteps: int, game: str, arm: str, seeds: int) -> None:
 
 
 def write_table(kind: str) -> None:
-    """Write the table of what is finished."""
-    lines = [
-        "Returns after training (drawn actions, 100 episodes), and the mean return over all",
-        "timesteps (in those of pre-training, the return of random actions): mean over seeds, 95 %",
-        "interval (bootstrap over seeds), each seed.",
-        "",
-        "| game | arm | timesteps | after training | over training | seeds | checkpoint |",
-        "|---|---|---|---|---|---|---|",
-    ]
+    """Write the table of what is finished; rows of runs that are not here stay as they stood."""
+    table = OUT / f"{kind}.md"
+    stood = table.read_text().splitlines()[len(HEAD) :] if table.exists() else []
+    rows = {tuple(line.split(" | ")[:2]): line for line in stood}
     for folder in sorted((RUNS / kind).glob("*/*")):
         summary = summary_of(folder)
         if summary:
@@ -181,12 +186,12 @@ def write_table(kind: str) -> None:
             after = interval(returns, 3) if len(returns) > 1 else f"{returns[0]:.3g}"
             area = f"{summary['auc_mean']:.3g}"
             each = ", ".join(f"{value:.3g}" for value in returns)
-            lines.append(
+            rows[f"| {game}", arm] = (
                 f"| {game} | {arm} | {summary['timesteps']:,} | {after} | {area} "
                 f"| {each} | {CHECKPOINTS.get(game, '')} |"
             )
     OUT.mkdir(exist_ok=True)
-    (OUT / f"{kind}.md").write_text("\n".join(lines) + "\n")
+    table.write_text("\n".join([*HEAD, *(rows[key] for key in sorted(rows))]) + "\n")
 
 
 def main() -> None:
