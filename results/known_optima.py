@@ -136,7 +136,7 @@ ROWS = {
     "replenishment-20-short": replenishment(20, 0.0, 300_000, switches=("ppo.by-part",)),
     # The more parts, the more noise.
     "replenishment-20": replenishment(20, 0.0, 2_000_000, steps=8000, many=True),
-    "replenishment-20-joint": replenishment(20, 75.0, 2_000_000, steps=8000, seeds=3),
+    "replenishment-20-joint": replenishment(20, 75.0, 2_000_000, steps=8000, many=True),
 }
 
 
