@@ -43,8 +43,8 @@ ORDERED = {
 """Of JSAE alone: the values of a part are ordered by their effect."""
 
 MANY_ITEMS = {"ppo.gamma": 0.95, "ppo.gae-lambda": 0.5, "ppo.critic-lr": 3e-3}
-"""Of both arms with 20 items for longer: less noise of later steps, and a discount nearer to none,
-which makes orders too small."""
+"""Of both arms with 20 items for longer: a lower lambda leaves out the noise of later steps, and a
+discount further from 1 would make orders too small, as an order saves later ones."""
 ORDERED_MANY = {"policy.std": 0.3, "ppo.std-lr": 8e-4}
 """Of JSAE alone: begin narrower, and keep the noise that levels are found with for longer."""
 
