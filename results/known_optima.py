@@ -49,7 +49,7 @@ ORDERED_MANY = {"policy.std": 0.3, "ppo.std-lr": 8e-4}
 """Of JSAE alone: begin narrower, and keep the noise that levels are found with for longer."""
 
 SB3_REPLENISHMENT = {"gamma": 0.9, "gae_lambda": 0.9, "learning_rate": 1e-3}
-"""The same settings for Stable-Baselines3's PPO, whose other ones are its defaults."""
+"""The settings of 4 items for Stable-Baselines3's PPO, whose other ones are its defaults."""
 
 
 @dataclasses.dataclass(frozen=True)
