@@ -42,8 +42,14 @@ ORDERED = {
 }
 """Of JSAE alone: the values of a part are ordered by their effect."""
 
+MANY_ITEMS = {"ppo.gamma": 0.95, "ppo.gae-lambda": 0.5, "ppo.critic-lr": 3e-3}
+"""Of both arms with 20 items for longer: a lower lambda leaves out the noise of later steps, and a
+discount further from 1 would make orders too small, as an order saves later ones."""
+ORDERED_MANY = {"policy.std": 0.3, "ppo.std-lr": 8e-4}
+"""Of JSAE alone: begin narrower, and keep the noise that levels are found with for longer."""
+
 SB3_REPLENISHMENT = {"gamma": 0.9, "gae_lambda": 0.9, "learning_rate": 1e-3}
-"""The same settings for Stable-Baselines3's PPO, whose other ones are its defaults."""
+"""The settings of 4 items for Stable-Baselines3's PPO, whose other ones are its defaults."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,8 +86,12 @@ def replenishment(
     steps: int = 2000,
     seeds: int = 10,
     switches: tuple[str, ...] = ("ppo.by-part", "ppo.anneal"),
+    many: bool = False,
 ) -> Row:
-    """Return a row of joint replenishment, with that many timesteps between two updates."""
+    """Return a row of joint replenishment, with that many timesteps between two updates.
+
+    Many: with the settings for many items and a longer training.
+    """
     settings: dict[str, str | int | float] = {"items": items, "joint_cost": joint_cost}
     evaluations = timesteps // 30 // steps * steps
     sizes = {"rollout.steps-per-update": steps, "evaluation.every": evaluations}
@@ -90,12 +100,12 @@ def replenishment(
         "embrl/JointReplenishment-v0",
         timesteps,
         settings,
-        REPLENISHMENT | sizes,
-        ORDERED | {"embedding.state-dim": max(16, 2 * items)},
+        REPLENISHMENT | sizes | (MANY_ITEMS if many else {}),
+        ORDERED | {"embedding.state-dim": max(16, 2 * items)} | (ORDERED_MANY if many else {}),
         SB3_REPLENISHMENT | {"n_steps": steps // 20, "batch_size": steps // 8},
         num_envs=20,
         switches=switches,
-        jsae_switches=("ppo.no-scale-by-std",),
+        jsae_switches=("ppo.no-scale-by-std", *(["embedding.shared-parts"] if many else [])),
         seeds=seeds,
     )
 
@@ -125,8 +135,8 @@ ROWS = {
     # Too short to narrow the policy with rates that fall.
     "replenishment-20-short": replenishment(20, 0.0, 300_000, switches=("ppo.by-part",)),
     # The more parts, the more noise.
-    "replenishment-20": replenishment(20, 0.0, 2_000_000, steps=8000),
-    "replenishment-20-joint": replenishment(20, 75.0, 2_000_000, steps=8000, seeds=3),
+    "replenishment-20": replenishment(20, 0.0, 2_000_000, steps=8000, many=True),
+    "replenishment-20-joint": replenishment(20, 75.0, 2_000_000, steps=8000, many=True),
 }
 
 
