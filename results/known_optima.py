@@ -94,6 +94,8 @@ def replenishment(
     """
     settings: dict[str, str | int | float] = {"items": items, "joint_cost": joint_cost}
     evaluations = timesteps // 30 // steps * steps
+    # Random orders show little of low levels; together, many items see enough of them.
+    shared = ("embedding.shared-parts",) if items > 4 else ()
     sizes = {"rollout.steps-per-update": steps, "evaluation.every": evaluations}
     return Row(
         "joint_replenishment",
@@ -105,7 +107,7 @@ def replenishment(
         SB3_REPLENISHMENT | {"n_steps": steps // 20, "batch_size": steps // 8},
         num_envs=20,
         switches=switches,
-        jsae_switches=("ppo.no-scale-by-std", *(["embedding.shared-parts"] if many else [])),
+        jsae_switches=("ppo.no-scale-by-std", *shared),
         seeds=seeds,
     )
 
