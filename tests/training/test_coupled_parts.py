@@ -112,7 +112,10 @@ def test_a_rollout_takes_the_nearest_feasible_action_of_its_candidates(candidate
     [
         {"algorithm": PPO, "decoder": {"candidates": 64}},
         pytest.param({"algorithm": "vpg", "decoder": {"candidates": 64}}, marks=pytest.mark.slow),
-        {"algorithm": SAC, "decoder": {"kind": "wolpertinger", "k": 5, "candidates": 64}},
+        pytest.param(
+            {"algorithm": SAC, "decoder": {"kind": "wolpertinger", "k": 5, "candidates": 64}},
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=["ppo", "vpg", "sac"],
 )
