@@ -88,6 +88,9 @@ LIKE_JSAE: dict[str, Any] = {
 """What is JSAE's default here, so that objectives alone differ."""
 
 ASTERIX = dataclasses.replace(ALGORITHM, gamma=0.95, gae_lambda=0.8)
+FREEWAY = dataclasses.replace(ALGORITHM, actor_lr=1e-3, std_lr=1e-3, critic_lr=1e-3)
+"""Chosen without an embedding on these games (docs/images.md)."""
+
 WIDE: dict[str, Any] = {
     "hidden": (256, 256),
     "activation": "relu",
@@ -96,8 +99,6 @@ WIDE: dict[str, Any] = {
     ),
 }
 """Networks of the checkpoints, and three times their learning rate, which falls to 0."""
-FREEWAY = dataclasses.replace(ALGORITHM, actor_lr=1e-3, std_lr=1e-3, critic_lr=1e-3)
-"""Chosen without an embedding on these games (docs/images.md)."""
 
 ARMS = {
     "none": Arm("none", **ALONE),

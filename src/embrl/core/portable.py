@@ -32,7 +32,10 @@ from embrl.portable.steps import (
     Unstandardised,
 )
 
-ACTIVATIONS: tuple[tuple[object, PortableStep], ...] = ((jnp.tanh, Tanh()), (jax.nn.relu, Relu()))
+ACTIVATION_STEPS: tuple[tuple[object, PortableStep], ...] = (
+    (jnp.tanh, Tanh()),
+    (jax.nn.relu, Relu()),
+)
 """Activations in JAX, and their steps."""
 
 LARGEST = np.finfo(np.float32).max
@@ -141,7 +144,7 @@ def plain(array: object) -> np.ndarray:
 
 
 def _activation(network: MLP) -> PortableStep:
-    for known, step in ACTIVATIONS:
+    for known, step in ACTIVATION_STEPS:
         if network.activation is known:
             return step
     raise EmbrlError(f"activation must be tanh or relu outside of JAX, got {network.activation}")
