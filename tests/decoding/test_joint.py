@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from embrl.core.errors import EmbrlError
 from embrl.core.products import as_space, product_of
 from embrl.core.scaling import RawBox
-from embrl.decoding import ProductTable, in_order, nearest_joint
+from embrl.decoding import ProductTable, in_order, k_nearest_joint, nearest_joint
 from embrl.decoding.joint import least_of_sums
 from embrl.decoding.products import k_nearest, nearest
 
@@ -48,6 +48,22 @@ def test_merging_pairs_finds_the_k_least(parts: list[list[float]], k: int) -> No
     at = np.take_along_axis(ordered[None], ranks[..., None], -1)[..., 0]
     assert at.sum(-1)[real] == pytest.approx(sums[real])
     assert len({tuple(row) for row in ranks[real].tolist()}) == real.sum()
+
+
+@pytest.mark.parametrize("parts", [1, 2, 5, 7])
+def test_many_points_at_once_are_as_one_by_one(parts: int) -> None:
+    rng = np.random.default_rng(parts)
+    distances = rng.random((6, 2, parts, 9)).astype(np.float32) ** 3
+    distances[:, :, 0, 4:] = np.inf
+    actions, sums = k_nearest_joint(distances, 12)
+    compiled = jax.jit(k_nearest_joint, static_argnums=1)(jnp.asarray(distances), 12)
+    np.testing.assert_array_equal(actions, compiled[0])
+    np.testing.assert_array_equal(sums, compiled[1])
+    for at in np.ndindex(6, 2):
+        wanted, apart = nearest_joint(list(distances[at]), 12)
+        np.testing.assert_array_equal(actions[at][: len(wanted)], wanted)
+        assert sums[at][: len(wanted)] == pytest.approx(apart, rel=1e-5)
+        assert np.isinf(sums[at][len(wanted) :]).all()
 
 
 @settings(max_examples=100, deadline=None)

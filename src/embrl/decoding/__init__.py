@@ -4,7 +4,7 @@ from embrl.decoding.base import DECODERS, Decoder, DecoderConfig, Scorer, build
 from embrl.decoding.constraint import Constraint, nearest_feasible
 from embrl.decoding.continuous import Identity, LearnedAction, Rescaled
 from embrl.decoding.indexed import IndexedTable, embedded, points_of
-from embrl.decoding.joint import in_order, nearest_joint
+from embrl.decoding.joint import in_order, k_nearest_joint, nearest_joint
 from embrl.decoding.nearest import NearestAction
 from embrl.decoding.products import ProductTable
 from embrl.decoding.scored import BestAction, Wolpertinger
@@ -30,6 +30,7 @@ __all__ = [
     "embedded",
     "in_order",
     "k_nearest",
+    "k_nearest_joint",
     "nearest",
     "nearest_feasible",
     "nearest_joint",

@@ -8,6 +8,7 @@ function that couples parts needs.
 
 import heapq
 import itertools
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -19,6 +20,9 @@ from embrl.core.masks import library
 MOST = 1_000_000
 """Joint actions that a search looks at, at most, for some that a function allows."""
 
+BOUND_SLACK = 1e-4
+"""Of sums, for rounding: values a little beyond the bound of the k nearest are kept."""
+
 PRICE_RANGE = 20.0
 """Prices that are tried: 2^-20 to 2^20 times the largest distance of a value by the largest use."""
 
@@ -27,6 +31,27 @@ PRICE_STEPS = 20
 
 Allowed = Callable[[np.ndarray], bool]
 """Returns whether a joint action, int `[k]`, may be chosen: a budget, a capacity, a rule."""
+
+
+def k_nearest_joint(distances: Any, k: int) -> tuple[Any, Any]:
+    """Return the k nearest joint actions of many points at once, exactly.
+
+    Args:
+        distances: squared distances of the values of each part, NumPy's or JAX's
+            `[..., parts, values]`; inf for values that may not be chosen.
+        k: how many.
+
+    Returns:
+        The actions in order, int32 `[..., k, parts]`, and their squared distances `[..., k]`, inf
+        where there are fewer than k.
+    """
+    if k < 1:
+        raise SettingError("k", "at least 1", k)
+    xp = library(distances)
+    values = _first_least(distances, min(k, distances.shape[-1]))
+    ranks, sums = least_of_sums(xp.take_along_axis(distances, values, -1), k)
+    actions = xp.take_along_axis(values[..., None, :, :], ranks[..., None], -1)[..., 0]
+    return actions, sums
 
 
 def least_of_sums(distances: Any, k: int) -> tuple[Any, Any]:
@@ -46,25 +71,32 @@ def least_of_sums(distances: Any, k: int) -> tuple[Any, Any]:
         fewer than k.
     """
     xp = library(distances)
-    lead, (parts, near) = distances.shape[:-2], distances.shape[-2:]
-    width, whole = min(near, k), 1 << (parts - 1).bit_length()
-    neutral = np.full((whole - parts, width), np.inf, np.float32)
-    neutral[:, 0] = 0.0
-    filling = xp.broadcast_to(xp.asarray(neutral), (*lead, *neutral.shape))
-    sums = xp.concatenate([distances[..., :width], filling], -2)
-    ranks = np.broadcast_to(np.arange(width, dtype=np.int32)[:, None], (whole, width, 1))
-    ranks = xp.broadcast_to(xp.asarray(ranks), (*lead, whole, width, 1))
-    while sums.shape[-2] > 1:
+    lead, parts = distances.shape[:-2], distances.shape[-2]
+    within = _bound(distances, k) if xp is np else None
+    width = _needed(distances, k, within)
+    sums = distances[..., :width]
+    ranks = np.broadcast_to(np.arange(width, dtype=np.int32)[:, None], (parts, width, 1))
+    ranks = xp.broadcast_to(xp.asarray(ranks), (*lead, *ranks.shape))
+    while (count := sums.shape[-2]) > 1:
         width = sums.shape[-1]
+        if count % 2:  # a part that adds nothing
+            neutral = np.full((1, width), np.inf, sums.dtype)
+            neutral[:, 0] = 0.0
+            neutral = xp.broadcast_to(xp.asarray(neutral), (*lead, 1, width))
+            sums = xp.concatenate([sums, neutral], -2)
+            ranks = xp.concatenate([ranks, ranks[..., -1:, :, :]], -3)
         pairs = [(i, j) for i in range(width) for j in range(width) if (i + 1) * (j + 1) <= k]
-        one, other = np.array(pairs).T
-        candidates = sums[..., ::2, one] + sums[..., 1::2, other]
+        one, other = np.array(pairs, np.int32).T
+        candidates = xp.take(sums[..., ::2, :], one, -1) + xp.take(sums[..., 1::2, :], other, -1)
         order = _first_least(candidates, k)
+        sums = _rows(candidates[..., None], order)[..., 0]
+        width = _needed(sums, k, within)
+        sums, order = sums[..., :width], order[..., :width]
         sides = (
-            xp.take_along_axis(ranks[..., at::2, :, :], xp.asarray(which)[order][..., None], -2)
+            _rows(ranks[..., at::2, :, :], xp.take(xp.asarray(which), order))
             for at, which in ((0, one), (1, other))
         )
-        sums, ranks = xp.take_along_axis(candidates, order, -1), xp.concatenate(list(sides), -1)
+        ranks = xp.concatenate(list(sides), -1)
     sums, ranks = sums[..., 0, :], ranks[..., 0, :, :parts]
     if (missing := k - sums.shape[-1]) > 0:
         axes = [(0, 0)] * len(lead)
@@ -73,10 +105,42 @@ def least_of_sums(distances: Any, k: int) -> tuple[Any, Any]:
     return ranks, sums
 
 
+def _bound(distances: np.ndarray, k: int) -> np.ndarray | None:
+    """Return how far beyond the nearest joint action the k nearest can be; None: not known.
+
+    Where m parts take their nearest value or the second one, there are 2^m joint actions.
+    """
+    choices = (k - 1).bit_length()
+    if not choices or distances.shape[-1] < 2 or distances.shape[-2] < choices:
+        return None
+    with np.errstate(invalid="ignore"):
+        more = distances[..., 1] - distances[..., 0]
+    more = np.nan_to_num(more, nan=np.inf, posinf=np.inf)
+    least = np.partition(more, choices - 1, axis=-1)[..., :choices].sum(-1)
+    scale = distances[..., 0].sum(-1)
+    return (least + BOUND_SLACK * (least + scale))[..., None, None]
+
+
+def _needed(sums: Any, k: int, within: np.ndarray | None) -> int:
+    """Return how many of sums in ascending order the k nearest joint actions can need."""
+    width = min(sums.shape[-1], k)
+    if within is None or not sums.size:
+        return width
+    return max(1, min(width, int((sums <= sums[..., :1] + within).sum(-1).max())))
+
+
+def _rows(values: Any, at: Any) -> Any:
+    """Return the rows `at`, `[..., k]`, of `[..., width, m]`: `take_along_axis`, but faster."""
+    width, m = values.shape[-2:]
+    lists = math.prod(values.shape[:-2])
+    places = at.reshape(lists, -1) + width * np.arange(lists, dtype=np.int32)[:, None]
+    return library(values).take(values.reshape(-1, m), places, axis=0).reshape(*at.shape, m)
+
+
 def _first_least(values: Any, k: int) -> Any:
-    """Return positions of the k least values, or of all if there are fewer, in order."""
+    """Return positions, int32, of the k least values, or of all if there are fewer, in order."""
     if isinstance(values, np.ndarray):
-        return np.argsort(values, axis=-1, kind="stable")[..., :k]
+        return np.argsort(values, axis=-1, kind="stable")[..., :k].astype(np.int32)
     from jax.lax import top_k  # sorts four times as fast as `jax.numpy.argsort` on the CPU
 
     return top_k(-values, min(k, values.shape[-1]))[1]

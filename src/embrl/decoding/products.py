@@ -14,7 +14,7 @@ from jaxtyping import Array, Bool, Float
 from embrl.core.portable import original_steps
 from embrl.core.products import Product
 from embrl.core.scaling import RawBox
-from embrl.decoding.joint import least_of_sums
+from embrl.decoding.joint import k_nearest_joint
 from embrl.portable.steps import Chain, NearestParts
 
 
@@ -163,11 +163,7 @@ def k_nearest(
             price together, which the distances that are returned do not contain.
     """
     distances = table.distances(e, mask)
-    near = min(k, distances.shape[-1])
-    priced = distances if added is None else distances + added
-    negative, values = jax.lax.top_k(-priced, near)
-    ranks, total = least_of_sums(-negative, k)
-    indices = jnp.take_along_axis(values[..., None, :, :], ranks[..., None], -1)[..., 0]
+    indices, total = k_nearest_joint(distances if added is None else distances + added, k)
     indices = jnp.minimum(indices, np.asarray(table.product.sizes) - 1)
     if added is not None:
         own = jnp.take_along_axis(distances[..., None, :, :], indices[..., None], -1)[..., 0]
