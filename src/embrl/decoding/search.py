@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from embrl.decoding import products, tree
+from embrl.decoding import filtered, products, tree
 from embrl.decoding.indexed import FewActions, IndexedTable, embedded
 from embrl.decoding.products import ProductTable
 
@@ -68,6 +68,9 @@ def nearest(
 
     def search(e: Array, mask: Array | None) -> Array:
         whole, allowed = filled_up(table, mask, BLOCK)
+        return first_least(whole, e, allowed)
+
+    def first_least(whole: Array, e: Array, allowed: Array | None) -> Array:
         return argmin(squared_distances(whole, e, allowed))[1]
 
     def search_few(e: Array, mask: Array | None) -> Array:
@@ -77,14 +80,21 @@ def nearest(
         place = argmin(jnp.where(allowed, squares, jnp.inf))[1]
         return jnp.take_along_axis(actions, place[..., None], axis=-1)[..., 0]
 
+    def search_all() -> Array:
+        if not filtered.pays(*table.shape):
+            return in_groups(search, n, e, mask)
+        whole, allowed = filled_up(table, mask, BLOCK)
+        compare_all = functools.partial(first_least, whole)
+        return filtered.nearest(whole, e, allowed, compare_all, AT_ONCE)
+
     n = table.shape[0]
     if not masks_may_be_few(mask):
-        return in_groups(search, n, e, mask)
+        return search_all()
     assert mask is not None
     return jax.lax.cond(
         all_allow_few(mask),
         lambda: in_groups(search_few, n, e, jnp.broadcast_to(mask, (*e.shape[:-1], n))),
-        lambda: in_groups(search, n, e, mask),
+        search_all,
     )
 
 
