@@ -37,6 +37,7 @@ HEAD = (
 
 CHECKPOINTS = {"Asterix": 15, "Breakout": 28, "Freeway": 58, "SpaceInvaders": 131}
 """Returns of the PPO checkpoints that gymnax publishes, after 10,000,000 timesteps."""
+GAMES = (*CHECKPOINTS, "Seaquest")
 
 ALGORITHM = embrl.PPO(
     actor_lr=3e-3,
@@ -199,7 +200,7 @@ def main() -> None:
     """Train what is asked for and write the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("kind", choices=("long", "short"))
-    parser.add_argument("--games", nargs="+", default=list(CHECKPOINTS))
+    parser.add_argument("--games", nargs="+", default=list(GAMES), choices=GAMES)
     parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=list(ARMS))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--timesteps", type=int)

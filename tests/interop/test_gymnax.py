@@ -64,7 +64,12 @@ def test_a_pole_that_falls_is_terminated_not_truncated():
 
 @pytest.mark.parametrize(
     ("name", "length", "actions"),
-    [("Pendulum-v1", 3, None), ("Breakout-MinAtar", 400, 3), ("FourRooms-misc", 4, 4)],
+    [
+        ("Pendulum-v1", 3, None),
+        ("Breakout-MinAtar", 400, 3),
+        ("Seaquest-MinAtar", 1000, 6),
+        ("FourRooms-misc", 4, 4),
+    ],
 )
 def test_others_roll_out_in_the_compiled_loop(name, length, actions):
     env = GymnaxConfig(name).build()

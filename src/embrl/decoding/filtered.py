@@ -1,10 +1,10 @@
 """The nearest of all actions at the speed of a matrix product, and still exact.
 
-||g - e||^2 = ||g||^2 - 2 g.e + ||e||^2, and g.e of all actions and points is a matrix product, which
-takes a fourth of the time of their differences. It cancels, so that in float32 its least value is
-not always that of the nearest action. But its rounding is bounded. So it only tells, for each
-block of actions, how near one of them can be at best; blocks are looked at in that order, by
-differences, until no other one can have a nearer action.
+||g - e||^2 = ||g||^2 - 2 g.e + ||e||^2, and g.e of all actions and points is a matrix product, a
+fourth of the time of their differences. It cancels, so that in float32 its least value is not
+always that of the nearest action. But its rounding is bounded. So it only tells, for each block of
+actions, how near one of them can be at best; blocks are looked at in that order, by differences,
+until no other one can have a nearer action.
 """
 
 from collections.abc import Callable
