@@ -68,6 +68,7 @@ def test_no_environment_says_which_there_are(capsys):
         (["--env.actuators", "40"], ["env.actuators", "40", "2", "12"]),
         (["--env.start", "0.1", "0.38"], ["env.start", "(0.1, 0.38)", "obstacle"]),
         (["--total-timesteps", "10"], ["total_timesteps must be at least", "got 10"]),
+        (["--embedding.ring", "8"], ["embedding.ring must be 0", "got 8"]),
         (["extra"], ["--out", "extra"]),
         (["--env.reels.0", "3"], ["unknown flag '--env.reels.0'"]),
     ],
@@ -77,6 +78,16 @@ def test_a_wrong_flag_is_named_with_what_it_takes(capsys, tmp_path, flags, said)
     for part in said:
         assert part in message
     assert not (tmp_path / "run").exists()
+
+
+def test_an_image_that_no_layers_take_leaves_nothing_behind(capsys, tmp_path):
+    run = tmp_path / "run"
+    flags = ["--embedding.image-layers", "nature", "--out", str(run)]
+    for method in ("jsae", "none"):
+        message = error_of(capsys, "train", "traffic_lights", "--method", method, *flags)
+        assert "embedding.image_layers must be small" in message
+        assert "12 x 12, got nature" in message
+    assert not run.exists()
 
 
 def test_a_word_that_no_flag_takes_is_named(capsys):

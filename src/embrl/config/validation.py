@@ -13,6 +13,7 @@ from embrl.core.errors import EmbrlError, SettingError
 from embrl.core.products import is_product
 from embrl.core.spaces import is_continuous
 from embrl.decoding.base import DECODERS, DEFAULTS, build
+from embrl.embedding.encoders import encoder_inputs, input_size
 from embrl.embedding.methods import METHODS
 from embrl.embedding.objectives import OBJECTIVES, OwnObjective
 from embrl.envs.environment import named_factor
@@ -90,6 +91,10 @@ def validate_embedding(
         )
     _validate_decoder(config, action_space)
     _validate_product(config, action_space)
+    settings = config.embedding
+    seen = input_size(observation_space, settings.image_layers, settings.grey_scale)
+    if METHODS[config.method].states:
+        encoder_inputs(seen, settings.state_hidden, settings.ring)
     if METHODS[config.method].embeds:
         config.transfer.validate()
         config.pretrain.validate()

@@ -24,7 +24,7 @@ MOST_TURNS = 32
 """Blocks that are looked at for a point, at most: beyond them, comparing all is faster."""
 
 
-class _Search(NamedTuple):
+class _BlockSearch(NamedTuple):
     """Searches for several points in the middle of their way."""
 
     lows: Float[Array, "lanes blocks"]
@@ -103,10 +103,10 @@ def _walk(
     blocks = table.reshape(-1, BLOCK, d)
     names = jnp.arange(blocks.shape[0], dtype=jnp.int32)
 
-    def is_open(state: _Search) -> Bool[Array, " lanes"]:
+    def is_open(state: _BlockSearch) -> Bool[Array, " lanes"]:
         return state.lows.min(-1) <= state.square / 2
 
-    def turn(state: _Search) -> _Search:
+    def turn(state: _BlockSearch) -> _BlockSearch:
         least = state.lows.min(-1, keepdims=True)
         block = jnp.where(state.lows == least, names, names[-1]).min(-1, keepdims=True)
         square = ((blocks[block[:, 0]] - e[:, None]) ** 2).sum(-1)
@@ -116,7 +116,7 @@ def _walk(
         here = square.min(-1)
         action = jnp.where(square == here[:, None], actions, n).min(-1)
         nearer = (here < state.square) | ((here == state.square) & (action < state.action))
-        return _Search(
+        return _BlockSearch(
             jnp.where(names == block, jnp.inf, state.lows),
             jnp.where(nearer, here, state.square),
             jnp.where(nearer, action, state.action),
@@ -127,6 +127,6 @@ def _walk(
     end = jax.lax.while_loop(
         lambda state: is_open(state).any() & (state.turns < MOST_TURNS),
         turn,
-        _Search(lows, *nothing, jnp.int32(0)),
+        _BlockSearch(lows, *nothing, jnp.int32(0)),
     )
     return end.action, is_open(end) | ~jnp.isfinite(end.square)

@@ -24,6 +24,25 @@ BOX_HIDDEN = (64,)
 """Default hidden layers of phi for `Box` observations."""
 
 
+def input_size(space: gymnasium.Space, layers: str = "flat", grey: bool = False) -> InputSize:
+    """Return the input of a network that sees observations: of a vector, of factors, or an image.
+
+    Args:
+        space: observation space.
+        layers: layers that read images (`embrl.core.images.ImageLayers`).
+        grey: True to make the colours of images grey.
+
+    Raises:
+        EmbrlError: the layers do not take such an image, or the space is not supported.
+    """
+    if (image := image_of(space, layers, grey)) is not None:
+        return image
+    box, sizes = numbers_and_factors(space)
+    if box is None:
+        return sizes
+    return Mixed(sizes, len(box.low)) if sizes else len(box.low)
+
+
 class RawStates(eqx.Module):
     """Identity in place of phi: the observation itself, in the form that networks take.
 
@@ -38,6 +57,8 @@ class RawStates(eqx.Module):
     """Scaling of the numbers; None for discrete observations and images."""
     image: Image | None = eqx.field(static=True)
     """Size of an image, and the layers that read it; None for other observations."""
+    features: InputSize = eqx.field(static=True)
+    """Input of a network behind this: length of a vector, sizes of factors, or an image."""
 
     def __init__(
         self,
@@ -58,18 +79,10 @@ class RawStates(eqx.Module):
             unchanged: True to leave unbounded coordinates as they are (`RawBox`).
         """
         self.scalar = isinstance(space, gymnasium.spaces.Discrete)
-        self.image = image_of(space, layers, grey)
+        self.features = input_size(space, layers, grey)
+        self.image = self.features if isinstance(self.features, Image) else None
         box, self.sizes = numbers_and_factors(space)
         self.box = None if box is None else RawBox(box, scaled=scaled, unchanged=unchanged)
-
-    @property
-    def features(self) -> InputSize:
-        """Input of a network behind this: length of a vector, sizes of factors, or an image."""
-        if self.image is not None:
-            return self.image
-        if self.box is None:
-            return self.sizes
-        return Mixed(self.sizes, self.box.features) if self.sizes else self.box.features
 
     def indices(self, observation: Observation) -> Int[Array, "*batch k"]:
         """Return the factors of observations; none of a box."""
@@ -138,6 +151,35 @@ class RawStates(eqx.Module):
         return number
 
 
+def encoder_inputs(features: InputSize, hidden: Sequence[int] | None, ring: int) -> LayerSize:
+    """Return the input of a state encoder's first layer.
+
+    Args:
+        features: what observations are (`input_size`).
+        hidden: sizes of hidden layers; None: chosen by embrl.
+        ring: first numbers that are readings around a circle; 0: none.
+
+    Raises:
+        SettingError: hidden layers for several factors, or a ring that is not there.
+    """
+    if hidden and isinstance(features, tuple) and len(features) > 1:
+        raise SettingError(
+            "embedding.state_hidden",
+            f"empty for observations with {len(features)} factors",
+            tuple(hidden),
+            "leave it out",
+        )
+    if not ring:
+        return features
+    if not isinstance(features, int):
+        raise SettingError("embedding.ring", "0 for observations that are not all numbers", ring)
+    if ring > features:
+        raise SettingError(
+            "embedding.ring", f"at most {features}, the numbers of an observation", ring
+        )
+    return Ring(ring, features - ring)
+
+
 class StateEncoder(eqx.Module):
     """State encoder phi: S -> X = (-1, 1)^m (Pritz et al. 2021, sec. 4.1; tanh bound: A.4.2).
 
@@ -181,23 +223,7 @@ class StateEncoder(eqx.Module):
         discrete = isinstance(self.raw.features, tuple)
         if hidden is None:
             hidden = () if discrete else BOX_HIDDEN
-        if hidden and isinstance(self.raw.features, tuple) and len(self.raw.features) > 1:
-            raise SettingError(
-                "embedding.state_hidden",
-                f"empty for observations with {len(self.raw.features)} factors",
-                tuple(hidden),
-                "leave it out",
-            )
-        inputs: LayerSize = self.raw.features
-        if ring:
-            if not isinstance(inputs, int) or ring > inputs:
-                fits = f"at most {inputs}, the numbers of an observation"
-                raise SettingError(
-                    "embedding.ring",
-                    fits if isinstance(inputs, int) else f"0 for observations of {space}",
-                    ring,
-                )
-            inputs = Ring(ring, inputs - ring)
+        inputs = encoder_inputs(self.raw.features, hidden, ring)
         first, last = (spread, 1.0) if discrete else (1.0, spread)
         self.network = MLP(inputs, hidden, m, first_scale=first, last_scale=last, key=key)
 
