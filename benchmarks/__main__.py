@@ -1,5 +1,11 @@
-"""Run every benchmark and print one table."""
+"""Run benchmarks and print one table.
 
+    python -m benchmarks [NAME ...]
+
+Without a name, every one of `BENCHMARKS` that has what it needs.
+"""
+
+import argparse
 import importlib.util
 
 from rich.console import Console
@@ -17,12 +23,9 @@ from benchmarks import (
 )
 from embrl.core.runtime import prepare_jax
 
-
-def main() -> None:
-    """Print a row for each measurement."""
-    prepare_jax()
-    table = Table("what", "embrl", "rival", "ratio", title="speed on this machine")
-    benchmarks = [
+BENCHMARKS = {
+    module.__name__.rpartition(".")[-1]: module
+    for module in (
         environment_steps,
         agent_steps,
         nearest_action,
@@ -30,11 +33,24 @@ def main() -> None:
         training,
         small_networks,
         sac_updates,
-    ]
-    if importlib.util.find_spec("mujoco"):
-        benchmarks.append(host_training)
-    for benchmark in benchmarks:
-        for row in benchmark.run():
+        host_training,
+    )
+}
+
+
+def main() -> None:
+    """Print a row for each measurement."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Speed.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHMARKS))
+    names = parser.parse_args().names or list(BENCHMARKS)
+    if unknown := sorted(set(names) - set(BENCHMARKS)):
+        parser.error(f"NAME must be of {', '.join(BENCHMARKS)}, got {unknown[0]}")
+    if not importlib.util.find_spec("mujoco"):
+        names = [name for name in names if name != "host_training"]
+    prepare_jax()
+    table = Table("what", "embrl", "rival", "ratio", title="speed on this machine")
+    for name in names:
+        for row in BENCHMARKS[name].run():
             ratio = row.embrl / row.rival
             table.add_row(
                 row.what, f"{row.embrl:,.0f}/s", f"{row.rival:,.0f}/s {row.name}", f"{ratio:,.1f}x"
