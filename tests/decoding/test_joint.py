@@ -64,6 +64,9 @@ def test_many_points_at_once_are_as_one_by_one(parts: int) -> None:
         np.testing.assert_array_equal(actions[at][: len(wanted)], wanted)
         assert sums[at][: len(wanted)] == pytest.approx(apart, rel=1e-5)
         assert np.isinf(sums[at][len(wanted) :]).all()
+    assert k_nearest_joint(distances[:0], 12)[0].shape == (0, 2, 12, parts)
+    with pytest.raises(EmbrlError, match=r"^k must be at least 1, got 0"):
+        k_nearest_joint(distances, 0)
 
 
 @settings(max_examples=100, deadline=None)

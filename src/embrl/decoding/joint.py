@@ -70,7 +70,7 @@ def _ordered(distances: Any, k: int) -> tuple[Any, Any]:
     few = distances <= distances.min(-1, keepdims=True) + within
     *part, value = np.nonzero(few)
     place = few.cumsum(-1, dtype=np.int32)[few] - 1
-    shape = (*few.shape[:-1], int(place.max()) + 1)
+    shape = (*few.shape[:-1], int(place.max(initial=0)) + 1)
     values, least = np.zeros(shape, np.int32), np.full(shape, np.inf, distances.dtype)
     values[(*part, place)], least[(*part, place)] = value, distances[few]
     order = _first_least(least, near)
@@ -156,8 +156,9 @@ def _rows(values: Any, at: Any) -> Any:
     """Return the rows `at`, `[..., k]`, of `[..., width, m]`: `take_along_axis`, but faster."""
     width, m = values.shape[-2:]
     lists = math.prod(values.shape[:-2])
-    places = at.reshape(lists, -1) + width * np.arange(lists, dtype=np.int32)[:, None]
-    return library(values).take(values.reshape(-1, m), places, axis=0).reshape(*at.shape, m)
+    places = at.reshape(lists, at.shape[-1]) + width * np.arange(lists, dtype=np.int32)[:, None]
+    flat = values.reshape(lists * width, m)
+    return library(values).take(flat, places, axis=0, mode="clip").reshape(*at.shape, m)
 
 
 def _first_least(values: Any, k: int) -> Any:
