@@ -343,3 +343,35 @@ def test_from_a_run_to_its_export(tmp_path: Path, capsys, monkeypatch: pytest.Mo
     assert main(["export", str(run.folder.path)]) == 2
     assert "onnx is not installed; pip install 'embrl[export]'" in capsys.readouterr().err
     assert not (tmp_path / "run" / "policy-0").exists()
+
+
+def test_a_mask_for_each_observation(
+    summing: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    monkeypatch.setattr(observation_files, "ROWS", 7)
+    rng = np.random.default_rng(1)
+    rows, masks = rng.uniform(-2, 4, (20, 2)).astype(np.float32), rng.random((20, 4)) < 0.5
+    masks[:, 3] |= ~masks.any(-1)
+    source, given = write(tmp_path / "o.npy", rows), tmp_path / "masks.npy"
+    np.save(given, masks)
+    out = tmp_path / "a.npy"
+    command = ["predict", str(summing), str(source), "--out", str(out), "--masks", str(given)]
+    assert main(command) == 0
+    apart = np.where(masks, np.abs(rows.sum(-1, keepdims=True) - np.arange(4)), np.inf)
+    np.testing.assert_array_equal(np.load(out), apart.argmin(-1))
+    out.unlink()
+    for wrong, said in (
+        (masks[:19], "masks must be a row for each observation, got 19 rows, fewer"),
+        (np.concatenate([masks, masks]), "got 40 rows, more"),
+        (masks[:, :3], "mask"),
+        (masks & False, "mask allows no action"),
+        (np.array(1), "single value"),
+    ):
+        np.save(given, wrong)
+        capsys.readouterr()
+        assert main(command) == 2
+        assert said in capsys.readouterr().err
+    given.write_bytes(b"other")
+    assert main(command) == 2
+    assert main([*command[:-1], str(tmp_path / "none.npy")]) == 2
+    assert not out.exists()

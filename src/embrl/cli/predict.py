@@ -31,6 +31,8 @@ class _Predict:
     """Random seed to draw actions with. Default: the action of the most likely internal action."""
     header: Literal["auto", "yes", "no"] = "auto"
     """Whether the first line of a CSV is a header. auto: if all of it are names."""
+    masks: Path | None = None
+    """File of type .npy, a mask per observation: the discrete actions that may be chosen."""
     strict: Switch = False
     """Refuse numbers outside their bounds. Default: they are taken, with one warning."""
 
@@ -43,6 +45,8 @@ def predict(arguments: Sequence[str]) -> None:
     given = parse(_Predict, ["./-" if a == "-" else a for a in arguments], "embrl predict")
     source = "-" if given.observations == "./-" else given.observations
     policy = predicting.opened(given.policy, given.seed)
-    count = predicting.predict(policy, source, given.out, given.draw, given.header, given.strict)
+    count = predicting.predict(
+        policy, source, given.out, given.draw, given.header, given.strict, given.masks
+    )
     if given.out is not None:
         print(f"{given.out} ({count:,} action{'s' * (count != 1)})")

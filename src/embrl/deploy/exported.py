@@ -125,15 +125,26 @@ class ExportedPolicy:
             drawn = drawn.reshape(-1, width)
         only = None
         if mask is not None:
-            forms = self.mask_forms
-            flags = forms(mask, lead)
-            if isinstance(forms, PartMasks):
-                check_parts_allowed(forms.product, flags)
-            else:
-                check_allowed(flags)
+            flags = self.allowed(mask, lead)
             only = flags.reshape(-1, flags.shape[-1])
         actions = self.policy(rows, drawn, only).astype(self.action.dtype)
         return actions.reshape((*lead, *self.action.shape))[()]
+
+    def allowed(self, mask: Any, lead: tuple[int, ...] = ()) -> np.ndarray:
+        """Return a mask as the policy's steps take it, bool `[*lead, n]`.
+
+        Args:
+            mask: as in `act`.
+            lead: leading axes of the observations.
+
+        Raises:
+            EmbrlError: the policy takes no masks, or it has none of its forms or allows no action.
+        """
+        forms = self.mask_forms
+        flags = forms(mask, lead)
+        if isinstance(forms, PartMasks):
+            return check_parts_allowed(forms.product, flags)
+        return check_allowed(flags)
 
     @property
     def action_names(self) -> tuple[str, ...] | None:

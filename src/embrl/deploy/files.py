@@ -20,7 +20,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from embrl.core.errors import EmbrlError, UnknownNameError, WarnOnce, require
+from embrl.core.errors import EmbrlError, SettingError, UnknownNameError, WarnOnce, require
 from embrl.deploy.array_forms import Form
 from embrl.deploy.csv_rows import Header, rows_of
 from embrl.storage import files
@@ -88,13 +88,34 @@ def observations(
         raise EmbrlError(f"{source} is damaged: {error}") from error
 
 
+def rows_of_masks(path: Path) -> np.ndarray:
+    """Return the rows of an .npy file of masks, read as they are needed.
+
+    Raises:
+        EmbrlError: there is no such file, or it is damaged.
+    """
+    if path.suffix.lower() != ".npy" or not path.is_file():
+        raise SettingError("masks", "an .npy file", path, "numpy.save writes one")
+    try:
+        return _rows(path)
+    except EmbrlError as error:
+        raise EmbrlError(f"{path}: {error}") from error
+    except FAULTY as error:
+        raise EmbrlError(f"{path} is damaged: {error}") from error
+
+
 def _read_npy(path: Path, form: Form) -> Iterator[Part]:
     del form
+    values = _rows(path)
+    for first in range(0, len(values), ROWS):
+        yield first, np.asarray(values[first : first + ROWS])
+
+
+def _rows(path: Path) -> np.ndarray:
     values = np.load(path, mmap_mode="r", allow_pickle=False)
     if not isinstance(values, np.ndarray) or not values.ndim:
         raise EmbrlError("it must hold rows, got a single value")
-    for first in range(0, len(values), ROWS):
-        yield first, np.asarray(values[first : first + ROWS])
+    return values
 
 
 def _read_npz(path: Path, form: Form) -> Iterator[Part]:

@@ -11,7 +11,7 @@ import numpy as np
 from embrl.core.errors import EmbrlError, SettingError
 from embrl.deploy.csv_rows import Header
 from embrl.deploy.exported import MANIFEST, ExportedPolicy
-from embrl.deploy.files import STDIN, actions_into, as_line, observations
+from embrl.deploy.files import STDIN, actions_into, as_line, observations, rows_of_masks
 
 
 def opened(path: str | Path, seed: int = 0) -> ExportedPolicy:
@@ -42,6 +42,7 @@ def predict(
     draw: int | None = None,
     header: Header = "auto",
     strict: bool = False,
+    masks: Path | None = None,
 ) -> int:
     """Write the actions of all observations of a file; return how many there were.
 
@@ -55,6 +56,7 @@ def predict(
             internal actions.
         header: Whether the first line of a CSV is a header.
         strict: Refuse numbers outside their bounds, of which there is else one warning.
+        masks: File of masks, one for each observation (`actions`).
 
     Raises:
         EmbrlError: If a file is missing or damaged, or a row is not in the space.
@@ -62,7 +64,7 @@ def predict(
     is_file = str(source) != STDIN and Path(source).exists()
     if is_file and out is not None and out.exists() and out.samefile(source):
         raise SettingError("out", "another file than the observations", out)
-    found = actions(policy, source, draw, header, strict)
+    found = actions(policy, source, draw, header, strict, masks)
     count = 0
     if out is not None:
         with actions_into(out, policy.action) as put:
@@ -90,13 +92,36 @@ def actions(
     draw: int | None = None,
     header: Header = "auto",
     strict: bool = False,
+    masks: Path | None = None,
 ) -> Iterator[np.ndarray]:
-    """Yield the actions of all observations of a file, part by part."""
+    """Yield the actions of all observations of a file, part by part.
+
+    Args:
+        policy: as in `predict`; likewise source, draw, header and strict.
+        masks: .npy file of a mask for each observation, `[N, ...]`, in any form of
+            `embrl.core.masks.MaskForms` that is an array; None: all actions may be chosen.
+
+    Raises:
+        EmbrlError: a file is missing or damaged, a row is not in the space, a mask has none of its
+            forms or allows no action, or there are more or fewer masks than observations.
+    """
     drawn = noise_of(policy, draw or 0)
     warn = None if strict else policy.warn
+    allowed = None if masks is None else rows_of_masks(masks)
+    done = 0
     for seen in observations(source, policy.observation, header, warn):
         noise = None if draw is None else drawn(len(seen))
-        yield policy.policy(seen, noise).astype(policy.action.dtype)
+        only, first, done = None, done, done + len(seen)
+        if allowed is not None and done <= len(allowed):
+            only = policy.allowed(np.asarray(allowed[first:done]), (len(seen),))
+        elif allowed is not None:
+            break
+        yield policy.policy(seen, noise, only).astype(policy.action.dtype)
+    if allowed is not None and done != len(allowed):
+        more = "fewer" if done > len(allowed) else "more"
+        raise SettingError(
+            "masks", "a row for each observation", f"{len(allowed):,} rows, {more} than these"
+        )
 
 
 def noise_of(policy: ExportedPolicy, seed: int) -> Callable[[int], np.ndarray]:
