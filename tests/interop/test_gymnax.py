@@ -41,9 +41,7 @@ def test_cart_poles_transitions_are_gymnaxs_own():
         action = jnp.int32(t % 2)
         _, their_next, reward, terminated, truncated, info = theirs.step(key, state, action, params)
         own, step = ours.step(jax.random.split(key)[0], own, action)
-        np.testing.assert_allclose(
-            step.observation, info["final_observation"], rtol=1e-6, atol=1e-7
-        )
+        np.testing.assert_allclose(step.observation, info["final_observation"], rtol=1e-6)
         assert step.reward == reward
         assert (bool(step.terminated), bool(step.truncated)) == (bool(terminated), bool(truncated))
         state = their_next
@@ -96,15 +94,13 @@ def test_ours_in_gymnaxs_interface_resets_itself_and_keeps_the_last_observation(
     for t in range(5):
         key = jax.random.key(t)
         seen, state, reward, terminated, truncated, info = env.step(key, state, t % 2, params)
-        inner, step = ours.step(key, inner, jnp.int32(t % 2))
-        np.testing.assert_allclose(
-            info["final_observation"], step.observation, rtol=1e-6, atol=1e-7
-        )
+        inner, step = jax.jit(ours.step)(key, inner, jnp.int32(t % 2))  # as gymnax does
+        np.testing.assert_allclose(info["final_observation"], step.observation, rtol=1e-6)
         assert reward == step.reward
         assert not terminated
         assert truncated == (t == 4)
     _, again = ours.reset(jax.random.split(jax.random.key(4))[1])
-    np.testing.assert_allclose(seen, again, rtol=1e-6, atol=1e-7)
+    np.testing.assert_allclose(seen, again, rtol=1e-6)
     assert state.time == 0
 
 

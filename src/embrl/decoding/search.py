@@ -83,7 +83,7 @@ def nearest(
     def search_all() -> Array:
         if not filtered.pays(*table.shape):
             return in_groups(search, n, e, mask)
-        whole, allowed = filled_up(table, mask, BLOCK)
+        whole, allowed = filled_up(table, mask, filtered.BLOCK)
         compare_all = functools.partial(first_least, whole)
         return filtered.nearest(whole, e, allowed, compare_all, AT_ONCE)
 

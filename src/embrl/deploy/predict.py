@@ -110,12 +110,12 @@ def actions(
     allowed = None if masks is None else rows_of_masks(masks)
     done = 0
     for seen in observations(source, policy.observation, header, warn):
-        noise = None if draw is None else drawn(len(seen))
-        only, first, done = None, done, done + len(seen)
-        if allowed is not None and done <= len(allowed):
+        noise, only = None if draw is None else drawn(len(seen)), None
+        first, done = done, done + len(seen)
+        if allowed is not None:
+            if done > len(allowed):
+                break
             only = policy.allowed(np.asarray(allowed[first:done]), (len(seen),))
-        elif allowed is not None:
-            break
         yield policy.policy(seen, noise, only).astype(policy.action.dtype)
     if allowed is not None and done != len(allowed):
         more = "fewer" if done > len(allowed) else "more"
