@@ -5,10 +5,12 @@
 trains the arms below on the digits for training, first to imitate the expert of the environment,
 then by rewards, and plays 2,000 episodes with the digits that are held out, by the most likely
 actions. It writes results/glimpses/table.md, for docs/environments/glimpses.md. Runs are kept in
-runs/glimpses, and finished ones are not trained again.
+runs/glimpses, and finished ones are not trained again; what each seed named is recorded in
+results/glimpses/seeds.json, so that seeds can be added elsewhere.
 """
 
 import argparse
+import json
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,8 @@ from embrl.envs.glimpses import GlimpsesConfig
 
 HERE = Path(__file__).parent
 OUT = HERE / "glimpses"
+RECORD = OUT / "seeds.json"
+"""Of each arm and seed, the fraction of the digits that were named, and the mean of looks."""
 RUNS = HERE.parent / "runs" / "glimpses"
 EPISODES = 2000
 
@@ -111,29 +115,32 @@ def main() -> None:
 
 
 def write_table() -> None:
-    """Write the table of what is finished; rows of arms that are not here stay as they stood."""
-    table = OUT / "table.md"
-    stood = table.read_text().splitlines() if table.exists() else []
-    rows = {line.split(" | ")[0]: line for line in stood}
-    for arm in ARMS:
-        seeds = sorted(int(path.name) for path in folder(arm, 0).parent.glob("*"))
-        found = [played(arm, seed) for seed in seeds if summary_of(folder(arm, seed))]
-        if found:
-            named = [right for right, _ in found]
-            each = ", ".join(f"{value:.3f}" for value in named)
-            looks = f"{np.mean([looks for _, looks in found]):.1f}"
-            mean = interval(named, 3) if len(named) > 1 else each
-            rows[f"| {arm}"] = f"| {arm} | {mean} | {each} | {looks} |"
+    """Play what is finished and not recorded yet, and write the table of all that is recorded."""
+    record: dict[str, dict[str, tuple[float, float]]] = {arm: {} for arm in ARMS}
+    if RECORD.exists():
+        record |= json.loads(RECORD.read_text())
+    for arm, seeds in record.items():
+        for run in folder(arm, 0).parent.glob("*"):
+            if run.name not in seeds and summary_of(run):
+                seeds[run.name] = played(arm, int(run.name))
+    OUT.mkdir(exist_ok=True)
+    RECORD.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
     lines = [
         f"Digits that are held out, {EPISODES:,} episodes a seed, most likely actions: fraction of",
         "the episodes in which the digit was named; mean and 95 % interval (bootstrap over seeds).",
         "",
         "| seen | named | each seed | looks |",
         "|---|---|---|---|",
-        *(rows[f"| {arm}"] for arm in ARMS if f"| {arm}" in rows),
     ]
-    OUT.mkdir(exist_ok=True)
-    table.write_text("\n".join(lines) + "\n")
+    for arm in ARMS:
+        found = [record[arm][seed] for seed in sorted(record[arm], key=int)]
+        if found:
+            named = [right for right, _ in found]
+            each = ", ".join(f"{value:.3f}" for value in named)
+            looks = f"{np.mean([looks for _, looks in found]):.1f}"
+            mean = interval(named, 3) if len(named) > 1 else each
+            lines.append(f"| {arm} | {mean} | {each} | {looks} |")
+    (OUT / "table.md").write_text("\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":
