@@ -1,6 +1,6 @@
 """From 512 to a million actions: the cost of a timestep, and what is learned.
 
-    python -m benchmarks.action_counts [--dims 2 8] [--actions 512 ... 1048576] [--out FOLDER]
+    python -m benchmarks.action_counts [--dims 2 8] [--actions 512 ... 1048576] [--decoder KIND] [--out F]
     embrl --plugin benchmarks/action_counts.py train moves --env.actions 1048576
 
 Each action moves a point by a vector of its own, which is not known and has no features. The point
@@ -116,13 +116,14 @@ def greedy_return(dims: int, episodes: int = 2000) -> float:
     return float(total.mean())
 
 
-def measure(actions: int, dims: int, action_dim: int) -> dict[str, float]:
+def measure(actions: int, dims: int, action_dim: int, decoder: str) -> dict[str, float]:
     """Return the costs of one size, in processor time of this process."""
     config = default_config(
         "moves", MovesConfig(actions, dims), "jsae", "ppo", total_timesteps=200_000
     )
     embedding = dataclasses.replace(config.embedding, action_dim=action_dim)
-    config = dataclasses.replace(config, embedding=embedding)
+    f = dataclasses.replace(config.decoder, kind=decoder)
+    config = dataclasses.replace(config, embedding=embedding, decoder=f)
     env = MovesConfig(actions, dims).build()
     trainer, key = Trainer.of(config, env), jax.random.key(0)
     data = jax.jit(trainer.collect)(env, key)
@@ -167,17 +168,18 @@ def main() -> None:
     parser.add_argument("--actions", type=int, nargs="+", default=[2**9, 2**14, 2**17, 2**20])
     parser.add_argument("--dims", type=int, nargs="+", default=[2, 8])
     parser.add_argument("--action-dim", type=int, default=8, help="dimensions of E")
+    parser.add_argument("--decoder", default="nearest", help="decoder.kind")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--part", action="store_true", help="measure in this process")
     given = parser.parse_args()
     if given.part:
         prepare_jax()
         size = given.actions[0], given.dims[0]
-        print(json.dumps(measure(*size, given.action_dim) | whole_tree(*size)))
+        print(json.dumps(measure(*size, given.action_dim, given.decoder) | whole_tree(*size)))
         return
     lines = [f"E has {given.action_dim} dimensions; {machine()}; processor time.", ""]
     for dims in given.dims:
-        found = [part(actions, dims, given.action_dim) for actions in given.actions]
+        found = [part(n, dims, given.action_dim, given.decoder) for n in given.actions]
         greedy = greedy_return(dims)
         lines += [f"Straight to the middle of {dims} dimensions: return {greedy:.3f}.", ""]
         lines += [*table(given.actions, dims, found), ""]
@@ -187,10 +189,11 @@ def main() -> None:
         write_text(given.out / "cost.md", "\n".join(lines))
 
 
-def part(actions: int, dims: int, action_dim: int) -> dict[str, float]:
+def part(actions: int, dims: int, action_dim: int, decoder: str) -> dict[str, float]:
     """Measure one size in a process of its own."""
     command = [sys.executable, "-m", "benchmarks.action_counts", "--part"]
     command += ["--actions", str(actions), "--dims", str(dims), "--action-dim", str(action_dim)]
+    command += ["--decoder", decoder]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
 

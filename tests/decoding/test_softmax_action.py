@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from scipy import special, stats
 
 from embrl.core import nn as distributions
-from embrl.decoding import SoftmaxAction, nearest
+from embrl.decoding import IndexedTable, SoftmaxAction, nearest
+from embrl.decoding.indexed import FewActions
 
 EXTREMES = [1e-8, 1e-3, 0.05, 1.0, 1e8]
 HIGHEST = np.float32(1 - 2.0**-24)
@@ -277,3 +278,67 @@ def test_another_temperature_needs_no_new_program() -> None:
     for decoder in (first, stepped, SoftmaxAction(0.2), SoftmaxAction(np.float64(3.0))):
         act(decoder, jnp.zeros(2))
     assert traces == 1
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_a_list_of_actions_is_the_table_with_all_others_masked(masked: bool) -> None:
+    rng = np.random.default_rng(9)
+    table, u = on_a_lattice(rng, 90, 2), on_a_lattice(rng, 30, 2)
+    listed = np.sort(rng.permutation(89)[:40]).astype(np.int32)  # without the last action
+    mask = masks(rng, 30, 90) if masked else np.ones((30, 90), bool)
+    mask[:, listed[0]] = True
+    known = mask & np.isin(np.arange(90), listed)
+    noise, decoder = rng.random(30).astype(np.float32), SoftmaxAction(0.2)
+    every = np.broadcast_to(np.arange(90, dtype=np.int32), (30, 90))
+
+    @jax.jit
+    def of_list(decoder: SoftmaxAction, u, noise, first, every):
+        g, with_gaps = jnp.asarray(table).__getitem__, jnp.pad(listed, (0, 2), constant_values=90)
+        indexed = IndexedTable(g, FewActions.of(g, with_gaps, 90))
+        allowed = jnp.asarray(mask) if masked else None
+        masks_of_all = None if allowed is None else allowed[:, None]
+
+        def chosen(decoder: SoftmaxAction, u):
+            return decoder.log_prob(indexed, u, first, allowed).sum()
+
+        return (
+            decoder(indexed, u, noise, allowed),
+            decoder(indexed, u, None, allowed),
+            decoder.log_prob(indexed, u[:, None], every, masks_of_all),
+            decoder.entropy(indexed, u, allowed),
+            jax.grad(chosen, (0, 1))(decoder, u),
+        )
+
+    drawn, likeliest, log_p, spread, gradients = of_list(decoder, u, noise, listed[0], every)
+    np.testing.assert_array_equal(drawn, draw(decoder, table, u, noise, known))
+    np.testing.assert_array_equal(likeliest, jax.jit(nearest)(table, u, known))
+    expected = reference(decoder.log_temperature, table, u, known)
+    np.testing.assert_allclose(log_p, expected, rtol=2e-6, atol=2e-6)
+    np.testing.assert_allclose(spread, entropy(decoder, table, u, known), rtol=1e-5)
+
+    def plain(decoder: SoftmaxAction, u, first):
+        return log_prob(decoder, table, u, first, known).sum()
+
+    for ours, theirs in zip(
+        jax.tree.leaves(gradients),
+        jax.tree.leaves(jax.jit(jax.grad(plain, (0, 1)))(decoder, u, np.full(30, listed[0]))),
+        strict=True,
+    ):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_outside_of_jax_it_draws_the_same_among_actions_that_are_not_excluded(masked) -> None:
+    rng = np.random.default_rng(10)
+    table, u = on_a_lattice(rng, 90, 2), on_a_lattice(rng, 30, 2)
+    allowed = np.arange(90) % 3 == 1
+    mask = masks(rng, 30, 90) if masked else np.ones((30, 90), bool)
+    mask[:, 1] = True
+    noise, decoder = rng.random(30).astype(np.float32), SoftmaxAction(0.2)
+    steps = decoder.portable(table, allowed, lambda: pytest.fail("no scorer is needed"))
+    assert steps.draw is not None
+    given = (mask,) if masked else ()
+    drawn = steps.draw(u, noise[:, None], *given)
+    np.testing.assert_array_equal(drawn, draw(decoder, table, u, noise, mask & allowed))
+    likeliest = draw(decoder, table, u, None, mask & allowed)
+    np.testing.assert_array_equal(steps.f.steps[0](u, *given), likeliest)

@@ -10,6 +10,7 @@ from gymnasium import spaces
 from small_policies import exported, policy
 
 from embrl.core.errors import EmbrlError
+from embrl.decoding import BestAction
 
 ALLOWED = np.arange(12) % 3 == 1
 
@@ -27,6 +28,17 @@ def test_they_keep_to_what_is_allowed():
     np.testing.assert_array_equal(found, jaxs.act(np.arange(40), deterministic=True))
 
 
-def test_a_random_f_says_that_it_cannot():
+def test_a_random_f_draws_among_them():
+    jaxs = closed("softmax")
+    found, seen = exported(jaxs), np.repeat(np.arange(40), 50)
+    noise = np.random.default_rng(0).random((len(seen), 3), np.float32)
+    assert set(found.act(seen, noise)) == set(np.flatnonzero(ALLOWED))
+    likeliest = jaxs.act(np.arange(40), deterministic=True)
+    np.testing.assert_array_equal(found.act(np.arange(40)), likeliest)
+
+
+def test_an_f_that_compares_scores_says_that_it_cannot():
+    jaxs = closed("nearest")
+    overall = dataclasses.replace(jaxs.overall, f=BestAction())
     with pytest.raises(EmbrlError, match="no form outside of JAX with excluded actions"):
-        exported(closed("softmax"))
+        exported(type(jaxs)(overall, jaxs.observation_space, jaxs.action_space, jaxs.host))

@@ -24,7 +24,7 @@ from embrl.deploy.convert import portable_policy
 from embrl.deploy.export import onnx_model
 from embrl.deploy.exported import ExportedPolicy
 from embrl.embedding.encoders import Norm, RawStates
-from embrl.portable.steps import Chain, Nearest
+from embrl.portable.steps import Chain, Nearest, from_json
 from embrl.training.trained_policy import Policy
 
 ROWS = 10_000
@@ -299,6 +299,17 @@ def test_a_damaged_folder_is_named(folder: Path, tmp_path: Path, damage, said: s
     (tmp_path / "policy.json").write_text(damage((folder / "policy.json").read_text()))
     with pytest.raises(EmbrlError, match=said):
         ExportedPolicy.read(tmp_path)
+
+
+def test_a_step_of_an_older_file_has_the_defaults_of_what_was_added_since() -> None:
+    columns = np.array([[0.0, 1.0, 5.0]], np.float32)
+    step = {"step": "ByDistance", "columns": {"array": "c"}, "inverse_temperature": 2.0}
+    drawn = from_json(step, {"c": columns})
+    assert drawn.names is None
+    assert drawn(f32([4.9]), f32([0.99])) == 2
+    for wrong in ({**step, "colour": 1}, {"step": "ByDistance", "inverse_temperature": 2.0}):
+        with pytest.raises(ValueError, match="columns"):
+            from_json(wrong, {"c": columns})
 
 
 def test_weights_that_do_not_fit_each_other_are_damaged(folder: Path, tmp_path: Path) -> None:

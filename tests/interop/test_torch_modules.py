@@ -165,7 +165,7 @@ DRAWS = {
 def test_a_policy_is_the_same_in_pytorch(name: str, random_f: bool) -> None:
     draw, outputs = DRAWS[name]
     points = not isinstance(draw, Categorical)
-    nearest = Nearest.of(normal(12, 3))
+    nearest = Nearest.of(normal(12, 3), np.arange(12) != 7)
     forms = Forms.of(
         spaces.Box(-9, 9, (6,)),
         spaces.Discrete(12),
@@ -179,7 +179,7 @@ def test_a_policy_is_the_same_in_pytorch(name: str, random_f: bool) -> None:
         most_likely,
         draw,
         Chain((nearest,) if points else ()),
-        ByDistance(nearest.columns, 0.7) if random_f and points else None,
+        ByDistance(nearest.columns, 0.7, nearest.names) if random_f and points else None,
         None,
         forms.leave,
     )

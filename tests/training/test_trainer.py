@@ -258,9 +258,11 @@ def test_a_tree_of_actions_changes_nothing_where_all_were_tried(tiny, monkeypatc
         np.testing.assert_allclose(values, others[name], rtol=1e-4, atol=1e-5, err_msg=name)
 
 
-def test_actions_that_were_not_tried_are_not_chosen(tiny, monkeypatch):
+@pytest.mark.parametrize("kind", ["nearest", "softmax"])
+def test_actions_that_were_not_tried_are_not_chosen(kind, tiny, monkeypatch):
     monkeypatch.setattr(schedule, "pays", lambda n, d: True)
     config = tiny(seeds=1)
+    config = dataclasses.replace(config, decoder=dataclasses.replace(config.decoder, kind=kind))
     pretrain = dataclasses.replace(config.pretrain, timesteps=20, gradient_steps=2)
     env, trainer = prepared(dataclasses.replace(config, pretrain=pretrain))
     env = config.env.__class__(actuators=6, bins=10, step_limit=20).build()
@@ -273,7 +275,8 @@ def test_actions_that_were_not_tried_are_not_chosen(tiny, monkeypatch):
         state = trainer.start(env, key, trainer.new_agent(key, trainer.pretrain(key, data)), data)
         e = jax.random.uniform(key, (200, config.embedding.action_dim), minval=-1, maxval=1)
         policy = trainer.policy(state.agent)
-        return state.agent.tried, data.action, policy.f(policy.table, e, None, policy.allowed)
+        noise = policy.f.noise(key, (200,))
+        return state.agent.tried, data.action, policy.f(policy.table, e, noise, policy.allowed)
 
     tried, actions, chosen = map(np.asarray, run(jax.random.key(0)))
     assert tried.sum() <= 20

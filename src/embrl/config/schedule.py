@@ -58,7 +58,14 @@ class Schedule:
         if not self.acts_in_embedding or is_continuous(action_space) or is_product(action_space):
             return False
         kind: Any = DECODERS[self.config.decoder.kind]
-        return kind.by_index and pays(action_count(action_space), self.config.embedding.action_dim)
+        many = pays(action_count(action_space), self.config.embedding.action_dim)
+        return many and (kind.by_index or kind.by_list)
+
+    @property
+    def by_tree(self) -> bool:
+        """True if f can use a tree of actions, and not just a list of those that were tried."""
+        kind: Any = DECODERS[self.config.decoder.kind]
+        return kind.by_index
 
     def most_tried(self, action_space: gymnasium.Space) -> int | None:
         """Return how many actions pre-training can try at most, where all are far more.

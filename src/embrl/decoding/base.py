@@ -117,6 +117,9 @@ class Decoder(eqx.Module):
     by_index: ClassVar[bool] = False
     """True if it takes an `embrl.decoding.IndexedTable` where actions are many. It is then passed
     one in `__call__`, but a plain table in `portable`."""
+    by_list: ClassVar[bool] = False
+    """True if it takes an `embrl.decoding.IndexedTable` with a list of the few of many actions that
+    pre-training tried, but none with a tree."""
     of_products: ClassVar[bool] = False
     """True if it takes an `embrl.decoding.ProductTable`, for actions with several parts."""
     of_constraints: ClassVar[bool] = False

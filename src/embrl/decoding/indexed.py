@@ -45,8 +45,11 @@ def pays(n: int, d: int) -> bool:
 
 
 def new_index(
-    table: Float[Array, "n d"], allowed: Bool[Array, " n"] | None, most: int | None = None
-) -> Tree | Int[Array, " k"]:
+    table: Float[Array, "n d"],
+    allowed: Bool[Array, " n"] | None,
+    most: int | None = None,
+    by_tree: bool = True,
+) -> Tree | Int[Array, " k"] | None:
     """Return an index of the allowed actions: a tree, or a list where that is faster.
 
     The list is in ascending order, filled up by n.
@@ -55,9 +58,10 @@ def new_index(
         table: embeddings of all actions.
         allowed: actions that may be found; None: all.
         most: number of actions that are allowed at most, if that is known.
+        by_tree: False if only a list can be used; where that would hold all actions, there is none.
     """
-    if allowed is None or most is None or pays(most, table.shape[1]):
-        return build(table, allowed, most)
+    if allowed is None or most is None or (by_tree and pays(most, table.shape[1])):
+        return build(table, allowed, most) if by_tree else None
     return listed(allowed, most)
 
 

@@ -12,6 +12,7 @@ from embrl.core import nn as distributions
 from embrl.core.errors import EmbrlError
 from embrl.core.types import Key
 from embrl.decoding.base import Decoder, DecoderConfig, PortableDecoder, PortableScorer, Scorer
+from embrl.decoding.indexed import FewActions, IndexedTable
 from embrl.decoding.products import ProductTable
 from embrl.decoding.search import nearest, squared_distances
 from embrl.portable.steps import ByDistance, Chain, Nearest
@@ -32,6 +33,8 @@ class SoftmaxAction(Decoder):
     log_temperature: Float[Array, ""]
 
     on_policy_only: ClassVar[str | None] = "its temperature is learned on-policy"
+    portable_exclusions: ClassVar[bool] = True
+    by_list: ClassVar[bool] = True
     of_products: ClassVar[bool] = True
 
     def __init__(self, temperature: float | Array) -> None:
@@ -50,7 +53,7 @@ class SoftmaxAction(Decoder):
 
     def __call__(
         self,
-        table: Float[Array, "n d"] | None,
+        table: Float[Array, "n d"] | IndexedTable | ProductTable | None,
         u: Float[Array, "*batch d"],
         noise: Float[Array, "*batch"] | None = None,
         mask: Bool[Array, "*#batch n"] | None = None,
@@ -63,23 +66,24 @@ class SoftmaxAction(Decoder):
             return nearest(table, u, mask)
         if isinstance(table, ProductTable):
             return self._drawn_parts(table, u, noise, mask)
-        logits = self._logits(table, u, mask)
+        points, actions, mask = _choices(table, mask)
+        logits = self._logits(points, u, mask)
         drawn = distributions.categorical_sample(logits, noise)
-        if mask is None:
-            return drawn
-        # The sampler adds up probabilities, and rounding must not let it stop at a masked action.
-        allowed = jnp.broadcast_to(mask, logits.shape)
-        allowed = jnp.take_along_axis(allowed, drawn[..., None], axis=-1)[..., 0]
-        return jnp.where(allowed, drawn, nearest(table, u, mask))
+        if mask is not None:
+            # The sampler adds up probabilities, and rounding must not let it stop at a masked one.
+            allowed = jnp.broadcast_to(mask, logits.shape)
+            allowed = jnp.take_along_axis(allowed, drawn[..., None], axis=-1)[..., 0]
+            drawn = jnp.where(allowed, drawn, nearest(points, u, mask))
+        return drawn if actions is None else actions[drawn]
 
     def log_prob(
         self,
-        table: Float[Array, "n d"] | None,
+        table: Float[Array, "n d"] | IndexedTable | ProductTable | None,
         u: Float[Array, "*batch d"],
         action: Int[Array, "*batch"],
         mask: Bool[Array, "*#batch n"] | None = None,
     ) -> Float[Array, "*batch"]:
-        """Return log P(action | u); -inf of a masked action.
+        """Return log P(action | u); -inf of an action that is masked, or not in the index.
 
         Of actions with several parts, it is the sum over discrete parts. Numbers are not drawn
         here: they are those of u.
@@ -89,29 +93,38 @@ class SoftmaxAction(Decoder):
             indices, _ = table.product.split(action)
             logits = self._part_logits(table, u, mask)
             return distributions.categorical_log_prob(logits, indices).sum(-1)
-        return distributions.categorical_log_prob(self._logits(table, u, mask), action)
+        points, actions, mask = _choices(table, mask)
+        logits = self._logits(points, u, mask)
+        if actions is None:
+            return distributions.categorical_log_prob(logits, action)
+        place = jnp.searchsorted(actions, action).astype(jnp.int32)
+        place = jnp.minimum(place, len(actions) - 1)
+        found = distributions.categorical_log_prob(logits, place)
+        return jnp.where(actions[place] == action, found, -jnp.inf)
 
     def entropy(
         self,
-        table: Float[Array, "n d"],
+        table: Float[Array, "n d"] | IndexedTable,
         u: Float[Array, "*batch d"],
         mask: Bool[Array, "*#batch n"] | None = None,
     ) -> Float[Array, "*batch"]:
         """Return the entropy of P(. | u) in nats."""
-        return distributions.categorical_entropy(self._logits(table, u, mask))
+        points, _, mask = _choices(table, mask)
+        return distributions.categorical_entropy(self._logits(points, u, mask))
 
     def portable(
         self, table: Any, allowed: Any, critic: Callable[[], PortableScorer]
     ) -> PortableDecoder:
-        del allowed, critic
+        del critic
         if isinstance(table, ProductTable):
             raise EmbrlError(
                 "decoder.kind must be nearest outside of JAX for actions with several parts, got "
                 "softmax; act with embrl.load(RUN).policy()"
             )
         cold = np.exp(-np.clip(np.asarray(self.log_temperature), -LIMIT, LIMIT))
-        nearest_ = Nearest.of(np.asarray(table))
-        drawn = ByDistance(nearest_.columns, float(np.float32(cold)))
+        nearest_ = Nearest.of(np.asarray(table), None if allowed is None else np.asarray(allowed))
+        names = None if allowed is None else nearest_.names
+        drawn = ByDistance(nearest_.columns, float(np.float32(cold)), names)
         return PortableDecoder(Chain((nearest_,)), drawn)
 
     def _drawn_parts(
@@ -151,6 +164,23 @@ class SoftmaxAction(Decoder):
         cold = jnp.exp(-jnp.clip(self.log_temperature, -LIMIT, LIMIT)).astype(u.dtype)
         logits = -jnp.minimum(beyond * cold, jnp.finfo(u.dtype).max)
         return logits if mask is None else jnp.where(mask, logits, -jnp.inf)
+
+
+def _choices(
+    table: Array | IndexedTable, mask: Array | None
+) -> tuple[Float[Array, "k d"], Int[Array, " k"] | None, Bool[Array, "*#batch k"] | None]:
+    """Return the embeddings of what is drawn from, the actions that lie there, and their mask.
+
+    The actions are None where they are all of them.
+    """
+    if not isinstance(table, IndexedTable):
+        return table, None, mask
+    index = table.index
+    assert isinstance(index, FewActions)
+    exists = jnp.isfinite(index.points[:, 0])
+    allowed = exists if mask is None else exists & mask[..., index.actions]
+    # Finite where there is no action: 0 times a distance that is infinite has no gradient.
+    return jnp.where(exists[:, None], index.points, 0.0), index.actions, allowed
 
 
 def _hashed(bits: Array) -> Float[Array, "*batch"]:

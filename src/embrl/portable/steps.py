@@ -502,17 +502,28 @@ class ByDistance:
     columns: Values
     """The table of all g(a), transposed, float32 `[d, n]`."""
     inverse_temperature: float
+    names: Values | None = None
+    """Actions of the columns, int32 `[n]`, where others are excluded; None: their numbers."""
 
     normal = 0
     uniform = 1
 
     def __call__(self, values: Values, noise: Values, mask: Values | None = None) -> Values:
-        """Return the choice among all actions, or where a mask, bool `[..., n]`, is True."""
+        """Return the choice among all of these actions, or where a mask is True.
+
+        Args:
+            values: float32 `[..., d]`.
+            noise: a uniform number each, float32 `[..., 1]`.
+            mask: bool `[..., highest name + 1]`.
+        """
+        if mask is not None and self.names is not None:
+            mask = namespace(mask).take(mask, self.names, axis=-1)
         distance = masked(squared_distances(self.columns, values), mask)
         beyond = distance - namespace(values).amin(distance, axis=-1, keepdims=True)
         with np.errstate(over="ignore"):  # then the action is impossible, as it should be
             logits = beyond * -self.inverse_temperature
-        return Categorical(self.columns.shape[-1])(logits, noise)
+        chosen = Categorical(self.columns.shape[-1])(logits, noise)
+        return chosen if self.names is None else take_rows(self.names, chosen)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -1009,10 +1020,12 @@ def from_json(value: Any, arrays: Mapping[str, np.ndarray]) -> Any:
             if name not in KINDS:
                 raise ValueError(f"{name!r} is not a step that this version knows")
             kind = KINDS[name]
-            names = [field.name for field in dataclasses.fields(kind)]
-            if sorted(fields) != sorted(names):
-                raise ValueError(f"{name} must have {', '.join(names)}")
-            return kind(**{name: from_json(fields[name], arrays) for name in names})
+            # Older files lack fields that were added since, which have defaults.
+            default = {field.name: field.default for field in dataclasses.fields(kind)}
+            values = default | fields
+            if len(values) > len(default) or dataclasses.MISSING in values.values():
+                raise ValueError(f"{name} must have {', '.join(default)}")
+            return kind(**{name: from_json(part, arrays) for name, part in values.items()})
         case list():
             return tuple(from_json(part, arrays) for part in value)
         case _:

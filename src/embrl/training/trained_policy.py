@@ -23,7 +23,7 @@ from embrl.core.spaces import (
     is_continuous,
     names_of,
 )
-from embrl.decoding.indexed import IndexedTable
+from embrl.decoding.indexed import FewActions, IndexedTable
 from embrl.decoding.tree import build
 from embrl.embedding.encoders import ActionEncoder, ContinuousActions
 from embrl.embedding.feature_actions import (
@@ -244,7 +244,10 @@ class Policy:
             None if before is None else np.asarray(before), action_count(self.action_space), actions
         )
         table: Any = self.overall.table
-        if isinstance(table, IndexedTable):
+        if isinstance(table, IndexedTable) and isinstance(table.index, FewActions):
+            few = FewActions.of(self.g, jnp.asarray(np.flatnonzero(left), jnp.int32), len(left))
+            table = dataclasses.replace(table, index=few)
+        elif isinstance(table, IndexedTable):
             table = _indexed(self.g, jnp.asarray(left), table.max_visits)
         overall = dataclasses.replace(self.overall, table=table, allowed=jnp.asarray(left))
         return Policy(

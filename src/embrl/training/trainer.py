@@ -388,7 +388,8 @@ class Trainer:
                 tried = jnp.ones(g.rows.shape[0], bool)
         agent = agent._replace(tried=tried)
         most = None if tried is None else self.schedule.most_tried(self.action_space)
-        return agent._replace(nearby=new_index(g.table, self._allowed(agent), most))
+        index = new_index(g.table, self._allowed(agent), most, self.schedule.by_tree)
+        return agent._replace(nearby=index)
 
     def _scoring(self, agent: Agent) -> Scoring:
         """Return what scores candidates for f: the critic, or the learned model."""
