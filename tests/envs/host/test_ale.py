@@ -131,6 +131,7 @@ def test_evaluations_do_not_end_with_a_life(ale_py, evaluation):
     assert (ends > 0) is not evaluation
 
 
+@pytest.mark.usefixtures("quick")
 def test_the_same_seed_trains_the_same_policy(ale_py, tmp_path):
     def trained(out: Path) -> embrl.Run:
         return embrl.train(
