@@ -6,7 +6,6 @@ Without a name, every one of `BENCHMARKS` that has what it needs.
 """
 
 import argparse
-import importlib.util
 
 from rich.console import Console
 from rich.table import Table
@@ -45,8 +44,6 @@ def main() -> None:
     names = parser.parse_args().names or list(BENCHMARKS)
     if unknown := sorted(set(names) - set(BENCHMARKS)):
         parser.error(f"NAME must be of {', '.join(BENCHMARKS)}, got {unknown[0]}")
-    if not importlib.util.find_spec("mujoco"):
-        names = [name for name in names if name != "host_training"]
     prepare_jax()
     table = Table("what", "embrl", "rival", "ratio", title="speed on this machine")
     for name in names:
@@ -55,7 +52,8 @@ def main() -> None:
             table.add_row(
                 row.what, f"{row.embrl:,.0f}/s", f"{row.rival:,.0f}/s {row.name}", f"{ratio:,.1f}x"
             )
-    Console().print(table)
+    if table.row_count:
+        Console().print(table)
 
 
 main()

@@ -1,6 +1,6 @@
 """From 512 to a million actions: the cost of a timestep, and what is learned.
 
-    python -m benchmarks.action_counts [--dims 2 8] [--actions 512 ... 1048576] [--decoder KIND] [--out F]
+    python -m benchmarks.action_counts [--dims 2 8] [--actions 512 ...] [--decoder KIND] [--out DIR]
     embrl --plugin benchmarks/action_counts.py train moves --env.actions 1048576
 
 Each action moves a point by a vector of its own, which is not known and has no features. The point

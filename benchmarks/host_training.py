@@ -8,7 +8,7 @@ from unittest import mock
 import jax
 import numpy as np
 
-from benchmarks.timing import Row, compare
+from benchmarks.timing import Row, compare, installed
 from embrl import envs
 from embrl.config.defaults import default_config
 from embrl.config.run import RunConfig
@@ -95,6 +95,8 @@ def run(only: str = "") -> Iterator[Row]:
     Args:
         only: text that the names of the cases must contain.
     """
+    if not installed("mujoco", "gymnasium"):
+        return
     for what, config in cases():
         if only not in what:
             continue

@@ -47,9 +47,9 @@ def compare(
     return Row(what, statistics.median(rates[0]), name, statistics.median(rates[1]))
 
 
-def installed(package: str) -> bool:
-    """Return whether a rival is installed; say how to install it if not."""
+def installed(package: str, extra: str = "rivals") -> bool:
+    """Return whether a package is installed; say with which extra it would be if not."""
     if importlib.util.find_spec(package) is None:
-        print(f"{package} is not installed, and left out: pip install 'embrl[rivals]'")
+        print(f"{package} is not installed, and left out: pip install 'embrl[{extra}]'")
         return False
     return True
