@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from embrl.decoding import IndexedTable, k_nearest, nearest, tree
+from embrl.decoding import IndexedTable, SoftmaxAction, k_nearest, nearest, tree
 from embrl.decoding.indexed import FewActions, new_index
 from embrl.embedding.encoders import ActionEncoder
 
@@ -121,3 +121,34 @@ def test_tables_with_an_index_are_searched_as_those_without(few: bool) -> None:
     np.testing.assert_allclose(distances, theirs, rtol=1e-5)
     known = np.isfinite(theirs)
     np.testing.assert_array_equal(np.where(known, actions, 0), np.where(known, others, 0))
+
+
+@pytest.mark.parametrize("few", [False, True])
+def test_where_a_mask_leaves_none_of_an_index_the_first_other_action_is_found(few: bool) -> None:
+    g = ActionEncoder(300, 2, key=jax.random.key(0))
+    chosen = np.arange(300) % 3 > 0
+    e = np.random.default_rng(0).uniform(-1, 1, (3, 2)).astype(np.float32)
+    mask = np.stack([chosen, ~chosen & (np.arange(300) > 50), np.arange(300) == 297])
+
+    @eqx.filter_jit
+    def found(g: ActionEncoder, e: Any, mask: Any) -> Any:
+        allowed = jnp.asarray(chosen)
+        index: Any = new_index(g.table, allowed, 200) if few else build(g.table, allowed)
+        indexed = IndexedTable(g, FewActions.of(g, index, 300) if few else index)
+        noise, f = jnp.full(3, 0.5), SoftmaxAction(0.1)
+        asked = jnp.full(3, 51)
+        drawn = (f(indexed, e, noise, mask), f.log_prob(indexed, e, asked, mask)) if few else ()
+        return nearest(indexed, e, mask), *k_nearest(indexed, e, 4, mask), *drawn
+
+    one, several, distances, *drawn = found(g, e, mask)
+    assert one[1:].tolist() == [51, 297]
+    assert chosen[one[0]]
+    assert several[1:, 0].tolist() == [51, 297]
+    np.testing.assert_array_equal(np.isfinite(distances[1:]), [[True, False, False, False]] * 2)
+    expected = np.linalg.norm(np.asarray(g.table)[[51, 297]] - e[1:], axis=-1)
+    np.testing.assert_allclose(distances[1:, 0], expected, rtol=1e-5)
+    assert np.isfinite(distances[0]).all()
+    if few:
+        actions, log_prob = drawn
+        assert actions[1:].tolist() == [51, 297]
+        assert log_prob.tolist() == [-np.inf, 0.0, 0.0]

@@ -28,6 +28,14 @@ def test_they_keep_to_what_is_allowed():
     np.testing.assert_array_equal(found, jaxs.act(np.arange(40), deterministic=True))
 
 
+@pytest.mark.parametrize("f", ["nearest", "softmax"])
+def test_a_mask_must_leave_one_of_them(f):
+    found, mask = exported(closed(f)), np.arange(12) < 2
+    assert found.act(3, mask=mask) == 1
+    with pytest.raises(EmbrlError, match=r"mask .*not excluded"):
+        found.act(3, mask=mask & ~ALLOWED)
+
+
 def test_a_random_f_draws_among_them():
     jaxs = closed("softmax")
     found, seen = exported(jaxs), np.repeat(np.arange(40), 50)

@@ -89,6 +89,28 @@ def test_f_never_returns_what_is_not_allowed():
     assert (int(policy.mode(at, mask)), int(policy.act(at, noise, mask)[0])) == (2, 2)
 
 
+@pytest.mark.parametrize(
+    ("mask", "expected"),
+    [
+        (None, [0, 1, 1, 0, 0]),
+        ([1, 1, 0, 1, 1], [0, 1, 0, 0, 0]),  # tried and not excluded
+        ([1, 0, 0, 1, 1], [0, 0, 0, 1, 0]),  # not tried, but it is all that is left
+        ([1, 0, 0, 0, 1], [0, 1, 1, 0, 0]),  # excluded: the mask cannot be kept to
+    ],
+)
+def test_what_was_not_tried_is_chosen_only_if_a_mask_leaves_nothing_else(mask, expected):
+    actor = GaussianActor(1, 1, (), std=0.1, bounded=False, key=jax.random.key(0))
+    allowed, tried = (
+        jnp.array([False, True, True, True, False]),
+        jnp.array([True] * 3 + [False] * 2),
+    )
+    policy: Any = OverallPolicy(
+        lambda s: s, actor, NearestAction(), jnp.zeros((5, 1)), None, allowed, tried
+    )
+    given = None if mask is None else jnp.array(mask, bool)
+    np.testing.assert_array_equal(policy.allowed_by(given), np.array(expected, bool))
+
+
 def test_a_run_needs_its_folder_alone(done):
     policy = policy_of(done, 1)
     actions = np.concatenate([policy.act(np.arange(100), seed=seed) for seed in range(20)])

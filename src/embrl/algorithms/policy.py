@@ -72,6 +72,8 @@ class OverallPolicy(eqx.Module):
     """Scores of actions, for an f that needs them."""
     allowed: Bool[Array, " n"] | None = None
     """Discrete actions that f may ever return; None: all."""
+    tried: Bool[Array, " n"] | None = None
+    """Discrete actions that pre-training tried, if f keeps to them wherever a mask leaves any."""
     coupled_by: Environment | None = None
     """Environment whose `is_feasible` couples the parts of an action; None: all are feasible."""
 
@@ -130,12 +132,15 @@ class OverallPolicy(eqx.Module):
     def allowed_by(self, mask: Array | None) -> Array | None:
         """Return the actions that are allowed both at all and by a mask.
 
-        Where a mask leaves none but excluded actions, all others count as allowed.
+        Where a mask leaves none but excluded actions, all others count as allowed. Actions that
+        were not tried are left out, but for masks that leave no others.
         """
-        if self.allowed is None or mask is None:
-            return self.allowed if mask is None else mask
-        left = mask & self.allowed
-        return jnp.where(left.any(-1, keepdims=True), left, self.allowed)
+        left = self.allowed if mask is None else mask
+        if mask is not None and self.allowed is not None:
+            left = _unless_empty(mask & self.allowed, self.allowed)
+        if self.tried is None:
+            return left
+        return self.tried if left is None else _unless_empty(left & self.tried, left)
 
     def _allowed_in_table(self, mask: Array | None) -> Array | None:
         """Return the actions that are allowed of those in the table: an index has no others."""
@@ -144,6 +149,11 @@ class OverallPolicy(eqx.Module):
 
     def _scores(self, x: Array, observation: Observation) -> Scorer | None:
         return None if self.critic is None else self.critic.scorer(x, observation)
+
+
+def _unless_empty(mask: Array, other: Array) -> Array:
+    """Return masks, or the other ones in place of those that allow nothing."""
+    return jnp.where(mask.any(-1, keepdims=True), mask, other)
 
 
 @dataclasses.dataclass(frozen=True)

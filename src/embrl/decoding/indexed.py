@@ -17,6 +17,15 @@ class FewActions(eqx.Module):
     points: Float[Array, "k d"]
     """Their embeddings; those of places that are left are infinitely far."""
 
+    @property
+    def exists(self) -> Bool[Array, " k"]:
+        """False in places that are left."""
+        return jnp.isfinite(self.points[:, 0])
+
+    def allowed_by(self, mask: Bool[Array, "*batch n"]) -> Bool[Array, "*batch k"]:
+        """Return which of these actions a mask of all of them allows."""
+        return self.exists & mask[..., self.actions]
+
     @classmethod
     def of(cls, g: Any, actions: Int[Array, " k"], n: int) -> "FewActions":
         """Return these of n actions, where n stands in places that are left."""

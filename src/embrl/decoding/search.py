@@ -54,17 +54,18 @@ def nearest(
             then rows are returned, as by `products.nearest`.
         e: Points, `[*batch, d]`.
         mask: True where an action may be chosen; at least one must be. A masked action is never
-            returned while another is allowed.
+            returned while another is allowed; where none of an index is, the first that is allowed.
     """
     if isinstance(table, ProductTable):
         return products.nearest(table, e, mask)
     if isinstance(table, IndexedTable):
         index = table.index
         if isinstance(index, FewActions):
-            allowed = None if mask is None else mask[..., index.actions]
-            return index.actions[nearest(index.points, e, allowed)]
+            allowed = None if mask is None else index.allowed_by(mask)
+            found = index.actions[nearest(index.points, e, allowed)]
+            return found if allowed is None else or_masks_first(found, allowed.any(-1), mask)
         found = tree.search(index, e, 1, mask, table.max_visits)[..., 0]
-        return jnp.where(found == tree.NONE, 0, found)
+        return or_masks_first(found, found < tree.NONE, mask)
 
     def search(e: Array, mask: Array | None) -> Array:
         whole, allowed = filled_up(table, mask, BLOCK)
@@ -154,21 +155,23 @@ def k_nearest(
 ) -> tuple[Int[Array, "*batch k"], Float[Array, "*batch k"]]:
     """Return the k nearest actions to e and their distances ||g(a) - e||, nearest first.
 
-    Among equals the lower index comes first. Masked actions come last, at distance inf (with a
-    tree, action 0 stands for each of them). The last axis is shorter than k where there are fewer
+    Among equals the lower index comes first. Masked actions come last, at distance inf (with an
+    index, action 0 stands for each of them, and the first that is allowed for the nearest where the
+    index has none that is). The last axis is shorter than k where there are fewer
     actions. Exact to float32 rounding and bounded in memory, as `nearest` is.
     """
     if isinstance(table, IndexedTable):
         index = table.index
         if isinstance(index, FewActions):
-            allowed = jnp.isfinite(index.points[:, 0])
-            if mask is not None:
-                allowed &= mask[..., index.actions]
+            allowed = index.exists if mask is None else index.allowed_by(mask)
             at, distances = k_nearest(index.points, e, k, allowed)
-            return index.actions[at], distances
-        found = tree.search(index, e, k, mask, table.max_visits)
-        known = found < tree.NONE
-        actions = jnp.where(known, found, 0)
+            actions, known = index.actions[at], distances < jnp.inf
+        else:
+            actions = tree.search(index, e, k, mask, table.max_visits)
+            known = actions < tree.NONE
+        first = or_masks_first(actions[..., 0], known[..., 0], mask)
+        actions = jnp.where(known, actions, 0).at[..., 0].set(first)
+        known = known.at[..., 0].set(True)
         distances = jnp.linalg.norm(embedded(table, actions) - e[..., None, :], axis=-1)
         return actions, jnp.where(known, distances, jnp.inf)
     n = table.shape[0]
@@ -184,6 +187,19 @@ def k_nearest(
         return indices, jnp.where(squares < masked, jnp.sqrt(squares), jnp.inf)
 
     return in_groups(search, n, e, mask)
+
+
+def or_masks_first(
+    actions: Int[Array, "*batch"], found: Bool[Array, "*batch"], mask: Array | None
+) -> Int[Array, "*batch"]:
+    """Return actions of an index, and where none was found the first that a mask allows."""
+    if mask is None:
+        return jnp.where(found, actions, 0)
+
+    def with_others() -> Array:
+        return jnp.where(found, actions, mask.argmax(-1).astype(actions.dtype))
+
+    return jax.lax.cond(found.all(), lambda: actions, with_others)
 
 
 def squared_distances(

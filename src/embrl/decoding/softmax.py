@@ -10,11 +10,12 @@ from jaxtyping import Array, Bool, Float, Int
 
 from embrl.core import nn as distributions
 from embrl.core.errors import EmbrlError
+from embrl.core.masks import open_if_empty
 from embrl.core.types import Key
 from embrl.decoding.base import Decoder, DecoderConfig, PortableDecoder, PortableScorer, Scorer
 from embrl.decoding.indexed import FewActions, IndexedTable
 from embrl.decoding.products import ProductTable
-from embrl.decoding.search import nearest, squared_distances
+from embrl.decoding.search import nearest, or_masks_first, squared_distances
 from embrl.portable.steps import ByDistance, Chain, Nearest
 
 LIMIT = 80.0
@@ -66,15 +67,18 @@ class SoftmaxAction(Decoder):
             return nearest(table, u, mask)
         if isinstance(table, ProductTable):
             return self._drawn_parts(table, u, noise, mask)
-        points, actions, mask = _choices(table, mask)
-        logits = self._logits(points, u, mask)
+        if isinstance(table, IndexedTable):
+            few, allowed, possible = _listed(table, mask)
+            drawn = few.actions[self(few.points, u, noise, allowed)]
+            return or_masks_first(drawn, possible, mask)
+        logits = self._logits(table, u, mask)
         drawn = distributions.categorical_sample(logits, noise)
-        if mask is not None:
-            # The sampler adds up probabilities, and rounding must not let it stop at a masked one.
-            allowed = jnp.broadcast_to(mask, logits.shape)
-            allowed = jnp.take_along_axis(allowed, drawn[..., None], axis=-1)[..., 0]
-            drawn = jnp.where(allowed, drawn, nearest(points, u, mask))
-        return drawn if actions is None else actions[drawn]
+        if mask is None:
+            return drawn
+        # The sampler adds up probabilities, and rounding must not let it stop at a masked action.
+        allowed = jnp.broadcast_to(mask, logits.shape)
+        allowed = jnp.take_along_axis(allowed, drawn[..., None], axis=-1)[..., 0]
+        return jnp.where(allowed, drawn, nearest(table, u, mask))
 
     def log_prob(
         self,
@@ -85,6 +89,8 @@ class SoftmaxAction(Decoder):
     ) -> Float[Array, "*batch"]:
         """Return log P(action | u); -inf of an action that is masked, or not in the index.
 
+        Where a mask allows none of the index, the action is not drawn, and this is 0.
+
         Of actions with several parts, it is the sum over discrete parts. Numbers are not drawn
         here: they are those of u.
         """
@@ -93,14 +99,14 @@ class SoftmaxAction(Decoder):
             indices, _ = table.product.split(action)
             logits = self._part_logits(table, u, mask)
             return distributions.categorical_log_prob(logits, indices).sum(-1)
-        points, actions, mask = _choices(table, mask)
-        logits = self._logits(points, u, mask)
-        if actions is None:
-            return distributions.categorical_log_prob(logits, action)
-        place = jnp.searchsorted(actions, action).astype(jnp.int32)
-        place = jnp.minimum(place, len(actions) - 1)
-        found = distributions.categorical_log_prob(logits, place)
-        return jnp.where(actions[place] == action, found, -jnp.inf)
+        if isinstance(table, IndexedTable):
+            few, allowed, possible = _listed(table, mask)
+            place = jnp.searchsorted(few.actions, action).astype(jnp.int32)
+            place = jnp.minimum(place, len(few.actions) - 1)
+            found = self.log_prob(few.points, u, place, allowed)
+            found = jnp.where(few.actions[place] == action, found, -jnp.inf)
+            return jnp.where(possible, found, 0.0)
+        return distributions.categorical_log_prob(self._logits(table, u, mask), action)
 
     def entropy(
         self,
@@ -109,8 +115,10 @@ class SoftmaxAction(Decoder):
         mask: Bool[Array, "*#batch n"] | None = None,
     ) -> Float[Array, "*batch"]:
         """Return the entropy of P(. | u) in nats."""
-        points, _, mask = _choices(table, mask)
-        return distributions.categorical_entropy(self._logits(points, u, mask))
+        if isinstance(table, IndexedTable):
+            few, allowed, possible = _listed(table, mask)
+            return jnp.where(possible, self.entropy(few.points, u, allowed), 0.0)
+        return distributions.categorical_entropy(self._logits(table, u, mask))
 
     def portable(
         self, table: Any, allowed: Any, critic: Callable[[], PortableScorer]
@@ -166,21 +174,21 @@ class SoftmaxAction(Decoder):
         return logits if mask is None else jnp.where(mask, logits, -jnp.inf)
 
 
-def _choices(
-    table: Array | IndexedTable, mask: Array | None
-) -> tuple[Float[Array, "k d"], Int[Array, " k"] | None, Bool[Array, "*#batch k"] | None]:
-    """Return the embeddings of what is drawn from, the actions that lie there, and their mask.
+def _listed(
+    table: IndexedTable, mask: Array | None
+) -> tuple[FewActions, Bool[Array, "*#batch k"], Bool[Array, "*#batch"]]:
+    """Return what is drawn from where few of many actions are listed.
 
-    The actions are None where they are all of them.
+    Returns:
+        The actions, with finite points; which of them a mask allows, all where it allows none; and
+        where it allows any.
     """
-    if not isinstance(table, IndexedTable):
-        return table, None, mask
-    index = table.index
-    assert isinstance(index, FewActions)
-    exists = jnp.isfinite(index.points[:, 0])
-    allowed = exists if mask is None else exists & mask[..., index.actions]
-    # Finite where there is no action: 0 times a distance that is infinite has no gradient.
-    return jnp.where(exists[:, None], index.points, 0.0), index.actions, allowed
+    few = table.index
+    assert isinstance(few, FewActions)
+    allowed = few.exists if mask is None else few.allowed_by(mask)
+    # 0 times a distance that is infinite has no gradient.
+    finite = FewActions(few.actions, jnp.where(few.exists[:, None], few.points, 0.0))
+    return finite, open_if_empty(allowed), allowed.any(-1)
 
 
 def _hashed(bits: Array) -> Float[Array, "*batch"]:

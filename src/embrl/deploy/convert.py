@@ -54,15 +54,14 @@ def portable_policy(policy: OverallPolicy, forms: Forms) -> PortablePolicy:
         EmbrlError: If its f asks the learned model, or it has custom parts; the message says which.
     """
     f = policy.f
-    if policy.allowed is not None and not f.portable_exclusions:
+    allowed = policy.allowed_by(None)
+    if allowed is not None and not f.portable_exclusions:
         raise EmbrlError(
             f"{type(f).__name__} has no form outside of JAX with excluded actions; train with "
             "decoder.kind nearest, or act with embrl.load(RUN).policy()"
         )
     table: Any = policy.table
-    decoder = f.portable(
-        points_of(table), policy.allowed, lambda: _scorer(policy.critic, forms.enter)
-    )
+    decoder = f.portable(points_of(table), allowed, lambda: _scorer(policy.critic, forms.enter))
     network, most_likely, draw = _actor(policy.actor)
     return PortablePolicy(
         features=forms.enter.then(_features(policy.phi)),

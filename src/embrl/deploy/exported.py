@@ -23,7 +23,7 @@ from embrl.core.products import PartMasks, Product, check_parts_allowed
 from embrl.core.spaces import array_of
 from embrl.deploy.array_forms import Form
 from embrl.portable import steps
-from embrl.portable.steps import PortablePolicy
+from embrl.portable.steps import Nearest, PortablePolicy
 from embrl.storage import files
 
 FORMAT = 2
@@ -138,12 +138,18 @@ class ExportedPolicy:
             lead: leading axes of the observations.
 
         Raises:
-            EmbrlError: the policy takes no masks, or it has none of its forms or allows no action.
+            EmbrlError: the policy takes no masks, or it has none of its forms or allows no action
+                that is not excluded.
         """
         forms = self.mask_forms
         flags = forms(mask, lead)
         if isinstance(forms, PartMasks):
             return check_parts_allowed(forms.product, flags)
+        for step in self.policy.f.steps:
+            if isinstance(step, Nearest) and len(step.names) < flags.shape[-1]:
+                allowed = np.zeros(flags.shape[-1], bool)
+                allowed[np.asarray(step.names)] = True
+                return check_allowed(flags, allowed)
         return check_allowed(flags)
 
     @property

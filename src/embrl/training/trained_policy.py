@@ -244,12 +244,19 @@ class Policy:
             None if before is None else np.asarray(before), action_count(self.action_space), actions
         )
         table: Any = self.overall.table
+        chosen, tried = left, self.overall.tried
+        if tried is not None:
+            chosen = left & np.asarray(tried)
+            if not chosen.any():
+                chosen, tried = left, None
         if isinstance(table, IndexedTable) and isinstance(table.index, FewActions):
-            few = FewActions.of(self.g, jnp.asarray(np.flatnonzero(left), jnp.int32), len(left))
-            table = dataclasses.replace(table, index=few)
+            names = jnp.asarray(np.flatnonzero(chosen), jnp.int32)
+            table = dataclasses.replace(table, index=FewActions.of(self.g, names, len(left)))
         elif isinstance(table, IndexedTable):
-            table = _indexed(self.g, jnp.asarray(left), table.max_visits)
-        overall = dataclasses.replace(self.overall, table=table, allowed=jnp.asarray(left))
+            table = _indexed(self.g, jnp.asarray(chosen), table.max_visits)
+        overall = dataclasses.replace(
+            self.overall, table=table, allowed=jnp.asarray(left), tried=tried
+        )
         return Policy(
             overall,
             self.observation_space,

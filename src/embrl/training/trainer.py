@@ -365,16 +365,15 @@ class Trainer:
             learner.f,
             table,
             self._scoring(agent) if learner.f.needs_scorer else None,
-            self._allowed(agent),
+            self._allowed,
+            agent.tried,
         )
 
-    def _allowed(self, agent: Agent) -> Bool[Array, " n"] | None:
-        """Return the actions that a policy may ever choose; None: all."""
+    @property
+    def _allowed(self) -> Bool[Array, " n"] | None:
+        """The actions that are not excluded; None: all."""
         allowed = self.action_inputs.allowed
-        if allowed is None:
-            return agent.tried
-        allowed = jnp.asarray(allowed)
-        return allowed if agent.tried is None else allowed & agent.tried
+        return None if allowed is None else jnp.asarray(allowed)
 
     def _with_index(self, agent: Agent, data: PretrainingData | None) -> Agent:
         """Return the agent with an index of the actions that it may choose, if they are many."""
@@ -388,7 +387,10 @@ class Trainer:
                 tried = jnp.ones(g.rows.shape[0], bool)
         agent = agent._replace(tried=tried)
         most = None if tried is None else self.schedule.most_tried(self.action_space)
-        index = new_index(g.table, self._allowed(agent), most, self.schedule.by_tree)
+        chosen = self._allowed
+        if tried is not None:
+            chosen = tried if chosen is None else chosen & tried
+        index = new_index(g.table, chosen, most, self.schedule.by_tree)
         return agent._replace(nearby=index)
 
     def _scoring(self, agent: Agent) -> Scoring:
@@ -559,7 +561,7 @@ class Trainer:
         masks = taken.masks
         fresh = self._batch(policy, transitions, u, None if masks is None else masks.now)
         progress = index / self.schedule.num_updates
-        experience = Experience(fresh, draw, policy.table, policy.allowed, progress)
+        experience = Experience(fresh, draw, policy.table, policy.allowed_by(None), progress)
         key_update = jax.random.fold_in(key, RngStream.UPDATE)
         learner, metrics = self.config.hyperparameters.update(
             state.agent.learner, experience, key_update
