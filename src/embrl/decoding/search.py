@@ -156,9 +156,9 @@ def k_nearest(
     """Return the k nearest actions to e and their distances ||g(a) - e||, nearest first.
 
     Among equals the lower index comes first. Masked actions come last, at distance inf (with an
-    index, action 0 stands for each of them, and the first that is allowed for the nearest where the
-    index has none that is). The last axis is shorter than k where there are fewer
-    actions. Exact to float32 rounding and bounded in memory, as `nearest` is.
+    index, action 0 stands for each of them; where it has none that is allowed, the first action
+    that is comes first). The last axis is shorter than k where there are fewer actions. Exact to
+    float32 rounding and bounded in memory, as `nearest` is.
     """
     if isinstance(table, IndexedTable):
         index = table.index
