@@ -9,7 +9,7 @@ import pytest
 import embrl
 from embrl.config.defaults import default_config
 
-pytestmark = pytest.mark.usefixtures("quick")
+pytestmark = [pytest.mark.pages, pytest.mark.usefixtures("quick")]
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 

@@ -32,6 +32,12 @@ SMALL: list[Algorithm] = [
     SAC(batch_size=8, updates_per_step=0.25, alpha_lr=1e-3),
 ]
 algorithms = pytest.mark.parametrize("hyper", SMALL, ids=lambda hyper: type(hyper).__name__)
+unlike = pytest.mark.parametrize(
+    "hyper",
+    [pytest.param(SMALL[0], marks=pytest.mark.slow), *SMALL[1:]],
+    ids=lambda hyper: type(hyper).__name__,
+)
+"""Without VPG, which is PPO but for its loss."""
 internals = pytest.mark.parametrize(
     "internal",
     [
@@ -84,7 +90,7 @@ def compiled(hyper: Any, internal: Any) -> Any:
     return jax.jit(lambda learner, key: update(hyper, internal, learner, key))
 
 
-@algorithms
+@unlike
 @internals
 def test_the_same_key_gives_the_same_update_and_another_another(hyper: Any, internal: Any) -> None:
     improve = compiled(hyper, internal)
@@ -108,7 +114,7 @@ def test_compiled_or_not_it_learns_the_same(hyper: Any) -> None:
     near(compiled(hyper, internal)(learner, key), plain)
 
 
-@algorithms
+@unlike
 @internals
 def test_seeds_and_settings_side_by_side_learn_what_they_learn_alone(
     hyper: Any, internal: Any
@@ -139,7 +145,7 @@ def test_seeds_and_settings_side_by_side_learn_what_they_learn_alone(
     assert any((a != b).any() for a, b in leaves)
 
 
-@algorithms
+@unlike
 def test_features_may_be_looked_up(hyper: Any) -> None:
     # Method RA: raw states, embedded actions.
     internal, key = EmbeddedActions(2), jax.random.key(6)

@@ -182,13 +182,13 @@ def test_many_at_once_are_as_one_by_one(env: Environment) -> None:
         state, first = env.reset(key_reset)
         return first, env.step(key_step, state, action)
 
-    together = jax.tree.leaves(jax.jit(jax.vmap(one))(keys, actions))
-    together = [np.asarray(leaf) for leaf in together]
-    compiled, actions = jax.jit(one), np.asarray(actions)
-    for index in range(12):
-        alone = jax.tree.leaves(compiled(keys[index], actions[index]))
-        for all_of_them, value in zip(together, alone, strict=True):
-            np.testing.assert_allclose(all_of_them[index], value, atol=1e-6)
+    @jax.jit
+    def both(keys: jax.Array, actions: jax.Array) -> Any:
+        return jax.vmap(one)(keys, actions), jax.lax.map(lambda pair: one(*pair), (keys, actions))
+
+    together, alone = both(keys, actions)
+    for all_at_once, in_turn in zip(jax.tree.leaves(together), jax.tree.leaves(alone), strict=True):
+        np.testing.assert_allclose(all_at_once, in_turn, atol=1e-6)
 
 
 def test_what_is_known_of_states_and_actions_is_consistent(
