@@ -130,17 +130,8 @@ class OverallPolicy(eqx.Module):
         return f(self.table, u, noise, self._allowed_in_table(mask), scores)
 
     def allowed_by(self, mask: Array | None) -> Array | None:
-        """Return the actions that are allowed both at all and by a mask.
-
-        Where a mask leaves none but excluded actions, all others count as allowed. Actions that
-        were not tried are left out, but for masks that leave no others.
-        """
-        left = self.allowed if mask is None else mask
-        if mask is not None and self.allowed is not None:
-            left = _unless_empty(mask & self.allowed, self.allowed)
-        if self.tried is None:
-            return left
-        return self.tried if left is None else _unless_empty(left & self.tried, left)
+        """Return the actions that are allowed both at all and by a mask (`choices`)."""
+        return choices(self.allowed, self.tried, mask)
 
     def _allowed_in_table(self, mask: Array | None) -> Array | None:
         """Return the actions that are allowed of those in the table: an index has no others."""
@@ -149,6 +140,29 @@ class OverallPolicy(eqx.Module):
 
     def _scores(self, x: Array, observation: Observation) -> Scorer | None:
         return None if self.critic is None else self.critic.scorer(x, observation)
+
+
+def choices(
+    allowed: Bool[Array, " n"] | None,
+    tried: Bool[Array, " n"] | None,
+    mask: Bool[Array, "*batch n"] | None = None,
+) -> Bool[Array, "*batch n"] | None:
+    """Return the actions that a policy chooses from; None: all.
+
+    Where a mask leaves none but excluded actions, all others count as allowed. Actions that were
+    not tried are left out wherever any others are left.
+
+    Args:
+        allowed: actions that are not excluded; None: all.
+        tried: actions that pre-training tried; None: it makes no difference.
+        mask: actions that the environment allows; None: all.
+    """
+    left = allowed if mask is None else mask
+    if mask is not None and allowed is not None:
+        left = _unless_empty(mask & allowed, allowed)
+    if tried is None:
+        return left
+    return tried if left is None else _unless_empty(left & tried, left)
 
 
 def _unless_empty(mask: Array, other: Array) -> Array:

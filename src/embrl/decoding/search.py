@@ -155,25 +155,29 @@ def k_nearest(
 ) -> tuple[Int[Array, "*batch k"], Float[Array, "*batch k"]]:
     """Return the k nearest actions to e and their distances ||g(a) - e||, nearest first.
 
-    Among equals the lower index comes first. Masked actions come last, at distance inf (with an
-    index, action 0 stands for each of them; where it has none that is allowed, the first action
-    that is comes first). The last axis is shorter than k where there are fewer actions. Exact to
-    float32 rounding and bounded in memory, as `nearest` is.
+    Among equals the lower index comes first. Masked actions come last, at distance inf (with a
+    tree, action 0 stands for each of them). Where none of an index is allowed, the first action
+    that is allowed stands in the first place. The last axis is shorter than k where there are fewer
+    actions. Exact to float32 rounding and bounded in memory, as `nearest` is.
     """
     if isinstance(table, IndexedTable):
         index = table.index
         if isinstance(index, FewActions):
             allowed = index.exists if mask is None else index.allowed_by(mask)
             at, distances = k_nearest(index.points, e, k, allowed)
-            actions, known = index.actions[at], distances < jnp.inf
+            actions = index.actions[at]
         else:
-            actions = tree.search(index, e, k, mask, table.max_visits)
-            known = actions < tree.NONE
-        first = or_masks_first(actions[..., 0], known[..., 0], mask)
-        actions = jnp.where(known, actions, 0).at[..., 0].set(first)
-        known = known.at[..., 0].set(True)
-        distances = jnp.linalg.norm(embedded(table, actions) - e[..., None, :], axis=-1)
-        return actions, jnp.where(known, distances, jnp.inf)
+            found = tree.search(index, e, k, mask, table.max_visits)
+            known = found < tree.NONE
+            actions = jnp.where(known, found, 0)
+            distances = jnp.linalg.norm(embedded(table, actions) - e[..., None, :], axis=-1)
+            distances = jnp.where(known, distances, jnp.inf)
+        if mask is None:
+            return actions, distances
+        least, found = distances[..., 0], distances[..., 0] < jnp.inf
+        first = or_masks_first(actions[..., 0], found, mask)
+        least = jnp.where(found, least, jnp.linalg.norm(embedded(table, first) - e, axis=-1))
+        return actions.at[..., 0].set(first), distances.at[..., 0].set(least)
     n = table.shape[0]
     # A finite square for masked actions, beyond that of any allowed one. Those that fill up the
     # table have it as well, and stand behind all others.

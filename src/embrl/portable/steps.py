@@ -500,7 +500,7 @@ class ByDistance:
     """a ~ softmax(-||g(a) - e||^2 / temperature), by one uniform number."""
 
     columns: Values
-    """The table of all g(a), transposed, float32 `[d, n]`."""
+    """Embeddings g(a) of the actions that may be drawn, transposed, float32 `[d, n]`."""
     inverse_temperature: float
     names: Values | None = None
     """Actions of the columns, int32 `[n]`, where others are excluded; None: their numbers."""

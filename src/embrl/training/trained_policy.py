@@ -243,20 +243,16 @@ class Policy:
         left = without(
             None if before is None else np.asarray(before), action_count(self.action_space), actions
         )
-        table: Any = self.overall.table
-        chosen, tried = left, self.overall.tried
-        if tried is not None:
-            chosen = left & np.asarray(tried)
-            if not chosen.any():
-                chosen, tried = left, None
-        if isinstance(table, IndexedTable) and isinstance(table.index, FewActions):
-            names = jnp.asarray(np.flatnonzero(chosen), jnp.int32)
-            table = dataclasses.replace(table, index=FewActions.of(self.g, names, len(left)))
-        elif isinstance(table, IndexedTable):
-            table = _indexed(self.g, jnp.asarray(chosen), table.max_visits)
-        overall = dataclasses.replace(
-            self.overall, table=table, allowed=jnp.asarray(left), tried=tried
-        )
+        overall = dataclasses.replace(self.overall, allowed=jnp.asarray(left))
+        table: Any = overall.table
+        if isinstance(table, IndexedTable):
+            chosen: Any = overall.allowed_by(None)
+            if isinstance(table.index, FewActions):
+                names = jnp.asarray(np.flatnonzero(chosen), jnp.int32)
+                table = dataclasses.replace(table, index=FewActions.of(self.g, names, len(left)))
+            else:
+                table = _indexed(self.g, chosen, table.max_visits)
+            overall = dataclasses.replace(overall, table=table)
         return Policy(
             overall,
             self.observation_space,

@@ -27,6 +27,7 @@ from embrl.algorithms.policy import (
     OverallPolicy,
     PolicyInput,
     Scoring,
+    choices,
     embedded_actions,
     original_actions,
 )
@@ -387,9 +388,7 @@ class Trainer:
                 tried = jnp.ones(g.rows.shape[0], bool)
         agent = agent._replace(tried=tried)
         most = None if tried is None else self.schedule.most_tried(self.action_space)
-        chosen = self._allowed
-        if tried is not None:
-            chosen = tried if chosen is None else chosen & tried
+        chosen = choices(self._allowed, tried)
         index = new_index(g.table, chosen, most, self.schedule.by_tree)
         return agent._replace(nearby=index)
 
