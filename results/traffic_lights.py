@@ -12,10 +12,13 @@ import csv
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from beside_sb3 import interval, summary_of
+
+from embrl.embedding.probing import LOST
+from embrl.embedding.quality import PROBED_AGAIN
 
 HERE = Path(__file__).parent
 OUT = HERE / "traffic_lights"
@@ -27,6 +30,9 @@ COMMON = [
     *("--ppo.actor-lr", "2e-3", "--ppo.critic-lr", "2e-3"),
     *("--evaluation.episodes", "20", "--evaluation.final-episodes", "200"),
 ]
+FROM_GREY = ["--transfer.run", str(RUNS / "grey"), "--transfer.keep", "states"]
+"""Flags of a run whose phi sees colours, and begins with that of `grey`."""
+
 ARMS = {
     "colour, image too": ["--policy.inputs", "both"],
     "colour": ["--policy.inputs", "embedding"],
@@ -35,8 +41,13 @@ ARMS = {
         *("--policy.inputs", "embedding", "--embedding.grey-scale", "--online.every", "1")
     ],
     "grey, image too": ["--policy.inputs", "both", "--embedding.grey-scale"],
+    "grey at first": ["--policy.inputs", "embedding", *FROM_GREY],
+    "grey at first, online updates": [
+        *("--policy.inputs", "embedding", "--online.every", "1", *FROM_GREY)
+    ],
 }
-"""Flags of each arm. The policy sees phi(s) alone, or also the image."""
+"""Flags of each arm, after that whose run it needs. The policy sees phi(s) alone, or also the
+image."""
 
 
 def folder(arm: str) -> Path:
@@ -66,16 +77,27 @@ def line(arm: str) -> str:
     summary = summary_of(folder(arm))
     quality = json.loads((folder(arm) / "quality.json").read_text())["seeds"]
     each, best = summary["final_return_per_seed"], summary["best_known_return"]
-    lost = [" and ".join(seed["state_features_lost"]) or "nothing" for seed in quality]
-    counts = ", ".join(f"{name} ({lost.count(name)} seeds)" for name in dict.fromkeys(lost))
+    lost = counted(seed["state_features_lost"] for seed in quality)
+    again = [seed.get(PROBED_AGAIN) for seed in quality]
+    in_the_end = "the same"  # phi is frozen
+    if all(again):
+        in_the_end = counted(
+            [name for name, score in scores.items() if score < LOST] for scores in again
+        )
     behind = None if arm == "colour" else falls_behind(arm, "colour")
     reported = next(iter(returns(arm)))[0]
     warned = "; ".join(summary["warnings"]) or "none"
     return (
         f"| {arm} | {interval(each, 3)} | {sum(each) / len(each) / best:.1%}, "
-        f"worst {min(each) / best:.1%} | {counts} | {reported:,} "
+        f"worst {min(each) / best:.1%} | {lost} | {in_the_end} | {reported:,} "
         f"| {f'{behind:,}' if behind else 'never'} | {warned} |"
     )
+
+
+def counted(lost: Iterable[list[str]]) -> str:
+    """Return what was lost, and in how many seeds."""
+    names = [" and ".join(each) or "nothing" for each in lost]
+    return ", ".join(f"{name} ({names.count(name)} seeds)" for name in dict.fromkeys(names))
 
 
 def main() -> None:
@@ -93,9 +115,9 @@ def main() -> None:
         f"Drawn actions after 100,000 timesteps, {seeds} seeds: mean and 95 % interval (bootstrap",
         "over seeds). Behind: from when on every seed earns less than every seed of `colour`.",
         "",
-        "| arm | return | of the optimum | lost, by the report | reported after | behind from "
-        "| warnings of the monitor |",
-        "|---|---|---|---|---|---|---|",
+        "| arm | return | of the optimum | lost, by the report | in the end | reported after "
+        "| behind from | warnings of the monitor |",
+        "|---|---|---|---|---|---|---|---|",
         *map(line, ARMS),
     ]
     (OUT / "table.md").write_text("\n".join(lines) + "\n")

@@ -115,6 +115,21 @@ def test_a_long_list_of_lost_features_is_cut(tmp_path):
     assert "pixel 7 and 136 others: less" in found
 
 
+def test_features_that_online_updates_brought_back_or_lost(capsys, tmp_path):
+    blind = REPORT | {"state_features_lost": ["y", "speed"]}
+    later = "state_feature_probing_after_training"
+    reports = [blind | {later: {"x": 0.9, "y": 0.31}}, REPORT | {later: {"x": 0.1, "y": 0.9}}]
+    run = write_run(tmp_path / "run", reports, [FINE, FINE])
+    found = sentences(inspect(run))
+    assert len(found) == 3
+    assert found[0].startswith("In seed 0, the state embedding has lost speed: ")
+    assert "lost y; online updates" in found[1]
+    assert found[2].startswith("In seed 1, online updates have lost x: ")
+    rows = [line.split() for line in said(capsys, str(run)).splitlines() if "m X  " in line]
+    assert [row[0] for row in rows] == ["x", "y", "x", "y"]
+    assert rows[2][-3:] == ["0.9", "0.1", "1"]
+
+
 def test_what_is_wrong_is_said_with_the_seeds(capsys, tmp_path):
     blind = REPORT | {"state_features_lost": ["y", "speed"]}
     crowded = REPORT | {"state_pairs_coinciding_wrongly": 10, "state_pairs_coinciding": 10}

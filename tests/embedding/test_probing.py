@@ -71,3 +71,12 @@ def test_coordinates_without_names_are_counted() -> None:
 def test_too_few_states_to_tell() -> None:
     cells = np.arange(8)
     assert probe(lambda s: s[:, None] * 1.0, spaces.Discrete(8), cells, cells[:, None]) == {}
+
+
+@pytest.mark.parametrize(("size", "known"), [(1e-4, False), (0.1, True)])
+def test_differences_that_no_policy_would_see_do_not_count(size: float, known: bool) -> None:
+    points = RANDOM.uniform(-1, 1, (1500, 2)).astype(np.float32)
+    scale = np.array([1.0, size], np.float32)
+    found = probe(lambda states: states * scale, spaces.Box(-1.0, 1.0, (2,)), points)
+    assert (found["dimension 1"] > LOST) is known
+    assert found["dimension 0"] > 0.98

@@ -9,6 +9,7 @@ import pytest
 from embrl.cli.main import main
 from embrl.config.run import as_json
 from embrl.core.errors import EmbrlError
+from embrl.embedding.quality import PROBED_AGAIN
 from embrl.storage.run_folder import FORMAT
 from embrl.training.loop import train
 
@@ -16,7 +17,8 @@ pytestmark = pytest.mark.usefixtures("quick")
 
 
 def to(config, samples, **update):
-    update = dataclasses.replace(config.online, **update)
+    online = {"every": 1, "gradient_steps": 2} | update
+    update = dataclasses.replace(config.online, **online)
     return dataclasses.replace(config, total_timesteps=samples, online=update)
 
 
@@ -47,6 +49,9 @@ def test_a_complete_run_goes_on_to_what_a_longer_one_had_learned(tiny, short, tm
     for name in ("return_mean", "actor_loss"):
         mine, its = (run.metrics()[name].reshape(-1, 2) for run in (folder, whole))
         np.testing.assert_array_equal(np.delete(mine, 2, 0)[[0, 1, 3]], its[[0, 1, 3]])
+    for mine, its in zip(folder.quality(), whole.quality(), strict=True):
+        assert mine[PROBED_AGAIN] == its[PROBED_AGAIN]
+        assert its[PROBED_AGAIN].keys() >= {"x", "y"}
     assert folder.config() == whole.config()
     assert folder.summary()["timesteps"] == 1_200
     assert folder.summary()["final_return_per_seed"] == whole.summary()["final_return_per_seed"]

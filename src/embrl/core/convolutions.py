@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from embrl.core.images import FILTERS, Image
+from embrl.core.images import FILTERS, LUMINANCE, Image
 from embrl.core.types import Key
 
 TOGETHER = 16
@@ -97,6 +97,18 @@ class ImageLinear(eqx.Module):
         for convolution in self.convolutions:
             x = convolution(x)
         return self._linear(x.transpose(3, 1, 2, 0).reshape(len(pixels), -1))
+
+
+def weights_of_colours(
+    weight: Float[Array, "*sides grey outputs"],
+) -> Float[Array, "*sides colours outputs"]:
+    """Return weights that answer to colours as these do to their luminance.
+
+    Those of each grey channel are shared out among its red, green and blue, so that training can
+    tell the three apart from here on.
+    """
+    grey = weight.shape[-2]
+    return jnp.repeat(weight, 3, axis=-2) * jnp.tile(jnp.array(LUMINANCE), grey)[:, None]
 
 
 def _few_at_a_time(

@@ -26,6 +26,10 @@ MAX_STATES = 100
 PAIRS = 20
 """Pairs of a factor's values that are classified."""
 
+RESOLUTION = 0.002
+"""Standard deviation of noise that is added to points, in units of their spread. A feature that is
+hidden by it is as good as lost: no policy learns from differences that are so small."""
+
 Encode = Callable[[np.ndarray], np.ndarray]
 """phi: observations `[N, ...]` to points `[N, m]`."""
 
@@ -45,6 +49,8 @@ def probe(
     in pairs in the same way; the score is twice the accuracy minus 1. Features that do not vary,
     or were observed too rarely, are left out.
 
+    Points are known to `RESOLUTION` only.
+
     Args:
         encode: phi.
         space: observation space.
@@ -56,7 +62,7 @@ def probe(
     scores: dict[str, float | None] = {}
     # Shuffled, as ties between equal embeddings are broken by order, and adjacent states are alike.
     chosen = random.permutation(len(visited))[:STATES]
-    x = np.asarray(encode(visited[chosen]), np.float64)
+    x = _blurred(np.asarray(encode(visited[chosen]), np.float64))
     for name, values in _numeric_features(space, visited, coordinates, names):
         scores[name] = _numeric_score(x, values[chosen])
     if not isinstance(space, gymnasium.spaces.Discrete):
@@ -108,11 +114,18 @@ def _factor_score(
         count = min(len(first), len(second), MAX_STATES)
         # Alternating, so that both halves contain each value equally often.
         both = np.stack([first[:count], second[:count]], axis=1).ravel()[: 4 * (count // 2)]
-        x, y = np.asarray(encode(visited[both]), np.float64), np.resize([1.0, -1.0], len(both))
+        x = _blurred(np.asarray(encode(visited[both]), np.float64))
+        y = np.resize([1.0, -1.0], len(both))
         half = len(both) // 2
         accuracy = max((np.sign(found) == y[half:]).mean() for found in _predictions(x, y, half))
         scores.append(2.0 * accuracy - 1.0)
     return max(0.0, float(np.mean(scores)))
+
+
+def _blurred(x: Float[np.ndarray, "N m"]) -> Float[np.ndarray, "N m"]:
+    """Return points with noise of `RESOLUTION`."""
+    spread = np.sqrt(((x - x.mean(0)) ** 2).mean())
+    return x + RESOLUTION * spread * np.random.default_rng(0).normal(size=x.shape)
 
 
 def _predictions(

@@ -1,6 +1,7 @@
 """Quality report of a trained embedding."""
 
 import dataclasses
+import functools
 
 import gymnasium
 import jax
@@ -32,6 +33,9 @@ UNSEEN = 0.01
 
 STILL = 1e-4
 """Root mean square of scaled values below which they do not vary: their rounding matters then."""
+
+PROBED_AGAIN = "state_feature_probing_after_training"
+"""Beside the measures of an embedding that is updated online: `state_feature_probing`, later."""
 
 CHUNK = 1024
 """Transitions predicted at a time."""
@@ -125,10 +129,7 @@ def measure(
     continuous = not is_discrete(observation_space)
     state, probing, notes = _PairMeasures(), {}, []
     if isinstance(model.phi, StateEncoder):
-
-        def phi(observation: np.ndarray) -> np.ndarray:
-            return np.asarray(model.phi(filled_up(observation)))[: len(observation)]
-
+        phi = functools.partial(_points, model.phi)
         part = _some(np.random.default_rng(0), len(visited))
         truth = state_coordinates
         if continuous:
@@ -138,7 +139,7 @@ def measure(
             if model.raw.box is not None:
                 notes += _unseen(visited[:, k:], scaled[:, k:])
         state = _compare_pairs(phi(visited[part]), None if truth is None else truth[part])
-        probing = probe(phi, observation_space, visited, state_coordinates, coordinate_names)
+        probing = probed(model, visited, observation_space, state_coordinates, coordinate_names)
     flat = _flat(held_out)
     decoded = None
     if isinstance(model.g, ContinuousActions) and model.f is not None:
@@ -272,6 +273,27 @@ def _ranks(values: np.ndarray) -> np.ndarray:
     """
     _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
     return (np.cumsum(counts) - (counts - 1) / 2)[places]
+
+
+def probed(
+    model: JointEmbedding,
+    visited: np.ndarray,
+    observation_space: gymnasium.Space,
+    state_coordinates: np.ndarray | None = None,
+    coordinate_names: tuple[str, ...] | None = None,
+) -> dict[str, float]:
+    """Return how well each feature of a state is recovered from X; empty without a phi.
+
+    Arguments are as in `measure`.
+    """
+    if not isinstance(model.phi, StateEncoder):
+        return {}
+    phi = functools.partial(_points, model.phi)
+    return probe(phi, observation_space, visited, state_coordinates, coordinate_names)
+
+
+def _points(phi: StateEncoder, observation: np.ndarray) -> np.ndarray:
+    return np.asarray(phi(filled_up(observation)))[: len(observation)]
 
 
 def filled_up(rows: np.ndarray) -> jax.Array:

@@ -14,6 +14,7 @@ from embrl.embedding import saved as fitted
 from embrl.embedding.methods import METHODS
 from embrl.embedding.monitor import MEASURES, embedding_warnings
 from embrl.embedding.probing import LOST
+from embrl.embedding.quality import PROBED_AGAIN
 from embrl.report.drawing import short_count
 from embrl.storage.run_folder import RunFolder
 
@@ -51,6 +52,9 @@ MONITORING = {
     "colliding_fraction": ("actions within 0.01 of another", "0 if none equal"),
 }
 """Description and ideal value of each of `MEASURES`."""
+
+PROBED = "state_feature_probing"
+"""Name of the scores of features after pre-training."""
 
 SeedMeasures = Mapping[str, Any]
 """Measures of one seed by name."""
@@ -116,10 +120,13 @@ def inspect(path: str | Path, seed: int | None = None) -> Inspection:
         title=title,
         seeds=tuple(seeds),
         quality=tuple(_quality_lines(old)) if any(old) else (),
-        monitoring=tuple(
-            MeasureRow(label, tuple(measures.get(name) for measures in new), ideal)
-            for name, (label, ideal) in MONITORING.items()
-            if any(name in measures for measures in new)
+        monitoring=(
+            *(
+                MeasureRow(label, tuple(measures.get(name) for measures in new), ideal)
+                for name, (label, ideal) in MONITORING.items()
+                if any(name in measures for measures in new)
+            ),
+            *_probing_lines(old, PROBED_AGAIN),
         ),
         timesteps=timesteps,
         findings=tuple(_findings(seeds, old, new)),
@@ -210,13 +217,7 @@ def _quality_lines(reports: list[SeedMeasures]) -> Iterator[MeasureRow]:
     yield from line("next_state_accuracy", "accuracy of predicted next states", "1")
     yield from line("next_state_r2", "explained variance of next states", "1")
     yield from fraction("states_visited", "states_total", "states visited", "1")
-    for name in _features(reports):
-        recovered = tuple(
-            _number((report.get("state_feature_probing") or {}).get(name)) for report in reports
-        )
-        # Values of a factor are told apart in pairs; see embrl.embedding.probing.
-        how = "values told apart in" if name.startswith("factor ") else "recovered from"
-        yield MeasureRow(f"{name} {how} X", recovered, "1")
+    yield from _probing_lines(reports, PROBED)
     for kind, space in (("state", "X"), ("action", "E")):
         of = f"{kind}_pairs_compared"
         yield from fraction(
@@ -228,12 +229,16 @@ def _quality_lines(reports: list[SeedMeasures]) -> Iterator[MeasureRow]:
         yield from line(f"{kind}_distance_correlation", f"correlation of distances in {space}", "1")
 
 
-def _features(reports: list[SeedMeasures]) -> list[str]:
-    """Return the names of all features, in their order."""
+def _probing_lines(reports: list[SeedMeasures], when: str) -> Iterator[MeasureRow]:
+    """Yield how well each feature is recovered, from `PROBED` or `PROBED_AGAIN`."""
     names: dict[str, None] = {}
     for report in reports:
-        names |= dict.fromkeys(report.get("state_feature_probing") or {})
-    return list(names)
+        names |= dict.fromkeys(report.get(when) or {})
+    for name in names:
+        recovered = tuple(_number((report.get(when) or {}).get(name)) for report in reports)
+        # Values of a factor are told apart in pairs; see embrl.embedding.probing.
+        how = "values told apart in" if name.startswith("factor ") else "recovered from"
+        yield MeasureRow(f"{name} {how} X", recovered, "1")
 
 
 def _findings(
@@ -242,7 +247,7 @@ def _findings(
     """Yield each finding once, with the seeds that it applies to."""
     who = collections.defaultdict(list)
     for at, report in enumerate(reports):
-        for finding in (*_wrong_after_pretraining(report), *(report.get("notes") or ())):
+        for finding in (*_wrong(report), *(report.get("notes") or ())):
             who[finding].append(at)
     for finding, where in (who | embedding_warnings(newest)).items():
         if len(seeds) == 1:
@@ -253,14 +258,16 @@ def _findings(
             yield f"in seed {_list(str(seeds[at]) for at in where)}, {finding}"
 
 
-def _wrong_after_pretraining(report: SeedMeasures) -> Iterator[str]:
-    if lost := report.get("state_features_lost"):
-        left = len(lost) - MAX_NAMES
-        names = lost if left < 2 else [*lost[:MAX_NAMES], f"{left} others"]
-        yield (
-            f"the state embedding has lost {_list(names)}: less than {LOST} of it can be recovered "
-            "from X"
-        )
+def _wrong(report: SeedMeasures) -> Iterator[str]:
+    lost, again = report.get("state_features_lost") or [], report.get(PROBED_AGAIN) or {}
+    back = [name for name in lost if (_number(again.get(name)) or 0.0) >= LOST]
+    found = f"less than {LOST} of it can be recovered from X"
+    if left := [name for name in lost if name not in back]:
+        yield f"the state embedding has lost {_some(left)}: {found}"
+    if back:
+        yield f"the state embedding had lost {_some(back)}; online updates have brought it back"
+    if new := [name for name, score in again.items() if score < LOST and name not in lost]:
+        yield f"online updates have lost {_some(new)}: {found}"
     for kind in ("state", "action"):
         compared = f"{kind}_pairs_compared"
         wrongly = _fraction(report, f"{kind}_pairs_coinciding_wrongly", compared)
@@ -277,7 +284,7 @@ def _wrong_after_pretraining(report: SeedMeasures) -> Iterator[str]:
 def _notes(reports: list[SeedMeasures], newest: list[SeedMeasures]) -> Iterator[str]:
     if not any(reports):
         yield "There is no quality.json, because this run had no pre-training of its own."
-    elif not any("state_feature_probing" in report for report in reports):
+    elif not any(PROBED in report for report in reports):
         yield "The quality report is from an older version, which did not test for lost features."
     if not any(newest):
         yield "There is no monitoring: the run has just begun, or is from an older version."
@@ -290,6 +297,12 @@ def _number(value: Any) -> float | None:
 def _fraction(report: SeedMeasures, name: str, of: str) -> float | None:
     part, whole = _number(report.get(name)), _number(report.get(of))
     return None if part is None or not whole else part / whole
+
+
+def _some(names: list[str]) -> str:
+    """Return names as a list in words, which counts those beyond `MAX_NAMES`."""
+    left = len(names) - MAX_NAMES
+    return _list(names if left < 2 else [*names[:MAX_NAMES], f"{left} others"])
 
 
 def _list(names: Iterable[str]) -> str:

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 from embrl.core.images import is_image
 from embrl.core.products import is_product
 from embrl.core.spaces import is_continuous
-from embrl.core.types import Key, Transition
+from embrl.core.types import Key, Observation, Transition
 from embrl.embedding import quality
 from embrl.embedding.model import JointEmbedding
 from embrl.embedding.pretraining import FitState
@@ -120,11 +120,7 @@ class EmbeddingReplicas:
         for replica in range(self.count):
             model, mine, others = jax.tree.map(operator.itemgetter(replica), everything)
             observed = np.concatenate([mine.observation, others.observation])
-            observed = observed.reshape(-1, *observed.shape[2:])
-            if is_image(self.trainer.observation_space):  # hardly any two are equal
-                visited = observed[:: -(-len(observed) // quality.MAX_COMPARED)]
-            else:
-                visited = np.unique(observed, axis=0)
+            visited = self._distinct(observed.reshape(-1, *observed.shape[2:]))
             tried = None
             space = self.trainer.action_space
             if not is_continuous(space) and not is_product(space):
@@ -141,3 +137,39 @@ class EmbeddingReplicas:
             )
             reports.append(report)
         return reports
+
+    def probed(
+        self,
+        models: JointEmbedding,
+        observed: Observation,
+        ground_truth: Callable[[np.ndarray], GroundTruth],
+    ) -> list[dict[str, float]]:
+        """Return how well each feature of a state is recovered from each replica's X.
+
+        Args:
+            models: the embeddings.
+            observed: observations of each replica, `[n, N, ...]`.
+            ground_truth: returns what the environment knows of given observations.
+        """
+        scores = []
+        everything = jax.device_get((models, observed))
+        for replica in range(self.count):
+            model, mine = jax.tree.map(operator.itemgetter(replica), everything)
+            visited = self._distinct(mine)
+            truth = ground_truth(visited)
+            scores.append(
+                quality.probed(
+                    model,
+                    visited,
+                    self.trainer.observation_space,
+                    truth.state_coordinates,
+                    truth.coordinate_names,
+                )
+            )
+        return scores
+
+    def _distinct(self, observed: np.ndarray) -> np.ndarray:
+        """Return distinct observations of `[N, ...]`; of images, some."""
+        if is_image(self.trainer.observation_space):  # hardly any two are equal
+            return observed[:: -(-len(observed) // quality.MAX_COMPARED)]
+        return np.unique(observed, axis=0)

@@ -26,6 +26,7 @@ from embrl.embedding.model import JointEmbedding
 from embrl.embedding.monitor import embedding_warnings
 from embrl.embedding.objectives import OwnObjective
 from embrl.embedding.pretraining import FitState
+from embrl.embedding.quality import PROBED_AGAIN
 from embrl.envs import AnyEnvironment, has_masks
 from embrl.storage import checkpoint
 from embrl.storage.lock import locked
@@ -348,6 +349,7 @@ class _Run:
             go_on = self._call_back(self.callbacks.evaluation, state)
             if not go_on and self.record.done < updates:
                 return False
+        self._probe_again(state)
         return True
 
     def _call_back(
@@ -582,6 +584,20 @@ class _Run:
         found = self.embeddings.qualities(models, train, held_out, self.backend.ground_truth)
         reports = [{"seed": seed, **dataclasses.asdict(each)} for seed, each in enumerate(found)]
         self.folder.write_quality(reports)
+
+    def _probe_again(self, state: TrainState) -> None:
+        """Add to quality.json which features online updates have kept, lost or brought back."""
+        reference = state.reference
+        measured = self.trainer.schedule.pretrains and not self.sweep
+        if not self.config.online.every or reference is None or not measured:
+            return
+        found = self.embeddings.probed(
+            state.agent.embedded, reference.held_out.observation, self.backend.ground_truth
+        )
+        reports = self.folder.quality()
+        self.folder.write_quality(
+            [{**old, PROBED_AGAIN: scores} for old, scores in zip(reports, found, strict=True)]
+        )
 
     def _summarise(self) -> None:
         config = self.config

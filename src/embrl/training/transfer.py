@@ -14,6 +14,7 @@ from embrl.algorithms.actors import GaussianActor
 from embrl.algorithms.base import Learner
 from embrl.config.run import TransferConfig
 from embrl.core import spaces
+from embrl.core.convolutions import weights_of_colours
 from embrl.core.errors import EmbrlError
 from embrl.embedding import saved
 from embrl.embedding.config import EchoConfig, EmbeddingConfig
@@ -107,6 +108,8 @@ def _check_fits(
     for section in ("embedding", "echo"):
         other = dataclasses.asdict(getattr(settings, section))
         for name, mine in dataclasses.asdict(getattr(config, section)).items():
+            if name == "grey_scale" and keep == "states" and other[name]:
+                continue  # `_in_colour`
             if mine != other[name]:
                 raise EmbrlError(
                     f"transfer.run: {section}.{name} must be {other[name]}, as in {path}, "
@@ -131,9 +134,11 @@ def with_kept_parts(transfer: TransferConfig, state: FitState, kept: JointEmbedd
     Raises:
         EmbrlError: they do not fit, and a policy is taken over that depends on them.
     """
-    model = eqx.tree_at(lambda m: m.raw, state.model, kept.raw)
+    model = state.model
     if transfer.keep == "states":
-        model = eqx.tree_at(lambda m: m.phi, model, kept.phi)
+        if kept.raw.image != model.raw.image:
+            kept = _in_colour(kept, model)
+        model = eqx.tree_at(lambda m: (m.raw, m.phi), model, (kept.raw, kept.phi))
     else:
         model = eqx.tree_at(
             lambda m: (m.g, m.f), model, (kept.g, kept.f), is_leaf=lambda node: node is None
@@ -149,6 +154,22 @@ def with_kept_parts(transfer: TransferConfig, state: FitState, kept: JointEmbedd
             "policy cannot be kept without them; leave it out, or use embedding.head metric"
         )
     return FitState(model, state.optimiser)
+
+
+def _in_colour(kept: JointEmbedding, model: JointEmbedding) -> JointEmbedding:
+    """Return an embedding of grey images as one of colours, which it answers as their luminance.
+
+    Args:
+        kept: embedding of grey images.
+        model: embedding of the same images in colour.
+    """
+    places, structure = jax.tree.flatten(model.phi)
+    weights = [
+        weight if weight.shape == place.shape else weights_of_colours(weight)
+        for weight, place in zip(jax.tree.leaves(kept.phi), places, strict=True)
+    ]
+    phi = jax.tree.unflatten(structure, weights)
+    return eqx.tree_at(lambda m: (m.raw, m.phi), kept, (model.raw, phi))
 
 
 def with_min_std(learner: Learner, min_std: float) -> Learner:
