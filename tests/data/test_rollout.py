@@ -120,6 +120,15 @@ def test_transitions_chain_within_an_episode_and_start_anew_after_it(played: Tra
     assert len(np.unique(starts[:, 0])) > len(starts) // 3  # resets have keys of their own
 
 
+def test_episodes_begin_alike_whether_drawn_before_or_step_by_step(
+    played: Transition, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("embrl.data.rollout.AHEAD", 0)
+    _, transitions, _ = follow(np.asarray(played.action))
+    for mine, its in zip(transitions, played, strict=True):
+        np.testing.assert_array_equal(mine, its)
+
+
 def test_a_rollout_can_be_continued() -> None:
     actions = np.random.default_rng(1).integers(QUIT, size=(6, 3)).astype(np.int32)
     envs, transitions, _ = follow(actions)

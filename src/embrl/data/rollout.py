@@ -18,6 +18,10 @@ from embrl.envs.environment import Environment, has_masks
 
 Extra = TypeVar("Extra")
 
+AHEAD = 2**22
+"""Bytes that the first states of a rollout's episodes may take, to be drawn before its first
+step."""
+
 
 class OpenEnvs(NamedTuple):
     """`B` parallel environments in the middle of their episodes."""
@@ -103,26 +107,40 @@ def rollout(
     num_envs = envs.observation.shape[0]
     steps = jax.tree.leaves(noise)[0].shape[0]
 
-    def step(envs: OpenEnvs, now: tuple[Key, Any]) -> tuple[OpenEnvs, Any]:
-        key, noise = now
-        key_step, key_reset = jax.random.split(key)
+    def reset(key: Key) -> OpenEnvs:
+        return open_envs(env, key, num_envs)
+
+    # Few random numbers at a time, as in a step, take long to draw.
+    pairs = jax.vmap(jax.random.split)(jax.random.split(key, steps))
+    keys = jax.vmap(lambda key: jax.random.split(key, num_envs))(pairs[:, 0])
+    resets = pairs[:, 1]
+    early = steps * _bytes_of(jax.eval_shape(reset, key)) <= AHEAD
+    if early:
+        resets = jax.vmap(reset)(resets)
+
+    def step(envs: OpenEnvs, now: tuple[Key, Any, Any]) -> tuple[OpenEnvs, Any]:
+        keys, fresh, noise = now
+        fresh = fresh if early else reset(fresh)
         given = _masks(env, envs.state)
         mask = None if given is None else _opened(env, given)
         action, extra = act(envs.observation, noise, mask)
-        keys = jax.random.split(key_step, num_envs)
         state, after = jax.vmap(env.step)(keys, envs.state, action)
         transition = Transition(envs.observation, action, *after[1:2], *after[:1], *after[2:])
         masks = None
         if given is not None and mask is not None:
             ahead: Any = open_masks(env, state)
             masks = Masks(pack(mask), pack(ahead), _empty(env, given))
-        fresh = open_envs(env, key_reset, num_envs)
         done = after.terminated | after.truncated
         following = restarted(OpenEnvs(state, after.observation), fresh, done)
         return following, (transition, extra, masks)
 
-    envs, found = jax.lax.scan(step, envs, (jax.random.split(key, steps), noise))
+    envs, found = jax.lax.scan(step, envs, (keys, resets, noise))
     return envs, *found
+
+
+def _bytes_of(tree: Any) -> int:
+    """Return the memory that arrays of these shapes take."""
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
 
 
 def single_steps(
