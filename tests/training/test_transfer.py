@@ -1,6 +1,7 @@
 """What a policy that is taken over begins with."""
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import equinox as eqx
@@ -65,13 +66,13 @@ def test_an_embedding_of_grey_images_answers_to_colours_as_their_luminance(layer
     env = configure("traffic_lights").build()
     grey = embedding(env, 0, image_layers=layers, grey_scale=True, state_spread=1.0)
     colours = kept_parts("states", embedding(env, 1, image_layers=layers), grey)
-    images = np.random.default_rng(0).integers(0, 256, (6, 12, 12, 3)).astype(np.uint8)
+    images = jax.random.randint(jax.random.key(2), (6, 12, 12, 3), 0, 256).astype(jnp.uint8)
     # Grey images round the luminance to whole levels.
     np.testing.assert_allclose(colours.phi(images), grey.phi(images), atol=0.01)
-    same = np.repeat(images[..., :1], 3, axis=-1)
+    same = jnp.repeat(images[..., :1], 3, axis=-1)
     np.testing.assert_allclose(colours.phi(same), grey.phi(same), atol=1e-5)
     swapped = images[..., ::-1]
-    assert np.abs(colours.phi(swapped) - colours.phi(images)).max() > 0.02
+    assert jnp.abs(colours.phi(swapped) - colours.phi(images)).max() > 0.02
 
 
 @pytest.mark.parametrize(
@@ -90,7 +91,7 @@ def test_only_phi_is_taken_from_grey_to_colours(keep, theirs, mine):
     built = env.build()
     trainer = Trainer.of(with_grey(mine), built)
     with pytest.raises(EmbrlError, match=r"embedding\.grey_scale"):
-        _check_fits(trainer, "x", built, "jsae", EmbeddingSettings.of(with_grey(theirs)))
+        _check_fits(trainer, Path("x"), built, "jsae", EmbeddingSettings.of(with_grey(theirs)))
 
 
 def test_actions_are_taken_over_where_states_have_other_numbers():
@@ -98,6 +99,6 @@ def test_actions_are_taken_over_where_states_have_other_numbers():
     mine, theirs = embedding(small, 0), embedding(large, 1)
     model = kept_parts("actions", mine, theirs)
     np.testing.assert_array_equal(model.g.table, theirs.g.table)
-    observation = np.zeros((3, *small.observation_space.shape), np.float32)
+    observation = jnp.zeros((3, 2))  # position and speed
     np.testing.assert_array_equal(model.raw(observation), mine.raw(observation))
     np.testing.assert_array_equal(model.phi(observation), mine.phi(observation))
