@@ -4,13 +4,13 @@ import dataclasses
 from collections.abc import Callable, Iterator
 
 import jax
-import jax.numpy as jnp
 
 from benchmarks.timing import Row, compare
 from embrl.algorithms import ALGORITHMS
 from embrl.config.defaults import default_config
 from embrl.envs.gridworld import GridworldConfig
-from embrl.training.replicas import over_replicas, seed_keys
+from embrl.training.backend import CompiledBackend
+from embrl.training.replicas import Replicas
 from embrl.training.trainer import Trainer
 
 SEEDS = 10
@@ -61,15 +61,14 @@ def updates(algorithm: str, seeds: int, *, count: int) -> tuple[Callable[[], obj
         seeds=seeds,
     )
     env = env_config.build()
-    trainer = Trainer(config, env.observation_space, env.action_space)
-    keys = seed_keys(0, seeds)
-    models = over_replicas(trainer.new_model, seeds, once=True)(keys).model
-    agents = over_replicas(trainer.new_agent, seeds, once=True)(keys, models)
-    found = over_replicas(trainer.collect, seeds, shared=(0,), once=True)(env, keys)
-    state = over_replicas(trainer.start, seeds, shared=(0,), once=True)(env, keys, agents, found)
-    one_by_one = not config.hyperparameters.off_policy  # as in `Replicas.over`
-    improve = over_replicas(trainer.iterate, seeds, shared=(0, 3, 4), one_by_one=one_by_one)
-    return (
-        lambda: jax.block_until_ready(improve(env, state, keys, jnp.int32(0), jnp.int32(count))),
-        count * config.rollout.steps_per_update * seeds,
-    )
+    replicas = Replicas(Trainer.of(config, env))
+    backend = CompiledBackend(replicas, env)
+    models = replicas.over(Trainer.new_model, once=True)(replicas.keys).model
+    agents = replicas.over(Trainer.new_agent, once=True)(replicas.keys, models)
+    newest = [backend.begin(agents, backend.collect())]
+
+    def train() -> None:
+        newest[0], _ = backend.improve(newest[0], 0, count)
+        jax.block_until_ready(newest[0])
+
+    return train, count * config.rollout.steps_per_update * seeds

@@ -18,6 +18,7 @@ from embrl.training.kept_programs import kept_result
 from embrl.training.replicas import Program, Replicas
 from embrl.training.state import Agent, PretrainingData, TrainState
 from embrl.training.trainer import EMPTY_MASKS, Trainer
+from embrl.training.turns import Turns
 
 Metrics = dict[str, Any]
 """An array of all replicas, `[replicas]`, for each name."""
@@ -111,13 +112,15 @@ class CompiledBackend:
         self._imitate = None
         if self.trainer.config.imitation.gradient_steps:
             self._imitate = replicas.over(Trainer.imitate, shared=(0,))
+        self._turns = Turns(replicas) if Turns.pay(replicas) else None
         self._iterate = replicas.over(Trainer.iterate, shared=(0, 3, 4), donate=(1,))
         self._evaluate = replicas.over(Trainer.evaluate, shared=(0, 3, 4))
 
     @property
     def programs(self) -> tuple[Program, ...]:
         """Programs that `expect_transitions` and `compile_ahead` name."""
-        return self._collect, self._start, self._iterate, self._evaluate
+        iterate = self._iterate if self._turns is None else self._turns.program
+        return self._collect, self._start, iterate, self._evaluate
 
     def expect_transitions(self, expect: Expect) -> Any:
         """Compile `collect`; return the shapes of transitions."""
@@ -127,7 +130,10 @@ class CompiledBackend:
         """Compile training for agents and transitions of these shapes."""
         number, keys = jnp.int32(0), self.keys
         state = expect(self._start, self.env, keys, agent, data)
-        expect(self._iterate, self.env, state, keys, number, number)
+        if self._turns is None:
+            expect(self._iterate, self.env, state, keys, number, number)
+        else:
+            self._turns.compile_ahead(expect, self.env, state)
         expect(self._evaluate, self.env, state, keys, number, number)
 
     def collect(self) -> Transition:
@@ -142,9 +148,12 @@ class CompiledBackend:
         return jax.eval_shape(start, self.env, self.keys, agent, data)
 
     def improve(self, state: TrainState, first: int, count: int) -> tuple[TrainState, Metrics]:
-        state, metrics = self._iterate(
-            self.env, state, self.keys, jnp.int32(first), jnp.int32(count)
-        )
+        if self._turns is None:
+            state, metrics = self._iterate(
+                self.env, state, self.keys, jnp.int32(first), jnp.int32(count)
+            )
+        else:
+            state, metrics = self._turns(self.env, state, first, count)
         empty = np.max(metrics.pop(EMPTY_MASKS, 0.0))
         if empty > 0:
             begin, end = map(self.trainer.schedule.timesteps, (first, first + count))

@@ -38,6 +38,11 @@ class Replicas:
         """Index of the first of these among all replicas."""
         self._devices: Sequence[Any] | None = None
 
+    @property
+    def devices(self) -> Sequence[Any]:
+        """The devices that these are computed on."""
+        return self._devices or jax.devices()
+
     def part(self, which: slice, devices: Sequence[Any] | None) -> "Replicas":
         """Return some of the replicas, computed on these devices (None: on all)."""
         part = copy.copy(self)
