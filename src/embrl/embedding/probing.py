@@ -26,9 +26,10 @@ MAX_STATES = 100
 PAIRS = 20
 """Pairs of a factor's values that are classified."""
 
-RESOLUTION = 0.002
-"""Standard deviation of noise that is added to points, in units of their spread. A feature that is
-hidden by it is as good as lost: no policy learns from differences that are so small."""
+RESOLUTION = 0.001
+"""Standard deviation, on each axis, of noise that is added to points: as a part of the root mean
+square distance of points from their mean. A feature that is hidden by it is as good as lost: no
+policy learns from differences that are so small."""
 
 Encode = Callable[[np.ndarray], np.ndarray]
 """phi: observations `[N, ...]` to points `[N, m]`."""
@@ -124,8 +125,8 @@ def _factor_score(
 
 def _blurred(x: Float[np.ndarray, "N m"]) -> Float[np.ndarray, "N m"]:
     """Return points with noise of `RESOLUTION`."""
-    spread = np.sqrt(((x - x.mean(0)) ** 2).mean())
-    return x + RESOLUTION * spread * np.random.default_rng(0).normal(size=x.shape)
+    distance = np.sqrt(((x - x.mean(0)) ** 2).sum(1).mean())
+    return x + RESOLUTION * distance * np.random.default_rng(0).normal(size=x.shape)
 
 
 def _predictions(
