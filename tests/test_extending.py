@@ -39,11 +39,8 @@ TINY = shlex.split(
     "--pretrain.batch-size 64"
 )
 
-needs_register_decoder = pytest.mark.xfail(
-    not hasattr(embrl, "register_decoder"),
-    reason="embrl.register_decoder comes with the branch deploy",
-    strict=False,
-)
+# `make pages` gives a group to one process, so that the page's commands run once.
+pytestmark = pytest.mark.xdist_group("extending")
 
 
 def blocks(language: str) -> list[str]:
@@ -126,7 +123,7 @@ def plugin(request: pytest.FixtureRequest, monkeypatch) -> ModuleType:
     ("name", "column"),
     [
         ("objective", None),
-        pytest.param("decoder", None, marks=needs_register_decoder),
+        ("decoder", None),
         ("algorithm", "baseline"),
     ],
 )
@@ -165,7 +162,6 @@ def test_a_plugged_algorithm_names_its_settings(plugin: ModuleType, changes) -> 
         plugin.Reinforce(**changes).validate("reinforce")
 
 
-@needs_register_decoder
 @pytest.mark.parametrize("plugin", ["decoder"], indirect=True)
 def test_by_direction_has_the_largest_cosine(plugin: ModuleType) -> None:
     random = np.random.default_rng(0)
