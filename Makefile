@@ -47,7 +47,7 @@ testall: $(READY) ## Run the slow tests and those of pages, too
 	$(BIN)/pytest -n 2 -m "slow or not slow"
 
 pages: $(READY) ## Run the examples, and the Python and the commands of the documentation
-	$(BIN)/pytest -o 'addopts=-q --strict-markers --dist loadgroup' -n 2 -m "pages and not slow" tests/documentation tests/test_extending.py tests/test_examples.py
+	$(BIN)/pytest -n 2 -m "pages and not slow" tests/documentation tests/test_extending.py tests/test_examples.py
 
 lean: $(READY) ## Test the wheel where nothing but its dependencies is installed
 	$(BIN)/pytest -n 0 -m slow tests/test_packaging.py

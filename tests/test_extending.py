@@ -39,9 +39,6 @@ TINY = shlex.split(
     "--pretrain.batch-size 64"
 )
 
-# `make pages` gives a group to one process, so that the page's commands run once.
-pytestmark = pytest.mark.xdist_group("extending")
-
 
 def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
